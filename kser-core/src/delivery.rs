@@ -1,0 +1,174 @@
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{Cancellation, Error, Record, Timestamp};
+
+/// A record that was received, and the duty to finish it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// What was published.
+    pub record: Record,
+    /// Where it was.
+    pub origin: Origin,
+    /// How many deliveries of it may have begun and ended without a goodbye, as when a process dies.
+    pub unreported: u32,
+    /// The duty.
+    pub ticket: Ticket,
+    /// Asks to stop when the delivery goes to someone else, as when a partition is taken away.
+    pub revoked: Cancellation,
+}
+
+impl Delivery {
+    /// Makes a delivery that stays ours and comes for the first time.
+    #[must_use]
+    pub fn new(record: Record, origin: Origin, ticket: Ticket) -> Self {
+        Self {
+            record,
+            origin,
+            unreported: 0,
+            ticket,
+            revoked: Cancellation::default(),
+        }
+    }
+
+    /// Lets the backend ask to stop. Deliveries of one partition may share it.
+    #[must_use]
+    pub fn with_revoked(mut self, revoked: Cancellation) -> Self {
+        self.revoked = revoked;
+        self
+    }
+
+    /// Counts the deliveries that ended without a goodbye.
+    #[must_use]
+    pub const fn with_unreported(mut self, unreported: u32) -> Self {
+        self.unreported = unreported;
+        self
+    }
+}
+
+/// Where a delivery was found, for logs, lanes and dead letters. Backends without partitions use partition 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "two numbers, made by backends")]
+pub struct Origin {
+    /// The part of the topic within which keys are ordered.
+    pub partition: i32,
+    /// The position in it.
+    pub offset: i64,
+}
+
+/// Finishes deliveries: what a backend gives to [`Ticket::new`]. Used by many tasks at once.
+#[async_trait]
+pub trait Settle: Debug + Send + Sync + 'static {
+    /// Publishes `outputs`, then marks the delivery as done: both together, if the backend can, or in this order.
+    /// Returns when both are durable. A second try of what may have worked is harmless.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours.
+    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error>;
+
+    /// Gives the delivery back, to be delivered again, not before a time. It must not block, and it may be lost, as a
+    /// crash would lose it: then the record comes back when the backend notices.
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>);
+}
+
+/// The duty to finish one delivery. It must be settled or released, which consumes it.
+///
+/// Only that makes a [`Settled`]: a function that returns one cannot forget it. A ticket that is dropped is released,
+/// and an error is logged, because no correct program does so unless it is being stopped.
+#[must_use = "settle or release it"]
+pub struct Ticket {
+    id: u128,
+    settle: Arc<dyn Settle>,
+    open: bool,
+}
+
+/// The proof that nothing is left to do about a delivery.
+#[derive(Debug)]
+#[must_use = "it says whether the delivery was still ours"]
+pub struct Settled {
+    lost: bool,
+}
+
+impl Settled {
+    /// Says that someone else has the delivery now: what was to be published is not.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+}
+
+/// A delivery that is not settled, and still ours.
+#[derive(Debug, thiserror::Error)]
+#[error("the delivery is not settled")]
+#[non_exhaustive]
+pub struct NotSettled {
+    /// Why.
+    pub source: Error,
+    /// The duty.
+    pub ticket: Ticket,
+}
+
+impl Ticket {
+    /// Makes one for a delivery that `settle` knows by `id`.
+    pub const fn new(id: u128, settle: Arc<dyn Settle>) -> Self {
+        Self {
+            id,
+            settle,
+            open: true,
+        }
+    }
+
+    /// Publishes `outputs` and marks the delivery as done.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSettled`] gives the ticket back, for another try or to release it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not have published and settled; the ticket is then released, so that what was
+    /// not settled is delivered again.
+    pub async fn settle(mut self, outputs: Vec<Record>) -> Result<Settled, NotSettled> {
+        let lost = match self.settle.settle(self.id, outputs).await {
+            Ok(()) => false,
+            Err(Error::Lost) => true,
+            Err(source) => {
+                return Err(NotSettled {
+                    source,
+                    ticket: self,
+                });
+            }
+        };
+        self.open = false;
+        Ok(Settled { lost })
+    }
+
+    /// Gives the delivery back, to be delivered again, not before a time.
+    pub fn release(mut self, not_before: Option<Timestamp>) -> Settled {
+        self.open = false;
+        self.settle.release(self.id, not_before);
+        Settled { lost: false }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.open {
+            tracing::error!(ticket = self.id, "a delivery was dropped, not settled");
+            self.settle.release(self.id, None);
+        }
+    }
+}
+
+impl Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ticket").field(&self.id).finish()
+    }
+}
+
+// The trait must stay usable as a trait object.
+const _: Option<&dyn Settle> = None;

@@ -1,0 +1,177 @@
+use crate::sequencing::Rejected;
+use crate::{Name, RunId, Status, TaskError};
+
+/// The cause of an error, of any type.
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can go wrong, by what the caller could do about it.
+///
+/// A task's failure is none of these: it is an [`Outcome`](crate::Outcome), data on the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two handlers for one name. Register it once.
+    #[error("entrypoint {entrypoint} is registered twice")]
+    Duplicate {
+        /// The name.
+        entrypoint: Name,
+    },
+    /// A value has no JSON form, or not that of an object. Change the value.
+    #[error("cannot write the value as JSON")]
+    Encode {
+        /// What the encoder says.
+        source: Source,
+    },
+    /// Bytes are not what they should be. The sender is wrong.
+    #[error("cannot read the message")]
+    Decode {
+        /// What was seen, and where.
+        source: Source,
+    },
+    /// Something is over its limit. Make it smaller, raise the limit, or take the way out that is named.
+    #[error("{what} is {size}, over the limit of {limit}")]
+    TooLarge {
+        /// What is over the limit, with its unit and the way out.
+        what: &'static str,
+        /// How large it is.
+        size: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// A topic cannot have this name, in Kafka as here.
+    #[error("{name:?} cannot be a topic name: {reason}")]
+    InvalidTopic {
+        /// The name.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// A value that was given is not one that works, such as a retry policy with no attempts or a URL without a scheme.
+    #[error("{what}: {reason}")]
+    Invalid {
+        /// What was given.
+        what: String,
+        /// Why it does not work.
+        reason: String,
+    },
+    /// The topic does not exist. The text says which call makes it.
+    #[error("topic {topic} does not exist; make it with `ensure_topics`")]
+    MissingTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The plan of an operation is not one that can run: two steps with one id, or a step that cannot be sent.
+    #[error("step {position} of the operation cannot run: {reason}")]
+    InvalidStep {
+        /// Which step, counted from 1.
+        position: u32,
+        /// Why it cannot.
+        reason: String,
+    },
+    /// Without a state store a run that is under way cannot be reached. Nothing was sent.
+    ///
+    /// Name a store (`connect_with_store`), or repair a carried run that failed by replaying its dead letter.
+    #[error("{verb} needs a state store, and this connection has none")]
+    NeedsStore {
+        /// What was asked for.
+        verb: &'static str,
+    },
+    /// No such run is known to the store.
+    #[error("no such operation: {id}")]
+    UnknownRun {
+        /// The run.
+        id: RunId,
+    },
+    /// The run exists and was launched with other content.
+    #[error("operation {id} was launched before, with other content")]
+    Conflict {
+        /// The run.
+        id: RunId,
+    },
+    /// The run is in a state that does not allow this.
+    #[error("operation {id} does not allow this")]
+    Rejected {
+        /// The run.
+        id: RunId,
+        /// Why not.
+        source: Rejected,
+    },
+    /// The run has ended without success.
+    #[error("operation {id} is {status}: {error}")]
+    Unsuccessful {
+        /// The run.
+        id: RunId,
+        /// How it ended.
+        status: Status,
+        /// What its last step said.
+        error: TaskError,
+    },
+    /// The message may have been sent or not. Launching the same id again does no harm.
+    #[error("the launch of {id} may have been sent or not")]
+    MaybeSent {
+        /// The id of the run or of the task.
+        id: RunId,
+        /// Why nobody knows.
+        source: Source,
+    },
+    /// The time that was given for waiting is over. What was waited for goes on.
+    #[error("{what} took longer than the time given for it")]
+    TimedOut {
+        /// What was waited for.
+        what: &'static str,
+    },
+    /// The transport or the subscription is closed.
+    #[error("closed")]
+    Closed,
+    /// The delivery is no longer ours: it will be, or was, delivered to someone else.
+    #[error("the delivery belongs to someone else now")]
+    Lost,
+    /// Another process has taken over the instance's name. This one must stop.
+    #[error("instance {instance} was started again elsewhere")]
+    Superseded {
+        /// The name.
+        instance: String,
+    },
+    /// This cannot be done here, such as a URL whose backend is not compiled in. The text names the way out.
+    #[error("{what} is not supported: {hint}")]
+    Unsupported {
+        /// What is not.
+        what: String,
+        /// What would make it so.
+        hint: String,
+    },
+    /// A backend failed.
+    #[error("{backend} failed")]
+    Backend {
+        /// Which one, such as `kafka`.
+        backend: &'static str,
+        /// Whether doing the same again may work.
+        temporary: bool,
+        /// Its own error.
+        source: Source,
+    },
+}
+
+impl Error {
+    /// Says whether doing the same again may work.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Backend { temporary, .. } => *temporary,
+            Self::MaybeSent { .. } | Self::TimedOut { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn encode(source: impl Into<Source>) -> Self {
+        Self::Encode {
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn decode(source: impl Into<Source>) -> Self {
+        Self::Decode {
+            source: source.into(),
+        }
+    }
+}

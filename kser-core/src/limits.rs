@@ -1,0 +1,25 @@
+/// How large things may be. What is over a limit is refused before anything is sent, or ends the run as `FAILED` with
+/// the limit in the error where a consumer finds out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one message, 1,000,000 unless set. The transport may take less.
+    pub message: usize,
+    /// Bytes of the steps to come in one message, where the state is carried: 64 KiB unless set.
+    pub carried_plan: usize,
+    /// Bytes of the outcome of one step, as JSON: 256 KiB unless set.
+    pub outcome: usize,
+    /// Steps of one operation, where the state is stored: 100,000 unless set.
+    pub steps: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 1_000_000,
+            carried_plan: 64 * 1024,
+            outcome: 256 * 1024,
+            steps: 100_000,
+        }
+    }
+}

@@ -1,0 +1,601 @@
+use std::time::Duration;
+
+use super::{Effect, Event, Lease, Owner, PlannedStep, Progress, Rejected, StepKey, Transition};
+use crate::{Instance, Outcome, Status, TaskError, Timestamp};
+
+/// How long a published step may take to start before it is published again, the first time.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many attempts may end without a report. The last of them runs alone.
+pub const MAX_UNREPORTED: u32 = 3;
+
+/// What the rules need to know of a plan: two steps of it, however many there are.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the rules need these two and no more"
+)]
+pub struct Near<'a> {
+    /// The step at [`Progress::position`]; `None` for the build and at the end.
+    pub here: Option<&'a PlannedStep>,
+    /// The step after it; `None` for the last.
+    pub next: Option<&'a PlannedStep>,
+}
+
+/// Says what `event` makes of `progress`, and what has to be done then.
+///
+/// It awaits nothing, reads no clock, and keeps nothing. The rules:
+///
+/// - A step starts only when the one before it is `SUCCESS`. The build is step 0.
+/// - A step that is done never starts again; its outcome is what the next one gets.
+/// - After a final failure, or a cancellation, nothing starts until someone resumes, retries or skips.
+/// - An event about a step that is past changes nothing. The record just before the pending step, and the last record of
+///   a run that has ended, may ask for its effects once more, which repairs a crash between the write of the progress and
+///   its effects.
+/// - A report of an attempt that is not the latest is refused.
+/// - Attempts that ended without a report make a step a suspect, and at last a dead letter.
+///
+/// # Errors
+///
+/// [`Rejected`] when the event does not apply; the progress stays as it is.
+pub fn apply(
+    progress: &Progress,
+    near: Near<'_>,
+    event: Event,
+    now: Timestamp,
+) -> Result<Transition, Rejected> {
+    let swept = matches!(event, Event::Swept);
+    let mut draft = Draft {
+        progress: progress.clone(),
+        near,
+        now,
+        effects: Vec::new(),
+        changed: false,
+    };
+    draft.event(event)?;
+    if draft.changed {
+        draft.stamp(swept);
+    }
+    Ok(Transition {
+        progress: draft.progress,
+        effects: draft.effects,
+        changed: draft.changed,
+    })
+}
+
+/// The progress as it will be.
+struct Draft<'a> {
+    progress: Progress,
+    near: Near<'a>,
+    now: Timestamp,
+    effects: Vec<Effect>,
+    changed: bool,
+}
+
+/// Where a step stands, seen from the progress.
+#[derive(PartialEq)]
+enum Place {
+    Past,
+    Here,
+}
+
+impl Draft<'_> {
+    fn event(&mut self, event: Event) -> Result<(), Rejected> {
+        match event {
+            Event::Launched => {
+                self.launched();
+                Ok(())
+            }
+            Event::Built { attempt, steps } => self.built(attempt, steps),
+            Event::NotBuilt {
+                attempt,
+                outcome,
+                retry_at,
+            } => self.not_built(attempt, outcome, retry_at),
+            Event::Started { step, lease, alone } => self.started(&step, lease, alone),
+            Event::Renewed {
+                step,
+                attempt,
+                until,
+            } => self.renewed(&step, attempt, until),
+            Event::Ended {
+                step,
+                attempt,
+                outcome,
+                retry_at,
+            } => self.ended(&step, attempt, outcome, retry_at),
+            Event::Interrupted { step, attempt } => self.interrupted(&step, attempt),
+            Event::Reported { step, outcome } => self.reported(&step, outcome),
+            Event::GivenUp { step, outcome } => self.given_up(&step, outcome),
+            Event::Resumed => self.resumed(),
+            Event::Retried { step } => self.retried(&step),
+            Event::Skipped { step, outcome } => self.skipped(&step, outcome),
+            Event::Cancelled => self.cancelled(),
+            Event::Swept => {
+                self.swept();
+                Ok(())
+            }
+        }
+    }
+
+    /// A second launch of the same id: the first record of the run may be missing.
+    fn launched(&mut self) {
+        match (self.progress.position, self.progress.status) {
+            (0, Status::Pending) if !self.progress.started => self.publish(),
+            (1, Status::Running) => self.repeat(0),
+            _ => {}
+        }
+    }
+
+    fn built(&mut self, attempt: u32, steps: u32) -> Result<(), Rejected> {
+        if steps == 0 {
+            return self.not_built(attempt, empty(), None);
+        }
+        if self.progress.position > 0 {
+            self.repeat(0);
+            return Ok(());
+        }
+        self.must_be_latest(attempt)?;
+        self.progress.steps = steps;
+        self.done(Outcome::default());
+        Ok(())
+    }
+
+    fn not_built(
+        &mut self,
+        attempt: u32,
+        outcome: Outcome,
+        retry_at: Option<Timestamp>,
+    ) -> Result<(), Rejected> {
+        if self.progress.position > 0 {
+            self.repeat(0);
+            return Ok(());
+        }
+        self.must_be_latest(attempt)?;
+        self.failed(outcome, retry_at);
+        Ok(())
+    }
+
+    fn started(
+        &mut self,
+        step: &StepKey,
+        lease: Option<Lease>,
+        alone: bool,
+    ) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            self.repeat(step.position);
+            return Ok(());
+        }
+        match self.progress.status {
+            Status::Failed => {
+                self.repeat_end();
+                return Ok(());
+            }
+            Status::Cancelled | Status::Success => {
+                return Err(Rejected::Finished(self.progress.status));
+            }
+            Status::Pending | Status::Running => {}
+        }
+        let lost = self.progress.started;
+        if lost {
+            self.must_be_free(lease.as_ref())?;
+        }
+        if let Some(until) = self.progress.not_before.filter(|until| *until > self.now) {
+            return Err(Rejected::NotYet { until });
+        }
+        let unreported = self.progress.unreported + u32::from(lost);
+        if unreported >= MAX_UNREPORTED {
+            self.lose_attempt();
+            self.fail(killed(unreported));
+            return Ok(());
+        }
+        if unreported + 1 == MAX_UNREPORTED && !alone {
+            return Err(Rejected::Suspect);
+        }
+        if lost {
+            self.lose_attempt();
+        }
+        self.begin(lease);
+        Ok(())
+    }
+
+    fn renewed(&mut self, step: &StepKey, attempt: u32, until: Timestamp) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            return Err(Rejected::Fenced);
+        }
+        self.must_be_latest(attempt)?;
+        if self.progress.status.is_terminal() {
+            return Err(Rejected::Finished(self.progress.status));
+        }
+        if let Some(lease) = &mut self.progress.lease {
+            lease.until = until;
+        }
+        self.changed = true;
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        step: &StepKey,
+        attempt: u32,
+        outcome: Outcome,
+        retry_at: Option<Timestamp>,
+    ) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            self.repeat(step.position);
+            return Ok(());
+        }
+        if self.progress.attempts != attempt {
+            return Err(Rejected::Fenced);
+        }
+        if !self.progress.started {
+            // Told before, by this attempt: only the effects may be missing.
+            self.repeat_failure();
+            return Ok(());
+        }
+        self.conclude(step, outcome, retry_at);
+        Ok(())
+    }
+
+    fn interrupted(&mut self, step: &StepKey, attempt: u32) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            return Ok(());
+        }
+        self.must_be_latest(attempt)?;
+        self.clear_attempt();
+        self.progress.uncounted += 1;
+        Ok(())
+    }
+
+    fn reported(&mut self, step: &StepKey, outcome: Outcome) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            self.repeat(step.position);
+            return Ok(());
+        }
+        let Some(external) = self.near.here.and_then(|here| here.external) else {
+            return Err(Rejected::NotExternal);
+        };
+        match self.progress.status {
+            Status::Running => {}
+            Status::Cancelled if outcome.is_success() => {}
+            status => return Err(Rejected::Finished(status)),
+        }
+        let again = self.progress.counted_attempts() < external.attempts;
+        self.conclude(step, outcome, Some(self.now).filter(|_| again));
+        Ok(())
+    }
+
+    fn given_up(&mut self, step: &StepKey, outcome: Outcome) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            return Ok(());
+        }
+        match self.progress.status {
+            Status::Failed => self.repeat_end(),
+            status if status.is_terminal() => return Err(Rejected::Finished(status)),
+            _ => {
+                if self.progress.started {
+                    self.must_be_free(None)?;
+                }
+                self.fail(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn resumed(&mut self) -> Result<(), Rejected> {
+        match self.progress.status {
+            Status::Failed | Status::Cancelled => {}
+            Status::Success => return Err(Rejected::Finished(Status::Success)),
+            status => return Err(Rejected::NotStopped(status)),
+        }
+        self.repair()?;
+        self.go_on();
+        Ok(())
+    }
+
+    fn retried(&mut self, step: &StepKey) -> Result<(), Rejected> {
+        if self.place(step)? == Place::Past {
+            return Err(Rejected::AlreadyDone);
+        }
+        self.repair()?;
+        self.go_on();
+        Ok(())
+    }
+
+    fn skipped(&mut self, step: &StepKey, outcome: Outcome) -> Result<(), Rejected> {
+        if !outcome.is_success() {
+            return Err(Rejected::NotASuccess);
+        }
+        if step.position == 0 || self.progress.position == 0 {
+            return Err(Rejected::NotBuilt);
+        }
+        if self.place(step)? == Place::Past {
+            return Err(Rejected::AlreadyDone);
+        }
+        self.repair()?;
+        // Skipping revives, so that what follows is published.
+        self.set_status(Status::Running);
+        self.done(outcome.with_uuid(step.uuid.clone()));
+        Ok(())
+    }
+
+    fn cancelled(&mut self) -> Result<(), Rejected> {
+        match self.progress.status {
+            Status::Cancelled => return Ok(()),
+            status if status.is_terminal() => return Err(Rejected::Finished(status)),
+            _ => {}
+        }
+        if self.near.here.is_some_and(|here| here.external.is_some()) {
+            // Nobody of ours holds it, and a report may come at any time.
+            self.clear_attempt();
+        }
+        self.progress.not_before = None;
+        self.set_status(Status::Cancelled);
+        Ok(())
+    }
+
+    fn swept(&mut self) {
+        let due = self.progress.check_at.is_some_and(|due| due <= self.now);
+        if !due || self.progress.status.is_terminal() {
+            return;
+        }
+        let external = self.near.here.and_then(|here| here.external);
+        match external.filter(|_| self.progress.started) {
+            Some(external) => {
+                let again = self.progress.counted_attempts() < external.attempts;
+                self.failed(silent(external.limit), Some(self.now).filter(|_| again));
+                // Nothing is at hand that could be dead-lettered.
+                self.effects.retain(|effect| *effect != Effect::DeadLetter);
+            }
+            None => {
+                self.progress.nudges += 1;
+                self.changed = true;
+                self.publish();
+            }
+        }
+    }
+
+    /// Takes the end of an attempt, whether the run is still wanted or not.
+    fn conclude(&mut self, step: &StepKey, outcome: Outcome, retry_at: Option<Timestamp>) {
+        if outcome.is_success() {
+            let accepted = outcome.accepted(&self.progress.outcome, &step.uuid);
+            self.done(accepted);
+        } else {
+            self.failed(outcome, retry_at);
+        }
+    }
+
+    /// Counts the step as done, and goes on unless the run was cancelled.
+    fn done(&mut self, outcome: Outcome) {
+        self.clear_attempt();
+        self.clear_counts();
+        self.progress.outcome = outcome;
+        self.progress.position += 1;
+        // What was next is here now.
+        self.near = Near {
+            here: self.near.next,
+            next: None,
+        };
+        if self.progress.status != Status::Cancelled {
+            self.go_on();
+        }
+    }
+
+    /// Counts the attempt as failed: there is another, or the run ends.
+    fn failed(&mut self, outcome: Outcome, retry_at: Option<Timestamp>) {
+        self.clear_attempt();
+        if self.progress.status == Status::Cancelled {
+            self.progress.failure = Some(outcome);
+            return;
+        }
+        match retry_at {
+            Some(at) => {
+                self.progress.not_before = Some(at).filter(|at| *at > self.now);
+                self.send();
+            }
+            None => self.fail(outcome),
+        }
+    }
+
+    fn fail(&mut self, outcome: Outcome) {
+        self.clear_attempt();
+        self.progress.failure = Some(outcome);
+        self.effects.push(Effect::DeadLetter);
+        self.set_status(Status::Failed);
+    }
+
+    /// Gives the step a new life, unless someone may still be at it.
+    fn repair(&mut self) -> Result<(), Rejected> {
+        if self.progress.started {
+            self.must_be_free(None)?;
+        }
+        self.clear_attempt();
+        self.progress.uncounted = self.progress.attempts;
+        self.progress.unreported = 0;
+        self.progress.failure = None;
+        Ok(())
+    }
+
+    /// Sends the step at the position, or finishes.
+    fn go_on(&mut self) {
+        self.changed = true;
+        match self.progress.position {
+            0 => self.set_status(Status::Pending),
+            position if position > self.progress.steps => {
+                self.set_status(Status::Success);
+                return;
+            }
+            _ => self.set_status(Status::Running),
+        }
+        self.send();
+    }
+
+    /// Publishes the step at the position. An external one counts as started from then on.
+    fn send(&mut self) {
+        self.publish();
+        if let Some(external) = self.near.here.and_then(|here| here.external) {
+            let sent = self.progress.not_before.unwrap_or(self.now);
+            let owner = Owner {
+                instance: Instance::from("external"),
+                incarnation: 0,
+            };
+            self.progress.not_before = None;
+            self.begin(Some(Lease {
+                until: sent + external.limit,
+                owner,
+            }));
+        }
+    }
+
+    /// Asks again for what the record of step `position` had to ask for, if it is the last one before the pending step
+    /// or before the end.
+    fn repeat(&mut self, position: u32) {
+        if position + 1 != self.progress.position {
+            return;
+        }
+        let external = self.near.here.is_some_and(|here| here.external.is_some());
+        match self.progress.status {
+            Status::Running if !self.progress.started || external => self.publish(),
+            Status::Success => self.repeat_end(),
+            _ => {}
+        }
+    }
+
+    /// Asks again for what a failed attempt had to ask for.
+    fn repeat_failure(&mut self) {
+        match self.progress.status {
+            Status::Failed => self.repeat_end(),
+            Status::Pending | Status::Running => self.publish(),
+            Status::Success | Status::Cancelled => {}
+        }
+    }
+
+    fn repeat_end(&mut self) {
+        let to = self.progress.status;
+        let from = match self.progress.position {
+            0 => Status::Pending,
+            _ => Status::Running,
+        };
+        if to == Status::Failed {
+            self.effects.push(Effect::DeadLetter);
+        }
+        self.effects.push(Effect::StatusChanged { from, to });
+    }
+
+    fn publish(&mut self) {
+        self.effects.push(Effect::Publish {
+            position: self.progress.position,
+            not_before: self.progress.not_before,
+        });
+    }
+
+    fn begin(&mut self, lease: Option<Lease>) {
+        self.progress.started = true;
+        self.progress.attempts += 1;
+        self.progress.lease = lease;
+        self.progress.not_before = None;
+        self.changed = true;
+    }
+
+    /// Forgets the attempt in flight, which ended without a report.
+    fn lose_attempt(&mut self) {
+        self.progress.unreported += 1;
+        self.progress.uncounted += 1;
+    }
+
+    fn clear_attempt(&mut self) {
+        self.progress.started = false;
+        self.progress.lease = None;
+        self.progress.not_before = None;
+        self.changed = true;
+    }
+
+    const fn clear_counts(&mut self) {
+        self.progress.attempts = 0;
+        self.progress.uncounted = 0;
+        self.progress.unreported = 0;
+    }
+
+    fn set_status(&mut self, to: Status) {
+        let from = std::mem::replace(&mut self.progress.status, to);
+        if from != to {
+            self.changed = true;
+            self.effects.push(Effect::StatusChanged { from, to });
+        }
+    }
+
+    fn place(&self, step: &StepKey) -> Result<Place, Rejected> {
+        let position = self.progress.position;
+        if step.position > position {
+            return Err(Rejected::Ahead { position });
+        }
+        if step.position < position {
+            return Ok(Place::Past);
+        }
+        match self.near.here {
+            Some(here) if here.key != *step => Err(Rejected::UnknownStep),
+            None if position > 0 => Err(Rejected::UnknownStep),
+            _ => Ok(Place::Here),
+        }
+    }
+
+    fn must_be_latest(&self, attempt: u32) -> Result<(), Rejected> {
+        if self.progress.started && self.progress.attempts == attempt {
+            Ok(())
+        } else {
+            Err(Rejected::Fenced)
+        }
+    }
+
+    /// Refuses a step that someone else has leased, unless that is an earlier life of the same instance.
+    fn must_be_free(&self, taker: Option<&Lease>) -> Result<(), Rejected> {
+        let Some(lease) = &self.progress.lease else {
+            return Ok(());
+        };
+        let superseded = taker.is_some_and(|taker| taker.owner.supersedes(&lease.owner));
+        if lease.until > self.now && !superseded {
+            return Err(Rejected::Leased { until: lease.until });
+        }
+        Ok(())
+    }
+
+    /// Counts the change, and says when someone should look whether the run moves.
+    fn stamp(&mut self, swept: bool) {
+        if !swept {
+            self.progress.nudges = 0;
+        }
+        self.progress.version += 1;
+        self.progress.updated = self.now;
+        self.progress.check_at = self.check_at();
+    }
+
+    /// Later each time that it has not moved, so that a queue that is merely long is not made longer.
+    fn check_at(&self) -> Option<Timestamp> {
+        let progress = &self.progress;
+        if progress.status.is_terminal() {
+            return None;
+        }
+        let patience = PATIENCE * (1 << progress.nudges.min(5));
+        match (&progress.lease, progress.nudges) {
+            (Some(lease), 0) => Some(lease.until),
+            (Some(lease), _) => Some(lease.until.max(self.now) + patience),
+            (None, _) => Some(progress.not_before.unwrap_or(self.now).max(self.now) + patience),
+        }
+    }
+}
+
+/// The Python library's text and code.
+fn empty() -> Outcome {
+    let error = TaskError::new("ValidationError", "Nothing to do, empty operation !");
+    Outcome::from(&error.with_code(1))
+}
+
+fn silent(limit: Duration) -> Outcome {
+    let text = format!("no report within {} s", limit.as_secs());
+    Outcome::from(&TaskError::new("TimedOut", text).with_code(504))
+}
+
+fn killed(times: u32) -> Outcome {
+    let text = format!("{times} attempts ended without a report: the task may kill its process");
+    Outcome::from(&TaskError::new("Killed", text))
+}

@@ -1,0 +1,245 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Envelope, Instance, Outcome, Status, Timestamp};
+
+/// Where a run stands: small, and of the same size whatever the number of steps.
+///
+/// Only [`apply`](super::apply) changes it. A store keeps it as it is; a message that carries its state is read as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub(super) status: Status,
+    /// The first step that is not done; 0 is the build, one past the last is the end.
+    pub(super) position: u32,
+    /// 0 before the build is done.
+    pub(super) steps: u32,
+    /// An attempt at the step has begun and not ended.
+    pub(super) started: bool,
+    /// Counts every start of the step. It only grows: it is what fences a worker that lost its lease.
+    pub(super) attempts: u32,
+    /// The attempts that do not count for the retry policy: before a repair, given back, or ended without a report.
+    pub(super) uncounted: u32,
+    /// The attempts that ended without a report.
+    pub(super) unreported: u32,
+    pub(super) lease: Option<Lease>,
+    pub(super) not_before: Option<Timestamp>,
+    /// What the step at the position is given.
+    pub(super) outcome: Outcome,
+    /// What the failed step left, while the run is failed.
+    pub(super) failure: Option<Outcome>,
+    pub(super) version: u64,
+    pub(super) check_at: Option<Timestamp>,
+    /// The sweeps since the last change by anyone else.
+    pub(super) nudges: u32,
+    pub(super) updated: Timestamp,
+}
+
+/// The right to run a step, for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "two facts, made by consumers and stores"
+)]
+pub struct Lease {
+    /// When it ends, unless it is renewed.
+    pub until: Timestamp,
+    /// Who has it.
+    pub owner: Owner,
+}
+
+/// Who runs a step: an instance, and which life of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "two facts, made by consumers and stores"
+)]
+pub struct Owner {
+    /// The name of the consumer.
+    pub instance: Instance,
+    /// Grows with each start of the instance.
+    pub incarnation: u64,
+}
+
+impl Owner {
+    /// Says whether this is a later life of `other`, which takes over its leases at once.
+    #[must_use]
+    pub fn supersedes(&self, other: &Self) -> bool {
+        self.instance == other.instance && self.incarnation > other.incarnation
+    }
+}
+
+impl Progress {
+    /// The progress of a run that was launched and is not built.
+    #[must_use]
+    pub fn launched(now: Timestamp) -> Self {
+        Self {
+            check_at: Some(now + super::apply::PATIENCE),
+            updated: now,
+            version: 1,
+            ..Self::blank()
+        }
+    }
+
+    /// The progress of a lone task: an operation of one step, of which nobody keeps a record.
+    #[must_use]
+    pub fn lone(forwarded: Outcome) -> Self {
+        Self {
+            status: Status::Running,
+            position: 1,
+            steps: 1,
+            outcome: forwarded,
+            ..Self::blank()
+        }
+    }
+
+    /// The progress that the writer of a message saw: the truth where the state is carried, a hint where it is stored.
+    #[must_use]
+    pub fn seen(envelope: &Envelope, forwarded: Outcome) -> Self {
+        let status = match envelope.step {
+            0 => Status::Pending,
+            _ => Status::Running,
+        };
+        Self {
+            status,
+            position: envelope.step,
+            steps: envelope.of,
+            attempts: envelope.attempts,
+            uncounted: envelope.uncounted,
+            unreported: envelope.unreported,
+            outcome: forwarded,
+            version: envelope.version,
+            ..Self::blank()
+        }
+    }
+
+    /// Returns this with the attempts that were counted outside it: `failed` in headers or memory, and `unreported` by
+    /// the transport, for state that is carried.
+    #[must_use]
+    pub const fn with_counts(mut self, failed: u32, unreported: u32) -> Self {
+        self.attempts = self.attempts.saturating_add(failed);
+        self.unreported = self.unreported.saturating_add(unreported);
+        self
+    }
+
+    /// Returns the progress of a run that repeats this one's plan from `position` on, which is 1 or more, with the
+    /// accepted outcome of the step before.
+    #[must_use]
+    pub fn forked(steps: u32, position: u32, forwarded: Outcome, now: Timestamp) -> Self {
+        Self {
+            status: Status::Running,
+            position,
+            steps,
+            outcome: forwarded,
+            ..Self::launched(now)
+        }
+    }
+
+    fn blank() -> Self {
+        Self {
+            status: Status::Pending,
+            position: 0,
+            steps: 0,
+            started: false,
+            attempts: 0,
+            uncounted: 0,
+            unreported: 0,
+            lease: None,
+            not_before: None,
+            outcome: Outcome::default(),
+            failure: None,
+            version: 0,
+            check_at: None,
+            nudges: 0,
+            updated: Timestamp::default(),
+        }
+    }
+
+    /// Returns the status of the run.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Returns the first step that is not done, counted from 1; 0 is the build, `steps() + 1` the end.
+    #[must_use]
+    pub const fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// Counts the steps; 0 before the run is built.
+    #[must_use]
+    pub const fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Says whether an attempt at the step has begun and not ended.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Counts every start of the step: the number to give back in [`Event::Ended`](super::Event::Ended).
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Counts the starts that the retry policy counts, from 1 again after a repair.
+    #[must_use]
+    pub const fn counted_attempts(&self) -> u32 {
+        self.attempts.saturating_sub(self.uncounted)
+    }
+
+    /// Counts the starts that the retry policy does not count: before a repair, given back, or ended without a report.
+    #[must_use]
+    pub const fn uncounted(&self) -> u32 {
+        self.uncounted
+    }
+
+    /// Counts the attempts that ended without a report, as when the process dies.
+    #[must_use]
+    pub const fn unreported(&self) -> u32 {
+        self.unreported
+    }
+
+    /// Returns who runs the step, and for how long.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    /// Returns when the step may start, `None` for at any time.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
+    /// Returns what the step at the position is given; at the end, the outcome of the run.
+    #[must_use]
+    pub const fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Returns what the run ended with: the outcome of its last step, or of the one that failed.
+    #[must_use]
+    pub fn last_outcome(&self) -> &Outcome {
+        self.failure.as_ref().unwrap_or(&self.outcome)
+    }
+
+    /// Grows with every change.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Returns when someone should look whether the run moves, `None` when it need not.
+    #[must_use]
+    pub const fn check_at(&self) -> Option<Timestamp> {
+        self.check_at
+    }
+
+    /// Returns when it changed last.
+    #[must_use]
+    pub const fn updated(&self) -> Timestamp {
+        self.updated
+    }
+}

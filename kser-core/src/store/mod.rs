@@ -1,0 +1,190 @@
+//! Keeps runs for all who work on them: the trait, and what goes through it.
+
+mod rows;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::rows::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+};
+use crate::sequencing::{Owner, PlannedStep, Progress};
+use crate::{Error, Instance, RunId, StoreId};
+
+/// How long the writer of an output has to publish it before others may.
+pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Keeps runs for all who work on them: what the rules of [`sequencing`](crate::sequencing) need, and no more.
+///
+/// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`.
+///
+/// # Inserting
+///
+/// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same. Of many
+/// that insert one id at once, one is told that it is new. A run may be inserted with its plan or without.
+///
+/// # Swapping
+///
+/// A swap writes if the stored version is the expected one, and says so. Of many that expect the same version, one
+/// writes. A swap that does not write changes nothing, and answers with the progress that is stored. What goes
+/// with a swap (the plan, an attempt, outputs) is written exactly if the progress is. What a swap has written is there
+/// for the next read of anybody. A swap answers with the step of the plan that was asked for, also one that it wrote.
+///
+/// # Plans
+///
+/// A step is read by its position. A plan comes back as it was written. Reading a step costs the same in a plan of any
+/// length.
+///
+/// # Time
+///
+/// The store's time never goes back. Every answer that a decision depends on tells the time of the store.
+///
+/// # Due
+///
+/// A run is due when its `check_at` is not after the store's time. The earliest comes first, and never more than the
+/// limit. A run without `check_at` is never due.
+///
+/// # Outputs
+///
+/// An output is not due before [`OUTPUT_PATIENCE`] has passed since it was written, and is due
+/// from then on until it is relayed. A relayed output never comes back. Relaying twice changes nothing.
+///
+/// # Waking
+///
+/// [`changed`](Self::changed) returns when the run's version is no longer the given one. It returns at once when that
+/// is so already. It may return for no reason.
+///
+/// # History
+///
+/// The attempts of a run are told in the order in which they were written, with their outcomes byte for byte.
+/// A list has the runs that fit its filter, the latest launched first, and pages through all of them once.
+///
+/// # Purging
+///
+/// A purged run is gone with its plan, attempts and outputs. Only a run that has ended can be purged.
+///
+/// # Instances
+///
+/// Registering an instance answers an incarnation that is larger than every one before it.
+///
+/// # Cancel safety
+///
+/// Dropping the future of a write leaves the write done or not done, never half done.
+#[async_trait]
+pub trait StateStore: Debug + Send + Sync + 'static {
+    /// Names the store, the same for all who use it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the store does not answer; this holds for every method.
+    async fn id(&self) -> Result<StoreId, Error>;
+
+    /// Begins a new life of an instance, whose leases of the life before it may take over.
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error>;
+
+    /// Keeps a new run.
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error>;
+
+    /// Returns where a run stands, `None` when there is no such run.
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error>;
+
+    /// Writes where a run stands, if the stored version is `expected`.
+    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error>;
+
+    /// Returns one step of a run's plan, counted from 1; `None` when there is none.
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error>;
+
+    /// Lists runs that someone should look after, at most `limit`.
+    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error>;
+
+    /// Lists outputs that were written and perhaps not published, the earliest first, at most `limit`.
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error>;
+
+    /// Notes that outputs are published.
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error>;
+
+    /// Waits until the version of a run is no longer `version`, at most for a while that the store chooses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error>;
+
+    /// Returns what a person wants to know of a run, `None` when there is no such run.
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error>;
+
+    /// Returns the attempts at the steps of a run after the first `skip` of them, at most `limit`.
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error>;
+
+    /// Lists runs, the latest launched first.
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error>;
+
+    /// Forgets a run that has ended. Says whether there was one.
+    async fn purge(&self, id: &RunId) -> Result<bool, Error>;
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: StateStore + ?Sized> StateStore for Arc<T> {
+    async fn id(&self) -> Result<StoreId, Error> {
+        (**self).id().await
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        (**self).register(instance).await
+    }
+
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        (**self).insert(run).await
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        (**self).read(id).await
+    }
+
+    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+        (**self).swap(id, expected, write).await
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        (**self).step(id, position).await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+        (**self).due(limit).await
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        (**self).outputs_due(limit).await
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        (**self).relayed(outputs).await
+    }
+
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        (**self).changed(id, version).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        (**self).run(id).await
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        (**self).attempts(id, skip, limit).await
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        (**self).list(filter).await
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        (**self).purge(id).await
+    }
+}
+
+// The trait must stay usable as a trait object.
+const _: Option<&dyn StateStore> = None;

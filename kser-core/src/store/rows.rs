@@ -1,0 +1,271 @@
+use bytes::Bytes;
+
+use crate::sequencing::{PlannedStep, Progress};
+use crate::{Name, Outcome, Record, RunId, Status, Timestamp};
+
+/// An answer, and what the store's clock said then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an answer and its time")]
+pub struct Timed<T> {
+    /// The time of the store.
+    pub now: Timestamp,
+    /// The answer.
+    pub value: T,
+}
+
+/// A run that is to be kept.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// The operation's entrypoint.
+    pub name: Name,
+    /// The message that asks for it, as it is on the wire.
+    pub launch: Bytes,
+    /// Tells launches of one id with other content apart.
+    pub digest: String,
+    /// Where it stands.
+    pub progress: Progress,
+    /// Its steps, if they are known.
+    pub plan: Vec<PlannedStep>,
+}
+
+impl NewRun {
+    /// Makes a run whose steps are not known yet.
+    #[must_use]
+    pub const fn new(
+        id: RunId,
+        name: Name,
+        launch: Bytes,
+        digest: String,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            launch,
+            digest,
+            progress,
+            plan: Vec::new(),
+        }
+    }
+
+    /// Gives it its steps.
+    #[must_use]
+    pub fn with_plan(mut self, plan: Vec<PlannedStep>) -> Self {
+        self.plan = plan;
+        self
+    }
+}
+
+/// What came of an insert.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must tell all three apart")]
+pub enum Inserted {
+    /// The run is new.
+    New,
+    /// The run was there, with the same content, and stands here.
+    Same(Progress),
+    /// The run was there, with other content.
+    Other,
+}
+
+/// What a swap writes, all or nothing.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Write {
+    /// Where the run stands.
+    pub progress: Progress,
+    /// The steps, written once, when the run is built.
+    pub plan: Option<Vec<PlannedStep>>,
+    /// An attempt that has ended.
+    pub attempt: Option<Attempt>,
+    /// Records to relay. The id of each is the version of `progress` and its index here.
+    pub outputs: Vec<Record>,
+    /// The step to answer with, counted from 1.
+    pub fetch: Option<u32>,
+}
+
+impl Write {
+    /// Writes the progress and nothing else.
+    #[must_use]
+    pub const fn new(progress: Progress) -> Self {
+        Self {
+            progress,
+            plan: None,
+            attempt: None,
+            outputs: Vec::new(),
+            fetch: None,
+        }
+    }
+}
+
+/// What came of a swap.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must tell both apart")]
+pub enum Swapped {
+    /// It is written. Here is the step that was asked for, if there is such a step.
+    Written(Option<PlannedStep>),
+    /// The run has another version, or there is no such run.
+    Conflict(Option<Progress>),
+}
+
+/// One attempt at one step, for people.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Which step, counted from 1; 0 is the build.
+    pub position: u32,
+    /// What it ran.
+    pub entrypoint: Name,
+    /// Which attempt at it, counted from 1.
+    pub attempt: u32,
+    /// When it began; `None` for what was reported or decided from outside.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Who ran it.
+    pub worker: String,
+    /// How it ended.
+    pub status: Status,
+    /// What it left: the accepted outcome of a success, the handler's own of a failure.
+    pub outcome: Outcome,
+}
+
+impl Attempt {
+    /// Makes the row of an attempt that ended now.
+    #[must_use]
+    pub fn new(
+        position: u32,
+        entrypoint: Name,
+        attempt: u32,
+        ended: Timestamp,
+        outcome: Outcome,
+    ) -> Self {
+        let status = match outcome.is_success() {
+            true => Status::Success,
+            false => Status::Failed,
+        };
+        Self {
+            position,
+            entrypoint,
+            attempt,
+            started: None,
+            ended,
+            worker: String::new(),
+            status,
+            outcome,
+        }
+    }
+}
+
+/// Names an output that a swap has written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the identity of an output is these three"
+)]
+pub struct OutputId {
+    /// The run whose step sends it.
+    pub run: RunId,
+    /// The version of the progress it was written with.
+    pub version: u64,
+    /// Its place in [`Write::outputs`].
+    pub index: u32,
+}
+
+/// A record that a step sends, kept until it is published.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "a record and its name")]
+pub struct Output {
+    /// Its name.
+    pub id: OutputId,
+    /// What is to be published.
+    pub record: Record,
+}
+
+/// What a person wants to know of a run.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RunInfo {
+    /// Its id.
+    pub id: RunId,
+    /// The operation's entrypoint.
+    pub name: Name,
+    /// The message that asked for it, as it is on the wire.
+    pub launch: Bytes,
+    /// When it was launched.
+    pub created: Timestamp,
+    /// Where it stands.
+    pub progress: Progress,
+}
+
+impl RunInfo {
+    /// Makes one from its parts.
+    #[must_use]
+    pub const fn new(
+        id: RunId,
+        name: Name,
+        launch: Bytes,
+        created: Timestamp,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            launch,
+            created,
+            progress,
+        }
+    }
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunFilter {
+    /// Only those of this operation.
+    pub name: Option<Name>,
+    /// Only those with this status.
+    pub status: Option<Status>,
+    /// How many to leave out at the beginning.
+    pub skip: usize,
+    /// How many to list at most; 100 unless set.
+    pub limit: usize,
+}
+
+impl Default for RunFilter {
+    fn default() -> Self {
+        Self {
+            name: None,
+            status: None,
+            skip: 0,
+            limit: 100,
+        }
+    }
+}
+
+impl RunFilter {
+    /// Lists runs of this operation only.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Name>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Lists runs with this status only.
+    #[must_use]
+    pub const fn with_status(mut self, status: Status) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Leaves out the first `skip` runs and lists at most `limit`.
+    #[must_use]
+    pub const fn with_page(mut self, skip: usize, limit: usize) -> Self {
+        self.skip = skip;
+        self.limit = limit;
+        self
+    }
+}

@@ -1,0 +1,341 @@
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Delivery, Error, Record, Topic};
+
+/// Moves records between processes: what every backend must do, and no more.
+///
+/// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`, which runs them all
+/// against every backend; write those tests' one line first when you write a transport, and the example `own_transport`
+/// shows how small one can be.
+///
+/// # Delivery
+///
+/// A record that was published is delivered to one member of each group, until it is settled. It is delivered with the
+/// topic, key, headers and payload that it was published with. An absent key, payload or header value stays absent.
+/// A record that was published before the first member of a group joined is delivered to it. A delivery is not given to
+/// a second member while the first may still settle it.
+///
+/// # Ordering
+///
+/// Records of one topic and key are delivered to a group in the order in which they were published. The next record of a
+/// key is delivered only after the one before it is settled, or to the same member. Records without a key have no order.
+///
+/// # Settling
+///
+/// A settled delivery does not come back to its group. The outputs of a settle are published when it returns. Where
+/// [`Description::settling`] is [`Settling::Together`], either all outputs are published and the delivery is settled, or
+/// neither. The outputs of one key appear in the order in which their settles were first polled. A settle of a delivery
+/// that belongs to someone else publishes nothing and says [`Error::Lost`]. Many tasks may settle at once.
+///
+/// # Revocation
+///
+/// When a delivery goes to someone else while it is held, [`Delivery::revoked`] says so.
+///
+/// # Delay
+///
+/// A record with a time is not delivered before it, and is delivered after it. A delayed record does not hold back
+/// others of its key.
+///
+/// # Redelivery
+///
+/// A released delivery is delivered again. A delivery that is released until a time is not delivered before it. A
+/// released record comes before those of its key that were published after it. What a member holds when it
+/// is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`]. A dropped ticket counts
+/// as released.
+///
+/// # Groups
+///
+/// Each group gets every record of its topics. The members of one group share the records. Members of one group may
+/// subscribe to different topics, and get records of their own topics only. A subscription without a group gets
+/// everything that was published after `subscribe` returned, and settling it changes nothing for others.
+///
+/// # Limits
+///
+/// A record over [`Description::largest_record`] is refused, and the others of the call are published. `receive` returns
+/// at most the records that were asked for. `receive` returns no further record once the bytes that were asked for are
+/// reached.
+///
+/// # Cancel safety
+///
+/// Dropping the future of `receive` loses no delivery.
+///
+/// # Closing
+///
+/// `close` waits until what was received is settled or released, and then leaves the group. After `close` the records
+/// go to the other members. A member that closed said goodbye: nothing of its is counted as unreported.
+#[async_trait]
+pub trait Transport: Debug + Send + Sync + 'static {
+    /// Publishes records and returns when they are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPublished`] lists the records that may not be durable; the others are. [`Error::TooLarge`] and
+    /// [`Error::MissingTopic`] in it mean that the record is certainly not published.
+    async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished>;
+
+    /// Joins a group, or observes everything from now on. Returns when its start is fixed: what is published after that
+    /// is seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the backend does not answer, [`Error::MissingTopic`] when a topic does not exist.
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error>;
+
+    /// Creates the topics that do not exist. Those that exist stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the backend does not answer or does not allow it.
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
+
+    /// Describes the backend, and how long it keeps the records of these topics.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the backend does not answer.
+    async fn describe(&self, topics: &[Topic]) -> Result<Description, Error>;
+}
+
+/// Receives deliveries. One task holds it; the deliveries may be settled by any.
+///
+/// Dropping a subscription leaves the group without a goodbye, as a crash does.
+#[async_trait]
+pub trait Subscription: Debug + Send {
+    /// Waits for at least one delivery and returns at most what `room` allows. Whoever does not call it is not given
+    /// more: this is the back-pressure.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the transport was closed, [`Error::Backend`] otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no delivery.
+    async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error>;
+
+    /// Tells what the backend knows of this member.
+    fn health(&self) -> Health;
+
+    /// Waits until all that was received is settled or released, and leaves the group with a goodbye.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the backend does not answer. What is settled stays settled.
+    async fn close(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// What a subscription wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interest {
+    /// The streams.
+    pub topics: Vec<Topic>,
+    /// Who shares the work. `None` shares with nobody: all that is published from now on is delivered.
+    pub group: Option<String>,
+    /// Names the member, so that a restart is known as the same one (Kafka's static membership); `None` for anyone.
+    pub instance: Option<String>,
+}
+
+impl Interest {
+    /// Shares the records of the topics with the other members of a group.
+    #[must_use]
+    pub fn group(group: impl Into<String>, topics: Vec<Topic>) -> Self {
+        Self {
+            topics,
+            group: Some(group.into()),
+            instance: None,
+        }
+    }
+
+    /// Observes everything that is published to the topics from now on.
+    #[must_use]
+    pub const fn everything(topics: Vec<Topic>) -> Self {
+        Self {
+            topics,
+            group: None,
+            instance: None,
+        }
+    }
+
+    /// Names the member.
+    #[must_use]
+    pub fn with_instance(mut self, instance: Option<String>) -> Self {
+        self.instance = instance;
+        self
+    }
+}
+
+/// How much one [`Subscription::receive`] may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a count and a size")]
+pub struct Room {
+    /// Records, 1 or more.
+    pub records: usize,
+    /// Bytes as [`Record::size`] counts them. The record that reaches it is the last one.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// Room for this many records of any size.
+    #[must_use]
+    pub const fn records(records: usize) -> Self {
+        Self {
+            records,
+            bytes: usize::MAX,
+        }
+    }
+}
+
+/// A topic that should exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicSpec {
+    /// Its name.
+    pub topic: Topic,
+    /// How many parts it has; `None` for what the backend takes.
+    pub partitions: Option<u32>,
+    /// Whether its records are kept for groups that come later. One that is not kept is for observers only.
+    pub kept: bool,
+}
+
+impl TopicSpec {
+    /// A topic whose records wait for their group.
+    #[must_use]
+    pub const fn work(topic: Topic) -> Self {
+        Self {
+            topic,
+            partitions: None,
+            kept: true,
+        }
+    }
+
+    /// A topic that is read by observers only, such as the events.
+    #[must_use]
+    pub const fn observed(topic: Topic) -> Self {
+        Self {
+            topic,
+            partitions: None,
+            kept: false,
+        }
+    }
+
+    /// Gives it this many parts.
+    #[must_use]
+    pub const fn with_partitions(mut self, partitions: u32) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+}
+
+/// What a backend is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// How outputs and the mark on the input go together.
+    pub settling: Settling,
+    /// Whether records are gone when the process ends.
+    pub forgets: bool,
+    /// The largest record, as [`Record::size`] counts it.
+    pub largest_record: usize,
+    /// How long the topics that were asked for keep their records; a topic that keeps them for ever is absent.
+    pub retention: BTreeMap<Topic, Duration>,
+}
+
+impl Description {
+    /// A backend whose records outlive the process, and are kept for ever.
+    #[must_use]
+    pub const fn new(settling: Settling, largest_record: usize) -> Self {
+        Self {
+            settling,
+            forgets: false,
+            largest_record,
+            retention: BTreeMap::new(),
+        }
+    }
+
+    /// Says that records are gone when the process ends.
+    #[must_use]
+    pub const fn forgetting(mut self) -> Self {
+        self.forgets = true;
+        self
+    }
+}
+
+/// How the outputs of a settle and the mark on its input go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Settling {
+    /// Both or neither.
+    Together,
+    /// First the outputs, then the mark: a crash in between delivers the input again.
+    InOrder,
+}
+
+/// What a backend knows of one member of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// The parts of topics that are this member's.
+    pub assigned: Vec<(Topic, i32)>,
+    /// How many records of its parts wait; `None` when the backend cannot tell.
+    pub lag: Option<u64>,
+    /// How long the oldest of them has waited; `None` when none waits or the backend cannot tell.
+    pub oldest_waiting: Option<Duration>,
+    /// How long ago the backend was heard of last; `None` when that has no meaning.
+    pub last_heard: Option<Duration>,
+    /// Topics that were asked for and do not exist.
+    pub missing: Vec<Topic>,
+}
+
+/// Records that may not be durable.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of the records may not be published", failed.len())]
+#[non_exhaustive]
+pub struct NotPublished {
+    /// Their positions in what was to be published, and why.
+    pub failed: Vec<(usize, Error)>,
+}
+
+impl NotPublished {
+    /// Makes one from positions and reasons.
+    #[must_use]
+    pub const fn new(failed: Vec<(usize, Error)>) -> Self {
+        Self { failed }
+    }
+
+    /// Returns the first reason.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        let first = self.failed.into_iter().next();
+        first.map_or(Error::Closed, |(_, error)| error)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        (**self).publish(records).await
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        (**self).subscribe(interest).await
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        (**self).ensure_topics(topics).await
+    }
+
+    async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
+        (**self).describe(topics).await
+    }
+}
+
+// The traits must stay usable as trait objects.
+const _: Option<&dyn Transport> = None;
+const _: Option<&dyn Subscription> = None;
