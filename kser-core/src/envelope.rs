@@ -28,6 +28,8 @@ pub struct Envelope {
     pub reply: Option<Topic>,
     /// One event for each step was asked for.
     pub step_events: bool,
+    /// The operation's owner wants to be told of changes of status.
+    pub status_hook: bool,
     /// The starts that were counted so far, see [`Progress::attempts`](crate::sequencing::Progress::attempts).
     pub attempts: u32,
     /// Those of them that the retry policy does not count.

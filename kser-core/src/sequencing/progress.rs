@@ -31,6 +31,10 @@ pub struct Progress {
     /// The sweeps since the last change by anyone else.
     pub(super) nudges: u32,
     pub(super) updated: Timestamp,
+    /// One event for each step was asked for.
+    pub(super) step_events: bool,
+    /// The operation's owner wants to be told of changes of status.
+    pub(super) status_hook: bool,
 }
 
 /// The right to run a step, for a time.
@@ -107,6 +111,8 @@ impl Progress {
             unreported: envelope.unreported,
             outcome: forwarded,
             version: envelope.version,
+            step_events: envelope.step_events,
+            status_hook: envelope.status_hook,
             ..Self::blank()
         }
     }
@@ -133,6 +139,20 @@ impl Progress {
         }
     }
 
+    /// Asks for one event for each step, beside those for changes of status.
+    #[must_use]
+    pub const fn with_step_events(mut self, wanted: bool) -> Self {
+        self.step_events = wanted;
+        self
+    }
+
+    /// Asks for a message to the operation's owner for each change of status.
+    #[must_use]
+    pub const fn with_status_hook(mut self, wanted: bool) -> Self {
+        self.status_hook = wanted;
+        self
+    }
+
     fn blank() -> Self {
         Self {
             status: Status::Pending,
@@ -150,6 +170,8 @@ impl Progress {
             check_at: None,
             nudges: 0,
             updated: Timestamp::default(),
+            step_events: false,
+            status_hook: false,
         }
     }
 
@@ -235,6 +257,18 @@ impl Progress {
     #[must_use]
     pub const fn check_at(&self) -> Option<Timestamp> {
         self.check_at
+    }
+
+    /// Says whether one event for each step was asked for.
+    #[must_use]
+    pub const fn wants_step_events(&self) -> bool {
+        self.step_events
+    }
+
+    /// Says whether the operation's owner wants to be told of changes of status.
+    #[must_use]
+    pub const fn wants_status_hook(&self) -> bool {
+        self.status_hook
     }
 
     /// Returns when it changed last.
