@@ -1,57 +1,108 @@
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use tracing::Level;
 
+use crate::log::{LogOptions, clean, line};
 use crate::{
-    Cancellation, Message, Metadata, Name, Outcome, Raw, RunId, Status, TaskError, TaskId,
+    Cancellation, Entrypoint, Message, Metadata, Name, Object, Outcome, Outgoing, Raw, RunId,
+    Status, TaskError, TaskId, Topic,
 };
 
-/// What a handler knows about the task it runs. Cloning is cheap.
+/// What a handler knows about the task it runs, and what it sends. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Context(Arc<Inner>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Inner {
     uuid: TaskId,
     entrypoint: Name,
-    operation: Option<RunId>,
+    run: Option<RunId>,
+    step: Option<u32>,
     attempt: u32,
+    fence: Option<u64>,
     previous: Outcome,
     metadata: Metadata,
     cancellation: Cancellation,
+    log: Option<Arc<LogOptions>>,
+    outputs: Mutex<Vec<Outgoing>>,
 }
 
 impl Context {
-    /// Makes the context of one attempt to do what `message` asks for.
+    /// Makes the context of the first attempt to do what `message` asks for.
     #[must_use]
-    pub fn new(message: &Message, attempt: u32, cancellation: Cancellation) -> Self {
+    pub fn new(message: &Message) -> Self {
         let envelope = message.metadata.envelope();
         Self(Arc::new(Inner {
             uuid: message.uuid.clone(),
             entrypoint: message.entrypoint.clone(),
-            operation: envelope.map(|envelope| envelope.run.clone()),
-            attempt,
+            run: envelope.map(|envelope| envelope.run.clone()),
+            step: envelope.map(|envelope| envelope.step),
+            attempt: 1,
+            fence: None,
             previous: message.result.clone(),
-            metadata: message.metadata.clone(),
-            cancellation,
+            metadata: message.metadata.clone().with_envelope(None),
+            cancellation: Cancellation::default(),
+            log: None,
+            outputs: Mutex::default(),
         }))
     }
 
     /// Makes a context for calling a handler in a test.
+    ///
+    /// ```
+    /// # use kser_core::{Context, Outcome};
+    /// let ctx = Context::for_test().with_previous(Outcome::text("You made a 4"));
+    /// assert_eq!(ctx.previous().stdout(), "You made a 4");
+    /// assert_eq!(ctx.attempt(), 1);
+    /// ```
     #[must_use]
     pub fn for_test() -> Self {
-        let message = Message::new("task".into(), "test.Task".into(), crate::Object::default());
-        Self::new(&message, 1, Cancellation::default())
+        let message = Message::new("task".into(), "test.Task".into(), Object::default());
+        Self::new(&message)
     }
 
-    /// Returns the context with another forwarded outcome.
+    /// Says which attempt this is, counted from 1.
+    #[must_use]
+    pub fn with_attempt(self, attempt: u32) -> Self {
+        self.change(|inner| inner.attempt = attempt)
+    }
+
+    /// Gives it a number that no other attempt has; `None` where the state is not stored.
+    #[must_use]
+    pub fn with_fence(self, fence: Option<u64>) -> Self {
+        self.change(|inner| inner.fence = fence)
+    }
+
+    /// Says what asks the handler to stop.
+    #[must_use]
+    pub fn with_cancellation(self, cancellation: Cancellation) -> Self {
+        self.change(|inner| inner.cancellation = cancellation)
+    }
+
+    /// Says what the log shows.
+    #[must_use]
+    pub fn with_log(self, log: Arc<LogOptions>) -> Self {
+        self.change(|inner| inner.log = Some(log))
+    }
+
+    /// Gives it another forwarded outcome.
     #[must_use]
     pub fn with_previous(self, previous: Outcome) -> Self {
-        let mut inner = Arc::unwrap_or_clone(self.0);
-        inner.previous = previous;
-        Self(Arc::new(inner))
+        self.change(|inner| inner.previous = previous)
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => change(inner),
+            None => {
+                let mut inner = self.0.copy();
+                change(&mut inner);
+                self.0 = Arc::new(inner);
+            }
+        }
+        self
     }
 
     /// Names the task, on every attempt alike.
@@ -66,19 +117,32 @@ impl Context {
         &self.0.entrypoint
     }
 
-    /// Names the operation of which the task is a step.
+    /// Names the run of which the task is a step.
     #[must_use]
-    pub fn operation(&self) -> Option<&RunId> {
-        self.0.operation.as_ref()
+    pub fn run(&self) -> Option<&RunId> {
+        self.0.run.as_ref()
     }
 
-    /// Counts the attempts, this one included.
+    /// Returns which step of its run the task is, counted from 1; 0 is the build.
+    #[must_use]
+    pub fn step(&self) -> Option<u32> {
+        self.0.step
+    }
+
+    /// Counts the attempts, this one included: from 1 again after a repair or a replay.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
-    /// Returns the key to give to other systems, so that they do this once however often it is tried.
+    /// Returns a number that grows with every attempt at a step of the run and never repeats, for systems that can
+    /// refuse a smaller one; `None` where the state is not stored.
+    #[must_use]
+    pub fn fence(&self) -> Option<u64> {
+        self.0.fence
+    }
+
+    /// Returns the key to give to other systems, so that they do this once however often it is tried: the task's uuid.
     #[must_use]
     pub fn idempotency_key(&self) -> &str {
         self.0.uuid.as_str()
@@ -106,38 +170,141 @@ impl Context {
         self.0.metadata.get(name)
     }
 
-    /// Says whether the task should stop: the operation was cancelled, or the consumer goes down.
+    /// Returns the W3C trace context of the task.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        self.0.metadata.traceparent()
+    }
+
+    /// Says whether the task should stop: its run was cancelled, it goes to someone else, or the consumer goes down.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancellation.is_cancelled()
     }
 
     /// Waits until the task should stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
     pub async fn cancelled(&self) {
         self.0.cancellation.cancelled().await;
     }
 
-    /// Logs `message` as `DiceRoll.RUNNING: dice.DiceRoll[872c...]: message`.
-    pub fn log(&self, level: Level, message: impl Display) {
-        self.event(level, Status::Running.as_str(), message);
+    /// Returns what asks the handler to stop.
+    #[must_use]
+    pub fn cancellation(&self) -> &Cancellation {
+        &self.0.cancellation
     }
 
-    pub(crate) fn event(&self, level: Level, what: &str, message: impl Display) {
-        let Inner {
-            uuid, entrypoint, ..
-        } = &*self.0;
-        let name = entrypoint.short();
-        macro_rules! at {
-            ($level:expr) => {
-                tracing::event!($level, %uuid, %entrypoint, "{name}.{what}: {entrypoint}[{uuid}]: {message}")
-            };
-        }
-        match level {
-            Level::ERROR => at!(Level::ERROR),
-            Level::WARN => at!(Level::WARN),
-            Level::INFO => at!(Level::INFO),
-            Level::DEBUG => at!(Level::DEBUG),
-            Level::TRACE => at!(Level::TRACE),
+    /// Logs `message` as `DiceRoll.RUNNING: dice.DiceRoll[872c…]: message`.
+    pub fn log(&self, level: Level, message: impl Display) {
+        self.line(level, Status::Running.as_str(), None, &message.to_string());
+    }
+
+    /// Sends a task, if this one succeeds. The metadata of this task rides along.
+    ///
+    /// # Errors
+    ///
+    /// A [`TaskError`] that is not worth another attempt when the params have no JSON form.
+    pub fn send<P: Entrypoint>(&self, params: P) -> Result<TaskId, TaskError> {
+        self.output::<P>(&params, None, None, false)
+    }
+
+    /// Sends a task to a topic, with a key, if this one succeeds.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and when the topic cannot have that name.
+    pub fn send_to<P: Entrypoint>(
+        &self,
+        topic: impl AsRef<str>,
+        key: Option<String>,
+        params: P,
+    ) -> Result<TaskId, TaskError> {
+        let topic = Topic::new(topic).map_err(|error| TaskError::from(error).permanent())?;
+        self.output::<P>(&params, Some(topic), key, false)
+    }
+
+    /// Launches an operation, if this task succeeds. The run begins later, so there is no handle yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn launch<P: Entrypoint>(&self, params: P) -> Result<RunId, TaskError> {
+        self.output::<P>(&params, None, None, true).map(RunId::from)
+    }
+
+    /// Returns what the handler sends.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<Outgoing> {
+        self.all_outputs().clone()
+    }
+
+    fn output<P: Entrypoint>(
+        &self,
+        params: &P,
+        topic: Option<Topic>,
+        key: Option<String>,
+        launch: bool,
+    ) -> Result<TaskId, TaskError> {
+        let params = Object::new(params).map_err(|error| TaskError::from(error).permanent())?;
+        let mut outputs = self.all_outputs();
+        let index = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
+        let uuid = self.0.uuid.output(index);
+        let mut message = Message::new(uuid.clone(), P::PATH.into(), params);
+        message.metadata = self.0.metadata.clone();
+        outputs.push(Outgoing {
+            message,
+            topic,
+            key,
+            launch,
+        });
+        Ok(uuid)
+    }
+
+    fn all_outputs(&self) -> MutexGuard<'_, Vec<Outgoing>> {
+        let outputs = self.0.outputs.lock();
+        outputs.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn line(&self, level: Level, what: &str, outcome: Option<&Outcome>, text: &str) {
+        let longest = self.0.log.as_ref().map(|log| log.longest());
+        let longest = longest.unwrap_or_else(|| LogOptions::default().longest());
+        let text = clean(text, longest);
+        let entrypoint = &self.0.entrypoint;
+        line(
+            level,
+            entrypoint.short(),
+            what,
+            entrypoint,
+            &self.0.uuid,
+            outcome,
+            &text,
+        );
+    }
+
+    /// Returns the params as the log shows them, `None` if it does not.
+    pub(crate) fn shown(&self, params: &Object) -> Option<String> {
+        self.0.log.as_ref()?.params(params)
+    }
+}
+
+impl Inner {
+    fn copy(&self) -> Self {
+        let outputs = self.outputs.lock();
+        Self {
+            uuid: self.uuid.clone(),
+            entrypoint: self.entrypoint.clone(),
+            run: self.run.clone(),
+            step: self.step,
+            attempt: self.attempt,
+            fence: self.fence,
+            previous: self.previous.clone(),
+            metadata: self.metadata.clone(),
+            cancellation: self.cancellation.clone(),
+            log: self.log.clone(),
+            outputs: Mutex::new(outputs.unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }
 }

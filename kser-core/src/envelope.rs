@@ -1,9 +1,15 @@
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
-use crate::{Name, Raw, RunId, StoreId, Topic};
+use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::text::{Text, unescape, write_string};
+use crate::outcome::id;
+use crate::{Fields, Name, Raw, RunId, StoreId, Topic};
 
 /// What kser adds to a message, in `metadata.kser`: all that a hop needs, so that a Python consumer passes it on untouched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// What later versions of kser add to this version of it travels on.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
     /// The run of which the message is a step, or which it launches.
@@ -36,11 +42,11 @@ pub struct Envelope {
     pub uncounted: u32,
     /// Those of them that ended without a report.
     pub unreported: u32,
+    others: Fields,
 }
 
 /// Where the state of a run lives, and what is promised for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
     /// In a store; the message is a wake-up.
@@ -49,4 +55,240 @@ pub enum Mode {
     ExactlyOnce,
     /// In the message; a redelivery can run a step, and all after it, twice.
     AtLeastOnce,
+}
+
+impl Mode {
+    /// Returns the text on the wire, such as `at-least-once`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::ExactlyOnce => "exactly-once",
+            Self::AtLeastOnce => "at-least-once",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let modes = [Self::Stored, Self::ExactlyOnce, Self::AtLeastOnce];
+        let mode = modes.into_iter().find(|mode| mode.as_str() == text);
+        mode.ok_or_else(|| format!("unknown mode {text:?}"))
+    }
+}
+
+impl Envelope {
+    /// The version of this form.
+    pub const VERSION: u64 = 1;
+
+    /// Makes one for the launch of a run, with nothing else known.
+    #[must_use]
+    pub fn new(run: RunId, name: Name, mode: Mode) -> Self {
+        Self {
+            run,
+            name,
+            mode,
+            step: 0,
+            of: 0,
+            version: 0,
+            store: None,
+            plan: None,
+            launch: false,
+            reply: None,
+            step_events: false,
+            status_hook: false,
+            attempts: 0,
+            uncounted: 0,
+            unreported: 0,
+            others: Fields::default(),
+        }
+    }
+
+    /// Keeps what `before` has that this version of kser does not know.
+    #[must_use]
+    pub fn with_others_of(mut self, before: &Self) -> Self {
+        self.others = before.others.clone();
+        self
+    }
+
+    /// Writes it; what is as in a new one is left out.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"v\":1,\"run\":");
+        write_string(self.run.as_str(), out);
+        out.extend_from_slice(b",\"name\":");
+        write_string(self.name.as_str(), out);
+        let numbers = [
+            ("step", u64::from(self.step)),
+            ("of", u64::from(self.of)),
+            ("version", self.version),
+            ("attempts", u64::from(self.attempts)),
+            ("uncounted", u64::from(self.uncounted)),
+            ("unreported", u64::from(self.unreported)),
+        ];
+        for (name, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
+            field(out, name);
+            out.extend_from_slice(number.to_string().as_bytes());
+        }
+        let flags = [
+            ("launch", self.launch),
+            ("step_events", self.step_events),
+            ("status_hook", self.status_hook),
+        ];
+        for (name, _) in flags.into_iter().filter(|(_, set)| *set) {
+            field(out, name);
+            out.extend_from_slice(b"true");
+        }
+        let texts = [
+            ("mode", Some(self.mode.as_str())),
+            ("store", self.store.as_ref().map(StoreId::as_str)),
+            ("reply", self.reply.as_ref().map(Topic::as_str)),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                field(out, name);
+                write_string(text, out);
+            }
+        }
+        if let Some(plan) = &self.plan {
+            field(out, "plan");
+            out.extend_from_slice(plan.as_str().as_bytes());
+        }
+        self.others.write(out, false);
+        out.push(b'}');
+    }
+
+    /// Reads what a message has under `metadata.kser`.
+    pub(crate) fn read(text: &str, at: usize) -> Result<Kser, Flaw> {
+        let Some(version) = version(text) else {
+            return Ok(Kser::Foreign);
+        };
+        if version > Self::VERSION {
+            return Ok(Kser::Newer(version));
+        }
+        let mut reader = Reader::default();
+        let mut members = Members::of(Scanner::new(text))?;
+        while let Some((key, offset, value)) = members.next()? {
+            reader.member(key, at + offset, value)?;
+        }
+        reader
+            .finish(at)
+            .map(|envelope| Kser::Ours(Box::new(envelope)))
+    }
+}
+
+fn field(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// What `metadata.kser` turns out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kser {
+    Ours(Box<Envelope>),
+    /// Written by a version of kser that comes later.
+    Newer(u64),
+    /// The user's own.
+    Foreign,
+}
+
+/// The whole number `v` of an object.
+fn version(text: &str) -> Option<u64> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let mut members = Members::of(Scanner::new(text)).ok()?;
+    let mut version = None;
+    while let Ok(Some((key, _, value))) = members.next() {
+        if unescape(key).0 == "v" {
+            version = value.parse().ok();
+        }
+        // We write it first.
+        if version == Some(Envelope::VERSION) {
+            break;
+        }
+    }
+    version
+}
+
+#[derive(Default)]
+struct Reader {
+    run: Option<RunId>,
+    name: Option<Name>,
+    mode: Option<Mode>,
+    fields: Option<Envelope>,
+}
+
+impl Reader {
+    fn member(&mut self, key: &str, at: usize, value: &str) -> Result<(), Flaw> {
+        let blank = || Envelope::new("".into(), "".into(), Mode::AtLeastOnce);
+        let to = self.fields.get_or_insert_with(blank);
+        match &*unescape(key).0 {
+            "v" => {}
+            "run" => self.run = Some(id(value, at, "metadata.kser.run")?.into()),
+            "name" => self.name = Some(id(value, at, "metadata.kser.name")?.into()),
+            "mode" => {
+                let mode = id(value, at, "metadata.kser.mode")?.parse();
+                self.mode = Some(mode.map_err(|what| Flaw::new(at, what))?);
+            }
+            "step" => to.step = number(value, at, "step")?,
+            "of" => to.of = number(value, at, "of")?,
+            "version" => to.version = number(value, at, "version")?,
+            "attempts" => to.attempts = number(value, at, "attempts")?,
+            "uncounted" => to.uncounted = number(value, at, "uncounted")?,
+            "unreported" => to.unreported = number(value, at, "unreported")?,
+            "launch" => to.launch = flag(value, at, "launch")?,
+            "step_events" => to.step_events = flag(value, at, "step_events")?,
+            "status_hook" => to.status_hook = flag(value, at, "status_hook")?,
+            "store" => to.store = Some(id(value, at, "metadata.kser.store")?.into()),
+            "reply" => {
+                let topic = Topic::new(id(value, at, "metadata.kser.reply")?);
+                to.reply = Some(topic.map_err(|error| Flaw::new(at, error.to_string()))?);
+            }
+            "plan" if value.starts_with('[') => to.plan = Some(Raw::of_scanned(value)),
+            "plan" => return Err(Flaw::new(at, "metadata.kser.plan: not a list")),
+            _ => to
+                .others
+                .insert(Text::of_token(key), Raw::of_scanned(value)),
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: usize) -> Result<Envelope, Flaw> {
+        let missing = |name| Flaw::new(at, format!("metadata.kser has no {name}"));
+        let mut envelope = self.fields.ok_or_else(|| missing("fields"))?;
+        envelope.run = self.run.ok_or_else(|| missing("run"))?;
+        envelope.name = self.name.ok_or_else(|| missing("name"))?;
+        envelope.mode = self.mode.ok_or_else(|| missing("mode"))?;
+        match envelope.step > envelope.of {
+            true => Err(Flaw::new(
+                at,
+                "metadata.kser.step is beyond metadata.kser.of",
+            )),
+            false => Ok(envelope),
+        }
+    }
+}
+
+fn number<T: FromStr>(value: &str, at: usize, name: &str) -> Result<T, Flaw> {
+    let wrong = || {
+        Flaw::new(
+            at,
+            format!("metadata.kser.{name}: not a whole number that fits"),
+        )
+    };
+    value.parse().map_err(|_| wrong())
+}
+
+fn flag(value: &str, at: usize, name: &str) -> Result<bool, Flaw> {
+    let wrong = || Flaw::new(at, format!("metadata.kser.{name}: neither true nor false"));
+    value.parse().map_err(|_| wrong())
 }

@@ -1,6 +1,26 @@
 //! The pure part of kser: messages, tasks, operations and how they move, and the traits that backends implement.
 //!
-//! No I/O, no runtime, no clock: time and ids are arguments. Backends depend on this crate; programs depend on `kser`.
+//! No I/O, no runtime, no clock: time and ids are arguments. Write a transport or a state store, or a library of tasks,
+//! against this crate; programs depend on `kser`, which re-exports what they need.
+//!
+//! ```
+//! use kser_core::{Message, Registry, Entrypoint};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greet { name: String }
+//! impl Entrypoint for Greet { const PATH: &'static str = "hall.Greet"; }
+//!
+//! async fn greet(greet: Greet) -> String { format!("hello, {}", greet.name) }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), kser_core::Error> {
+//! let registry = Registry::new().task(greet)?;
+//! let message = Message::decode(br#"{"uuid": "1", "entrypoint": "hall.Greet", "params": {"name": "Zoe"}}"#)?;
+//! assert_eq!(registry.execute(&message).await.stdout(), "hello, Zoe");
+//! # Ok(())
+//! # }
+//! ```
 
 mod cancel;
 mod context;
@@ -8,21 +28,30 @@ mod delivery;
 mod entrypoint;
 mod envelope;
 mod error;
-mod handler;
+mod execute;
 mod id;
+mod into_outcome;
+mod into_task;
 mod json;
 mod limits;
+pub mod log;
 mod message;
+mod metadata;
 mod operation;
+mod operation_entry;
 mod outcome;
+mod outgoing;
+mod panic;
 mod record;
 mod registry;
 mod retry;
 pub mod sequencing;
 mod status;
+mod status_change;
 mod step;
 pub mod store;
 mod task;
+mod task_entry;
 mod task_error;
 mod time;
 mod topic;
@@ -34,21 +63,27 @@ pub use delivery::{Delivery, NotSettled, Origin, Settle, Settled, Ticket};
 pub use entrypoint::Entrypoint;
 pub use envelope::{Envelope, Mode};
 pub use error::Error;
-pub use handler::{ByTask, IntoTask, TaskEntry, task_fn};
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
+pub use into_outcome::{IntoOutcome, Json};
+pub use into_task::{ByTask, IntoTask, task_fn};
 pub use json::{Fields, Object, Raw};
 pub use limits::Limits;
-pub use message::{Message, Metadata};
-pub use operation::{ByOperation, IntoOperation, Operation, OperationEntry, OperationExt};
-pub use outcome::{IntoOutcome, Json, Outcome};
+pub use message::Message;
+pub use metadata::Metadata;
+pub use operation::{ByOperation, IntoOperation, Operation, OperationExt};
+pub use operation_entry::OperationEntry;
+pub use outcome::Outcome;
+pub use outgoing::Outgoing;
 pub use record::Record;
 pub use registry::{Handler, Registry};
 pub use retry::RetryPolicy;
 pub use sequencing::Plan;
 pub use status::Status;
+pub use status_change::StatusChange;
 pub use step::Step;
 pub use store::StateStore;
 pub use task::{Task, TaskExt};
+pub use task_entry::TaskEntry;
 pub use task_error::TaskError;
 pub use time::{Clock, Timestamp};
 pub use topic::Topic;

@@ -1,15 +1,24 @@
 use bytes::Bytes;
-use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::json::Fields;
-use crate::{Envelope, Error, Name, Object, Outcome, Raw, TaskId};
+use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::text::{unescape, write_string};
+use crate::outcome::{id, object};
+use crate::{Error, Metadata, Name, Object, Outcome, TaskId};
 
-/// A request to run a task or to build an operation, as it is on the wire.
-#[derive(Debug, Clone, Serialize)]
+/// A request to run a task or to build an operation, as it is on the wire: the `Message` of the Python library.
+///
+/// ```
+/// # use kser_core::Message;
+/// let text = br#"{"uuid": "872c", "entrypoint": "dice.DiceRoll", "params": {"sides": 6}}"#;
+/// let message = Message::decode(text)?;
+/// assert_eq!(message.params.as_str(), r#"{"sides": 6}"#);
+/// assert_eq!(message.result.uuid(), Some(&"872c".into()));
+/// # Ok::<(), kser_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Message {
-    /// Names the task or the operation.
+    /// Names the task.
     pub uuid: TaskId,
     /// What is asked for.
     pub entrypoint: Name,
@@ -25,10 +34,7 @@ impl Message {
     /// Makes a message without a forwarded outcome and without metadata.
     #[must_use]
     pub fn new(uuid: TaskId, entrypoint: Name, params: Object) -> Self {
-        let result = Outcome {
-            uuid: Some(uuid.clone()),
-            ..Outcome::default()
-        };
+        let result = Outcome::default().with_uuid(uuid.clone());
         Self {
             uuid,
             entrypoint,
@@ -38,118 +44,113 @@ impl Message {
         }
     }
 
-    /// Reads a message.
+    /// Reads a message: what the Python library can write, in any field.
+    ///
+    /// Of two fields with one name the last wins, and unknown fields are ignored, as in Python.
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] where the Python library refuses it too.
+    /// [`Error::Decode`] where the Python library refuses it too, and where its leniency would hide a loss: NaN and
+    /// infinities, which are no JSON, and return codes that are no whole numbers. It says what was seen, and where.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Wire {
-            uuid: TaskId,
-            entrypoint: Name,
-            #[serde(default)]
-            params: Object,
-            #[serde(default)]
-            result: Option<Outcome>,
-            #[serde(default)]
-            metadata: Metadata,
+        let read = text(bytes).and_then(Self::read);
+        read.map_err(|flaw| Error::decode(flaw.within(bytes)))
+    }
+
+    /// Writes the message: all five fields, in the order of the Python library.
+    ///
+    /// # Errors
+    ///
+    /// None today; a message that is over a limit is the sender's to refuse.
+    pub fn encode(&self) -> Result<Bytes, Error> {
+        let mut out = Vec::with_capacity(256 + self.params.as_str().len());
+        out.extend_from_slice(b"{\"uuid\":");
+        write_string(self.uuid.as_str(), &mut out);
+        out.extend_from_slice(b",\"entrypoint\":");
+        write_string(self.entrypoint.as_str(), &mut out);
+        out.extend_from_slice(b",\"params\":");
+        out.extend_from_slice(self.params.as_str().as_bytes());
+        out.extend_from_slice(b",\"result\":");
+        self.result.write(&mut out, self.uuid.as_str());
+        out.extend_from_slice(b",\"metadata\":");
+        self.metadata.write(&mut out);
+        out.push(b'}');
+        Ok(out.into())
+    }
+
+    fn read(text: &str) -> Result<Self, Flaw> {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_space();
+        let start = scanner.at();
+        if scanner.peek() != Some(b'{') {
+            return Err(no_object(scanner));
         }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(Error::decode)?;
-        let mut result = wire.result.unwrap_or_default();
-        result.uuid.get_or_insert_with(|| wire.uuid.clone());
+        let (mut uuid, mut entrypoint, mut params) = (None, None, Object::default());
+        let (mut result, mut metadata) = (Outcome::default(), Metadata::default());
+        let mut members = Members::of(scanner)?;
+        while let Some((key, at, value)) = members.next()? {
+            match &*unescape(key).0 {
+                "uuid" => uuid = Some(TaskId::from(id(value, at, "uuid")?)),
+                "entrypoint" => entrypoint = Some(Name::from(id(value, at, "entrypoint")?)),
+                "params" => params = object(value, at, "params")?,
+                "result" => result = Outcome::read(value, at)?,
+                "metadata" => metadata = Metadata::read(value, at)?,
+                _ => {}
+            }
+        }
+        members.rest().end()?;
+        let missing = |name| Flaw::new(start, format!("{name}: missing data for required field"));
+        let uuid = uuid.ok_or_else(|| missing("uuid"))?;
+        let result = match result.uuid() {
+            Some(_) => result,
+            None => result.with_uuid(uuid.clone()),
+        };
         Ok(Self {
-            uuid: wire.uuid,
-            entrypoint: wire.entrypoint,
-            params: wire.params,
+            uuid,
+            entrypoint: entrypoint.ok_or_else(|| missing("entrypoint"))?,
+            params,
             result,
-            metadata: wire.metadata,
+            metadata,
         })
     }
-
-    /// Writes the message.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Encode`], which only a bug could cause: every part is JSON already.
-    pub fn encode(&self) -> Result<Bytes, Error> {
-        let bytes = serde_json::to_vec(self).map_err(Error::encode)?;
-        Ok(bytes.into())
-    }
 }
 
-/// The user's context of a message, which kser never changes, and kser's own envelope beside it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Metadata {
-    fields: Fields,
-    envelope: Option<Envelope>,
-}
-
-impl Metadata {
-    /// Returns the value called `name`.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Raw> {
-        self.fields.get(name)
-    }
-
-    /// Sets the value called `name`.
-    pub fn set(&mut self, name: &str, value: Raw) {
-        self.fields.set(name, value);
-    }
-
-    /// Returns kser's own part, `metadata.kser`.
-    #[must_use]
-    pub const fn envelope(&self) -> Option<&Envelope> {
-        self.envelope.as_ref()
-    }
-
-    /// Returns the metadata with another envelope.
-    #[must_use]
-    pub fn with_envelope(mut self, envelope: Option<Envelope>) -> Self {
-        self.envelope = envelope;
-        self
-    }
-}
-
-const ENVELOPE: &str = "kser";
-
-impl Serialize for Metadata {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in self.fields.iter() {
-            map.serialize_entry(name, value)?;
+/// Takes bytes that are UTF-8, or says what they look like.
+fn text(bytes: &[u8]) -> Result<&str, Flaw> {
+    let seen = match bytes {
+        [] => Some("an empty value"),
+        [0xef, 0xbb, 0xbf, ..] => Some("a byte order mark"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16 with its byte order mark"),
+        [0x1f, 0x8b, ..] => Some("gzip data"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd data"),
+        [0, _, _, _, _, b'{' | b'[', ..] => {
+            Some("a zero byte and a schema number before the document")
         }
-        if let Some(envelope) = &self.envelope {
-            map.serialize_entry(ENVELOPE, envelope)?;
-        }
-        map.end()
+        [0, b'{', ..] | [_, 0, ..] => Some("UTF-16, every second byte is zero"),
+        [0, ..] => Some("a zero byte at the beginning"),
+        _ => None,
+    };
+    if let Some(seen) = seen {
+        return Err(Flaw::new(0, seen));
     }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let what = match error.error_len() {
+            Some(_) => "a byte that is not UTF-8, as in Latin-1",
+            None => "the text ends within a character",
+        };
+        Flaw::new(error.valid_up_to(), what)
+    })
 }
 
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Metadata;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            // In one pass: a plan is most of its message.
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                let mut metadata = Metadata::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == ENVELOPE {
-                        metadata.envelope = Some(map.next_value()?);
-                    } else {
-                        metadata.fields.set(&name, map.next_value()?);
-                    }
-                }
-                Ok(metadata)
-            }
+/// Says what is there where an object was expected.
+fn no_object(mut scanner: Scanner<'_>) -> Flaw {
+    let at = scanner.at();
+    match scanner.value() {
+        Ok(value) if value.starts_with('"') => {
+            Flaw::new(at, "expected an object, found text, as if encoded twice")
         }
-        deserializer.deserialize_map(Visitor)
+        Ok(value) if value.starts_with('[') => Flaw::new(at, "expected an object, found a list"),
+        Ok(value) => Flaw::new(at, format!("expected an object, found {value}")),
+        Err(flaw) => flaw,
     }
 }

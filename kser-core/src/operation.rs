@@ -1,19 +1,21 @@
-use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::marker::PhantomData;
+use std::time::Duration;
 
-use crate::handler::catch_panic;
 use crate::sequencing::Plan;
-use crate::task::read;
-use crate::{Context, Entrypoint, Message, Name, Object, Status, Step, TaskError};
+use crate::{Context, Entrypoint, OperationEntry, RetryPolicy, StatusChange, Step, TaskError};
 
-/// Builds the steps of one kind of operation, and is told how its runs go.
+/// Builds the steps of one kind of operation, and may be told how its runs go.
 ///
-/// A plain `async fn(Params) -> Result<Vec<Step>, TaskError>` is one as well, see
-/// [`IntoOperation`].
+/// A plain `async fn(Params) -> Result<Vec<Step>, TaskError>` is one as well, see [`IntoOperation`]. The build is step
+/// 0 of a run: tried again, dead-lettered and repaired like a step. It may run more than once, so build the same steps
+/// from the same params.
 pub trait Operation: Send + Sync + 'static {
     /// What the operation is given; its [`PATH`](Entrypoint::PATH) names the operation.
     type Params: Entrypoint;
+
+    /// Whether [`on_status`](Self::on_status) is called. Changes are sent to the consumers that have the operation, as
+    /// messages, because the step that causes one may run elsewhere; without this none are sent.
+    const STATUS_HOOK: bool = false;
 
     /// Returns the steps, in order.
     fn build_tasks(
@@ -31,21 +33,20 @@ pub trait Operation: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Is called with a run that is built and not yet launched.
-    fn finalize(&self, _operation: &Plan) -> impl Future<Output = Result<(), TaskError>> + Send {
-        async { Ok(()) }
+    /// Is called with the plan once it is built, and may add to it.
+    fn finalize(
+        &self,
+        _ctx: &Context,
+        plan: Plan,
+    ) -> impl Future<Output = Result<Plan, TaskError>> + Send {
+        async { Ok(plan) }
     }
 
-    /// Is called after the status of a run has changed, in order, and again if it fails with a temporary error or
-    /// its process dies.
-    ///
-    /// Changes are sent to the consumers that have the operation, as messages, because the step that causes one may
-    /// run elsewhere.
+    /// Is called after the status of a run has changed, if [`STATUS_HOOK`](Self::STATUS_HOOK) says so; and again if it
+    /// fails with a temporary error or its process dies.
     fn on_status(
         &self,
-        _operation: &Plan,
-        _from: Status,
-        _to: Status,
+        _change: &StatusChange,
     ) -> impl Future<Output = Result<(), TaskError>> + Send {
         async { Ok(()) }
     }
@@ -53,7 +54,11 @@ pub trait Operation: Send + Sync + 'static {
 
 /// What every [`Operation`] can do.
 pub trait OperationExt: Operation {
-    /// Checks and builds: for an operation that is made of others.
+    /// Checks and builds the steps: for an operation that is made of others.
+    ///
+    /// # Errors
+    ///
+    /// What `prebuild` or `build_tasks` returned.
     fn compute_tasks(
         &self,
         ctx: &Context,
@@ -68,121 +73,50 @@ pub trait OperationExt: Operation {
 
 impl<T: Operation + ?Sized> OperationExt for T {}
 
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-trait Erased: Send + Sync {
-    fn build<'a>(
-        &'a self,
-        ctx: &'a Context,
-        params: &'a Object,
-    ) -> Boxed<'a, Result<Vec<Step>, TaskError>>;
-    fn finalize<'a>(&'a self, operation: &'a Plan) -> Boxed<'a, Result<(), TaskError>>;
-    fn on_status<'a>(
-        &'a self,
-        operation: &'a Plan,
-        from: Status,
-        to: Status,
-    ) -> Boxed<'a, Result<(), TaskError>>;
-}
-
-/// An operation, ready for the [`Registry`](crate::Registry).
-#[derive(Clone)]
-pub struct OperationEntry {
-    entrypoint: Name,
-    builder: Arc<dyn Erased>,
-    hooks: bool,
-}
-
-impl OperationEntry {
-    /// Returns what messages call it.
-    #[must_use]
-    pub const fn entrypoint(&self) -> &Name {
-        &self.entrypoint
-    }
-
-    /// Builds the run that `message` asks for. Its id is the message's.
-    ///
-    /// # Errors
-    ///
-    /// What `prebuild`, `build_tasks` or `finalize` returned, or that a step has no JSON form.
-    pub async fn build(&self, ctx: &Context, message: &Message) -> Result<Plan, TaskError> {
-        let steps = catch_panic(self.builder.build(ctx, &message.params)).await?;
-        let operation = Plan::of(
-            message.uuid.clone().into(),
-            message.entrypoint.clone(),
-            steps,
-        )?;
-        catch_panic(self.builder.finalize(&operation)).await?;
-        Ok(operation)
-    }
-
-    /// Tells the operation that a run's status has changed.
-    ///
-    /// # Errors
-    ///
-    /// What the hook returned.
-    pub async fn on_status(
-        &self,
-        operation: &Plan,
-        from: Status,
-        to: Status,
-    ) -> Result<(), TaskError> {
-        catch_panic(self.builder.on_status(operation, from, to)).await
-    }
-
-    fn new<O: Operation>(operation: O, hooks: bool) -> Self {
-        Self {
-            entrypoint: O::Params::PATH.into(),
-            builder: Arc::new(Builder(operation)),
-            hooks,
-        }
-    }
-}
-
-impl fmt::Debug for OperationEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OperationEntry")
-            .field("entrypoint", &self.entrypoint)
-            .finish_non_exhaustive()
-    }
-}
-
-struct Builder<O>(O);
-
-impl<O: Operation> Erased for Builder<O> {
-    fn build<'a>(
-        &'a self,
-        ctx: &'a Context,
-        params: &'a Object,
-    ) -> Boxed<'a, Result<Vec<Step>, TaskError>> {
-        Box::pin(async move { self.0.compute_tasks(ctx, read(params)?).await })
-    }
-
-    fn finalize<'a>(&'a self, operation: &'a Plan) -> Boxed<'a, Result<(), TaskError>> {
-        Box::pin(self.0.finalize(operation))
-    }
-
-    fn on_status<'a>(
-        &'a self,
-        operation: &'a Plan,
-        from: Status,
-        to: Status,
-    ) -> Boxed<'a, Result<(), TaskError>> {
-        Box::pin(self.0.on_status(operation, from, to))
-    }
-}
-
-/// Whatever can be registered as an operation: an [`Operation`], or an `async fn(Params)` that returns steps.
+/// Whatever can be registered as an operation: an [`Operation`], or an `async fn` of the params, after the [`Context`]
+/// if it wants that, that returns steps.
 ///
-/// `By` tells them apart and is never written.
+/// ```
+/// # use kser_core::{Entrypoint, Registry, Step, TaskError};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Clone, Serialize, Deserialize)] struct DiceRoll { sides: u8 }
+/// impl Entrypoint for DiceRoll { const PATH: &'static str = "dice.DiceRoll"; }
+/// #[derive(Serialize, Deserialize)] struct DiceLaunch { rolls: usize }
+/// impl Entrypoint for DiceLaunch { const PATH: &'static str = "dice.DiceLaunch"; }
+///
+/// async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
+///     Ok(vec![Step::new(DiceRoll { sides: 6 }); game.rolls])
+/// }
+///
+/// let registry = Registry::new().operation(launch)?;
+/// # Ok::<(), kser_core::Error>(())
+/// ```
+///
+/// `By` tells the forms apart and is never written.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operation",
-    label = "neither an `Operation` nor an `async fn(Params) -> Result<Vec<Step>, TaskError>`",
+    label = "neither an `Operation` nor an `async fn([Context,] Params) -> Result<Vec<Step>, TaskError>`",
     note = "`Params` must implement `Entrypoint`, and the future must be `Send`"
 )]
-pub trait IntoOperation<By> {
+pub trait IntoOperation<By>: Sized {
     /// Makes the entry.
     fn into_operation(self) -> OperationEntry;
+
+    /// Says when a failed build is followed by another. The default is [`RetryPolicy::default`].
+    fn with_build_retry(self, retry: RetryPolicy) -> OperationEntry {
+        self.into_operation().set_retry(retry)
+    }
+
+    /// Limits how long one build may take. The default is one hour.
+    fn with_build_limit(self, limit: Duration) -> OperationEntry {
+        self.into_operation().set_time_limit(limit)
+    }
+}
+
+impl IntoOperation<()> for OperationEntry {
+    fn into_operation(self) -> OperationEntry {
+        self
+    }
 }
 
 /// Marks an [`Operation`].
@@ -191,23 +125,24 @@ pub struct ByOperation(());
 
 impl<O: Operation> IntoOperation<ByOperation> for O {
     fn into_operation(self) -> OperationEntry {
-        OperationEntry::new(self, true)
+        OperationEntry::new(self)
     }
 }
 
-struct Function<F, P>(F, std::marker::PhantomData<fn(P)>);
+/// A function as an [`Operation`].
+struct Function<F, P>(F, PhantomData<fn(P)>);
 
 impl<F, P, Fut, E> Operation for Function<F, P>
 where
-    F: Fn(P) -> Fut + Send + Sync + 'static,
+    F: Fn(Context, P) -> Fut + Send + Sync + 'static,
     P: Entrypoint,
     Fut: Future<Output = Result<Vec<Step>, E>> + Send + 'static,
     E: Into<TaskError>,
 {
     type Params = P;
 
-    async fn build_tasks(&self, _: &Context, params: P) -> Result<Vec<Step>, TaskError> {
-        (self.0)(params).await.map_err(Into::into)
+    async fn build_tasks(&self, ctx: &Context, params: P) -> Result<Vec<Step>, TaskError> {
+        (self.0)(ctx.clone(), params).await.map_err(Into::into)
     }
 }
 
@@ -216,9 +151,22 @@ where
     F: Fn(P) -> Fut + Send + Sync + 'static,
     P: Entrypoint,
     Fut: Future<Output = Result<Vec<Step>, E>> + Send + 'static,
-    E: Into<TaskError>,
+    E: Into<TaskError> + 'static,
 {
     fn into_operation(self) -> OperationEntry {
-        OperationEntry::new(Function(self, std::marker::PhantomData), false)
+        let call = move |_: Context, params: P| self(params);
+        OperationEntry::new(Function(call, PhantomData))
+    }
+}
+
+impl<F, P, Fut, E> IntoOperation<fn(Context, P) -> E> for F
+where
+    F: Fn(Context, P) -> Fut + Send + Sync + 'static,
+    P: Entrypoint,
+    Fut: Future<Output = Result<Vec<Step>, E>> + Send + 'static,
+    E: Into<TaskError> + 'static,
+{
+    fn into_operation(self) -> OperationEntry {
+        OperationEntry::new(Function(self, PhantomData))
     }
 }

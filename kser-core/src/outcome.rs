@@ -1,64 +1,115 @@
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::{Error, Object, TaskError, TaskId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a task leaves behind, and what the next one is given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
+use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::text::{Text, unescape};
+use crate::{Error, Object, Raw, TaskError, TaskId};
+
+/// What a task leaves behind, and what the next one is given: the `Result` of the Python library.
+///
+/// The default is a success that says nothing. Cloning is cheap.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The task that made it; filled in after the handler returns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<TaskId>,
-    /// The result code; below 300 is success.
-    #[serde(deserialize_with = "number_or_text")]
-    pub retcode: i64,
-    /// Text for people.
-    pub stdout: String,
-    /// Text about what went wrong.
-    pub stderr: String,
-    /// Data for the next task, under names.
-    pub retval: Object,
+    uuid: Option<TaskId>,
+    retcode: Retcode,
+    stdout: Text,
+    stderr: Text,
+    retval: Object,
+    replaces: bool,
 }
 
 impl Outcome {
     /// Makes a success that says `text`.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            stdout: text.into(),
-            ..Self::default()
-        }
+        Self::default().with_text(text)
     }
 
     /// Makes a success that holds `value`.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] when `value` is not a JSON object.
+    /// [`Error::Encode`] when `value` is not a JSON object, or holds a number that is not finite.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
-        let retval = Object::new(value)?;
-        Ok(Self {
-            retval,
-            ..Self::default()
-        })
+        Ok(Self::default().with_retval(Object::new(value)?))
     }
 
-    /// Adds a text for people.
+    /// Sets the text for people.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
-        self.stdout = text.into();
+        self.stdout = Text::new(text);
         self
     }
 
-    /// Says whether the task succeeded: the only place that decides it.
+    /// Sets the text about what went wrong.
     #[must_use]
-    pub const fn is_success(&self) -> bool {
-        self.retcode < 300
+    pub fn with_stderr(mut self, text: impl Into<String>) -> Self {
+        self.stderr = Text::new(text);
+        self
     }
 
-    /// Reads the returned data as a `T`.
+    /// Sets the result code; 300 and more is a failure.
+    #[must_use]
+    pub fn with_retcode(mut self, retcode: i64) -> Self {
+        self.retcode = Retcode::from(retcode);
+        self
+    }
+
+    /// Sets the data for the next task.
+    #[must_use]
+    pub fn with_retval(mut self, retval: Object) -> Self {
+        self.retval = retval;
+        self
+    }
+
+    /// Names the task that left it. The consumer does this for handlers.
+    #[must_use]
+    pub fn with_uuid(mut self, uuid: TaskId) -> Self {
+        self.uuid = Some(uuid);
+        self
+    }
+
+    /// Says that the next task gets this outcome alone, instead of this laid over what this task was given.
+    #[must_use]
+    pub const fn replacing(mut self) -> Self {
+        self.replaces = true;
+        self
+    }
+
+    /// Names the task that left it.
+    #[must_use]
+    pub const fn uuid(&self) -> Option<&TaskId> {
+        self.uuid.as_ref()
+    }
+
+    /// Returns the result code. One beyond 64 bits, which only Python can write, is the nearest that fits.
+    #[must_use]
+    pub const fn retcode(&self) -> i64 {
+        self.retcode.value
+    }
+
+    /// Returns the text for people.
+    #[must_use]
+    pub fn stdout(&self) -> &str {
+        self.stdout.as_str()
+    }
+
+    /// Returns the text about what went wrong.
+    #[must_use]
+    pub fn stderr(&self) -> &str {
+        self.stderr.as_str()
+    }
+
+    /// Returns the data for the next task.
+    #[must_use]
+    pub const fn retval(&self) -> &Object {
+        &self.retval
+    }
+
+    /// Reads the data for the next task as a `T`.
     ///
     /// # Errors
     ///
@@ -67,34 +118,11 @@ impl Outcome {
         self.retval.parse()
     }
 
-    /// Returns what is forwarded after `uuid` left this: this laid over what it was given, or this alone if it replaces.
+    /// Says whether the task succeeded: the retcode is below 300 and `retval` has no `error`. This is the only place
+    /// that decides it.
     #[must_use]
-    pub fn accepted(&self, forwarded: &Self, uuid: &TaskId) -> Self {
-        let merged = match forwarded.is_success() {
-            true => forwarded.merge(self),
-            false => self.clone(),
-        };
-        merged.with_uuid(uuid.clone())
-    }
-
-    /// Returns the outcome under another name.
-    #[must_use]
-    pub fn with_uuid(mut self, uuid: TaskId) -> Self {
-        self.uuid = Some(uuid);
-        self
-    }
-
-    /// Returns this with `later` laid over it: the larger code, the fields of both, the later texts.
-    #[must_use]
-    pub fn merge(&self, later: &Self) -> Self {
-        let text = |old: &String, new: &String| if new.is_empty() { old } else { new }.clone();
-        Self {
-            uuid: self.uuid.clone(),
-            retcode: self.retcode.max(later.retcode),
-            stdout: text(&self.stdout, &later.stdout),
-            stderr: text(&self.stderr, &later.stderr),
-            retval: self.retval.merge(&later.retval),
-        }
+    pub fn is_success(&self) -> bool {
+        self.retcode.value < 300 && self.error_value().is_none()
     }
 
     /// Returns what went wrong, `None` for a success.
@@ -103,13 +131,255 @@ impl Outcome {
         if self.is_success() {
             return None;
         }
-        let told = self.retval.fields().get("error").map(crate::Raw::parse);
-        let told = told.and_then(Result::ok);
-        Some(told.unwrap_or_else(|| {
-            let code = u16::try_from(self.retcode).unwrap_or(500);
-            TaskError::new("UnknownError", &self.stderr).with_code(code)
-        }))
+        let told = self.error_value();
+        let null = Raw::of_scanned("null");
+        let told = told.as_ref().unwrap_or(&null);
+        Some(TaskError::read(told, self.retcode(), self.stderr()))
     }
+
+    /// Returns the text that log lines show: `stdout` of a success, `stderr` of a failure.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        match self.is_success() {
+            true => self.stdout(),
+            false => self.stderr(),
+        }
+    }
+
+    /// Returns this with `later` laid over it: the larger code, the fields of both, the later texts unless they are
+    /// empty. The name stays.
+    #[must_use]
+    pub fn merge(&self, later: &Self) -> Self {
+        let text = |old: &Text, new: &Text| if new.is_empty() { old } else { new }.clone();
+        Self {
+            uuid: self.uuid.clone(),
+            retcode: match later.retcode.value > self.retcode.value {
+                true => later.retcode.clone(),
+                false => self.retcode.clone(),
+            },
+            stdout: text(&self.stdout, &later.stdout),
+            stderr: text(&self.stderr, &later.stderr),
+            retval: self.retval.merge(&later.retval),
+            replaces: false,
+        }
+    }
+
+    /// Returns what is forwarded once the task called `uuid` has left this: this laid over what it was given, or this
+    /// alone if it replaces. A failure that was given is not merged.
+    #[must_use]
+    pub fn accepted(&self, forwarded: &Self, uuid: &TaskId) -> Self {
+        let alone = self.replaces || !forwarded.is_success();
+        let accepted = match alone {
+            true => self.clone(),
+            false => forwarded.merge(self),
+        };
+        Self {
+            replaces: false,
+            ..accepted.with_uuid(uuid.clone())
+        }
+    }
+
+    /// Counts the bytes as JSON.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let small = 64 + self.uuid.as_ref().map_or(0, |uuid| uuid.as_str().len());
+        let long = [self.stdout(), self.stderr(), self.retval.as_str()];
+        let long: usize = long.iter().map(|text| text.len()).sum();
+        match long > 4096 {
+            // Escapes may make it longer.
+            true => self.to_json().len(),
+            false => small + long,
+        }
+    }
+
+    fn error_value(&self) -> Option<Raw> {
+        match self.retval.is_empty() || !self.retval.as_str().contains("error") {
+            // A name may be written with escapes: then only the fields tell.
+            true if !self.retval.as_str().contains('\\') => None,
+            _ => self.retval.fields().get("error").cloned(),
+        }
+    }
+
+    /// Writes it in the order of the Python library.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, default_uuid: &str) {
+        let uuid = self.uuid.as_ref().map_or(default_uuid, TaskId::as_str);
+        out.extend_from_slice(b"{\"uuid\":");
+        crate::json::text::write_string(uuid, out);
+        out.extend_from_slice(b",\"retcode\":");
+        match &self.retcode.text {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => out.extend_from_slice(itoa(self.retcode.value).as_bytes()),
+        }
+        out.extend_from_slice(b",\"stdout\":");
+        self.stdout.write(out);
+        out.extend_from_slice(b",\"stderr\":");
+        self.stderr.write(out);
+        out.extend_from_slice(b",\"retval\":");
+        out.extend_from_slice(self.retval.as_str().as_bytes());
+        out.push(b'}');
+    }
+
+    /// Reads the text of an object or null. What is absent is as in a fresh one.
+    pub(crate) fn read(text: &str, at: usize) -> Result<Self, Flaw> {
+        let mut outcome = Self::default();
+        if text == "null" {
+            return Ok(outcome);
+        }
+        if !text.starts_with('{') {
+            return Err(Flaw::new(at, "result: neither an object nor null"));
+        }
+        let mut members = Members::of(Scanner::new(text))?;
+        while let Some((key, offset, value)) = members.next()? {
+            let place = at + offset;
+            match &*unescape(key).0 {
+                "uuid" => outcome.uuid = Some(id(value, place, "result.uuid")?.into()),
+                "retcode" => outcome.retcode = Retcode::read(value, place)?,
+                "stdout" => outcome.stdout = string(value, place, "result.stdout")?,
+                "stderr" => outcome.stderr = string(value, place, "result.stderr")?,
+                "retval" => outcome.retval = object(value, place, "result.retval")?,
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out, "");
+        out
+    }
+}
+
+fn itoa(number: i64) -> String {
+    number.to_string()
+}
+
+/// Reads a JSON string.
+fn string(value: &str, at: usize, name: &str) -> Result<Text, Flaw> {
+    match value.starts_with('"') {
+        true => Ok(Text::of_token(value)),
+        false => Err(Flaw::new(at, format!("{name}: not a valid string"))),
+    }
+}
+
+/// Reads an id: Unicode text.
+pub(crate) fn id(value: &str, at: usize, name: &str) -> Result<String, Flaw> {
+    if !value.starts_with('"') {
+        return Err(Flaw::new(at, format!("{name}: not a valid string")));
+    }
+    match unescape(value) {
+        (text, true) => Ok(text.into_owned()),
+        (_, false) => {
+            let what = format!("{name}: half a surrogate pair, which is no Unicode text");
+            Err(Flaw::new(at, what))
+        }
+    }
+}
+
+/// Reads a JSON object.
+pub(crate) fn object(value: &str, at: usize, name: &str) -> Result<Object, Flaw> {
+    match value.starts_with('{') {
+        true => Ok(Object::of_scanned(value)),
+        false => Err(Flaw::new(at, format!("{name}: not a valid mapping"))),
+    }
+}
+
+/// A whole number. One that does not fit is written on as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Retcode {
+    value: i64,
+    text: Option<Arc<str>>,
+}
+
+impl From<i64> for Retcode {
+    fn from(value: i64) -> Self {
+        Self { value, text: None }
+    }
+}
+
+impl Retcode {
+    fn read(value: &str, at: usize) -> Result<Self, Flaw> {
+        let number = match value.starts_with('"') {
+            true => unescape(value).0.trim().to_owned(),
+            false => value.to_owned(),
+        };
+        let written_as_text = value.starts_with('"');
+        whole(&number, written_as_text)
+            .ok_or_else(|| Flaw::new(at, "result.retcode: not a valid integer"))
+    }
+}
+
+/// Reads a whole number in any spelling of JSON, or decimal digits where it was written as text.
+fn whole(text: &str, only_digits: bool) -> Option<Retcode> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (
+            false,
+            text.strip_prefix('+')
+                .filter(|_| only_digits)
+                .unwrap_or(text),
+        ),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain && only_digits {
+        return None;
+    }
+    let digits = match plain {
+        true => digits.to_owned(),
+        false => shifted(digits)?,
+    };
+    let sign = if negative { "-" } else { "" };
+    let digits = match digits.trim_start_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let text = format!("{sign}{digits}");
+    Some(match text.parse::<i64>() {
+        Ok(value) => Retcode::from(value),
+        Err(_) => Retcode {
+            value: if negative { i64::MIN } else { i64::MAX },
+            text: Some(text.into()),
+        },
+    })
+}
+
+/// How far an exponent may move the point of a return code.
+const LONGEST_SHIFT: i64 = 300;
+
+/// Moves the point of `1.20e1` as its exponent says: `12`, or nothing if digits are left behind it.
+fn shifted(number: &str) -> Option<String> {
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (number, 0),
+    };
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{before}{after}");
+    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    if exponent.abs() > LONGEST_SHIFT {
+        return None;
+    }
+    let point = i64::try_from(before.len()).ok()? + exponent;
+    let point = usize::try_from(point.max(0)).ok()?;
+    let fraction = all.get(point..).unwrap_or_default();
+    if exponent < 0
+        && i64::try_from(before.len()).ok()? + exponent < 0
+        && all.contains(|c| c != '0')
+    {
+        return None;
+    }
+    if fraction.contains(|digit| digit != '0') {
+        return None;
+    }
+    let mut digits = all.get(..point).unwrap_or(&all).to_owned();
+    while digits.len() < point {
+        digits.push('0');
+    }
+    Some(match digits.is_empty() {
+        true => "0".to_owned(),
+        false => digits,
+    })
 }
 
 impl From<&TaskError> for Outcome {
@@ -118,80 +388,32 @@ impl From<&TaskError> for Outcome {
         struct Retval<'a> {
             error: &'a TaskError,
         }
-        Self {
-            uuid: None,
-            retcode: error.code().into(),
-            stdout: String::new(),
-            stderr: error.message().to_owned(),
-            retval: Object::new(&Retval { error }).unwrap_or_default(),
-        }
+        Self::default()
+            .with_retcode(error.code())
+            .with_stderr(error.message())
+            .with_retval(Object::new(&Retval { error }).unwrap_or_default())
     }
 }
 
-/// Python turns `"12"` into 12.
-fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let raw = crate::Raw::deserialize(deserializer)?;
-    let text = raw.as_str().trim_matches('"');
-    text.parse().map_err(D::Error::custom)
-}
-
-/// What a handler may return.
-#[diagnostic::on_unimplemented(
-    message = "a task cannot return `{Self}`",
-    note = "return `()`, text, `Json<T>`, an `Outcome`, or a `Result` of one of them"
-)]
-pub trait IntoOutcome: Send {
-    /// Turns it into what the next task is given.
-    ///
-    /// # Errors
-    ///
-    /// The task's error, or that its value has no JSON form.
-    fn into_outcome(self) -> Result<Outcome, TaskError>;
-}
-
-/// Data for the next task: a value that is written as a JSON object.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a wrapper, to be taken apart")]
-pub struct Json<T>(pub T);
-
-impl<T: Serialize + Send> IntoOutcome for Json<T> {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(Outcome::json(&self.0)?)
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.to_json()))
     }
 }
 
-impl<T: Serialize + Send> IntoOutcome for (Json<T>, String) {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(Outcome::json(&self.0.0)?.with_text(self.1))
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.to_json();
+        Raw::of_scanned(&String::from_utf8_lossy(&text)).serialize(serializer)
     }
 }
 
-impl IntoOutcome for () {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(Outcome::default())
-    }
-}
-
-impl IntoOutcome for String {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(Outcome::text(self))
-    }
-}
-
-impl IntoOutcome for &'static str {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(Outcome::text(self))
-    }
-}
-
-impl IntoOutcome for Outcome {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(self)
-    }
-}
-
-impl<T: IntoOutcome, E: Into<TaskError> + Send> IntoOutcome for Result<T, E> {
-    fn into_outcome(self) -> Result<Outcome, TaskError> {
-        self.map_err(Into::into)?.into_outcome()
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Raw::deserialize(deserializer)?;
+        let mut outcome = Self::read(raw.as_str(), 0).map_err(serde::de::Error::custom)?;
+        // No name is written as an empty one.
+        outcome.uuid = outcome.uuid.filter(|uuid| !uuid.as_str().is_empty());
+        Ok(outcome)
     }
 }

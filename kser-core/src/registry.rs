@@ -45,10 +45,36 @@ impl Registry {
     pub fn operation<By>(self, operation: impl IntoOperation<By>) -> Result<Self, Error> {
         let entry = operation.into_operation();
         let name = entry.entrypoint().clone();
-        let status = Name::from(format!("{name}#status"));
-        let mut this = self.add(name, Handler::Operation(entry.clone()))?;
-        this.handlers.insert(status, Handler::Status(entry));
+        let mut this = self.add(name.clone(), Handler::Operation(entry.clone()))?;
+        if entry.has_status_hook() {
+            let hook = Handler::Status(entry);
+            this.handlers.insert(name.status_hook(), hook);
+        }
         Ok(this)
+    }
+
+    /// Adds what `load` adds, so that a module can offer all its tasks in one function.
+    ///
+    /// ```
+    /// # use kser_core::{Entrypoint, Error, Registry};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Roll {}
+    /// # impl Entrypoint for Roll { const PATH: &'static str = "dice.Roll"; }
+    /// # async fn roll(_: Roll) {}
+    /// fn dice(registry: Registry) -> Result<Registry, Error> {
+    ///     registry.task(roll)
+    /// }
+    ///
+    /// let registry = Registry::new().load_tasks(dice)?;
+    /// assert!(registry.get(&"dice.Roll".into()).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `load` returns.
+    pub fn load_tasks(self, load: impl FnOnce(Self) -> Result<Self, Error>) -> Result<Self, Error> {
+        load(self)
     }
 
     /// Returns the handler of a name.
@@ -57,19 +83,19 @@ impl Registry {
         self.handlers.get(entrypoint)
     }
 
-    /// Goes through the names, in order.
+    /// Goes through the names of tasks and operations, in alphabetical order.
     pub fn entrypoints(&self) -> impl Iterator<Item = &Name> {
         let handlers = self.handlers.iter();
-        let own = handlers.filter(|(_, handler)| !matches!(handler, Handler::Status(_)));
-        own.map(|(name, _)| name)
+        let asked = handlers.filter(|(_, handler)| !matches!(handler, Handler::Status(_)));
+        asked.map(|(name, _)| name)
     }
 
-    fn add(mut self, entrypoint: Name, handler: Handler) -> Result<Self, Error> {
-        if self.handlers.contains_key(&entrypoint) {
-            return Err(Error::Duplicate { entrypoint });
+    fn add(mut self, name: Name, handler: Handler) -> Result<Self, Error> {
+        if self.handlers.contains_key(&name) {
+            return Err(Error::Duplicate { entrypoint: name });
         }
-        tracing::info!(%entrypoint, "Operation registry: loaded {entrypoint}");
-        self.handlers.insert(entrypoint, handler);
+        crate::log::loaded(&name);
+        self.handlers.insert(name, handler);
         Ok(self)
     }
 }

@@ -6,6 +6,7 @@
 //! tasks, which are operations of one step, share it.
 
 mod apply;
+pub mod carried;
 mod event;
 mod plan;
 mod progress;

@@ -66,7 +66,7 @@ pub enum Inserted {
     /// The run is new.
     New,
     /// The run was there, with the same content, and stands here.
-    Same(Progress),
+    Same(Box<Progress>),
     /// The run was there, with other content.
     Other,
 }
@@ -108,7 +108,7 @@ pub enum Swapped {
     /// It is written. Here is the step that was asked for, if there is such a step.
     Written(Option<PlannedStep>),
     /// The run has another version, or there is no such run.
-    Conflict(Option<Progress>),
+    Conflict(Option<Box<Progress>>),
 }
 
 /// One attempt at one step, for people.

@@ -1,0 +1,207 @@
+use crate::sequencing::{Effect, Event, Near, PlannedStep, Progress, StepKey, Transition, apply};
+use crate::{
+    Context, Handler, Message, OperationEntry, Outcome, Plan, Registry, RunId, Status,
+    StatusChange, TaskError, Timestamp,
+};
+
+impl Registry {
+    /// Runs a task or a whole operation here and now, without any transport. An error becomes an outcome.
+    ///
+    /// The steps of an operation run one after another, the outcome of one forwarded to the next, by the same rules as on
+    /// consumers. There is no clock and so no second attempt, what handlers send is dropped, and an external step is an
+    /// error.
+    ///
+    /// ```
+    /// # use kser_core::{Entrypoint, Message, Object, Registry, Step, TaskError};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Serialize, Deserialize)] struct Roll {}
+    /// # impl Entrypoint for Roll { const PATH: &'static str = "dice.Roll"; }
+    /// # #[derive(Serialize, Deserialize)] struct Game {}
+    /// # impl Entrypoint for Game { const PATH: &'static str = "dice.Game"; }
+    /// # async fn roll(_: Roll) -> &'static str { "You made a 4" }
+    /// # async fn game(_: Game) -> Result<Vec<Step>, TaskError> { Ok(vec![Step::new(Roll {}); 3]) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kser_core::Error> {
+    /// let registry = Registry::new().task(roll)?.operation(game)?;
+    /// let message = Message::new("game-1".into(), "dice.Game".into(), Object::default());
+    /// let outcome = registry.execute(&message).await;
+    /// assert_eq!(outcome.stdout(), "You made a 4");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn execute(&self, message: &Message) -> Outcome {
+        match self.get(&message.entrypoint) {
+            Some(Handler::Operation(entry)) => Here::new(self, entry, message).run().await,
+            _ => {
+                let outcome = self.run_task(message, &message.result).await;
+                let accepted = match outcome.is_success() {
+                    true => outcome.accepted(&message.result, &message.uuid),
+                    false => outcome,
+                };
+                accepted.with_uuid(message.uuid.clone())
+            }
+        }
+    }
+
+    /// Like [`execute`](Self::execute), but a failure is an error.
+    ///
+    /// # Errors
+    ///
+    /// What the task, or the step that failed, returned.
+    pub async fn unsafe_execute(&self, message: &Message) -> Result<Outcome, TaskError> {
+        let outcome = self.execute(message).await;
+        match outcome.error() {
+            Some(error) => Err(error),
+            None => Ok(outcome),
+        }
+    }
+
+    async fn run_task(&self, message: &Message, forwarded: &Outcome) -> Outcome {
+        let Some(Handler::Task(task)) = self.get(&message.entrypoint) else {
+            let text = format!("Entrypoint '{}' not registred", message.entrypoint);
+            return Outcome::from(&TaskError::validation(text));
+        };
+        let ctx = Context::new(message).with_previous(forwarded.clone());
+        let ran = task.run(&ctx, &message.params).await;
+        ran.unwrap_or_else(|error| Outcome::from(&error))
+    }
+}
+
+/// A run in this process.
+struct Here<'a> {
+    registry: &'a Registry,
+    entry: &'a OperationEntry,
+    message: &'a Message,
+    progress: Progress,
+    steps: Vec<PlannedStep>,
+}
+
+impl<'a> Here<'a> {
+    fn new(registry: &'a Registry, entry: &'a OperationEntry, message: &'a Message) -> Self {
+        Self {
+            registry,
+            entry,
+            message,
+            progress: Progress::launched(Timestamp::default()),
+            steps: Vec::new(),
+        }
+    }
+
+    async fn run(mut self) -> Outcome {
+        self.build().await;
+        while self.progress.status() == Status::Running {
+            self.step().await;
+        }
+        let outcome = self.progress.last_outcome().clone();
+        outcome.with_uuid(self.message.uuid.clone())
+    }
+
+    async fn build(&mut self) {
+        let launch = StepKey {
+            position: 0,
+            uuid: self.message.uuid.clone(),
+            entrypoint: self.message.entrypoint.clone(),
+        };
+        self.told(started(launch)).await;
+        let attempt = self.progress.attempts();
+        let built = self
+            .entry
+            .build(&Context::new(self.message), self.message)
+            .await;
+        let event = match built.and_then(without_external) {
+            Ok(plan) => {
+                self.steps = plan.into_steps();
+                let steps = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
+                Event::Built { attempt, steps }
+            }
+            Err(error) => Event::NotBuilt {
+                attempt,
+                outcome: Outcome::from(&error),
+                retry_at: None,
+            },
+        };
+        self.told(event).await;
+    }
+
+    async fn step(&mut self) {
+        let Some(step) = self.planned(self.progress.position()).cloned() else {
+            return;
+        };
+        self.told(started(step.key.clone())).await;
+        let (uuid, entrypoint) = (step.key.uuid.clone(), step.key.entrypoint.clone());
+        let mut message = Message::new(uuid, entrypoint, step.params);
+        message.metadata = self.message.metadata.clone();
+        let outcome = self
+            .registry
+            .run_task(&message, self.progress.outcome())
+            .await;
+        let attempt = self.progress.attempts();
+        self.told(Event::Ended {
+            step: step.key,
+            attempt,
+            outcome,
+            retry_at: None,
+        })
+        .await;
+    }
+
+    /// Moves by the rules, and tells the hook.
+    async fn told(&mut self, event: Event) {
+        let position = self.progress.position();
+        let near = Near {
+            here: self.planned(position),
+            next: self.planned(position + 1),
+        };
+        // One process, one event at a time: nothing is ever refused.
+        if let Ok(after) = apply(&self.progress, near, event, Timestamp::default()) {
+            let Transition {
+                progress, effects, ..
+            } = after;
+            self.progress = progress;
+            for effect in effects {
+                if let Effect::StatusChanged { from, to } = effect {
+                    self.changed(from, to).await;
+                }
+            }
+        }
+    }
+
+    async fn changed(&self, from: Status, to: Status) {
+        let (run, name) = (&self.message.uuid, &self.message.entrypoint);
+        crate::log::set_status(name, run.as_str(), from, to);
+        if !self.entry.has_status_hook() {
+            return;
+        }
+        let outcome = to
+            .is_terminal()
+            .then(|| self.progress.last_outcome().clone());
+        let (run, version) = (RunId::from(run.clone()), self.progress.version());
+        let change = StatusChange::new(run, name.clone(), from, to, version, outcome);
+        if let Err(error) = self.entry.on_status(&change).await {
+            tracing::error!(target: "kser", %error, "the hook of an operation failed");
+        }
+    }
+
+    fn planned(&self, position: u32) -> Option<&PlannedStep> {
+        let index = usize::try_from(position).ok()?.checked_sub(1)?;
+        self.steps.get(index)
+    }
+}
+
+const fn started(step: StepKey) -> Event {
+    Event::Started {
+        step,
+        lease: None,
+        alone: true,
+    }
+}
+
+fn without_external(plan: Plan) -> Result<Plan, TaskError> {
+    match plan.steps().iter().find(|step| step.external.is_some()) {
+        Some(step) => {
+            let text = format!("step {} is run by someone else", step.key.position);
+            Err(TaskError::not_implemented(text))
+        }
+        None => Ok(plan),
+    }
+}

@@ -1,0 +1,12 @@
+//! JSON as text: what nobody asks for is scanned and never built, and passes through unchanged.
+
+mod fields;
+mod finite;
+mod object;
+mod raw;
+pub(crate) mod scan;
+pub(crate) mod text;
+
+pub use fields::Fields;
+pub use object::Object;
+pub use raw::Raw;

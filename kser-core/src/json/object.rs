@@ -1,0 +1,154 @@
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Fields, Raw};
+use crate::Error;
+
+/// A JSON object, kept as text: what `params` and `retval` are. The default is `{}`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Object(Option<Raw>);
+
+impl Object {
+    /// Writes `value` as a JSON object; a unit (`struct Cleanup;`) becomes `{}`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] when `value` has no JSON form or is not an object.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        let raw = Raw::new(value)?;
+        if raw.as_str() == "null" {
+            return Ok(Self::default());
+        }
+        Self::from_raw(raw).ok_or_else(|| Error::encode("expected a JSON object"))
+    }
+
+    /// Reads the object as a `T`; `{}` is also a unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when the object is not a `T`.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        match serde_json::from_str(self.as_str()) {
+            Ok(value) => Ok(value),
+            Err(error) if self.is_empty() => {
+                serde_json::from_str("null").map_err(|_| Error::decode(error))
+            }
+            Err(error) => Err(Error::decode(error)),
+        }
+    }
+
+    /// Returns the JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("{}", Raw::as_str)
+    }
+
+    /// Says whether the object has no fields.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the fields in the order in which they were written.
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        Fields::of_scanned(self.as_str())
+    }
+
+    /// Returns the fields of both; where both have one, that of `other` wins.
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        match (&self.0, &other.0) {
+            (_, None) => self.clone(),
+            (None, _) => other.clone(),
+            _ => {
+                let mut fields = self.fields();
+                fields.extend(other.fields());
+                Self(Some(Raw::of_scanned(&fields.to_json())))
+            }
+        }
+    }
+
+    /// Returns the JSON text without the white space that means nothing.
+    #[must_use]
+    pub fn compact(&self) -> String {
+        let mut within = false;
+        let mut escaped = false;
+        let text = self.as_str().chars();
+        text.filter(|character| {
+            let space = character.is_ascii_whitespace() && !within;
+            match character {
+                '"' if !escaped => within = !within,
+                _ => {}
+            }
+            escaped = within && *character == '\\' && !escaped;
+            !space
+        })
+        .collect()
+    }
+
+    /// Takes text that a scanner has found to be an object.
+    pub(crate) fn of_scanned(text: &str) -> Self {
+        let inner = text[1..].trim_start_matches([' ', '\n', '\r', '\t']);
+        Self((inner != "}").then(|| Raw::of_scanned(text)))
+    }
+
+    fn from_raw(raw: Raw) -> Option<Self> {
+        raw.as_str()
+            .starts_with('{')
+            .then(|| Self::of_scanned(raw.as_str()))
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(raw) => raw.serialize(serializer),
+            None => serializer.collect_map(std::iter::empty::<((), ())>()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Raw::deserialize(deserializer)?;
+        Self::from_raw(raw).ok_or_else(|| D::Error::custom("expected a JSON object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn merge_is_shallow_and_the_second_wins() {
+        let merged = object(r#"{"a":{"x":1},"b":2.50}"#).merge(&object(r#"{"a":{"y":1}}"#));
+        assert_eq!(merged.as_str(), r#"{"a":{"y":1},"b":2.50}"#);
+    }
+
+    #[test]
+    fn a_unit_is_an_empty_object() {
+        assert_eq!(Object::new(&()).unwrap(), Object::default());
+        assert!(Object::default().parse::<()>().is_ok());
+        assert!(Object::new(&5).is_err());
+        assert!(object("{ }").is_empty());
+    }
+
+    #[test]
+    fn white_space_within_strings_means_something() {
+        let text = object("{ \"a b\" : \"c \\\" d\\\\\" , \"e\" : [ 1 , 2 ] }");
+        assert_eq!(text.compact(), r#"{"a b":"c \" d\\","e":[1,2]}"#);
+    }
+}

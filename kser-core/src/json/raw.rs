@@ -1,0 +1,85 @@
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::finite;
+use super::scan::Scanner;
+use crate::Error;
+
+/// One JSON value, kept as the text in which it arrived.
+///
+/// Nothing is lost on the way through (`123456789012345678901234567890`, `2.50`). Cloning shares the text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Raw(Arc<str>);
+
+impl Raw {
+    /// Writes `value` as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] when `value` has no JSON form, such as a map whose keys are not text, or a number that is not
+    /// finite. The error names the field.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        finite::to_json(value).map(|text| Self(text.into()))
+    }
+
+    /// Takes bytes that are JSON text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when they are not.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(bytes).map_err(Error::decode)?;
+        let mut scanner = Scanner::new(text);
+        let value = scanner.value().and_then(|value| {
+            scanner.end()?;
+            Ok(value)
+        });
+        let value = value.map_err(|flaw| Error::decode(flaw.within(bytes)))?;
+        Ok(Self(value.into()))
+    }
+
+    /// Reads the value as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when the text is not a `T`.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(self.as_str()).map_err(Error::decode)
+    }
+
+    /// Returns the JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes text that a scanner has found to be a value.
+    pub(crate) fn of_scanned(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Raw {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue =
+            serde_json::from_str(self.as_str()).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(Box::<str>::from(raw).into()))
+    }
+}

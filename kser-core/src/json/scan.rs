@@ -1,0 +1,321 @@
+use std::fmt;
+
+/// How deep values may be nested. The Python library reads nearly as much and fails beyond.
+pub(crate) const MAX_DEPTH: usize = 1000;
+
+/// What is wrong with a text, and at which byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub(crate) at: usize,
+    pub(crate) what: String,
+}
+
+impl Flaw {
+    pub(crate) fn new(at: usize, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { at, what }
+    }
+
+    /// Says it with line and column, counted from 1.
+    pub(crate) fn within(&self, bytes: &[u8]) -> String {
+        let before = &bytes[..self.at.min(bytes.len())];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = before
+            .iter()
+            .rev()
+            .take_while(|byte| **byte != b'\n')
+            .count()
+            + 1;
+        format!(
+            "{} at line {line} column {column} (byte {})",
+            self.what, self.at
+        )
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.what, self.at)
+    }
+}
+
+/// Goes through JSON text (RFC 8259) without building anything, and without recursion, however deep it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Goes on by some bytes.
+    pub(crate) const fn skip(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
+    pub(crate) fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Takes the byte, if it is next behind white space.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Flaw> {
+        match self.take(byte) {
+            true => Ok(()),
+            false => Err(self.unexpected(&format!("'{}'", char::from(byte)))),
+        }
+    }
+
+    /// Goes to the end, where only white space may be.
+    pub(crate) fn end(&mut self) -> Result<(), Flaw> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(b'{' | b'[') => Err(Flaw::new(self.at, "a second document")),
+            Some(0) => Err(Flaw::new(self.at, "a zero byte behind the document")),
+            Some(_) => Err(Flaw::new(self.at, "text behind the document")),
+        }
+    }
+
+    /// Takes one value and returns its text.
+    pub(crate) fn value(&mut self) -> Result<&'a str, Flaw> {
+        self.skip_space();
+        let start = self.at;
+        // For each open container, whether it is an object.
+        let mut open: Vec<bool> = Vec::new();
+        loop {
+            self.skip_space();
+            match self.peek() {
+                Some(b'{') => {
+                    self.at += 1;
+                    if !self.take(b'}') {
+                        self.key()?;
+                        self.push(&mut open, true)?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    if !self.take(b']') {
+                        self.push(&mut open, false)?;
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                _ => self.literal()?,
+            }
+            if self.close(&mut open)? {
+                return Ok(&self.text[start..self.at]);
+            }
+        }
+    }
+
+    fn push(&self, open: &mut Vec<bool>, object: bool) -> Result<(), Flaw> {
+        open.push(object);
+        match open.len() {
+            depth if depth > MAX_DEPTH => {
+                let what = format!("more than {MAX_DEPTH} levels of nesting");
+                Err(Flaw::new(self.at, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Behind a value: closes what ends here. Says whether all is closed.
+    fn close(&mut self, open: &mut Vec<bool>) -> Result<bool, Flaw> {
+        while let Some(object) = open.last() {
+            if self.take(b',') {
+                if *object {
+                    self.key()?;
+                }
+                return Ok(false);
+            }
+            let (end, name) = match object {
+                true => (b'}', "',' or '}'"),
+                false => (b']', "',' or ']'"),
+            };
+            if !self.take(end) {
+                return Err(self.unexpected(name));
+            }
+            open.pop();
+        }
+        Ok(true)
+    }
+
+    /// Takes a name and the colon behind it, and returns the name with its quotes.
+    pub(crate) fn key(&mut self) -> Result<&'a str, Flaw> {
+        self.skip_space();
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a name in double quotes"));
+        }
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Takes a string, and returns it with its quotes.
+    fn string(&mut self) -> Result<&'a str, Flaw> {
+        let start = self.at;
+        self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(&self.text[start..self.at]);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(0..0x20) => {
+                    return Err(Flaw::new(self.at, "a control character in a string"));
+                }
+                Some(_) => self.at += 1,
+                None => return Err(Flaw::new(self.at, "the text ends within a string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Flaw> {
+        let bytes = self.text.as_bytes();
+        let length = match bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') => {
+                let digits = bytes.get(self.at + 2..self.at + 6);
+                match digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    true => 6,
+                    false => return Err(Flaw::new(self.at, "not an escape of JSON")),
+                }
+            }
+            _ => return Err(Flaw::new(self.at, "not an escape of JSON")),
+        };
+        self.at += length;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Flaw> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        let wrong = |this: &Self| Err(Flaw::new(start, this.no_number(start)));
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return wrong(self),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            if !matches!(self.peek(), Some(b'0'..=b'9')) {
+                return wrong(self);
+            }
+            self.digits();
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            if !matches!(self.peek(), Some(b'0'..=b'9')) {
+                return wrong(self);
+            }
+            self.digits();
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn no_number(&self, start: usize) -> String {
+        match self.text[start..].starts_with("-Infinity") {
+            true => "-Infinity, which is no JSON".to_owned(),
+            false => "not a number of JSON".to_owned(),
+        }
+    }
+
+    fn literal(&mut self) -> Result<(), Flaw> {
+        let rest = &self.text[self.at..];
+        for word in ["true", "false", "null"] {
+            if rest.starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        for word in ["NaN", "Infinity"] {
+            if rest.starts_with(word) {
+                return Err(Flaw::new(self.at, format!("{word}, which is no JSON")));
+            }
+        }
+        Err(self.unexpected("a value"))
+    }
+
+    pub(crate) fn unexpected(&self, expected: &str) -> Flaw {
+        let found = match self.text[self.at..].chars().next() {
+            Some(found) => format!("expected {expected}, found {found:?}"),
+            None => format!("the text ends where {expected} is expected"),
+        };
+        Flaw::new(self.at, found)
+    }
+}
+
+/// The members of an object, in order: each name with its quotes, and the text of its value.
+#[derive(Debug)]
+pub(crate) struct Members<'a> {
+    scanner: Scanner<'a>,
+    begun: bool,
+}
+
+impl<'a> Members<'a> {
+    /// Begins behind the opening brace of an object, which is taken here.
+    pub(crate) fn of(mut scanner: Scanner<'a>) -> Result<Self, Flaw> {
+        scanner.expect(b'{')?;
+        Ok(Self {
+            scanner,
+            begun: false,
+        })
+    }
+
+    /// Returns the next name, the byte at which its value begins, and the value; `None` behind the closing brace.
+    pub(crate) fn next(&mut self) -> Result<Option<(&'a str, usize, &'a str)>, Flaw> {
+        if self.scanner.take(b'}') {
+            return Ok(None);
+        }
+        if self.begun && !self.scanner.take(b',') {
+            return Err(self.scanner.unexpected("',' or '}'"));
+        }
+        self.begun = true;
+        let key = self.scanner.key()?;
+        self.scanner.skip_space();
+        let at = self.scanner.at();
+        let value = self.scanner.value()?;
+        Ok(Some((key, at, value)))
+    }
+
+    /// Returns the scanner behind the object.
+    pub(crate) fn rest(self) -> Scanner<'a> {
+        self.scanner
+    }
+}

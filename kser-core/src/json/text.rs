@@ -1,0 +1,167 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Text of a message. What JSON can say and Unicode cannot, half a surrogate pair, is kept as it came, so that it
+/// passes through unchanged; people see U+FFFD in its place. The default is empty.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Text {
+    shown: Option<Arc<str>>,
+    /// The JSON text with its quotes, where `shown` does not say it all.
+    raw: Option<Arc<str>>,
+}
+
+impl Text {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            shown: Some(text).filter(|text| !text.is_empty()).map(Into::into),
+            raw: None,
+        }
+    }
+
+    /// Takes a JSON string that a scanner has taken, with its quotes.
+    pub(crate) fn of_token(token: &str) -> Self {
+        let (text, whole) = unescape(token);
+        let shown = match &*text {
+            "" => None,
+            text => Some(text.into()),
+        };
+        Self {
+            shown,
+            raw: (!whole).then(|| token.into()),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.shown.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.shown.is_none()
+    }
+
+    /// Writes it as a JSON string.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match &self.raw {
+            Some(raw) => out.extend_from_slice(raw.as_bytes()),
+            None => write_string(self.as_str(), out),
+        }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Writes text as a JSON string.
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[from..at]);
+        match escape {
+            b"" => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            escape => out.extend_from_slice(escape),
+        }
+        from = at + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[from..]);
+    out.push(b'"');
+}
+
+/// Reads a JSON string that a scanner has taken, with its quotes. Says whether the text says it all.
+pub(crate) fn unescape(token: &str) -> (Cow<'_, str>, bool) {
+    let inner = &token[1..token.len() - 1];
+    if !inner.contains('\\') {
+        return (Cow::Borrowed(inner), true);
+    }
+    let mut text = String::with_capacity(inner.len());
+    let mut whole = true;
+    let mut rest = inner;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let (character, length) = escaped(&rest[at..]);
+        whole &= character.is_some();
+        text.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
+        rest = &rest[at + length..];
+    }
+    text.push_str(rest);
+    (Cow::Owned(text), whole)
+}
+
+/// Reads one escape, and says how long it is. Half a surrogate pair is no character.
+fn escaped(text: &str) -> (Option<char>, usize) {
+    let plain = match text.as_bytes().get(1) {
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode(text),
+        Some(other) => char::from(*other),
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    (Some(plain), 2)
+}
+
+fn unicode(text: &str) -> (Option<char>, usize) {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let Some(first) = unit(0) else {
+        return (None, 2);
+    };
+    if let (0xd800..0xdc00, Some(second @ 0xdc00..0xe000)) = (first, unit(6)) {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(code), 12);
+    }
+    (char::from_u32(first), 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &Text) -> String {
+        let mut out = Vec::new();
+        text.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let text = Text::of_token(r#""a\"\\\/\b\f\n\r\t\u00eb\ud83c\udfb2z""#);
+        assert_eq!(text.as_str(), "a\"\\/\u{8}\u{c}\n\r\t\u{eb}\u{1f3b2}z");
+        assert_eq!(Text::of_token(&written(&text)), text);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_passes_through() {
+        for token in [r#""x\ud83cy""#, r#""\udfb2""#, r#""\ud83c\ud83c""#] {
+            let text = Text::of_token(token);
+            assert!(text.as_str().contains('\u{fffd}'));
+            assert_eq!(written(&text), token);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(
+            written(&Text::new("a\u{0}\u{1f}\u{7f}b")),
+            "\"a\\u0000\\u001f\u{7f}b\""
+        );
+    }
+}

@@ -1,0 +1,144 @@
+use crate::envelope::Kser;
+use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::text::{Text, unescape};
+use crate::{Envelope, Fields, Raw};
+
+/// The user's context of a message, which kser never changes but for the trace, and kser's own envelope beside it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metadata {
+    fields: Fields,
+    envelope: Option<Box<Envelope>>,
+    newer: Option<u64>,
+}
+
+const KSER: &str = "kser";
+const TRACING: &str = "tracing";
+const TRACEPARENT: &str = "traceparent";
+
+impl Metadata {
+    /// Returns the value called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Raw> {
+        self.fields.get(name)
+    }
+
+    /// Sets the value called `name`.
+    pub fn set(&mut self, name: &str, value: Raw) {
+        self.fields.set(name, value);
+    }
+
+    /// Goes through the user's names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
+        self.fields.iter()
+    }
+
+    /// Returns kser's own part, `metadata.kser`.
+    #[must_use]
+    pub fn envelope(&self) -> Option<&Envelope> {
+        self.envelope.as_deref()
+    }
+
+    /// Returns the metadata with another envelope. A `kser` value of the user's own stays only if there is none.
+    #[must_use]
+    pub fn with_envelope(mut self, envelope: Option<Envelope>) -> Self {
+        if envelope.is_some() {
+            self.fields.remove(KSER);
+            self.newer = None;
+        }
+        self.envelope = envelope.map(Box::new);
+        self
+    }
+
+    /// Returns the version of a `metadata.kser` that was written by a later kser than this. Such a message has to wait
+    /// for a consumer that understands it.
+    #[must_use]
+    pub const fn newer_version(&self) -> Option<u64> {
+        self.newer
+    }
+
+    /// Says whether `metadata.kser` is there and not kser's: no object with a whole number `v`. It is passed on; an
+    /// operation cannot be launched with it.
+    #[must_use]
+    pub fn foreign_kser(&self) -> bool {
+        self.newer.is_none() && self.fields.get(KSER).is_some()
+    }
+
+    /// Returns the W3C trace context that rides in `metadata.tracing.traceparent`, if it is text.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        self.tracing()?.get_as(TRACEPARENT)
+    }
+
+    /// Returns the metadata with another `tracing.traceparent`; what else is in `tracing` stays.
+    #[must_use]
+    pub fn with_traceparent(mut self, traceparent: &str) -> Self {
+        let mut tracing = self.tracing().unwrap_or_default();
+        let mut token = Vec::new();
+        crate::json::text::write_string(traceparent, &mut token);
+        tracing.set(
+            TRACEPARENT,
+            Raw::of_scanned(&String::from_utf8_lossy(&token)),
+        );
+        let mut out = vec![b'{'];
+        tracing.write(&mut out, true);
+        out.push(b'}');
+        self.fields
+            .set(TRACING, Raw::of_scanned(&String::from_utf8_lossy(&out)));
+        self
+    }
+
+    fn tracing(&self) -> Option<Fields> {
+        let tracing = self.fields.get(TRACING)?.as_str();
+        tracing
+            .starts_with('{')
+            .then(|| Fields::of_scanned(tracing))
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.fields.write(out, true);
+        if let Some(envelope) = &self.envelope {
+            if !self.fields.is_empty() {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"\"kser\":");
+            envelope.write(out);
+        }
+        out.push(b'}');
+    }
+
+    /// Reads the text of an object that a scanner has taken.
+    pub(crate) fn read(text: &str, at: usize) -> Result<Self, Flaw> {
+        if !text.starts_with('{') {
+            return Err(Flaw::new(at, "metadata: not a valid mapping"));
+        }
+        let mut metadata = Self::default();
+        let mut members = Members::of(Scanner::new(text))?;
+        while let Some((key, offset, value)) = members.next()? {
+            if unescape(key).0 == KSER {
+                metadata.kser(key, at + offset, value)?;
+            } else {
+                metadata
+                    .fields
+                    .insert(Text::of_token(key), Raw::of_scanned(value));
+            }
+        }
+        Ok(metadata)
+    }
+
+    fn kser(&mut self, key: &str, at: usize, value: &str) -> Result<(), Flaw> {
+        (self.envelope, self.newer) = (None, None);
+        self.fields.remove(KSER);
+        match Envelope::read(value, at)? {
+            Kser::Ours(envelope) => {
+                self.envelope = Some(envelope);
+                return Ok(());
+            }
+            Kser::Newer(version) => self.newer = Some(version),
+            Kser::Foreign => {}
+        }
+        self.fields
+            .insert(Text::of_token(key), Raw::of_scanned(value));
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! The steps still to come, as they ride in a message. A hop reads only the first of them.
+
+use std::time::Duration;
+
+use super::{External, PlannedStep, StepKey};
+use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::text::{unescape, write_string};
+use crate::outcome::{id, object};
+use crate::{Error, Object, Raw, RunId, TaskId, Topic};
+
+/// Writes steps that follow one another. What can be derived, and what is as usual, is left out.
+#[must_use]
+pub fn encode(run: &RunId, steps: &[PlannedStep]) -> Raw {
+    let mut out = vec![b'['];
+    for (index, step) in steps.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(run, step, &mut out);
+    }
+    out.push(b']');
+    Raw::of_scanned(&String::from_utf8_lossy(&out))
+}
+
+/// Takes the first step, which is the one at `position`, and returns the others as they came.
+///
+/// # Errors
+///
+/// [`Error::InvalidStep`] when the text is no step. Only the first is looked at.
+pub fn split(plan: &Raw, run: &RunId, position: u32) -> Result<(PlannedStep, Option<Raw>), Error> {
+    let invalid = |flaw: Flaw| Error::InvalidStep {
+        position,
+        reason: flaw.to_string(),
+    };
+    let text = plan.as_str();
+    let mut scanner = Scanner::new(text);
+    scanner.expect(b'[').map_err(invalid)?;
+    let at = scanner.at();
+    let first = scanner.value().map_err(invalid)?;
+    let step = read(first, at, run, position).map_err(invalid)?;
+    let rest = scanner.take(b',').then(|| {
+        let rest = text[scanner.at()..].trim_start();
+        let mut others = String::with_capacity(rest.len() + 1);
+        others.push('[');
+        others.push_str(rest);
+        Raw::of_scanned(&others)
+    });
+    Ok((step, rest))
+}
+
+fn write(run: &RunId, step: &PlannedStep, out: &mut Vec<u8>) {
+    let key = &step.key;
+    out.extend_from_slice(b"{\"entrypoint\":");
+    write_string(key.entrypoint.as_str(), out);
+    if key.uuid != run.step(key.position) {
+        out.extend_from_slice(b",\"uuid\":");
+        write_string(key.uuid.as_str(), out);
+    }
+    if !step.params.is_empty() {
+        out.extend_from_slice(b",\"params\":");
+        out.extend_from_slice(step.params.as_str().as_bytes());
+    }
+    let texts = [
+        (",\"topic\":", step.topic.as_ref().map(Topic::as_str)),
+        (",\"key\":", step.record_key.as_deref()),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            out.extend_from_slice(name.as_bytes());
+            write_string(text, out);
+        }
+    }
+    if let Some(external) = step.external {
+        let limit = external.limit.as_millis();
+        out.extend_from_slice(format!(",\"limit_ms\":{limit}").as_bytes());
+        if external.attempts != 1 {
+            out.extend_from_slice(format!(",\"attempts\":{}", external.attempts).as_bytes());
+        }
+    }
+    out.push(b'}');
+}
+
+fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep, Flaw> {
+    let mut members = Members::of(Scanner::new(text))?;
+    let (mut entrypoint, mut uuid, mut params) = (None, None, Object::default());
+    let (mut topic, mut record_key, mut limit, mut attempts) = (None, None, None, 1);
+    while let Some((key, offset, value)) = members.next()? {
+        let place = at + offset;
+        match &*unescape(key).0 {
+            "entrypoint" => entrypoint = Some(id(value, place, "entrypoint")?.into()),
+            "uuid" => uuid = Some(TaskId::from(id(value, place, "uuid")?)),
+            "params" => params = object(value, place, "params")?,
+            "topic" => {
+                let name = Topic::new(id(value, place, "topic")?);
+                topic = Some(name.map_err(|error| Flaw::new(place, error.to_string()))?);
+            }
+            "key" => record_key = Some(id(value, place, "key")?),
+            "limit_ms" => limit = Some(number::<u64>(value, place, "limit_ms")?),
+            "attempts" => attempts = number(value, place, "attempts")?,
+            _ => {}
+        }
+    }
+    let entrypoint = entrypoint.ok_or_else(|| Flaw::new(at, "the step has no entrypoint"))?;
+    Ok(PlannedStep {
+        key: StepKey {
+            position,
+            uuid: uuid.unwrap_or_else(|| run.step(position)),
+            entrypoint,
+        },
+        params,
+        topic,
+        record_key,
+        external: limit.map(|limit| External {
+            limit: Duration::from_millis(limit),
+            attempts,
+        }),
+    })
+}
+
+fn number<T: std::str::FromStr>(value: &str, at: usize, name: &str) -> Result<T, Flaw> {
+    let wrong = || Flaw::new(at, format!("{name}: not a whole number that fits"));
+    value.parse().map_err(|_| wrong())
+}

@@ -1,0 +1,92 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::task::TaskExt;
+use crate::{Context, Entrypoint, Name, Object, Outcome, RetryPolicy, Task, TaskError};
+
+/// How long one attempt may take unless the task says otherwise.
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(3600);
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, TaskError>> + Send + 'a>>;
+
+/// A [`Task`] of any type.
+trait Erased: Send + Sync {
+    fn execute<'a>(&'a self, ctx: &'a Context, params: &'a Object) -> Running<'a>;
+}
+
+impl<T: Task> Erased for T {
+    fn execute<'a>(&'a self, ctx: &'a Context, params: &'a Object) -> Running<'a> {
+        Box::pin(self.unsafe_execute(ctx, params))
+    }
+}
+
+/// A task and how it is to be run, ready for the [`Registry`](crate::Registry).
+#[derive(Clone)]
+pub struct TaskEntry {
+    entrypoint: Name,
+    handler: Arc<dyn Erased>,
+    retry: RetryPolicy,
+    time_limit: Duration,
+}
+
+impl TaskEntry {
+    /// Makes the entry of a task, with the default retry policy and time limit.
+    pub fn new<T: Task>(task: T) -> Self {
+        Self {
+            entrypoint: T::Params::PATH.into(),
+            handler: Arc::new(task),
+            retry: RetryPolicy::default(),
+            time_limit: TIME_LIMIT,
+        }
+    }
+
+    /// Returns what messages call it.
+    #[must_use]
+    pub const fn entrypoint(&self) -> &Name {
+        &self.entrypoint
+    }
+
+    /// Returns when it is tried again.
+    #[must_use]
+    pub const fn retry(&self) -> &RetryPolicy {
+        &self.retry
+    }
+
+    /// Returns how long one attempt may take.
+    #[must_use]
+    pub const fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    /// Runs one attempt. A panic is an error; only the future's owner can stop it.
+    ///
+    /// # Errors
+    ///
+    /// What the task's hooks or `run` returned.
+    pub async fn run(&self, ctx: &Context, params: &Object) -> Result<Outcome, TaskError> {
+        let outcome = self.handler.execute(ctx, params).await?;
+        Ok(outcome.with_uuid(ctx.uuid().clone()))
+    }
+
+    pub(crate) fn set_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    pub(crate) const fn set_time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+}
+
+impl fmt::Debug for TaskEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskEntry")
+            .field("entrypoint", &self.entrypoint)
+            .field("retry", &self.retry)
+            .field("time_limit", &self.time_limit)
+            .finish_non_exhaustive()
+    }
+}
