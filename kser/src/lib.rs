@@ -1,1 +1,51 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod connect;
+mod connection;
+mod consumer;
+mod dead_letters;
+mod event;
+mod headers;
+mod launch;
+mod observer;
+mod post;
+mod producer;
+mod routes;
+mod run;
+mod runs;
+mod send_task;
+mod store_clock;
+mod stored;
+mod system;
+mod topics;
+
+pub use connect::{IntoStateStore, NoStore, connect, connect_with, connect_with_store};
+pub use connection::Connection;
+pub use consumer::{
+    Call, Consumer, ConsumerHandle, ConsumerHealth, Handle, Handler, RunningConsumer, RunningTask,
+};
+pub use dead_letters::{DeadLetter, DeadLetters};
+pub use event::RunEvent;
+pub use kser_core::log::LogOptions;
+pub use kser_core::sequencing::{Plan, Rejected};
+pub use kser_core::store::{Attempt, RunFilter, RunInfo};
+pub use kser_core::{
+    Cancellation, Clock, Context, Entrypoint, Error, IdSource, Instance, IntoOperation,
+    IntoOutcome, IntoTask, Json, Limits, Message, Metadata, Mode, Name, Object, Operation,
+    OperationExt, Outcome, Raw, Registry, RetryPolicy, RunId, StateStore, Status, StatusChange,
+    Step, Task, TaskError, TaskExt, TaskId, Timestamp, Topic, Transport, task_fn,
+};
+#[cfg(feature = "memory")]
+pub use kser_memory::{MemoryClock, MemoryStore, MemoryTransport};
+pub use launch::Launch;
+pub use producer::Producer;
+pub use routes::Routes;
+pub use run::{Run, RunState};
+pub use runs::Runs;
+pub use send_task::SendTask;
+pub use system::{RandomIds, SystemClock};
+
+/// What backends are written against: the traits, and what goes through them.
+pub mod core {
+    pub use kser_core::*;
+}

@@ -127,6 +127,18 @@ pub struct Transition {
     pub changed: bool,
 }
 
+impl Transition {
+    /// Says what has to be done about a progress that was written by other means, such as a fork.
+    #[must_use]
+    pub const fn new(progress: Progress, effects: Vec<Effect>) -> Self {
+        Self {
+            progress,
+            effects,
+            changed: true,
+        }
+    }
+}
+
 /// Why an event does not apply. The progress stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

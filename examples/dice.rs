@@ -1,0 +1,48 @@
+//! The dice game of the documentation: three rolls, one after another.
+
+use std::hash::{BuildHasher, RandomState};
+
+use kser::{Entrypoint, Registry, Step, TaskError};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize)]
+struct DiceRoll {
+    sides: u64,
+}
+
+impl Entrypoint for DiceRoll {
+    const PATH: &'static str = "dice.DiceRoll";
+}
+
+#[derive(Serialize, Deserialize)]
+struct DiceLaunch {
+    rolls: usize,
+}
+
+impl Entrypoint for DiceLaunch {
+    const PATH: &'static str = "dice.DiceLaunch";
+}
+
+async fn roll(dice: DiceRoll) -> String {
+    // Every `RandomState` is another: enough chance for a game.
+    let chance = RandomState::new().hash_one(dice.sides);
+    format!("You made a {}", chance % dice.sides + 1)
+}
+
+async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
+    Ok(vec![Step::new(DiceRoll { sides: 6 }); game.rolls])
+}
+
+#[tokio::main]
+async fn main() -> Result<(), kser::Error> {
+    kser_examples::show_log();
+    let kser = kser::connect(&kser_examples::url()).await?;
+    let registry = Registry::new().task(roll)?.operation(launch)?;
+    let consumer = kser.consumer(registry).spawn();
+
+    let run = kser.producer().launch(DiceLaunch { rolls: 3 }).await?;
+    let state = run.wait().await?;
+    consumer.stop().await?;
+    println!("{}", state.status);
+    Ok(())
+}

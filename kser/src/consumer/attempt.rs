@@ -1,0 +1,91 @@
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use kser_core::{Cancellation, TaskError};
+use tokio::time::{Instant, sleep_until};
+
+use super::lease::Lease;
+
+/// What may end an attempt before its handler does.
+#[derive(Debug)]
+pub(crate) struct Bounds<'a> {
+    /// Told to the handler.
+    pub(crate) told: &'a Cancellation,
+    /// The delivery goes to someone else.
+    pub(crate) revoked: &'a Cancellation,
+    /// The deadline of a stop has passed: the handler should end.
+    pub(crate) cancel: &'a Cancellation,
+    /// The last call of a stop has passed: the handler is dropped.
+    pub(crate) kill: &'a Cancellation,
+    /// How long the attempt may take.
+    pub(crate) limit: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) enum Ended<T> {
+    /// The handler returned, or took too long.
+    Returned(Result<T, TaskError>),
+    /// It was given back, since the consumer stops.
+    Interrupted,
+    /// Somebody else has the step now: what it leaves is of no use.
+    Lost,
+}
+
+/// Runs a handler within its bounds, and keeps its lease alive.
+///
+/// A handler that is ready at once costs no timer.
+pub(crate) async fn run<T>(
+    handler: impl Future<Output = Result<T, TaskError>>,
+    bounds: Bounds<'_>,
+    lease: &mut Lease<'_>,
+) -> Ended<T> {
+    let mut handler = pin!(handler);
+    let first = std::future::poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx))).await;
+    if let Poll::Ready(returned) = first {
+        return Ended::Returned(returned);
+    }
+    let mut limit = pin!(sleep_until(Instant::now() + bounds.limit));
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            returned = &mut handler => return Ended::Returned(returned),
+            () = bounds.kill.cancelled() => return Ended::Interrupted,
+            () = &mut limit => {
+                bounds.told.cancel();
+                return Ended::Returned(Err(too_long(bounds.limit)));
+            }
+            () = bounds.revoked.cancelled(), if !told => told = true,
+            () = bounds.cancel.cancelled(), if !told => told = true,
+            kept = lease.keep() => match kept {
+                Kept::Ours => {}
+                Kept::Unwanted => told = true,
+                Kept::Lost => {
+                    bounds.told.cancel();
+                    return Ended::Lost;
+                }
+            },
+        }
+        if told {
+            bounds.told.cancel();
+        }
+    }
+}
+
+/// What became of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is ours for longer now.
+    Ours,
+    /// It is ours, and the run was cancelled.
+    Unwanted,
+    /// Somebody else has it.
+    Lost,
+}
+
+fn too_long(limit: Duration) -> TaskError {
+    let text = format!("the attempt took longer than its limit of {limit:?}");
+    TaskError::new("TimeLimit", text).with_code(408)
+}

@@ -1,0 +1,182 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use kser_core::{Delivery, Error, Room, Subscription};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+use tokio::time::error::Elapsed;
+
+use super::handle::{ConsumerHandle, ConsumerHealth};
+use super::lanes::Lanes;
+use super::worker::{Finished, Worker};
+
+/// How often the health of a consumer is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What runs, and what waits for it.
+pub(crate) struct Crew {
+    worker: Arc<Worker>,
+    lanes: Lanes,
+    tasks: JoinSet<Finished>,
+}
+
+impl Crew {
+    pub(crate) fn new(worker: Arc<Worker>) -> Self {
+        Self {
+            worker,
+            lanes: Lanes::default(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Receives and runs, until receiving fails. Dropping the future loses nothing: the crew keeps what it holds.
+    pub(crate) async fn work(
+        &mut self,
+        subscriptions: &mut [Box<dyn Subscription>],
+        handle: &ConsumerHandle,
+    ) -> Error {
+        let paused = handle.paused();
+        let mut changes = paused.0.subscribe();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.start_ready();
+            let room = self.room();
+            let receiving = room.records > 0 && !paused.is_paused();
+            tokio::select! {
+                biased;
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    self.finished(done);
+                    while let Some(done) = self.tasks.try_join_next() {
+                        self.finished(done);
+                    }
+                }
+                place = place(&self.worker), if self.lanes.is_ready() => self.start(place),
+                _ = changes.changed() => {}
+                _ = look.tick() => handle.set_health(self.health(subscriptions)),
+                received = receive(subscriptions, room), if receiving => match received {
+                    Ok(deliveries) => {
+                        for delivery in deliveries {
+                            self.lanes.admit(delivery);
+                        }
+                    }
+                    Err(error) => return error,
+                },
+            }
+        }
+    }
+
+    /// Gives back what has not begun, and waits for what has.
+    pub(crate) async fn finish(&mut self, grace: Duration) -> Result<(), Elapsed> {
+        self.lanes.release_waiting();
+        let all = async {
+            while let Some(done) = self.tasks.join_next().await {
+                self.finished(done);
+                self.lanes.release_waiting();
+            }
+        };
+        tokio::time::timeout(grace, all).await
+    }
+
+    fn health(&self, subscriptions: &[Box<dyn Subscription>]) -> ConsumerHealth {
+        let transport = subscriptions.iter().map(|member| member.health());
+        ConsumerHealth {
+            transport: transport.collect(),
+            held: self.lanes.records(),
+            held_bytes: self.lanes.bytes(),
+            paused: false,
+        }
+    }
+
+    fn room(&self) -> Room {
+        let options = &self.worker.options;
+        let bytes = options.held_bytes.saturating_sub(self.lanes.bytes());
+        let records = options.held_records.saturating_sub(self.lanes.records());
+        Room {
+            records: match bytes {
+                0 => 0,
+                _ => records,
+            },
+            bytes,
+        }
+    }
+
+    fn start_ready(&mut self) {
+        while self.lanes.is_ready() {
+            match Arc::clone(&self.worker.places).try_acquire_owned() {
+                Ok(place) => self.start(Some(place)),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn start(&mut self, place: Option<OwnedSemaphorePermit>) {
+        if let (Some(place), Some(turn)) = (place, self.lanes.next()) {
+            self.tasks.spawn(Arc::clone(&self.worker).work(turn, place));
+        }
+    }
+
+    fn finished(&mut self, done: Result<Finished, JoinError>) {
+        match done {
+            Ok(Finished { lane, bytes }) => self.lanes.finish(lane, bytes),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn place(worker: &Worker) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(&worker.places).acquire_owned().await.ok()
+}
+
+/// Whether new deliveries are taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Paused(tokio::sync::watch::Sender<bool>);
+
+impl Paused {
+    pub(crate) fn new() -> Self {
+        Self(tokio::sync::watch::Sender::new(false))
+    }
+
+    pub(crate) fn set(&self, paused: bool) {
+        self.0.send_replace(paused);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+/// Receives from whichever subscription has something, in turn.
+async fn receive(
+    subscriptions: &mut [Box<dyn Subscription>],
+    room: Room,
+) -> Result<Vec<Delivery>, Error> {
+    if let [only] = subscriptions {
+        return only.receive(room).await;
+    }
+    let received = {
+        let mut receiving: Vec<Pin<Box<_>>> = subscriptions
+            .iter_mut()
+            .map(|subscription| Box::pin(subscription.receive(room)))
+            .collect();
+        std::future::poll_fn(|cx| {
+            for (index, receiving) in receiving.iter_mut().enumerate() {
+                if let Poll::Ready(received) = receiving.as_mut().poll(cx) {
+                    return Poll::Ready(received.map(|received| (index, received)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    let (index, deliveries) = received?;
+    // Who has just had its turn is last the next time.
+    if let Some(tail) = subscriptions.get_mut(index..) {
+        tail.rotate_left(1);
+    }
+    Ok(deliveries)
+}

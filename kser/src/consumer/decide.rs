@@ -1,0 +1,211 @@
+use kser_core::sequencing::{Event, Progress};
+use kser_core::{
+    Envelope, Error, Handler, Message, Mode, OperationEntry, Outcome, Record, TaskEntry, TaskError,
+};
+
+use super::decision::Decision;
+use super::letters;
+use super::options::LOOK_AGAIN;
+use super::run::{Run, step_key};
+use super::work::Work;
+use super::worker::Worker;
+use crate::post::RunRef;
+use crate::stored::{Along, Known, Stored, Tried};
+
+/// The entrypoint of the message that ends an external step.
+pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
+
+/// What a message asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Job<'a> {
+    /// A task, lone or a step.
+    Task(&'a TaskEntry),
+    /// The steps of an operation.
+    Build(&'a OperationEntry),
+    /// An operation's hook, to be told of a change.
+    Hook(&'a OperationEntry),
+}
+
+impl Worker {
+    /// Decides what becomes of a delivery. What cannot be decided now is looked at again.
+    pub(super) async fn decide(&self, work: &mut Work) -> Decision {
+        if let Some(done) = work.decided.take() {
+            return Decision::Done(done);
+        }
+        let decided = self.read(work).await;
+        decided.unwrap_or_else(|error| {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(topic = %work.record.topic, error, "a delivery is held: it cannot be decided");
+            work.unsettled += 1;
+            let now = self.connection.shared().clock.now();
+            Decision::Later(now + super::worker::backoff(work.unsettled))
+        })
+    }
+
+    async fn read(&self, work: &mut Work) -> Result<Decision, Error> {
+        let Some(payload) = &work.record.payload else {
+            return self.unreadable(work, "the record has no payload");
+        };
+        let message = match Message::decode(payload) {
+            Ok(message) => message,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                let cause = cause.unwrap_or_default();
+                return self.unreadable(work, &format!("{error}: {cause}"));
+            }
+        };
+        if let Some(version) = message.metadata.newer_version() {
+            tracing::warn!(topic = %work.record.topic, version, "a message of a newer version of kser waits for a newer consumer");
+            return Ok(self.look_again(work));
+        }
+        if message.entrypoint.as_str() == STEP_ENDED {
+            return self.reported(work, &message).await;
+        }
+        let asked = self.registry.get(&message.entrypoint);
+        let job = match asked {
+            Some(Handler::Task(entry)) => Job::Task(entry),
+            Some(Handler::Operation(entry)) => Job::Build(entry),
+            Some(Handler::Status(entry)) => Job::Hook(entry),
+            None => return self.unknown(work, &message).await,
+        };
+        self.run(work, &message, job).await
+    }
+
+    /// What is no message goes to the dead letters at once, as raw bytes.
+    fn unreadable(&self, work: &Work, error: &str) -> Result<Decision, Error> {
+        let shared = self.connection.shared();
+        tracing::error!(
+            topic = %work.record.topic,
+            "Controller.ImportError: Failed to load data from kafka: {}",
+            kser_core::log::clean(error, shared.log.longest()),
+        );
+        Ok(Decision::done(vec![self.letter(work, 0, error)?]))
+    }
+
+    pub(super) fn letter(&self, work: &Work, attempts: u32, error: &str) -> Result<Record, Error> {
+        let shared = self.connection.shared();
+        let group = shared.post.routes.group(&work.record.topic);
+        letters::dead_letter(work, &group, attempts, error, shared.clock.now())
+    }
+
+    /// Waits for a consumer that understands the message, as in a rolling deploy.
+    pub(super) fn look_again(&self, work: &mut Work) -> Decision {
+        let now = self.connection.shared().clock.now();
+        work.tries.first.get_or_insert(now);
+        Decision::done(vec![work.delayed(now + LOOK_AGAIN)])
+    }
+
+    /// Says whether what nobody understands may still wait.
+    pub(super) fn may_wait(&self, work: &mut Work) -> bool {
+        let now = self.connection.shared().clock.now();
+        let first = *work.tries.first.get_or_insert(now);
+        now.since(first) < self.options.unknown_wait
+    }
+
+    /// Nobody here knows the entrypoint: perhaps someone will, within ten minutes.
+    async fn unknown(&self, work: &mut Work, message: &Message) -> Result<Decision, Error> {
+        if self.may_wait(work) {
+            tracing::warn!(
+                topic = %work.record.topic,
+                "no handler for {}: it waits",
+                kser_core::log::clean(message.entrypoint.as_str(), 200),
+            );
+            return Ok(self.look_again(work));
+        }
+        // The text of the Python library, to the letter.
+        let text = format!("Entrypoint '{}' not registred", message.entrypoint);
+        let outcome = Outcome::from(&TaskError::validation(text));
+        self.give_up(work, message, outcome).await
+    }
+
+    /// Writes the dead letter of a message that nobody ran, and ends its run.
+    pub(super) async fn give_up(
+        &self,
+        work: &Work,
+        message: &Message,
+        outcome: Outcome,
+    ) -> Result<Decision, Error> {
+        let error = letters::text(&outcome);
+        let letter = self.letter(work, work.tries.failed, &error)?;
+        kser_core::log::failed("Controller", &message.entrypoint, &message.uuid, &outcome);
+        let Some(envelope) = message.metadata.envelope() else {
+            return Ok(Decision::done(vec![letter]));
+        };
+        let run = self.run_of(message, envelope)?;
+        let step = step_key(message, envelope.step);
+        let mut known = self.seen(message, envelope)?;
+        loop {
+            let event = Event::GivenUp {
+                step: step.clone(),
+                outcome: outcome.clone(),
+            };
+            match run.apply_to(known, event, Along::default()).await? {
+                Tried::Applied(applied) => {
+                    let near = applied.before.near();
+                    let before = &applied.before.progress;
+                    let mut records = run.records(before, &applied.after, near)?;
+                    records.push(letter);
+                    return Ok(Decision::done(records));
+                }
+                Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,
+                Tried::Conflict(None) | Tried::Rejected(..) => {
+                    return Ok(Decision::done(vec![letter]));
+                }
+            }
+        }
+    }
+
+    /// The run of which a message is a step, or which it asks for.
+    pub(super) fn run_of(&self, message: &Message, envelope: &Envelope) -> Result<Run<'_>, Error> {
+        let shared = self.connection.shared();
+        let of = RunRef {
+            id: envelope.run.clone(),
+            name: envelope.name.clone(),
+            mode: envelope.mode,
+            metadata: message.metadata.clone().with_envelope(None),
+        };
+        let stored = match (envelope.mode, &shared.store) {
+            (Mode::Stored, Some(store)) => {
+                self.must_know(envelope)?;
+                Some(Stored { shared, store })
+            }
+            (Mode::Stored, None) => {
+                return Err(Error::NeedsStore {
+                    verb: "a step whose state is stored",
+                });
+            }
+            _ => None,
+        };
+        Ok(Run {
+            shared,
+            of: Some(of),
+            stored,
+            rest: None,
+            launch: None,
+            reply: None,
+        })
+    }
+
+    /// Refuses a run of another store: whoever has that one will see the message.
+    fn must_know(&self, envelope: &Envelope) -> Result<(), Error> {
+        let ours = &self.connection.shared().post.store;
+        match &envelope.store {
+            Some(store) if Some(store) != ours.as_ref() => Err(Error::Invalid {
+                what: format!("operation {}", envelope.run),
+                reason: format!("its state is in store {store}, not in the one of this consumer"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the run stood when the message was written.
+    pub(super) fn seen(&self, message: &Message, envelope: &Envelope) -> Result<Known, Error> {
+        let (next, _) = super::task::next_step(envelope)?;
+        let here = (envelope.step > 0).then(|| super::task::step_of(message, envelope));
+        Ok(Known {
+            progress: Progress::seen(envelope, message.result.clone()),
+            here,
+            next,
+        })
+    }
+}

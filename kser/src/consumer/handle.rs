@@ -1,0 +1,161 @@
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kser_core::{Cancellation, Error, Health};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::crew::Paused;
+use super::now::{RunningTask, RunningTasks};
+
+/// Stops, pauses and looks at a consumer. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct ConsumerHandle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stop: Cancellation,
+    paused: Paused,
+    running: RunningTasks,
+    health: Mutex<ConsumerHealth>,
+}
+
+/// How a consumer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerHealth {
+    /// What the transport knows, one for each group.
+    pub transport: Vec<Health>,
+    /// How many records are held: running, waiting and parked.
+    pub held: usize,
+    /// How many bytes they have.
+    pub held_bytes: usize,
+    /// Whether new deliveries are taken.
+    pub paused: bool,
+}
+
+impl ConsumerHandle {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner {
+            stop: Cancellation::default(),
+            paused: Paused::new(),
+            running: RunningTasks::default(),
+            health: Mutex::default(),
+        }))
+    }
+
+    /// Asks the consumer to take nothing new and to finish what it holds. Asking twice changes nothing.
+    pub fn request_stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Takes nothing new until [`resume`](Self::resume); what is held goes on.
+    pub fn pause(&self) {
+        self.0.paused.set(true);
+    }
+
+    /// Takes deliveries again.
+    pub fn resume(&self) {
+        self.0.paused.set(false);
+    }
+
+    /// Lists what runs now, the oldest first.
+    #[must_use]
+    pub fn running(&self) -> Vec<RunningTask> {
+        self.0.running.list()
+    }
+
+    /// Tells how the consumer was, at most a second ago.
+    #[must_use]
+    pub fn health(&self) -> ConsumerHealth {
+        let health = self.0.health.lock();
+        let mut health = health.unwrap_or_else(PoisonError::into_inner).clone();
+        health.paused = self.0.paused.is_paused();
+        health
+    }
+
+    pub(super) fn set_health(&self, health: ConsumerHealth) {
+        *self.0.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    pub(super) fn stopping(&self) -> &Cancellation {
+        &self.0.stop
+    }
+
+    pub(super) fn paused(&self) -> &Paused {
+        &self.0.paused
+    }
+
+    pub(super) fn tasks(&self) -> &RunningTasks {
+        &self.0.running
+    }
+}
+
+/// A consumer that works in the background. It can do what its [`ConsumerHandle`] can.
+#[derive(Debug)]
+#[must_use = "dropping it stops the consumer as a crash does"]
+pub struct RunningConsumer {
+    handle: ConsumerHandle,
+    serving: JoinHandle<Result<(), Error>>,
+}
+
+impl RunningConsumer {
+    pub(super) const fn new(
+        handle: ConsumerHandle,
+        serving: JoinHandle<Result<(), Error>>,
+    ) -> Self {
+        Self { handle, serving }
+    }
+
+    /// Takes nothing new, finishes what is held, leaves the group, and returns.
+    ///
+    /// # Errors
+    ///
+    /// What the consumer failed with.
+    ///
+    /// # Panics
+    ///
+    /// If the consumer has panicked.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.handle.request_stop();
+        self.join().await
+    }
+
+    /// Waits until the consumer has ended by itself, such as on a signal.
+    ///
+    /// # Errors
+    ///
+    /// What the consumer failed with.
+    ///
+    /// # Panics
+    ///
+    /// If the consumer has panicked.
+    pub async fn join(mut self) -> Result<(), Error> {
+        joined((&mut self.serving).await)
+    }
+
+    /// Ends the consumer as a crash does: what it holds is delivered again.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Deref for RunningConsumer {
+    type Target = ConsumerHandle;
+
+    fn deref(&self) -> &ConsumerHandle {
+        &self.handle
+    }
+}
+
+impl Drop for RunningConsumer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn joined(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
+    ended.unwrap_or_else(|join| match join.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(Error::Closed),
+    })
+}

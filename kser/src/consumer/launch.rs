@@ -1,0 +1,135 @@
+use kser_core::sequencing::{Progress, StepKey};
+use kser_core::store::{Inserted, NewRun};
+use kser_core::{Envelope, Error, Message, Mode, Outcome, TaskError};
+
+use super::decide::Job;
+use super::decision::Decision;
+use super::run::{Run, step_key};
+use super::task::Task;
+use super::work::Work;
+use super::worker::Worker;
+use crate::post::{RunRef, digest};
+use crate::stored::{Known, Stored};
+
+type Opened<'a> = Result<(Task<'a>, Known), Decision>;
+
+impl Worker {
+    /// Finds out what is known of the run that a message asks for. One that nobody has heard of begins here.
+    pub(super) async fn open_launch<'a>(
+        &'a self,
+        work: &mut Work,
+        message: &'a Message,
+        job: Job<'a>,
+    ) -> Result<Opened<'a>, Error> {
+        if message.metadata.foreign_kser() {
+            let text = "metadata.kser is not kser's: an operation cannot be launched with it";
+            let outcome = Outcome::from(&TaskError::validation(text));
+            return Ok(Err(self.give_up(work, message, outcome).await?));
+        }
+        let run = self.launched_run(work, message)?;
+        let known = match (&run.stored, work.known.take()) {
+            (Some(_), Some(known)) => known,
+            (Some(stored), None) => match self.insert(stored, work, message).await? {
+                Some(known) => known,
+                None => return self.other_content(work, message).map(Err),
+            },
+            (None, _) => self.launched(message, work),
+        };
+        let task = Task {
+            message,
+            job,
+            run,
+            step: StepKey {
+                position: 0,
+                ..step_key(message, 0)
+            },
+        };
+        Ok(Ok((task, known)))
+    }
+
+    fn launched_run<'a>(&'a self, work: &Work, message: &Message) -> Result<Run<'a>, Error> {
+        let shared = self.connection.shared();
+        let launch = work.record.payload.clone();
+        if let Some(envelope) = message.metadata.envelope() {
+            let run = self.run_of(message, envelope)?;
+            return Ok(Run { launch, ..run });
+        }
+        let of = RunRef {
+            id: message.uuid.clone().into(),
+            name: message.entrypoint.clone(),
+            mode: shared.mode,
+            metadata: message.metadata.clone(),
+        };
+        let store = shared
+            .store
+            .as_ref()
+            .filter(|_| shared.mode == Mode::Stored);
+        Ok(Run {
+            shared,
+            of: Some(of),
+            stored: store.map(|store| Stored { shared, store }),
+            rest: None,
+            launch,
+            reply: None,
+        })
+    }
+
+    /// Keeps a run that came without a row. `None` when there is one with other content.
+    async fn insert(
+        &self,
+        stored: &Stored<'_>,
+        work: &Work,
+        message: &Message,
+    ) -> Result<Option<Known>, Error> {
+        let envelope = message.metadata.envelope();
+        if let Some(envelope) = envelope.filter(|envelope| envelope.store.is_some()) {
+            // Its producer has inserted it.
+            return self.seen(message, envelope).map(Some);
+        }
+        let now = stored.shared.store_clock.now();
+        let progress = Progress::launched(now).with_step_events(step_events(envelope));
+        let run = NewRun::new(
+            message.uuid.clone().into(),
+            message.entrypoint.clone(),
+            work.record.payload.clone().unwrap_or_default(),
+            digest(&message.entrypoint, &message.params),
+            progress.clone(),
+        );
+        let id = run.id.clone();
+        let inserted = stored.store.insert(run).await?;
+        Ok(match stored.shared.store_clock.heard(inserted) {
+            Inserted::New => Some(Known {
+                progress,
+                here: None,
+                next: None,
+            }),
+            Inserted::Same(actual) => Some(stored.known_at(&id, *actual).await?),
+            Inserted::Other => None,
+        })
+    }
+
+    fn launched(&self, message: &Message, work: &Work) -> Known {
+        let progress = match message.metadata.envelope() {
+            Some(envelope) => Progress::seen(envelope, Outcome::default()),
+            None => Progress::launched(self.connection.shared().clock.now()),
+        };
+        Known {
+            progress: progress.with_counts(work.tries.failed, work.unreported),
+            here: None,
+            next: None,
+        }
+    }
+
+    /// The same id with other content leaves the run alone.
+    fn other_content(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+        let id = message.uuid.clone().into();
+        let error = Error::Conflict { id };
+        tracing::error!(%error, "a launch is refused");
+        let letter = self.letter(work, 0, &error.to_string())?;
+        Ok(Decision::done(vec![letter]))
+    }
+}
+
+fn step_events(envelope: Option<&Envelope>) -> bool {
+    envelope.is_some_and(|envelope| envelope.step_events)
+}

@@ -1,0 +1,205 @@
+mod attempt;
+mod crew;
+mod decide;
+mod decision;
+mod end;
+mod handle;
+mod lanes;
+mod launch;
+mod layers;
+mod lease;
+mod letters;
+mod now;
+mod options;
+mod report;
+mod run;
+mod serve;
+mod signals;
+mod span;
+mod sweep;
+mod task;
+mod work;
+mod worker;
+
+use std::time::Duration;
+
+use kser_core::{Error, Instance, Outcome, Registry, Topic};
+use tower::{Layer, Service};
+
+pub(crate) use self::decide::STEP_ENDED;
+pub use self::handle::{ConsumerHandle, ConsumerHealth, RunningConsumer};
+use self::layers::Layers;
+pub use self::layers::{Call, Handle, Handler};
+pub use self::now::RunningTask;
+use self::options::Options;
+use self::serve::serve;
+use crate::Connection;
+
+/// Receives messages and does what they ask for.
+///
+/// One task at a time runs for each topic, partition and key, in order; different keys, and records without a key, run
+/// side by side up to a limit. A message leaves its topic when what follows from it is durable: the next step, the end
+/// of the run, a retry or a dead letter.
+///
+/// ```
+/// # use kser::{Entrypoint, Registry};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Greet { name: String }
+/// impl Entrypoint for Greet { const PATH: &'static str = "hall.Greet"; }
+///
+/// async fn greet(greet: Greet) -> String { format!("hello, {}", greet.name) }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kser::Error> {
+/// let kser = kser::connect("memory://").await?;
+/// let consumer = kser.consumer(Registry::new().task(greet)?).with_concurrency(8).spawn();
+/// kser.producer().send(Greet { name: "Zo\u{eb}".into() }).await?;
+/// consumer.stop().await
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a consumer does nothing until it is run or spawned"]
+pub struct Consumer {
+    connection: Connection,
+    registry: Registry,
+    options: Options,
+    layers: Layers,
+    handle: ConsumerHandle,
+}
+
+impl Consumer {
+    pub(crate) fn new(connection: Connection, registry: Registry) -> Self {
+        Self {
+            connection,
+            registry,
+            options: Options::default(),
+            layers: Layers::default(),
+            handle: ConsumerHandle::new(),
+        }
+    }
+
+    /// Receives from these topics, given without the prefix, instead of those to which the registry's entrypoints are
+    /// routed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidTopic`] when a topic cannot have that name.
+    pub fn with_topics<T: AsRef<str>>(
+        mut self,
+        topics: impl IntoIterator<Item = T>,
+    ) -> Result<Self, Error> {
+        let topics: Result<Vec<_>, _> = topics.into_iter().map(Topic::new).collect();
+        self.options.topics = Some(topics?);
+        Ok(self)
+    }
+
+    /// Runs at most this many tasks at once; 64 unless set, and at least 1.
+    pub fn with_concurrency(mut self, tasks: usize) -> Self {
+        self.options.concurrency = tasks.max(1);
+        self
+    }
+
+    /// Holds at most this many records (1,024 unless set), running, waiting and parked, and takes no more from the
+    /// transport once they have this many bytes (16 MiB unless set).
+    pub fn with_held(mut self, records: usize, bytes: usize) -> Self {
+        self.options.held_records = records.max(1);
+        self.options.held_bytes = bytes.max(1);
+        self
+    }
+
+    /// Leases steps of stored runs for this long at a time; 30 seconds unless set. After a crash, a step runs again
+    /// when its lease is over, or at once if the consumer is an instance by the same name.
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.options.lease = lease.max(Duration::from_millis(100));
+        self
+    }
+
+    /// Keeps waits up to this long in hand, with their key waiting too; 10 seconds unless set. Longer ones go through a
+    /// delayed record.
+    pub fn with_longest_park(mut self, longest: Duration) -> Self {
+        self.options.longest_park = longest;
+        self
+    }
+
+    /// Lets messages of unknown entrypoints wait this long for a consumer that knows them, as in a rolling deploy,
+    /// before they go to the dead letters; 10 minutes unless set.
+    pub fn with_unknown_wait(mut self, wait: Duration) -> Self {
+        self.options.unknown_wait = wait;
+        self
+    }
+
+    /// After the request to stop, lets running tasks go on for this long; 25 seconds unless set. They are cancelled
+    /// then, and dropped a second later. What is given back so costs no attempt.
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = deadline;
+        self
+    }
+
+    /// Names the consumer over its restarts: a new one takes over the leases of its predecessor at once, and the
+    /// predecessor, if it lives, stops with [`Error::Superseded`]. Two consumers that live must not share a name.
+    /// Without a name, a crash costs the length of a lease.
+    pub fn with_instance(mut self, name: impl Into<Instance>) -> Self {
+        self.options.instance = Some(name.into());
+        self
+    }
+
+    /// Names the consumer as the environment variable `KSER_INSTANCE` says, if it is set and not empty.
+    pub fn with_instance_from_env(mut self) -> Self {
+        let name = std::env::var("KSER_INSTANCE").ok();
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            self.options.instance = Some(name.into());
+        }
+        self
+    }
+
+    /// Stops on SIGINT and SIGTERM, which mean the same. A second signal, at least a second later, ends the process at
+    /// once with an exit code that is not zero; so does the deadline plus two seconds, if tasks are left that do not
+    /// yield. The default is to leave signals alone.
+    pub fn with_signals(mut self) -> Self {
+        self.options.signals = true;
+        self
+    }
+
+    /// Puts a `tower` layer around the handlers of tasks, outside those that were put before.
+    pub fn with_layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Handler>,
+        L::Service: Service<Call, Response = Outcome> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        <L::Service as Service<Call>>::Future: Send + 'static,
+    {
+        self.layers.add(layer);
+        self
+    }
+
+    /// Returns what stops, pauses and looks at the consumer, also while it runs.
+    #[must_use]
+    pub fn handle(&self) -> ConsumerHandle {
+        self.handle.clone()
+    }
+
+    /// Works until it is asked to stop, then finishes what it holds. The future owns all that runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTopic`] or [`Error::InvalidTopic`] when a topic cannot be read, [`Error::Superseded`] when the
+    /// instance was started again elsewhere, [`Error::Backend`] when a backend fails for good.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a crash: what was held is delivered again.
+    pub async fn run(self) -> Result<(), Error> {
+        serve(self).await
+    }
+
+    /// Works in the background, on the runtime that this is called on. Dropping what is returned is a crash.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn spawn(self) -> RunningConsumer {
+        let handle = self.handle();
+        RunningConsumer::new(handle, tokio::spawn(serve(self)))
+    }
+}

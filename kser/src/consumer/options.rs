@@ -1,0 +1,43 @@
+use std::time::Duration;
+
+use kser_core::{Instance, Topic};
+
+/// How a consumer works. What each means is said at the methods of [`Consumer`](super::Consumer).
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) topics: Option<Vec<Topic>>,
+    pub(crate) instance: Option<Instance>,
+    pub(crate) concurrency: usize,
+    pub(crate) held_records: usize,
+    pub(crate) held_bytes: usize,
+    pub(crate) lease: Duration,
+    pub(crate) longest_park: Duration,
+    pub(crate) unknown_wait: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) sweep_every: Duration,
+    pub(crate) signals: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            topics: None,
+            instance: None,
+            concurrency: 64,
+            held_records: 1024,
+            held_bytes: 16 * 1024 * 1024,
+            lease: Duration::from_secs(30),
+            longest_park: Duration::from_secs(10),
+            unknown_wait: Duration::from_secs(600),
+            deadline: Duration::from_secs(25),
+            sweep_every: Duration::from_secs(10),
+            signals: false,
+        }
+    }
+}
+
+/// How often a record that cannot be understood yet is looked at again.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long handlers have to see that they are cancelled, after the deadline of a stop.
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);

@@ -1,0 +1,126 @@
+use bytes::Bytes;
+use kser_core::sequencing::{Event, Lease, Near, Progress, StepKey, Transition, apply};
+use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
+
+use crate::connection::Shared;
+use crate::post::{Moved, RunRef};
+use crate::stored::{Along, Applied, Known, Stored, Tried};
+
+/// A run, or a lone task, as seen from one of its messages: where its state lives, and how to write on.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) shared: &'a Shared,
+    /// What its messages have in common; `None` for a lone task.
+    pub(crate) of: Option<RunRef>,
+    /// Set where the state is stored.
+    pub(crate) stored: Option<Stored<'a>>,
+    /// Carried: the steps behind the next one.
+    pub(crate) rest: Option<Raw>,
+    /// The message at hand, where it asks for the run.
+    pub(crate) launch: Option<Bytes>,
+    /// Someone else's step, run by us: where its end is reported to.
+    pub(crate) reply: Option<Topic>,
+}
+
+impl Run<'_> {
+    /// Names the run, or the lone task.
+    pub(crate) fn id(&self) -> Option<&RunId> {
+        self.of.as_ref().map(|of| &of.id)
+    }
+
+    /// The time that counts for this run: the store's, where there is one.
+    pub(crate) fn now(&self) -> Timestamp {
+        match &self.stored {
+            Some(stored) => stored.shared.store_clock.now(),
+            None => self.shared.clock.now(),
+        }
+    }
+
+    /// Applies an event, and writes what changes where the state is stored.
+    pub(crate) async fn apply_to(
+        &self,
+        known: Known,
+        event: Event,
+        along: Along,
+    ) -> Result<Tried, Error> {
+        if let (Some(stored), Some(of)) = (&self.stored, &self.of) {
+            return stored.apply_to(&of.id, known, event, along).await;
+        }
+        Ok(
+            match apply(&known.progress, known.near(), event, self.now()) {
+                Ok(after) => {
+                    let before = known;
+                    Tried::Applied(Box::new(Applied { before, after }))
+                }
+                Err(rejected) => Tried::Rejected(rejected, Box::new(known)),
+            },
+        )
+    }
+
+    /// Writes a transition where the state is stored; carried, it is written with the records.
+    pub(crate) async fn write(
+        &self,
+        known: Known,
+        after: Transition,
+        along: Along,
+    ) -> Result<Tried, Error> {
+        if let (Some(stored), Some(of)) = (&self.stored, &self.of) {
+            return stored.write(&of.id, known, after, along).await;
+        }
+        let before = known;
+        Ok(Tried::Applied(Box::new(Applied { before, after })))
+    }
+
+    /// Reads the steps near a progress that the store told.
+    pub(crate) async fn known_at(&self, progress: Progress) -> Result<Known, Error> {
+        match (&self.stored, &self.of) {
+            (Some(stored), Some(of)) => stored.known_at(&of.id, progress).await,
+            _ => Ok(Known {
+                progress,
+                here: None,
+                next: None,
+            }),
+        }
+    }
+
+    /// Writes the records that a transition asks for.
+    pub(crate) fn records(
+        &self,
+        before: &Progress,
+        after: &Transition,
+        near: Near<'_>,
+    ) -> Result<Vec<Record>, Error> {
+        let Some(of) = &self.of else {
+            return Ok(Vec::new());
+        };
+        let moved = Moved {
+            before,
+            after,
+            near,
+            launch: self.launch.as_ref(),
+            rest: self.rest.as_ref(),
+        };
+        self.shared.post.effects(of, moved, self.now())
+    }
+
+    /// The lease that a start asks for.
+    pub(crate) fn lease(
+        &self,
+        owner: &kser_core::sequencing::Owner,
+        length: std::time::Duration,
+    ) -> Option<Lease> {
+        self.stored.as_ref().map(|_| Lease {
+            until: self.now() + length,
+            owner: owner.clone(),
+        })
+    }
+}
+
+/// The step that a message is about.
+pub(crate) fn step_key(message: &Message, position: u32) -> StepKey {
+    StepKey {
+        position,
+        uuid: message.uuid.clone(),
+        entrypoint: message.entrypoint.clone(),
+    }
+}

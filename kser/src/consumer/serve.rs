@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use kser_core::sequencing::Owner;
+use kser_core::{Cancellation, Error, Instance, Interest, Subscription, Topic};
+use tokio::sync::Semaphore;
+
+use super::crew::Crew;
+use super::options::{LAST_CALL, Options};
+use super::signals::Watch;
+use super::sweep::sweep;
+use super::worker::Worker;
+use super::{Consumer, ConsumerHandle};
+use crate::connection::Shared;
+
+/// Runs a consumer from its start to its end.
+pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
+    let handle = consumer.handle();
+    let watch = match consumer.options.signals {
+        true => Some(Watch::start(handle.clone(), consumer.options.deadline)?),
+        false => None,
+    };
+    let (worker, mut subscriptions) = begin(consumer).await?;
+    tracing::info!("Consumer.Starting...");
+    let options = worker.options.clone();
+    let mut crew = Crew::new(Arc::clone(&worker));
+    let stop = handle.stopping().clone();
+    let ended = tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        error = crew.work(&mut subscriptions, &handle) => Err(error),
+        error = superseded(&worker) => Err(error),
+        () = sweep(worker.connection.shared(), &options) => Ok(()),
+    };
+    stop.cancel();
+    end(crew, &worker, subscriptions, &handle).await;
+    if let Some(watch) = watch {
+        watch.ended(handle.running().is_empty());
+    }
+    ended
+}
+
+async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscription>>), Error> {
+    let Consumer {
+        connection,
+        registry,
+        options,
+        layers,
+        handle,
+    } = consumer;
+    let shared = connection.shared();
+    shared.ready().await?;
+    let routes = &shared.post.routes;
+    let topics: Vec<Topic> = match &options.topics {
+        Some(topics) => topics
+            .iter()
+            .map(|topic| routes.prefixed(topic))
+            .collect::<Result<_, _>>()?,
+        None => crate::topics::work(routes, &registry)?
+            .into_iter()
+            .collect(),
+    };
+    let owner = owner(shared, &options).await?;
+    let mut subscriptions = Vec::new();
+    for topic in topics {
+        let instance = options.instance.as_ref().map(ToString::to_string);
+        let interest = Interest::group(routes.group(&topic), vec![topic]).with_instance(instance);
+        subscriptions.push(shared.transport.subscribe(interest).await?);
+    }
+    let worker = Worker {
+        places: Arc::new(Semaphore::new(options.concurrency)),
+        stop: handle.stopping().clone(),
+        running: handle.tasks().clone(),
+        cancel: Cancellation::default(),
+        kill: Cancellation::default(),
+        superseded: Cancellation::default(),
+        connection,
+        registry,
+        layers,
+        options,
+        owner,
+    };
+    Ok((Arc::new(worker), subscriptions))
+}
+
+/// Who this consumer is: its name and which life of it, or a name that nobody has.
+async fn owner(shared: &Shared, options: &Options) -> Result<Owner, Error> {
+    let Some(instance) = &options.instance else {
+        return Ok(Owner {
+            instance: Instance::from(shared.ids.next_id()),
+            incarnation: 0,
+        });
+    };
+    match &shared.store {
+        Some(store) => {
+            let registered = store.register(instance).await?;
+            Ok(shared.store_clock.heard(registered))
+        }
+        None => Ok(Owner {
+            instance: instance.clone(),
+            incarnation: 0,
+        }),
+    }
+}
+
+/// Waits until a later life of this instance is seen to have taken over.
+async fn superseded(worker: &Worker) -> Error {
+    worker.superseded.cancelled().await;
+    Error::Superseded {
+        instance: worker.owner.instance.to_string(),
+    }
+}
+
+/// Ends what runs within the deadline, and a little more for those that do not yield.
+async fn end(
+    mut crew: Crew,
+    worker: &Worker,
+    subscriptions: Vec<Box<dyn Subscription>>,
+    handle: &ConsumerHandle,
+) {
+    if crew.finish(worker.options.deadline).await.is_err() {
+        worker.cancel.cancel();
+        if crew.finish(LAST_CALL).await.is_err() {
+            worker.kill.cancel();
+            let _ = crew.finish(LAST_CALL).await;
+        }
+    }
+    for task in handle.running() {
+        tracing::error!(entrypoint = %task.entrypoint, uuid = %task.uuid, "a task is left behind: it does not yield");
+    }
+    drop(crew);
+    for subscription in subscriptions {
+        match tokio::time::timeout(LAST_CALL, subscription.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a group is left without a goodbye"),
+            Err(_) => {
+                tracing::warn!("a group is left without a goodbye: deliveries are still held")
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use kser_core::Error;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+
+use super::ConsumerHandle;
+
+/// How long after its deadline a stop may take, before the process is ended.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// How much later than the first a signal must come to be another request. A terminal and a parent both send one.
+const APART: Duration = Duration::from_secs(1);
+
+/// Listens to signals on a thread of its own, so that a handler that never yields cannot keep the process alive.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    signals: Handle,
+    ended: Arc<AtomicBool>,
+}
+
+impl Watch {
+    pub(crate) fn start(handle: ConsumerHandle, deadline: Duration) -> Result<Self, Error> {
+        let signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| Error::Backend {
+            backend: "signals",
+            temporary: false,
+            source: error.into(),
+        })?;
+        let watch = Self {
+            signals: signals.handle(),
+            ended: Arc::default(),
+        };
+        let ended = Arc::clone(&watch.ended);
+        thread::spawn(move || listen(signals, &handle, deadline, &ended));
+        Ok(watch)
+    }
+
+    /// The consumer has ended. With tasks left behind the process still has to end in time.
+    pub(crate) fn ended(self, nothing_left: bool) {
+        if nothing_left {
+            self.ended.store(true, Ordering::Release);
+            self.signals.close();
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.signals.close();
+    }
+}
+
+fn listen(
+    mut signals: Signals,
+    handle: &ConsumerHandle,
+    deadline: Duration,
+    ended: &Arc<AtomicBool>,
+) {
+    let mut coming = signals.forever();
+    let Some(signal) = coming.next() else {
+        return;
+    };
+    tracing::info!(signal, "Consumer.Stopping...");
+    handle.request_stop();
+    let guard = (handle.clone(), Arc::clone(ended));
+    thread::spawn(move || {
+        thread::sleep(deadline + SLACK);
+        let (handle, ended) = guard;
+        if !ended.load(Ordering::Acquire) {
+            for task in handle.running() {
+                tracing::error!(entrypoint = %task.entrypoint, uuid = %task.uuid, "a task is left behind: it does not yield");
+            }
+            std::process::exit(1);
+        }
+    });
+    #[expect(clippy::disallowed_methods, reason = "signals come in real time")]
+    let first = std::time::Instant::now();
+    for signal in coming {
+        if first.elapsed() >= APART {
+            tracing::error!(signal, "a second signal: the process ends at once");
+            std::process::exit(128 + signal);
+        }
+    }
+}

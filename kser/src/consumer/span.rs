@@ -1,0 +1,18 @@
+use kser_core::Context;
+use tracing::Span;
+
+use super::task::Task;
+
+/// The span around one attempt. It takes up the trace of `metadata.tracing.traceparent` (W3C trace context), which the
+/// messages that follow hand on.
+pub(super) fn of(task: &Task<'_>, ctx: &Context) -> Span {
+    tracing::info_span!(
+        "kser.step",
+        uuid = %task.message.uuid,
+        entrypoint = %task.message.entrypoint,
+        run = task.run.id().map(tracing::field::display),
+        step = task.step.position,
+        attempt = ctx.attempt(),
+        traceparent = task.message.metadata.traceparent(),
+    )
+}

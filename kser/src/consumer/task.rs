@@ -1,0 +1,301 @@
+use kser_core::sequencing::{Event, PlannedStep, Progress, StepKey, carried};
+use kser_core::{Context, Envelope, Error, Message, Outcome, Raw, TaskError, Timestamp, Topic};
+use tracing::Instrument;
+
+use super::attempt::{self, Bounds, Ended};
+use super::decide::Job;
+use super::decision::Decision;
+use super::end::Attempted;
+use super::lease::Lease;
+use super::now::RunningTask;
+use super::run::{Run, step_key};
+use super::work::Work;
+use super::worker::Worker;
+use crate::stored::{Along, Known, Tried};
+
+/// What a job leaves when it succeeds, or fails without an error.
+#[derive(Debug)]
+pub(super) enum Product {
+    Outcome(Outcome),
+    Plan(kser_core::Plan),
+}
+
+/// What one message asks of this consumer, and of which run.
+#[derive(Debug)]
+pub(super) struct Task<'a> {
+    pub(super) message: &'a Message,
+    pub(super) job: Job<'a>,
+    pub(super) run: Run<'a>,
+    pub(super) step: StepKey,
+}
+
+/// Whether an attempt began.
+enum Begun {
+    Run(Box<Known>),
+    Not(Decision),
+}
+
+impl Worker {
+    /// Runs a task, a build or a hook: begin, attempt, end.
+    pub(super) async fn run<'a>(
+        &'a self,
+        work: &mut Work,
+        message: &'a Message,
+        job: Job<'a>,
+    ) -> Result<Decision, Error> {
+        let (task, known) = match job {
+            Job::Build(_) => match self.open_launch(work, message, job).await? {
+                Ok(opened) => opened,
+                Err(decision) => return Ok(decision),
+            },
+            _ => self.open(work, message, job)?,
+        };
+        match self.begin(work, &task, known).await? {
+            Begun::Run(known) => self.attempt(work, task, *known).await,
+            Begun::Not(decision) => Ok(decision),
+        }
+    }
+
+    /// Finds out where the state lives, and what is known of it.
+    fn open<'a>(
+        &'a self,
+        work: &mut Work,
+        message: &'a Message,
+        job: Job<'a>,
+    ) -> Result<(Task<'a>, Known), Error> {
+        let envelope = message.metadata.envelope();
+        let step = envelope.filter(|_| matches!(job, Job::Task(_)));
+        let Some(envelope) = step.filter(|envelope| envelope.reply.is_none()) else {
+            // Someone else's external step is a lone task here, whose end is reported.
+            let reply = step.and_then(|envelope| envelope.reply.clone());
+            return Ok(self.open_lone(work, message, job, reply));
+        };
+        let mut run = self.run_of(message, envelope)?;
+        let mut known = match work.known.take() {
+            Some(known) => known,
+            None => self.seen(message, envelope)?,
+        };
+        if run.stored.is_none() {
+            (_, run.rest) = next_step(envelope)?;
+            known = counted(known, work);
+        }
+        let step = step_key(message, envelope.step);
+        let task = Task {
+            message,
+            job,
+            run,
+            step,
+        };
+        Ok((task, known))
+    }
+
+    fn open_lone<'a>(
+        &'a self,
+        work: &Work,
+        message: &'a Message,
+        job: Job<'a>,
+        reply: Option<Topic>,
+    ) -> (Task<'a>, Known) {
+        let step = step_key(message, 1);
+        let known = Known {
+            progress: Progress::lone(message.result.clone()),
+            here: Some(PlannedStep::new(step.clone(), message.params.clone())),
+            next: None,
+        };
+        let run = Run {
+            shared: self.connection.shared(),
+            of: None,
+            stored: None,
+            rest: None,
+            launch: None,
+            reply,
+        };
+        let task = Task {
+            message,
+            job,
+            run,
+            step,
+        };
+        (task, counted(known, work))
+    }
+
+    async fn begin(
+        &self,
+        work: &mut Work,
+        task: &Task<'_>,
+        mut known: Known,
+    ) -> Result<Begun, Error> {
+        let run = &task.run;
+        loop {
+            let event = Event::Started {
+                step: task.step.clone(),
+                lease: run.lease(&self.owner, self.options.lease),
+                alone: work.alone,
+            };
+            match run.apply_to(known, event, Along::default()).await? {
+                Tried::Applied(applied) => {
+                    let (before, after) = (applied.before, applied.after);
+                    if after.changed && after.progress.is_started() {
+                        let progress = after.progress;
+                        return Ok(Begun::Run(Box::new(Known { progress, ..before })));
+                    }
+                    let records = run.records(&before.progress, &after, before.near())?;
+                    return Ok(Begun::Not(self.follow(work, records, &after)?));
+                }
+                Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,
+                Tried::Conflict(None) => return self.gone(work, task).await.map(Begun::Not),
+                Tried::Rejected(rejected, known) => {
+                    let decision = self.not_now(work, run, &rejected, *known)?;
+                    return Ok(Begun::Not(decision));
+                }
+            }
+        }
+    }
+
+    /// The store does not know the run: it may have been purged, or restored from a backup.
+    async fn gone(&self, work: &mut Work, task: &Task<'_>) -> Result<Decision, Error> {
+        if self.may_wait(work) {
+            return Ok(self.look_again(work));
+        }
+        let text = format!("operation {:?} is unknown to the store", task.run.id());
+        let outcome = Outcome::from(&TaskError::new("UnknownRun", text).with_code(404));
+        self.give_up(work, task.message, outcome).await
+    }
+
+    async fn attempt(
+        &self,
+        work: &mut Work,
+        task: Task<'_>,
+        known: Known,
+    ) -> Result<Decision, Error> {
+        let began = task.run.now();
+        let (attempt, counted) = (known.progress.attempts(), known.progress.counted_attempts());
+        let ctx = self.context(&task, &known);
+        let (ended, known) = self.bounded(work, &task, &ctx, known).await;
+        let attempted = Attempted {
+            attempt,
+            counted,
+            began,
+        };
+        match ended {
+            Ended::Returned(returned) => {
+                self.end(work, task, known, attempted, &ctx, returned).await
+            }
+            Ended::Interrupted => self.interrupted(work, &task, known, &attempted).await,
+            Ended::Lost => {
+                tracing::warn!(uuid = %task.message.uuid, "somebody else has the step: what the attempt left is dropped");
+                Ok(Decision::quiet())
+            }
+        }
+    }
+
+    /// Runs the handler within its bounds, and keeps the lease.
+    async fn bounded(
+        &self,
+        work: &Work,
+        task: &Task<'_>,
+        ctx: &Context,
+        known: Known,
+    ) -> (Ended<Product>, Known) {
+        let _running = self.running.begin(RunningTask {
+            entrypoint: task.message.entrypoint.clone(),
+            uuid: task.message.uuid.clone(),
+            run: task.run.id().cloned(),
+            attempt: ctx.attempt(),
+            since: task.run.now(),
+        });
+        let mut lease = match (&task.run.stored, task.run.id()) {
+            (Some(stored), Some(id)) => Lease::new(*stored, id, &task.step, known.clone(), self),
+            _ => Lease::none(),
+        };
+        let bounds = Bounds {
+            told: ctx.cancellation(),
+            revoked: &work.revoked,
+            cancel: &self.cancel,
+            kill: &self.kill,
+            limit: task.job.time_limit(),
+        };
+        let span = super::span::of(task, ctx);
+        let handler = self.handle(task.job, ctx, task.message).instrument(span);
+        let ended = attempt::run(handler, bounds, &mut lease).await;
+        (ended, lease.into_known().unwrap_or(known))
+    }
+
+    async fn handle(
+        &self,
+        job: Job<'_>,
+        ctx: &Context,
+        message: &Message,
+    ) -> Result<Product, TaskError> {
+        match job {
+            Job::Task(entry) => {
+                let ran = self.layers.run(entry, ctx, &message.params).await;
+                ran.map(Product::Outcome)
+            }
+            Job::Build(entry) => entry.build(ctx, message).await.map(Product::Plan),
+            Job::Hook(entry) => {
+                let change = message.params.parse().map_err(TaskError::from)?;
+                entry.on_status(&change).await?;
+                Ok(Product::Outcome(Outcome::default()))
+            }
+        }
+    }
+
+    fn context(&self, task: &Task<'_>, known: &Known) -> Context {
+        let run = &task.run;
+        let fence = run.stored.as_ref().map(|_| known.progress.version());
+        Context::new(task.message)
+            .with_attempt(known.progress.counted_attempts().max(1))
+            .with_fence(fence)
+            .with_log(std::sync::Arc::clone(&run.shared.log))
+    }
+}
+
+impl Job<'_> {
+    pub(super) fn time_limit(self) -> std::time::Duration {
+        match self {
+            Self::Task(entry) => entry.time_limit(),
+            Self::Build(entry) | Self::Hook(entry) => entry.time_limit(),
+        }
+    }
+
+    /// When a failed attempt is followed by another.
+    pub(super) fn retry_at(
+        self,
+        message: &Message,
+        attempts: u32,
+        error: &TaskError,
+        first_failed: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let policy = match self {
+            Self::Task(entry) => entry.retry(),
+            Self::Build(entry) | Self::Hook(entry) => entry.retry(),
+        };
+        policy.next(&message.uuid, attempts, error, first_failed, now)
+    }
+}
+
+/// Adds the attempts that nothing but the delivery counts.
+fn counted(mut known: Known, work: &Work) -> Known {
+    let Known { progress, .. } = known;
+    known.progress = progress.with_counts(work.tries.failed, work.unreported);
+    known
+}
+
+/// The step that a message of a run is.
+pub(super) fn step_of(message: &Message, envelope: &Envelope) -> PlannedStep {
+    let key = step_key(message, envelope.step);
+    PlannedStep::new(key, message.params.clone())
+}
+
+/// The step after the one that a message is, and those behind it, where they ride along.
+pub(super) fn next_step(envelope: &Envelope) -> Result<(Option<PlannedStep>, Option<Raw>), Error> {
+    match &envelope.plan {
+        Some(plan) => {
+            let (next, rest) = carried::split(plan, &envelope.run, envelope.step + 1)?;
+            Ok((Some(next), rest))
+        }
+        None => Ok((None, None)),
+    }
+}

@@ -1,0 +1,99 @@
+use kser_core::{Cancellation, Delivery, Origin, Record, Ticket, Timestamp};
+
+use super::decision::Done;
+use crate::headers;
+use crate::stored::Known;
+
+/// What is known about one delivery while it is worked on; the duty to finish it is apart.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) record: Record,
+    pub(crate) origin: Origin,
+    pub(crate) revoked: Cancellation,
+    /// The attempts that failed, as far as nothing else counts them.
+    pub(crate) tries: Tries,
+    /// The deliveries that ended without a goodbye.
+    pub(crate) unreported: u32,
+    /// Where the stored run stands, if that was seen since.
+    pub(crate) known: Option<Known>,
+    /// Nothing else runs in this process.
+    pub(crate) alone: bool,
+    /// How many of the failed attempts are counted in memory only.
+    pub(crate) counted: u32,
+    /// What was decided and could not be settled.
+    pub(crate) decided: Option<Done>,
+    /// How often it could not be settled.
+    pub(crate) unsettled: u32,
+}
+
+/// The failed attempts at a task whose state is carried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tries {
+    pub(crate) failed: u32,
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
+}
+
+impl Work {
+    /// Takes a delivery apart.
+    pub(crate) fn new(delivery: Delivery) -> (Self, Ticket) {
+        let Delivery {
+            record,
+            origin,
+            unreported,
+            ticket,
+            revoked,
+            ..
+        } = delivery;
+        let failed = headers::number(&record, headers::ATTEMPTS).unwrap_or_default();
+        let tries = Tries {
+            failed: u32::try_from(failed).unwrap_or(u32::MAX),
+            first: headers::moment(&record, headers::FIRST_FAILED),
+            last: headers::moment(&record, headers::LAST_FAILED),
+        };
+        let work = Self {
+            record,
+            origin,
+            revoked,
+            tries,
+            unreported,
+            known: None,
+            alone: false,
+            counted: 0,
+            decided: None,
+            unsettled: 0,
+        };
+        (work, ticket)
+    }
+
+    /// Notes that an attempt failed.
+    pub(crate) fn failed(&mut self, now: Timestamp) {
+        self.counted += 1;
+        self.tries.failed = self.tries.failed.saturating_add(1);
+        self.tries.first.get_or_insert(now);
+        self.tries.last = Some(now);
+    }
+
+    /// The same record, to be delivered later, with what is known of its failures.
+    pub(crate) fn delayed(&self, not_before: Timestamp) -> Record {
+        let mut record = self.record.clone();
+        headers::remove(&mut record, headers::ATTEMPTS);
+        if self.tries.failed > 0 {
+            headers::set(
+                &mut record,
+                headers::ATTEMPTS,
+                self.tries.failed.to_string(),
+            );
+        }
+        let moments = [
+            (headers::FIRST_FAILED, self.tries.first),
+            (headers::LAST_FAILED, self.tries.last),
+        ];
+        for (name, moment) in moments {
+            if let Some(moment) = moment {
+                headers::set(&mut record, name, moment.as_millis().to_string());
+            }
+        }
+        record.with_not_before(Some(not_before))
+    }
+}

@@ -1,0 +1,185 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use kser_core::sequencing::Owner;
+use kser_core::{Cancellation, NotSettled, Registry, Settled, Ticket, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use super::decision::{Decision, Done};
+use super::lanes::{Lane, Turn};
+use super::layers::Layers;
+use super::now::RunningTasks;
+use super::options::Options;
+use super::work::Work;
+use crate::Connection;
+
+/// Does what deliveries ask for. Shared by all that run.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(super) connection: Connection,
+    pub(super) registry: Registry,
+    pub(super) layers: Layers,
+    pub(super) options: Options,
+    pub(super) owner: Owner,
+    pub(super) running: RunningTasks,
+    /// The places to run. A suspect takes all of them.
+    pub(super) places: Arc<Semaphore>,
+    /// Nothing new is to begin.
+    pub(super) stop: Cancellation,
+    /// Handlers are to end.
+    pub(super) cancel: Cancellation,
+    /// Handlers are dropped.
+    pub(super) kill: Cancellation,
+    /// A later life of this instance has taken over.
+    pub(super) superseded: Cancellation,
+}
+
+/// A delivery that is off our hands: its lane is free.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) lane: Option<Lane>,
+    pub(crate) bytes: usize,
+}
+
+/// What is left to do about a delivery.
+enum Left {
+    Nothing(Settled),
+    Wait(Ticket, Timestamp),
+    Alone(Ticket),
+}
+
+impl Worker {
+    /// Works on a delivery until it is settled or given back. While it waits it holds no place.
+    pub(crate) async fn work(self: Arc<Self>, turn: Turn, place: OwnedSemaphorePermit) -> Finished {
+        let finished = Finished {
+            lane: turn.lane,
+            bytes: turn.delivery.record.size(),
+        };
+        let (mut work, mut ticket) = Work::new(turn.delivery);
+        let mut place = Some(place);
+        let settled = loop {
+            if work.revoked.is_cancelled() && work.decided.is_none() {
+                break ticket.release(None);
+            }
+            let decision = self.decide(&mut work).await;
+            work.alone = false;
+            match self.finish(ticket, decision, &mut work).await {
+                Left::Nothing(settled) => break settled,
+                Left::Wait(kept, until) => {
+                    drop(place.take());
+                    if !self.wait(&work, until).await {
+                        break self.leave(kept, &mut work, until).await;
+                    }
+                    ticket = kept;
+                    place = self.place(1).await;
+                }
+                Left::Alone(kept) => {
+                    drop(place.take());
+                    tracing::warn!(topic = %work.record.topic, "a task that may kill its process runs alone");
+                    ticket = kept;
+                    let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
+                    place = self.place(all).await;
+                    work.alone = true;
+                }
+            }
+        };
+        drop(place);
+        if settled.is_lost() {
+            tracing::warn!(topic = %work.record.topic, "a delivery went to someone else while it was worked on");
+        }
+        finished
+    }
+
+    /// The only place that turns a decision into the end of a ticket.
+    async fn finish(&self, ticket: Ticket, decision: Decision, work: &mut Work) -> Left {
+        match decision {
+            Decision::Done(done) => self.settle(ticket, done, work).await,
+            Decision::Later(until) => Left::Wait(ticket, until),
+            Decision::Back => Left::Nothing(ticket.release(None)),
+            Decision::Alone => Left::Alone(ticket),
+        }
+    }
+
+    /// Settles; what fails is tried again later, since what was decided may be written already.
+    async fn settle(&self, ticket: Ticket, done: Done, work: &mut Work) -> Left {
+        let records = match done.records.is_empty() {
+            true => Vec::new(),
+            false => done.records.clone(),
+        };
+        match ticket.settle(records).await {
+            Ok(settled) => {
+                if !settled.is_lost() {
+                    self.relayed(&done).await;
+                }
+                Left::Nothing(settled)
+            }
+            Err(NotSettled { source, ticket, .. }) => {
+                let pause = backoff(work.unsettled);
+                work.unsettled += 1;
+                work.decided = Some(done);
+                let topic = &work.record.topic;
+                let error: &dyn std::error::Error = &source;
+                tracing::error!(%topic, error, tries = work.unsettled, "a delivery is held: it cannot be settled");
+                Left::Wait(ticket, self.connection.shared().clock.now() + pause)
+            }
+        }
+    }
+
+    async fn relayed(&self, done: &Done) {
+        if done.relayed.is_empty() {
+            return;
+        }
+        if let Some(store) = &self.connection.shared().store
+            && let Err(error) = store.relayed(&done.relayed).await
+        {
+            tracing::warn!(%error, "outputs are published and not marked: they may be published again");
+        }
+    }
+
+    /// Waits until then. Says whether to go on: not if the delivery goes to someone else, or the consumer stops.
+    async fn wait(&self, work: &Work, until: Timestamp) -> bool {
+        let pause = until.since(self.connection.shared().clock.now());
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = work.revoked.cancelled() => false,
+            () = sleep(pause) => true,
+        }
+    }
+
+    /// Parts from a delivery that waits. Counts that are only in memory leave in a delayed record.
+    async fn leave(&self, ticket: Ticket, work: &mut Work, until: Timestamp) -> Settled {
+        let done = match work.decided.take() {
+            Some(done) => done,
+            None if work.counted > 0 => Done {
+                records: vec![work.delayed(until)],
+                relayed: Vec::new(),
+            },
+            None => return ticket.release(None),
+        };
+        match ticket.settle(done.records.clone()).await {
+            Ok(settled) => {
+                self.relayed(&done).await;
+                settled
+            }
+            Err(NotSettled { source, ticket, .. }) => {
+                tracing::error!(
+                    error = &source as &dyn std::error::Error,
+                    "a delivery is given back: it cannot be settled"
+                );
+                ticket.release(None)
+            }
+        }
+    }
+
+    async fn place(&self, places: u32) -> Option<OwnedSemaphorePermit> {
+        let all = Arc::clone(&self.places);
+        all.acquire_many_owned(places).await.ok()
+    }
+}
+
+/// 10 ms, then twice as long each time, at most 10 s.
+pub(super) fn backoff(tries: u32) -> Duration {
+    Duration::from_millis(10 << tries.min(10)).min(Duration::from_secs(10))
+}

@@ -1,0 +1,96 @@
+use kser_core::sequencing::{Progress, Transition};
+use kser_core::{Error, Name, Outcome, RunId, Status, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A change of a run, as published to the events topic: keyed by the run's id, never with its plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunEvent {
+    /// The version of this form, 1.
+    pub v: u8,
+    /// The run.
+    pub run: RunId,
+    /// The operation's entrypoint.
+    pub name: Name,
+    /// Grows with every change of the run; a second event of one version is a repetition.
+    pub version: u64,
+    /// The first step that is not done, counted from 1; 0 is the build.
+    pub position: u32,
+    /// How many steps there are; 0 before the build is done.
+    pub of: u32,
+    /// What the status was. The same as `status` for the event of a step.
+    pub from: Status,
+    /// What the status is.
+    pub status: Status,
+    /// When it changed.
+    pub at: Timestamp,
+    /// The final outcome at an end, and the accepted outcome of a step where events of steps were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// A dead letter was replayed: what comes now replaces an earlier end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replay: bool,
+}
+
+impl RunEvent {
+    /// Makes the event of a change to where the run stands now.
+    pub(crate) fn changed(
+        run: RunId,
+        name: Name,
+        progress: &Progress,
+        from: Status,
+        at: Timestamp,
+    ) -> Self {
+        let status = progress.status();
+        let outcome = status
+            .is_terminal()
+            .then(|| progress.last_outcome().clone());
+        Self {
+            v: 1,
+            run,
+            name,
+            version: progress.version(),
+            position: progress.position(),
+            of: progress.steps(),
+            from,
+            status,
+            at,
+            outcome,
+            replay: false,
+        }
+    }
+
+    /// Makes the event of a step that was accepted while the status stays as it is, if one was asked for.
+    pub(crate) fn step(
+        run: &RunId,
+        name: &Name,
+        before: &Progress,
+        after: &Transition,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let progress = &after.progress;
+        let moved = progress.position() > before.position() && before.position() > 0;
+        let same = progress.status() == before.status();
+        (moved && same && progress.wants_step_events()).then(|| Self {
+            outcome: Some(progress.outcome().clone()),
+            ..Self::changed(run.clone(), name.clone(), progress, before.status(), at)
+        })
+    }
+
+    /// Reads one from the payload of a record of the events topic.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when it is none.
+    pub fn decode(payload: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(payload).map_err(|error| Error::Decode {
+            source: error.into(),
+        })
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self).map_err(|error| Error::Encode {
+            source: error.into(),
+        })
+    }
+}

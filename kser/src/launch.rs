@@ -1,0 +1,328 @@
+use std::future::IntoFuture;
+use std::pin::Pin;
+
+use kser_core::sequencing::{Event, Near, PlannedStep, Progress, Transition, carried};
+use kser_core::store::{Inserted, NewRun};
+use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step};
+use serde::Serialize;
+
+use crate::Connection;
+use crate::connection::Shared;
+use crate::observer::Observer;
+use crate::post::{Moved, RunRef, digest};
+use crate::producer::{logged, unknown};
+use crate::run::Run;
+use crate::stored::Stored;
+
+/// An operation that is launched when this is awaited.
+#[must_use = "nothing is launched until this is awaited"]
+#[derive(Debug)]
+pub struct Launch {
+    connection: Connection,
+    name: Name,
+    what: What,
+    id: Option<RunId>,
+    metadata: Result<Metadata, Error>,
+    mode: Option<Mode>,
+    step_events: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    Operation(Result<Object, Error>),
+    Steps(Vec<Step>),
+}
+
+/// What is published to begin a run, and kept where the state is stored.
+struct Begin {
+    progress: Progress,
+    plan: Vec<PlannedStep>,
+    launch: bytes::Bytes,
+    digest: String,
+    records: Vec<Record>,
+}
+
+impl Launch {
+    pub(crate) fn operation(
+        connection: Connection,
+        name: Name,
+        params: Result<Object, Error>,
+    ) -> Self {
+        Self::new(connection, name, What::Operation(params))
+    }
+
+    pub(crate) fn steps(connection: Connection, name: Name, steps: Vec<Step>) -> Self {
+        Self::new(connection, name, What::Steps(steps))
+    }
+
+    fn new(connection: Connection, name: Name, what: What) -> Self {
+        Self {
+            connection,
+            name,
+            what,
+            id: None,
+            metadata: Ok(Metadata::default()),
+            mode: None,
+            step_events: false,
+        }
+    }
+
+    /// Gives the run this id; random unless set. Where the state is stored, launching one id twice is one run.
+    pub fn with_id(mut self, id: impl Into<RunId>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Adds a value to the metadata, which ride along with every step.
+    pub fn with_metadata<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
+        self.metadata = self.metadata.and_then(|mut metadata| {
+            metadata.set(name, Raw::new(value)?);
+            Ok(metadata)
+        });
+        self
+    }
+
+    /// Says where the state lives; as the connection says unless set.
+    pub const fn with_mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Asks for one event for each step, beside those for changes of status.
+    pub const fn with_step_events(mut self) -> Self {
+        self.step_events = true;
+        self
+    }
+
+    async fn go(self) -> Result<Run, Error> {
+        let connection = self.connection.clone();
+        let shared = connection.shared();
+        let mode = self.mode.unwrap_or(shared.mode);
+        let metadata = self.metadata?;
+        if metadata.foreign_kser() || metadata.newer_version().is_some() {
+            return Err(Error::Invalid {
+                what: "metadata `kser`".to_owned(),
+                reason: "the name belongs to kser: an operation cannot be launched with it"
+                    .to_owned(),
+            });
+        }
+        let run = RunRef {
+            id: self.id.unwrap_or_else(|| shared.ids.next_id().into()),
+            name: self.name,
+            mode,
+            metadata,
+        };
+        let begin = match self.what {
+            What::Operation(params) => asked(shared, &run, params?, self.step_events)?,
+            What::Steps(steps) => built(shared, &run, steps, self.step_events)?,
+        };
+        match mode {
+            Mode::Stored => stored(connection.clone(), &run, begin).await,
+            _ => sent(connection.clone(), &run, begin).await,
+        }
+    }
+}
+
+/// The message that asks for a run: whoever has the operation builds it.
+fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
+    let now = now(shared, run);
+    let progress = Progress::launched(now).with_step_events(step_events);
+    let digest = digest(&run.name, &params);
+    let launch = shared.post.launch(run, &progress, params)?;
+    Ok(Begin {
+        records: vec![shared.post.relaunch(run, launch.clone())?],
+        progress,
+        plan: Vec::new(),
+        launch,
+        digest,
+    })
+}
+
+/// The first step of a run whose steps are known.
+fn built(
+    shared: &Shared,
+    run: &RunRef,
+    steps: Vec<Step>,
+    step_events: bool,
+) -> Result<Begin, Error> {
+    let plan = Plan::of(run.id.clone(), run.name.clone(), steps)?.into_steps();
+    let limit = shared.post.limits.steps;
+    let count = u32::try_from(plan.len()).unwrap_or(u32::MAX);
+    if count == 0 {
+        return Err(Error::Invalid {
+            what: format!("operation {}", run.name),
+            reason: "Nothing to do, empty operation !".to_owned(),
+        });
+    }
+    if count > limit {
+        return Err(Error::TooLarge {
+            what: "number of steps of the operation",
+            size: plan.len(),
+            limit: limit as usize,
+        });
+    }
+    let now = now(shared, run);
+    let before = Progress::launched(now).with_step_events(step_events);
+    let after = begun(&before, &plan, now)?;
+    let rest = plan.get(1..).filter(|rest| !rest.is_empty());
+    let rest = rest.map(|rest| carried::encode(&run.id, rest));
+    let rest = rest.filter(|_| run.mode != Mode::Stored);
+    let moved = Moved {
+        before: &before,
+        after: &after,
+        near: Near {
+            here: None,
+            next: plan.first(),
+        },
+        launch: None,
+        rest: rest.as_ref(),
+    };
+    let records = shared.post.effects(run, moved, now)?;
+    let text = carried::encode(&run.id, &plan);
+    let launch = shared.post.launch(run, &before, Object::default())?;
+    Ok(Begin {
+        digest: digest(&run.name, &Object::new(&text_of(&text))?),
+        progress: after.progress,
+        plan,
+        launch,
+        records,
+    })
+}
+
+#[derive(Serialize)]
+struct Steps<'a> {
+    steps: &'a str,
+}
+
+fn text_of(plan: &Raw) -> Steps<'_> {
+    Steps {
+        steps: plan.as_str(),
+    }
+}
+
+/// Takes a run over its build, which was done here.
+fn begun(
+    before: &Progress,
+    plan: &[PlannedStep],
+    now: kser_core::Timestamp,
+) -> Result<Transition, Error> {
+    let near = Near {
+        here: None,
+        next: plan.first(),
+    };
+    let step = kser_core::sequencing::StepKey {
+        position: 0,
+        uuid: "".into(),
+        entrypoint: "".into(),
+    };
+    let started = Event::Started {
+        step,
+        lease: None,
+        alone: true,
+    };
+    let refused = |source| Error::Rejected {
+        id: "".into(),
+        source,
+    };
+    let started = kser_core::sequencing::apply(before, near, started, now).map_err(refused)?;
+    let built = Event::Built {
+        attempt: started.progress.attempts(),
+        steps: u32::try_from(plan.len()).unwrap_or(u32::MAX),
+    };
+    kser_core::sequencing::apply(&started.progress, near, built, now).map_err(refused)
+}
+
+fn now(shared: &Shared, run: &RunRef) -> kser_core::Timestamp {
+    match run.mode {
+        Mode::Stored => shared.store_clock.now(),
+        _ => shared.clock.now(),
+    }
+}
+
+/// Keeps the run, and then publishes: an id exists before its message does.
+async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Run, Error> {
+    let shared = connection.shared();
+    let store = shared.store("an operation whose state is stored")?;
+    let mut new = NewRun::new(
+        run.id.clone(),
+        run.name.clone(),
+        begin.launch.clone(),
+        begin.digest,
+        begin.progress,
+    );
+    new.plan = begin.plan;
+    let inserted = store.insert(new).await?;
+    let records = match shared.store_clock.heard(inserted) {
+        Inserted::New => begin.records,
+        Inserted::Same(_) => {
+            let stored = Stored { shared, store };
+            let applied = stored.apply(&run.id, |_| Event::Launched).await?;
+            stored.records(run, &applied, Some(&begin.launch))?
+        }
+        Inserted::Other => {
+            return Err(Error::Conflict { id: run.id.clone() });
+        }
+    };
+    if let Err(error) = publish(shared, run, records).await {
+        if !matches!(error, Error::MaybeSent { .. }) {
+            take_back(shared, store, run).await;
+        }
+        return Err(error);
+    }
+    Ok(Run::stored(
+        connection.clone(),
+        run.id.clone(),
+        run.name.clone(),
+    ))
+}
+
+/// Nothing was sent: the run is not to begin later either.
+async fn take_back(
+    shared: &Shared,
+    store: &std::sync::Arc<dyn kser_core::StateStore>,
+    run: &RunRef,
+) {
+    let stored = Stored { shared, store };
+    let cancelled = stored.apply(&run.id, |_| Event::Cancelled).await;
+    let purged = match cancelled {
+        Ok(_) => store.purge(&run.id).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = purged {
+        tracing::warn!(run = %run.id, %error, "a launch that failed is not taken back");
+    }
+}
+
+/// Publishes, with the observer in place before.
+async fn sent(connection: Connection, run: &RunRef, begin: Begin) -> Result<Run, Error> {
+    let shared = connection.shared();
+    let watched = Observer::watch(shared, &run.id).await?;
+    publish(shared, run, begin.records).await?;
+    Ok(Run::carried(
+        connection.clone(),
+        run.id.clone(),
+        run.name.clone(),
+        watched,
+    ))
+}
+
+async fn publish(shared: &Shared, run: &RunRef, records: Vec<Record>) -> Result<(), Error> {
+    let Some(first) = records.first() else {
+        return Ok(());
+    };
+    let topic = first.topic.clone();
+    let uuid = run.id.clone().into();
+    let published = shared.publish(records).await;
+    let published = published.map_err(|failed| unknown(failed.into_error(), &uuid));
+    logged(&published, &topic, &run.name, &uuid);
+    published
+}
+
+impl IntoFuture for Launch {
+    type Output = Result<Run, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.go())
+    }
+}

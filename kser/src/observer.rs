@@ -1,0 +1,163 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use kser_core::{Error, Interest, Room, RunId, Subscription};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::RunEvent;
+use crate::connection::Shared;
+
+/// Sees the events of all runs that someone of this connection waits for, through one subscription.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    watched: Mutex<BTreeMap<RunId, watch::Sender<Option<RunEvent>>>>,
+    observing: tokio::sync::Mutex<Option<Observing>>,
+}
+
+/// The task that observes, which ends with its observer.
+#[derive(Debug)]
+struct Observing(JoinHandle<()>);
+
+impl Drop for Observing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What is known of one run from its events.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    observer: Arc<Observer>,
+    run: RunId,
+    latest: watch::Receiver<Option<RunEvent>>,
+}
+
+impl Observer {
+    /// Watches a run from now on.
+    pub(crate) async fn watch(shared: &Shared, run: &RunId) -> Result<Watched, Error> {
+        let observer = Arc::clone(&shared.observer);
+        observer.begin(shared).await?;
+        let latest = {
+            let mut watched = observer.watched();
+            let sender = watched.entry(run.clone());
+            sender
+                .or_insert_with(|| watch::Sender::new(None))
+                .subscribe()
+        };
+        Ok(Watched {
+            observer,
+            run: run.clone(),
+            latest,
+        })
+    }
+
+    /// Has the subscription in place before anything is published that it should see.
+    async fn begin(self: &Arc<Self>, shared: &Shared) -> Result<(), Error> {
+        let mut observing = self.observing.lock().await;
+        let alive = observing.as_ref().is_some_and(|task| !task.0.is_finished());
+        if alive {
+            return Ok(());
+        }
+        shared.ready().await?;
+        let interest = Interest::everything(vec![shared.post.routes.events()?]);
+        let subscription = shared.transport.subscribe(interest).await?;
+        let task = tokio::spawn(observe(Arc::downgrade(self), subscription));
+        *observing = Some(Observing(task));
+        Ok(())
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<RunId, watch::Sender<Option<RunEvent>>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn saw(&self, event: RunEvent) {
+        let watched = self.watched();
+        if let Some(sender) = watched.get(&event.run) {
+            sender.send_if_modified(|latest| {
+                let wins = replaces(latest.as_ref(), &event);
+                if wins {
+                    *latest = Some(event);
+                }
+                wins
+            });
+        }
+    }
+}
+
+/// The first end since the latest replay wins.
+fn replaces(latest: Option<&RunEvent>, event: &RunEvent) -> bool {
+    match latest {
+        Some(latest) if latest.status.is_terminal() => event.replay,
+        Some(latest) => event.replay || event.version >= latest.version,
+        None => true,
+    }
+}
+
+/// Receives events for as long as the observer lives. What fails is tried again.
+async fn observe(observer: Weak<Observer>, mut subscription: Box<dyn Subscription>) {
+    loop {
+        let received = subscription.receive(Room::records(256)).await;
+        let Some(observer) = observer.upgrade() else {
+            return;
+        };
+        match received {
+            Ok(deliveries) => {
+                for delivery in deliveries {
+                    let payload = delivery.record.payload.unwrap_or_default();
+                    let _ = delivery.ticket.settle(Vec::new()).await;
+                    match RunEvent::decode(&payload) {
+                        Ok(event) => observer.saw(event),
+                        Err(error) => {
+                            tracing::warn!(%error, "a record of the events topic is none")
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the events are not received");
+                if !error.is_temporary() {
+                    return;
+                }
+                drop(observer);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// Waits for the end of the run.
+    pub(crate) async fn ended(&self) -> Result<RunEvent, Error> {
+        let mut latest = self.latest.clone();
+        let ended = |event: &Option<RunEvent>| {
+            event
+                .as_ref()
+                .is_some_and(|event| event.status.is_terminal())
+        };
+        let event = latest.wait_for(ended).await.map_err(|_| Error::Closed)?;
+        event.clone().ok_or(Error::Closed)
+    }
+}
+
+impl Clone for Watched {
+    fn clone(&self) -> Self {
+        Self {
+            observer: Arc::clone(&self.observer),
+            run: self.run.clone(),
+            latest: self.latest.clone(),
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut watched = self.observer.watched();
+        // This one still counts.
+        let last = |sender: &watch::Sender<_>| sender.receiver_count() <= 1;
+        if watched.get(&self.run).is_some_and(last) {
+            watched.remove(&self.run);
+        }
+    }
+}

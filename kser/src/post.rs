@@ -1,0 +1,292 @@
+//! What is published for a run: the messages of its steps, its events, and what its owner is told.
+
+use bytes::Bytes;
+use kser_core::sequencing::{Effect, Near, PlannedStep, Progress, Transition};
+use kser_core::{
+    Envelope, Error, Limits, Message, Metadata, Mode, Name, Object, Outcome, Outgoing, Raw, Record,
+    RunId, Status, StoreId, Timestamp,
+};
+
+use crate::{Routes, RunEvent};
+
+/// What is the same in all messages of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunRef {
+    pub(crate) id: RunId,
+    pub(crate) name: Name,
+    pub(crate) mode: Mode,
+    /// The user's, which rides along.
+    pub(crate) metadata: Metadata,
+}
+
+/// A transition, and what is at hand to act on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moved<'a> {
+    pub(crate) before: &'a Progress,
+    pub(crate) after: &'a Transition,
+    /// The steps that were near before the transition.
+    pub(crate) near: Near<'a>,
+    /// The message that asked for the run.
+    pub(crate) launch: Option<&'a Bytes>,
+    /// Carried: the steps behind the one that is published.
+    pub(crate) rest: Option<&'a Raw>,
+}
+
+/// Writes the records of runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    pub(crate) routes: Routes,
+    pub(crate) limits: Limits,
+    pub(crate) store: Option<StoreId>,
+}
+
+impl Post {
+    /// Writes what the effects of a transition ask for. Dead letters are the caller's, who has the delivery.
+    ///
+    pub(crate) fn effects(
+        &self,
+        run: &RunRef,
+        moved: Moved<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Error> {
+        let Moved { before, after, .. } = moved;
+        let mut records = Vec::with_capacity(after.effects.len() + 1);
+        for effect in &after.effects {
+            if let Effect::Publish {
+                position,
+                not_before,
+            } = effect
+            {
+                let record = self.published(run, moved, *position)?;
+                records.push(record.with_not_before(*not_before));
+            }
+        }
+        if let Some((from, to)) = status_change(run, &after.effects) {
+            self.told(&mut records, run, &after.progress, from, to, now)?;
+        } else if let Some(event) = RunEvent::step(&run.id, &run.name, before, after, now) {
+            records.push(self.event(&event)?);
+        }
+        Ok(records)
+    }
+
+    fn published(&self, run: &RunRef, moved: Moved<'_>, position: u32) -> Result<Record, Error> {
+        let steps = [moved.near.here, moved.near.next].into_iter().flatten();
+        let mut found = steps.filter(|step| step.key.position == position);
+        match (found.next(), moved.launch) {
+            (Some(step), _) => self.step(run, step, &moved.after.progress, moved.rest),
+            (None, Some(launch)) if position == 0 => self.relaunch(run, launch.clone()),
+            _ => Err(Error::InvalidStep {
+                position,
+                reason: "the plan does not have it".to_owned(),
+            }),
+        }
+    }
+
+    /// Writes the record of a message that asks for a run, as it was.
+    pub(crate) fn relaunch(&self, run: &RunRef, payload: Bytes) -> Result<Record, Error> {
+        let topic = self.routes.topic(&run.name)?;
+        Ok(Record::new(topic, Some(payload)).with_key(key(run.id.as_str())))
+    }
+
+    /// Writes the message that asks for a run.
+    pub(crate) fn launch(
+        &self,
+        run: &RunRef,
+        progress: &Progress,
+        params: Object,
+    ) -> Result<Bytes, Error> {
+        self.asking(run, progress, params, self.store.as_ref())
+    }
+
+    fn asking(
+        &self,
+        run: &RunRef,
+        progress: &Progress,
+        params: Object,
+        store: Option<&StoreId>,
+    ) -> Result<Bytes, Error> {
+        let mut envelope = self.envelope(run, progress);
+        envelope.launch = true;
+        envelope.store = store.filter(|_| run.mode == Mode::Stored).cloned();
+        let mut message = Message::new(run.id.clone().into(), run.name.clone(), params);
+        message.metadata = run.metadata.clone().with_envelope(Some(envelope));
+        self.sized(&message)
+    }
+
+    /// Writes the message of a step.
+    pub(crate) fn step(
+        &self,
+        run: &RunRef,
+        step: &PlannedStep,
+        progress: &Progress,
+        rest: Option<&Raw>,
+    ) -> Result<Record, Error> {
+        let mut envelope = self.envelope(run, progress);
+        envelope.plan = rest.cloned();
+        if step.external.is_some() {
+            envelope.reply = Some(self.routes.topic(&run.name)?);
+        }
+        if let Some(plan) = rest.filter(|plan| plan.as_str().len() > self.limits.carried_plan) {
+            return Err(Error::TooLarge {
+                what: "bytes of steps to come in the message (name a state store for longer operations)",
+                size: plan.as_str().len(),
+                limit: self.limits.carried_plan,
+            });
+        }
+        let key_of = &step.key;
+        let mut message = Message::new(
+            key_of.uuid.clone(),
+            key_of.entrypoint.clone(),
+            step.params.clone(),
+        );
+        if step.key.position > 1 {
+            message.result = progress.outcome().clone();
+        }
+        message.metadata = run.metadata.clone().with_envelope(Some(envelope));
+        let topic = match &step.topic {
+            Some(topic) => self.routes.prefixed(topic)?,
+            None => self.routes.topic(&step.key.entrypoint)?,
+        };
+        let payload = self.sized(&message)?;
+        let record_key = step.record_key.as_deref().unwrap_or(run.id.as_str());
+        Ok(Record::new(topic, Some(payload)).with_key(key(record_key)))
+    }
+
+    /// Writes what a handler sends.
+    pub(crate) fn output(
+        &self,
+        output: &Outgoing,
+        mode: Mode,
+        now: Timestamp,
+    ) -> Result<Record, Error> {
+        let message = &output.message;
+        let topic = match &output.topic {
+            Some(topic) => self.routes.prefixed(topic)?,
+            None => self.routes.topic(&message.entrypoint)?,
+        };
+        let payload = match output.launch {
+            true => {
+                let run = RunRef {
+                    id: message.uuid.clone().into(),
+                    name: message.entrypoint.clone(),
+                    mode,
+                    metadata: message.metadata.clone(),
+                };
+                // Whoever receives it keeps it: no store has heard of it.
+                self.asking(&run, &Progress::launched(now), message.params.clone(), None)?
+            }
+            false => self.sized(message)?,
+        };
+        let own = output.launch.then(|| message.uuid.as_str());
+        let record = Record::new(topic, Some(payload));
+        Ok(match output.key.as_deref().or(own) {
+            Some(text) => record.with_key(key(text)),
+            None => record,
+        })
+    }
+
+    /// Writes an event.
+    pub(crate) fn event(&self, event: &RunEvent) -> Result<Record, Error> {
+        let payload = Bytes::from(event.encode()?);
+        let record = Record::new(self.routes.events()?, Some(payload));
+        Ok(record.with_key(key(event.run.as_str())))
+    }
+
+    /// Encodes a message that is within the limit.
+    pub(crate) fn sized(&self, message: &Message) -> Result<Bytes, Error> {
+        let payload = message.encode()?;
+        if payload.len() > self.limits.message {
+            return Err(Error::TooLarge {
+                what: "bytes of the message",
+                size: payload.len(),
+                limit: self.limits.message,
+            });
+        }
+        Ok(payload)
+    }
+
+    fn envelope(&self, run: &RunRef, progress: &Progress) -> Envelope {
+        let mut envelope = Envelope::new(run.id.clone(), run.name.clone(), run.mode);
+        envelope.step = progress.position();
+        envelope.of = progress.steps();
+        envelope.version = progress.version();
+        envelope.attempts = progress.attempts();
+        envelope.uncounted = progress.uncounted();
+        envelope.unreported = progress.unreported();
+        envelope.step_events = progress.wants_step_events();
+        envelope.status_hook = progress.wants_status_hook();
+        if run.mode == Mode::Stored {
+            envelope.store.clone_from(&self.store);
+        }
+        envelope
+    }
+
+    /// Tells the world, and the owner if it wants to know.
+    fn told(
+        &self,
+        records: &mut Vec<Record>,
+        run: &RunRef,
+        progress: &Progress,
+        from: Status,
+        to: Status,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let event = RunEvent {
+            status: to,
+            ..RunEvent::changed(run.id.clone(), run.name.clone(), progress, from, now)
+        };
+        records.push(self.event(&event)?);
+        if progress.wants_status_hook() {
+            records.push(self.hook(run, &event)?);
+        }
+        Ok(())
+    }
+
+    fn hook(&self, run: &RunRef, event: &RunEvent) -> Result<Record, Error> {
+        let outcome = event.outcome.clone();
+        let change = kser_core::StatusChange::new(
+            run.id.clone(),
+            run.name.clone(),
+            event.from,
+            event.status,
+            event.version,
+            outcome,
+        );
+        let uuid = format!("{}#{}", run.id, event.version);
+        let mut message = Message::new(uuid.into(), run.name.status_hook(), Object::new(&change)?);
+        message.metadata = run.metadata.clone().with_envelope(None);
+        let topic = self.routes.topic(&run.name)?;
+        let payload = self.sized(&message)?;
+        Ok(Record::new(topic, Some(payload)).with_key(key(run.id.as_str())))
+    }
+}
+
+/// The change of status that the effects add up to: one event for each version.
+fn status_change(run: &RunRef, effects: &[Effect]) -> Option<(Status, Status)> {
+    let mut total = None;
+    for effect in effects {
+        if let Effect::StatusChanged { from, to } = effect {
+            kser_core::log::set_status(&run.name, run.id.as_str(), *from, *to);
+            total = Some((total.map_or(*from, |(first, _)| first), *to));
+        }
+    }
+    total
+}
+
+/// Tells launches of one id with other content apart: a hash of the name and the params, white space aside.
+pub(crate) fn digest(name: &Name, params: &Object) -> String {
+    let content = format!("{name}\n{}", params.compact());
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, content.as_bytes()).to_string()
+}
+
+fn key(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// An outcome that says that something was too large.
+pub(crate) fn too_large(error: &Error) -> Outcome {
+    let error = kser_core::TaskError::new("TooLarge", error.to_string())
+        .with_code(413)
+        .permanent();
+    Outcome::from(&error)
+}

@@ -1,0 +1,205 @@
+use kser_core::{
+    Entrypoint, Error, Message, Name, NotPublished, Outcome, Record, Step, TaskError, TaskId,
+};
+use kser_core::{Object, Topic};
+
+use crate::connection::Shared;
+use crate::consumer::STEP_ENDED;
+use crate::{Connection, Launch, SendTask};
+
+/// Sends messages and launches operations. Cloning is cheap.
+///
+/// ```
+/// # use kser::Entrypoint;
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Greet { name: String }
+/// impl Entrypoint for Greet { const PATH: &'static str = "hall.Greet"; }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kser::Error> {
+/// let producer = kser::connect("memory://").await?.producer();
+/// let task = producer.send(Greet { name: "Zoe".into() }).with_key("hall-1").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Producer {
+    connection: Connection,
+}
+
+impl Producer {
+    pub(crate) const fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Sends a task, when what is returned is awaited. Nobody waits for its end.
+    pub fn send<P: Entrypoint>(&self, params: P) -> SendTask {
+        SendTask::new(
+            self.connection.clone(),
+            P::PATH.into(),
+            Object::new(&params),
+        )
+    }
+
+    /// Sends many at once, and says of each what became of it, in order.
+    pub async fn send_all(
+        &self,
+        sends: impl IntoIterator<Item = SendTask>,
+    ) -> Vec<Result<TaskId, Error>> {
+        let prepared = sends.into_iter().map(SendTask::prepare);
+        let (records, ids) = split(prepared);
+        let failed = match self.shared().publish(records).await {
+            Ok(()) => Vec::new(),
+            Err(NotPublished { failed, .. }) => failed,
+        };
+        answers(ids, failed)
+    }
+
+    /// Sends a message as it is, where the route of its entrypoint says, or to `topic` (given without the prefix).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] and [`Error::InvalidTopic`] before anything is sent, [`Error::MaybeSent`] when nobody knows
+    /// whether it was.
+    pub async fn send_message(
+        &self,
+        message: &Message,
+        topic: Option<&str>,
+    ) -> Result<TaskId, Error> {
+        let shared = self.shared();
+        let topic = match topic {
+            Some(topic) => shared.post.routes.prefixed(&Topic::new(topic)?)?,
+            None => shared.topic_of(&message.entrypoint)?,
+        };
+        let record = Record::new(topic, Some(shared.post.sized(message)?));
+        publish_one(shared, record, &message.entrypoint, &message.uuid).await?;
+        Ok(message.uuid.clone())
+    }
+
+    /// Launches an operation, when what is returned is awaited.
+    pub fn launch<P: Entrypoint>(&self, params: P) -> Launch {
+        let params = Object::new(&params);
+        Launch::operation(self.connection.clone(), P::PATH.into(), params)
+    }
+
+    /// Launches bare steps under a name, when what is returned is awaited. No operation of that name is needed.
+    pub fn launch_steps(&self, name: impl Into<Name>, steps: Vec<Step>) -> Launch {
+        Launch::steps(self.connection.clone(), name.into(), steps)
+    }
+
+    /// Reports the end of an external step to its run, given the message of the step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when the message is not that of an external step; otherwise as
+    /// [`send_message`](Self::send_message).
+    pub async fn report(&self, step: &Message, outcome: &Outcome) -> Result<(), Error> {
+        let shared = self.shared();
+        let envelope = step.metadata.envelope();
+        let Some((envelope, reply)) = envelope.and_then(|e| Some((e, e.reply.clone()?))) else {
+            return Err(Error::Invalid {
+                what: format!("message {}", step.uuid),
+                reason: "it is not that of an external step".to_owned(),
+            });
+        };
+        let mut report = Message::new(step.uuid.clone(), STEP_ENDED.into(), Object::default());
+        report.result = outcome.clone().with_uuid(step.uuid.clone());
+        report.metadata = step.metadata.clone();
+        let record = Record::new(reply, Some(shared.post.sized(&report)?));
+        let record = record.with_key(envelope.run.to_string());
+        publish_one(shared, record, &report.entrypoint, &report.uuid).await
+    }
+
+    fn shared(&self) -> &Shared {
+        self.connection.shared()
+    }
+}
+
+/// Publishes one record, and logs what became of it.
+pub(crate) async fn publish_one(
+    shared: &Shared,
+    record: Record,
+    entrypoint: &Name,
+    uuid: &TaskId,
+) -> Result<(), Error> {
+    let topic = record.topic.clone();
+    let published = shared.publish(vec![record]).await;
+    let published = published.map_err(|failed| unknown(failed.into_error(), uuid));
+    logged(&published, &topic, entrypoint, uuid);
+    published
+}
+
+/// `Producer.Success: dice.DiceRoll[872c…]: Message dice.DiceRoll[872c…] sent in dice`, or `Producer.Failed: …`.
+pub(crate) fn logged(
+    published: &Result<(), Error>,
+    topic: &Topic,
+    entrypoint: &Name,
+    uuid: &TaskId,
+) {
+    match published {
+        Ok(()) => {
+            let enabled = tracing::enabled!(target: "kser", tracing::Level::INFO);
+            if enabled {
+                let text = format!("Message {entrypoint}[{uuid}] sent in {topic}");
+                let outcome = Outcome::text(text);
+                kser_core::log::success("Producer", entrypoint, uuid, &outcome);
+            }
+        }
+        Err(error) => {
+            let outcome = Outcome::from(&TaskError::internal(error.to_string()));
+            kser_core::log::failed("Producer", entrypoint, uuid, &outcome);
+        }
+    }
+}
+
+/// An error of publishing: what is not certainly refused may have been sent.
+pub(crate) fn unknown(error: Error, id: &TaskId) -> Error {
+    match error {
+        certain @ (Error::TooLarge { .. }
+        | Error::MissingTopic { .. }
+        | Error::InvalidTopic { .. }
+        | Error::Unsupported { .. }) => certain,
+        source => Error::MaybeSent {
+            id: id.clone().into(),
+            source: source.into(),
+        },
+    }
+}
+
+type Prepared = Result<(TaskId, Record), Error>;
+
+/// What can be published, and what each answer is until then.
+fn split(prepared: impl Iterator<Item = Prepared>) -> (Vec<Record>, Vec<Result<TaskId, Error>>) {
+    let mut records = Vec::new();
+    let answers = prepared.map(|prepared| {
+        let (id, record) = prepared?;
+        records.push(record);
+        Ok(id)
+    });
+    let answers = answers.collect();
+    (records, answers)
+}
+
+/// Puts what failed in its place among the answers.
+fn answers(
+    mut ids: Vec<Result<TaskId, Error>>,
+    failed: Vec<(usize, Error)>,
+) -> Vec<Result<TaskId, Error>> {
+    let published: Vec<usize> = ids
+        .iter()
+        .enumerate()
+        .filter(|(_, id)| id.is_ok())
+        .map(|(index, _)| index)
+        .collect();
+    for (position, error) in failed {
+        if let Some(answer) = published
+            .get(position)
+            .and_then(|index| ids.get_mut(*index))
+            && let Ok(id) = answer
+        {
+            *answer = Err(unknown(error, id));
+        }
+    }
+    ids
+}

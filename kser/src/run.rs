@@ -1,0 +1,239 @@
+use std::time::Duration;
+
+use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
+
+use crate::observer::Watched;
+use crate::runs::Runs;
+use crate::{Connection, RunEvent};
+
+/// One run of an operation, as its launch returned it. Cloning is cheap.
+///
+/// What is asked by id needs a state store; [`wait`](Self::wait) and [`result`](Self::result) work without, on the
+/// handle that the launch returned.
+#[derive(Debug, Clone)]
+pub struct Run {
+    connection: Connection,
+    id: RunId,
+    name: Name,
+    /// Set where the state rides in the messages.
+    watched: Option<Watched>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RunState {
+    /// The run.
+    pub id: RunId,
+    /// Its status.
+    pub status: Status,
+    /// The first step that is not done, counted from 1; 0 is the build, one past the last is the end.
+    pub position: u32,
+    /// How many steps there are; 0 before the build is done.
+    pub steps: u32,
+    /// At the end, what the run ended with; before, what the next step is given.
+    pub outcome: Outcome,
+}
+
+impl RunState {
+    pub(crate) const fn new(
+        id: RunId,
+        status: Status,
+        position: u32,
+        steps: u32,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            id,
+            status,
+            position,
+            steps,
+            outcome,
+        }
+    }
+
+    fn of_event(event: RunEvent) -> Self {
+        let outcome = event.outcome.unwrap_or_default();
+        Self::new(event.run, event.status, event.position, event.of, outcome)
+    }
+
+    /// Returns the outcome of a run that succeeded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsuccessful`] with what the last step said, for any other status.
+    pub fn into_result(self) -> Result<Outcome, Error> {
+        if self.status == Status::Success {
+            return Ok(self.outcome);
+        }
+        let error = self.outcome.error();
+        Err(Error::Unsuccessful {
+            error: error.unwrap_or_else(|| {
+                let text = format!("it stands at step {} of {}", self.position, self.steps);
+                kser_core::TaskError::new("NotDone", text)
+            }),
+            id: self.id,
+            status: self.status,
+        })
+    }
+}
+
+impl Run {
+    pub(crate) const fn stored(connection: Connection, id: RunId, name: Name) -> Self {
+        Self {
+            connection,
+            id,
+            name,
+            watched: None,
+        }
+    }
+
+    pub(crate) const fn carried(
+        connection: Connection,
+        id: RunId,
+        name: Name,
+        watched: Watched,
+    ) -> Self {
+        Self {
+            connection,
+            id,
+            name,
+            watched: Some(watched),
+        }
+    }
+
+    /// Names the run.
+    #[must_use]
+    pub const fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Names the operation, such as `dice.DiceLaunch`.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Waits until the run has ended, however it ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRun`] when the store has forgotten it, [`Error::Backend`] when a backend does not answer,
+    /// [`Error::Closed`] when the events are no longer received.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing: the run goes on, and can be waited for again.
+    pub async fn wait(&self) -> Result<RunState, Error> {
+        match &self.watched {
+            Some(watched) => watched.ended().await.map(RunState::of_event),
+            None => self.runs().wait(&self.id).await,
+        }
+    }
+
+    /// Waits until the run has ended, at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when that is over; the run goes on. Otherwise as [`wait`](Self::wait).
+    pub async fn wait_for(&self, limit: Duration) -> Result<RunState, Error> {
+        let waited = tokio::time::timeout(limit, self.wait()).await;
+        waited.unwrap_or(Err(Error::TimedOut {
+            what: "the end of the operation",
+        }))
+    }
+
+    /// Waits until the run has ended, and returns its outcome if it succeeded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsuccessful`] for a run that failed or was cancelled. Otherwise as [`wait`](Self::wait).
+    pub async fn result(&self) -> Result<Outcome, Error> {
+        self.wait().await?.into_result()
+    }
+
+    /// Returns where the run stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedsStore`] where the state is carried. Otherwise as [`Runs::status`].
+    pub async fn status(&self) -> Result<RunState, Error> {
+        self.by_id("status")?.status(&self.id).await
+    }
+
+    /// Returns what the steps that are done have left, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn outcomes(&self) -> Result<Vec<Outcome>, Error> {
+        self.by_id("outcomes")?.outcomes(&self.id).await
+    }
+
+    /// Has nothing more of the run begin. What runs is told, and what it leaves is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] for a run that has ended. Otherwise as [`status`](Self::status).
+    pub async fn cancel(&self) -> Result<(), Error> {
+        self.by_id("cancel")?.cancel(&self.id).await
+    }
+
+    /// Goes on where the run failed or was cancelled: what is done is not done again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] for a run that has not failed and was not cancelled. Otherwise as [`status`](Self::status).
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.by_id("resume")?.resume(&self.id).await
+    }
+
+    /// Tries the step at which the run stands again, now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
+    pub async fn retry_step(&self, step: &TaskId) -> Result<(), Error> {
+        self.by_id("retry step")?.retry_step(&self.id, step).await
+    }
+
+    /// Counts the step at which the run stands as done with this outcome, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`retry_step`](Self::retry_step), and [`Error::Rejected`] for an outcome that is a failure.
+    pub async fn skip_step(&self, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
+        let runs = self.by_id("skip step")?;
+        runs.skip_step(&self.id, step, outcome).await
+    }
+
+    /// Launches a new run that repeats this one from step `from` on, counted from 1, with new ids and so new
+    /// idempotency keys; the outcomes of the steps before are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when a step before `from` is not done. Otherwise as [`status`](Self::status).
+    pub async fn fork(&self, from: u32) -> Result<Self, Error> {
+        self.by_id("fork")?.fork(&self.id, from).await
+    }
+
+    /// Forgets a run that has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn purge(&self) -> Result<bool, Error> {
+        self.by_id("purge")?.purge(&self.id).await
+    }
+
+    fn by_id(&self, verb: &'static str) -> Result<Runs, Error> {
+        match self.watched {
+            Some(_) => Err(Error::NeedsStore { verb }),
+            None => Ok(self.runs()),
+        }
+    }
+
+    fn runs(&self) -> Runs {
+        self.connection.runs()
+    }
+}

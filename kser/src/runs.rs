@@ -1,0 +1,315 @@
+use bytes::Bytes;
+use kser_core::sequencing::{Effect, Event, PlannedStep, Progress, StepKey, Transition};
+use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
+use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
+
+use crate::Connection;
+use crate::connection::Shared;
+use crate::post::RunRef;
+use crate::run::{Run, RunState};
+use crate::stored::{Known, Stored, run_ref};
+
+/// How many attempts are read at once.
+const PAGE: usize = 1000;
+
+/// Looks at runs, and repairs them, by their ids. All of it needs a state store; without one nothing is sent.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    connection: Connection,
+}
+
+impl Runs {
+    pub(crate) const fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Returns where a run stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedsStore`] without a store, [`Error::UnknownRun`] for an id that the store does not know,
+    /// [`Error::Backend`] when it does not answer. This holds for all of these.
+    pub async fn status(&self, id: &RunId) -> Result<RunState, Error> {
+        let progress = self.stored("status")?.known(id).await?.progress;
+        Ok(state(id, &progress))
+    }
+
+    /// Waits until a run has ended, however it ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait(&self, id: &RunId) -> Result<RunState, Error> {
+        let stored = self.stored("wait")?;
+        loop {
+            let read = stored.store.read(id).await?;
+            let progress = stored.shared.store_clock.heard(read);
+            let progress = progress.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
+            if progress.status().is_terminal() {
+                return Ok(state(id, &progress));
+            }
+            stored.store.changed(id, progress.version()).await?;
+        }
+    }
+
+    /// Returns what the steps that are done have left, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn outcomes(&self, id: &RunId) -> Result<Vec<Outcome>, Error> {
+        let attempts = self.attempts(id).await?;
+        let done = attempts
+            .into_iter()
+            .filter(|attempt| attempt.position > 0 && attempt.status == Status::Success);
+        Ok(done.map(|attempt| attempt.outcome).collect())
+    }
+
+    /// Returns every attempt at every step, in the order in which they ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn attempts(&self, id: &RunId) -> Result<Vec<Attempt>, Error> {
+        let stored = self.stored("attempts")?;
+        info(stored, id).await?;
+        let mut all = Vec::new();
+        loop {
+            let page = stored.store.attempts(id, all.len(), PAGE).await?;
+            let last = page.len() < PAGE;
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Lists runs, the latest launched first.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        self.stored("list")?.store.list(filter).await
+    }
+
+    /// Has nothing more of a run begin. What runs is told, and what it leaves is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] for a run that has ended. Otherwise as [`status`](Self::status).
+    pub async fn cancel(&self, id: &RunId) -> Result<(), Error> {
+        self.apply("cancel", id, |_| Event::Cancelled).await
+    }
+
+    /// Goes on where a run failed or was cancelled: what is done is not done again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] for a run that has not failed and was not cancelled. Otherwise as [`status`](Self::status).
+    pub async fn resume(&self, id: &RunId) -> Result<(), Error> {
+        self.apply("resume", id, |_| Event::Resumed).await
+    }
+
+    /// Tries the step at which a run stands again, now. The build is the step whose id is the run's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
+    pub async fn retry_step(&self, id: &RunId, step: &TaskId) -> Result<(), Error> {
+        let event = |known: &Known| Event::Retried {
+            step: named(known, step),
+        };
+        self.apply("retry step", id, event).await
+    }
+
+    /// Counts the step at which a run stands as done with this outcome, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`retry_step`](Self::retry_step), and [`Error::Rejected`] for an outcome that is a failure.
+    pub async fn skip_step(
+        &self,
+        id: &RunId,
+        step: &TaskId,
+        outcome: Outcome,
+    ) -> Result<(), Error> {
+        let event = |known: &Known| Event::Skipped {
+            step: named(known, step),
+            outcome: outcome.clone(),
+        };
+        self.apply("skip step", id, event).await
+    }
+
+    /// Ends the external step at which a run stands, as a report from outside does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] when the run does not stand at that step, or it is no external one. Otherwise as
+    /// [`status`](Self::status).
+    pub async fn report(&self, id: &RunId, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
+        let event = |known: &Known| Event::Reported {
+            step: named(known, step),
+            outcome: outcome.clone(),
+        };
+        self.apply("report", id, event).await
+    }
+
+    /// Launches a new run that repeats a run from step `from` on, counted from 1. Its ids, and so its idempotency keys,
+    /// are new; the outcomes of the steps before are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when a step before `from` is not done. Otherwise as [`status`](Self::status).
+    pub async fn fork(&self, id: &RunId, from: u32) -> Result<Run, Error> {
+        let stored = self.stored("fork")?;
+        let origin = info(stored, id).await?;
+        let steps = origin.progress.steps();
+        if from == 0 || from > steps || from > origin.progress.position() {
+            return Err(Error::Invalid {
+                what: format!("a fork of {id} from step {from}"),
+                reason: format!(
+                    "it stands at step {} of {steps}",
+                    origin.progress.position()
+                ),
+            });
+        }
+        let new = RunId::from(stored.shared.ids.next_id());
+        let mut plan = Vec::new();
+        for position in 1..=steps {
+            let step = stored.store.step(id, position).await?;
+            let step = step.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
+            plan.push(renamed(step, &new));
+        }
+        let forwarded = match from {
+            1 => Outcome::default(),
+            _ => self.accepted(id, from - 1).await?,
+        };
+        let run = RunRef {
+            id: new,
+            ..run_ref(&origin)?
+        };
+        begin_fork(stored, &run, &origin, plan, from, forwarded).await?;
+        Ok(Run::stored(self.connection.clone(), run.id, run.name))
+    }
+
+    /// Forgets a run that has ended. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        self.stored("purge")?.store.purge(id).await
+    }
+
+    async fn accepted(&self, id: &RunId, position: u32) -> Result<Outcome, Error> {
+        let attempts = self.attempts(id).await?;
+        let done = attempts
+            .into_iter()
+            .rev()
+            .find(|attempt| attempt.position == position && attempt.status == Status::Success);
+        Ok(done.map(|attempt| attempt.outcome).unwrap_or_default())
+    }
+
+    async fn apply<F>(&self, verb: &'static str, id: &RunId, event: F) -> Result<(), Error>
+    where
+        F: Fn(&Known) -> Event + Send,
+    {
+        let stored = self.stored(verb)?;
+        let applied = stored.apply(id, event).await?;
+        if applied.after.effects.is_empty() {
+            return Ok(());
+        }
+        let info = info(stored, id).await?;
+        let records = stored.records(&run_ref(&info)?, &applied, Some(&info.launch))?;
+        let published = stored.shared.publish(records).await;
+        published.map_err(NotPublished::into_error)
+    }
+
+    fn stored(&self, verb: &'static str) -> Result<Stored<'_>, Error> {
+        let shared: &Shared = self.connection.shared();
+        let store = shared.store(verb)?;
+        Ok(Stored { shared, store })
+    }
+}
+
+async fn info(stored: Stored<'_>, id: &RunId) -> Result<RunInfo, Error> {
+    let info = stored.store.run(id).await?;
+    info.ok_or_else(|| Error::UnknownRun { id: id.clone() })
+}
+
+fn state(id: &RunId, progress: &Progress) -> RunState {
+    RunState::new(
+        id.clone(),
+        progress.status(),
+        progress.position(),
+        progress.steps(),
+        progress.last_outcome().clone(),
+    )
+}
+
+/// The step of that id, if the run stands there; else one that the rules refuse.
+fn named(known: &Known, step: &TaskId) -> StepKey {
+    match &known.here {
+        Some(here) if here.key.uuid == *step => here.key.clone(),
+        _ => StepKey {
+            position: known.progress.position(),
+            uuid: step.clone(),
+            entrypoint: "".into(),
+        },
+    }
+}
+
+/// The same step in another run.
+fn renamed(mut step: PlannedStep, run: &RunId) -> PlannedStep {
+    step.key.uuid = run.step(step.key.position);
+    step
+}
+
+async fn begin_fork(
+    stored: Stored<'_>,
+    run: &RunRef,
+    origin: &RunInfo,
+    plan: Vec<PlannedStep>,
+    from: u32,
+    forwarded: Outcome,
+) -> Result<(), Error> {
+    let now = stored.shared.store_clock.now();
+    let steps = origin.progress.steps();
+    let progress = Progress::forked(steps, from, forwarded, now);
+    let launch: Bytes = origin.launch.clone();
+    let digest = format!("fork of {} from {from}", origin.id);
+    let new = NewRun::new(
+        run.id.clone(),
+        run.name.clone(),
+        launch,
+        digest,
+        progress.clone(),
+    );
+    let index = usize::try_from(from).unwrap_or_default().saturating_sub(1);
+    let here = plan.get(index).cloned();
+    let inserted = stored.store.insert(new.with_plan(plan)).await?;
+    if stored.shared.store_clock.heard(inserted) != Inserted::New {
+        return Err(Error::Conflict { id: run.id.clone() });
+    }
+    let after = Transition::new(
+        progress.clone(),
+        vec![Effect::Publish {
+            position: from,
+            not_before: None,
+        }],
+    );
+    let before = Known {
+        progress,
+        here,
+        next: None,
+    };
+    let applied = crate::stored::Applied { before, after };
+    let records = stored.records(run, &applied, None)?;
+    let published = stored.shared.publish(records).await;
+    published.map_err(NotPublished::into_error)
+}

@@ -1,0 +1,128 @@
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kser_core::{Error, Message, Metadata, Name, Object, Raw, Record, TaskId, Timestamp, Topic};
+use serde::Serialize;
+
+use crate::Connection;
+use crate::producer::publish_one;
+
+/// A task that is sent when this is awaited.
+#[must_use = "nothing is sent until this is awaited"]
+#[derive(Debug)]
+pub struct SendTask {
+    connection: Connection,
+    entrypoint: Name,
+    params: Result<Object, Error>,
+    uuid: Option<TaskId>,
+    topic: Option<Result<Topic, Error>>,
+    key: Option<Bytes>,
+    metadata: Result<Metadata, Error>,
+    delay: Option<Duration>,
+}
+
+impl SendTask {
+    pub(crate) fn new(
+        connection: Connection,
+        entrypoint: Name,
+        params: Result<Object, Error>,
+    ) -> Self {
+        Self {
+            connection,
+            entrypoint,
+            params,
+            uuid: None,
+            topic: None,
+            key: None,
+            metadata: Ok(Metadata::default()),
+            delay: None,
+        }
+    }
+
+    /// Gives the task this id; random unless set.
+    pub fn with_id(mut self, id: impl Into<TaskId>) -> Self {
+        self.uuid = Some(id.into());
+        self
+    }
+
+    /// Sends it to this topic, given without the prefix, instead of where the route says.
+    pub fn with_topic(mut self, topic: impl AsRef<str>) -> Self {
+        self.topic = Some(Topic::new(topic));
+        self
+    }
+
+    /// Orders it with other tasks of the same key; no order unless set.
+    pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Adds a value to the metadata, which ride along.
+    pub fn with_metadata<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
+        self.metadata = self.metadata.and_then(|mut metadata| {
+            metadata.set(name, Raw::new(value)?);
+            Ok(metadata)
+        });
+        self
+    }
+
+    /// Has it run this much later, at the earliest.
+    pub const fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// Writes the record, if it can be sent at all.
+    pub(crate) fn prepare(self) -> Result<(TaskId, Record), Error> {
+        let shared = self.connection.shared();
+        let uuid = self.uuid.unwrap_or_else(|| shared.ids.next_id().into());
+        let topic = match self.topic {
+            Some(topic) => shared.post.routes.prefixed(&topic?)?,
+            None => shared.topic_of(&self.entrypoint)?,
+        };
+        let mut message = Message::new(uuid.clone(), self.entrypoint, self.params?);
+        message.metadata = self.metadata?;
+        let mut record = Record::new(topic, Some(shared.post.sized(&message)?));
+        record.key = self.key;
+        let due = |delay: Duration| -> Timestamp { shared.clock.now() + delay };
+        Ok((uuid, record.with_not_before(self.delay.map(due))))
+    }
+
+    async fn go(self) -> Result<TaskId, Error> {
+        let (connection, entrypoint) = (self.connection.clone(), self.entrypoint.clone());
+        let delay = self.delay;
+        let (uuid, record) = match self.prepare() {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(error),
+        };
+        if let Some(delay) = delay {
+            keeps(&connection, &record.topic, delay).await?;
+        }
+        publish_one(connection.shared(), record, &entrypoint, &uuid).await?;
+        Ok(uuid)
+    }
+}
+
+/// Refuses a delay that is longer than the topic keeps its records: the task would be lost.
+async fn keeps(connection: &Connection, topic: &Topic, delay: Duration) -> Result<(), Error> {
+    let topics = std::slice::from_ref(topic);
+    let description = connection.shared().transport.describe(topics).await?;
+    match description.retention.get(topic) {
+        Some(kept) if delay >= *kept => Err(Error::Invalid {
+            what: format!("a delay of {delay:?}"),
+            reason: format!("topic {topic} keeps its records for {kept:?} only"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl IntoFuture for SendTask {
+    type Output = Result<TaskId, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.go())
+    }
+}

@@ -1,0 +1,40 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use kser_core::store::Timed;
+use kser_core::{Clock, Timestamp};
+
+/// The time of the state store, as its answers told it, carried on by a clock of our own.
+///
+/// Only differences of our clock count, so that a worker whose clock is wrong neither takes live leases nor waits for
+/// dead ones.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreClock {
+    clock: Arc<dyn Clock>,
+    /// Milliseconds that the store is ahead of our clock.
+    ahead: Arc<AtomicI64>,
+}
+
+impl StoreClock {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            ahead: Arc::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.clock.now().as_millis();
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        Timestamp::from_millis(now.saturating_add_signed(ahead))
+    }
+
+    /// Takes the time that an answer tells, and returns the answer.
+    pub(crate) fn heard<T>(&self, answer: Timed<T>) -> T {
+        let store = i64::try_from(answer.now.as_millis()).unwrap_or(i64::MAX);
+        let ours = i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX);
+        self.ahead
+            .store(store.saturating_sub(ours), Ordering::Relaxed);
+        answer.value
+    }
+}

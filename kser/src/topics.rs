@@ -1,0 +1,47 @@
+//! The names of the topics around a work topic.
+
+use std::collections::BTreeSet;
+
+use kser_core::{Error, Registry, Topic, TopicSpec};
+
+use crate::Routes;
+
+/// Where the dead letters of a topic go.
+pub(crate) const DEAD_LETTERS: &str = ".dlt";
+
+/// Where records wait that are not due, one topic for each length of a hop. The transport uses them if it needs them.
+const DELAYS: [&str; 5] = [
+    ".delay.1s",
+    ".delay.10s",
+    ".delay.1m",
+    ".delay.10m",
+    ".delay.1h",
+];
+
+/// The work topics of a registry.
+pub(crate) fn work(routes: &Routes, registry: &Registry) -> Result<BTreeSet<Topic>, Error> {
+    let entrypoints = registry.entrypoints();
+    entrypoints.map(|name| routes.topic(name)).collect()
+}
+
+/// All topics that the entrypoints of a registry need.
+pub(crate) fn needed(
+    routes: &Routes,
+    registry: &Registry,
+    partitions: Option<u32>,
+) -> Result<Vec<TopicSpec>, Error> {
+    let with_partitions = |mut spec: TopicSpec| {
+        spec.partitions = partitions;
+        spec
+    };
+    let mut specs = vec![TopicSpec::observed(routes.events()?)];
+    for topic in work(routes, registry)? {
+        let around = DELAYS.iter().chain([&DEAD_LETTERS]);
+        for suffix in around {
+            let topic = topic.with_suffix(suffix)?;
+            specs.push(with_partitions(TopicSpec::work(topic)));
+        }
+        specs.push(with_partitions(TopicSpec::work(topic)));
+    }
+    Ok(specs)
+}
