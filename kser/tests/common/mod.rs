@@ -1,0 +1,76 @@
+//! What the tests of the facade share: a few entrypoints, and a place where handlers note what they did.
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use std::sync::{Arc, Mutex};
+
+use kser::{Connection, Entrypoint, Error, MemoryStore, MemoryTransport, Mode, NoStore};
+use serde::{Deserialize, Serialize};
+
+macro_rules! entrypoint {
+    ($name:ident, $path:literal, { $($field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub(crate) struct $name { $(pub(crate) $field: $type),* }
+        impl Entrypoint for $name {
+            const PATH: &'static str = $path;
+        }
+    };
+}
+
+entrypoint!(Note, "test.Note", { text: String });
+entrypoint!(Flaky, "test.Flaky", { text: String, failures: u32 });
+entrypoint!(Doomed, "test.Doomed", {});
+entrypoint!(Double, "test.Double", { n: i64 });
+entrypoint!(Game, "test.Game", { notes: Vec<String> });
+
+/// What handlers did, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        self.0.lock().unwrap().push(text.into());
+    }
+
+    pub(crate) fn read(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+pub(crate) fn note(text: &str) -> Note {
+    Note {
+        text: text.to_owned(),
+    }
+}
+
+/// A connection with a store, and one whose state rides in the messages.
+pub(crate) async fn both() -> [Connection; 2] {
+    [
+        connection(Mode::Stored).await,
+        connection(Mode::AtLeastOnce).await,
+    ]
+}
+
+pub(crate) async fn connection(mode: Mode) -> Connection {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let connection = match mode {
+        Mode::Stored => {
+            let store = MemoryStore::with_clock(clock);
+            kser::connect_with(transport, store).await
+        }
+        _ => kser::connect_with(transport, NoStore).await,
+    };
+    connection.unwrap().with_clock(clock)
+}
+
+/// An error with its causes.
+pub(crate) fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
