@@ -35,8 +35,13 @@ fn rules(criterion: &mut Criterion) {
         let step = plan.steps()[0].key.clone();
         group.bench_function(BenchmarkId::from_parameter(steps), |bencher| {
             bencher.iter(|| {
-                let (step, lease, alone) = (step.clone(), None, false);
-                let started = apply(&progress, near, Event::Started { step, lease, alone }, now);
+                let started = Event::Started {
+                    step: step.clone(),
+                    lease: None,
+                    alone: false,
+                    seen: 1,
+                };
+                let started = apply(&progress, near, started, now);
                 let started = started.expect("it may start").progress;
                 let ended = Event::Ended {
                     step: plan.steps()[0].key.clone(),

@@ -70,6 +70,15 @@ pub trait Settle: Debug + Send + Sync + 'static {
     /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours.
     async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error>;
 
+    /// Notes durably that the delivery is about to run. Asked for suspects only: those whose
+    /// [`unreported`](Delivery::unreported) count is 2 or more are counted further only after this.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours, and must not
+    /// run.
+    async fn begin(&self, ticket: u128) -> Result<(), Error>;
+
     /// Gives the delivery back, to be delivered again, not before a time. It must not block, and it may be lost, as a
     /// crash would lose it: then the record comes back when the backend notices.
     fn release(&self, ticket: u128, not_before: Option<Timestamp>);
@@ -120,6 +129,16 @@ impl Ticket {
             settle,
             open: true,
         }
+    }
+
+    /// Notes durably that the delivery, which may have killed its process before, is about to run alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] when the delivery belongs to someone else, [`Error::Backend`] when it is not noted: then it must
+    /// not run.
+    pub async fn begin(&self) -> Result<(), Error> {
+        self.settle.begin(self.id).await
     }
 
     /// Publishes `outputs` and marks the delivery as done.

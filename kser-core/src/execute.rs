@@ -193,6 +193,7 @@ const fn started(step: StepKey) -> Event {
         step,
         lease: None,
         alone: true,
+        seen: 0,
     }
 }
 

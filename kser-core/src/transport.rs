@@ -17,7 +17,7 @@ use crate::{Delivery, Error, Record, Topic};
 ///
 /// A record that was published is delivered to one member of each group, until it is settled. It is delivered with the
 /// topic, key, headers and payload that it was published with. An absent key, payload or header value stays absent.
-/// A record that was published before the first member of a group joined is delivered to it. A delivery is not given to
+/// A record that was published before any group had joined its topic is delivered to the first that does. A delivery is not given to
 /// a second member while the first may still settle it.
 ///
 /// # Ordering
@@ -45,8 +45,9 @@ use crate::{Delivery, Error, Record, Topic};
 ///
 /// A released delivery is delivered again. A delivery that is released until a time is not delivered before it. A
 /// released record comes before those of its key that were published after it. What a member holds when it
-/// is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`]. A dropped ticket counts
-/// as released.
+/// is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`]. Once that count is 2, a
+/// delivery is counted further only if it was begun ([`Ticket::begin`](crate::Ticket::begin)). A dropped ticket counts as
+/// released.
 ///
 /// # Groups
 ///

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use kser_core::sequencing::MAX_UNREPORTED;
 use kser_core::{Cancellation, Record, Timestamp};
 use tokio::sync::Notify;
 
@@ -31,6 +32,7 @@ pub(crate) struct Group {
 struct Held {
     queued: Queued,
     member: u64,
+    begun: bool,
 }
 
 impl Group {
@@ -71,7 +73,12 @@ impl Group {
         let queued = self.queue.pop()?;
         self.tickets += 1;
         let delivered = queued.clone();
-        self.held.insert(self.tickets, Held { queued, member });
+        let held = Held {
+            queued,
+            member,
+            begun: false,
+        };
+        self.held.insert(self.tickets, held);
         Some((self.tickets, delivered))
     }
 
@@ -93,6 +100,12 @@ impl Group {
         true
     }
 
+    /// Notes that a held record runs; `false` when nobody holds it.
+    pub(crate) fn begin(&mut self, ticket: u64) -> bool {
+        let held = self.held.get_mut(&ticket);
+        held.map(|held| held.begun = true).is_some()
+    }
+
     pub(crate) fn release(&mut self, ticket: u64, not_before: Option<Timestamp>, now: Timestamp) {
         if let Some(held) = self.held.remove(&ticket) {
             self.queue.put_back(held.queued, not_before, now);
@@ -110,8 +123,12 @@ impl Group {
         // The latest first, so that those of one key keep their order.
         tickets.sort_unstable_by_key(|ticket| std::cmp::Reverse(*ticket));
         for ticket in tickets {
-            if let Some(Held { mut queued, .. }) = self.held.remove(&ticket) {
-                queued.unreported += u32::from(!goodbye);
+            if let Some(Held {
+                mut queued, begun, ..
+            }) = self.held.remove(&ticket)
+            {
+                let counts = begun || queued.unreported + 1 < MAX_UNREPORTED;
+                queued.unreported += u32::from(counts && !goodbye);
                 self.queue.put_back(queued, None, now);
             }
         }

@@ -318,6 +318,14 @@ impl Settle for Share {
         Ok(())
     }
 
+    async fn begin(&self, ticket: u128) -> Result<(), Error> {
+        let ticket = u64::try_from(ticket).unwrap_or(u64::MAX);
+        match self.with(|group, _| group.begin(ticket)) {
+            Some(true) => Ok(()),
+            _ => Err(Error::Lost),
+        }
+    }
+
     fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
         let ticket = u64::try_from(ticket).unwrap_or(u64::MAX);
         self.with(|group, now| group.release(ticket, not_before, now));

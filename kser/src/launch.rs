@@ -219,6 +219,7 @@ fn begun(
         step,
         lease: None,
         alone: true,
+        seen: 0,
     };
     let refused = |source| Error::Rejected {
         id: "".into(),

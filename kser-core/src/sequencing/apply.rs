@@ -92,7 +92,12 @@ impl Draft<'_> {
                 outcome,
                 retry_at,
             } => self.not_built(attempt, outcome, retry_at),
-            Event::Started { step, lease, alone } => self.started(&step, lease, alone),
+            Event::Started {
+                step,
+                lease,
+                alone,
+                seen,
+            } => self.started(&step, lease, alone, seen),
             Event::Renewed {
                 step,
                 attempt,
@@ -106,7 +111,11 @@ impl Draft<'_> {
             } => self.ended(&step, attempt, outcome, retry_at),
             Event::Interrupted { step, attempt } => self.interrupted(&step, attempt),
             Event::Reported { step, outcome } => self.reported(&step, outcome),
-            Event::GivenUp { step, outcome } => self.given_up(&step, outcome),
+            Event::GivenUp {
+                step,
+                outcome,
+                seen,
+            } => self.given_up(&step, outcome, seen),
             Event::Resumed => self.resumed(),
             Event::Retried { step } => self.retried(&step),
             Event::Skipped { step, outcome } => self.skipped(&step, outcome),
@@ -161,6 +170,7 @@ impl Draft<'_> {
         step: &StepKey,
         lease: Option<Lease>,
         alone: bool,
+        seen: u64,
     ) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
             self.repeat(step.position);
@@ -168,7 +178,7 @@ impl Draft<'_> {
         }
         match self.progress.status {
             Status::Failed => {
-                self.repeat_end();
+                self.repeat_letter(seen);
                 return Ok(());
             }
             Status::Cancelled | Status::Success => {
@@ -183,6 +193,7 @@ impl Draft<'_> {
         if let Some(until) = self.progress.not_before.filter(|until| *until > self.now) {
             return Err(Rejected::NotYet { until });
         }
+        self.progress.begun_by = seen;
         let unreported = self.progress.unreported + u32::from(lost);
         if unreported >= MAX_UNREPORTED {
             self.lose_attempt();
@@ -265,17 +276,18 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn given_up(&mut self, step: &StepKey, outcome: Outcome) -> Result<(), Rejected> {
+    fn given_up(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
             return Ok(());
         }
         match self.progress.status {
-            Status::Failed => self.repeat_end(),
+            Status::Failed => self.repeat_letter(seen),
             status if status.is_terminal() => return Err(Rejected::Finished(status)),
             _ => {
                 if self.progress.started {
                     self.must_be_free(None)?;
                 }
+                self.progress.begun_by = seen;
                 self.fail(outcome);
             }
         }
@@ -467,6 +479,13 @@ impl Draft<'_> {
             Status::Failed => self.repeat_end(),
             Status::Pending | Status::Running => self.publish(),
             Status::Success | Status::Cancelled => {}
+        }
+    }
+
+    /// The dead letter belongs to the record whose attempt was the last: one that was published again has none.
+    fn repeat_letter(&mut self, seen: u64) {
+        if seen == self.progress.begun_by {
+            self.repeat_end();
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Event {
         lease: Option<Lease>,
         /// Whether nothing else runs in the consumer's process, as a suspect demands.
         alone: bool,
+        /// The version in the message at hand, which tells it from one that was published again.
+        seen: u64,
     },
     /// A consumer is still at it.
     Renewed {
@@ -72,6 +74,8 @@ pub enum Event {
         step: StepKey,
         /// Why.
         outcome: Outcome,
+        /// The version in the message at hand.
+        seen: u64,
     },
     /// The operation is to go on where it failed or was cancelled.
     Resumed,

@@ -20,6 +20,8 @@ pub struct Progress {
     pub(super) uncounted: u32,
     /// The attempts that ended without a report.
     pub(super) unreported: u32,
+    /// The version in the message that began the latest attempt: what was published again has another.
+    pub(super) begun_by: u64,
     pub(super) lease: Option<Lease>,
     pub(super) not_before: Option<Timestamp>,
     /// What the step at the position is given.
@@ -162,6 +164,7 @@ impl Progress {
             attempts: 0,
             uncounted: 0,
             unreported: 0,
+            begun_by: 0,
             lease: None,
             not_before: None,
             outcome: Outcome::default(),

@@ -1,4 +1,4 @@
-use kser_core::sequencing::{Event, Progress};
+use kser_core::sequencing::{Effect, Event, Progress};
 use kser_core::{
     Envelope, Error, Handler, Message, Mode, OperationEntry, Outcome, Record, TaskEntry, TaskError,
 };
@@ -138,13 +138,15 @@ impl Worker {
             let event = Event::GivenUp {
                 step: step.clone(),
                 outcome: outcome.clone(),
+                seen: super::task::seen(message),
             };
             match run.apply_to(known, event, Along::default()).await? {
                 Tried::Applied(applied) => {
                     let near = applied.before.near();
                     let before = &applied.before.progress;
                     let mut records = run.records(before, &applied.after, near)?;
-                    records.push(letter);
+                    let wanted = applied.after.effects.contains(&Effect::DeadLetter);
+                    records.extend(wanted.then_some(letter));
                     return Ok(Decision::done(records));
                 }
                 Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,

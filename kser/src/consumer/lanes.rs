@@ -114,6 +114,10 @@ mod tests {
             Ok(())
         }
 
+        async fn begin(&self, _: u128) -> Result<(), Error> {
+            Ok(())
+        }
+
         fn release(&self, _: u128, _: Option<Timestamp>) {}
     }
 

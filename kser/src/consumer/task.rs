@@ -131,6 +131,7 @@ impl Worker {
                 step: task.step.clone(),
                 lease: run.lease(&self.owner, self.options.lease),
                 alone: work.alone,
+                seen: seen(task.message),
             };
             match run.apply_to(known, event, Along::default()).await? {
                 Tried::Applied(applied) => {
@@ -274,6 +275,12 @@ impl Job<'_> {
         };
         policy.next(&message.uuid, attempts, error, first_failed, now)
     }
+}
+
+/// The version in a message, which tells it from one that was published again.
+pub(super) fn seen(message: &Message) -> u64 {
+    let envelope = message.metadata.envelope();
+    envelope.map_or(0, |envelope| envelope.version)
 }
 
 /// Adds the attempts that nothing but the delivery counts.

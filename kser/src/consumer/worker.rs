@@ -10,7 +10,7 @@ use super::decision::{Decision, Done};
 use super::lanes::{Lane, Turn};
 use super::layers::Layers;
 use super::now::RunningTasks;
-use super::options::Options;
+use super::options::{LAST_CALL, Options};
 use super::work::Work;
 use crate::Connection;
 
@@ -80,7 +80,14 @@ impl Worker {
                     ticket = kept;
                     let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
                     place = self.place(all).await;
-                    work.alone = true;
+                    match ticket.begin().await {
+                        Ok(()) => work.alone = true,
+                        Err(error) => {
+                            tracing::error!(%error, "a suspect is given back: that it runs cannot be noted");
+                            let again = self.connection.shared().clock.now() + LAST_CALL;
+                            break ticket.release(Some(again));
+                        }
+                    }
                 }
             }
         };
