@@ -1,6 +1,8 @@
 //! One test for each line of `wire/messages.jsonl`, which the Python library wrote, and of `wire/cases.jsonl`, which adds
 //! odd inputs with what is right for each. Encrypted ones are another layer's.
 
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
 use kser_core::{Error, Message};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;

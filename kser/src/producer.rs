@@ -1,7 +1,8 @@
+use bytes::Bytes;
 use kser_core::{
-    Entrypoint, Error, Message, Name, NotPublished, Outcome, Record, Step, TaskError, TaskId,
+    Entrypoint, Error, Message, Name, NotPublished, Object, Outcome, Record, Step, TaskError,
+    TaskId, Topic,
 };
-use kser_core::{Object, Topic};
 
 use crate::connection::Shared;
 use crate::consumer::STEP_ENDED;
@@ -75,6 +76,24 @@ impl Producer {
         let record = Record::new(topic, Some(shared.post.sized(message)?));
         publish_one(shared, record, &message.entrypoint, &message.uuid).await?;
         Ok(message.uuid.clone())
+    }
+
+    /// Sends bytes as they are to `topic`, given without the prefix: what others wrote, whether it is a message or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] and [`Error::InvalidTopic`] before anything is sent, [`Error::Backend`] when it may have been
+    /// sent or not.
+    pub async fn send_bytes(
+        &self,
+        topic: impl AsRef<str>,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), Error> {
+        let shared = self.shared();
+        let topic = shared.post.routes.prefixed(&Topic::new(topic)?)?;
+        let record = Record::new(topic, Some(payload.into()));
+        let published = shared.publish(vec![record]).await;
+        published.map_err(NotPublished::into_error)
     }
 
     /// Launches an operation, when what is returned is awaited.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kser_core::sequencing::{Event, Near, PlannedStep, Progress, Rejected, Transition, apply};
 use kser_core::store::{Attempt, RunInfo, Swapped, Write};
-use kser_core::{Error, Message, Mode, Record, RunId, StateStore};
+use kser_core::{Error, Message, Mode, Record, RunId, StateStore, Status, Timestamp};
 
 use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
@@ -77,7 +77,7 @@ impl Stored<'_> {
         id: &RunId,
         known: Known,
         event: Event,
-        along: Along,
+        mut along: Along,
     ) -> Result<Tried, Error> {
         let now = self.shared.store_clock.now();
         let after = match apply(&known.progress, known.near(), event, now) {
@@ -87,6 +87,9 @@ impl Stored<'_> {
         if !after.changed {
             let before = known;
             return Ok(Tried::Applied(Box::new(Applied { before, after })));
+        }
+        if along.attempt.is_none() {
+            along.attempt = told_from_outside(&known, &after, now);
         }
         self.write(id, known, after, along).await
     }
@@ -172,6 +175,22 @@ impl Stored<'_> {
         let now = self.shared.store_clock.now();
         self.shared.post.effects(run, moved, now)
     }
+}
+
+/// The row of a step that is done without an attempt of ours: skipped, or reported by whoever ran it.
+fn told_from_outside(known: &Known, after: &Transition, now: Timestamp) -> Option<Attempt> {
+    let here = known.here.as_ref()?;
+    let done = after.progress.position() > known.progress.position();
+    let outcome = match done {
+        true => after.progress.outcome().clone(),
+        false if here.external.is_some() && after.progress.status() == Status::Failed => {
+            after.progress.last_outcome().clone()
+        }
+        false => return None,
+    };
+    let attempts = known.progress.attempts();
+    let (position, entrypoint) = (here.key.position, here.key.entrypoint.clone());
+    Some(Attempt::new(position, entrypoint, attempts, now, outcome))
 }
 
 /// What came of one try to move a run.

@@ -1,5 +1,7 @@
 //! Bad input gets a clear error that says what was wrong and where, nothing is lost, and the consumer lives.
 
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
 mod common;
 
 use std::time::Duration;

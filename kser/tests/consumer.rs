@@ -1,5 +1,7 @@
 //! How a consumer works: lanes, stops, cancellation, suspects, layers, pauses.
 
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
 mod common;
 
 use std::sync::Arc;

@@ -37,8 +37,7 @@ impl Worker {
                 step,
                 outcome: outcome.clone(),
             };
-            let along = attempt_row(&run, &known, &outcome);
-            match run.apply_to(known, event, along).await? {
+            match run.apply_to(known, event, Along::default()).await? {
                 Tried::Applied(applied) => return self.told_so(work, &run, &applied, &outcome),
                 Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,
                 Tried::Conflict(None) => return Ok(Decision::quiet()),
@@ -107,22 +106,5 @@ fn step_told(message: &Message, envelope: &Envelope, known: &Known) -> StepKey {
         uuid: message.uuid.clone(),
         entrypoint: entrypoint
             .map_or_else(|| message.entrypoint.clone(), |key| key.entrypoint.clone()),
-    }
-}
-
-fn attempt_row(run: &Run<'_>, known: &Known, outcome: &Outcome) -> Along {
-    let Some(here) = known.here.as_ref().filter(|_| run.stored.is_some()) else {
-        return Along::default();
-    };
-    let row = kser_core::store::Attempt::new(
-        here.key.position,
-        here.key.entrypoint.clone(),
-        known.progress.attempts(),
-        run.now(),
-        outcome.clone(),
-    );
-    Along {
-        attempt: Some(row),
-        ..Along::default()
     }
 }

@@ -1,5 +1,6 @@
 //! What the tests of the facade share: a few entrypoints, and a place where handlers note what they did.
 #![allow(dead_code, reason = "no test needs all of it")]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::sync::{Arc, Mutex};
 

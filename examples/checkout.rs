@@ -1,0 +1,163 @@
+//! An order: a card is charged, a person approves, a parcel is sent. The handlers hold a database, the receipt of one
+//! step is given to the next, a busy bank is tried again, an address is missing and is put right, and the run goes on
+//! where it failed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kser::{
+    Context, Entrypoint, IntoTask, Json, Operation, Outcome, Registry, RetryPolicy, Status, Step,
+    Task, TaskError,
+};
+use serde::{Deserialize, Serialize};
+
+macro_rules! entrypoint {
+    ($name:ident, $path:literal) => {
+        #[derive(Serialize, Deserialize)]
+        struct $name {
+            order: u32,
+        }
+        impl Entrypoint for $name {
+            const PATH: &'static str = $path;
+        }
+    };
+}
+
+entrypoint!(Checkout, "shop.Checkout");
+entrypoint!(Charge, "shop.Charge");
+entrypoint!(Approve, "office.Approve");
+entrypoint!(Ship, "warehouse.Ship");
+
+/// What the bank says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Receipt {
+    cents: u64,
+}
+
+/// Stands for a database pool: cheap to clone, shared by all handlers.
+#[derive(Debug, Clone, Default)]
+struct Database(Arc<Mutex<Tables>>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    addresses: BTreeMap<u32, String>,
+    /// By idempotency key: what ran twice is charged once.
+    charges: BTreeMap<String, u64>,
+}
+
+impl Database {
+    fn with<T>(&self, f: impl FnOnce(&mut Tables) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Builds the steps of an order.
+struct Checkouts;
+
+impl Operation for Checkouts {
+    type Params = Checkout;
+
+    async fn build_tasks(&self, _: &Context, checkout: Checkout) -> Result<Vec<Step>, TaskError> {
+        let order = checkout.order;
+        let a_day = Duration::from_secs(24 * 3600);
+        Ok(vec![
+            Step::new(Charge { order }),
+            Step::new(Approve { order }).external(a_day),
+            Step::new(Ship { order }),
+        ])
+    }
+}
+
+/// Charges cards, at a bank that is busy at first.
+struct Cashier {
+    db: Database,
+}
+
+impl Task for Cashier {
+    type Params = Charge;
+    type Output = Json<Receipt>;
+
+    async fn run(&self, ctx: &Context, charge: Charge) -> Result<Json<Receipt>, TaskError> {
+        if ctx.attempt() == 1 {
+            return Err(TaskError::new("Busy", "the bank is busy").with_code(503));
+        }
+        let cents = 100 * u64::from(charge.order);
+        let key = ctx.idempotency_key().to_owned();
+        self.db
+            .with(|tables| *tables.charges.entry(key).or_insert(cents));
+        Ok(Json(Receipt { cents }))
+    }
+}
+
+/// Sends parcels.
+struct Courier {
+    db: Database,
+}
+
+impl Task for Courier {
+    type Params = Ship;
+    type Output = String;
+
+    async fn run(&self, ctx: &Context, ship: Ship) -> Result<String, TaskError> {
+        let receipt: Receipt = ctx.previous_as()?;
+        let address = self
+            .db
+            .with(|tables| tables.addresses.get(&ship.order).cloned());
+        let missing = || TaskError::new("NoAddress", "nobody knows where to").with_code(422);
+        let address = address.ok_or_else(missing)?;
+        Ok(format!("worth {} cents, sent to {address}", receipt.cents))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    kser_examples::show_log();
+    let kser = kser::connect_with_store(&kser_examples::url(), "memory://").await?;
+    let db = Database::default();
+    let retry = RetryPolicy::exponential(3, Duration::from_millis(100))?;
+    let cashier = Cashier { db: db.clone() };
+    let shop = Registry::new()
+        .operation(Checkouts)?
+        .task(cashier.with_retry(retry))?;
+    let shop = kser.consumer(shop).spawn();
+    let courier = Courier { db: db.clone() };
+    let warehouse = kser.consumer(Registry::new().task(courier)?).spawn();
+
+    let checkout = kser.producer().launch(Checkout { order: 42 });
+    let run = checkout
+        .with_id("order-42")
+        .with_metadata("tenant", "acme")
+        .await?;
+
+    // A person looks at the order and approves: the step of the run is known by its id.
+    while run.status().await?.position < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let approval = Outcome::text("approved by the owner");
+    kser.runs()
+        .report(run.id(), &run.id().step(2), approval)
+        .await?;
+
+    let state = run.wait().await?;
+    println!("{}: {}", state.status, state.outcome.stderr());
+    assert_eq!(state.status, Status::Failed);
+
+    // Somebody puts it right, and the run goes on where it failed: the card is not charged again.
+    db.with(|tables| tables.addresses.insert(42, "Elm Street 1".to_owned()));
+    run.resume().await?;
+    println!("{}", run.result().await?.stdout());
+    assert_eq!(db.with(|tables| tables.charges.len()), 1);
+
+    for attempt in kser.runs().attempts(run.id()).await? {
+        let (step, number) = (attempt.position, attempt.attempt);
+        println!(
+            "step {step} attempt {number}: {} {}",
+            attempt.status, attempt.entrypoint
+        );
+    }
+    shop.stop().await?;
+    warehouse.stop().await?;
+    println!("{}", run.status().await?.status);
+    Ok(())
+}

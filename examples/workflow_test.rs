@@ -1,0 +1,45 @@
+//! How an operation is tested: the production path, in one process, on time that is not waited for.
+
+use std::time::Duration;
+
+use kser::{Context, Entrypoint, Json, Registry, Step, TaskError};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Add {
+    n: i64,
+}
+
+impl Entrypoint for Add {
+    const PATH: &'static str = "sums.Add";
+}
+
+/// Adds to what the step before returned. The first attempt fails, as in bad weather.
+async fn add(ctx: Context, add: Add) -> Result<Json<Add>, TaskError> {
+    if ctx.attempt() == 1 {
+        return Err(TaskError::new("Weather", "try again in a minute").temporary());
+    }
+    let before = ctx.previous_as().unwrap_or(Add { n: 0 });
+    Ok(Json(Add {
+        n: before.n + add.n,
+    }))
+}
+
+/// The test: under 20 lines, and no broker, no mock and no waiting.
+async fn adds_up() -> Result<(), kser::Error> {
+    let kser = kser::connect("memory://").await?;
+    let consumer = kser.consumer(Registry::new().task(add)?).spawn();
+    let steps = vec![Step::new(Add { n: 40 }), Step::new(Add { n: 2 })];
+    let run = kser.producer().launch_steps("sums.Sum", steps).await?;
+    let state = run.wait_for(Duration::from_secs(60)).await?;
+    assert_eq!(state.into_result()?.retval_as::<Add>()?.n, 42);
+    consumer.stop().await
+}
+
+/// In a program of yours: `#[tokio::test(start_paused = true)] async fn adds_up() ...`, and no `main`.
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() -> Result<(), kser::Error> {
+    adds_up().await?;
+    println!("the operation adds up");
+    Ok(())
+}
