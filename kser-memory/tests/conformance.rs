@@ -1,0 +1,20 @@
+//! The contracts, on paused time.
+
+use kser_memory::{MemoryStore, MemoryTransport};
+use kser_testkit::{StoreHarness, TransportHarness};
+
+mod transport {
+    kser_testkit::transport_suite!(paused, super::transport());
+}
+
+mod store {
+    kser_testkit::store_suite!(paused, super::store());
+}
+
+async fn transport() -> TransportHarness {
+    TransportHarness::new(MemoryTransport::new())
+}
+
+async fn store() -> StoreHarness {
+    StoreHarness::new(MemoryStore::new())
+}

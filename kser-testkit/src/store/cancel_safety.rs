@@ -1,0 +1,40 @@
+//! Cancel safety.
+
+use std::task::Poll;
+
+use kser_core::Outcome;
+use kser_core::store::{Attempt, Write};
+
+use super::{Inhabitant, plan};
+use crate::StoreHarness;
+
+/// Dropping the future of a write leaves the write done or not done, never half done.
+pub async fn a_dropped_write_is_whole_or_absent(harness: &StoreHarness) {
+    for number in 0..10 {
+        let run = Inhabitant::new(harness, &format!("dropped {number}")).await;
+        let mut write = Write::new(run.started());
+        write.plan = Some(plan(&run.id, 2));
+        write.attempt = Some(Attempt::new(
+            0,
+            "t".into(),
+            1,
+            run.now(),
+            Outcome::default(),
+        ));
+        let mut swapping = Box::pin(run.store.swap(&run.id, run.progress.version(), write));
+        // Polled a few times, and dropped wherever it is.
+        for _ in 0..number {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(swapping.as_mut().poll(cx))).await;
+            if polled.is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(swapping);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let written = run.read().await.unwrap().version() != run.progress.version();
+        let planned = run.store.step(&run.id, 1).await.unwrap().is_some();
+        let told = !run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty();
+        assert_eq!((planned, told), (written, written));
+    }
+}

@@ -1,0 +1,65 @@
+//! Outputs.
+
+use std::time::Duration;
+
+use kser_core::store::{OUTPUT_PATIENCE, Output, OutputId, Write};
+
+use super::{Inhabitant, output};
+use crate::StoreHarness;
+
+/// An output is not due before `OUTPUT_PATIENCE` has passed since it was written, and is due from then on until it is
+/// relayed.
+pub async fn an_output_is_due_once_its_writer_had_its_time(harness: &StoreHarness) {
+    let run = sender(harness, "due").await;
+    tokio::time::sleep(OUTPUT_PATIENCE - Duration::from_secs(1)).await;
+    assert!(due(&run).await.is_empty());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for _ in 0..2 {
+        let due = due(&run).await;
+        assert_eq!(due.len(), 2);
+        let version = run.progress.version() + 1;
+        for (index, (due, text)) in (0..).zip(due.iter().zip(["a", "b"])) {
+            let id = OutputId {
+                run: run.id.clone(),
+                version,
+                index,
+            };
+            assert_eq!((&due.id, &due.record), (&id, &output(text)));
+        }
+    }
+}
+
+/// A relayed output never comes back.
+pub async fn a_relayed_output_never_comes_back(harness: &StoreHarness) {
+    let run = sender(harness, "relayed").await;
+    tokio::time::sleep(OUTPUT_PATIENCE * 2).await;
+    let first = due(&run).await.remove(0).id;
+    run.store.relayed(&[first]).await.unwrap();
+    let left = due(&run).await;
+    assert_eq!(left.iter().map(|due| due.id.index).collect::<Vec<_>>(), [1]);
+}
+
+/// Relaying twice changes nothing.
+pub async fn relaying_twice_changes_nothing(harness: &StoreHarness) {
+    let run = sender(harness, "twice").await;
+    tokio::time::sleep(OUTPUT_PATIENCE * 2).await;
+    let ids: Vec<_> = due(&run).await.into_iter().map(|due| due.id).collect();
+    run.store.relayed(&ids[..1]).await.unwrap();
+    run.store.relayed(&ids[..1]).await.unwrap();
+    assert_eq!(due(&run).await.len(), 1);
+    run.store.relayed(&ids).await.unwrap();
+    assert!(due(&run).await.is_empty());
+}
+
+async fn sender<'a>(harness: &'a StoreHarness, name: &str) -> Inhabitant<'a> {
+    let run = Inhabitant::new(harness, name).await;
+    let mut write = Write::new(run.started());
+    write.outputs = vec![output("a"), output("b")];
+    run.swap(write).await;
+    run
+}
+
+async fn due(run: &Inhabitant<'_>) -> Vec<Output> {
+    let due = run.store.outputs_due(1000).await.unwrap().value;
+    due.into_iter().filter(|due| due.id.run == run.id).collect()
+}

@@ -1,0 +1,43 @@
+//! Purging.
+
+use kser_core::Outcome;
+use kser_core::store::{Attempt, Inserted, OUTPUT_PATIENCE, Write};
+
+use super::{Inhabitant, new_run, output};
+use crate::StoreHarness;
+
+/// A purged run is gone with its plan, attempts and outputs.
+pub async fn a_purged_run_is_gone(harness: &StoreHarness) {
+    let run = Inhabitant::with_steps(harness, "purged", 2).await;
+    let mut write = Write::new(run.cancelled());
+    write.outputs = vec![output("a")];
+    write.attempt = Some(Attempt::new(
+        1,
+        "t".into(),
+        1,
+        run.now(),
+        Outcome::default(),
+    ));
+    run.swap(write).await;
+    assert!(run.store.purge(&run.id).await.unwrap());
+    assert_eq!(run.read().await, None);
+    assert_eq!(run.store.step(&run.id, 1).await.unwrap(), None);
+    assert_eq!(run.store.run(&run.id).await.unwrap(), None);
+    assert!(run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty());
+    tokio::time::sleep(OUTPUT_PATIENCE * 2).await;
+    let due = run.store.outputs_due(1000).await.unwrap().value;
+    assert!(due.iter().all(|due| due.id.run != run.id));
+    assert!(
+        !run.store.purge(&run.id).await.unwrap(),
+        "there is none any more"
+    );
+    let again = run.store.insert(new_run(&run.id, "again", run.now())).await;
+    assert_eq!(again.unwrap().value, Inserted::New);
+}
+
+/// Only a run that has ended can be purged.
+pub async fn only_a_run_that_has_ended_is_purged(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "alive").await;
+    assert!(!run.store.purge(&run.id).await.unwrap());
+    assert_eq!(run.read().await, Some(run.progress.clone()));
+}

@@ -1,0 +1,104 @@
+//! Swapping.
+
+use kser_core::Outcome;
+use kser_core::store::{Attempt, Swapped, Write};
+use tokio::task::JoinSet;
+
+use super::{Inhabitant, output, plan};
+use crate::StoreHarness;
+
+/// A swap writes if the stored version is the expected one, and says so.
+pub async fn a_swap_writes_if_the_version_is_the_expected_one(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "swap").await;
+    let cancelled = run.cancelled();
+    let swapped = run.swap(Write::new(cancelled.clone())).await;
+    assert_eq!(swapped, Swapped::Written(None));
+    assert_eq!(run.read().await, Some(cancelled));
+}
+
+/// Of many that expect the same version, one writes.
+pub async fn of_many_swaps_one_writes(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "many").await;
+    let mut swaps = JoinSet::new();
+    for _ in 0..20 {
+        let (store, id) = (run.store.clone(), run.id.clone());
+        let (version, write) = (run.progress.version(), Write::new(run.cancelled()));
+        swaps.spawn(async move { store.swap(&id, version, write).await.unwrap().value });
+    }
+    let mut written = 0;
+    while let Some(swapped) = swaps.join_next().await {
+        written += usize::from(matches!(swapped.unwrap(), Swapped::Written(_)));
+    }
+    assert_eq!(written, 1);
+}
+
+/// A swap that does not write changes nothing, and answers with the progress that is stored.
+pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "conflict").await;
+    for wrong in [run.progress.version() + 1, run.progress.version() - 1] {
+        let write = Write::new(run.cancelled());
+        let swapped = run.store.swap(&run.id, wrong, write).await.unwrap().value;
+        let stored = Box::new(run.progress.clone());
+        assert_eq!(swapped, Swapped::Conflict(Some(stored)));
+    }
+    assert_eq!(run.read().await, Some(run.progress.clone()));
+    let nobody = harness.id("nobody");
+    let swapped = run
+        .store
+        .swap(&nobody, 1, Write::new(run.cancelled()))
+        .await;
+    assert_eq!(swapped.unwrap().value, Swapped::Conflict(None));
+    assert_eq!(run.store.read(&nobody).await.unwrap().value, None);
+}
+
+/// What goes with a swap (the plan, an attempt, outputs) is written exactly if the progress is.
+pub async fn what_goes_with_a_swap_is_written_with_it(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "along").await;
+    let mut write = Write::new(run.started());
+    write.plan = Some(plan(&run.id, 2));
+    let outcome = Outcome::text("left");
+    write.attempt = Some(Attempt::new(0, "test.Run".into(), 1, run.now(), outcome));
+    write.outputs = vec![output("sent")];
+    let wrong = run.progress.version() + 7;
+    let lost = run.store.swap(&run.id, wrong, write.clone()).await.unwrap();
+    assert!(matches!(lost.value, Swapped::Conflict(_)));
+    assert_eq!(run.store.step(&run.id, 1).await.unwrap(), None);
+    assert!(run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty());
+    assert!(matches!(run.swap(write.clone()).await, Swapped::Written(_)));
+    assert!(run.store.step(&run.id, 1).await.unwrap().is_some());
+    assert_eq!(
+        run.store.attempts(&run.id, 0, 10).await.unwrap(),
+        [write.attempt.unwrap()]
+    );
+    tokio::time::sleep(kser_core::store::OUTPUT_PATIENCE).await;
+    let due = run.store.outputs_due(1000).await.unwrap().value;
+    let due: Vec<_> = due.into_iter().filter(|due| due.id.run == run.id).collect();
+    assert_eq!(due.len(), 1, "one of the two swaps wrote: {due:?}");
+}
+
+/// What a swap has written is there for the next read of anybody.
+pub async fn what_was_written_is_read(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "read").await;
+    let started = run.started();
+    run.swap(Write::new(started.clone())).await;
+    let (store, id) = (run.store.clone(), run.id.clone());
+    let read = tokio::spawn(async move { store.read(&id).await.unwrap().value });
+    assert_eq!(read.await.unwrap(), Some(started.clone()));
+    let info = run.store.run(&run.id).await.unwrap().unwrap();
+    assert_eq!((info.progress, info.name.as_str()), (started, "test.Run"));
+}
+
+/// A swap answers with the step of the plan that was asked for, also one that it wrote.
+pub async fn a_swap_answers_with_the_step_that_was_asked_for(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "fetch").await;
+    let steps = plan(&run.id, 3);
+    let mut write = Write::new(run.started());
+    write.plan = Some(steps.clone());
+    write.fetch = Some(2);
+    let swapped = run.swap(write).await;
+    assert_eq!(swapped, Swapped::Written(Some(steps[1].clone())));
+    let run = Inhabitant::with_steps(harness, "beyond", 3).await;
+    let mut write = Write::new(run.cancelled());
+    write.fetch = Some(4);
+    assert_eq!(run.swap(write).await, Swapped::Written(None));
+}

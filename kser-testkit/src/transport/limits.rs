@@ -1,0 +1,74 @@
+//! Limits.
+
+use bytes::Bytes;
+use kser_core::{Error, Record, Room};
+
+use crate::TransportHarness;
+use crate::harness::{record, settle, text, texts};
+
+/// A record over `Description::largest_record` is refused, and the others of the call are published.
+pub async fn refuses_a_record_that_is_too_large(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    let description = harness.transport().describe(&[]).await.unwrap();
+    let large = Bytes::from(vec![b'x'; description.largest_record + 1]);
+    let large = Record::new(topic.clone(), Some(large));
+    let records = vec![
+        record(&topic, Some("k"), "a"),
+        large,
+        record(&topic, Some("k"), "b"),
+    ];
+    let refused = harness.transport().publish(records).await.unwrap_err();
+    let [(1, Error::TooLarge { .. })] = refused.failed.as_slice() else {
+        panic!("the second record is refused as too large: {refused:?}");
+    };
+    for expected in ["a", "b"] {
+        let delivery = harness.receive_one(&mut *member).await;
+        assert_eq!(text(&delivery), expected);
+        settle(delivery).await;
+    }
+}
+
+/// `receive` returns at most the records that were asked for.
+pub async fn returns_no_more_records_than_were_asked_for(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    harness.publish(&topic, None, &["a"; 10]).await;
+    let mut seen = 0;
+    while seen < 10 {
+        let received = member.receive(Room::records(3)).await.unwrap();
+        assert!(
+            !received.is_empty() && received.len() <= 3,
+            "{}",
+            received.len()
+        );
+        seen += received.len();
+        for delivery in received {
+            settle(delivery).await;
+        }
+    }
+}
+
+/// `receive` returns no further record once the bytes that were asked for are reached.
+pub async fn returns_no_more_bytes_than_were_asked_for(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    harness.publish(&topic, None, &["12345"; 4]).await;
+    let room = Room {
+        records: 10,
+        bytes: 6,
+    };
+    let mut seen = 0;
+    while seen < 4 {
+        let received = member.receive(room).await.unwrap();
+        assert!(
+            received.len() <= 2,
+            "two records of 5 bytes reach 6: {:?}",
+            texts(&received)
+        );
+        seen += received.len();
+        for delivery in received {
+            settle(delivery).await;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Redelivery.
+
+use std::time::Duration;
+
+use kser_core::Topic;
+
+use crate::TransportHarness;
+use crate::harness::{release, settle, text};
+
+/// A released delivery is delivered again.
+pub async fn a_released_delivery_comes_again(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    for key in [None, Some("key")] {
+        harness.publish(&topic, key, &["a"]).await;
+        for _ in 0..3 {
+            let delivery = harness.receive_one(&mut *member).await;
+            assert_eq!(delivery.unreported, 0, "a release is a goodbye");
+            release(delivery);
+        }
+        settle(harness.receive_one(&mut *member).await).await;
+    }
+    harness.nothing(&mut *member).await;
+}
+
+/// A delivery that is released until a time is not delivered before it.
+pub async fn a_delivery_that_is_released_until_a_time_waits(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    for key in [None, Some("key")] {
+        harness.publish(&topic, key, &["a"]).await;
+        let delivery = harness.receive_one(&mut *member).await;
+        let due = harness.now() + Duration::from_secs(3);
+        let _ = delivery.ticket.release(Some(due));
+        let delivery = harness.receive_one(&mut *member).await;
+        let early = due.since(harness.now());
+        assert!(early.is_zero(), "it came {early:?} early");
+        settle(delivery).await;
+    }
+}
+
+/// A released record comes before those of its key that were published after it.
+pub async fn a_released_record_comes_before_the_later_ones_of_its_key(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    harness.publish(&topic, Some("key"), &["a"]).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    harness.publish(&topic, Some("key"), &["b"]).await;
+    release(delivery);
+    for expected in ["a", "b"] {
+        let delivery = harness.receive_one(&mut *member).await;
+        assert_eq!(text(&delivery), expected);
+        settle(delivery).await;
+    }
+}
+
+/// What a member holds when it is dropped without a goodbye is delivered to others, and counted in
+/// `Delivery::unreported`.
+pub async fn what_a_dropped_member_held_is_delivered_and_counted(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    harness.publish(&topic, Some("key"), &["a"]).await;
+    for expected in 0..2 {
+        assert_eq!(crash(harness, &topic, false).await, expected);
+    }
+    let mut member = harness.member("group", &topic).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    assert_eq!((text(&delivery), delivery.unreported), ("a".to_owned(), 2));
+    settle(delivery).await;
+}
+
+/// Once that count is 2, a delivery is counted further only if it was begun (`Ticket::begin`).
+pub async fn a_suspect_is_counted_only_once_it_has_begun(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    harness.publish(&topic, Some("key"), &["a"]).await;
+    let counts = [
+        (false, 0),
+        (false, 1),
+        (false, 2),
+        (false, 2),
+        (true, 2),
+        (false, 3),
+    ];
+    for (begin, expected) in counts {
+        assert_eq!(crash(harness, &topic, begin).await, expected);
+    }
+}
+
+/// Receives as a member that dies with what it holds, and returns the count that it saw.
+async fn crash(harness: &TransportHarness, topic: &Topic, begin: bool) -> u32 {
+    let mut member = harness.member("group", topic).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    let count = delivery.unreported;
+    if begin {
+        delivery.ticket.begin().await.unwrap();
+    }
+    drop(member);
+    // It does not matter any more.
+    release(delivery);
+    harness.takeover().await;
+    count
+}
+
+/// A dropped ticket counts as released.
+pub async fn a_dropped_ticket_counts_as_released(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    harness.publish(&topic, Some("key"), &["a", "b"]).await;
+    drop(harness.receive_one(&mut *member).await);
+    for expected in ["a", "b"] {
+        let delivery = harness.receive_one(&mut *member).await;
+        assert_eq!(text(&delivery), expected);
+        settle(delivery).await;
+    }
+}

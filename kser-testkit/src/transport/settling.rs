@@ -1,0 +1,160 @@
+//! Settling.
+
+use bytes::Bytes;
+use kser_core::{NotSettled, Record, Settling};
+
+use crate::TransportHarness;
+use crate::harness::{record, release, settle, text, texts};
+
+/// A settled delivery does not come back to its group.
+pub async fn a_settled_delivery_does_not_come_back(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    harness.publish(&topic, Some("key"), &["a"]).await;
+    settle(harness.receive_one(&mut *member).await).await;
+    harness.nothing(&mut *member).await;
+    drop(member);
+    harness.takeover().await;
+    let mut again = harness.member("group", &topic).await;
+    harness.nothing(&mut *again).await;
+}
+
+/// The outputs of a settle are published when it returns.
+pub async fn publishes_the_outputs_of_a_settle(harness: &TransportHarness) {
+    let (input, output) = (harness.topic().await, harness.topic().await);
+    let mut member = harness.member("group", &input).await;
+    let mut next = harness.member("next", &output).await;
+    harness.publish(&input, None, &["a"]).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    let outputs = vec![
+        record(&output, Some("k"), "b"),
+        record(&output, Some("k"), "c"),
+    ];
+    let settled = delivery.ticket.settle(outputs).await.unwrap();
+    assert!(!settled.is_lost());
+    for expected in ["b", "c"] {
+        let delivery = harness.receive_one(&mut *next).await;
+        assert_eq!(text(&delivery), expected);
+        settle(delivery).await;
+    }
+}
+
+/// Where `Description::settling` is `Settling::Together`, either all outputs are published and the delivery is settled,
+/// or neither. Where it is `InOrder`, a delivery whose outputs are refused is not settled.
+pub async fn settles_all_or_nothing(harness: &TransportHarness) {
+    let (input, output) = (harness.topic().await, harness.topic().await);
+    let description = harness.transport().describe(&[]).await.unwrap();
+    let mut member = harness.member("group", &input).await;
+    let mut next = harness.member("next", &output).await;
+    harness.publish(&input, None, &["a"]).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    let large = Bytes::from(vec![b'x'; description.largest_record + 1]);
+    let large = Record::new(output.clone(), Some(large));
+    let outputs = vec![record(&output, None, "b"), large];
+    let refused = delivery.ticket.settle(outputs).await;
+    let Err(NotSettled { ticket, .. }) = refused else {
+        panic!("a settle whose output is too large is refused, and gives the ticket back");
+    };
+    if description.settling == Settling::Together {
+        harness.nothing(&mut *next).await;
+    }
+    let outputs = vec![record(&output, None, "c")];
+    let settled = ticket.settle(outputs).await.unwrap();
+    assert!(
+        !settled.is_lost(),
+        "the delivery is still ours after a refused settle"
+    );
+    loop {
+        let delivery = harness.receive_one(&mut *next).await;
+        let last = text(&delivery) == "c";
+        settle(delivery).await;
+        if last {
+            break;
+        }
+    }
+}
+
+/// The outputs of one key appear in the order in which their settles were first polled.
+pub async fn orders_the_outputs_of_a_key_by_their_settles(harness: &TransportHarness) {
+    let (input, output) = (harness.topic().await, harness.topic().await);
+    let mut member = harness.member("group", &input).await;
+    let mut next = harness.member("next", &output).await;
+    harness.publish(&input, None, &["a", "b", "c"]).await;
+    let held = harness.receive(&mut *member, 3).await;
+    let order = texts(&held);
+    let settles = held.into_iter().map(|delivery| {
+        let outputs = vec![record(&output, Some("key"), &text(&delivery))];
+        delivery.ticket.settle(outputs)
+    });
+    let mut settles: Vec<_> = settles.map(Box::pin).collect();
+    // Polled in order, whether each is ready or not.
+    let mut done = 0;
+    std::future::poll_fn(|cx| {
+        settles.retain_mut(|settle| {
+            let ready = settle.as_mut().poll(cx).is_ready();
+            done += usize::from(ready);
+            !ready
+        });
+        match done {
+            3 => std::task::Poll::Ready(()),
+            _ => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let delivery = harness.receive_one(&mut *next).await;
+        seen.push(text(&delivery));
+        settle(delivery).await;
+    }
+    assert_eq!(seen, order);
+}
+
+/// A settle of a delivery that belongs to someone else publishes nothing and says `Error::Lost`.
+pub async fn a_settle_of_someone_elses_delivery_publishes_nothing(harness: &TransportHarness) {
+    let (input, output) = (harness.topic().await, harness.topic().await);
+    let mut next = harness.member("next", &output).await;
+    let mut gone = harness.member("group", &input).await;
+    harness.publish(&input, None, &["a"]).await;
+    let held = harness.receive_one(&mut *gone).await;
+    drop(gone);
+    harness.takeover().await;
+    let mut member = harness.member("group", &input).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    let settled = held
+        .ticket
+        .settle(vec![record(&output, None, "late")])
+        .await;
+    assert!(
+        settled.unwrap().is_lost(),
+        "the one who was dropped does not own it"
+    );
+    harness.nothing(&mut *next).await;
+    settle(delivery).await;
+}
+
+/// Many tasks may settle at once.
+pub async fn many_tasks_settle_at_once(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut member = harness.member("group", &topic).await;
+    let texts: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    harness.publish(&topic, None, &texts).await;
+    let held = harness.receive(&mut *member, 50).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, delivery) in held.into_iter().enumerate() {
+        tasks.spawn(async move {
+            match number % 2 {
+                0 => settle(delivery).await,
+                _ => release(delivery),
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    for delivery in harness.receive(&mut *member, 25).await {
+        settle(delivery).await;
+    }
+    harness.nothing(&mut *member).await;
+}
