@@ -8,12 +8,20 @@ const FREE: &[&str] = &["Records without a key have no order."];
 
 #[test]
 fn every_sentence_of_the_transport_contract_is_a_rule() {
-    check("../kser-core/src/transport.rs", "pub trait Transport", TRANSPORT);
+    check(
+        "../kser-core/src/transport.rs",
+        "pub trait Transport",
+        TRANSPORT,
+    );
 }
 
 #[test]
 fn every_sentence_of_the_store_contract_is_a_rule() {
-    check("../kser-core/src/store/mod.rs", "pub trait StateStore", STORE);
+    check(
+        "../kser-core/src/store/mod.rs",
+        "pub trait StateStore",
+        STORE,
+    );
 }
 
 fn check(file: &str, item: &str, rules: &[(&str, &str, &str)]) {
@@ -24,14 +32,21 @@ fn check(file: &str, item: &str, rules: &[(&str, &str, &str)]) {
     };
     let mut contract = contract(&source, item);
     for (section, rule, sentence) in rules {
-        assert!(contract.contains(sentence), "{section}::{rule} is about no sentence: {sentence}");
+        assert!(
+            contract.contains(sentence),
+            "{section}::{rule} is about no sentence: {sentence}"
+        );
         contract = contract.replacen(sentence, "", 1);
     }
     for sentence in FREE {
         contract = contract.replace(sentence, "");
     }
     let headings = contract.split_whitespace().collect::<Vec<_>>().join(" ");
-    let left: Vec<_> = headings.split("# ").map(str::trim).filter(|left| !left.is_empty()).collect();
+    let left: Vec<_> = headings
+        .split("# ")
+        .map(str::trim)
+        .filter(|left| !left.is_empty())
+        .collect();
     let titles = left.iter().all(|left| left.split(' ').count() <= 2);
     assert!(titles, "these sentences have no test: {left:?}");
 }
@@ -47,5 +62,8 @@ fn contract(source: &str, item: &str) -> String {
         .collect();
     docs.reverse();
     let docs = docs.join(" ");
-    docs[docs.find("# ").unwrap()..].split_whitespace().collect::<Vec<_>>().join(" ")
+    docs[docs.find("# ").unwrap()..]
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
