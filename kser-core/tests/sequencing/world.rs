@@ -1,0 +1,481 @@
+//! A little world: one stored run, records on their way, workers that crash, and an oracle that knows what is right.
+
+use std::time::Duration;
+
+use kser_core::sequencing::{
+    Effect, Event, Lease, Near, Owner, Plan, PlannedStep, Progress, Rejected, StepKey, Transition,
+    apply,
+};
+use kser_core::{Entrypoint, Outcome, Status, Step, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Go {}
+
+impl Entrypoint for Go {
+    const PATH: &'static str = "test.Go";
+}
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// What may happen next. Indexes are taken modulo what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Act {
+    /// A record is delivered; a duplicate stays on its way too.
+    Deliver {
+        record: usize,
+        duplicate: bool,
+    },
+    /// An attempt ends. Its worker may crash between the write and what follows.
+    End {
+        attempt: usize,
+        how: How,
+        crash: bool,
+    },
+    /// A worker dies with its attempt, and its lease runs out.
+    Die {
+        attempt: usize,
+    },
+    /// A worker gives its attempt back, and the record is delivered again.
+    GiveBack {
+        attempt: usize,
+    },
+    /// Somebody looks whether the run moves, at the time when it should have.
+    Sweep {
+        crash: bool,
+    },
+    Cancel,
+    Resume,
+    Retry,
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum How {
+    Success,
+    Again,
+    Failure,
+}
+
+/// A record on its way: which step, and the version it was written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OnItsWay {
+    pub(crate) position: u32,
+    seen: u64,
+}
+
+/// An attempt that a worker believes to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InFlight {
+    record: OnItsWay,
+    attempt: u32,
+    /// When its lease runs out.
+    until: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    steps: Vec<PlannedStep>,
+    pub(crate) progress: Progress,
+    pub(crate) records: Vec<OnItsWay>,
+    pub(crate) in_flight: Vec<InFlight>,
+    now: Timestamp,
+    /// The oracle: what each step that is done has left, in order.
+    accepted: Vec<String>,
+    /// How often the run has ended since the last repair.
+    ends: usize,
+    told: u64,
+    pub(crate) letters: usize,
+}
+
+impl World {
+    pub(crate) fn new(steps: usize) -> Self {
+        let plan = (0..steps).map(|_| Step::new(Go {})).collect();
+        let plan = Plan::of("run".into(), "test.Run".into(), plan).unwrap();
+        let now = Timestamp::from_millis(1_000_000);
+        let count = u32::try_from(steps).unwrap();
+        let progress = Progress::forked(count, 1, Outcome::default(), now);
+        Self {
+            steps: plan.into_steps(),
+            records: vec![OnItsWay {
+                position: 1,
+                seen: progress.version(),
+            }],
+            progress,
+            in_flight: Vec::new(),
+            now,
+            accepted: Vec::new(),
+            ends: 0,
+            told: 0,
+            letters: 0,
+        }
+    }
+
+    /// What may happen now, for a world that looks at everything.
+    pub(crate) fn enabled(&self) -> Vec<Act> {
+        let mut acts = vec![Act::Cancel, Act::Resume, Act::Retry, Act::Skip];
+        acts.extend([false, true].map(|crash| Act::Sweep { crash }));
+        for record in 0..self.records.len() {
+            acts.extend([false, true].map(|duplicate| Act::Deliver { record, duplicate }));
+        }
+        for attempt in 0..self.in_flight.len() {
+            acts.extend([Act::Die { attempt }, Act::GiveBack { attempt }]);
+            for how in [How::Success, How::Again, How::Failure] {
+                acts.extend([false, true].map(|crash| Act::End {
+                    attempt,
+                    how,
+                    crash,
+                }));
+            }
+        }
+        acts
+    }
+
+    pub(crate) fn act(&mut self, act: Act) {
+        match act {
+            Act::Deliver { record, duplicate } => self.deliver(record, duplicate),
+            Act::End {
+                attempt,
+                how,
+                crash,
+            } => self.end(attempt, how, crash),
+            Act::Die { attempt } => self.die(attempt),
+            Act::GiveBack { attempt } => self.give_back(attempt),
+            Act::Sweep { crash } => self.sweep(crash),
+            Act::Cancel => drop(self.apply(Event::Cancelled, false)),
+            Act::Resume => self.repair(Event::Resumed),
+            Act::Retry => {
+                if let Some(step) = self.here() {
+                    self.repair(Event::Retried { step });
+                }
+            }
+            Act::Skip => {
+                if let Some(step) = self.here() {
+                    let outcome = Outcome::text("skipped");
+                    self.repair(Event::Skipped { step, outcome });
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn deliver(&mut self, record: usize, duplicate: bool) {
+        let Some(index) = record.checked_rem(self.records.len()) else {
+            return;
+        };
+        let record = match duplicate {
+            true => self.records[index],
+            false => self.records.remove(index),
+        };
+        let before = self.progress.clone();
+        let event = Event::Started {
+            step: self.key(record.position),
+            lease: Some(Lease {
+                until: self.now + LEASE,
+                owner: owner(),
+            }),
+            alone: true,
+            seen: record.seen,
+        };
+        match self.apply(event, false) {
+            Ok(after) if after.changed && after.progress.is_started() => {
+                self.begun(&before, record);
+            }
+            Ok(_) => {}
+            // What cannot be decided now is delivered again.
+            Err(Rejected::Leased { .. } | Rejected::NotYet { .. } | Rejected::Ahead { .. }) => {
+                if !duplicate {
+                    self.records.push(record);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// A step begins only when the one before it is done, and nothing that is done begins again.
+    fn begun(&mut self, before: &Progress, record: OnItsWay) {
+        let next = u32::try_from(self.accepted.len()).unwrap() + 1;
+        assert_eq!(
+            record.position, next,
+            "step {} begins, {next} is next",
+            record.position
+        );
+        assert_eq!(
+            before.status(),
+            Status::Running,
+            "nothing begins after an end"
+        );
+        let last = self.accepted.last().map_or("", String::as_str);
+        assert_eq!(
+            self.progress.outcome().stdout(),
+            last,
+            "the step is given what the last left"
+        );
+        assert!(
+            !self.in_flight.iter().any(|other| other.until > self.now),
+            "two live leases"
+        );
+        let attempt = self.progress.attempts();
+        let until = self.now + LEASE;
+        self.in_flight.push(InFlight {
+            record,
+            attempt,
+            until,
+        });
+    }
+
+    fn end(&mut self, attempt: usize, how: How, crash: bool) {
+        let Some(index) = attempt.checked_rem(self.in_flight.len()) else {
+            return;
+        };
+        let InFlight {
+            record,
+            attempt,
+            until,
+        } = self.in_flight[index];
+        let live = until > self.now;
+        self.in_flight.remove(index);
+        let text = format!("{}#{attempt}", record.position);
+        let (outcome, retry_at) = match how {
+            How::Success => (Outcome::text(&text), None),
+            How::Again => (Outcome::default().with_retcode(500), Some(self.now)),
+            How::Failure => (Outcome::default().with_retcode(500), None),
+        };
+        let step = self.key(record.position);
+        let before = self.progress.position();
+        let ended = self.apply(
+            Event::Ended {
+                step,
+                attempt,
+                outcome,
+                retry_at,
+            },
+            crash,
+        );
+        let moved = self.progress.position() > before;
+        if moved {
+            assert_eq!(how, How::Success);
+            self.accepted.push(text);
+        }
+        if let Ok(after) = &ended {
+            assert!(
+                !after.changed || live || !self.taken_over(before, attempt),
+                "a stale attempt"
+            );
+        }
+        if crash {
+            self.records.push(record);
+        }
+    }
+
+    /// Whether somebody else had begun the same step since.
+    fn taken_over(&self, position: u32, attempt: u32) -> bool {
+        let other = |other: &InFlight| other.record.position == position && other.attempt > attempt;
+        self.in_flight.iter().any(other)
+    }
+
+    fn die(&mut self, attempt: usize) {
+        let Some(index) = attempt.checked_rem(self.in_flight.len()) else {
+            return;
+        };
+        self.now = self.now + LEASE + Duration::from_millis(1);
+        // Its lease has run out; it may still come back and report.
+        let record = self.in_flight[index].record;
+        self.records.push(record);
+    }
+
+    fn give_back(&mut self, attempt: usize) {
+        let Some(index) = attempt.checked_rem(self.in_flight.len()) else {
+            return;
+        };
+        let InFlight {
+            record, attempt, ..
+        } = self.in_flight.remove(index);
+        let step = self.key(record.position);
+        let counted = self.progress.counted_attempts();
+        if self
+            .apply(Event::Interrupted { step, attempt }, false)
+            .is_ok_and(|after| after.changed)
+        {
+            assert_eq!(
+                self.progress.counted_attempts() + 1,
+                counted,
+                "it costs no attempt"
+            );
+        }
+        self.records.push(record);
+    }
+
+    fn sweep(&mut self, crash: bool) {
+        if let Some(due) = self.progress.check_at() {
+            self.now = self.now.max(due);
+        }
+        let again = self.progress.check_at();
+        let swept = self.apply(Event::Swept, crash).unwrap();
+        if swept.changed {
+            assert!(
+                self.progress.check_at() > again,
+                "a sweep puts off the next"
+            );
+        }
+    }
+
+    fn repair(&mut self, event: Event) {
+        let skipped = matches!(event, Event::Skipped { .. });
+        let position = self.progress.position();
+        if let Ok(after) = self.apply(event, false) {
+            assert!(after.changed);
+            assert!(
+                !self
+                    .in_flight
+                    .iter()
+                    .any(|attempt| attempt.until > self.now),
+                "repaired under a live lease"
+            );
+            self.ends = usize::from(self.progress.status().is_terminal());
+            if skipped {
+                assert_eq!(self.progress.position(), position + 1);
+                self.accepted.push("skipped".to_owned());
+            }
+        }
+    }
+
+    /// Applies an event as a worker does: the progress is written, and then what follows is published, unless it crashes
+    /// in between.
+    fn apply(&mut self, event: Event, crash: bool) -> Result<Transition, Rejected> {
+        let index = usize::try_from(self.progress.position()).unwrap();
+        let near = Near {
+            here: index.checked_sub(1).and_then(|index| self.steps.get(index)),
+            next: self.steps.get(index),
+        };
+        let after = apply(&self.progress, near, event, self.now)?;
+        let version = self.progress.version() + u64::from(after.changed);
+        assert_eq!(
+            after.progress.version(),
+            version,
+            "the version counts changes"
+        );
+        if !after.changed {
+            assert_eq!(after.progress, self.progress, "unchanged is the same");
+        }
+        let ended = after.progress.status().is_terminal() && !self.progress.status().is_terminal();
+        self.ends += usize::from(ended);
+        self.progress = after.progress.clone();
+        if !crash {
+            after.effects.iter().for_each(|effect| self.follow(effect));
+        }
+        Ok(after)
+    }
+
+    fn follow(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Publish { position, .. } => {
+                let seen = self.progress.version();
+                self.records.push(OnItsWay {
+                    position: *position,
+                    seen,
+                });
+            }
+            Effect::DeadLetter => self.letters += 1,
+            Effect::StatusChanged { .. } => self.told = self.progress.version(),
+            _ => {}
+        }
+    }
+
+    fn check(&self) {
+        let done = usize::try_from(self.progress.position()).unwrap() - 1;
+        assert_eq!(
+            done,
+            self.accepted.len(),
+            "what is done is what was accepted"
+        );
+        if self.progress.status() == Status::Success {
+            assert_eq!(done, self.steps.len(), "a success has done every step");
+        }
+        assert!(self.ends <= 1, "one end between repairs");
+        assert!(self.progress.counted_attempts() <= self.progress.attempts());
+        let awaited = self.progress.status().is_terminal() || self.progress.check_at().is_some();
+        assert!(awaited, "a run that goes on is looked after");
+    }
+
+    /// Everything goes well from now on: whatever happened, the run gets to its end.
+    pub(crate) fn heal(&mut self) {
+        for _ in 0..200 {
+            if self.progress.status() == Status::Success {
+                return;
+            }
+            match self.progress.status() {
+                Status::Failed | Status::Cancelled => self.act(Act::Resume),
+                _ => {}
+            }
+            while !self.in_flight.is_empty() {
+                self.act(Act::End {
+                    attempt: 0,
+                    how: How::Success,
+                    crash: false,
+                });
+            }
+            for _ in 0..self.records.len() {
+                self.act(Act::Deliver {
+                    record: 0,
+                    duplicate: false,
+                });
+            }
+            if self.in_flight.is_empty() {
+                self.act(Act::Sweep { crash: false });
+            }
+        }
+        panic!("the run does not get to its end: {:?}", self.progress);
+    }
+
+    fn here(&self) -> Option<StepKey> {
+        let index = usize::try_from(self.progress.position())
+            .unwrap()
+            .checked_sub(1)?;
+        self.steps.get(index).map(|step| step.key.clone())
+    }
+
+    fn key(&self, position: u32) -> StepKey {
+        let index = usize::try_from(position).unwrap() - 1;
+        self.steps[index].key.clone()
+    }
+
+    /// What tells two worlds apart, times and versions aside.
+    pub(crate) fn shape(&self) -> impl Ord + use<> {
+        let progress = &self.progress;
+        let mut records: Vec<_> = self.records.iter().map(|record| record.position).collect();
+        records.sort_unstable();
+        let mut in_flight = self.in_flight.clone();
+        in_flight.sort_unstable();
+        let in_flight: Vec<_> = in_flight
+            .into_iter()
+            .map(|attempt| {
+                (
+                    attempt.record.position,
+                    attempt.attempt,
+                    attempt.until > self.now,
+                )
+            })
+            .collect();
+        let counts = (
+            progress.attempts(),
+            progress.uncounted(),
+            progress.unreported(),
+        );
+        (
+            progress.status(),
+            progress.position(),
+            progress.is_started(),
+            counts,
+            records,
+            in_flight,
+        )
+    }
+}
+
+fn owner() -> Owner {
+    Owner {
+        instance: "worker".into(),
+        incarnation: 0,
+    }
+}
