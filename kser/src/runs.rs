@@ -304,8 +304,8 @@ async fn begin_fork(
         }],
     );
     let before = Known {
-        progress,
-        here,
+        progress: Box::new(progress),
+        here: here.map(Box::new),
         next: None,
     };
     let applied = crate::stored::Applied { before, after };

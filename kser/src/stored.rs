@@ -21,16 +21,17 @@ pub(crate) struct Along {
 /// A run as it is known: where it stands, and the two steps that the rules need.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    pub(crate) progress: Progress,
-    pub(crate) here: Option<PlannedStep>,
-    pub(crate) next: Option<PlannedStep>,
+    // Boxed, because it is moved from hand to hand on every step.
+    pub(crate) progress: Box<Progress>,
+    pub(crate) here: Option<Box<PlannedStep>>,
+    pub(crate) next: Option<Box<PlannedStep>>,
 }
 
 impl Known {
     pub(crate) fn near(&self) -> Near<'_> {
         Near {
-            here: self.here.as_ref(),
-            next: self.next.as_ref(),
+            here: self.here.as_deref(),
+            next: self.next.as_deref(),
         }
     }
 }
@@ -82,7 +83,7 @@ impl Stored<'_> {
         let now = self.shared.store_clock.now();
         let after = match apply(&known.progress, known.near(), event, now) {
             Ok(after) => after,
-            Err(rejected) => return Ok(Tried::Rejected(rejected, Box::new(known))),
+            Err(rejected) => return Ok(Tried::Rejected(rejected, known)),
         };
         if !after.changed {
             let before = known;
@@ -116,7 +117,7 @@ impl Stored<'_> {
                 let mut before = known;
                 let moved = after.progress.position() > before.progress.position();
                 if before.next.is_none() && !moved {
-                    before.next = step;
+                    before.next = step.map(Box::new);
                 }
                 Ok(Tried::Applied(Box::new(Applied { before, after })))
             }
@@ -128,20 +129,24 @@ impl Stored<'_> {
     pub(crate) async fn known(&self, id: &RunId) -> Result<Known, Error> {
         let read = self.store.read(id).await?;
         match self.shared.store_clock.heard(read) {
-            Some(progress) => self.known_at(id, progress).await,
+            Some(progress) => self.known_at(id, Box::new(progress)).await,
             None => Err(Error::UnknownRun { id: id.clone() }),
         }
     }
 
     /// Reads the steps near a progress that was read.
-    pub(crate) async fn known_at(&self, id: &RunId, progress: Progress) -> Result<Known, Error> {
+    pub(crate) async fn known_at(
+        &self,
+        id: &RunId,
+        progress: Box<Progress>,
+    ) -> Result<Known, Error> {
         let position = progress.position();
         let here = self.step(id, &progress, position).await?;
         let next = self.step(id, &progress, position + 1).await?;
         Ok(Known {
             progress,
-            here,
-            next,
+            here: here.map(Box::new),
+            next: next.map(Box::new),
         })
     }
 
@@ -199,7 +204,7 @@ pub(crate) enum Tried {
     /// It moved, or nothing had to change.
     Applied(Box<Applied>),
     /// The rules do not allow it. The run stands here.
-    Rejected(Rejected, Box<Known>),
+    Rejected(Rejected, Known),
     /// It stands elsewhere, or is unknown.
     Conflict(Option<Box<Progress>>),
 }

@@ -74,19 +74,21 @@ impl Object {
     /// Returns the JSON text without the white space that means nothing.
     #[must_use]
     pub fn compact(&self) -> String {
-        let mut within = false;
-        let mut escaped = false;
-        let text = self.as_str().chars();
-        text.filter(|character| {
-            let space = character.is_ascii_whitespace() && !within;
-            match character {
-                '"' if !escaped => within = !within,
+        let mut out = String::with_capacity(self.as_str().len());
+        let (mut within, mut escaped, mut from) = (false, false, 0);
+        for (at, byte) in self.as_str().bytes().enumerate() {
+            match byte {
+                b'"' if !escaped => within = !within,
+                b' ' | b'\n' | b'\r' | b'\t' if !within => {
+                    out.push_str(&self.as_str()[from..at]);
+                    from = at + 1;
+                }
                 _ => {}
             }
-            escaped = within && *character == '\\' && !escaped;
-            !space
-        })
-        .collect()
+            escaped = within && byte == b'\\' && !escaped;
+        }
+        out.push_str(&self.as_str()[from..]);
+        out
     }
 
     /// Takes text that a scanner has found to be an object.

@@ -59,7 +59,7 @@ pub(crate) async fn run<T>(
             }
             () = bounds.revoked.cancelled(), if !told => told = true,
             () = bounds.cancel.cancelled(), if !told => told = true,
-            kept = lease.keep() => match kept {
+            kept = Box::pin(lease.keep()) => match kept {
                 Kept::Ours => {}
                 Kept::Unwanted => told = true,
                 Kept::Lost => {

@@ -59,14 +59,14 @@ impl Worker {
             return Ok(self.look_again(work));
         }
         if message.entrypoint.as_str() == STEP_ENDED {
-            return self.reported(work, &message).await;
+            return Box::pin(self.reported(work, &message)).await;
         }
         let asked = self.registry.get(&message.entrypoint);
         let job = match asked {
             Some(Handler::Task(entry)) => Job::Task(entry),
             Some(Handler::Operation(entry)) => Job::Build(entry),
             Some(Handler::Status(entry)) => Job::Hook(entry),
-            None => return self.unknown(work, &message).await,
+            None => return Box::pin(self.unknown(work, &message)).await,
         };
         self.run(work, &message, job).await
     }
@@ -149,7 +149,7 @@ impl Worker {
                     records.extend(wanted.then_some(letter));
                     return Ok(Decision::done(records));
                 }
-                Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,
+                Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
                 Tried::Conflict(None) | Tried::Rejected(..) => {
                     return Ok(Decision::done(vec![letter]));
                 }
@@ -205,9 +205,9 @@ impl Worker {
         let (next, _) = super::task::next_step(envelope)?;
         let here = (envelope.step > 0).then(|| super::task::step_of(message, envelope));
         Ok(Known {
-            progress: Progress::seen(envelope, message.result.clone()),
-            here,
-            next,
+            progress: Box::new(Progress::seen(envelope, message.result.clone())),
+            here: here.map(Box::new),
+            next: next.map(Box::new),
         })
     }
 }

@@ -14,7 +14,7 @@ use super::task::{Product, Task};
 use super::work::Work;
 use super::worker::Worker;
 use crate::post::too_large;
-use crate::stored::{Along, Known, Tried};
+use crate::stored::{Along, Known, Stored, Tried};
 
 /// An attempt that has ended.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Worker {
     pub(super) async fn end(
         &self,
         work: &mut Work,
-        mut task: Task<'_>,
+        mut task: Box<Task<'_>>,
         mut known: Known,
         attempted: Attempted,
         ctx: &Context,
@@ -104,12 +104,14 @@ impl Worker {
                 }
                 Err(error) => return Err(error),
             };
-            if after.changed {
+            // Carried, it is written with the records.
+            if let (true, Some(stored), Some(of)) = (after.changed, task.run.stored, &task.run.of) {
                 let along = self.along(&task, &attempted, &ending, &after, &written.sent);
-                match self.surely(&task.run, &known, &after, along).await {
+                let wrote = Box::pin(self.surely(stored, &of.id, &known, &after, along)).await;
+                match wrote {
                     Wrote::Yes => {}
                     Wrote::Elsewhere(actual) => {
-                        known = task.run.known_at(*actual).await?;
+                        known = Box::pin(task.run.known_at(actual)).await?;
                         continue;
                     }
                     Wrote::Gone => return Ok(Decision::quiet()),
@@ -256,18 +258,20 @@ impl Worker {
         }
     }
 
-    /// Writes a transition, however long the store does not answer: what a handler left is not thrown away.
+    /// Writes a transition where the state is stored, however long the store does not answer: what a handler left is not
+    /// thrown away.
     async fn surely(
         &self,
-        run: &Run<'_>,
+        stored: Stored<'_>,
+        run: &RunId,
         known: &Known,
         after: &Transition,
         along: Along,
     ) -> Wrote {
         let mut tries = 0;
         loop {
-            let wrote = run.write(known.clone(), after.clone(), along.clone()).await;
-            match wrote {
+            let write = stored.write(run, known.clone(), after.clone(), along.clone());
+            match write.await {
                 Ok(Tried::Applied(_)) => return Wrote::Yes,
                 // Written by a try whose answer was lost.
                 Ok(Tried::Conflict(Some(actual))) if tries > 0 && *actual == after.progress => {
@@ -363,7 +367,7 @@ impl Worker {
             && let Tried::Conflict(Some(actual)) =
                 run.apply_to(known, event.clone(), Along::default()).await?
         {
-            let known = run.known_at(*actual).await?;
+            let known = run.known_at(actual).await?;
             let _ = run.apply_to(known, event, Along::default()).await?;
         }
         Ok(match work.counted {
@@ -431,8 +435,8 @@ fn open_plan(task: &mut Task<'_>, known: &mut Known, ending: &Ending) {
         return;
     };
     let progress = known.progress.clone();
-    known.progress = progress.with_status_hook(entry.has_status_hook());
-    known.next = plan.first().cloned();
+    *known.progress = progress.with_status_hook(entry.has_status_hook());
+    known.next = plan.first().cloned().map(Box::new);
     if task.run.stored.is_none() {
         let rest = plan.get(1..).filter(|rest| !rest.is_empty());
         task.run.rest = rest

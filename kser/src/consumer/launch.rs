@@ -11,7 +11,7 @@ use super::worker::Worker;
 use crate::post::{RunRef, digest};
 use crate::stored::{Known, Stored};
 
-type Opened<'a> = Result<(Task<'a>, Known), Decision>;
+type Opened<'a> = Result<(Box<Task<'a>>, Known), Decision>;
 
 impl Worker {
     /// Finds out what is known of the run that a message asks for. One that nobody has heard of begins here.
@@ -44,7 +44,7 @@ impl Worker {
                 ..step_key(message, 0)
             },
         };
-        Ok(Ok((task, known)))
+        Ok(Ok((Box::new(task), known)))
     }
 
     fn launched_run<'a>(&'a self, work: &Work, message: &Message) -> Result<Run<'a>, Error> {
@@ -99,11 +99,11 @@ impl Worker {
         let inserted = stored.store.insert(run).await?;
         Ok(match stored.shared.store_clock.heard(inserted) {
             Inserted::New => Some(Known {
-                progress,
+                progress: Box::new(progress),
                 here: None,
                 next: None,
             }),
-            Inserted::Same(actual) => Some(stored.known_at(&id, *actual).await?),
+            Inserted::Same(actual) => Some(stored.known_at(&id, actual).await?),
             Inserted::Other => None,
         })
     }
@@ -114,7 +114,7 @@ impl Worker {
             None => Progress::launched(self.connection.shared().clock.now()),
         };
         Known {
-            progress: progress.with_counts(work.tries.failed, work.unreported),
+            progress: Box::new(progress.with_counts(work.tries.failed, work.unreported)),
             here: None,
             next: None,
         }

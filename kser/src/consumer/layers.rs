@@ -79,7 +79,7 @@ impl Layers {
             ctx: ctx.clone(),
             params: params.clone(),
         };
-        let ran = service.clone().oneshot(call).await;
+        let ran = Box::pin(service.clone().oneshot(call)).await;
         let outcome = ran.map_err(TaskError::from_boxed)?;
         Ok(outcome.with_uuid(ctx.uuid().clone()))
     }

@@ -95,7 +95,7 @@ impl Held<'_> {
         let (known, along) = (self.known.clone(), Along::default());
         match self.stored.apply_to(self.run, known, event, along).await {
             Ok(Tried::Applied(applied)) => {
-                self.known.progress = applied.after.progress;
+                *self.known.progress = applied.after.progress;
                 self.renew_at = Instant::now() + self.length / 3;
                 Kept::Ours
             }
@@ -126,7 +126,7 @@ impl Held<'_> {
             return Kept::Lost;
         }
         let cancelled = actual.status() == Status::Cancelled;
-        self.known.progress = *actual;
+        self.known.progress = actual;
         self.unwanted = cancelled;
         match cancelled {
             true => Kept::Unwanted,

@@ -39,7 +39,7 @@ impl Worker {
             };
             match run.apply_to(known, event, Along::default()).await? {
                 Tried::Applied(applied) => return self.told_so(work, &run, &applied, &outcome),
-                Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,
+                Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
                 Tried::Conflict(None) => return Ok(Decision::quiet()),
                 Tried::Rejected(Rejected::Ahead { .. }, _) => {
                     let now = run.now();
@@ -76,10 +76,10 @@ impl Worker {
         }
         let mut known = self.seen(message, envelope)?;
         // What it was given is not in the report: whoever ran it has merged already.
-        known.progress = kser_core::sequencing::Progress::seen(envelope, Outcome::default());
+        *known.progress = kser_core::sequencing::Progress::seen(envelope, Outcome::default());
         let mut here = PlannedStep::new(step_key(message, envelope.step), message.params.clone());
         here.external = Some(External::new(std::time::Duration::ZERO));
-        known.here = Some(here);
+        known.here = Some(Box::new(here));
         Ok(known)
     }
 

@@ -43,36 +43,28 @@ impl Run<'_> {
         event: Event,
         along: Along,
     ) -> Result<Tried, Error> {
-        if let (Some(stored), Some(of)) = (&self.stored, &self.of) {
-            return stored.apply_to(&of.id, known, event, along).await;
+        match (&self.stored, &self.of) {
+            // Boxed, because the other kinds of task should not have to carry it.
+            (Some(stored), Some(of)) => {
+                Box::pin(stored.apply_to(&of.id, known, event, along)).await
+            }
+            _ => Ok(self.apply_here(known, event)),
         }
-        Ok(
-            match apply(&known.progress, known.near(), event, self.now()) {
-                Ok(after) => {
-                    let before = known;
-                    Tried::Applied(Box::new(Applied { before, after }))
-                }
-                Err(rejected) => Tried::Rejected(rejected, Box::new(known)),
-            },
-        )
     }
 
-    /// Writes a transition where the state is stored; carried, it is written with the records.
-    pub(crate) async fn write(
-        &self,
-        known: Known,
-        after: Transition,
-        along: Along,
-    ) -> Result<Tried, Error> {
-        if let (Some(stored), Some(of)) = (&self.stored, &self.of) {
-            return stored.write(&of.id, known, after, along).await;
+    /// Applies an event to a run whose state is carried: what changes is written with the records.
+    fn apply_here(&self, known: Known, event: Event) -> Tried {
+        match apply(&known.progress, known.near(), event, self.now()) {
+            Ok(after) => {
+                let before = known;
+                Tried::Applied(Box::new(Applied { before, after }))
+            }
+            Err(rejected) => Tried::Rejected(rejected, known),
         }
-        let before = known;
-        Ok(Tried::Applied(Box::new(Applied { before, after })))
     }
 
     /// Reads the steps near a progress that the store told.
-    pub(crate) async fn known_at(&self, progress: Progress) -> Result<Known, Error> {
+    pub(crate) async fn known_at(&self, progress: Box<Progress>) -> Result<Known, Error> {
         match (&self.stored, &self.of) {
             (Some(stored), Some(of)) => stored.known_at(&of.id, progress).await,
             _ => Ok(Known {

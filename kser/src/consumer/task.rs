@@ -31,7 +31,7 @@ pub(super) struct Task<'a> {
 
 /// Whether an attempt began.
 enum Begun {
-    Run(Box<Known>),
+    Run(Known),
     Not(Decision),
 }
 
@@ -44,14 +44,14 @@ impl Worker {
         job: Job<'a>,
     ) -> Result<Decision, Error> {
         let (task, known) = match job {
-            Job::Build(_) => match self.open_launch(work, message, job).await? {
+            Job::Build(_) => match Box::pin(self.open_launch(work, message, job)).await? {
                 Ok(opened) => opened,
                 Err(decision) => return Ok(decision),
             },
             _ => self.open(work, message, job)?,
         };
         match self.begin(work, &task, known).await? {
-            Begun::Run(known) => self.attempt(work, task, *known).await,
+            Begun::Run(known) => self.attempt(work, task, known).await,
             Begun::Not(decision) => Ok(decision),
         }
     }
@@ -62,7 +62,7 @@ impl Worker {
         work: &mut Work,
         message: &'a Message,
         job: Job<'a>,
-    ) -> Result<(Task<'a>, Known), Error> {
+    ) -> Result<(Box<Task<'a>>, Known), Error> {
         let envelope = message.metadata.envelope();
         let step = envelope.filter(|_| matches!(job, Job::Task(_)));
         let Some(envelope) = step.filter(|envelope| envelope.reply.is_none()) else {
@@ -86,7 +86,7 @@ impl Worker {
             run,
             step,
         };
-        Ok((task, known))
+        Ok((Box::new(task), known))
     }
 
     fn open_lone<'a>(
@@ -95,11 +95,14 @@ impl Worker {
         message: &'a Message,
         job: Job<'a>,
         reply: Option<Topic>,
-    ) -> (Task<'a>, Known) {
+    ) -> (Box<Task<'a>>, Known) {
         let step = step_key(message, 1);
         let known = Known {
-            progress: Progress::lone(message.result.clone()),
-            here: Some(PlannedStep::new(step.clone(), message.params.clone())),
+            progress: Box::new(Progress::lone(message.result.clone())),
+            here: Some(Box::new(PlannedStep::new(
+                step.clone(),
+                message.params.clone(),
+            ))),
             next: None,
         };
         let run = Run {
@@ -116,7 +119,7 @@ impl Worker {
             run,
             step,
         };
-        (task, counted(known, work))
+        (Box::new(task), counted(known, work))
     }
 
     async fn begin(
@@ -137,16 +140,19 @@ impl Worker {
                 Tried::Applied(applied) => {
                     let (before, after) = (applied.before, applied.after);
                     if after.changed && after.progress.is_started() {
-                        let progress = after.progress;
-                        return Ok(Begun::Run(Box::new(Known { progress, ..before })));
+                        let progress = Box::new(after.progress);
+                        return Ok(Begun::Run(Known { progress, ..before }));
                     }
                     let records = run.records(&before.progress, &after, before.near())?;
                     return Ok(Begun::Not(self.follow(work, records, &after)?));
                 }
-                Tried::Conflict(Some(actual)) => known = run.known_at(*actual).await?,
-                Tried::Conflict(None) => return self.gone(work, task).await.map(Begun::Not),
+                Tried::Conflict(Some(actual)) => known = Box::pin(run.known_at(actual)).await?,
+                Tried::Conflict(None) => {
+                    let gone = Box::pin(self.gone(work, task));
+                    return gone.await.map(Begun::Not);
+                }
                 Tried::Rejected(rejected, known) => {
-                    let decision = self.not_now(work, run, &rejected, *known)?;
+                    let decision = self.not_now(work, run, &rejected, known)?;
                     return Ok(Begun::Not(decision));
                 }
             }
@@ -166,7 +172,7 @@ impl Worker {
     async fn attempt(
         &self,
         work: &mut Work,
-        task: Task<'_>,
+        task: Box<Task<'_>>,
         known: Known,
     ) -> Result<Decision, Error> {
         let began = task.run.now();
@@ -182,7 +188,7 @@ impl Worker {
             Ended::Returned(returned) => {
                 self.end(work, task, known, attempted, &ctx, returned).await
             }
-            Ended::Interrupted => self.interrupted(work, &task, known, &attempted).await,
+            Ended::Interrupted => Box::pin(self.interrupted(work, &task, known, &attempted)).await,
             Ended::Lost => {
                 tracing::warn!(uuid = %task.message.uuid, "somebody else has the step: what the attempt left is dropped");
                 Ok(Decision::quiet())
@@ -233,10 +239,13 @@ impl Worker {
                 let ran = self.layers.run(entry, ctx, &message.params).await;
                 ran.map(Product::Outcome)
             }
-            Job::Build(entry) => entry.build(ctx, message).await.map(Product::Plan),
+            Job::Build(entry) => {
+                let built = Box::pin(entry.build(ctx, message)).await;
+                built.map(Product::Plan)
+            }
             Job::Hook(entry) => {
                 let change = message.params.parse().map_err(TaskError::from)?;
-                entry.on_status(&change).await?;
+                Box::pin(entry.on_status(&change)).await?;
                 Ok(Product::Outcome(Outcome::default()))
             }
         }
@@ -285,8 +294,10 @@ pub(super) fn seen(message: &Message) -> u64 {
 
 /// Adds the attempts that nothing but the delivery counts.
 fn counted(mut known: Known, work: &Work) -> Known {
-    let Known { progress, .. } = known;
-    known.progress = progress.with_counts(work.tries.failed, work.unreported);
+    if work.tries.failed > 0 || work.unreported > 0 {
+        let counted = known.progress.clone();
+        *known.progress = counted.with_counts(work.tries.failed, work.unreported);
+    }
     known
 }
 

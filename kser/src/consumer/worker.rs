@@ -69,7 +69,7 @@ impl Worker {
                 Left::Wait(kept, until) => {
                     drop(place.take());
                     if !self.wait(&work, until).await {
-                        break self.leave(kept, &mut work, until).await;
+                        break Box::pin(self.leave(kept, &mut work, until)).await;
                     }
                     ticket = kept;
                     place = self.place(1).await;
