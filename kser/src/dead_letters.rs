@@ -164,7 +164,8 @@ impl DeadLetter {
         let shared = self.connection.shared();
         let prepared = match (&message, &envelope) {
             (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
-                retried(shared, message, envelope).await
+                let retried = retried(shared, message, envelope).await;
+                retried.and_then(|records| self.as_sent(records))
             }
             (Some(message), Some(envelope)) => self.revived(message, envelope),
             _ => self.original().map(|record| vec![record]),
@@ -211,6 +212,16 @@ impl DeadLetter {
             )
         };
         Ok(vec![shared.post.event(&event)?, self.original()?])
+    }
+
+    /// Gives the message of the step, as the store has it now, the headers that the record was sent with.
+    fn as_sent(&self, mut records: Vec<Record>) -> Result<Vec<Record>, Error> {
+        let original = self.original()?;
+        let mut steps = records.iter_mut();
+        if let Some(step) = steps.find(|record| record.topic == original.topic) {
+            step.headers = original.headers;
+        }
+        Ok(records)
     }
 
     /// The record as it was sent at first, but for where it came from and how often it was replayed.
