@@ -171,7 +171,17 @@ impl DeadLetter {
             _ => self.original().map(|record| vec![record]),
         };
         match prepared {
-            Ok(records) => settle(self.ticket, records).await,
+            Ok(records) => {
+                let carried = envelope.filter(|envelope| envelope.mode != Mode::Stored);
+                if let Some(envelope) = &carried {
+                    shared.observer.expect_replay(&envelope.run, true);
+                }
+                let settled = settle(self.ticket, records).await;
+                if let (Some(envelope), Err(_)) = (&carried, &settled) {
+                    shared.observer.expect_replay(&envelope.run, false);
+                }
+                settled
+            }
             Err(error) => {
                 let _ = self.ticket.release(None);
                 Err(error)

@@ -12,7 +12,7 @@ use crate::connection::Shared;
 /// Sees the events of all runs that someone of this connection waits for, through one subscription.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
-    watched: Mutex<BTreeMap<RunId, watch::Sender<Option<RunEvent>>>>,
+    watched: Mutex<BTreeMap<RunId, watch::Sender<Seen>>>,
     observing: tokio::sync::Mutex<Option<Observing>>,
 }
 
@@ -31,7 +31,15 @@ impl Drop for Observing {
 pub(crate) struct Watched {
     observer: Arc<Observer>,
     run: RunId,
-    latest: watch::Receiver<Option<RunEvent>>,
+    latest: watch::Receiver<Seen>,
+}
+
+/// What was seen of a run.
+#[derive(Debug, Default)]
+struct Seen {
+    latest: Option<RunEvent>,
+    /// Replays of ours whose events have not come yet: an end before them is an old one.
+    expected: u32,
 }
 
 impl Observer {
@@ -43,7 +51,7 @@ impl Observer {
             let mut watched = observer.watched();
             let sender = watched.entry(run.clone());
             sender
-                .or_insert_with(|| watch::Sender::new(None))
+                .or_insert_with(|| watch::Sender::new(Seen::default()))
                 .subscribe()
         };
         Ok(Watched {
@@ -68,19 +76,34 @@ impl Observer {
         Ok(())
     }
 
-    fn watched(&self) -> MutexGuard<'_, BTreeMap<RunId, watch::Sender<Option<RunEvent>>>> {
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<RunId, watch::Sender<Seen>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saw(&self, event: RunEvent) {
         let watched = self.watched();
         if let Some(sender) = watched.get(&event.run) {
-            sender.send_if_modified(|latest| {
-                let wins = replaces(latest.as_ref(), &event);
+            sender.send_if_modified(|seen| {
+                let wins = replaces(seen.latest.as_ref(), &event);
+                if event.replay {
+                    seen.expected = seen.expected.saturating_sub(1);
+                }
                 if wins {
-                    *latest = Some(event);
+                    seen.latest = Some(event);
                 }
                 wins
+            });
+        }
+    }
+
+    /// Notes that a replay of a run is published, or was not after all: who waits for the run waits beyond it.
+    pub(crate) fn expect_replay(&self, run: &RunId, expected: bool) {
+        if let Some(sender) = self.watched().get(run) {
+            sender.send_modify(|seen| {
+                seen.expected = match expected {
+                    true => seen.expected + 1,
+                    false => seen.expected.saturating_sub(1),
+                };
             });
         }
     }
@@ -131,13 +154,15 @@ impl Watched {
     /// Waits for the end of the run.
     pub(crate) async fn ended(&self) -> Result<RunEvent, Error> {
         let mut latest = self.latest.clone();
-        let ended = |event: &Option<RunEvent>| {
-            event
+        let ended = |seen: &Seen| {
+            let end = seen
+                .latest
                 .as_ref()
-                .is_some_and(|event| event.status.is_terminal())
+                .filter(|event| event.status.is_terminal());
+            seen.expected == 0 && end.is_some()
         };
-        let event = latest.wait_for(ended).await.map_err(|_| Error::Closed)?;
-        event.clone().ok_or(Error::Closed)
+        let seen = latest.wait_for(ended).await.map_err(|_| Error::Closed)?;
+        seen.latest.clone().ok_or(Error::Closed)
     }
 }
 
