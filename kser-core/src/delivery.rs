@@ -34,6 +34,24 @@ impl Delivery {
         }
     }
 
+    /// Makes a delivery that may go to someone else, and comes for the first time. It allocates nothing, unlike
+    /// [`with_revoked`](Self::with_revoked), because the request to stop is made already.
+    #[must_use]
+    pub const fn revocable(
+        record: Record,
+        origin: Origin,
+        ticket: Ticket,
+        revoked: Cancellation,
+    ) -> Self {
+        Self {
+            record,
+            origin,
+            unreported: 0,
+            ticket,
+            revoked,
+        }
+    }
+
     /// Lets the backend ask to stop. Deliveries of one partition may share it.
     #[must_use]
     pub fn with_revoked(mut self, revoked: Cancellation) -> Self {
