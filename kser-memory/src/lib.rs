@@ -1,10 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod broker;
 mod clock;
-mod group;
-mod queue;
-mod runs;
 mod store;
 mod transport;
 

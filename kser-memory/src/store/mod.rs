@@ -1,0 +1,192 @@
+mod run;
+mod runs;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::store::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId};
+
+use self::runs::{Answer, Dropped, Runs};
+use crate::MemoryClock;
+/// How many finished runs are kept unless set.
+const FINISHED_KEPT: usize = 10_000;
+
+/// Tells the stores of this process apart.
+static MADE: AtomicU64 = AtomicU64::new(1);
+
+/// Tells the stores of processes apart, because messages on another transport may outlive this one.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("kser-memory"));
+
+/// Keeps runs in this process. Clones share them. It needs no runtime; its time is that of [`MemoryClock`].
+///
+/// Of the finished runs it keeps 10,000, so that a program that runs for long does not grow: the run that was finished
+/// first is forgotten first, as by [`purge`](StateStore::purge). A run is finished when it has ended, no attempt is
+/// under way, and its outputs are relayed. Set the number with [`with_finished_kept`](Self::with_finished_kept).
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    runs: Arc<Mutex<Runs>>,
+    id: StoreId,
+    finished_kept: usize,
+}
+
+impl MemoryStore {
+    /// Makes an empty store, whose id no other store has.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(MemoryClock::new())
+    }
+
+    /// Makes an empty store whose time is that of `clock`, as [`new`](Self::new) does: all memory clocks agree.
+    #[must_use]
+    pub fn with_clock(clock: MemoryClock) -> Self {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        Self {
+            runs: Arc::new(Mutex::new(Runs::new(clock))),
+            id: StoreId::from(format!("memory-{:016x}-{number}", *PROCESS)),
+            finished_kept: FINISHED_KEPT,
+        }
+    }
+
+    /// Names the store, such as in a simulation, where ids must not differ between runs.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<StoreId>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// Keeps this many finished runs, 10,000 unless set. With 0 a run is gone as soon as it is finished.
+    #[must_use]
+    pub const fn with_finished_kept(mut self, runs: usize) -> Self {
+        self.finished_kept = runs;
+        self
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl StateStore for MemoryStore {
+    async fn id(&self) -> Result<StoreId, Error> {
+        Ok(self.id.clone())
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        let mut runs = self.runs();
+        let now = runs.now();
+        let value = Owner {
+            instance: instance.clone(),
+            incarnation: runs.next_incarnation(),
+        };
+        Ok(Timed { now, value })
+    }
+
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        let mut dropped = Dropped::default();
+        let mut runs = self.runs();
+        let now = runs.now();
+        let value = runs.insert(run, now);
+        runs.purge_beyond(self.finished_kept, &mut dropped);
+        drop(runs);
+        Ok(Timed { now, value })
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let mut runs = self.runs();
+        let now = runs.now();
+        let progress = runs.get(id).map(|run| Arc::clone(&run.progress));
+        drop(runs);
+        let value = progress.map(Arc::unwrap_or_clone);
+        Ok(Timed { now, value })
+    }
+
+    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+        let mut dropped = Dropped::default();
+        let mut runs = self.runs();
+        let now = runs.now();
+        let answer = runs.swap(id, expected, write, now, &mut dropped);
+        runs.purge_beyond(self.finished_kept, &mut dropped);
+        drop(runs);
+        let value = match answer {
+            Answer::Swapped(swapped) => swapped,
+            Answer::Conflict(progress) => {
+                Swapped::Conflict(Some(Box::new(Arc::unwrap_or_clone(progress))))
+            }
+        };
+        Ok(Timed { now, value })
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        Ok(self.runs().get(id).and_then(|run| run.step(position)))
+    }
+
+    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+        let mut runs = self.runs();
+        let now = runs.now();
+        let value = runs.due(now, limit);
+        Ok(Timed { now, value })
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        let mut runs = self.runs();
+        let now = runs.now();
+        let value = runs.outputs_due(now, limit);
+        Ok(Timed { now, value })
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        let mut dropped = Dropped::default();
+        let mut runs = self.runs();
+        runs.relayed(outputs);
+        runs.purge_beyond(self.finished_kept, &mut dropped);
+        drop(runs);
+        Ok(())
+    }
+
+    /// Waits as long as it takes: every change of the run wakes it.
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        let changed = {
+            let mut runs = self.runs();
+            let run = runs.get_mut(id);
+            let Some(run) = run.filter(|run| run.progress.version() == version) else {
+                return Ok(());
+            };
+            // Made under the lock: it sees every change from here on.
+            Arc::clone(run.watched.get_or_insert_default()).notified_owned()
+        };
+        changed.await;
+        Ok(())
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        Ok(self.runs().get(id).map(|run| run.info(id)))
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let runs = self.runs();
+        let attempts = runs.get(id).into_iter().flat_map(|run| &run.attempts);
+        Ok(attempts.skip(skip).take(limit).cloned().collect())
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        Ok(self.runs().list(filter))
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        let purged = self.runs().purge(id);
+        Ok(purged.is_some())
+    }
+}

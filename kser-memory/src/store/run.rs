@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kser_core::sequencing::{PlannedStep, Progress};
+use kser_core::store::{Attempt, NewRun, RunFilter, RunInfo};
+use kser_core::{Name, RunId, Timestamp};
+use tokio::sync::Notify;
+
+/// All that is kept of one run, its outputs apart.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Grows with each run that is inserted.
+    pub(super) number: u64,
+    pub(super) name: Name,
+    pub(super) launch: Bytes,
+    pub(super) digest: String,
+    pub(super) created: Timestamp,
+    /// Shared, so that a reader copies it without holding the lock.
+    pub(super) progress: Arc<Progress>,
+    pub(super) plan: Arc<[PlannedStep]>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) outputs: Vec<Kept>,
+    /// When it was finished, in turns; `None` for one that is not.
+    pub(super) finished: Option<u64>,
+    /// Made when someone waits for a change, and gone with the change.
+    pub(super) watched: Option<Arc<Notify>>,
+}
+
+/// Where an output of a run is kept until it is relayed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) version: u64,
+    pub(super) index: u32,
+    pub(super) place: (Timestamp, u64),
+}
+
+impl Run {
+    pub(super) fn new(run: NewRun, number: u64, created: Timestamp) -> Self {
+        Self {
+            number,
+            name: run.name,
+            launch: run.launch,
+            digest: run.digest,
+            created,
+            progress: Arc::new(run.progress),
+            plan: run.plan.into(),
+            attempts: Vec::new(),
+            outputs: Vec::new(),
+            finished: None,
+            watched: None,
+        }
+    }
+
+    pub(super) fn step(&self, position: u32) -> Option<PlannedStep> {
+        let index = usize::try_from(position).ok()?.checked_sub(1)?;
+        self.plan.get(index).cloned()
+    }
+
+    /// Says whether nothing more is to come of it by itself.
+    pub(super) fn is_finished(&self) -> bool {
+        let progress = &self.progress;
+        progress.status().is_terminal() && !progress.is_started() && self.outputs.is_empty()
+    }
+
+    pub(super) fn fits(&self, filter: &RunFilter) -> bool {
+        let named = filter.name.as_ref().is_none_or(|name| *name == self.name);
+        let status = self.progress.status();
+        named && filter.status.is_none_or(|wanted| wanted == status)
+    }
+
+    pub(super) fn info(&self, id: &RunId) -> RunInfo {
+        RunInfo::new(
+            id.clone(),
+            self.name.clone(),
+            self.launch.clone(),
+            self.created,
+            Progress::clone(&self.progress),
+        )
+    }
+
+    pub(super) fn wake(&mut self) {
+        if let Some(watched) = self.watched.take() {
+            watched.notify_waiters();
+        }
+    }
+}

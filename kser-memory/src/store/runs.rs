@@ -1,0 +1,232 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kser_core::sequencing::Progress;
+use kser_core::store::{
+    Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Swapped, Write,
+};
+use kser_core::{Clock, Record, RunId, Timestamp};
+
+use super::run::{Kept, Run};
+use crate::MemoryClock;
+
+/// All runs, and the indexes over them: what the store's lock guards.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// Its order is not seen: it is looked up by id only.
+    runs: HashMap<RunId, Run>,
+    /// By their numbers, which is the order in which they were launched.
+    launched: BTreeMap<u64, RunId>,
+    due: BTreeSet<(Timestamp, u64)>,
+    outputs: BTreeMap<(Timestamp, u64), Output>,
+    /// Those of which nothing more is to come, the first that was finished first.
+    finished: BTreeMap<u64, RunId>,
+    turns: u64,
+    incarnations: u64,
+    clock: MemoryClock,
+    latest: Timestamp,
+}
+
+/// What a swap says, before what must be copied is copied.
+pub(super) enum Answer {
+    Swapped(Swapped),
+    Conflict(Arc<Progress>),
+}
+
+/// What is dropped when the lock is free.
+pub(super) type Dropped = (Option<Arc<Progress>>, Vec<Run>);
+
+impl Runs {
+    pub(super) fn new(clock: MemoryClock) -> Self {
+        Self {
+            clock,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the time, which never goes back.
+    pub(super) fn now(&mut self) -> Timestamp {
+        self.latest = self.latest.max(self.clock.now());
+        self.latest
+    }
+
+    pub(super) const fn next_incarnation(&mut self) -> u64 {
+        self.incarnations += 1;
+        self.incarnations
+    }
+
+    pub(super) fn insert(&mut self, new: NewRun, now: Timestamp) -> Inserted {
+        if let Some(run) = self.runs.get(&new.id) {
+            return match run.digest == new.digest && run.name == new.name {
+                true => Inserted::Same(Box::new(Progress::clone(&run.progress))),
+                false => Inserted::Other,
+            };
+        }
+        let id = new.id.clone();
+        let number = self.next_turn();
+        self.due
+            .extend(new.progress.check_at().map(|at| (at, number)));
+        self.launched.insert(number, id.clone());
+        self.runs.insert(id.clone(), Run::new(new, number, now));
+        self.note_end(&id);
+        Inserted::New
+    }
+
+    pub(super) fn get(&self, id: &RunId) -> Option<&Run> {
+        self.runs.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &RunId) -> Option<&mut Run> {
+        self.runs.get_mut(id)
+    }
+
+    pub(super) fn swap(
+        &mut self,
+        id: &RunId,
+        expected: u64,
+        write: Write,
+        now: Timestamp,
+        dropped: &mut Dropped,
+    ) -> Answer {
+        let Some(run) = self.runs.get_mut(id) else {
+            return Answer::Swapped(Swapped::Conflict(None));
+        };
+        if run.progress.version() != expected {
+            return Answer::Conflict(Arc::clone(&run.progress));
+        }
+        let Write {
+            progress,
+            plan,
+            attempt,
+            outputs,
+            fetch,
+            ..
+        } = write;
+        let (before, after) = (run.progress.check_at(), progress.check_at());
+        let version = progress.version();
+        let number = run.number;
+        let ended = run.finished.is_some() || progress.status().is_terminal();
+        dropped.0 = Some(std::mem::replace(&mut run.progress, Arc::new(progress)));
+        if let Some(plan) = plan {
+            run.plan = plan.into();
+        }
+        run.attempts.extend(attempt);
+        run.wake();
+        let step = fetch.and_then(|position| run.step(position));
+        if before != after {
+            before.map(|at| self.due.remove(&(at, number)));
+            self.due.extend(after.map(|at| (at, number)));
+        }
+        self.keep_outputs(id, version, outputs, now);
+        if ended {
+            self.note_end(id);
+        }
+        Answer::Swapped(Swapped::Written(step))
+    }
+
+    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<RunId> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let ids = due.filter_map(|(_, number)| self.launched.get(number).cloned());
+        ids.take(limit).collect()
+    }
+
+    pub(super) fn outputs_due(&self, now: Timestamp, limit: usize) -> Vec<Output> {
+        let due = self.outputs.iter().take_while(|((at, _), _)| *at <= now);
+        due.take(limit).map(|(_, output)| output.clone()).collect()
+    }
+
+    pub(super) fn relayed(&mut self, outputs: &[OutputId]) {
+        for id in outputs {
+            let Some(run) = self.runs.get_mut(&id.run) else {
+                continue;
+            };
+            let is_it = |kept: &Kept| kept.version == id.version && kept.index == id.index;
+            let Some(at) = run.outputs.iter().position(is_it) else {
+                continue;
+            };
+            let kept = run.outputs.swap_remove(at);
+            self.outputs.remove(&kept.place);
+            self.note_end(&id.run);
+        }
+    }
+
+    /// Lists runs, the latest launched first.
+    pub(super) fn list(&self, filter: &RunFilter) -> Vec<RunInfo> {
+        let latest_first = self.launched.values().rev();
+        let runs = latest_first.filter_map(|id| Some((id, self.runs.get(id)?)));
+        let fitting = runs.filter(|(_, run)| run.fits(filter));
+        let page = fitting.skip(filter.skip).take(filter.limit);
+        page.map(|(id, run)| run.info(id)).collect()
+    }
+
+    /// Takes out a run that has ended, with all that is kept of it.
+    pub(super) fn purge(&mut self, id: &RunId) -> Option<Run> {
+        if !self.runs.get(id)?.progress.status().is_terminal() {
+            return None;
+        }
+        let mut run = self.runs.remove(id)?;
+        self.launched.remove(&run.number);
+        run.progress
+            .check_at()
+            .map(|at| self.due.remove(&(at, run.number)));
+        run.finished.map(|turn| self.finished.remove(&turn));
+        for kept in &run.outputs {
+            self.outputs.remove(&kept.place);
+        }
+        run.wake();
+        Some(run)
+    }
+
+    /// Takes out the runs that were finished first, until no more than `kept` finished ones are left.
+    pub(super) fn purge_beyond(&mut self, kept: usize, dropped: &mut Dropped) {
+        while self.finished.len() > kept {
+            let Some((_, id)) = self.finished.pop_first() else {
+                return;
+            };
+            dropped.1.extend(self.purge(&id));
+        }
+    }
+
+    fn keep_outputs(&mut self, id: &RunId, version: u64, records: Vec<Record>, now: Timestamp) {
+        for (index, record) in (0..).zip(records) {
+            let place = (now + OUTPUT_PATIENCE, self.next_turn());
+            let output = OutputId {
+                run: id.clone(),
+                version,
+                index,
+            };
+            if let Some(run) = self.runs.get_mut(id) {
+                run.outputs.push(Kept {
+                    version,
+                    index,
+                    place,
+                });
+                self.outputs.insert(place, Output { id: output, record });
+            }
+        }
+    }
+
+    /// Notes whether a run is finished: it ended, or was revived, or its last output was relayed.
+    fn note_end(&mut self, id: &RunId) {
+        let turn = self.next_turn();
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        match (run.is_finished(), run.finished) {
+            (true, None) => {
+                run.finished = Some(turn);
+                self.finished.insert(turn, id.clone());
+            }
+            (false, Some(turn)) => {
+                run.finished = None;
+                self.finished.remove(&turn);
+            }
+            _ => {}
+        }
+    }
+
+    const fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+}

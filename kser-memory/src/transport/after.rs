@@ -1,0 +1,25 @@
+use std::task::Waker;
+
+use kser_core::{Cancellation, Record};
+
+use super::entry::Entry;
+use super::group::Group;
+
+/// What is done once the lock is free: it runs code of others, which may come back here.
+#[derive(Debug, Default)]
+pub(super) struct After {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) revoked: Vec<Cancellation>,
+    pub(super) done: Option<Entry>,
+    pub(super) unwanted: Vec<Record>,
+    pub(super) groups: Vec<Group>,
+}
+
+impl After {
+    pub(super) fn run(self) {
+        for revoked in self.revoked {
+            revoked.cancel();
+        }
+        self.wakers.into_iter().for_each(Waker::wake);
+    }
+}

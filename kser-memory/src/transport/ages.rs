@@ -1,0 +1,47 @@
+use std::collections::BTreeMap;
+
+use kser_core::Timestamp;
+
+/// When the records that wait were published: how many, and since when the oldest.
+#[derive(Debug, Default)]
+pub(super) struct Ages {
+    /// How many of each millisecond.
+    waiting: BTreeMap<Timestamp, u32>,
+    total: u64,
+}
+
+impl Ages {
+    pub(super) fn add(&mut self, published: Timestamp) {
+        self.total += 1;
+        *self.waiting.entry(published).or_default() += 1;
+    }
+
+    pub(super) fn remove(&mut self, published: Timestamp) {
+        // The oldest goes first, nearly always.
+        if let Some(mut first) = self.waiting.first_entry()
+            && *first.key() == published
+        {
+            self.total -= 1;
+            *first.get_mut() -= 1;
+            if *first.get() == 0 {
+                first.remove();
+            }
+            return;
+        }
+        if let Some(count) = self.waiting.get_mut(&published) {
+            self.total -= 1;
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(&published);
+            }
+        }
+    }
+
+    pub(super) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.waiting.keys().next().copied()
+    }
+}

@@ -1,0 +1,45 @@
+use std::sync::{Mutex, PoisonError};
+
+use kser_core::{Error, Record};
+
+use super::after::After;
+use super::state::State;
+
+/// All topics and groups, behind one lock: what a settle publishes and what it settles change together.
+#[derive(Debug)]
+pub(super) struct Broker {
+    state: Mutex<State>,
+    pub(super) largest_record: usize,
+}
+
+impl Broker {
+    pub(super) fn new(largest_record: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            largest_record,
+        }
+    }
+
+    /// Does something under the lock, and what follows from it once the lock is free.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, &mut After) -> T) -> T {
+        let mut after = After::default();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = f(&mut state, &mut after);
+        drop(state);
+        after.run();
+        done
+    }
+
+    /// Refuses a record that is too large.
+    pub(super) fn fits(&self, record: &Record) -> Result<(), Error> {
+        let (size, limit) = (record.size(), self.largest_record);
+        match size > limit {
+            true => Err(Error::TooLarge {
+                what: "bytes of the record",
+                size,
+                limit,
+            }),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use bytes::Bytes;
+use kser_core::{Record, Timestamp, Topic};
+
+use super::lanes::Lanes;
+
+/// A record in a queue, which knows its topic: as small as can be, because a million of them may wait.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) payload: Option<Bytes>,
+    /// What most records of a busy topic do not have.
+    rare: Option<Box<Rare>>,
+    pub(super) offset: i64,
+    pub(super) published: Timestamp,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Rare {
+    key: Option<Bytes>,
+    /// That of the key.
+    lane: u64,
+    headers: Vec<(String, Option<Bytes>)>,
+    unreported: u32,
+}
+
+// Counted on by the figure in the README.
+const _: () = assert!(size_of::<Entry>() == 56);
+
+impl Entry {
+    pub(super) fn new(record: Record, offset: i64, published: Timestamp) -> Self {
+        let Record {
+            key,
+            headers,
+            payload,
+            ..
+        } = record;
+        let rare = (key.is_some() || !headers.is_empty()).then(|| {
+            Box::new(Rare {
+                lane: key.as_deref().map_or(0, Lanes::of),
+                key,
+                headers,
+                unreported: 0,
+            })
+        });
+        Self {
+            payload,
+            rare,
+            offset,
+            published,
+        }
+    }
+
+    /// Returns the lane of its key, `None` when it has no key.
+    pub(super) fn lane(&self) -> Option<u64> {
+        let rare = self.rare.as_ref()?;
+        rare.key.is_some().then_some(rare.lane)
+    }
+
+    pub(super) fn unreported(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.unreported)
+    }
+
+    /// Counts a delivery that ended without a goodbye.
+    pub(super) fn count_unreported(&mut self) {
+        let rare = self.rare.get_or_insert_default();
+        rare.unreported = rare.unreported.saturating_add(1);
+    }
+
+    /// Returns the record as it was published.
+    pub(super) fn record(&self, topic: &Topic) -> Record {
+        let mut record = Record::new(topic.clone(), self.payload.clone());
+        if let Some(rare) = &self.rare {
+            record.key.clone_from(&rare.key);
+            record.headers.clone_from(&rare.headers);
+        }
+        record
+    }
+}

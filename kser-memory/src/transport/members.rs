@@ -1,0 +1,171 @@
+use std::task::Waker;
+
+use kser_core::{Interest, Timestamp};
+
+use super::after::After;
+use super::group::{Idle, Reader};
+use super::state::{Member, State};
+
+/// Who receives, from joining to leaving.
+impl State {
+    /// Takes a member in, and returns its number.
+    pub(super) fn join(&mut self, interest: Interest, after: &mut After) -> usize {
+        let Interest {
+            topics,
+            group: name,
+            instance,
+            ..
+        } = interest;
+        let number = self.members.insert(Member {
+            instance: instance.clone(),
+            groups: Vec::new(),
+            held: 0,
+            waker: None,
+            closing: None,
+            superseded: false,
+            revoked: Default::default(),
+        });
+        let mut groups: Vec<usize> = Vec::new();
+        for topic in &topics {
+            let stream = self.stream(topic);
+            let group = match &name {
+                Some(name) => self.named_group(stream, name),
+                // One who names a topic twice sees it once.
+                None => match self.observed_by(stream, number) {
+                    Some(group) => group,
+                    None => self.add_reader(stream, Reader::Observer),
+                },
+            };
+            if groups.contains(&group) {
+                continue;
+            }
+            groups.push(group);
+            // First this one, so that the group does not end with the one before it.
+            if let Some(group) = self.groups.get_mut(group) {
+                group.members.push(number);
+            }
+            if let Some(instance) = &instance {
+                self.supersede(group, number, instance, after);
+            }
+        }
+        if let Some(member) = self.members.get_mut(number) {
+            member.groups = groups;
+        }
+        number
+    }
+
+    /// Leaves all groups of a member. What it holds is counted as unreported and goes to others.
+    pub(super) fn leave(&mut self, number: usize, after: &mut After) {
+        let Some(member) = self.members.get_mut(number) else {
+            return;
+        };
+        let groups = std::mem::take(&mut member.groups);
+        let revoked = member.revoked.clone();
+        member.held = 0;
+        member.waker = None;
+        let mut held = false;
+        for id in groups {
+            let Some(group) = self.groups.get_mut(id) else {
+                continue;
+            };
+            held |= group.take_back(number);
+            group.members.retain(|member| *member != number);
+            group.idle.retain(|idle| idle.member != number);
+            if group.members.is_empty() {
+                self.left_by_all(id, after);
+            }
+            self.wake_one(id, after);
+        }
+        if held {
+            after.revoked.push(revoked);
+        }
+    }
+
+    /// Notes that a member waits for a record, and returns when it should look again by itself.
+    pub(super) fn rest(&mut self, number: usize, waker: &Waker) -> Option<Timestamp> {
+        let member = self.members.get_mut(number)?;
+        member.waker = Some(waker.clone());
+        let member = self.members.get(number)?;
+        let groups = member.groups.iter();
+        let due = groups.filter_map(|group| self.groups.get(*group)?.next_due());
+        let until = due.min();
+        for group in &member.groups {
+            if let Some(group) = self.groups.get_mut(*group) {
+                group.idle.retain(|idle| idle.member != number);
+                group.idle.push_back(Idle {
+                    member: number,
+                    until,
+                });
+            }
+        }
+        until
+    }
+
+    /// Notes that a member does not wait any more, and passes on what it may have been woken for.
+    pub(super) fn rise(&mut self, number: usize, after: &mut After) {
+        let Some(member) = self.members.get_mut(number) else {
+            return;
+        };
+        member.waker = None;
+        for group in &member.groups {
+            if let Some(group) = self.groups.get_mut(*group) {
+                group.idle.retain(|idle| idle.member != number);
+            }
+        }
+        self.pass_on(number, after);
+    }
+
+    /// Wakes another member of each group that still has something.
+    pub(super) fn pass_on(&mut self, number: usize, after: &mut After) {
+        let groups = self.members.get(number).map_or(0, |m| m.groups.len());
+        for place in 0..groups {
+            let member = self.members.get(number);
+            if let Some(group) = member.and_then(|member| member.groups.get(place).copied()) {
+                self.wake_one(group, after);
+            }
+        }
+    }
+
+    /// Ends the membership of one of the same instance: it was restarted, or there are two of it.
+    fn supersede(&mut self, group: usize, by: usize, instance: &str, after: &mut After) {
+        let members = self.groups.get(group).map(|group| &group.members);
+        let members = members.into_iter().flatten().copied();
+        let mut members = members.filter(|member| *member != by);
+        let namesake = members.find(|member| {
+            let member = self.members.get(*member);
+            member.is_some_and(|member| member.instance.as_deref() == Some(instance))
+        });
+        let Some(number) = namesake else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(number) {
+            member.superseded = true;
+            after.wakers.extend(member.waker.take());
+            after.wakers.extend(member.closing.take());
+        }
+        self.leave(number, after);
+    }
+
+    /// Forgets a group that nobody would come back to.
+    fn left_by_all(&mut self, id: usize, after: &mut After) {
+        let Some(group) = self.groups.get(id) else {
+            return;
+        };
+        let Some(stream) = self.names.get(&group.topic).copied() else {
+            return;
+        };
+        if group.reader == Reader::Observer || !self.streams[stream].kept {
+            self.forget_group(stream, id, after);
+        }
+    }
+
+    fn observed_by(&self, stream: usize, member: usize) -> Option<usize> {
+        let mut readers = self.streams[stream].readers.iter().copied();
+        readers.find(|reader| {
+            let group = self.groups.get(*reader);
+            group.is_some_and(|group| {
+                group.reader == Reader::Observer && group.members.contains(&member)
+            })
+        })
+    }
+}

@@ -1,0 +1,122 @@
+mod after;
+mod ages;
+mod broker;
+mod entry;
+mod fifo;
+mod group;
+mod held;
+mod lanes;
+mod members;
+mod receiving;
+mod slots;
+mod state;
+mod subscription;
+mod topics;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kser_core::{
+    Clock, Description, Error, Interest, NotPublished, Record, Settling, Subscription, Topic,
+    TopicSpec, Transport,
+};
+
+use self::broker::Broker;
+use self::subscription::MemorySubscription;
+use crate::MemoryClock;
+
+/// What Kafka's producers send at most as one request unless set (`max.request.size`): a message of 1,000,000 bytes,
+/// the largest that kser sends, and its key and headers.
+const LARGEST_RECORD: usize = 1_048_576;
+
+/// Carries records within this process. Clones share them.
+///
+/// What is published by settling and the settled delivery change together. Each group gets the records of a key one at
+/// a time: the next when the one before is settled.
+///
+/// - **Topics** exist from their first use on, with one partition, 0.
+/// - **The first group** of a topic gets all that was published before it joined, a group that comes later what is
+///   published from then on.
+/// - **Topics for observers only** ([`TopicSpec::observed`], such as the events) keep nothing that nobody is subscribed
+///   to, and forget a group with its last member. All others keep what is published until it is settled, as long as the
+///   process lives.
+/// - **A member of the same group and instance** takes the place of the one before it: what that one holds goes to
+///   others and counts as unreported, and it receives [`Error::Superseded`].
+/// - **Health** counts what waits for a member, delayed records too, and not what is delivered.
+///
+/// It needs no runtime, except that `receive` needs tokio's time when something is delayed. Its clock is
+/// [`MemoryClock`].
+#[derive(Debug, Clone)]
+pub struct MemoryTransport {
+    broker: Arc<Broker>,
+}
+
+impl MemoryTransport {
+    /// Makes a transport of its own, which takes records of up to 1,048,576 bytes as Kafka's producers do.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_largest_record(LARGEST_RECORD)
+    }
+
+    /// Makes a transport that refuses larger records than this, in bytes as [`Record::size`] counts them.
+    #[must_use]
+    pub fn with_largest_record(bytes: usize) -> Self {
+        Self {
+            broker: Arc::new(Broker::new(bytes)),
+        }
+    }
+
+    /// Returns the clock that delays go by.
+    #[must_use]
+    pub const fn clock(&self) -> MemoryClock {
+        MemoryClock
+    }
+}
+
+impl Default for MemoryTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    async fn publish(&self, mut records: Vec<Record>) -> Result<(), NotPublished> {
+        let failed = refuse_large(&self.broker, &mut records);
+        let now = MemoryClock.now();
+        self.broker
+            .with(|state, after| state.publish(records, now, after));
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(NotPublished::new(failed)),
+        }
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        Ok(Box::new(MemorySubscription::join(&self.broker, interest)))
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        self.broker.with(|state, after| {
+            for spec in topics {
+                state.declare(spec, after);
+            }
+        });
+        Ok(())
+    }
+
+    async fn describe(&self, _: &[Topic]) -> Result<Description, Error> {
+        Ok(Description::new(Settling::Together, self.broker.largest_record).forgetting())
+    }
+}
+
+/// Takes out the records that are too large, and says where they were.
+fn refuse_large(broker: &Broker, records: &mut Vec<Record>) -> Vec<(usize, Error)> {
+    let indexed = records.iter().enumerate();
+    let failed = indexed.filter_map(|(index, record)| Some((index, broker.fits(record).err()?)));
+    let failed: Vec<(usize, Error)> = failed.collect();
+    if !failed.is_empty() {
+        records.retain(|record| broker.fits(record).is_ok());
+    }
+    failed
+}

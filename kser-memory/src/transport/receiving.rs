@@ -1,0 +1,75 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use kser_core::{Delivery, Error, Room, Timestamp};
+use tokio::time::{Sleep, sleep_until};
+
+use super::subscription::MemorySubscription;
+use crate::MemoryClock;
+
+/// Waits for deliveries. Taking them and resolving is one step, so that dropping it loses none.
+#[derive(Debug)]
+pub(super) struct Receiving<'a> {
+    subscription: &'a mut MemorySubscription,
+    room: Room,
+    /// Set once it has told the broker that it waits.
+    resting: bool,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Receiving<'a> {
+    pub(super) const fn new(subscription: &'a mut MemorySubscription, room: Room) -> Self {
+        Self {
+            subscription,
+            room,
+            resting: false,
+            sleep: None,
+        }
+    }
+
+    /// Has this task woken at a time. Says whether that is now.
+    fn is_over(&mut self, until: Timestamp, cx: &mut Context<'_>) -> bool {
+        let until = MemoryClock::instant(until);
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                sleep.as_mut().reset(until);
+                sleep
+            }
+            None => self.sleep.insert(Box::pin(sleep_until(until))),
+        };
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Future for Receiving<'_> {
+    type Output = Result<Vec<Delivery>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            let subscription = &mut this.subscription;
+            match subscription.take_or_rest(this.room, cx.waker(), this.resting) {
+                Ok(Ok(deliveries)) => {
+                    this.resting = false;
+                    return Poll::Ready(Ok(deliveries));
+                }
+                Ok(Err(until)) => {
+                    this.resting = true;
+                    if !until.is_some_and(|until| this.is_over(until, cx)) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        if self.resting {
+            self.subscription.rise();
+        }
+    }
+}

@@ -1,0 +1,188 @@
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use kser_core::{Cancellation, Record, Timestamp, Topic};
+
+use super::after::After;
+use super::entry::Entry;
+use super::group::Group;
+use super::held::TicketParts;
+use super::slots::Slots;
+
+/// All that the broker's lock guards.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The places of the topics in `streams`.
+    pub(super) names: BTreeMap<Topic, usize>,
+    pub(super) streams: Vec<Stream>,
+    pub(super) groups: Slots<Group>,
+    pub(super) members: Slots<Member>,
+    serial: u64,
+}
+
+/// One topic.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) topic: Topic,
+    /// Whether records wait for a group that comes later.
+    pub(super) kept: bool,
+    /// Whether `ensure_topics` has said so.
+    pub(super) declared: bool,
+    pub(super) offset: i64,
+    pub(super) named: BTreeMap<String, usize>,
+    /// All who get what is published: groups, observers, and the group that nobody has joined yet.
+    pub(super) readers: Vec<usize>,
+}
+
+/// One who receives.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) instance: Option<String>,
+    pub(super) groups: Vec<usize>,
+    /// How many deliveries it has.
+    pub(super) held: usize,
+    /// Set while it waits for a record.
+    pub(super) waker: Option<Waker>,
+    /// Set while it waits until it holds nothing.
+    pub(super) closing: Option<Waker>,
+    /// Another of the same instance has taken its place.
+    pub(super) superseded: bool,
+    pub(super) revoked: Cancellation,
+}
+
+impl State {
+    pub(super) fn publish(&mut self, records: Vec<Record>, now: Timestamp, after: &mut After) {
+        let mut last: Option<usize> = None;
+        for record in records {
+            let number = match last {
+                Some(last) if self.streams[last].topic == record.topic => last,
+                _ => {
+                    if let Some(last) = last {
+                        self.wake_readers(last, after);
+                    }
+                    self.stream(&record.topic)
+                }
+            };
+            last = Some(number);
+            self.publish_one(number, record, now, after);
+        }
+        if let Some(last) = last {
+            self.wake_readers(last, after);
+        }
+    }
+
+    fn publish_one(&mut self, number: usize, record: Record, now: Timestamp, after: &mut After) {
+        self.ensure_reader(number);
+        let stream = &mut self.streams[number];
+        let Some((last, others)) = stream.readers.split_last() else {
+            after.unwanted.push(record);
+            return;
+        };
+        let due = record.not_before.filter(|due| *due > now);
+        let entry = Entry::new(record, stream.offset, now);
+        stream.offset += 1;
+        for reader in others {
+            if let Some(group) = self.groups.get_mut(*reader) {
+                group.publish(entry.clone(), due);
+            }
+        }
+        if let Some(group) = self.groups.get_mut(*last) {
+            group.publish(entry, due);
+        }
+    }
+
+    /// Marks a delivery as done and publishes its outputs. `false`, and nothing published, when it is someone else's.
+    pub(super) fn settle(
+        &mut self,
+        ticket: TicketParts,
+        outputs: Vec<Record>,
+        now: Timestamp,
+        after: &mut After,
+    ) -> bool {
+        let group = self.groups.get_mut(ticket.group);
+        let Some((member, entry)) = group.and_then(|group| group.settle(ticket)) else {
+            after.unwanted = outputs;
+            return false;
+        };
+        let keyed = entry.lane().is_some();
+        after.done = Some(entry);
+        self.let_go(member, after);
+        if keyed {
+            self.wake_one(ticket.group, after);
+        }
+        self.publish(outputs, now, after);
+        true
+    }
+
+    /// Takes a delivery back. One that is someone else's stays there.
+    pub(super) fn release(
+        &mut self,
+        ticket: TicketParts,
+        not_before: Option<Timestamp>,
+        after: &mut After,
+    ) {
+        let group = self.groups.get_mut(ticket.group);
+        if let Some(member) = group.and_then(|group| group.release(ticket, not_before)) {
+            self.let_go(member, after);
+            self.wake_one(ticket.group, after);
+        }
+    }
+
+    /// Gives the next record of a group to a member: what `show` makes of it.
+    pub(super) fn take<T>(
+        &mut self,
+        number: usize,
+        member: usize,
+        show: impl FnOnce(&Topic, &Entry, u128) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(number)?;
+        let serial = self.serial + 1;
+        let taken = group.take(serial, member, |topic, entry, slot| {
+            let ticket = TicketParts {
+                group: number,
+                slot,
+                serial,
+            };
+            show(topic, entry, ticket.pack())
+        })?;
+        self.serial = serial;
+        if let Some(member) = self.members.get_mut(member) {
+            member.held += 1;
+        }
+        Some(taken)
+    }
+
+    /// Wakes a member that waits, if the group has something for it. Whoever takes wakes the next.
+    pub(super) fn wake_one(&mut self, number: usize, after: &mut After) {
+        let Some(group) = self.groups.get_mut(number) else {
+            return;
+        };
+        while !group.idle.is_empty() && group.wants_a_member() {
+            let Some(idle) = group.idle.pop_front() else {
+                return;
+            };
+            let member = self.members.get_mut(idle.member);
+            if let Some(waker) = member.and_then(|member| member.waker.take()) {
+                after.wakers.push(waker);
+                return;
+            }
+        }
+    }
+
+    fn wake_readers(&mut self, number: usize, after: &mut After) {
+        for place in 0..self.streams[number].readers.len() {
+            let reader = self.streams[number].readers[place];
+            self.wake_one(reader, after);
+        }
+    }
+
+    /// Notes that a member has one delivery less.
+    fn let_go(&mut self, member: usize, after: &mut After) {
+        if let Some(member) = self.members.get_mut(member) {
+            member.held -= 1;
+            if member.held == 0 {
+                after.wakers.extend(member.closing.take());
+            }
+        }
+    }
+}

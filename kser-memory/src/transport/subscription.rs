@@ -1,0 +1,229 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use async_trait::async_trait;
+use kser_core::{
+    Clock, Delivery, Error, Health, Interest, Origin, Record, Room, Settle, Subscription, Ticket,
+    Timestamp,
+};
+
+use super::broker::Broker;
+use super::held::TicketParts;
+use super::receiving::Receiving;
+use super::state::{Member, State};
+use crate::MemoryClock;
+
+/// A member of a group, or an observer.
+#[derive(Debug)]
+pub(super) struct MemorySubscription {
+    seat: Arc<Seat>,
+    /// Which topic comes first next time.
+    turn: usize,
+}
+
+/// Where a member is known to the broker. Its tickets have it too.
+#[derive(Debug)]
+struct Seat {
+    broker: Arc<Broker>,
+    member: usize,
+}
+
+/// What a member finds when nothing is there: when it should look again by itself.
+type Until = Option<Timestamp>;
+
+impl MemorySubscription {
+    pub(super) fn join(broker: &Arc<Broker>, interest: Interest) -> Self {
+        let member = broker.with(|state, after| state.join(interest, after));
+        let broker = Arc::clone(broker);
+        Self {
+            seat: Arc::new(Seat { broker, member }),
+            turn: 0,
+        }
+    }
+
+    /// Takes what is there, or notes that this member waits. `rested` says whether it had.
+    pub(super) fn take_or_rest(
+        &mut self,
+        room: Room,
+        waker: &Waker,
+        rested: bool,
+    ) -> Result<Result<Vec<Delivery>, Until>, Error> {
+        let now = MemoryClock.now();
+        let seat = &self.seat;
+        self.turn = self.turn.wrapping_add(1);
+        seat.broker.with(|state, after| {
+            let deliveries = seat.take(state, room, self.turn, now)?;
+            if deliveries.is_empty() {
+                return Ok(Err(state.rest(seat.member, waker)));
+            }
+            match rested {
+                true => state.rise(seat.member, after),
+                false => state.pass_on(seat.member, after),
+            }
+            Ok(Ok(deliveries))
+        })
+    }
+
+    /// Notes that this member does not wait any more.
+    pub(super) fn rise(&self) {
+        let seat = &self.seat;
+        seat.broker
+            .with(|state, after| state.rise(seat.member, after));
+    }
+}
+
+#[async_trait]
+impl Subscription for MemorySubscription {
+    async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
+        // Lets others run now and then when there is always something.
+        tokio::task::coop::consume_budget().await;
+        Receiving::new(self, room).await
+    }
+
+    fn health(&self) -> Health {
+        let now = MemoryClock.now();
+        let seat = &self.seat;
+        let mut health = Health::default();
+        let (mut lag, mut oldest) = (0, None);
+        seat.broker.with(|state, _| {
+            let member = state.members.get(seat.member);
+            for number in member.into_iter().flat_map(|member| &member.groups) {
+                if let Some(group) = state.groups.get(*number) {
+                    health.assigned.push((group.topic.clone(), 0));
+                    lag += group.waiting();
+                    oldest = oldest.into_iter().chain(group.oldest()).min();
+                }
+            }
+        });
+        health.lag = Some(lag);
+        health.oldest_waiting = oldest.map(|published| now.since(published));
+        health
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        // Dropping the subscription leaves, with nothing in its hands.
+        poll_fn(|cx| self.seat.poll_free(cx.waker())).await;
+        Ok(())
+    }
+}
+
+impl Drop for MemorySubscription {
+    fn drop(&mut self) {
+        let seat = &self.seat;
+        seat.broker.with(|state, after| {
+            state.leave(seat.member, after);
+            state.members.remove(seat.member);
+        });
+    }
+}
+
+impl Seat {
+    fn take(
+        self: &Arc<Self>,
+        state: &mut State,
+        room: Room,
+        turn: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, Error> {
+        let member = state.members.get(self.member).ok_or(Error::Closed)?;
+        if member.superseded {
+            return Err(superseded(member));
+        }
+        let (groups, revoked) = (member.groups.len(), member.revoked.clone());
+        let records = room.records.max(1);
+        let mut deliveries = Vec::new();
+        let mut bytes = 0_usize;
+        for place in 0..groups {
+            let member = state.members.get(self.member).ok_or(Error::Closed)?;
+            let number = member.groups[turn.wrapping_add(place) % groups];
+            if let Some(group) = state.groups.get_mut(number) {
+                group.admit_due(now, records);
+                deliveries.reserve(group.ready_up_to(records - deliveries.len()));
+            }
+            while deliveries.len() < records && (bytes < room.bytes || deliveries.is_empty()) {
+                let taken = state.take(number, self.member, |topic, entry, ticket| {
+                    let settle: Arc<dyn Settle> = Arc::<Self>::clone(self);
+                    let origin = Origin {
+                        partition: 0,
+                        offset: entry.offset,
+                    };
+                    Delivery::revocable(
+                        entry.record(topic),
+                        origin,
+                        Ticket::new(ticket, settle),
+                        revoked.clone(),
+                    )
+                    .with_unreported(entry.unreported())
+                });
+                let Some(delivery) = taken else {
+                    break;
+                };
+                bytes = bytes.saturating_add(delivery.record.size());
+                deliveries.push(delivery);
+            }
+        }
+        Ok(deliveries)
+    }
+
+    /// Is ready when this member holds nothing.
+    fn poll_free(&self, waker: &Waker) -> Poll<()> {
+        self.broker
+            .with(|state, _| match state.members.get_mut(self.member) {
+                Some(member) if member.held > 0 => {
+                    member.closing = Some(waker.clone());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(()),
+            })
+    }
+}
+
+#[async_trait]
+impl Settle for Seat {
+    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+        for output in &outputs {
+            self.broker.fits(output)?;
+        }
+        let now = match outputs.is_empty() {
+            true => Timestamp::default(),
+            false => MemoryClock.now(),
+        };
+        let ticket = TicketParts::unpack(ticket);
+        let settled = self
+            .broker
+            .with(|state, after| state.settle(ticket, outputs, now, after));
+        match settled {
+            true => Ok(()),
+            false => Err(Error::Lost),
+        }
+    }
+
+    async fn begin(&self, ticket: u128) -> Result<(), Error> {
+        let ticket = TicketParts::unpack(ticket);
+        let ours = self.broker.with(|state, _| {
+            let group = state.groups.get_mut(ticket.group);
+            group.is_some_and(|group| group.begin(ticket))
+        });
+        match ours {
+            true => Ok(()),
+            false => Err(Error::Lost),
+        }
+    }
+
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+        let not_before = not_before.filter(|due| *due > MemoryClock.now());
+        let ticket = TicketParts::unpack(ticket);
+        self.broker
+            .with(|state, after| state.release(ticket, not_before, after));
+    }
+}
+
+fn superseded(member: &Member) -> Error {
+    match &member.instance {
+        Some(instance) => Error::Superseded {
+            instance: instance.clone(),
+        },
+        None => Error::Closed,
+    }
+}

@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use kser_core::{Topic, TopicSpec};
+
+use super::after::After;
+use super::group::{Group, Reader};
+use super::state::{State, Stream};
+
+/// Which topics there are, and who reads them.
+impl State {
+    /// Returns the place of a topic, which exists from now on.
+    pub(super) fn stream(&mut self, topic: &Topic) -> usize {
+        if let Some(number) = self.names.get(topic) {
+            return *number;
+        }
+        self.streams.push(Stream {
+            topic: topic.clone(),
+            kept: true,
+            declared: false,
+            offset: 0,
+            named: BTreeMap::new(),
+            readers: Vec::new(),
+        });
+        self.names.insert(topic.clone(), self.streams.len() - 1);
+        self.streams.len() - 1
+    }
+
+    /// Makes a topic as it should be, unless that was done before.
+    pub(super) fn declare(&mut self, spec: &TopicSpec, after: &mut After) {
+        let number = self.stream(&spec.topic);
+        let stream = &mut self.streams[number];
+        if stream.declared {
+            return;
+        }
+        stream.declared = true;
+        stream.kept = spec.kept;
+        if let Some(early) = self.early(number).filter(|_| !spec.kept) {
+            self.forget_group(number, early, after);
+        }
+    }
+
+    /// Has someone read a topic whose records are kept, so that they wait there for a group.
+    pub(super) fn ensure_reader(&mut self, number: usize) {
+        let stream = &self.streams[number];
+        if stream.kept && stream.named.is_empty() && self.early(number).is_none() {
+            self.add_reader(number, Reader::Nobody);
+        }
+    }
+
+    /// Returns the group of a name. The first of a topic gets what waited for it.
+    pub(super) fn named_group(&mut self, number: usize, name: &str) -> usize {
+        if let Some(group) = self.streams[number].named.get(name) {
+            return *group;
+        }
+        let group = match self.early(number) {
+            Some(early) => {
+                if let Some(group) = self.groups.get_mut(early) {
+                    group.reader = Reader::Members;
+                }
+                early
+            }
+            None => self.add_reader(number, Reader::Members),
+        };
+        let stream = &mut self.streams[number];
+        stream.named.insert(name.to_owned(), group);
+        group
+    }
+
+    /// Makes a group that gets what is published from now on.
+    pub(super) fn add_reader(&mut self, number: usize, reader: Reader) -> usize {
+        let topic = self.streams[number].topic.clone();
+        let group = self.groups.insert(Group::new(topic, reader));
+        self.streams[number].readers.push(group);
+        group
+    }
+
+    pub(super) fn forget_group(&mut self, number: usize, group: usize, after: &mut After) {
+        let stream = &mut self.streams[number];
+        stream.readers.retain(|reader| *reader != group);
+        stream.named.retain(|_, named| *named != group);
+        after.groups.extend(self.groups.remove(group));
+    }
+
+    fn early(&self, number: usize) -> Option<usize> {
+        let nobody = |reader: &&usize| {
+            let group = self.groups.get(**reader);
+            group.is_some_and(|group| group.reader == Reader::Nobody)
+        };
+        self.streams[number].readers.iter().find(nobody).copied()
+    }
+}
