@@ -3,8 +3,8 @@ import pathlib
 import subprocess
 
 root = pathlib.Path(__file__).resolve().parent.parent
-p = root / 'kser-core/src/sequencing/apply.rs'
-orig=open(p).read()
+files = [root / 'kser-core/src/sequencing' / name for name in ('apply.rs', 'draft.rs')]
+originals = {file: file.read_text() for file in files}
 muts=[
 ("a step is skipped","self.progress.position += 1;","self.progress.position += 2;"),
 ("a stale attempt is accepted","        if self.progress.attempts != attempt {\n            return Err(Rejected::Fenced);","        if false {\n            return Err(Rejected::Fenced);"),
@@ -27,10 +27,12 @@ muts=[
 ]
 try:
   for name,a,b in muts:
-    if a not in orig: print("MISSING",name); continue
-    open(p,'w').write(orig.replace(a,b,1))
+    file = next((file for file in files if a in originals[file]), None)
+    if file is None: print("MISSING", name); continue
+    file.write_text(originals[file].replace(a, b, 1))
     r=subprocess.run("timeout 120 cargo test -q -p kser-core --test sequencing 2>&1 | tail -3",shell=True,capture_output=True,text=True,cwd=root)
+    file.write_text(originals[file])
     out=r.stdout
     print(("caught  " if "FAILED" in out or "failed" in out else "SURVIVED" if 'test result: ok' in out or 'ok.' in out else "??")+" "+name, '' if 'fail' in out.lower() else out[-200:])
 finally:
-  open(p,'w').write(orig)
+  for file, text in originals.items(): file.write_text(text)

@@ -44,6 +44,7 @@ mod outgoing;
 mod panic;
 mod record;
 mod registry;
+mod retcode;
 mod retry;
 pub mod sequencing;
 mod status;

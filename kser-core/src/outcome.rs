@@ -1,11 +1,11 @@
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::json::scan::{Flaw, Members, Scanner};
 use crate::json::text::{Text, unescape};
+use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};
 
 /// What a task leaves behind, and what the next one is given: the `Result` of the Python library.
@@ -88,7 +88,7 @@ impl Outcome {
     /// Returns the result code. One beyond 64 bits, which only Python can write, is the nearest that fits.
     #[must_use]
     pub const fn retcode(&self) -> i64 {
-        self.retcode.value
+        self.retcode.value()
     }
 
     /// Returns the text for people.
@@ -122,7 +122,7 @@ impl Outcome {
     /// that decides it.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.retcode.value < 300 && self.error_value().is_none()
+        self.retcode.value() < 300 && self.error_value().is_none()
     }
 
     /// Returns what went wrong, `None` for a success.
@@ -153,7 +153,7 @@ impl Outcome {
         let text = |old: &Text, new: &Text| if new.is_empty() { old } else { new }.clone();
         Self {
             uuid: self.uuid.clone(),
-            retcode: match later.retcode.value > self.retcode.value {
+            retcode: match later.retcode.value() > self.retcode.value() {
                 true => later.retcode.clone(),
                 false => self.retcode.clone(),
             },
@@ -206,10 +206,7 @@ impl Outcome {
         out.extend_from_slice(b"{\"uuid\":");
         crate::json::text::write_string(uuid, out);
         out.extend_from_slice(b",\"retcode\":");
-        match &self.retcode.text {
-            Some(text) => out.extend_from_slice(text.as_bytes()),
-            None => out.extend_from_slice(itoa(self.retcode.value).as_bytes()),
-        }
+        self.retcode.write(out);
         out.extend_from_slice(b",\"stdout\":");
         self.stdout.write(out);
         out.extend_from_slice(b",\"stderr\":");
@@ -250,10 +247,6 @@ impl Outcome {
     }
 }
 
-fn itoa(number: i64) -> String {
-    number.to_string()
-}
-
 /// Reads a JSON string.
 fn string(value: &str, at: usize, name: &str) -> Result<Text, Flaw> {
     match value.starts_with('"') {
@@ -282,104 +275,6 @@ pub(crate) fn object(value: &str, at: usize, name: &str) -> Result<Object, Flaw>
         true => Ok(Object::of_scanned(value)),
         false => Err(Flaw::new(at, format!("{name}: not a valid mapping"))),
     }
-}
-
-/// A whole number. One that does not fit is written on as it came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Retcode {
-    value: i64,
-    text: Option<Arc<str>>,
-}
-
-impl From<i64> for Retcode {
-    fn from(value: i64) -> Self {
-        Self { value, text: None }
-    }
-}
-
-impl Retcode {
-    fn read(value: &str, at: usize) -> Result<Self, Flaw> {
-        let number = match value.starts_with('"') {
-            true => unescape(value).0.trim().to_owned(),
-            false => value.to_owned(),
-        };
-        let written_as_text = value.starts_with('"');
-        whole(&number, written_as_text)
-            .ok_or_else(|| Flaw::new(at, "result.retcode: not a valid integer"))
-    }
-}
-
-/// Reads a whole number in any spelling of JSON, or decimal digits where it was written as text.
-fn whole(text: &str, only_digits: bool) -> Option<Retcode> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (
-            false,
-            text.strip_prefix('+')
-                .filter(|_| only_digits)
-                .unwrap_or(text),
-        ),
-    };
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !plain && only_digits {
-        return None;
-    }
-    let digits = match plain {
-        true => digits.to_owned(),
-        false => shifted(digits)?,
-    };
-    let sign = if negative { "-" } else { "" };
-    let digits = match digits.trim_start_matches('0') {
-        "" => "0",
-        digits => digits,
-    };
-    let text = format!("{sign}{digits}");
-    Some(match text.parse::<i64>() {
-        Ok(value) => Retcode::from(value),
-        Err(_) => Retcode {
-            value: if negative { i64::MIN } else { i64::MAX },
-            text: Some(text.into()),
-        },
-    })
-}
-
-/// How far an exponent may move the point of a return code.
-const LONGEST_SHIFT: i64 = 300;
-
-/// Moves the point of `1.20e1` as its exponent says: `12`, or nothing if digits are left behind it.
-fn shifted(number: &str) -> Option<String> {
-    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-        None => (number, 0),
-    };
-    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = format!("{before}{after}");
-    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    if exponent.abs() > LONGEST_SHIFT {
-        return None;
-    }
-    let point = i64::try_from(before.len()).ok()? + exponent;
-    let point = usize::try_from(point.max(0)).ok()?;
-    let fraction = all.get(point..).unwrap_or_default();
-    if exponent < 0
-        && i64::try_from(before.len()).ok()? + exponent < 0
-        && all.contains(|c| c != '0')
-    {
-        return None;
-    }
-    if fraction.contains(|digit| digit != '0') {
-        return None;
-    }
-    let mut digits = all.get(..point).unwrap_or(&all).to_owned();
-    while digits.len() < point {
-        digits.push('0');
-    }
-    Some(match digits.is_empty() {
-        true => "0".to_owned(),
-        false => digits,
-    })
 }
 
 impl From<&TaskError> for Outcome {

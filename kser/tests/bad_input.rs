@@ -7,11 +7,11 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Diary, Double, Game, Note, both, connection, note, told};
+use common::{Diary, Double, Game, Note, both, connection, note};
 use kser::core::Record;
 use kser::{
     Connection, Context, DeadLetter, Error, IntoTask, Json, MemoryTransport, Message, Mode,
-    NoStore, Outcome, Registry, RetryPolicy, Status, Step, TaskError, Topic, Transport,
+    NoStore, Registry, RetryPolicy, Status, Step, TaskError, Topic, Transport,
 };
 use serde::Serialize;
 
@@ -240,56 +240,6 @@ async fn a_next_message_over_the_limit_fails_the_step() -> Result<(), Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_that_cannot_run_is_refused() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
-    let producer = kser.producer();
-    let twins = vec![
-        Step::new(note("a")).with_id("t"),
-        Step::new(note("b")).with_id("t"),
-    ];
-    let error = producer
-        .launch_steps("test.Twins", twins)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "step 2 of the operation cannot run: another step has its uuid \"t\""
-    );
-    let error = producer
-        .launch_steps("test.None", Vec::new())
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("Nothing to do, empty operation !"),
-        "{error}"
-    );
-    let topic = vec![Step::new(note("a")).with_topic("no topic")];
-    let error = producer
-        .launch_steps("test.Topic", topic)
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("characters other than"),
-        "{error}"
-    );
-    let many = vec![Step::new(note("a")); 100_001];
-    let error = producer.launch_steps("test.Many", many).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "number of steps of the operation is 100001, over the limit of 100000"
-    );
-    assert!(
-        kser.runs()
-            .list(&kser::RunFilter::default())
-            .await?
-            .is_empty()
-    );
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
 async fn too_many_steps_in_a_build_end_the_run_with_the_limit() -> Result<(), Error> {
     async fn many(_: Game) -> Result<Vec<Step>, TaskError> {
         Ok(vec![Step::new(note("a")); 2_000])
@@ -307,77 +257,6 @@ async fn too_many_steps_in_a_build_end_the_run_with_the_limit() -> Result<(), Er
         state.outcome.stderr()
     );
     consumer.stop().await
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_over_the_limit_is_refused_before_it_is_sent() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
-    let producer = kser.producer();
-    let large = note(&"x".repeat(1_000_001));
-    let error = producer.send(large.clone()).await.unwrap_err();
-    assert!(
-        error.to_string().ends_with("over the limit of 1000000"),
-        "{error}"
-    );
-    let sent = producer.send_all([
-        producer.send(note("a")),
-        producer.send(large),
-        producer.send(note("b")),
-    ]);
-    let answers: Vec<bool> = sent.await.iter().map(Result::is_ok).collect();
-    assert_eq!(answers, [true, false, true]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_duplicate_entrypoint_is_refused() {
-    async fn one(_: Note) {}
-    async fn two(_: Note) {}
-    let error = Registry::new().task(one).unwrap().task(two).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "entrypoint test.Note is registered twice"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
-    let run = kser
-        .producer()
-        .launch_steps("test.Run", vec![Step::new(note("a"))])
-        .await?;
-    let (runs, id) = (kser.runs(), run.id().clone());
-    let refused = [
-        run.cancel().await,
-        run.resume().await,
-        run.retry_step(&"s".into()).await,
-        run.skip_step(&"s".into(), Outcome::default()).await,
-        run.fork(1).await.map(|_| ()),
-        run.purge().await.map(|_| ()),
-        run.outcomes().await.map(|_| ()),
-        runs.status(&id).await.map(|_| ()),
-        runs.wait(&id).await.map(|_| ()),
-        runs.list(&kser::RunFilter::default()).await.map(|_| ()),
-    ];
-    for refused in refused {
-        let error = refused.unwrap_err();
-        assert!(matches!(error, Error::NeedsStore { .. }), "{error}");
-    }
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_unknown_id_is_an_error_of_its_own() {
-    let runs = connection(Mode::Stored).await.runs();
-    let id = "nobody".into();
-    for asked in [
-        runs.status(&id).await.map(|_| ()),
-        runs.cancel(&id).await,
-        runs.resume(&id).await,
-    ] {
-        assert_eq!(told(&asked.unwrap_err()), "no such operation: nobody");
-    }
 }
 
 #[tokio::test(start_paused = true)]

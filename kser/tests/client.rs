@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::{Diary, Doomed, Flaky, Game, Note, both, connection, note};
 use kser::core::{Interest, Room};
 use kser::{
-    Context, Error, IntoTask, MemoryTransport, Message, Mode, NoStore, Operation, Outcome,
-    Registry, RetryPolicy, RunEvent, Status, StatusChange, Step, TaskError, Topic, Transport,
+    Context, Error, IntoTask, MemoryTransport, Mode, NoStore, Operation, Outcome, Registry,
+    RetryPolicy, RunEvent, Status, StatusChange, Step, TaskError, Topic, Transport,
 };
 use tokio::time::sleep;
 
@@ -95,109 +95,6 @@ async fn what_a_failed_task_sends_is_dropped() -> Result<(), Error> {
         sleep(Duration::from_secs(120)).await;
         assert!(diary.read().is_empty());
         consumer.stop().await?;
-    }
-    Ok(())
-}
-
-/// Someone else runs the step and reports its end, as a Python consumer does: same uuid, metadata untouched.
-#[tokio::test(start_paused = true)]
-async fn an_external_step_is_ended_by_its_report() -> Result<(), Error> {
-    for mode in [Mode::Stored, Mode::AtLeastOnce] {
-        let transport = MemoryTransport::new();
-        let clock = transport.clock();
-        let kser = match mode {
-            Mode::Stored => {
-                let store = kser::MemoryStore::with_clock(clock);
-                kser::connect_with(transport.clone(), store).await?
-            }
-            _ => kser::connect_with(transport.clone(), NoStore).await?,
-        };
-        let kser = kser.with_clock(clock);
-        let diary = Diary::default();
-        let consumer = kser.consumer(noting(&diary)).spawn();
-        let outside = Interest::group("python", vec![Topic::new("outside")?]);
-        let mut outside = transport.subscribe(outside).await?;
-        let external = Step::named("outside.Ask", &serde_json::json!({"q": 1}));
-        let steps = vec![
-            Step::new(note("before")),
-            external.external(Duration::from_secs(3600)),
-            Step::new(note("after")),
-        ];
-        let run = kser.producer().launch_steps("test.External", steps).await?;
-        let delivery = outside.receive(Room::records(1)).await?.remove(0);
-        let message = Message::decode(delivery.record.payload.as_deref().unwrap())?;
-        assert_eq!(message.params.as_str(), r#"{"q":1}"#);
-        assert_eq!(message.result.stdout(), "before");
-        kser.producer()
-            .report(&message, &Outcome::text("answer"))
-            .await?;
-        // A second report changes nothing.
-        kser.producer()
-            .report(&message, &Outcome::text("late"))
-            .await?;
-        let _ = delivery.ticket.settle(Vec::new()).await;
-        assert_eq!(run.result().await?.stdout(), "after");
-        sleep(Duration::from_secs(7200)).await;
-        if mode == Mode::Stored {
-            let texts: Vec<_> = run
-                .outcomes()
-                .await?
-                .iter()
-                .map(|o| o.stdout().to_owned())
-                .collect();
-            assert_eq!(texts, ["before", "answer", "after"]);
-            assert_eq!(diary.read(), ["before", "after"]);
-        }
-        outside.close().await?;
-        consumer.stop().await?;
-    }
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_external_step_of_which_nobody_speaks_is_a_failure() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
-    let consumer = kser.consumer(noting(&Diary::default())).spawn();
-    let step = Step::named("outside.Ask", &serde_json::json!({}));
-    let step = step.external(Duration::from_secs(600)).with_attempts(2);
-    let run = kser
-        .producer()
-        .launch_steps("test.Silence", vec![step])
-        .await?;
-    let began = tokio::time::Instant::now();
-    let state = run.wait().await?;
-    assert_eq!(state.status, Status::Failed);
-    assert_eq!(state.outcome.stderr(), "no report within 600 s");
-    assert!(
-        began.elapsed() >= Duration::from_secs(1200),
-        "{:?}",
-        began.elapsed()
-    );
-    run.skip_step(&run.id().step(1), Outcome::text("by hand"))
-        .await?;
-    assert_eq!(run.result().await?.stdout(), "by hand");
-    consumer.stop().await
-}
-
-/// Our consumer runs someone else's external step: a lone task here, whose end is reported.
-#[tokio::test(start_paused = true)]
-async fn an_external_step_may_be_run_by_another_service_of_ours() -> Result<(), Error> {
-    for kser in both().await {
-        let diary = Diary::default();
-        let owner = kser.consumer(noting(&diary)).spawn();
-        let ask =
-            |double: common::Double| async move { Outcome::text(format!("{}", double.n * 2)) };
-        let other = Registry::new().task(ask)?;
-        let other = kser.consumer(other).with_topics(["outside"])?.spawn();
-        let ask = Step::new(common::Double { n: 21 }).with_topic("outside");
-        let steps = vec![
-            ask.external(Duration::from_secs(60)),
-            Step::new(note("after")),
-        ];
-        let run = kser.producer().launch_steps("test.Other", steps).await?;
-        assert_eq!(run.result().await?.stdout(), "after");
-        owner.stop().await?;
-        other.stop().await?;
     }
     Ok(())
 }

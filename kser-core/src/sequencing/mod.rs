@@ -7,6 +7,7 @@
 
 mod apply;
 pub mod carried;
+mod draft;
 mod event;
 mod plan;
 mod progress;

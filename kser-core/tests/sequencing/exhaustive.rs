@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::world::{Act, World};
+use crate::act::Act;
+use crate::world::World;
 
 /// How many acts long the histories are.
 const LENGTH: usize = 9;

@@ -1,6 +1,7 @@
 //! The rules of sequencing: properties over random histories, all histories up to a length, and single rules by name.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod act;
 mod exhaustive;
 mod properties;
 mod rules;

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::world::{Act, How, World};
+use crate::act::{Act, How};
+use crate::world::World;
 
 fn act() -> impl Strategy<Value = Act> {
     let how = prop_oneof![3 => Just(How::Success), 2 => Just(How::Again), 1 => Just(How::Failure)];

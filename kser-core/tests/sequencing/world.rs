@@ -16,61 +16,24 @@ impl Entrypoint for Go {
     const PATH: &'static str = "test.Go";
 }
 
+use crate::act::{Act, How};
+
 const LEASE: Duration = Duration::from_secs(30);
-
-/// What may happen next. Indexes are taken modulo what there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Act {
-    /// A record is delivered; a duplicate stays on its way too.
-    Deliver {
-        record: usize,
-        duplicate: bool,
-    },
-    /// An attempt ends. Its worker may crash between the write and what follows.
-    End {
-        attempt: usize,
-        how: How,
-        crash: bool,
-    },
-    /// A worker dies with its attempt, and its lease runs out.
-    Die {
-        attempt: usize,
-    },
-    /// A worker gives its attempt back, and the record is delivered again.
-    GiveBack {
-        attempt: usize,
-    },
-    /// Somebody looks whether the run moves, at the time when it should have.
-    Sweep {
-        crash: bool,
-    },
-    Cancel,
-    Resume,
-    Retry,
-    Skip,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum How {
-    Success,
-    Again,
-    Failure,
-}
 
 /// A record on its way: which step, and the version it was written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OnItsWay {
     pub(crate) position: u32,
-    seen: u64,
+    pub(crate) seen: u64,
 }
 
 /// An attempt that a worker believes to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct InFlight {
-    record: OnItsWay,
-    attempt: u32,
+    pub(crate) record: OnItsWay,
+    pub(crate) attempt: u32,
     /// When its lease runs out.
-    until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -79,7 +42,7 @@ pub(crate) struct World {
     pub(crate) progress: Progress,
     pub(crate) records: Vec<OnItsWay>,
     pub(crate) in_flight: Vec<InFlight>,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     /// The oracle: what each step that is done has left, in order.
     accepted: Vec<String>,
     /// How often the run has ended since the last repair.
@@ -109,26 +72,6 @@ impl World {
             told: 0,
             letters: 0,
         }
-    }
-
-    /// What may happen now, for a world that looks at everything.
-    pub(crate) fn enabled(&self) -> Vec<Act> {
-        let mut acts = vec![Act::Cancel, Act::Resume, Act::Retry, Act::Skip];
-        acts.extend([false, true].map(|crash| Act::Sweep { crash }));
-        for record in 0..self.records.len() {
-            acts.extend([false, true].map(|duplicate| Act::Deliver { record, duplicate }));
-        }
-        for attempt in 0..self.in_flight.len() {
-            acts.extend([Act::Die { attempt }, Act::GiveBack { attempt }]);
-            for how in [How::Success, How::Again, How::Failure] {
-                acts.extend([false, true].map(|crash| Act::End {
-                    attempt,
-                    how,
-                    crash,
-                }));
-            }
-        }
-        acts
     }
 
     pub(crate) fn act(&mut self, act: Act) {
@@ -438,38 +381,6 @@ impl World {
     fn key(&self, position: u32) -> StepKey {
         let index = usize::try_from(position).unwrap() - 1;
         self.steps[index].key.clone()
-    }
-
-    /// What tells two worlds apart, times and versions aside.
-    pub(crate) fn shape(&self) -> impl Ord + use<> {
-        let progress = &self.progress;
-        let mut records: Vec<_> = self.records.iter().map(|record| record.position).collect();
-        records.sort_unstable();
-        let mut in_flight = self.in_flight.clone();
-        in_flight.sort_unstable();
-        let in_flight: Vec<_> = in_flight
-            .into_iter()
-            .map(|attempt| {
-                (
-                    attempt.record.position,
-                    attempt.attempt,
-                    attempt.until > self.now,
-                )
-            })
-            .collect();
-        let counts = (
-            progress.attempts(),
-            progress.uncounted(),
-            progress.unreported(),
-        );
-        (
-            progress.status(),
-            progress.position(),
-            progress.is_started(),
-            counts,
-            records,
-            in_flight,
-        )
     }
 }
 

@@ -1,19 +1,14 @@
-use kser_core::sequencing::{
-    Effect, Event, PlannedStep, Progress, Rejected, StepKey, Transition, apply, carried,
-};
+use kser_core::sequencing::{Effect, Progress, Rejected, Transition, apply};
 use kser_core::store::{Attempt, OutputId};
-use kser_core::{
-    Context, Error, Message, Object, Outcome, Plan, Record, RunId, TaskError, Timestamp, Topic,
-};
+use kser_core::{Context, Error, Message, Object, Record, RunId, TaskError, Timestamp, Topic};
 
-use super::decide::{Job, STEP_ENDED};
+use super::decide::STEP_ENDED;
 use super::decision::{Decision, Done};
+use super::ending::{Ending, open_plan};
 use super::letters;
-use super::run::Run;
 use super::task::{Product, Task};
 use super::work::Work;
 use super::worker::Worker;
-use crate::post::too_large;
 use crate::stored::{Along, Known, Stored, Tried};
 
 /// An attempt that has ended.
@@ -28,50 +23,11 @@ pub(super) struct Attempted {
 
 /// What follows the end of an attempt, written out.
 #[derive(Debug, Default)]
-struct Written {
+pub(super) struct Written {
     /// The run's own records.
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
     /// What the handler sends.
     sent: Vec<Record>,
-}
-
-/// How it ended, as an event.
-#[derive(Debug)]
-struct Ending {
-    outcome: Outcome,
-    retry_at: Option<Timestamp>,
-    /// Set if the attempt was a build: its steps, if it succeeded.
-    build: Option<Option<Vec<PlannedStep>>>,
-}
-
-impl Ending {
-    fn event(&self, step: &StepKey, attempt: u32) -> Event {
-        let (outcome, retry_at) = (self.outcome.clone(), self.retry_at);
-        match &self.build {
-            None => Event::Ended {
-                step: step.clone(),
-                attempt,
-                outcome,
-                retry_at,
-            },
-            Some(Some(plan)) => Event::Built {
-                attempt,
-                steps: u32::try_from(plan.len()).unwrap_or(u32::MAX),
-            },
-            Some(None) => Event::NotBuilt {
-                attempt,
-                outcome,
-                retry_at,
-            },
-        }
-    }
-
-    /// Turns it into a failure for good.
-    fn refuse(&mut self, error: &Error) {
-        self.outcome = too_large(error);
-        self.retry_at = None;
-        self.build = self.build.take().map(|_| None);
-    }
 }
 
 impl Worker {
@@ -121,50 +77,6 @@ impl Worker {
                 Some(not_before) => Ok(self.again(work, &task, &after, written, not_before)),
                 None => self.ended(work, &task, &attempted, &after, written),
             };
-        }
-    }
-
-    /// What the handler returned, as the end of an attempt; the retry policy has its say here.
-    fn ending(
-        &self,
-        work: &mut Work,
-        task: &Task<'_>,
-        attempted: &Attempted,
-        returned: Result<Product, TaskError>,
-    ) -> Ending {
-        let run = &task.run;
-        let build = matches!(task.job, Job::Build(_)).then_some(None);
-        let (outcome, error) = match returned {
-            Ok(Product::Plan(plan)) => match fits(run, &plan) {
-                Ok(()) => {
-                    return Ending {
-                        outcome: Outcome::default(),
-                        retry_at: None,
-                        build: Some(Some(plan.into_steps())),
-                    };
-                }
-                Err(error) => (too_large(&error), None),
-            },
-            Ok(Product::Outcome(outcome)) => {
-                let error = outcome.error();
-                (outcome, error)
-            }
-            Err(error) => (Outcome::from(&error), Some(error)),
-        };
-        let now = run.now();
-        let retry_at = error.and_then(|error| {
-            let first = work.tries.first.or(Some(now));
-            task.job
-                .retry_at(task.message, attempted.counted, &error, first, now)
-        });
-        if !outcome.is_success() {
-            work.tries.first.get_or_insert(now);
-            work.tries.last = Some(now);
-        }
-        Ending {
-            outcome,
-            retry_at,
-            build,
         }
     }
 
@@ -320,140 +232,6 @@ impl Worker {
         };
         records.extend(sent);
         Ok(Decision::Done(Done { records, relayed }))
-    }
-
-    /// The step is tried again: the ticket in hand is the publication that was asked for, if the wait is short.
-    fn again(
-        &self,
-        work: &mut Work,
-        task: &Task<'_>,
-        after: &Transition,
-        mut written: Written,
-        not_before: Option<Timestamp>,
-    ) -> Decision {
-        let now = task.run.now();
-        let until = not_before.unwrap_or(now);
-        tracing::info!(
-            uuid = %task.message.uuid,
-            entrypoint = %task.message.entrypoint,
-            attempts = after.progress.counted_attempts(),
-            wait_ms = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX),
-            "an attempt failed and is followed by another",
-        );
-        if task.run.stored.is_none() {
-            work.failed(now);
-        }
-        if until.since(now) <= self.options.longest_park && written.records.is_empty() {
-            return Decision::Later(until);
-        }
-        written.records.push(work.delayed(until));
-        Decision::done(written.records)
-    }
-
-    /// The consumer stops before the handler has ended: the attempt is given back and does not count.
-    pub(super) async fn interrupted(
-        &self,
-        work: &mut Work,
-        task: &Task<'_>,
-        known: Known,
-        attempted: &Attempted,
-    ) -> Result<Decision, Error> {
-        let run = &task.run;
-        let event = Event::Interrupted {
-            step: task.step.clone(),
-            attempt: attempted.attempt,
-        };
-        if run.stored.is_some()
-            && let Tried::Conflict(Some(actual)) =
-                run.apply_to(known, event.clone(), Along::default()).await?
-        {
-            let known = run.known_at(actual).await?;
-            let _ = run.apply_to(known, event, Along::default()).await?;
-        }
-        Ok(match work.counted {
-            0 => Decision::Back,
-            _ => Decision::done(vec![work.delayed(run.now())]),
-        })
-    }
-
-    /// What follows an event that began no attempt.
-    pub(super) fn follow(
-        &self,
-        work: &Work,
-        mut records: Vec<Record>,
-        after: &Transition,
-    ) -> Result<Decision, Error> {
-        if after.effects.contains(&Effect::DeadLetter) {
-            let text = letters::text(after.progress.last_outcome());
-            records.push(self.letter(work, after.progress.attempts(), &text)?);
-        }
-        Ok(Decision::done(records))
-    }
-
-    /// The rules do not let the step begin.
-    pub(super) fn not_now(
-        &self,
-        work: &mut Work,
-        run: &Run<'_>,
-        rejected: &Rejected,
-        known: Known,
-    ) -> Result<Decision, Error> {
-        let now = run.now();
-        let park = self.options.longest_park;
-        Ok(match rejected {
-            Rejected::Suspect => Decision::Alone,
-            Rejected::NotYet { until } if until.since(now) > park => {
-                Decision::done(vec![work.delayed(*until)])
-            }
-            Rejected::NotYet { until } => {
-                work.known = Some(known);
-                Decision::Later(*until)
-            }
-            Rejected::Leased { until } => {
-                let lease = known.progress.lease();
-                if lease.is_some_and(|lease| lease.owner.supersedes(&self.owner)) {
-                    self.superseded.cancel();
-                }
-                Decision::Later((*until).min(now + park))
-            }
-            Rejected::Ahead { position } => {
-                tracing::warn!(run = ?run.id(), position, "a step is ahead of its run's state: it waits");
-                Decision::Later(now + park)
-            }
-            Rejected::UnknownStep => {
-                let error = "the operation has no such step";
-                Decision::done(vec![self.letter(work, 0, error)?])
-            }
-            _ => Decision::quiet(),
-        })
-    }
-}
-
-/// Makes the first steps of a plan known to the rules, and the others ready to ride along.
-fn open_plan(task: &mut Task<'_>, known: &mut Known, ending: &Ending) {
-    let (Job::Build(entry), Some(Some(plan))) = (task.job, &ending.build) else {
-        return;
-    };
-    let progress = known.progress.clone();
-    *known.progress = progress.with_status_hook(entry.has_status_hook());
-    known.next = plan.first().cloned().map(Box::new);
-    if task.run.stored.is_none() {
-        let rest = plan.get(1..).filter(|rest| !rest.is_empty());
-        task.run.rest = rest
-            .zip(task.run.id())
-            .map(|(rest, id)| carried::encode(id, rest));
-    }
-}
-
-fn fits(run: &Run<'_>, plan: &Plan) -> Result<(), Error> {
-    let limit = run.shared.post.limits.steps as usize;
-    match plan.steps().len() {
-        size if size > limit => Err(Error::TooLarge {
-            what: "number of steps of the operation",
-            size,
-            limit,
-        }),
-        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,261 @@
+use super::apply::PATIENCE;
+use super::{Effect, Lease, Near, Owner, Progress, Rejected, StepKey};
+use crate::{Instance, Outcome, Status, Timestamp};
+
+/// The progress as it will be.
+pub(super) struct Draft<'a> {
+    pub(super) progress: Progress,
+    pub(super) near: Near<'a>,
+    pub(super) now: Timestamp,
+    pub(super) effects: Vec<Effect>,
+    pub(super) changed: bool,
+}
+
+/// Where a step stands, seen from the progress.
+#[derive(PartialEq)]
+pub(super) enum Place {
+    Past,
+    Here,
+}
+
+impl Draft<'_> {
+    /// Takes the end of an attempt, whether the run is still wanted or not.
+    pub(super) fn conclude(
+        &mut self,
+        step: &StepKey,
+        outcome: Outcome,
+        retry_at: Option<Timestamp>,
+    ) {
+        if outcome.is_success() {
+            let accepted = outcome.accepted(&self.progress.outcome, &step.uuid);
+            self.done(accepted);
+        } else {
+            self.failed(outcome, retry_at);
+        }
+    }
+
+    /// Counts the step as done, and goes on unless the run was cancelled.
+    pub(super) fn done(&mut self, outcome: Outcome) {
+        self.clear_attempt();
+        self.clear_counts();
+        self.progress.outcome = outcome;
+        self.progress.position += 1;
+        // What was next is here now.
+        self.near = Near {
+            here: self.near.next,
+            next: None,
+        };
+        if self.progress.status != Status::Cancelled {
+            self.go_on();
+        }
+    }
+
+    /// Counts the attempt as failed: there is another, or the run ends.
+    pub(super) fn failed(&mut self, outcome: Outcome, retry_at: Option<Timestamp>) {
+        self.clear_attempt();
+        if self.progress.status == Status::Cancelled {
+            self.progress.failure = Some(outcome);
+            return;
+        }
+        match retry_at {
+            Some(at) => {
+                self.progress.not_before = Some(at).filter(|at| *at > self.now);
+                self.send();
+            }
+            None => self.fail(outcome),
+        }
+    }
+
+    pub(super) fn fail(&mut self, outcome: Outcome) {
+        self.clear_attempt();
+        self.progress.failure = Some(outcome);
+        self.effects.push(Effect::DeadLetter);
+        self.set_status(Status::Failed);
+    }
+
+    /// Gives the step a new life, unless someone may still be at it.
+    pub(super) fn repair(&mut self) -> Result<(), Rejected> {
+        if self.progress.started {
+            self.must_be_free(None)?;
+        }
+        self.clear_attempt();
+        self.progress.uncounted = self.progress.attempts;
+        self.progress.unreported = 0;
+        self.progress.failure = None;
+        Ok(())
+    }
+
+    /// Sends the step at the position, or finishes.
+    pub(super) fn go_on(&mut self) {
+        self.changed = true;
+        match self.progress.position {
+            0 => self.set_status(Status::Pending),
+            position if position > self.progress.steps => {
+                self.set_status(Status::Success);
+                return;
+            }
+            _ => self.set_status(Status::Running),
+        }
+        self.send();
+    }
+
+    /// Publishes the step at the position. An external one counts as started from then on.
+    pub(super) fn send(&mut self) {
+        self.publish();
+        if let Some(external) = self.near.here.and_then(|here| here.external) {
+            let sent = self.progress.not_before.unwrap_or(self.now);
+            let owner = Owner {
+                instance: Instance::from("external"),
+                incarnation: 0,
+            };
+            self.progress.not_before = None;
+            self.begin(Some(Lease {
+                until: sent + external.limit,
+                owner,
+            }));
+        }
+    }
+
+    /// Asks again for what the record of step `position` had to ask for, if it is the last one before the pending step
+    /// or before the end.
+    pub(super) fn repeat(&mut self, position: u32) {
+        if position + 1 != self.progress.position {
+            return;
+        }
+        let external = self.near.here.is_some_and(|here| here.external.is_some());
+        match self.progress.status {
+            Status::Running if !self.progress.started || external => self.publish(),
+            Status::Success => self.repeat_end(),
+            _ => {}
+        }
+    }
+
+    /// Asks again for what a failed attempt had to ask for.
+    pub(super) fn repeat_failure(&mut self) {
+        match self.progress.status {
+            Status::Failed => self.repeat_end(),
+            Status::Pending | Status::Running => self.publish(),
+            Status::Success | Status::Cancelled => {}
+        }
+    }
+
+    /// The dead letter belongs to the record whose attempt was the last: one that was published again has none.
+    pub(super) fn repeat_letter(&mut self, seen: u64) {
+        if seen == self.progress.begun_by {
+            self.repeat_end();
+        }
+    }
+
+    pub(super) fn repeat_end(&mut self) {
+        let to = self.progress.status;
+        let from = match self.progress.position {
+            0 => Status::Pending,
+            _ => Status::Running,
+        };
+        if to == Status::Failed {
+            self.effects.push(Effect::DeadLetter);
+        }
+        self.effects.push(Effect::StatusChanged { from, to });
+    }
+
+    pub(super) fn publish(&mut self) {
+        self.effects.push(Effect::Publish {
+            position: self.progress.position,
+            not_before: self.progress.not_before,
+        });
+    }
+
+    pub(super) fn begin(&mut self, lease: Option<Lease>) {
+        self.progress.started = true;
+        self.progress.attempts += 1;
+        self.progress.lease = lease;
+        self.progress.not_before = None;
+        self.changed = true;
+    }
+
+    /// Forgets the attempt in flight, which ended without a report.
+    pub(super) fn lose_attempt(&mut self) {
+        self.progress.unreported += 1;
+        self.progress.uncounted += 1;
+    }
+
+    pub(super) fn clear_attempt(&mut self) {
+        self.progress.started = false;
+        self.progress.lease = None;
+        self.progress.not_before = None;
+        self.changed = true;
+    }
+
+    pub(super) const fn clear_counts(&mut self) {
+        self.progress.attempts = 0;
+        self.progress.uncounted = 0;
+        self.progress.unreported = 0;
+    }
+
+    pub(super) fn set_status(&mut self, to: Status) {
+        let from = std::mem::replace(&mut self.progress.status, to);
+        if from != to {
+            self.changed = true;
+            self.effects.push(Effect::StatusChanged { from, to });
+        }
+    }
+
+    pub(super) fn place(&self, step: &StepKey) -> Result<Place, Rejected> {
+        let position = self.progress.position;
+        if step.position > position {
+            return Err(Rejected::Ahead { position });
+        }
+        if step.position < position {
+            return Ok(Place::Past);
+        }
+        match self.near.here {
+            Some(here) if here.key != *step => Err(Rejected::UnknownStep),
+            None if position > 0 => Err(Rejected::UnknownStep),
+            _ => Ok(Place::Here),
+        }
+    }
+
+    pub(super) fn must_be_latest(&self, attempt: u32) -> Result<(), Rejected> {
+        if self.progress.started && self.progress.attempts == attempt {
+            Ok(())
+        } else {
+            Err(Rejected::Fenced)
+        }
+    }
+
+    /// Refuses a step that someone else has leased, unless that is an earlier life of the same instance.
+    pub(super) fn must_be_free(&self, taker: Option<&Lease>) -> Result<(), Rejected> {
+        let Some(lease) = &self.progress.lease else {
+            return Ok(());
+        };
+        let superseded = taker.is_some_and(|taker| taker.owner.supersedes(&lease.owner));
+        if lease.until > self.now && !superseded {
+            return Err(Rejected::Leased { until: lease.until });
+        }
+        Ok(())
+    }
+
+    /// Counts the change, and says when someone should look whether the run moves.
+    pub(super) fn stamp(&mut self, swept: bool) {
+        if !swept {
+            self.progress.nudges = 0;
+        }
+        self.progress.version += 1;
+        self.progress.updated = self.now;
+        self.progress.check_at = self.check_at();
+    }
+
+    /// Later each time that it has not moved, so that a queue that is merely long is not made longer.
+    pub(super) fn check_at(&self) -> Option<Timestamp> {
+        let progress = &self.progress;
+        if progress.status.is_terminal() {
+            return None;
+        }
+        let patience = PATIENCE * (1 << progress.nudges.min(5));
+        match (&progress.lease, progress.nudges) {
+            (Some(lease), 0) => Some(lease.until),
+            (Some(lease), _) => Some(lease.until.max(self.now) + patience),
+            (None, _) => Some(progress.not_before.unwrap_or(self.now).max(self.now) + patience),
+        }
+    }
+}

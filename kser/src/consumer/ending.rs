@@ -1,0 +1,124 @@
+use kser_core::sequencing::{Event, PlannedStep, StepKey, carried};
+use kser_core::{Error, Outcome, Plan, TaskError, Timestamp};
+
+use super::decide::Job;
+use super::end::Attempted;
+use super::run::Run;
+use super::task::{Product, Task};
+use super::work::Work;
+use super::worker::Worker;
+use crate::post::too_large;
+use crate::stored::Known;
+
+/// How it ended, as an event.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) outcome: Outcome,
+    pub(super) retry_at: Option<Timestamp>,
+    /// Set if the attempt was a build: its steps, if it succeeded.
+    pub(super) build: Option<Option<Vec<PlannedStep>>>,
+}
+
+impl Ending {
+    pub(super) fn event(&self, step: &StepKey, attempt: u32) -> Event {
+        let (outcome, retry_at) = (self.outcome.clone(), self.retry_at);
+        match &self.build {
+            None => Event::Ended {
+                step: step.clone(),
+                attempt,
+                outcome,
+                retry_at,
+            },
+            Some(Some(plan)) => Event::Built {
+                attempt,
+                steps: u32::try_from(plan.len()).unwrap_or(u32::MAX),
+            },
+            Some(None) => Event::NotBuilt {
+                attempt,
+                outcome,
+                retry_at,
+            },
+        }
+    }
+
+    /// Turns it into a failure for good.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        self.outcome = too_large(error);
+        self.retry_at = None;
+        self.build = self.build.take().map(|_| None);
+    }
+}
+
+impl Worker {
+    /// What the handler returned, as the end of an attempt; the retry policy has its say here.
+    pub(super) fn ending(
+        &self,
+        work: &mut Work,
+        task: &Task<'_>,
+        attempted: &Attempted,
+        returned: Result<Product, TaskError>,
+    ) -> Ending {
+        let run = &task.run;
+        let build = matches!(task.job, Job::Build(_)).then_some(None);
+        let (outcome, error) = match returned {
+            Ok(Product::Plan(plan)) => match fits(run, &plan) {
+                Ok(()) => {
+                    return Ending {
+                        outcome: Outcome::default(),
+                        retry_at: None,
+                        build: Some(Some(plan.into_steps())),
+                    };
+                }
+                Err(error) => (too_large(&error), None),
+            },
+            Ok(Product::Outcome(outcome)) => {
+                let error = outcome.error();
+                (outcome, error)
+            }
+            Err(error) => (Outcome::from(&error), Some(error)),
+        };
+        let now = run.now();
+        let retry_at = error.and_then(|error| {
+            let first = work.tries.first.or(Some(now));
+            task.job
+                .retry_at(task.message, attempted.counted, &error, first, now)
+        });
+        if !outcome.is_success() {
+            work.tries.first.get_or_insert(now);
+            work.tries.last = Some(now);
+        }
+        Ending {
+            outcome,
+            retry_at,
+            build,
+        }
+    }
+}
+
+/// Makes the first steps of a plan known to the rules, and the others ready to ride along.
+pub(super) fn open_plan(task: &mut Task<'_>, known: &mut Known, ending: &Ending) {
+    let (Job::Build(entry), Some(Some(plan))) = (task.job, &ending.build) else {
+        return;
+    };
+    let progress = known.progress.clone();
+    *known.progress = progress.with_status_hook(entry.has_status_hook());
+    known.next = plan.first().cloned().map(Box::new);
+    if task.run.stored.is_none() {
+        let rest = plan.get(1..).filter(|rest| !rest.is_empty());
+        task.run.rest = rest
+            .zip(task.run.id())
+            .map(|(rest, id)| carried::encode(id, rest));
+    }
+}
+
+fn fits(run: &Run<'_>, plan: &Plan) -> Result<(), Error> {
+    let limit = run.shared.post.limits.steps as usize;
+    match plan.steps().len() {
+        size if size > limit => Err(Error::TooLarge {
+            what: "number of steps of the operation",
+            size,
+            limit,
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,119 @@
+use kser_core::sequencing::{Effect, Event, Rejected, Transition};
+use kser_core::{Error, Record, Timestamp};
+
+use super::decision::Decision;
+use super::end::{Attempted, Written};
+use super::letters;
+use super::run::Run;
+use super::task::Task;
+use super::work::Work;
+use super::worker::Worker;
+use crate::stored::{Along, Known, Tried};
+
+impl Worker {
+    /// The step is tried again: the ticket in hand is the publication that was asked for, if the wait is short.
+    pub(super) fn again(
+        &self,
+        work: &mut Work,
+        task: &Task<'_>,
+        after: &Transition,
+        mut written: Written,
+        not_before: Option<Timestamp>,
+    ) -> Decision {
+        let now = task.run.now();
+        let until = not_before.unwrap_or(now);
+        tracing::info!(
+            uuid = %task.message.uuid,
+            entrypoint = %task.message.entrypoint,
+            attempts = after.progress.counted_attempts(),
+            wait_ms = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX),
+            "an attempt failed and is followed by another",
+        );
+        if task.run.stored.is_none() {
+            work.failed(now);
+        }
+        if until.since(now) <= self.options.longest_park && written.records.is_empty() {
+            return Decision::Later(until);
+        }
+        written.records.push(work.delayed(until));
+        Decision::done(written.records)
+    }
+
+    /// The consumer stops before the handler has ended: the attempt is given back and does not count.
+    pub(super) async fn interrupted(
+        &self,
+        work: &mut Work,
+        task: &Task<'_>,
+        known: Known,
+        attempted: &Attempted,
+    ) -> Result<Decision, Error> {
+        let run = &task.run;
+        let event = Event::Interrupted {
+            step: task.step.clone(),
+            attempt: attempted.attempt,
+        };
+        if run.stored.is_some()
+            && let Tried::Conflict(Some(actual)) =
+                run.apply_to(known, event.clone(), Along::default()).await?
+        {
+            let known = run.known_at(actual).await?;
+            let _ = run.apply_to(known, event, Along::default()).await?;
+        }
+        Ok(match work.counted {
+            0 => Decision::Back,
+            _ => Decision::done(vec![work.delayed(run.now())]),
+        })
+    }
+
+    /// What follows an event that began no attempt.
+    pub(super) fn follow(
+        &self,
+        work: &Work,
+        mut records: Vec<Record>,
+        after: &Transition,
+    ) -> Result<Decision, Error> {
+        if after.effects.contains(&Effect::DeadLetter) {
+            let text = letters::text(after.progress.last_outcome());
+            records.push(self.letter(work, after.progress.attempts(), &text)?);
+        }
+        Ok(Decision::done(records))
+    }
+
+    /// The rules do not let the step begin.
+    pub(super) fn not_now(
+        &self,
+        work: &mut Work,
+        run: &Run<'_>,
+        rejected: &Rejected,
+        known: Known,
+    ) -> Result<Decision, Error> {
+        let now = run.now();
+        let park = self.options.longest_park;
+        Ok(match rejected {
+            Rejected::Suspect => Decision::Alone,
+            Rejected::NotYet { until } if until.since(now) > park => {
+                Decision::done(vec![work.delayed(*until)])
+            }
+            Rejected::NotYet { until } => {
+                work.known = Some(known);
+                Decision::Later(*until)
+            }
+            Rejected::Leased { until } => {
+                let lease = known.progress.lease();
+                if lease.is_some_and(|lease| lease.owner.supersedes(&self.owner)) {
+                    self.superseded.cancel();
+                }
+                Decision::Later((*until).min(now + park))
+            }
+            Rejected::Ahead { position } => {
+                tracing::warn!(run = ?run.id(), position, "a step is ahead of its run's state: it waits");
+                Decision::Later(now + park)
+            }
+            Rejected::UnknownStep => {
+                let error = "the operation has no such step";
+                Decision::done(vec![self.letter(work, 0, error)?])
+            }
+            _ => Decision::quiet(),
+        })
+    }
+}

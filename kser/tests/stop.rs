@@ -1,0 +1,107 @@
+//! A stop is not a failure.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Diary, Note, both, connection, note};
+use kser::{Context, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
+use tokio::time::{Instant, sleep};
+
+/// A task that takes a second, and notes its begin and end.
+fn slow(diary: &Diary) -> Registry {
+    let diary = diary.clone();
+    let slow = move |note: Note| {
+        let diary = diary.clone();
+        async move {
+            diary.note(format!("+{}", note.text));
+            sleep(Duration::from_secs(1)).await;
+            diary.note(format!("-{}", note.text));
+        }
+    };
+    Registry::new().task(slow).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_finishes_what_runs_and_gives_back_the_rest() -> Result<(), Error> {
+    for kser in both().await {
+        let diary = Diary::default();
+        let consumer = kser.consumer(slow(&diary)).with_concurrency(1).spawn();
+        let producer = kser.producer();
+        for text in ["a", "b"] {
+            producer.send(note(text)).with_key("k").await?;
+        }
+        sleep(Duration::from_millis(500)).await;
+        consumer.stop().await?;
+        assert_eq!(diary.read(), ["+a", "-a"]);
+        let consumer = kser.consumer(slow(&diary)).spawn();
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(diary.read(), ["+a", "-a", "+b", "-b"]);
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
+/// A deploy is not a failure: what is given back at the deadline costs no attempt.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_at_the_deadline_costs_no_attempt() -> Result<(), Error> {
+    for kser in both().await {
+        let diary = Diary::default();
+        let seen = diary.clone();
+        let task = move |ctx: Context, _: Note| {
+            let diary = seen.clone();
+            async move {
+                diary.note(format!("#{}", ctx.attempt()));
+                let told = tokio::time::timeout(Duration::from_secs(3600), ctx.cancelled()).await;
+                diary.note(format!("told {}", told.is_ok()));
+                std::future::pending::<()>().await;
+            }
+        };
+        let task = task
+            .with_retry(RetryPolicy::never())
+            .with_time_limit(Duration::from_secs(9000));
+        let registry = Registry::new().task(task)?;
+        let steps = vec![Step::new(note("x"))];
+        let run = kser.producer().launch_steps("test.Stop", steps).await?;
+        for _ in 0..4 {
+            let consumer = kser.consumer(registry.clone()).spawn();
+            sleep(Duration::from_secs(40)).await;
+            let began = Instant::now();
+            consumer.stop().await?;
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{:?}",
+                began.elapsed()
+            );
+        }
+        assert_eq!(diary.read(), ["#1", "told true"].repeat(4));
+        assert!(run.wait_for(Duration::from_secs(1)).await.is_err());
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_in_memory_survives_a_stop() -> Result<(), Error> {
+    let kser = connection(Mode::AtLeastOnce).await;
+    let diary = Diary::default();
+    let seen = diary.clone();
+    let task = move |ctx: Context, _: Note| {
+        seen.note(format!("#{}", ctx.attempt()));
+        async { Err::<(), _>(TaskError::new("Always", "no")) }
+    };
+    let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(5))?);
+    let registry = Registry::new().task(task)?;
+    kser.producer().send(note("x")).await?;
+    for _ in 0..2 {
+        let consumer = kser.consumer(registry.clone()).spawn();
+        sleep(Duration::from_secs(1)).await;
+        consumer.stop().await?;
+        sleep(Duration::from_secs(60)).await;
+    }
+    let consumer = kser.consumer(registry).spawn();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(diary.read(), ["#1", "#2", "#3"]);
+    consumer.stop().await
+}
