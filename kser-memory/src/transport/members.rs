@@ -116,7 +116,7 @@ impl State {
     }
 
     /// Wakes another member of each group that still has something.
-    pub(super) fn pass_on(&mut self, number: usize, after: &mut After) {
+    fn pass_on(&mut self, number: usize, after: &mut After) {
         let groups = self.members.get(number).map_or(0, |m| m.groups.len());
         for place in 0..groups {
             let member = self.members.get(number);

@@ -57,9 +57,9 @@ impl MemorySubscription {
             if deliveries.is_empty() {
                 return Ok(Err(state.rest(seat.member, waker)));
             }
-            match rested {
-                true => state.rise(seat.member, after),
-                false => state.pass_on(seat.member, after),
+            // One that was not waiting was woken for nothing that it would have to pass on.
+            if rested {
+                state.rise(seat.member, after);
             }
             Ok(Ok(deliveries))
         })
