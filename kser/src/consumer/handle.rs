@@ -73,6 +73,16 @@ impl ConsumerHandle {
         health
     }
 
+    /// Says which tasks do not end when they are asked to.
+    pub(super) fn name_left_behind(&self) {
+        for task in self.running() {
+            let longest = 200;
+            let uuid = kser_core::log::clean(task.uuid.as_str(), longest);
+            let entrypoint = kser_core::log::clean(task.entrypoint.as_str(), longest);
+            tracing::error!(target: "kser", "a task is left behind: {entrypoint}[{uuid}] does not end");
+        }
+    }
+
     pub(super) fn set_health(&self, health: ConsumerHealth) {
         *self.0.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }

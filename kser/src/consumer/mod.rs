@@ -156,8 +156,8 @@ impl Consumer {
     }
 
     /// Stops on SIGINT and SIGTERM, which mean the same. A second signal, at least a second later, ends the process at
-    /// once with an exit code that is not zero; so does the deadline plus two seconds, if tasks are left that do not
-    /// yield. The default is to leave signals alone.
+    /// once with an exit code that is not zero; so does the deadline plus one and a half seconds, if tasks are left that
+    /// did not end when they were asked to. The default is to leave signals alone.
     pub fn with_signals(mut self) -> Self {
         self.options.signals = true;
         self

@@ -32,9 +32,9 @@ pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
         () = sweep(worker.connection.shared(), &options) => Ok(()),
     };
     stop.cancel();
-    end(crew, &worker, subscriptions, &handle).await;
+    let graceful = end(crew, &worker, subscriptions, &handle).await;
     if let Some(watch) = watch {
-        watch.ended(handle.running().is_empty());
+        watch.ended(graceful);
     }
     ended
 }
@@ -110,22 +110,23 @@ async fn superseded(worker: &Worker) -> Error {
     }
 }
 
-/// Ends what runs within the deadline, and a little more for those that do not yield.
+/// Ends what runs within the deadline, and a little more for those that do not yield. Says whether every task ended when
+/// it was asked to: what was left behind may still hold a thread.
 async fn end(
     mut crew: Crew,
     worker: &Worker,
     subscriptions: Vec<Box<dyn Subscription>>,
     handle: &ConsumerHandle,
-) {
-    if crew.finish(worker.options.deadline).await.is_err() {
+) -> bool {
+    let mut graceful = crew.finish(worker.options.deadline).await.is_ok();
+    if !graceful {
         worker.cancel.cancel();
-        if crew.finish(LAST_CALL).await.is_err() {
-            worker.kill.cancel();
-            let _ = crew.finish(LAST_CALL).await;
-        }
+        graceful = crew.finish(LAST_CALL).await.is_ok();
     }
-    for task in handle.running() {
-        tracing::error!(entrypoint = %task.entrypoint, uuid = %task.uuid, "a task is left behind: it does not yield");
+    if !graceful {
+        handle.name_left_behind();
+        worker.kill.cancel();
+        let _ = crew.finish(LAST_CALL).await;
     }
     drop(crew);
     for subscription in subscriptions {
@@ -137,4 +138,5 @@ async fn end(
             }
         }
     }
+    graceful
 }

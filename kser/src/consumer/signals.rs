@@ -38,9 +38,9 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The consumer has ended. With tasks left behind the process still has to end in time.
-    pub(crate) fn ended(self, nothing_left: bool) {
-        if nothing_left {
+    /// The consumer has ended. With tasks left behind, the process still has to end in time.
+    pub(crate) fn ended(self, graceful: bool) {
+        if graceful {
             self.ended.store(true, Ordering::Release);
             self.signals.close();
         }
@@ -70,9 +70,7 @@ fn listen(
         thread::sleep(deadline + SLACK);
         let (handle, ended) = guard;
         if !ended.load(Ordering::Acquire) {
-            for task in handle.running() {
-                tracing::error!(entrypoint = %task.entrypoint, uuid = %task.uuid, "a task is left behind: it does not yield");
-            }
+            handle.name_left_behind();
             std::process::exit(1);
         }
     });

@@ -1,0 +1,197 @@
+//! Signals, on a process of our own: requirements 17 and 19.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use kser::{Entrypoint, Error, Registry};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde::{Deserialize, Serialize};
+
+/// Says which child this process is.
+const CHILD: &str = "KSER_SIGNALS_CHILD";
+const DEADLINE: Duration = Duration::from_secs(1);
+
+fn main() {
+    if let Ok(child) = std::env::var(CHILD) {
+        be(&child);
+        return;
+    }
+    let trials = vec![
+        Trial::test("term_is_graceful", || term_is_graceful("-TERM")),
+        Trial::test("int_means_the_same", || term_is_graceful("-INT")),
+        Trial::test("two_at_once_are_one_request", two_at_once_are_one_request),
+        Trial::test(
+            "a_second_one_later_ends_at_once",
+            a_second_one_later_ends_at_once,
+        ),
+        Trial::test("a_handler_that_never_yields_on_one_thread", || {
+            never_yields("hog-one")
+        }),
+        Trial::test("handlers_that_never_yield_on_all_threads", || {
+            never_yields("hog-all")
+        }),
+        Trial::test("blocking_tasks_that_never_end", || {
+            never_yields("hog-blocking")
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn term_is_graceful(signal: &str) -> Result<(), Failed> {
+    let mut child = start("slow")?;
+    send(&child, signal)?;
+    let (status, output) = end(&mut child, Duration::from_secs(5))?;
+    expect(status.code() == Some(0), &format!("{status}"))?;
+    // The task that ran was finished, and nothing was begun after it.
+    expect(
+        output.contains("finished") && output.contains("stopped: Ok"),
+        &output,
+    )
+}
+
+fn two_at_once_are_one_request() -> Result<(), Failed> {
+    let mut child = start("slow")?;
+    send(&child, "-INT")?;
+    std::thread::sleep(Duration::from_millis(50));
+    send(&child, "-TERM")?;
+    let (status, output) = end(&mut child, Duration::from_secs(5))?;
+    expect(
+        status.code() == Some(0) && output.contains("finished"),
+        &output,
+    )
+}
+
+fn a_second_one_later_ends_at_once() -> Result<(), Failed> {
+    let mut child = start("patient")?;
+    send(&child, "-TERM")?;
+    std::thread::sleep(Duration::from_millis(1300));
+    send(&child, "-TERM")?;
+    let (status, output) = end(&mut child, Duration::from_secs(2))?;
+    expect(
+        status.code().is_some_and(|code| code != 0),
+        &format!("{status}: {output}"),
+    )
+}
+
+fn never_yields(kind: &str) -> Result<(), Failed> {
+    let mut child = start(kind)?;
+    let began = now();
+    send(&child, "-TERM")?;
+    let (status, output) = end(&mut child, DEADLINE + Duration::from_secs(4))?;
+    let took = began.elapsed();
+    expect(
+        took <= DEADLINE + Duration::from_secs(2),
+        &format!("{took:?}"),
+    )?;
+    expect(
+        status.code().is_some_and(|code| code != 0),
+        &format!("{status}"),
+    )?;
+    expect(output.contains("left behind: test.Hog["), &output)
+}
+
+fn expect(true_: bool, otherwise: &str) -> Result<(), Failed> {
+    match true_ {
+        true => Ok(()),
+        false => Err(otherwise.to_owned().into()),
+    }
+}
+
+/// Starts a child and waits until its task runs.
+fn start(kind: &str) -> Result<Child, Failed> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .env(CHILD, kind)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()?;
+    let out = child.stdout.as_mut().ok_or("no output")?;
+    let mut byte = [0];
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"running\n") {
+        out.read_exact(&mut byte)?;
+        seen.push(byte[0]);
+    }
+    Ok(child)
+}
+
+fn send(child: &Child, signal: &str) -> Result<(), Failed> {
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status()?;
+    expect(sent.success(), "the signal is not sent")
+}
+
+/// Waits for the end of a child, and returns what it printed.
+fn end(child: &mut Child, limit: Duration) -> Result<(ExitStatus, String), Failed> {
+    let began = now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let out = child.stdout.take().ok_or("no output")?;
+            let lines: Result<Vec<_>, _> = BufReader::new(out).lines().collect();
+            return Ok((status, lines?.join("\n")));
+        }
+        if began.elapsed() > limit {
+            child.kill()?;
+            return Err(format!("it still lives after {limit:?}").into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn now() -> Instant {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process of our own runs in real time"
+    )]
+    Instant::now()
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Hog {}
+
+impl Entrypoint for Hog {
+    const PATH: &'static str = "test.Hog";
+}
+
+/// Lives as a child until a signal ends it.
+fn be(kind: &str) {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stdout)
+        .with_ansi(false)
+        .init();
+    let mut builder = match kind {
+        "hog-all" => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    let stopped = runtime.block_on(work(kind.to_owned()));
+    println!("stopped: {stopped:?}");
+}
+
+async fn work(kind: String) -> Result<(), Error> {
+    let kser = kser::connect("memory://").await?;
+    let hogs = if kind == "hog-all" { 2 } else { 1 };
+    let hog = move |_: Hog| {
+        let kind = kind.clone();
+        async move {
+            println!("running");
+            let hour = Duration::from_secs(3600);
+            match kind.as_str() {
+                "slow" => tokio::time::sleep(Duration::from_millis(600)).await,
+                "patient" => tokio::time::sleep(hour).await,
+                "hog-blocking" => {
+                    let _ = tokio::task::spawn_blocking(move || std::thread::sleep(hour)).await;
+                }
+                _ => std::thread::sleep(hour),
+            }
+            println!("finished");
+        }
+    };
+    let consumer = kser.consumer(Registry::new().task(hog)?).with_signals();
+    for _ in 0..hogs {
+        kser.producer().send(Hog {}).await?;
+    }
+    consumer.with_deadline(DEADLINE).run().await
+}
