@@ -233,8 +233,8 @@ impl Reader {
         let to = self.fields.get_or_insert_with(blank);
         match &*unescape(key).0 {
             "v" => {}
-            "run" => self.run = Some(id(value, at, "metadata.kser.run")?.into()),
-            "name" => self.name = Some(id(value, at, "metadata.kser.name")?.into()),
+            "run" => self.run = Some((&*id(value, at, "metadata.kser.run")?).into()),
+            "name" => self.name = Some((&*id(value, at, "metadata.kser.name")?).into()),
             "mode" => {
                 let mode = id(value, at, "metadata.kser.mode")?.parse();
                 self.mode = Some(mode.map_err(|what| Flaw::new(at, what))?);
@@ -248,7 +248,7 @@ impl Reader {
             "launch" => to.launch = flag(value, at, "launch")?,
             "step_events" => to.step_events = flag(value, at, "step_events")?,
             "status_hook" => to.status_hook = flag(value, at, "status_hook")?,
-            "store" => to.store = Some(id(value, at, "metadata.kser.store")?.into()),
+            "store" => to.store = Some((&*id(value, at, "metadata.kser.store")?).into()),
             "reply" => {
                 let topic = Topic::new(id(value, at, "metadata.kser.reply")?);
                 to.reply = Some(topic.map_err(|error| Flaw::new(at, error.to_string()))?);

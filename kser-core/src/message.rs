@@ -63,7 +63,7 @@ impl Message {
     ///
     /// None today; a message that is over a limit is the sender's to refuse.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        let mut out = Vec::with_capacity(256 + self.params.as_str().len());
+        let mut out = Vec::with_capacity(self.roughly());
         out.extend_from_slice(b"{\"uuid\":");
         write_string(self.uuid.as_str(), &mut out);
         out.extend_from_slice(b",\"entrypoint\":");
@@ -78,6 +78,20 @@ impl Message {
         Ok(out.into())
     }
 
+    /// About as many bytes as the message will have.
+    fn roughly(&self) -> usize {
+        let id = self.uuid.as_str().len();
+        let result = self.result.retval().as_str().len() + self.result.stdout().len();
+        let metadata = self
+            .metadata
+            .iter()
+            .map(|(name, value)| name.len() + value.as_str().len());
+        let envelope = self.metadata.envelope().map_or(0, |envelope| {
+            256 + envelope.plan.as_ref().map_or(0, |plan| plan.as_str().len())
+        });
+        200 + 2 * id + self.params.as_str().len() + result + metadata.sum::<usize>() + envelope
+    }
+
     fn read(text: &str) -> Result<Self, Flaw> {
         let mut scanner = Scanner::new(text);
         scanner.skip_space();
@@ -88,14 +102,21 @@ impl Message {
         let (mut uuid, mut entrypoint, mut params) = (None, None, Object::default());
         let (mut result, mut metadata) = (Outcome::default(), Metadata::default());
         let mut members = Members::of(scanner)?;
-        while let Some((key, at, value)) = members.next()? {
+        while let Some(key) = members.key()? {
+            let scanner = members.scanner();
+            let at = scanner.at();
             match &*unescape(key).0 {
-                "uuid" => uuid = Some(TaskId::from(id(value, at, "uuid")?)),
-                "entrypoint" => entrypoint = Some(Name::from(id(value, at, "entrypoint")?)),
-                "params" => params = object(value, at, "params")?,
-                "result" => result = Outcome::read(value, at)?,
-                "metadata" => metadata = Metadata::read(value, at)?,
-                _ => {}
+                "uuid" => uuid = Some(TaskId::from(&*id(scanner.value()?, at, "uuid")?)),
+                "entrypoint" => {
+                    let name = id(scanner.value()?, at, "entrypoint")?;
+                    entrypoint = Some(Name::from(&*name));
+                }
+                "params" => params = object(scanner.value()?, at, "params")?,
+                "result" => result = Outcome::read(scanner, uuid.as_ref())?,
+                "metadata" => metadata = Metadata::read(scanner)?,
+                _ => {
+                    scanner.value()?;
+                }
             }
         }
         members.rest().end()?;

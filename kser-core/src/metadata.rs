@@ -107,22 +107,24 @@ impl Metadata {
         out.push(b'}');
     }
 
-    /// Reads the text of an object that a scanner has taken.
-    pub(crate) fn read(text: &str, at: usize) -> Result<Self, Flaw> {
-        if !text.starts_with('{') {
+    /// Reads an object where the scanner stands.
+    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Self, Flaw> {
+        if scanner.peek() != Some(b'{') {
+            let at = scanner.at();
+            scanner.value()?;
             return Err(Flaw::new(at, "metadata: not a valid mapping"));
         }
         let mut metadata = Self::default();
-        let mut members = Members::of(Scanner::new(text))?;
-        while let Some((key, offset, value)) = members.next()? {
+        let mut members = Members::of(scanner.clone())?;
+        while let Some((key, at, value)) = members.next()? {
             if unescape(key).0 == KSER {
-                metadata.kser(key, at + offset, value)?;
+                metadata.kser(key, at, value)?;
             } else {
-                metadata
-                    .fields
-                    .insert(Text::of_token(key), Raw::of_scanned(value));
+                let value = Raw::of_scanned(value);
+                metadata.fields.insert(Text::of_token(key), value);
             }
         }
+        *scanner = members.rest();
         Ok(metadata)
     }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -216,27 +217,33 @@ impl Outcome {
         out.push(b'}');
     }
 
-    /// Reads the text of an object or null. What is absent is as in a fresh one.
-    pub(crate) fn read(text: &str, at: usize) -> Result<Self, Flaw> {
+    /// Reads an object or null where the scanner stands. What is absent is as in a fresh one.
+    /// Its name is often that of the message, which is shared then.
+    pub(crate) fn read(scanner: &mut Scanner<'_>, message: Option<&TaskId>) -> Result<Self, Flaw> {
         let mut outcome = Self::default();
-        if text == "null" {
-            return Ok(outcome);
+        if scanner.peek() != Some(b'{') {
+            let at = scanner.at();
+            return match scanner.value()? {
+                "null" => Ok(outcome),
+                _ => Err(Flaw::new(at, "result: neither an object nor null")),
+            };
         }
-        if !text.starts_with('{') {
-            return Err(Flaw::new(at, "result: neither an object nor null"));
-        }
-        let mut members = Members::of(Scanner::new(text))?;
-        while let Some((key, offset, value)) = members.next()? {
-            let place = at + offset;
+        let mut members = Members::of(scanner.clone())?;
+        while let Some((key, at, value)) = members.next()? {
             match &*unescape(key).0 {
-                "uuid" => outcome.uuid = Some(id(value, place, "result.uuid")?.into()),
-                "retcode" => outcome.retcode = Retcode::read(value, place)?,
-                "stdout" => outcome.stdout = string(value, place, "result.stdout")?,
-                "stderr" => outcome.stderr = string(value, place, "result.stderr")?,
-                "retval" => outcome.retval = object(value, place, "result.retval")?,
+                "uuid" => {
+                    let uuid = id(value, at, "result.uuid")?;
+                    let same = message.filter(|message| message.as_str() == uuid);
+                    outcome.uuid = Some(same.cloned().unwrap_or_else(|| TaskId::from(&*uuid)));
+                }
+                "retcode" => outcome.retcode = Retcode::read(value, at)?,
+                "stdout" => outcome.stdout = string(value, at, "result.stdout")?,
+                "stderr" => outcome.stderr = string(value, at, "result.stderr")?,
+                "retval" => outcome.retval = object(value, at, "result.retval")?,
                 _ => {}
             }
         }
+        *scanner = members.rest();
         Ok(outcome)
     }
 
@@ -256,12 +263,12 @@ fn string(value: &str, at: usize, name: &str) -> Result<Text, Flaw> {
 }
 
 /// Reads an id: Unicode text.
-pub(crate) fn id(value: &str, at: usize, name: &str) -> Result<String, Flaw> {
+pub(crate) fn id<'a>(value: &'a str, at: usize, name: &str) -> Result<Cow<'a, str>, Flaw> {
     if !value.starts_with('"') {
         return Err(Flaw::new(at, format!("{name}: not a valid string")));
     }
     match unescape(value) {
-        (text, true) => Ok(text.into_owned()),
+        (text, true) => Ok(text),
         (_, false) => {
             let what = format!("{name}: half a surrogate pair, which is no Unicode text");
             Err(Flaw::new(at, what))
@@ -306,7 +313,8 @@ impl Serialize for Outcome {
 impl<'de> Deserialize<'de> for Outcome {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Raw::deserialize(deserializer)?;
-        let mut outcome = Self::read(raw.as_str(), 0).map_err(serde::de::Error::custom)?;
+        let read = Self::read(&mut Scanner::new(raw.as_str()), None);
+        let mut outcome = read.map_err(serde::de::Error::custom)?;
         // No name is written as an empty one.
         outcome.uuid = outcome.uuid.filter(|uuid| !uuid.as_str().is_empty());
         Ok(outcome)

@@ -26,12 +26,16 @@ impl Retcode {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match &self.text {
             Some(text) => out.extend_from_slice(text.as_bytes()),
+            None if self.value == 0 => out.push(b'0'),
             None => out.extend_from_slice(self.value.to_string().as_bytes()),
         }
     }
 
     /// Reads it in any spelling of JSON, or as decimal text.
     pub(crate) fn read(value: &str, at: usize) -> Result<Self, Flaw> {
+        if let Ok(value) = value.parse() {
+            return Ok(Self { value, text: None });
+        }
         let number = match value.starts_with('"') {
             true => unescape(value).0.trim().to_owned(),
             false => value.to_owned(),

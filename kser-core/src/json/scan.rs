@@ -55,6 +55,7 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -64,6 +65,7 @@ impl<'a> Scanner<'a> {
         self.at += bytes;
     }
 
+    #[inline]
     pub(crate) fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -71,6 +73,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes the byte, if it is next behind white space.
+    #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         self.skip_space();
         let found = self.peek() == Some(byte);
@@ -78,6 +81,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    #[inline]
     pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Flaw> {
         match self.take(byte) {
             true => Ok(()),
@@ -100,8 +104,19 @@ impl<'a> Scanner<'a> {
     pub(crate) fn value(&mut self) -> Result<&'a str, Flaw> {
         self.skip_space();
         let start = self.at;
-        // For each open container, whether it is an object.
-        let mut open: Vec<bool> = Vec::new();
+        match self.peek() {
+            Some(b'"') => return self.string(),
+            Some(b'{' | b'[') => {}
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                return Ok(&self.text[start..self.at]);
+            }
+            _ => {
+                self.literal()?;
+                return Ok(&self.text[start..self.at]);
+            }
+        }
+        let mut open = Open::default();
         loop {
             self.skip_space();
             match self.peek() {
@@ -132,22 +147,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn push(&self, open: &mut Vec<bool>, object: bool) -> Result<(), Flaw> {
-        open.push(object);
-        match open.len() {
-            depth if depth > MAX_DEPTH => {
+    fn push(&self, open: &mut Open, object: bool) -> Result<(), Flaw> {
+        match open.push(object) {
+            true => Ok(()),
+            false => {
                 let what = format!("more than {MAX_DEPTH} levels of nesting");
                 Err(Flaw::new(self.at, what))
             }
-            _ => Ok(()),
         }
     }
 
     /// Behind a value: closes what ends here. Says whether all is closed.
-    fn close(&mut self, open: &mut Vec<bool>) -> Result<bool, Flaw> {
+    fn close(&mut self, open: &mut Open) -> Result<bool, Flaw> {
         while let Some(object) = open.last() {
             if self.take(b',') {
-                if *object {
+                if object {
                     self.key()?;
                 }
                 return Ok(false);
@@ -180,6 +194,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         self.at += 1;
         loop {
+            self.at += plain(&self.text.as_bytes()[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -189,8 +204,7 @@ impl<'a> Scanner<'a> {
                 Some(0..0x20) => {
                     return Err(Flaw::new(self.at, "a control character in a string"));
                 }
-                Some(_) => self.at += 1,
-                None => return Err(Flaw::new(self.at, "the text ends within a string")),
+                _ => return Err(Flaw::new(self.at, "the text ends within a string")),
             }
         }
     }
@@ -281,6 +295,70 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Counts the bytes before the first quote, backslash or control character: what a JSON string holds as it is.
+#[inline]
+pub(crate) fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        // The lowest byte whose high bit is set here is the first that matters; those above it may be wrong.
+        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = control | is_zero(word ^ (ONES * 0x22)) | is_zero(word ^ (ONES * 0x5c));
+        if found & HIGH != 0 {
+            return at + (found & HIGH).trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter();
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    at + rest.take_while(|byte| !special(byte)).count()
+}
+
+/// The open containers, one bit each: whether it is an object.
+struct Open {
+    bits: [u64; MAX_DEPTH.div_ceil(64)],
+    depth: usize,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self {
+            bits: [0; MAX_DEPTH.div_ceil(64)],
+            depth: 0,
+        }
+    }
+}
+
+impl Open {
+    /// Opens one more, if it may be that deep.
+    const fn push(&mut self, object: bool) -> bool {
+        if self.depth == MAX_DEPTH {
+            return false;
+        }
+        let bit = 1 << (self.depth % 64);
+        match object {
+            true => self.bits[self.depth / 64] |= bit,
+            false => self.bits[self.depth / 64] &= !bit,
+        }
+        self.depth += 1;
+        true
+    }
+
+    const fn last(&self) -> Option<bool> {
+        match self.depth.checked_sub(1) {
+            Some(last) => Some(self.bits[last / 64] >> (last % 64) & 1 == 1),
+            None => None,
+        }
+    }
+
+    const fn pop(&mut self) {
+        self.depth -= 1;
+    }
+}
+
 /// The members of an object, in order: each name with its quotes, and the text of its value.
 #[derive(Debug)]
 pub(crate) struct Members<'a> {
@@ -298,8 +376,8 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// Returns the next name, the byte at which its value begins, and the value; `None` behind the closing brace.
-    pub(crate) fn next(&mut self) -> Result<Option<(&'a str, usize, &'a str)>, Flaw> {
+    /// Returns the next name; `None` behind the closing brace. Its value has to be taken from [`scanner`](Self::scanner).
+    pub(crate) fn key(&mut self) -> Result<Option<&'a str>, Flaw> {
         if self.scanner.take(b'}') {
             return Ok(None);
         }
@@ -309,9 +387,22 @@ impl<'a> Members<'a> {
         self.begun = true;
         let key = self.scanner.key()?;
         self.scanner.skip_space();
+        Ok(Some(key))
+    }
+
+    /// Returns the next name, the byte at which its value begins, and the value; `None` behind the closing brace.
+    pub(crate) fn next(&mut self) -> Result<Option<(&'a str, usize, &'a str)>, Flaw> {
+        let Some(key) = self.key()? else {
+            return Ok(None);
+        };
         let at = self.scanner.at();
         let value = self.scanner.value()?;
         Ok(Some((key, at, value)))
+    }
+
+    /// The scanner, where the value of the last name begins.
+    pub(crate) const fn scanner(&mut self) -> &mut Scanner<'a> {
+        &mut self.scanner
     }
 
     /// Returns the scanner behind the object.

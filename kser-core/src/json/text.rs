@@ -59,25 +59,23 @@ impl fmt::Debug for Text {
 /// Writes text as a JSON string.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0..0x20 => b"",
-            _ => continue,
+    let mut rest = text.as_bytes();
+    loop {
+        let (before, behind) = rest.split_at(super::scan::plain(rest));
+        out.extend_from_slice(before);
+        let Some((byte, behind)) = behind.split_first() else {
+            break;
         };
-        out.extend_from_slice(&text.as_bytes()[from..at]);
-        match escape {
-            b"" => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            escape => out.extend_from_slice(escape),
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
         }
-        from = at + 1;
+        rest = behind;
     }
-    out.extend_from_slice(&text.as_bytes()[from..]);
     out.push(b'"');
 }
 

@@ -87,14 +87,14 @@ fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep
     while let Some((key, offset, value)) = members.next()? {
         let place = at + offset;
         match &*unescape(key).0 {
-            "entrypoint" => entrypoint = Some(id(value, place, "entrypoint")?.into()),
-            "uuid" => uuid = Some(TaskId::from(id(value, place, "uuid")?)),
+            "entrypoint" => entrypoint = Some((&*id(value, place, "entrypoint")?).into()),
+            "uuid" => uuid = Some(TaskId::from(&*id(value, place, "uuid")?)),
             "params" => params = object(value, place, "params")?,
             "topic" => {
                 let name = Topic::new(id(value, place, "topic")?);
                 topic = Some(name.map_err(|error| Flaw::new(place, error.to_string()))?);
             }
-            "key" => record_key = Some(id(value, place, "key")?),
+            "key" => record_key = Some(id(value, place, "key")?.into_owned()),
             "limit_ms" => limit = Some(number::<u64>(value, place, "limit_ms")?),
             "attempts" => attempts = number(value, place, "attempts")?,
             _ => {}
