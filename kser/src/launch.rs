@@ -127,7 +127,7 @@ impl Launch {
 fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
     let now = now(shared, run);
     let progress = Progress::launched(now).with_step_events(step_events);
-    let digest = digest(&run.name, &params);
+    let digest = digest(&run.name, &params.compact());
     let launch = shared.post.launch(run, &progress, params)?;
     Ok(Begin {
         records: vec![shared.post.relaunch(run, launch.clone())?],
@@ -164,9 +164,10 @@ fn built(
     let now = now(shared, run);
     let before = Progress::launched(now).with_step_events(step_events);
     let after = begun(&before, &plan, now)?;
-    let rest = plan.get(1..).filter(|rest| !rest.is_empty());
+    let rest = plan
+        .get(1..)
+        .filter(|rest| !rest.is_empty() && run.mode != Mode::Stored);
     let rest = rest.map(|rest| carried::encode(&run.id, rest));
-    let rest = rest.filter(|_| run.mode != Mode::Stored);
     let moved = Moved {
         before: &before,
         after: &after,
@@ -178,26 +179,14 @@ fn built(
         rest: rest.as_ref(),
     };
     let records = shared.post.effects(run, moved, now)?;
-    let text = carried::encode(&run.id, &plan);
-    let launch = shared.post.launch(run, &before, Object::default())?;
+    let given = carried::encode(&run.id, &plan);
     Ok(Begin {
-        digest: digest(&run.name, &Object::new(&text_of(&text))?),
+        launch: shared.post.launch(run, &before, Object::default())?,
+        digest: digest(&run.name, given.as_str()),
         progress: after.progress,
         plan,
-        launch,
         records,
     })
-}
-
-#[derive(Serialize)]
-struct Steps<'a> {
-    steps: &'a str,
-}
-
-fn text_of(plan: &Raw) -> Steps<'_> {
-    Steps {
-        steps: plan.as_str(),
-    }
 }
 
 /// Takes a run over its build, which was done here.

@@ -92,7 +92,7 @@ impl Worker {
             message.uuid.clone().into(),
             message.entrypoint.clone(),
             work.record.payload.clone().unwrap_or_default(),
-            digest(&message.entrypoint, &message.params),
+            digest(&message.entrypoint, &message.params.compact()),
             progress.clone(),
         );
         let id = run.id.clone();
