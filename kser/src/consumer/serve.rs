@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use kser_core::sequencing::Owner;
-use kser_core::{Cancellation, Error, Instance, Interest, Subscription, Topic};
+use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscription, Topic};
 use tokio::sync::Semaphore;
 
 use super::crew::Crew;
@@ -20,7 +20,8 @@ pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
         false => None,
     };
     let (worker, mut subscriptions) = begin(consumer).await?;
-    tracing::info!("Consumer.Starting...");
+    tracing::info!(target: "kser", "Consumer.Starting...");
+    say_what_is_promised(worker.connection.shared());
     let options = worker.options.clone();
     let mut crew = Crew::new(Arc::clone(&worker));
     let stop = handle.stopping().clone();
@@ -80,6 +81,17 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         owner,
     };
     Ok((Arc::new(worker), subscriptions))
+}
+
+/// A consumer that promises less than exactly once says so.
+fn say_what_is_promised(shared: &Shared) {
+    let in_order = shared.description.settling == Settling::InOrder;
+    if in_order && shared.mode == Mode::AtLeastOnce {
+        tracing::warn!(
+            target: "kser",
+            "states are carried and the transport settles in order: a redelivery can run a step, and all after it, twice",
+        );
+    }
 }
 
 /// Who this consumer is: its name and which life of it, or a name that nobody has.
