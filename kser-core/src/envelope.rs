@@ -1,7 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::members::Members;
+use crate::json::scan::{Flaw, Scanner};
 use crate::json::text::{Text, unescape, write_string};
 use crate::outcome::id;
 use crate::{Fields, Name, Raw, RunId, StoreId, Topic};

@@ -75,6 +75,7 @@ pub use operation::{ByOperation, IntoOperation, Operation, OperationExt};
 pub use operation_entry::OperationEntry;
 pub use outcome::Outcome;
 pub use outgoing::Outgoing;
+pub use panic::catch_panic;
 pub use record::Record;
 pub use registry::{Handler, Registry};
 pub use retry::RetryPolicy;

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
-use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::members::Members;
+use crate::json::scan::{Flaw, Scanner};
 use crate::json::text::{unescape, write_string};
 use crate::outcome::{id, object};
 use crate::{Error, Metadata, Name, Object, Outcome, TaskId};

@@ -1,5 +1,6 @@
 use crate::envelope::Kser;
-use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::members::Members;
+use crate::json::scan::{Flaw, Scanner};
 use crate::json::text::{Text, unescape};
 use crate::{Envelope, Fields, Raw};
 

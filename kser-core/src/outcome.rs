@@ -4,7 +4,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::json::scan::{Flaw, Members, Scanner};
+use crate::json::members::Members;
+use crate::json::scan::{Flaw, Scanner};
 use crate::json::text::{Text, unescape};
 use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};

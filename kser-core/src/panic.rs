@@ -4,8 +4,12 @@ use std::task::Poll;
 
 use crate::TaskError;
 
-/// Runs `future`; a panic inside it becomes an error.
-pub(crate) async fn catch_panic<T, F>(future: F) -> Result<T, TaskError>
+/// Runs a future; a panic inside it becomes an error with code 500 and the panic's text.
+///
+/// # Errors
+///
+/// What the future returns, or the panic.
+pub async fn catch_panic<T, F>(future: F) -> Result<T, TaskError>
 where
     F: Future<Output = Result<T, TaskError>>,
 {

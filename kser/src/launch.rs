@@ -98,6 +98,12 @@ impl Launch {
         let connection = self.connection.clone();
         let shared = connection.shared();
         let mode = self.mode.unwrap_or(shared.mode);
+        if mode == Mode::ExactlyOnce {
+            return Err(Error::Unsupported {
+                what: "carried state, exactly once,".to_owned(),
+                hint: "no transport here has it yet; name a state store".to_owned(),
+            });
+        }
         let metadata = self.metadata?;
         if metadata.foreign_kser() || metadata.newer_version().is_some() {
             return Err(Error::Invalid {

@@ -26,6 +26,9 @@ pub use consumer::{
 };
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use event::RunEvent;
+/// What backends are written against: the traits, and what goes through them.
+#[doc(no_inline)]
+pub use kser_core as core;
 pub use kser_core::log::LogOptions;
 pub use kser_core::sequencing::{Plan, Rejected};
 pub use kser_core::store::{Attempt, RunFilter, RunInfo};
@@ -44,8 +47,3 @@ pub use run::{Run, RunState};
 pub use runs::Runs;
 pub use send_task::SendTask;
 pub use system::{RandomIds, SystemClock};
-
-/// What backends are written against: the traits, and what goes through them.
-pub mod core {
-    pub use kser_core::*;
-}

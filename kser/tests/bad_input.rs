@@ -313,3 +313,16 @@ async fn an_error_in_a_context_says_what_was_forwarded() -> Result<(), Error> {
     assert!(text.contains("missing field `n`"), "{text}");
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_would_be_too_large_leaves_out_what_we_know() -> Result<(), Error> {
+    let transport = MemoryTransport::with_largest_record(300);
+    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let consumer = kser.consumer(noting(&Diary::default())).spawn();
+    let payload = Bytes::from(vec![b'x'; 290]);
+    kser.producer().send_bytes("test", payload.clone()).await?;
+    let letter = letter(&kser).await;
+    assert_eq!(letter.record().payload, Some(payload));
+    letter.discard().await?;
+    consumer.stop().await
+}

@@ -318,3 +318,20 @@ async fn layers_of_tower_go_around_handlers() -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_panics_is_an_error_of_the_task() -> Result<(), Error> {
+    let kser = connection(Mode::AtLeastOnce).await;
+    let panics =
+        tower::util::MapRequestLayer::new(|_: kser::Call| -> kser::Call { panic!("layer") });
+    let consumer = kser
+        .consumer(slow(&Diary::default()))
+        .with_layer(panics)
+        .spawn();
+    let run = kser
+        .producer()
+        .launch_steps("test.Layer", vec![Step::new(note("x"))])
+        .await?;
+    assert_eq!(run.wait().await?.outcome.stderr(), "panic: layer");
+    consumer.stop().await
+}

@@ -1,7 +1,8 @@
 use serde::de::DeserializeOwned;
 
 use super::Raw;
-use super::scan::{Members, Scanner};
+use super::members::Members;
+use super::scan::Scanner;
 use super::text::Text;
 
 /// Names and raw values, in order. A name occurs once: of two in one text, the last wins, in the place of the first.

@@ -2,6 +2,7 @@
 
 mod fields;
 mod finite;
+pub(crate) mod members;
 mod object;
 mod raw;
 pub(crate) mod scan;

@@ -1,4 +1,4 @@
-use kser_core::sequencing::{Effect, Event, Progress};
+use kser_core::sequencing::{Effect, Event, Progress, Rejected};
 use kser_core::{
     Envelope, Error, Handler, Message, Mode, OperationEntry, Outcome, Record, TaskEntry, TaskError,
 };
@@ -85,7 +85,8 @@ impl Worker {
     pub(super) fn letter(&self, work: &Work, attempts: u32, error: &str) -> Result<Record, Error> {
         let shared = self.connection.shared();
         let group = shared.post.routes.group(&work.record.topic);
-        letters::dead_letter(work, &group, attempts, error, shared.clock.now())
+        let letter = letters::dead_letter(work, &group, attempts, error, shared.clock.now())?;
+        Ok(letters::within(letter, shared.description.largest_record))
     }
 
     /// Waits for a consumer that understands the message, as in a rolling deploy.
@@ -150,6 +151,10 @@ impl Worker {
                     return Ok(Decision::done(records));
                 }
                 Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
+                // Somebody runs it, who may still succeed.
+                Tried::Rejected(Rejected::Leased { until }, _) => {
+                    return Ok(Decision::Later(until));
+                }
                 Tried::Conflict(None) | Tried::Rejected(..) => {
                     return Ok(Decision::done(vec![letter]));
                 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context as Poller, Poll};
 
-use kser_core::{Context, Object, Outcome, TaskEntry, TaskError};
+use kser_core::{Context, Object, Outcome, TaskEntry, TaskError, catch_panic};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
@@ -79,8 +79,10 @@ impl Layers {
             ctx: ctx.clone(),
             params: params.clone(),
         };
-        let ran = Box::pin(service.clone().oneshot(call)).await;
-        let outcome = ran.map_err(TaskError::from_boxed)?;
+        let service = service.clone();
+        // A layer may panic too.
+        let ran = catch_panic(async { service.oneshot(call).await.map_err(TaskError::from_boxed) });
+        let outcome = Box::pin(ran).await?;
         Ok(outcome.with_uuid(ctx.uuid().clone()))
     }
 }

@@ -40,6 +40,25 @@ pub(crate) fn dead_letter(
     Ok(letter)
 }
 
+/// Leaves out what kser knows of a letter that would be too large with it: the record itself is never cut.
+pub(crate) fn within(mut letter: Record, largest: usize) -> Record {
+    let ours = [
+        headers::ERROR,
+        headers::GROUP,
+        headers::FIRST_FAILED,
+        headers::LAST_FAILED,
+        headers::ATTEMPTS,
+        headers::ORIGIN,
+    ];
+    for name in ours {
+        if letter.size() <= largest {
+            break;
+        }
+        headers::remove(&mut letter, name);
+    }
+    letter
+}
+
 /// What a failed outcome says for a header: its error's name, code and message.
 pub(crate) fn text(outcome: &Outcome) -> String {
     outcome.error().map_or_else(
