@@ -12,8 +12,15 @@ use crate::connection::Shared;
 /// Sees the events of all runs that someone of this connection waits for, through one subscription.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
-    watched: Mutex<BTreeMap<RunId, watch::Sender<Seen>>>,
+    watched: Mutex<Watching>,
     observing: tokio::sync::Mutex<Option<Observing>>,
+}
+
+/// The runs that are watched, while there is someone to see them.
+#[derive(Debug, Default)]
+struct Watching {
+    alive: bool,
+    runs: BTreeMap<RunId, watch::Sender<Seen>>,
 }
 
 /// The task that observes, which ends with its observer.
@@ -31,7 +38,8 @@ impl Drop for Observing {
 pub(crate) struct Watched {
     observer: Arc<Observer>,
     run: RunId,
-    latest: watch::Receiver<Seen>,
+    /// Taken only when this is dropped.
+    latest: Option<watch::Receiver<Seen>>,
 }
 
 /// What was seen of a run.
@@ -46,43 +54,43 @@ impl Observer {
     /// Watches a run from now on.
     pub(crate) async fn watch(shared: &Shared, run: &RunId) -> Result<Watched, Error> {
         let observer = Arc::clone(&shared.observer);
-        observer.begin(shared).await?;
-        let latest = {
-            let mut watched = observer.watched();
-            let sender = watched.entry(run.clone());
-            sender
-                .or_insert_with(|| watch::Sender::new(Seen::default()))
-                .subscribe()
+        let latest = loop {
+            observer.begin(shared).await?;
+            // What has just ended is begun again.
+            if let Some(latest) = observer.watched().watch(run) {
+                break latest;
+            }
         };
         Ok(Watched {
             observer,
             run: run.clone(),
-            latest,
+            latest: Some(latest),
         })
     }
 
     /// Has the subscription in place before anything is published that it should see.
     async fn begin(self: &Arc<Self>, shared: &Shared) -> Result<(), Error> {
         let mut observing = self.observing.lock().await;
-        let alive = observing.as_ref().is_some_and(|task| !task.0.is_finished());
-        if alive {
+        let runs = observing.as_ref().is_some_and(|task| !task.0.is_finished());
+        if runs && self.watched().alive {
             return Ok(());
         }
         shared.ready().await?;
         let interest = Interest::everything(vec![shared.post.routes.events()?]);
         let subscription = shared.transport.subscribe(interest).await?;
+        self.watched().alive = true;
         let task = tokio::spawn(observe(Arc::downgrade(self), subscription));
         *observing = Some(Observing(task));
         Ok(())
     }
 
-    fn watched(&self) -> MutexGuard<'_, BTreeMap<RunId, watch::Sender<Seen>>> {
+    fn watched(&self) -> MutexGuard<'_, Watching> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saw(&self, event: RunEvent) {
         let watched = self.watched();
-        if let Some(sender) = watched.get(&event.run) {
+        if let Some(sender) = watched.runs.get(&event.run) {
             sender.send_if_modified(|seen| {
                 let wins = replaces(seen.latest.as_ref(), &event);
                 if event.replay {
@@ -96,9 +104,14 @@ impl Observer {
         }
     }
 
+    /// Tells all who wait that nothing more will come. Those who watch from now on have a subscription of their own.
+    fn close(&self) {
+        *self.watched() = Watching::default();
+    }
+
     /// Notes that a replay of a run is published, or was not after all: who waits for the run waits beyond it.
     pub(crate) fn expect_replay(&self, run: &RunId, expected: bool) {
-        if let Some(sender) = self.watched().get(run) {
+        if let Some(sender) = self.watched().runs.get(run) {
             sender.send_modify(|seen| {
                 seen.expected = match expected {
                     true => seen.expected + 1,
@@ -106,6 +119,15 @@ impl Observer {
                 };
             });
         }
+    }
+}
+
+impl Watching {
+    /// Watches a run from now on, unless nobody would see it.
+    fn watch(&mut self, run: &RunId) -> Option<watch::Receiver<Seen>> {
+        let sender = self.alive.then(|| self.runs.entry(run.clone()))?;
+        let sender = sender.or_insert_with(|| watch::Sender::new(Seen::default()));
+        Some(sender.subscribe())
     }
 }
 
@@ -141,6 +163,7 @@ async fn observe(observer: Weak<Observer>, mut subscription: Box<dyn Subscriptio
             Err(error) => {
                 tracing::warn!(%error, "the events are not received");
                 if !error.is_temporary() {
+                    observer.close();
                     return;
                 }
                 drop(observer);
@@ -153,7 +176,7 @@ async fn observe(observer: Weak<Observer>, mut subscription: Box<dyn Subscriptio
 impl Watched {
     /// Waits for the end of the run.
     pub(crate) async fn ended(&self) -> Result<RunEvent, Error> {
-        let mut latest = self.latest.clone();
+        let mut latest = self.latest.clone().ok_or(Error::Closed)?;
         let ended = |seen: &Seen| {
             let end = seen
                 .latest
@@ -179,10 +202,11 @@ impl Clone for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let mut watched = self.observer.watched();
-        // This one still counts.
-        let last = |sender: &watch::Sender<_>| sender.receiver_count() <= 1;
-        if watched.get(&self.run).is_some_and(last) {
-            watched.remove(&self.run);
+        // Counted under the lock, so that of two that are dropped at once one is the last.
+        drop(self.latest.take());
+        let unwatched = |sender: &watch::Sender<_>| sender.receiver_count() == 0;
+        if watched.runs.get(&self.run).is_some_and(unwatched) {
+            watched.runs.remove(&self.run);
         }
     }
 }
