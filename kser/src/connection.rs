@@ -202,7 +202,7 @@ impl Shared {
             return Ok(());
         }
         if let Err(error) = self.ready().await {
-            return Err(NotPublished::new(vec![(0, error)]));
+            return Err(none_of(records.len(), error));
         }
         self.transport.publish(records).await
     }
@@ -223,6 +223,23 @@ impl Shared {
     pub(crate) fn topic_of(&self, entrypoint: &kser_core::Name) -> Result<Topic, Error> {
         self.post.routes.topic(entrypoint)
     }
+}
+
+/// None of the records is published, for one reason.
+fn none_of(records: usize, error: Error) -> NotPublished {
+    if records == 1 {
+        return NotPublished::new(vec![(0, error)]);
+    }
+    let error = Arc::new(error);
+    let failed = (0..records).map(|index| {
+        let error = Error::Backend {
+            backend: "making the topic of the events",
+            temporary: error.is_temporary(),
+            source: Arc::clone(&error).into(),
+        };
+        (index, error)
+    });
+    NotPublished::new(failed.collect())
 }
 
 impl fmt::Debug for Connection {

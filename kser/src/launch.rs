@@ -3,16 +3,18 @@ use std::pin::Pin;
 
 use kser_core::sequencing::{Event, Near, PlannedStep, Progress, Transition, carried};
 use kser_core::store::{Inserted, NewRun};
-use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step};
+use kser_core::{
+    Error, Metadata, Mode, Name, NotPublished, Object, Plan, Raw, Record, RunId, Step,
+};
 use serde::Serialize;
 
 use crate::Connection;
 use crate::connection::Shared;
 use crate::observer::Observer;
 use crate::post::{Moved, RunRef, digest};
-use crate::producer::{logged, unknown};
+use crate::producer::{is_refusal, logged};
 use crate::run::Run;
-use crate::stored::Stored;
+use crate::stored::{Stored, run_ref};
 
 /// An operation that is launched when this is awaited.
 #[must_use = "nothing is launched until this is awaited"]
@@ -105,7 +107,8 @@ impl Launch {
             });
         }
         let metadata = self.metadata?;
-        if metadata.foreign_kser() || metadata.newer_version().is_some() {
+        let foreign = metadata.foreign_kser() || metadata.newer_version().is_some();
+        if foreign || metadata.envelope().is_some() {
             return Err(Error::Invalid {
                 what: "metadata `kser`".to_owned(),
                 reason: "the name belongs to kser: an operation cannot be launched with it"
@@ -248,28 +251,33 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
     );
     new.plan = begin.plan;
     let inserted = store.insert(new).await?;
-    let records = match shared.store_clock.heard(inserted) {
-        Inserted::New => begin.records,
-        Inserted::Same(_) => {
-            let stored = Stored { shared, store };
-            let applied = stored.apply(&run.id, |_| Event::Launched).await?;
-            stored.records(run, &applied, Some(&begin.launch))?
+    match shared.store_clock.heard(inserted) {
+        Inserted::New => {
+            if let Err(error) = publish(shared, run, begin.records).await {
+                if !matches!(error, Error::MaybeSent { .. }) {
+                    take_back(shared, store, run).await;
+                }
+                return Err(error);
+            }
         }
-        Inserted::Other => {
-            return Err(Error::Conflict { id: run.id.clone() });
-        }
-    };
-    if let Err(error) = publish(shared, run, records).await {
-        if !matches!(error, Error::MaybeSent { .. }) {
-            take_back(shared, store, run).await;
-        }
-        return Err(error);
+        Inserted::Same(_) => again(Stored { shared, store }, &run.id).await?,
+        Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),
     }
     Ok(Run::stored(
         connection.clone(),
         run.id.clone(),
         run.name.clone(),
     ))
+}
+
+/// A second launch of a run: its first record may be missing. It is published as the first launch had it.
+async fn again(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
+    let applied = stored.apply(id, |_| Event::Launched).await?;
+    let info = stored.store.run(id).await?;
+    let info = info.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
+    let run = run_ref(&info)?;
+    let records = stored.records(&run, &applied, Some(&info.launch))?;
+    publish(stored.shared, &run, records).await
 }
 
 /// Nothing was sent: the run is not to begin later either.
@@ -306,12 +314,26 @@ async fn publish(shared: &Shared, run: &RunRef, records: Vec<Record>) -> Result<
     let Some(first) = records.first() else {
         return Ok(());
     };
-    let topic = first.topic.clone();
+    let (topic, count) = (first.topic.clone(), records.len());
     let uuid = run.id.clone().into();
     let published = shared.publish(records).await;
-    let published = published.map_err(|failed| unknown(failed.into_error(), &uuid));
+    let published = published.map_err(|failed| not_sent(failed, count, &run.id));
     logged(&published, &topic, &run.name, &uuid);
     published
+}
+
+/// Only if all of it was certainly refused, nothing was sent.
+fn not_sent(failed: NotPublished, count: usize, id: &RunId) -> Error {
+    let refused = failed.failed.len() == count;
+    let certain = failed.failed.iter().all(|(_, error)| is_refusal(error));
+    let error = failed.into_error();
+    match refused && certain {
+        true => error,
+        false => Error::MaybeSent {
+            id: id.clone(),
+            source: error.into(),
+        },
+    }
 }
 
 impl IntoFuture for Launch {

@@ -13,6 +13,7 @@ mod producer;
 mod routes;
 mod run;
 mod runs;
+mod send_many;
 mod send_task;
 mod store_clock;
 mod stored;

@@ -6,6 +6,7 @@ use kser_core::{
 
 use crate::connection::Shared;
 use crate::consumer::STEP_ENDED;
+use crate::send_many::send_many;
 use crate::{Connection, Launch, SendTask};
 
 /// Sends messages and launches operations. Cloning is cheap.
@@ -43,18 +44,12 @@ impl Producer {
         )
     }
 
-    /// Sends many at once, and says of each what became of it, in order.
+    /// Sends many at once, and says of each what became of it, in order: what awaiting it alone would have said.
     pub async fn send_all(
         &self,
         sends: impl IntoIterator<Item = SendTask>,
     ) -> Vec<Result<TaskId, Error>> {
-        let prepared = sends.into_iter().map(SendTask::prepare);
-        let (records, ids) = split(prepared);
-        let failed = match self.shared().publish(records).await {
-            Ok(()) => Vec::new(),
-            Err(NotPublished { failed, .. }) => failed,
-        };
-        answers(ids, failed)
+        send_many(self.shared(), sends.into_iter()).await
     }
 
     /// Sends a message as it is, where the route of its entrypoint says, or to `topic` (given without the prefix).
@@ -174,51 +169,22 @@ pub(crate) fn logged(
 
 /// An error of publishing: what is not certainly refused may have been sent.
 pub(crate) fn unknown(error: Error, id: &TaskId) -> Error {
-    match error {
-        certain @ (Error::TooLarge { .. }
-        | Error::MissingTopic { .. }
-        | Error::InvalidTopic { .. }
-        | Error::Unsupported { .. }) => certain,
-        source => Error::MaybeSent {
+    match is_refusal(&error) {
+        true => error,
+        false => Error::MaybeSent {
             id: id.clone().into(),
-            source: source.into(),
+            source: error.into(),
         },
     }
 }
 
-type Prepared = Result<(TaskId, Record), Error>;
-
-/// What can be published, and what each answer is until then.
-fn split(prepared: impl Iterator<Item = Prepared>) -> (Vec<Record>, Vec<Result<TaskId, Error>>) {
-    let mut records = Vec::new();
-    let answers = prepared.map(|prepared| {
-        let (id, record) = prepared?;
-        records.push(record);
-        Ok(id)
-    });
-    let answers = answers.collect();
-    (records, answers)
-}
-
-/// Puts what failed in its place among the answers.
-fn answers(
-    mut ids: Vec<Result<TaskId, Error>>,
-    failed: Vec<(usize, Error)>,
-) -> Vec<Result<TaskId, Error>> {
-    let published: Vec<usize> = ids
-        .iter()
-        .enumerate()
-        .filter(|(_, id)| id.is_ok())
-        .map(|(index, _)| index)
-        .collect();
-    for (position, error) in failed {
-        if let Some(answer) = published
-            .get(position)
-            .and_then(|index| ids.get_mut(*index))
-            && let Ok(id) = answer
-        {
-            *answer = Err(unknown(error, id));
-        }
-    }
-    ids
+/// Says whether it is certain that nothing was published.
+pub(crate) const fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::TooLarge { .. }
+            | Error::MissingTopic { .. }
+            | Error::InvalidTopic { .. }
+            | Error::Unsupported { .. }
+    )
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use kser_core::{Error, Message, Metadata, Name, Object, Raw, Record, TaskId, Tim
 use serde::Serialize;
 
 use crate::Connection;
+use crate::connection::Shared;
 use crate::producer::publish_one;
 
 /// A task that is sent when this is awaited.
@@ -14,13 +16,13 @@ use crate::producer::publish_one;
 #[derive(Debug)]
 pub struct SendTask {
     connection: Connection,
-    entrypoint: Name,
+    pub(crate) entrypoint: Name,
     params: Result<Object, Error>,
     uuid: Option<TaskId>,
     topic: Option<Result<Topic, Error>>,
     key: Option<Bytes>,
     metadata: Result<Metadata, Error>,
-    delay: Option<Duration>,
+    pub(crate) delay: Option<Duration>,
 }
 
 impl SendTask {
@@ -68,7 +70,7 @@ impl SendTask {
         self
     }
 
-    /// Has it run this much later, at the earliest.
+    /// Has it run this much later, at the earliest. Sending it is [`Error::Invalid`] when the topic forgets it before.
     pub const fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
@@ -93,24 +95,31 @@ impl SendTask {
     async fn go(self) -> Result<TaskId, Error> {
         let (connection, entrypoint) = (self.connection.clone(), self.entrypoint.clone());
         let delay = self.delay;
-        let (uuid, record) = match self.prepare() {
-            Ok(prepared) => prepared,
-            Err(error) => return Err(error),
-        };
+        let (uuid, record) = self.prepare()?;
+        let shared = connection.shared();
         if let Some(delay) = delay {
-            keeps(&connection, &record.topic, delay).await?;
+            keeps(shared, &record.topic, delay, &mut BTreeMap::new()).await?;
         }
-        publish_one(connection.shared(), record, &entrypoint, &uuid).await?;
+        publish_one(shared, record, &entrypoint, &uuid).await?;
         Ok(uuid)
     }
 }
 
-/// Refuses a delay that is longer than the topic keeps its records: the task would be lost.
-async fn keeps(connection: &Connection, topic: &Topic, delay: Duration) -> Result<(), Error> {
-    let topics = std::slice::from_ref(topic);
-    let description = connection.shared().transport.describe(topics).await?;
-    match description.retention.get(topic) {
-        Some(kept) if delay >= *kept => Err(Error::Invalid {
+/// Refuses a delay that is longer than the topic keeps its records: the task would be lost. `known` is what was asked
+/// before.
+pub(crate) async fn keeps(
+    shared: &Shared,
+    topic: &Topic,
+    delay: Duration,
+    known: &mut BTreeMap<Topic, Option<Duration>>,
+) -> Result<(), Error> {
+    if !known.contains_key(topic) {
+        let topics = std::slice::from_ref(topic);
+        let description = shared.transport.describe(topics).await?;
+        known.insert(topic.clone(), description.retention.get(topic).copied());
+    }
+    match known.get(topic) {
+        Some(Some(kept)) if delay >= *kept => Err(Error::Invalid {
             what: format!("a delay of {delay:?}"),
             reason: format!("topic {topic} keeps its records for {kept:?} only"),
         }),

@@ -1,0 +1,148 @@
+//! A memory transport that refuses and fails on demand.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kser::core::{
+    Delivery, Description, Health, Interest, NotPublished, Record, Room, Subscription, TopicSpec,
+};
+use kser::{Error, MemoryClock, MemoryTransport, Topic, Transport};
+use tokio::sync::watch;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
+    None,
+    /// Topics of this name are missing; of the empty name, all.
+    Topic(&'static str),
+    /// Nothing is published, and nobody knows.
+    Silence,
+    /// Topics cannot be made.
+    Ensure,
+    /// Observers receive errors.
+    Receive {
+        temporary: bool,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Faulty {
+    inner: MemoryTransport,
+    fault: Arc<watch::Sender<Fault>>,
+    kept: Arc<Mutex<Option<(Topic, Duration)>>>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: MemoryTransport) -> Self {
+        Self {
+            inner,
+            fault: Arc::new(watch::Sender::new(Fault::None)),
+            kept: Arc::default(),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> MemoryClock {
+        self.inner.clock()
+    }
+
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.fail(Fault::None);
+    }
+
+    /// Has a topic keep its records for so long.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn keep(&self, topic: &str, kept: Duration) {
+        *self.kept.lock().unwrap() = Some((Topic::new(topic).unwrap(), kept));
+    }
+}
+
+fn failed(temporary: bool) -> Error {
+    Error::Backend {
+        backend: "faulty",
+        temporary,
+        source: "on demand".into(),
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Faulty {
+    async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        let fault = *self.fault.borrow();
+        let (mut refused, mut accepted) = (Vec::new(), Vec::new());
+        for (index, record) in records.into_iter().enumerate() {
+            let topic = record.topic.as_str();
+            match fault {
+                Fault::Silence => refused.push((index, failed(true))),
+                Fault::Topic(missing) if missing.is_empty() || missing == topic => {
+                    let topic = topic.to_owned();
+                    refused.push((index, Error::MissingTopic { topic }));
+                }
+                _ => accepted.push(record),
+            }
+        }
+        self.inner.publish(accepted).await?;
+        match refused.is_empty() {
+            true => Ok(()),
+            false => Err(NotPublished::new(refused)),
+        }
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        let observes = interest.group.is_none();
+        let inner = self.inner.subscribe(interest).await?;
+        match observes {
+            true => Ok(Box::new(FaultySubscription {
+                inner,
+                fault: self.fault.subscribe(),
+            })),
+            false => Ok(inner),
+        }
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        if *self.fault.borrow() == Fault::Ensure {
+            return Err(failed(true));
+        }
+        self.inner.ensure_topics(topics).await
+    }
+
+    async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
+        let mut description = self.inner.describe(topics).await?;
+        let kept = self.kept.lock().unwrap().clone();
+        description.retention.extend(kept);
+        Ok(description)
+    }
+}
+
+#[derive(Debug)]
+struct FaultySubscription {
+    inner: Box<dyn Subscription>,
+    fault: watch::Receiver<Fault>,
+}
+
+#[async_trait::async_trait]
+impl Subscription for FaultySubscription {
+    async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
+        let fails = |fault: &Fault| matches!(fault, Fault::Receive { .. });
+        tokio::select! {
+            biased;
+            fault = self.fault.wait_for(fails) => match fault.map(|fault| *fault) {
+                Ok(Fault::Receive { temporary }) => Err(failed(temporary)),
+                _ => Err(Error::Closed),
+            },
+            received = self.inner.receive(room) => received,
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        self.inner.close().await
+    }
+}
