@@ -201,6 +201,16 @@ pub(crate) enum Kser {
     Foreign,
 }
 
+impl Kser {
+    /// The version, if it is one that comes later.
+    pub(crate) const fn newer(&self) -> Option<u64> {
+        match self {
+            Self::Newer(version) => Some(*version),
+            Self::Ours(_) | Self::Foreign => None,
+        }
+    }
+}
+
 /// The whole number `v` of an object.
 fn version(text: &str) -> Option<u64> {
     if !text.starts_with('{') {

@@ -117,31 +117,27 @@ impl Metadata {
         }
         let mut metadata = Self::default();
         let mut members = Members::of(scanner.clone())?;
+        let mut kser: Option<(usize, &str, usize, &str)> = None;
         while let Some((key, at, value)) = members.next()? {
             if unescape(key).0 == KSER {
-                metadata.kser(key, at, value)?;
+                let place = kser.map_or(metadata.fields.len(), |(place, ..)| place);
+                kser = Some((place, key, at, value));
             } else {
                 let value = Raw::of_scanned(value);
                 metadata.fields.insert(Text::of_token(key), value);
             }
         }
+        if let Some((place, key, at, value)) = kser {
+            match Envelope::read(value, at)? {
+                Kser::Ours(envelope) => metadata.envelope = Some(envelope),
+                other => {
+                    metadata.newer = other.newer();
+                    let (key, value) = (Text::of_token(key), Raw::of_scanned(value));
+                    metadata.fields.insert_at(place, key, value);
+                }
+            }
+        }
         *scanner = members.rest();
         Ok(metadata)
-    }
-
-    fn kser(&mut self, key: &str, at: usize, value: &str) -> Result<(), Flaw> {
-        (self.envelope, self.newer) = (None, None);
-        self.fields.remove(KSER);
-        match Envelope::read(value, at)? {
-            Kser::Ours(envelope) => {
-                self.envelope = Some(envelope);
-                return Ok(());
-            }
-            Kser::Newer(version) => self.newer = Some(version),
-            Kser::Foreign => {}
-        }
-        self.fields
-            .insert(Text::of_token(key), Raw::of_scanned(value));
-        Ok(())
     }
 }

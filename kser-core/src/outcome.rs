@@ -184,14 +184,7 @@ impl Outcome {
     /// Counts the bytes as JSON.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        let small = 64 + self.uuid.as_ref().map_or(0, |uuid| uuid.as_str().len());
-        let long = [self.stdout(), self.stderr(), self.retval.as_str()];
-        let long: usize = long.iter().map(|text| text.len()).sum();
-        match long > 4096 {
-            // Escapes may make it longer.
-            true => self.to_json().len(),
-            false => small + long,
-        }
+        self.to_json().len()
     }
 
     fn error_value(&self) -> Option<Raw> {
@@ -291,10 +284,14 @@ impl From<&TaskError> for Outcome {
         struct Retval<'a> {
             error: &'a TaskError,
         }
+        // Data that cannot be sent is left out; that it failed is not.
+        let bare = || error.without_extra();
+        let retval = Object::new(&Retval { error });
+        let retval = retval.or_else(|_| Object::new(&Retval { error: &bare() }));
         Self::default()
             .with_retcode(error.code())
             .with_stderr(error.message())
-            .with_retval(Object::new(&Retval { error }).unwrap_or_default())
+            .with_retval(retval.unwrap_or_default())
     }
 }
 

@@ -3,7 +3,11 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use super::scan;
 use crate::Error;
+
+/// How deep a value may be that is written here: it can be read where it is put, a few levels into a message.
+const DEEPEST: usize = scan::MAX_DEPTH - 10;
 
 /// Writes a value as JSON, and refuses what `serde_json` turns to null without a word: NaN and the infinities. The error
 /// names the field.
@@ -13,7 +17,13 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error>
     value
         .serialize(Finite(&mut writer))
         .map_err(Error::encode)?;
-    String::from_utf8(out).map_err(Error::encode)
+    let text = String::from_utf8(out).map_err(Error::encode)?;
+    match scan::is_deeper(&text, DEEPEST) {
+        true => Err(Error::encode(format!(
+            "more than {DEEPEST} levels of nesting"
+        ))),
+        false => Ok(text),
+    }
 }
 
 /// Hands everything on to a serializer but numbers that are not finite.
@@ -26,6 +36,11 @@ impl<T: Serialize + ?Sized> Serialize for Checked<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(Finite(serializer))
     }
+}
+
+/// Says whether a name is one of those under which `serde_json` writes raw JSON and exact numbers.
+fn is_token(name: &str) -> bool {
+    name.starts_with("$serde_json::private::")
 }
 
 fn not_finite<E: serde::ser::Error>(number: f64) -> E {
@@ -104,7 +119,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         // Raw JSON is a newtype that must reach the writer as it is.
-        match name.starts_with('$') {
+        match is_token(name) {
             true => self.0.serialize_newtype_struct(name, value),
             false => self.0.serialize_newtype_struct(name, &Checked(value)),
         }
@@ -236,7 +251,7 @@ macro_rules! named {
                 value: &T,
             ) -> Result<(), S::Error> {
                 // `serde_json` writes raw JSON and exact numbers through fields of its own.
-                match key.starts_with('$') {
+                match is_token(key) {
                     true => self.0.serialize_field(key, value),
                     false => at(key, self.0.serialize_field(key, &Checked(value))),
                 }

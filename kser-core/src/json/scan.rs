@@ -317,6 +317,40 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     at + rest.take_while(|byte| !special(byte)).count()
 }
 
+/// Says whether JSON text has more than `levels` levels.
+pub(crate) fn is_deeper(text: &str, levels: usize) -> bool {
+    // Each level takes two bytes.
+    if text.len() <= 2 * levels {
+        return false;
+    }
+    let (mut depth, mut deepest, mut rest) = (0_usize, 0, text.as_bytes());
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => rest = behind_string(rest),
+            _ => {}
+        }
+    }
+    deepest > levels
+}
+
+/// What stands behind the string whose quote was taken.
+fn behind_string(mut rest: &[u8]) -> &[u8] {
+    loop {
+        rest = &rest[plain(rest)..];
+        match rest {
+            [b'\\', _, behind @ ..] => rest = behind,
+            [_, behind @ ..] => return behind,
+            [] => return rest,
+        }
+    }
+}
+
 /// The open containers, one bit each: whether it is an object.
 struct Open {
     bits: [u64; MAX_DEPTH.div_ceil(64)],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// Text of a message. What JSON can say and Unicode cannot, half a surrogate pair, is kept as it came, so that it
 /// passes through unchanged; people see U+FFFD in its place. The default is empty.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text {
     shown: Option<Arc<str>>,
     /// The JSON text with its quotes, where `shown` does not say it all.
