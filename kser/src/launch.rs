@@ -293,7 +293,7 @@ async fn take_back(
         Err(error) => Err(error),
     };
     if let Err(error) = purged {
-        tracing::warn!(run = %run.id, %error, "a launch that failed is not taken back");
+        tracing::warn!(run = ?run.id, %error, "a launch that failed is not taken back");
     }
 }
 

@@ -269,7 +269,7 @@ fn take_retry(after: &mut Transition, here: u32) -> Option<Option<Timestamp>> {
 }
 
 fn not_ours(message: &Message, rejected: &Rejected) -> Decision {
-    tracing::warn!(uuid = %message.uuid, %rejected, "what an attempt left is not accepted");
+    tracing::warn!(uuid = ?message.uuid, %rejected, "what an attempt left is not accepted");
     Decision::quiet()
 }
 

@@ -23,8 +23,8 @@ impl Worker {
         let now = task.run.now();
         let until = not_before.unwrap_or(now);
         tracing::info!(
-            uuid = %task.message.uuid,
-            entrypoint = %task.message.entrypoint,
+            uuid = ?task.message.uuid,
+            entrypoint = ?task.message.entrypoint,
             attempts = after.progress.counted_attempts(),
             wait_ms = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX),
             "an attempt failed and is followed by another",

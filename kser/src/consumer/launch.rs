@@ -124,7 +124,8 @@ impl Worker {
     fn other_content(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
         let id = message.uuid.clone().into();
         let error = Error::Conflict { id };
-        tracing::error!(%error, "a launch is refused");
+        let shown = error.to_string();
+        tracing::error!(target: "kser", "a launch is refused: {}", kser_core::log::clean(&shown, 500));
         let letter = self.letter(work, 0, &error.to_string())?;
         Ok(Decision::done(vec![letter]))
     }

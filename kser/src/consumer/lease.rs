@@ -102,7 +102,7 @@ impl Held<'_> {
             Ok(Tried::Conflict(actual)) => self.look(actual),
             Ok(Tried::Rejected(rejected, _)) => self.rejected(&rejected),
             Err(error) => {
-                tracing::warn!(run = %self.run, %error, "a lease is not renewed");
+                tracing::warn!(run = ?self.run, %error, "a lease is not renewed");
                 self.renew_at = Instant::now() + (self.length / 10).max(Duration::from_millis(100));
                 Kept::Ours
             }

@@ -50,7 +50,7 @@ impl Worker {
                     return Ok(Decision::done(vec![letter]));
                 }
                 Tried::Rejected(rejected, _) => {
-                    tracing::warn!(uuid = %message.uuid, %rejected, "a report is not accepted");
+                    tracing::warn!(uuid = ?message.uuid, %rejected, "a report is not accepted");
                     return Ok(Decision::quiet());
                 }
             }

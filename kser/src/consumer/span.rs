@@ -8,11 +8,11 @@ use super::task::Task;
 pub(super) fn of(task: &Task<'_>, ctx: &Context) -> Span {
     tracing::info_span!(
         "kser.step",
-        uuid = %task.message.uuid,
-        entrypoint = %task.message.entrypoint,
-        run = task.run.id().map(tracing::field::display),
+        uuid = ?task.message.uuid,
+        entrypoint = ?task.message.entrypoint,
+        run = task.run.id().map(tracing::field::debug),
         step = task.step.position,
         attempt = ctx.attempt(),
-        traceparent = task.message.metadata.traceparent(),
+        traceparent = task.message.metadata.traceparent().map(tracing::field::debug),
     )
 }

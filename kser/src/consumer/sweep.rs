@@ -53,7 +53,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
         return Ok(());
     };
     let records = stored.records(&run_ref(&info)?, &applied, Some(&info.launch))?;
-    tracing::info!(run = %id, "a run that did not move is published again");
+    tracing::info!(run = ?id, "a run that did not move is published again");
     let published = stored.shared.publish(records).await;
     published.map_err(kser_core::NotPublished::into_error)
 }
