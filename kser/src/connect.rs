@@ -26,7 +26,7 @@ use crate::{Connection, Routes};
 /// [`Error::Invalid`] for a URL that is none, [`Error::Unsupported`] for a backend that is not there or not compiled in,
 /// [`Error::Backend`] when the backend does not answer.
 pub async fn connect(url: &str) -> Result<Connection, Error> {
-    let url = Url::parse(url)?;
+    let url = Url::parse(url, &["prefix"])?;
     match url.scheme {
         #[cfg(feature = "memory")]
         "memory" => {
@@ -47,15 +47,19 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
 ///
 /// As [`connect`].
 pub async fn connect_with_store(url: &str, store_url: &str) -> Result<Connection, Error> {
+    let store = match store_url {
+        "none" => None,
+        url => Some(Url::parse(url, &[])?),
+    };
     let connection = connect(url).await?;
-    match store_url.split("://").next() {
+    match store.map(|store| store.scheme) {
+        None => connection.with_store(None).await,
         #[cfg(feature = "memory")]
         Some("memory") => {
             let store: Arc<dyn StateStore> = Arc::new(kser_memory::MemoryStore::new());
             connection.with_store(Some(store)).await
         }
-        Some("none") => connection.with_store(None).await,
-        other => Err(unsupported(other.unwrap_or_default())),
+        Some(scheme) => Err(unsupported(scheme)),
     }
 }
 
@@ -109,7 +113,8 @@ impl<S: StateStore> IntoStateStore for S {
 fn unsupported(scheme: &str) -> Error {
     let hint = match scheme {
         "memory" => "switch on the cargo feature `memory` of kser",
-        _ => "this build knows `memory://`",
+        _ if cfg!(feature = "memory") => "this build knows `memory://`",
+        _ => "this build knows no backend by its URL",
     };
     Error::Unsupported {
         what: format!("the scheme {scheme:?}"),
@@ -125,7 +130,8 @@ struct Url<'a> {
 }
 
 impl<'a> Url<'a> {
-    fn parse(url: &'a str) -> Result<Self, Error> {
+    /// Reads a URL with these options.
+    fn parse(url: &'a str, known: &[&str]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Invalid {
             what: format!("the URL {url:?}"),
             reason,
@@ -133,20 +139,24 @@ impl<'a> Url<'a> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(invalid("it has no scheme, such as memory://".to_owned()));
         };
-        let query = rest.split_once('?').map(|(_, query)| query);
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if scheme == "memory" && !place.is_empty() {
+            let reason = format!("nothing may stand before the options, and {place:?} does");
+            return Err(invalid(reason));
+        }
         let mut prefix = None;
-        for pair in query
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
-            match pair.split_once('=') {
-                Some(("prefix", text)) => prefix = Some(text),
-                _ => {
-                    let name = pair.split('=').next().unwrap_or_default();
-                    return Err(invalid(format!("unknown option {name:?}; there is prefix")));
-                }
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                let there = match known {
+                    [] => "none".to_owned(),
+                    known => known.join(", "),
+                };
+                return Err(invalid(format!(
+                    "unknown option {name:?}; there is {there}"
+                )));
             }
+            prefix = Some(value);
         }
         Ok(Self { scheme, prefix })
     }
