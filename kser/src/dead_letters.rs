@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use kser_core::sequencing::Event;
 use kser_core::{
-    Delivery, Error, Interest, Message, Mode, NotSettled, Origin, Record, Room, Status,
+    Delivery, Envelope, Error, Interest, Message, Mode, NotSettled, Origin, Record, Room, Status,
     Subscription, Ticket, Timestamp, Topic,
 };
 
@@ -157,11 +157,18 @@ impl DeadLetter {
     /// then, as after any other error.
     pub async fn replay(self) -> Result<(), Error> {
         let message = self.message().ok();
-        let envelope = message
-            .as_ref()
-            .and_then(|m| m.metadata.envelope())
-            .cloned();
         let shared = self.connection.shared();
+        let envelope = match &message {
+            Some(message) => envelope_of(shared, message, &self.record).await,
+            None => Ok(None),
+        };
+        let envelope = match envelope {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                let _ = self.ticket.release(None);
+                return Err(error);
+            }
+        };
         let prepared = match (&message, &envelope) {
             (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
                 let retried = retried(shared, message, envelope).await;
@@ -204,11 +211,7 @@ impl DeadLetter {
     }
 
     /// The original record, and the news that its run goes on.
-    fn revived(
-        &self,
-        message: &Message,
-        envelope: &kser_core::Envelope,
-    ) -> Result<Vec<Record>, Error> {
+    fn revived(&self, message: &Message, envelope: &Envelope) -> Result<Vec<Record>, Error> {
         let shared = self.connection.shared();
         let progress = kser_core::sequencing::Progress::seen(envelope, message.result.clone());
         let event = RunEvent {
@@ -260,11 +263,28 @@ impl DeadLetter {
     }
 }
 
+/// What the message says of its run, or what the store does: a launch that others wrote says nothing.
+async fn envelope_of(
+    shared: &Shared,
+    message: &Message,
+    record: &Record,
+) -> Result<Option<Envelope>, Error> {
+    if let Some(envelope) = message.metadata.envelope() {
+        return Ok(Some(envelope.clone()));
+    }
+    let Some(store) = &shared.store else {
+        return Ok(None);
+    };
+    let run = store.run(&message.uuid.clone().into()).await?;
+    let launched = run.filter(|run| Some(&run.launch) == record.payload.as_ref());
+    Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
+}
+
 /// What a stored run publishes when the step of a letter is tried again.
 async fn retried(
     shared: &Shared,
     message: &Message,
-    envelope: &kser_core::Envelope,
+    envelope: &Envelope,
 ) -> Result<Vec<Record>, Error> {
     let store = shared.store("the replay of a step whose state is stored")?;
     let stored = Stored { shared, store };

@@ -217,11 +217,11 @@ impl Run {
         self.by_id("fork")?.fork(&self.id, from).await
     }
 
-    /// Forgets a run that has ended.
+    /// Forgets a run that has ended. Says whether there was one.
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status).
+    /// As [`Runs::purge`].
     pub async fn purge(&self) -> Result<bool, Error> {
         self.by_id("purge")?.purge(&self.id).await
     }

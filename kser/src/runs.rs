@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use kser_core::sequencing::{Effect, Event, PlannedStep, Progress, StepKey, Transition};
+use kser_core::sequencing::{
+    Effect, Event, PlannedStep, Progress, Rejected, StepKey, Transition, apply,
+};
 use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
 
@@ -56,7 +58,8 @@ impl Runs {
         }
     }
 
-    /// Returns what the steps that are done have left, in order.
+    /// Returns what the steps that are done have left, in order. Those that a fork took over are with the run that it was
+    /// made from.
     ///
     /// # Errors
     ///
@@ -201,9 +204,23 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status).
+    /// [`Error::Rejected`] for a run that goes on. Otherwise as [`status`](Self::status), but for an unknown id.
     pub async fn purge(&self, id: &RunId) -> Result<bool, Error> {
-        self.stored("purge")?.store.purge(id).await
+        let stored = self.stored("purge")?;
+        if stored.store.purge(id).await? {
+            return Ok(true);
+        }
+        let progress = stored
+            .shared
+            .store_clock
+            .heard(stored.store.read(id).await?);
+        match progress.map(|progress| progress.status()) {
+            Some(status) if !status.is_terminal() => Err(Error::Rejected {
+                id: id.clone(),
+                source: Rejected::NotEnded(status),
+            }),
+            _ => Ok(false),
+        }
     }
 
     async fn accepted(&self, id: &RunId, position: u32) -> Result<Outcome, Error> {
@@ -278,9 +295,23 @@ async fn begin_fork(
     from: u32,
     forwarded: Outcome,
 ) -> Result<(), Error> {
-    let now = stored.shared.store_clock.now();
-    let steps = origin.progress.steps();
-    let progress = Progress::forked(steps, from, forwarded, now);
+    let index = usize::try_from(from).unwrap_or_default().saturating_sub(1);
+    let here = plan.get(index).cloned();
+    let origin_was = &origin.progress;
+    let forked = Progress::forked(
+        origin_was.steps(),
+        from,
+        forwarded,
+        stored.shared.store_clock.now(),
+    )
+    .with_step_events(origin_was.wants_step_events())
+    .with_status_hook(origin_was.wants_status_hook());
+    let before = Known {
+        progress: Box::new(forked),
+        here: here.map(Box::new),
+        next: None,
+    };
+    let after = begun(stored, run, &before)?;
     let launch: Bytes = origin.launch.clone();
     let digest = format!("fork of {} from {from}", origin.id);
     let new = NewRun::new(
@@ -288,28 +319,34 @@ async fn begin_fork(
         run.name.clone(),
         launch,
         digest,
-        progress.clone(),
+        after.progress.clone(),
     );
-    let index = usize::try_from(from).unwrap_or_default().saturating_sub(1);
-    let here = plan.get(index).cloned();
     let inserted = stored.store.insert(new.with_plan(plan)).await?;
     if stored.shared.store_clock.heard(inserted) != Inserted::New {
         return Err(Error::Conflict { id: run.id.clone() });
     }
-    let after = Transition::new(
-        progress.clone(),
-        vec![Effect::Publish {
-            position: from,
-            not_before: None,
-        }],
-    );
-    let before = Known {
-        progress: Box::new(progress),
-        here: here.map(Box::new),
-        next: None,
-    };
     let applied = crate::stored::Applied { before, after };
     let records = stored.records(run, &applied, None)?;
     let published = stored.shared.publish(records).await;
     published.map_err(NotPublished::into_error)
+}
+
+/// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.
+fn begun(stored: Stored<'_>, run: &RunRef, forked: &Known) -> Result<Transition, Error> {
+    let here = forked.here.as_ref();
+    let step = here.map(|here| here.key.clone());
+    let event = Event::Retried {
+        step: step.ok_or_else(|| Error::UnknownRun { id: run.id.clone() })?,
+    };
+    let now = stored.shared.store_clock.now();
+    let sent = apply(&forked.progress, forked.near(), event, now);
+    let mut sent = sent.map_err(|source| Error::Rejected {
+        id: run.id.clone(),
+        source,
+    })?;
+    sent.effects.push(Effect::StatusChanged {
+        from: Status::Pending,
+        to: sent.progress.status(),
+    });
+    Ok(sent)
 }

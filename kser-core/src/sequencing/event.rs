@@ -183,6 +183,9 @@ pub enum Rejected {
     /// Only an operation that has failed or was cancelled can be resumed.
     #[error("it is {0}, neither FAILED nor CANCELLED")]
     NotStopped(Status),
+    /// Only an operation that has ended can be forgotten.
+    #[error("it is {0}: it goes on")]
+    NotEnded(Status),
     /// The steps are not known yet.
     #[error("it is not built")]
     NotBuilt,
