@@ -205,7 +205,7 @@ impl DeadLetter {
         settle(self.ticket, Vec::new()).await
     }
 
-    /// Leaves the letter where it is.
+    /// Leaves the letter where it is. It comes again, at once, to whoever asks for the next one.
     pub fn keep(self) {
         let _ = self.ticket.release(None);
     }

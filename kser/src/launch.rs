@@ -12,7 +12,7 @@ use crate::Connection;
 use crate::connection::Shared;
 use crate::observer::Observer;
 use crate::post::{Moved, RunRef, digest};
-use crate::producer::{is_refusal, logged};
+use crate::producer::{is_refusal, logged, unknown};
 use crate::run::Run;
 use crate::stored::{Stored, run_ref};
 
@@ -250,16 +250,11 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
         begin.progress,
     );
     new.plan = begin.plan;
-    let inserted = store.insert(new).await?;
+    // A row whose answer got lost is found by a sweep.
+    let inserted = store.insert(new).await;
+    let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
     match shared.store_clock.heard(inserted) {
-        Inserted::New => {
-            if let Err(error) = publish(shared, run, begin.records).await {
-                if !matches!(error, Error::MaybeSent { .. }) {
-                    take_back(shared, store, run).await;
-                }
-                return Err(error);
-            }
-        }
+        Inserted::New => first(Stored { shared, store }, run, begin.records).await?,
         Inserted::Same(_) => again(Stored { shared, store }, &run.id).await?,
         Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),
     }
@@ -268,6 +263,21 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
         run.id.clone(),
         run.name.clone(),
     ))
+}
+
+/// Publishes the first records of a run that was just kept.
+pub(crate) async fn first(
+    stored: Stored<'_>,
+    run: &RunRef,
+    records: Vec<Record>,
+) -> Result<(), Error> {
+    let published = publish(stored.shared, run, records).await;
+    if let Err(error) = &published
+        && !matches!(error, Error::MaybeSent { .. })
+    {
+        take_back(stored, run).await;
+    }
+    published
 }
 
 /// A second launch of a run: its first record may be missing. It is published as the first launch had it.
@@ -281,15 +291,10 @@ async fn again(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 }
 
 /// Nothing was sent: the run is not to begin later either.
-async fn take_back(
-    shared: &Shared,
-    store: &std::sync::Arc<dyn kser_core::StateStore>,
-    run: &RunRef,
-) {
-    let stored = Stored { shared, store };
+async fn take_back(stored: Stored<'_>, run: &RunRef) {
     let cancelled = stored.apply(&run.id, |_| Event::Cancelled).await;
     let purged = match cancelled {
-        Ok(_) => store.purge(&run.id).await.map(|_| ()),
+        Ok(_) => stored.store.purge(&run.id).await.map(|_| ()),
         Err(error) => Err(error),
     };
     if let Err(error) = purged {

@@ -7,7 +7,9 @@ use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
 
 use crate::Connection;
 use crate::connection::Shared;
+use crate::launch::first;
 use crate::post::RunRef;
+use crate::producer::unknown;
 use crate::run::{Run, RunState};
 use crate::stored::{Known, Stored, run_ref};
 
@@ -167,7 +169,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when a step before `from` is not done. Otherwise as [`status`](Self::status).
+    /// [`Error::Invalid`] when a step before `from` is not done, [`Error::MaybeSent`] with the new run's id when nobody
+    /// knows whether it begins. Otherwise as [`status`](Self::status).
     pub async fn fork(&self, id: &RunId, from: u32) -> Result<Run, Error> {
         let stored = self.stored("fork")?;
         let origin = info(stored, id).await?;
@@ -321,14 +324,14 @@ async fn begin_fork(
         digest,
         after.progress.clone(),
     );
-    let inserted = stored.store.insert(new.with_plan(plan)).await?;
+    let inserted = stored.store.insert(new.with_plan(plan)).await;
+    let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
     if stored.shared.store_clock.heard(inserted) != Inserted::New {
         return Err(Error::Conflict { id: run.id.clone() });
     }
     let applied = crate::stored::Applied { before, after };
     let records = stored.records(run, &applied, None)?;
-    let published = stored.shared.publish(records).await;
-    published.map_err(NotPublished::into_error)
+    first(stored, run, records).await
 }
 
 /// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.

@@ -8,7 +8,7 @@ mod faulty;
 use std::time::Duration;
 
 use common::{Diary, Note, note};
-use faulty::{Fault, Faulty};
+use faulty::{Deaf, Fault, Faulty};
 use kser::{Connection, Error, MemoryStore, MemoryTransport, NoStore, Registry, Status, Step};
 use tokio::time::sleep;
 
@@ -163,6 +163,58 @@ async fn a_launch_whose_fate_is_unknown_says_so_and_its_id_can_be_launched_again
         panic!("nobody knows whether it was sent");
     };
     faulty.heal();
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    launch().with_id(id).await?.result().await?;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(diary.read(), ["a"]);
+    consumer.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_that_is_refused_leaves_no_run_and_one_of_unknown_fate_has_an_id()
+-> Result<(), Error> {
+    let faulty = Faulty::new(MemoryTransport::new());
+    let kser = stored(&faulty).await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    let steps = vec![Step::new(note("a"))];
+    let run = kser.producer().launch_steps("test.Fork", steps).await?;
+    run.result().await?;
+    faulty.fail(Fault::Topic(""));
+    let refused = run.fork(1).await.unwrap_err();
+    assert!(matches!(refused, Error::MissingTopic { .. }), "{refused}");
+    let runs = kser.runs().list(&kser::RunFilter::default()).await?;
+    assert_eq!(runs.len(), 1);
+    faulty.fail(Fault::Silence);
+    let Err(Error::MaybeSent { id, .. }) = run.fork(1).await else {
+        panic!("nobody knows whether it begins");
+    };
+    faulty.heal();
+    // A sweep finds it.
+    let state = kser.runs().wait(&id).await?;
+    assert_eq!(state.status, Status::Success);
+    assert_eq!(diary.read(), ["a", "a"]);
+    consumer.stop().await
+}
+
+/// The row is there, and a sweep begins the run in time.
+#[tokio::test(start_paused = true)]
+async fn a_launch_whose_row_may_be_there_may_have_been_sent() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock));
+    let kser = kser::connect_with(transport, store.clone()).await?;
+    let kser = kser.with_clock(clock);
+    let launch = || {
+        let steps = vec![Step::new(note("a"))];
+        kser.producer().launch_steps("test.Deaf", steps)
+    };
+    store.lose_answers(true);
+    let Err(Error::MaybeSent { id, .. }) = launch().await else {
+        panic!("nobody knows whether it is there");
+    };
+    store.lose_answers(false);
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).spawn();
     launch().with_id(id).await?.result().await?;

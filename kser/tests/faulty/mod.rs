@@ -1,6 +1,8 @@
 //! A memory transport that refuses and fails on demand.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod store;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use kser::core::{
 };
 use kser::{Error, MemoryClock, MemoryTransport, Topic, Transport};
 use tokio::sync::watch;
+
+pub(crate) use store::Deaf;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
