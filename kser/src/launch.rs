@@ -323,7 +323,7 @@ async fn publish(shared: &Shared, run: &RunRef, records: Vec<Record>) -> Result<
     let uuid = run.id.clone().into();
     let published = shared.publish(records).await;
     let published = published.map_err(|failed| not_sent(failed, count, &run.id));
-    logged(&published, &topic, &run.name, &uuid);
+    logged(&published, Some(&topic), &run.name, &uuid);
     published
 }
 

@@ -140,27 +140,30 @@ pub(crate) async fn publish_one(
     let topic = record.topic.clone();
     let published = shared.publish(vec![record]).await;
     let published = published.map_err(|failed| unknown(failed.into_error(), uuid));
-    logged(&published, &topic, entrypoint, uuid);
+    logged(&published, Some(&topic), entrypoint, uuid);
     published
+}
+
+/// Says whether someone reads what is sent.
+pub(crate) fn is_told() -> bool {
+    tracing::enabled!(target: "kser", tracing::Level::INFO)
 }
 
 /// `Producer.Success: dice.DiceRoll[872c…]: Message dice.DiceRoll[872c…] sent in dice`, or `Producer.Failed: …`.
 pub(crate) fn logged(
     published: &Result<(), Error>,
-    topic: &Topic,
+    topic: Option<&Topic>,
     entrypoint: &Name,
     uuid: &TaskId,
 ) {
-    match published {
-        Ok(()) => {
-            let enabled = tracing::enabled!(target: "kser", tracing::Level::INFO);
-            if enabled {
-                let text = format!("Message {entrypoint}[{uuid}] sent in {topic}");
-                let outcome = Outcome::text(text);
-                kser_core::log::success("Producer", entrypoint, uuid, &outcome);
-            }
+    match (published, topic) {
+        (Ok(()), Some(topic)) if is_told() => {
+            let text = format!("Message {entrypoint}[{uuid}] sent in {topic}");
+            let outcome = Outcome::text(text);
+            kser_core::log::success("Producer", entrypoint, uuid, &outcome);
         }
-        Err(error) => {
+        (Ok(()), _) => {}
+        (Err(error), _) => {
             let outcome = Outcome::from(&TaskError::internal(error.to_string()));
             kser_core::log::failed("Producer", entrypoint, uuid, &outcome);
         }

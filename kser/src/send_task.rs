@@ -11,12 +11,19 @@ use crate::Connection;
 use crate::connection::Shared;
 use crate::producer::publish_one;
 
+/// A task whose record is written.
+pub(crate) struct Prepared {
+    pub(crate) entrypoint: Name,
+    pub(crate) uuid: TaskId,
+    pub(crate) record: Record,
+}
+
 /// A task that is sent when this is awaited.
 #[must_use = "nothing is sent until this is awaited"]
 #[derive(Debug)]
 pub struct SendTask {
     connection: Connection,
-    pub(crate) entrypoint: Name,
+    entrypoint: Name,
     params: Result<Object, Error>,
     uuid: Option<TaskId>,
     topic: Option<Result<Topic, Error>>,
@@ -77,7 +84,7 @@ impl SendTask {
     }
 
     /// Writes the record, if it can be sent at all.
-    pub(crate) fn prepare(self) -> Result<(TaskId, Record), Error> {
+    pub(crate) fn prepare(self) -> Result<Prepared, Error> {
         let shared = self.connection.shared();
         let uuid = self.uuid.unwrap_or_else(|| shared.ids.next_id().into());
         let topic = match self.topic {
@@ -89,13 +96,20 @@ impl SendTask {
         let mut record = Record::new(topic, Some(shared.post.sized(&message)?));
         record.key = self.key;
         let due = |delay: Duration| -> Timestamp { shared.clock.now() + delay };
-        Ok((uuid, record.with_not_before(self.delay.map(due))))
+        Ok(Prepared {
+            entrypoint: message.entrypoint,
+            uuid,
+            record: record.with_not_before(self.delay.map(due)),
+        })
     }
 
     async fn go(self) -> Result<TaskId, Error> {
-        let (connection, entrypoint) = (self.connection.clone(), self.entrypoint.clone());
-        let delay = self.delay;
-        let (uuid, record) = self.prepare()?;
+        let (connection, delay) = (self.connection.clone(), self.delay);
+        let Prepared {
+            entrypoint,
+            uuid,
+            record,
+        } = self.prepare()?;
         let shared = connection.shared();
         if let Some(delay) = delay {
             keeps(shared, &record.topic, delay, &mut BTreeMap::new()).await?;
