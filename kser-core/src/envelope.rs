@@ -1,8 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::json::flaw::Flaw;
 use crate::json::members::Members;
-use crate::json::scan::{Flaw, Scanner};
+use crate::json::scan::Scanner;
 use crate::json::text::{Text, unescape, write_string};
 use crate::outcome::id;
 use crate::{Fields, Name, Raw, RunId, StoreId, Topic};

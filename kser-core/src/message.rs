@@ -1,7 +1,8 @@
 use bytes::Bytes;
 
+use crate::json::flaw::Flaw;
 use crate::json::members::Members;
-use crate::json::scan::{Flaw, Scanner};
+use crate::json::scan::Scanner;
 use crate::json::text::{unescape, write_string};
 use crate::outcome::{id, object};
 use crate::{Error, Metadata, Name, Object, Outcome, TaskId};

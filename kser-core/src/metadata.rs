@@ -1,6 +1,7 @@
 use crate::envelope::Kser;
+use crate::json::flaw::Flaw;
 use crate::json::members::Members;
-use crate::json::scan::{Flaw, Scanner};
+use crate::json::scan::Scanner;
 use crate::json::text::{Text, unescape};
 use crate::{Envelope, Fields, Raw};
 

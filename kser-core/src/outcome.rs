@@ -4,8 +4,9 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::json::flaw::Flaw;
 use crate::json::members::Members;
-use crate::json::scan::{Flaw, Scanner};
+use crate::json::scan::Scanner;
 use crate::json::text::{Text, unescape};
 use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::json::scan::Flaw;
+use crate::json::flaw::Flaw;
 use crate::json::text::unescape;
 
 /// A whole number. One that does not fit is written on as it came.

@@ -3,11 +3,11 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::scan;
+use super::depth;
 use crate::Error;
 
 /// How deep a value may be that is written here: it can be read where it is put, a few levels into a message.
-const DEEPEST: usize = scan::MAX_DEPTH - 10;
+const DEEPEST: usize = depth::MAX_DEPTH - 10;
 
 /// Writes a value as JSON, and refuses what `serde_json` turns to null without a word: NaN and the infinities. The error
 /// names the field.
@@ -18,7 +18,7 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error>
         .serialize(Finite(&mut writer))
         .map_err(Error::encode)?;
     let text = String::from_utf8(out).map_err(Error::encode)?;
-    match scan::is_deeper(&text, DEEPEST) {
+    match depth::is_deeper(&text, DEEPEST) {
         true => Err(Error::encode(format!(
             "more than {DEEPEST} levels of nesting"
         ))),

@@ -1,4 +1,5 @@
-use super::scan::{Flaw, Scanner};
+use super::flaw::Flaw;
+use super::scan::Scanner;
 
 /// The members of an object, in order: each name with its quotes, and the text of its value.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! JSON as text: what nobody asks for is scanned and never built, and passes through unchanged.
 
+pub(crate) mod depth;
 mod fields;
 mod finite;
+pub(crate) mod flaw;
 pub(crate) mod members;
 mod object;
 mod raw;

@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::depth;
 use super::finite;
-use super::scan::{self, Scanner};
+use super::scan::Scanner;
 use crate::Error;
 
 /// One JSON value, kept as the text in which it arrived.
@@ -80,8 +81,8 @@ impl Serialize for Raw {
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        if scan::is_deeper(raw.get(), scan::MAX_DEPTH) {
-            let what = format!("more than {} levels of nesting", scan::MAX_DEPTH);
+        if depth::is_deeper(raw.get(), depth::MAX_DEPTH) {
+            let what = format!("more than {} levels of nesting", depth::MAX_DEPTH);
             return Err(serde::de::Error::custom(what));
         }
         Ok(Self(Box::<str>::from(raw).into()))

@@ -1,43 +1,5 @@
-use std::fmt;
-
-/// How deep values may be nested. The Python library reads nearly as much and fails beyond.
-pub(crate) const MAX_DEPTH: usize = 1000;
-
-/// What is wrong with a text, and at which byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    pub(crate) at: usize,
-    pub(crate) what: String,
-}
-
-impl Flaw {
-    pub(crate) fn new(at: usize, what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self { at, what }
-    }
-
-    /// Says it with line and column, counted from 1.
-    pub(crate) fn within(&self, bytes: &[u8]) -> String {
-        let before = &bytes[..self.at.min(bytes.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = before
-            .iter()
-            .rev()
-            .take_while(|byte| **byte != b'\n')
-            .count()
-            + 1;
-        format!(
-            "{} at line {line} column {column} (byte {})",
-            self.what, self.at
-        )
-    }
-}
-
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.what, self.at)
-    }
-}
+use super::depth::{MAX_DEPTH, Open};
+use super::flaw::Flaw;
 
 /// Goes through JSON text (RFC 8259) without building anything, and without recursion, however deep it is.
 #[derive(Debug, Clone)]
@@ -286,6 +248,7 @@ impl<'a> Scanner<'a> {
         Err(self.unexpected("a value"))
     }
 
+    #[cold]
     pub(crate) fn unexpected(&self, expected: &str) -> Flaw {
         let found = match self.text[self.at..].chars().next() {
             Some(found) => format!("expected {expected}, found {found:?}"),
@@ -315,80 +278,4 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     let rest = bytes[at..].iter();
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
     at + rest.take_while(|byte| !special(byte)).count()
-}
-
-/// Says whether JSON text has more than `levels` levels.
-pub(crate) fn is_deeper(text: &str, levels: usize) -> bool {
-    // Each level takes two bytes.
-    if text.len() <= 2 * levels {
-        return false;
-    }
-    let (mut depth, mut deepest, mut rest) = (0_usize, 0, text.as_bytes());
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => rest = behind_string(rest),
-            _ => {}
-        }
-    }
-    deepest > levels
-}
-
-/// What stands behind the string whose quote was taken.
-fn behind_string(mut rest: &[u8]) -> &[u8] {
-    loop {
-        rest = &rest[plain(rest)..];
-        match rest {
-            [b'\\', _, behind @ ..] => rest = behind,
-            [_, behind @ ..] => return behind,
-            [] => return rest,
-        }
-    }
-}
-
-/// The open containers, one bit each: whether it is an object.
-struct Open {
-    bits: [u64; MAX_DEPTH.div_ceil(64)],
-    depth: usize,
-}
-
-impl Default for Open {
-    fn default() -> Self {
-        Self {
-            bits: [0; MAX_DEPTH.div_ceil(64)],
-            depth: 0,
-        }
-    }
-}
-
-impl Open {
-    /// Opens one more, if it may be that deep.
-    const fn push(&mut self, object: bool) -> bool {
-        if self.depth == MAX_DEPTH {
-            return false;
-        }
-        let bit = 1 << (self.depth % 64);
-        match object {
-            true => self.bits[self.depth / 64] |= bit,
-            false => self.bits[self.depth / 64] &= !bit,
-        }
-        self.depth += 1;
-        true
-    }
-
-    const fn last(&self) -> Option<bool> {
-        match self.depth.checked_sub(1) {
-            Some(last) => Some(self.bits[last / 64] >> (last % 64) & 1 == 1),
-            None => None,
-        }
-    }
-
-    const fn pop(&mut self) {
-        self.depth -= 1;
-    }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{External, PlannedStep, StepKey};
+use crate::json::flaw::Flaw;
 use crate::json::members::Members;
-use crate::json::scan::{Flaw, Scanner};
+use crate::json::scan::Scanner;
 use crate::json::text::{unescape, write_string};
 use crate::outcome::{id, object};
 use crate::{Error, Object, Raw, RunId, TaskId, Topic};
