@@ -1,5 +1,6 @@
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 use crate::TaskError;
@@ -9,19 +10,50 @@ use crate::TaskError;
 /// # Errors
 ///
 /// What the future returns, or the panic.
+///
+/// # Cancel safety
+///
+/// The future is dropped with this one. If that panics, the panic ends here.
 pub async fn catch_panic<T, F>(future: F) -> Result<T, TaskError>
 where
     F: Future<Output = Result<T, TaskError>>,
 {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        polled.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            let text = text.unwrap_or_else(|| "no message".to_owned());
-            Poll::Ready(Err(TaskError::internal(format!("panic: {text}"))))
-        })
+    let mut guarded = Guarded(Some(Box::pin(future)));
+    std::future::poll_fn(|cx| match &mut guarded.0 {
+        Some(future) => {
+            catch(|| future.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+        }
+        None => Poll::Pending,
     })
     .await
+}
+
+/// Calls a function; its panic becomes an error.
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, TaskError> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        discard(panic);
+        let text = text.unwrap_or_else(|| "no message".to_owned());
+        TaskError::internal(format!("panic: {text}"))
+    })
+}
+
+/// What a panic carries is of any type, and may panic itself when it is dropped.
+fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
+
+/// A future that may panic when it is dropped, as one does that is given up at its time limit.
+struct Guarded<F>(Option<Pin<Box<F>>>);
+
+impl<F> Drop for Guarded<F> {
+    fn drop(&mut self) {
+        let future = self.0.take();
+        if let Err(error) = catch(|| drop(future)) {
+            tracing::error!(target: "kser", "a handler panicked when it was dropped: {}", crate::log::clean(error.message(), 1000));
+        }
+    }
 }
