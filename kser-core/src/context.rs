@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::de::DeserializeOwned;
 use tracing::Level;
 
-use crate::log::{LogOptions, clean, line};
+use crate::log::{LogOptions, clean, is_enabled, line};
 use crate::{
     Cancellation, Entrypoint, Message, Metadata, Name, Object, Outcome, Outgoing, Raw, RunId,
     Status, TaskError, TaskId, Topic,
@@ -61,6 +61,12 @@ impl Context {
     pub fn for_test() -> Self {
         let message = Message::new("task".into(), "test.Task".into(), Object::default());
         Self::new(&message)
+    }
+
+    /// Says which step of which run it is. [`new`](Self::new) reads it from the message, which a launch does not tell.
+    #[must_use]
+    pub fn with_step(self, run: RunId, step: u32) -> Self {
+        self.change(|inner| (inner.run, inner.step) = (Some(run), Some(step)))
     }
 
     /// Says which attempt this is, counted from 1.
@@ -160,8 +166,7 @@ impl Context {
     ///
     /// A [`TaskError`] that is not worth another attempt when it is not a `T`.
     pub fn previous_as<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
-        let value = self.0.previous.retval_as();
-        value.map_err(|error| TaskError::from(error).with_code(422))
+        crate::params::read_previous(self.0.previous.retval())
     }
 
     /// Returns a value of the sender's metadata.
@@ -199,7 +204,10 @@ impl Context {
 
     /// Logs `message` as `DiceRoll.RUNNING: dice.DiceRoll[872c…]: message`.
     pub fn log(&self, level: Level, message: impl Display) {
-        self.line(level, Status::Running.as_str(), None, &message.to_string());
+        if is_enabled(level) {
+            let text = message.to_string();
+            self.line(level, Status::Running.as_str(), None, Some(&text));
+        }
     }
 
     /// Sends a task, if this one succeeds. The metadata of this task rides along.
@@ -268,25 +276,31 @@ impl Context {
         outputs.unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn line(&self, level: Level, what: &str, outcome: Option<&Outcome>, text: &str) {
+    pub(crate) fn line(
+        &self,
+        level: Level,
+        what: &str,
+        outcome: Option<&Outcome>,
+        text: Option<&str>,
+    ) {
+        if !is_enabled(level) {
+            return;
+        }
         let longest = self.0.log.as_ref().map(|log| log.longest());
         let longest = longest.unwrap_or_else(|| LogOptions::default().longest());
-        let text = clean(text, longest);
-        let entrypoint = &self.0.entrypoint;
-        line(
-            level,
-            entrypoint.short(),
-            what,
-            entrypoint,
-            &self.0.uuid,
-            outcome,
-            &text,
-        );
+        let text = text.map(|text| clean(text, longest));
+        let (entrypoint, uuid) = (&self.0.entrypoint, &self.0.uuid);
+        let who = entrypoint.short();
+        line(level, who, what, entrypoint, uuid, outcome, text.as_deref());
     }
 
-    /// Returns the params as the log shows them, `None` if it does not.
-    pub(crate) fn shown(&self, params: &Object) -> Option<String> {
-        self.0.log.as_ref()?.params(params)
+    /// Logs that something begins, at level DEBUG, with the params if the log shows them.
+    pub(crate) fn trace(&self, what: &str, params: Option<&Object>) {
+        if is_enabled(Level::DEBUG) {
+            let options = self.0.log.as_ref();
+            let shown = options.and_then(|options| options.params(params?));
+            self.line(Level::DEBUG, what, None, shown.as_deref());
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use crate::log::{self, LogOptions};
 use crate::sequencing::{Effect, Event, Near, PlannedStep, Progress, StepKey, Transition, apply};
 use crate::{
     Context, Handler, Message, OperationEntry, Outcome, Plan, Registry, RunId, Status,
@@ -30,41 +31,50 @@ impl Registry {
     /// # }
     /// ```
     pub async fn execute(&self, message: &Message) -> Outcome {
-        match self.get(&message.entrypoint) {
-            Some(Handler::Operation(entry)) => Here::new(self, entry, message).run().await,
-            _ => {
-                let outcome = self.run_task(message, &message.result).await;
-                let accepted = match outcome.is_success() {
-                    true => outcome.accepted(&message.result, &message.uuid),
-                    false => outcome,
-                };
-                accepted.with_uuid(message.uuid.clone())
-            }
-        }
+        self.executed(message).await.0
     }
 
     /// Like [`execute`](Self::execute), but a failure is an error.
     ///
     /// # Errors
     ///
-    /// What the task, or the step that failed, returned.
+    /// What the task, the build, or the step that failed returned.
     pub async fn unsafe_execute(&self, message: &Message) -> Result<Outcome, TaskError> {
-        let outcome = self.execute(message).await;
-        match outcome.error() {
+        let (outcome, error) = self.executed(message).await;
+        match error.or_else(|| outcome.error()) {
             Some(error) => Err(error),
             None => Ok(outcome),
         }
     }
 
-    async fn run_task(&self, message: &Message, forwarded: &Outcome) -> Outcome {
+    /// The outcome, and the error itself, which knows more than an outcome can say of it.
+    async fn executed(&self, message: &Message) -> (Outcome, Option<TaskError>) {
+        if let Some(Handler::Operation(entry)) = self.get(&message.entrypoint) {
+            return Here::new(self, entry, message).run().await;
+        }
+        let ctx = Context::new(message);
+        match self.run_task(&ctx, message).await {
+            Ok(outcome) if outcome.is_success() => {
+                let outcome = outcome.accepted(&message.result, &message.uuid);
+                (outcome, None)
+            }
+            Ok(failure) => (failure, None),
+            Err(error) => failed(error, message),
+        }
+    }
+
+    async fn run_task(&self, ctx: &Context, message: &Message) -> Result<Outcome, TaskError> {
         let Some(Handler::Task(task)) = self.get(&message.entrypoint) else {
             let text = format!("Entrypoint '{}' not registred", message.entrypoint);
-            return Outcome::from(&TaskError::validation(text));
+            return Err(TaskError::validation(text));
         };
-        let ctx = Context::new(message).with_previous(forwarded.clone());
-        let ran = task.run(&ctx, &message.params).await;
-        ran.unwrap_or_else(|error| Outcome::from(&error))
+        task.run(ctx, &message.params).await
     }
+}
+
+fn failed(error: TaskError, message: &Message) -> (Outcome, Option<TaskError>) {
+    let outcome = Outcome::from(&error).with_uuid(message.uuid.clone());
+    (outcome, Some(error))
 }
 
 /// A run in this process.
@@ -74,6 +84,7 @@ struct Here<'a> {
     message: &'a Message,
     progress: Progress,
     steps: Vec<PlannedStep>,
+    error: Option<TaskError>,
 }
 
 impl<'a> Here<'a> {
@@ -84,16 +95,29 @@ impl<'a> Here<'a> {
             message,
             progress: Progress::launched(Timestamp::default()),
             steps: Vec::new(),
+            error: None,
         }
     }
 
-    async fn run(mut self) -> Outcome {
+    async fn run(mut self) -> (Outcome, Option<TaskError>) {
         self.build().await;
         while self.progress.status() == Status::Running {
             self.step().await;
         }
-        let outcome = self.progress.last_outcome().clone();
-        outcome.with_uuid(self.message.uuid.clone())
+        let Message {
+            uuid, entrypoint, ..
+        } = self.message;
+        let (who, longest) = (entrypoint.short(), LogOptions::default().longest());
+        let outcome = self.progress.last_outcome().clone().with_uuid(uuid.clone());
+        match outcome.is_success() {
+            true => log::success(who, entrypoint, uuid, &outcome, longest),
+            false => log::failed(who, entrypoint, uuid, &outcome, longest),
+        }
+        (outcome, self.error)
+    }
+
+    fn context(&self, message: &Message, step: u32) -> Context {
+        Context::new(message).with_step(self.message.uuid.clone().into(), step)
     }
 
     async fn build(&mut self) {
@@ -104,21 +128,23 @@ impl<'a> Here<'a> {
         };
         self.told(started(launch)).await;
         let attempt = self.progress.attempts();
-        let built = self
-            .entry
-            .build(&Context::new(self.message), self.message)
-            .await;
+        let ctx = self.context(self.message, 0);
+        let built = self.entry.build(&ctx, self.message).await;
         let event = match built.and_then(without_external) {
             Ok(plan) => {
                 self.steps = plan.into_steps();
                 let steps = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
                 Event::Built { attempt, steps }
             }
-            Err(error) => Event::NotBuilt {
-                attempt,
-                outcome: Outcome::from(&error),
-                retry_at: None,
-            },
+            Err(error) => {
+                let outcome = Outcome::from(&error);
+                self.error = Some(error);
+                Event::NotBuilt {
+                    attempt,
+                    outcome,
+                    retry_at: None,
+                }
+            }
         };
         self.told(event).await;
     }
@@ -131,10 +157,16 @@ impl<'a> Here<'a> {
         let (uuid, entrypoint) = (step.key.uuid.clone(), step.key.entrypoint.clone());
         let mut message = Message::new(uuid, entrypoint, step.params);
         message.metadata = self.message.metadata.clone();
-        let outcome = self
-            .registry
-            .run_task(&message, self.progress.outcome())
-            .await;
+        let ctx = self.context(&message, step.key.position);
+        let ctx = ctx.with_previous(self.progress.outcome().clone());
+        let outcome = match self.registry.run_task(&ctx, &message).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let outcome = Outcome::from(&error);
+                self.error = Some(error);
+                outcome
+            }
+        };
         let attempt = self.progress.attempts();
         self.told(Event::Ended {
             step: step.key,
@@ -168,7 +200,7 @@ impl<'a> Here<'a> {
 
     async fn changed(&self, from: Status, to: Status) {
         let (run, name) = (&self.message.uuid, &self.message.entrypoint);
-        crate::log::set_status(name, run.as_str(), from, to);
+        log::set_status(name, run.as_str(), from, to);
         if !self.entry.has_status_hook() {
             return;
         }

@@ -42,6 +42,7 @@ mod operation_entry;
 mod outcome;
 mod outgoing;
 mod panic;
+mod params;
 mod record;
 mod registry;
 mod retcode;

@@ -79,7 +79,7 @@ fn mask(json: &str, masked: &BTreeSet<String>) -> String {
             continue;
         }
         let Ok(token) = scanner.value() else {
-            break;
+            return out;
         };
         let behind = scanner.clone().take(b':');
         if behind && masked.contains(&*unescape(token).0) {
@@ -87,7 +87,8 @@ fn mask(json: &str, masked: &BTreeSet<String>) -> String {
             out.push_str(&json[from..scanner.at()]);
             out.push_str("\"***\"");
             if scanner.value().is_err() {
-                break;
+                // Whatever this is, it is not shown.
+                return out;
             }
             from = scanner.at();
         }
@@ -120,15 +121,27 @@ pub fn clean(text: &str, longest: usize) -> Cow<'_, str> {
 /// Control characters, and those that end a line or turn its direction without being ones.
 fn needs_escape(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How long names and ids may be in a line.
 const LONGEST_NAME: usize = 200;
 
+/// Says whether anyone listens.
+pub(crate) fn is_enabled(level: Level) -> bool {
+    match level {
+        Level::ERROR => tracing::enabled!(target: "kser", Level::ERROR),
+        Level::WARN => tracing::enabled!(target: "kser", Level::WARN),
+        Level::INFO => tracing::enabled!(target: "kser", Level::INFO),
+        Level::DEBUG => tracing::enabled!(target: "kser", Level::DEBUG),
+        Level::TRACE => tracing::enabled!(target: "kser", Level::TRACE),
+    }
+}
+
 /// Writes one line about a task: `DiceRoll.Success: dice.DiceRoll[872c…]: You made a 1`.
 ///
-/// `who` is the short name of the task, or `Controller`, or `Producer`; `what` is what it did.
+/// `who` is the short name of the task, or `Controller`, or `Producer`; `what` is what it did. The text is written as it
+/// is: [`clean`] it first.
 pub fn line(
     level: Level,
     who: &str,
@@ -136,14 +149,15 @@ pub fn line(
     entrypoint: &Name,
     uuid: &TaskId,
     outcome: Option<&Outcome>,
-    text: &str,
+    text: Option<&str>,
 ) {
+    let (colon, text) = text.map_or(("", ""), |text| (": ", text));
     let name = clean(entrypoint.as_str(), LONGEST_NAME);
     let id = clean(uuid.as_str(), LONGEST_NAME);
     let (who, retcode) = (clean(who, LONGEST_NAME), outcome.map(Outcome::retcode));
     macro_rules! at {
         ($level:expr) => {
-            tracing::event!(target: "kser", $level, uuid = %id, entrypoint = %name, retcode, "{who}.{what}: {name}[{id}]: {text}")
+            tracing::event!(target: "kser", $level, uuid = %id, entrypoint = %name, retcode, "{who}.{what}: {name}[{id}]{colon}{text}")
         };
     }
     match level {
@@ -155,10 +169,10 @@ pub fn line(
     }
 }
 
-/// `Controller.Success: dice.DiceRoll[872c…]: You made a 1`.
-pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome) {
-    if tracing::enabled!(target: "kser", Level::INFO) {
-        let text = clean(outcome.stdout(), LogOptions::default().longest);
+/// `Controller.Success: dice.DiceRoll[872c…]: You made a 1`, cut after `longest` characters.
+pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, longest: usize) {
+    if is_enabled(Level::INFO) {
+        let text = clean(outcome.stdout(), longest);
         line(
             Level::INFO,
             who,
@@ -166,15 +180,15 @@ pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome) {
             entrypoint,
             uuid,
             Some(outcome),
-            &text,
+            Some(&text),
         );
     }
 }
 
-/// `Controller.Failed: dice.DiceRoll[872c…]: no dice`.
-pub fn failed(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome) {
-    if tracing::enabled!(target: "kser", Level::ERROR) {
-        let text = clean(outcome.stderr(), LogOptions::default().longest);
+/// `Controller.Failed: dice.DiceRoll[872c…]: no dice`, cut after `longest` characters.
+pub fn failed(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, longest: usize) {
+    if is_enabled(Level::ERROR) {
+        let text = clean(outcome.stderr(), longest);
         line(
             Level::ERROR,
             who,
@@ -182,7 +196,7 @@ pub fn failed(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome) {
             entrypoint,
             uuid,
             Some(outcome),
-            &text,
+            Some(&text),
         );
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::panic::catch_panic;
+use crate::params::read;
 use crate::sequencing::Plan;
-use crate::task::read;
 use crate::task_entry::TIME_LIMIT;
 use crate::{
-    Context, Entrypoint, Message, Name, Operation, OperationExt, RetryPolicy, StatusChange,
+    Context, Entrypoint, Message, Name, Operation, OperationExt, RetryPolicy, RunId, StatusChange,
     TaskError,
 };
 
@@ -25,28 +25,27 @@ trait Erased: Send + Sync {
 impl<O: Operation> Erased for O {
     fn build<'a>(&'a self, ctx: &'a Context, message: &'a Message) -> Boxed<'a, Plan> {
         Box::pin(async move {
-            if tracing::enabled!(target: "kser", Level::DEBUG) {
-                let shown = ctx.shown(&message.params).unwrap_or_default();
-                ctx.line(Level::DEBUG, "PreBuild", None, &shown);
-            }
+            ctx.trace("PreBuild", Some(&message.params));
             let params = read(&message.params)?;
             let steps = self.compute_tasks(ctx, params).await?;
-            ctx.line(
-                Level::DEBUG,
-                "BuildTasks",
-                None,
-                &format!("{} task(s) found", steps.len()),
-            );
-            let (run, name) = (message.uuid.clone().into(), message.entrypoint.clone());
+            let found = format!("{} task(s) found", steps.len());
+            ctx.line(Level::DEBUG, "BuildTasks", None, Some(&found));
+            let run = RunId::from(message.uuid.clone());
             // The same steps are as wrong the next time.
-            let plan = Plan::of(run, name, steps);
+            let plan = Plan::of(run.clone(), message.entrypoint.clone(), steps);
             let plan = plan.map_err(|error| TaskError::from(error).with_code(400))?;
-            self.finalize(ctx, plan).await
+            let plan = self.finalize(ctx, plan).await?;
+            if (plan.run(), plan.name()) != (&run, &message.entrypoint) {
+                let text = format!("finalize returned the plan of operation {}", plan.run());
+                return Err(TaskError::configuration(text));
+            }
+            Ok(plan)
         })
     }
 
     fn on_status<'a>(&'a self, change: &'a StatusChange) -> Boxed<'a, ()> {
-        Box::pin(Operation::on_status(self, change))
+        // The call may panic before there is a future, which nobody would catch out here.
+        Box::pin(async move { Operation::on_status(self, change).await })
     }
 }
 

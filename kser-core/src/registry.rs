@@ -41,14 +41,17 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::Duplicate`] when the name is taken.
+    /// [`Error::Duplicate`] when the name is taken, or that of its [status hook](Name::status_hook) is.
     pub fn operation<By>(self, operation: impl IntoOperation<By>) -> Result<Self, Error> {
         let entry = operation.into_operation();
         let name = entry.entrypoint().clone();
-        let mut this = self.add(name.clone(), Handler::Operation(entry.clone()))?;
+        let hook = name.status_hook();
         if entry.has_status_hook() {
-            let hook = Handler::Status(entry);
-            this.handlers.insert(name.status_hook(), hook);
+            self.must_be_free(&hook)?;
+        }
+        let mut this = self.add(name, Handler::Operation(entry.clone()))?;
+        if entry.has_status_hook() {
+            this.handlers.insert(hook, Handler::Status(entry));
         }
         Ok(this)
     }
@@ -91,11 +94,18 @@ impl Registry {
     }
 
     fn add(mut self, name: Name, handler: Handler) -> Result<Self, Error> {
-        if self.handlers.contains_key(&name) {
-            return Err(Error::Duplicate { entrypoint: name });
-        }
+        self.must_be_free(&name)?;
         crate::log::loaded(&name);
         self.handlers.insert(name, handler);
         Ok(self)
+    }
+
+    fn must_be_free(&self, name: &Name) -> Result<(), Error> {
+        match self.handlers.get_key_value(name) {
+            Some((taken, _)) => Err(Error::Duplicate {
+                entrypoint: taken.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 }

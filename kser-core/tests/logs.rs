@@ -115,6 +115,7 @@ async fn the_lines_of_the_documentation() {
             "INFO DiceRoll.RUNNING: dice.DiceRoll[872c]: rolling",
             "INFO DiceRoll.Success: dice.DiceRoll[872c]: You made a 1",
             "INFO DiceLaunch.SetStatus: dice.DiceLaunch[5e1f] status update 'RUNNING' -> 'SUCCESS'",
+            "INFO DiceLaunch.Success: dice.DiceLaunch[5e1f]: You made a 1",
         ],
     );
 }
@@ -146,7 +147,7 @@ async fn params_are_shown_on_request_and_masked() {
     for (options, expected) in [
         (
             LogOptions::default(),
-            "DiceRoll.PreRun: dice.DiceRoll[872c]: ",
+            "DiceRoll.PreRun: dice.DiceRoll[872c] ",
         ),
         (
             LogOptions::default()

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use kser_core::log::LogOptions;
 use kser_core::{
     Entrypoint, Error, Message, Name, NotPublished, Object, Outcome, Record, Step, TaskError,
     TaskId, Topic,
@@ -156,16 +157,17 @@ pub(crate) fn logged(
     entrypoint: &Name,
     uuid: &TaskId,
 ) {
+    let longest = LogOptions::default().longest();
     match (published, topic) {
         (Ok(()), Some(topic)) if is_told() => {
             let text = format!("Message {entrypoint}[{uuid}] sent in {topic}");
             let outcome = Outcome::text(text);
-            kser_core::log::success("Producer", entrypoint, uuid, &outcome);
+            kser_core::log::success("Producer", entrypoint, uuid, &outcome, longest);
         }
         (Ok(()), _) => {}
         (Err(error), _) => {
             let outcome = Outcome::from(&TaskError::internal(error.to_string()));
-            kser_core::log::failed("Producer", entrypoint, uuid, &outcome);
+            kser_core::log::failed("Producer", entrypoint, uuid, &outcome, longest);
         }
     }
 }

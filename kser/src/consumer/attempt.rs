@@ -46,7 +46,7 @@ pub(crate) async fn run<T>(
     if let Poll::Ready(returned) = first {
         return Ended::Returned(returned);
     }
-    let mut limit = pin!(sleep_until(Instant::now() + bounds.limit));
+    let mut limit = pin!(sleep_until(at(bounds.limit)));
     let mut told = false;
     loop {
         tokio::select! {
@@ -72,6 +72,12 @@ pub(crate) async fn run<T>(
             bounds.told.cancel();
         }
     }
+}
+
+/// A limit may be so long that its end cannot be told: then it ends in thirty years.
+fn at(limit: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    Instant::now() + limit.min(FAR)
 }
 
 /// What became of a lease.

@@ -128,7 +128,9 @@ impl Worker {
     ) -> Result<Decision, Error> {
         let error = letters::text(&outcome);
         let letter = self.letter(work, work.tries.failed, &error)?;
-        kser_core::log::failed("Controller", &message.entrypoint, &message.uuid, &outcome);
+        let longest = self.connection.shared().log.longest();
+        let (entrypoint, uuid) = (&message.entrypoint, &message.uuid);
+        kser_core::log::failed("Controller", entrypoint, uuid, &outcome, longest);
         let Some(envelope) = message.metadata.envelope() else {
             return Ok(Decision::done(vec![letter]));
         };

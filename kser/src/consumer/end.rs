@@ -218,9 +218,10 @@ impl Worker {
         let (entrypoint, uuid) = (&task.message.entrypoint, &task.message.uuid);
         let failed = after.effects.contains(&Effect::DeadLetter);
         let Written { mut records, sent } = written;
+        let longest = task.run.shared.log.longest();
         match failed {
-            true => kser_core::log::failed("Controller", entrypoint, uuid, outcome),
-            false => kser_core::log::success("Controller", entrypoint, uuid, outcome),
+            true => kser_core::log::failed("Controller", entrypoint, uuid, outcome, longest),
+            false => kser_core::log::success("Controller", entrypoint, uuid, outcome, longest),
         }
         if failed && task.run.reply.is_none() {
             let error = letters::text(outcome);

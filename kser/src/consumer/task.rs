@@ -254,8 +254,11 @@ impl Worker {
     fn context(&self, task: &Task<'_>, known: &Known) -> Context {
         let run = &task.run;
         let fence = run.stored.as_ref().map(|_| known.progress.version());
-        Context::new(task.message)
-            .with_attempt(known.progress.counted_attempts().max(1))
+        let ctx = match (task.job, run.id()) {
+            (Job::Build(_), Some(id)) => Context::new(task.message).with_step(id.clone(), 0),
+            _ => Context::new(task.message),
+        };
+        ctx.with_attempt(known.progress.counted_attempts().max(1))
             .with_fence(fence)
             .with_log(std::sync::Arc::clone(&run.shared.log))
     }

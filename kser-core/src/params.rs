@@ -1,0 +1,155 @@
+use serde::de::DeserializeOwned;
+
+use crate::json::members::Members;
+use crate::json::scan::Scanner;
+use crate::json::text::unescape;
+use crate::{Error, Object, TaskError};
+
+/// Reads params; what does not fit is the Python library's `ValidationError`.
+pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError> {
+    params.parse().map_err(|error| {
+        let Misfit { path, what } = Misfit::of(params, &error);
+        TaskError::validation(match (what, path.as_str()) {
+            (What::Missing(name), "") => format!("Missing parameter: {name}"),
+            (What::Missing(name), path) => format!("Missing parameter: {path}.{name}"),
+            (What::Wrong(text), "") => format!("Invalid parameters: {text}"),
+            (What::Wrong(text), path) => format!("Invalid parameter: {path}: {text}"),
+        })
+    })
+}
+
+/// Reads what the step before returned.
+pub(crate) fn read_previous<T: DeserializeOwned>(retval: &Object) -> Result<T, TaskError> {
+    retval.parse().map_err(|error| {
+        let Misfit { path, what } = Misfit::of(retval, &error);
+        let path = Some(path).filter(|path| !path.is_empty());
+        let text = match (what, path) {
+            (What::Missing(name), None) => format!("{name} is missing"),
+            (What::Missing(name), Some(path)) => format!("{path}.{name} is missing"),
+            (What::Wrong(text), None) => text,
+            (What::Wrong(text), Some(path)) => format!("{path}: {text}"),
+        };
+        let text = format!("the outcome of the step before does not fit: {text}");
+        TaskError::validation(text).with_code(422)
+    })
+}
+
+/// Why an object is not what it should be.
+struct Misfit {
+    /// Where, such as `address.street` or `sizes[2]`; empty for the object itself.
+    path: String,
+    what: What,
+}
+
+enum What {
+    Missing(String),
+    /// Without the value that was there: it may be nobody's business, and errors are logged and sent on.
+    Wrong(String),
+}
+
+impl Misfit {
+    fn of(object: &Object, error: &Error) -> Self {
+        let text = |error: &dyn std::fmt::Display| What::Wrong(error.to_string());
+        let Error::Decode { source } = error else {
+            let (path, what) = (String::new(), text(error));
+            return Self { path, what };
+        };
+        let Some(error) = source.downcast_ref::<serde_json::Error>() else {
+            let (path, what) = (String::new(), text(source));
+            return Self { path, what };
+        };
+        let text = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let text = text.strip_suffix(&place).unwrap_or(&text);
+        Self {
+            path: path(object.as_str(), offset(object.as_str(), error)),
+            what: What::of(text),
+        }
+    }
+}
+
+impl What {
+    /// Reads a text of serde.
+    fn of(text: &str) -> Self {
+        let missing = text.strip_prefix("missing field `");
+        if let Some((name, _)) = missing.and_then(|rest| rest.split_once('`')) {
+            return Self::Missing(name.to_owned());
+        }
+        for (begin, kinds) in [
+            ("invalid type: ", &VALUES[..]),
+            ("invalid value: ", &VALUES[..]),
+            ("unknown variant", &[""][..]),
+        ] {
+            let Some(rest) = text.strip_prefix(begin) else {
+                continue;
+            };
+            let kind = kinds.iter().find(|kind| rest.starts_with(**kind));
+            if let (Some(kind), Some((_, expected))) = (kind, rest.rsplit_once(", expected ")) {
+                return Self::Wrong(format!("{begin}{kind}, expected {expected}"));
+            }
+        }
+        Self::Wrong(text.to_owned())
+    }
+}
+
+/// What serde says before a value that it shows.
+const VALUES: [&str; 5] = [
+    "string",
+    "integer",
+    "floating point",
+    "boolean",
+    "character",
+];
+
+/// How far a path goes: each level is gone through once more.
+const DEEPEST: usize = 8;
+
+/// Counts the bytes that were read when the error was seen.
+fn offset(json: &str, error: &serde_json::Error) -> usize {
+    let lines = json
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + error.column()
+}
+
+/// Returns the way to the value in which `offset` lies.
+fn path(json: &str, offset: usize) -> String {
+    let (mut path, mut rest, mut offset) = (String::new(), json, offset);
+    for _ in 0..DEEPEST {
+        let Some((name, at, value)) = around(rest, offset) else {
+            break;
+        };
+        if !path.is_empty() && !name.starts_with('[') {
+            path.push('.');
+        }
+        path.push_str(&name);
+        (rest, offset) = (value, offset - at);
+    }
+    path
+}
+
+/// Finds the member or the item of a value in which `offset` lies: its name, where it begins, and its text.
+fn around(json: &str, offset: usize) -> Option<(String, usize, &str)> {
+    let within = |at: usize, value: &str| (at..=at + value.len()).contains(&offset);
+    let mut scanner = Scanner::new(json);
+    if scanner.peek() == Some(b'{') {
+        let mut members = Members::of(scanner).ok()?;
+        while let Some((key, at, value)) = members.next().ok()? {
+            if within(at, value) {
+                return Some((unescape(key).0.into_owned(), at, value));
+            }
+        }
+        return None;
+    }
+    scanner.take(b'[').then_some(())?;
+    for index in 0.. {
+        scanner.skip_space();
+        let at = scanner.at();
+        let value = scanner.value().ok()?;
+        if within(at, value) {
+            return Some((format!("[{index}]"), at, value));
+        }
+        scanner.take(b',').then_some(())?;
+    }
+    None
+}
