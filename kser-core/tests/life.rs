@@ -144,6 +144,42 @@ async fn a_panic_in_any_hook_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_is_a_failure_is_told_to_on_error_and_not_to_on_success() {
+    struct Returns(Outcome, Arc<Mutex<Vec<String>>>);
+    impl Task for Returns {
+        type Params = Roll;
+        type Output = Outcome;
+        async fn run(&self, _: &Context, _: Roll) -> Result<Outcome, TaskError> {
+            Ok(self.0.clone())
+        }
+        async fn on_success(&self, _: &Context, _: &Outcome) -> Result<(), TaskError> {
+            self.1.lock().unwrap().push("success".to_owned());
+            Ok(())
+        }
+        async fn on_error(&self, _: &Context, error: &TaskError) {
+            let told = format!("{}: {}", error.code(), error.message());
+            self.1.lock().unwrap().push(told);
+        }
+    }
+    let bad = Outcome::text("half").with_stderr("bad");
+    for (outcome, expected) in [
+        (bad.clone().with_retcode(299), "success"),
+        (bad.with_retcode(300), "300: bad"),
+        (
+            Outcome::from(&TaskError::new("No", "no").with_code(204)),
+            "204: no",
+        ),
+    ] {
+        let told = Arc::default();
+        let task = Returns(outcome.clone(), Arc::clone(&told));
+        let ctx = Context::for_test();
+        let left = task.unsafe_execute(&ctx, &params()).await.unwrap();
+        assert_eq!(left, outcome, "it is left as it is");
+        assert_eq!(*told.lock().unwrap(), [expected]);
+    }
+}
+
+#[tokio::test]
 async fn missing_params_have_the_code_and_text_of_the_python_library() {
     let probe = Probe::default();
     let outcome = probe

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use kser_core::log::LogOptions;
-use kser_core::{Context, Entrypoint, Message, Registry, Step, TaskError};
+use kser_core::{
+    Context, Entrypoint, IntoTask, Message, Outcome, Registry, Step, Task, TaskEntry, TaskError,
+};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
@@ -174,4 +176,157 @@ async fn params_are_shown_on_request_and_masked() {
         assert_eq!(line.contains("zoe"), expected.contains("zoe"));
         assert!(!lines.iter().any(|line| line.contains("\"x\"")));
     }
+}
+
+/// The lines that one task writes.
+async fn written(level: Level, options: LogOptions, task: TaskEntry) -> Vec<String> {
+    let lines = Lines::default();
+    let listening = lines.listen(level);
+    let text = r#"{"uuid":"872c","entrypoint":"dice.DiceRoll","params":{"who":"zoe"}}"#;
+    let message = Message::decode(text.as_bytes()).unwrap();
+    let ctx = Context::new(&message).with_log(Arc::new(options));
+    let _ = task.run(&ctx, &message.params).await;
+    drop(listening);
+    lines.read()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn each_line_of_a_task_has_its_facts_as_fields() {
+    let lines = written(Level::DEBUG, LogOptions::default(), roll.into_task()).await;
+    assert_eq!(
+        lines,
+        [
+            "DEBUG DiceRoll.PreRun: dice.DiceRoll[872c] uuid=872c entrypoint=dice.DiceRoll",
+            "DEBUG DiceRoll.Run: dice.DiceRoll[872c] uuid=872c entrypoint=dice.DiceRoll",
+            "INFO DiceRoll.RUNNING: dice.DiceRoll[872c]: rolling uuid=872c entrypoint=dice.DiceRoll",
+            "DEBUG DiceRoll.PostRun: dice.DiceRoll[872c] uuid=872c entrypoint=dice.DiceRoll",
+            "INFO DiceRoll.Success: dice.DiceRoll[872c]: You made a 1 uuid=872c entrypoint=dice.DiceRoll retcode=0",
+        ]
+    );
+    let silent = |_: DiceRoll| async {};
+    let lines = written(Level::INFO, LogOptions::default(), silent.into_task()).await;
+    assert!(lines[0].starts_with("INFO DiceRoll.Success: dice.DiceRoll[872c]:  uuid="));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_failure_is_one_error_line_and_no_success() {
+    struct Late(&'static str);
+    impl Task for Late {
+        type Params = DiceRoll;
+        type Output = Outcome;
+        async fn run(&self, _: &Context, _: DiceRoll) -> Result<Outcome, TaskError> {
+            match self.0 {
+                "outcome" => Ok(Outcome::text("half")
+                    .with_stderr("no dice")
+                    .with_retcode(404)),
+                _ => Ok(Outcome::text("fine")),
+            }
+        }
+        async fn on_success(&self, _: &Context, _: &Outcome) -> Result<(), TaskError> {
+            Err(TaskError::not_found("no dice"))
+        }
+    }
+    for late in ["outcome", "on_success"] {
+        let task = Late(late).into_task();
+        let lines = written(Level::INFO, LogOptions::default(), task).await;
+        let expected = "ERROR DiceRoll.Failed: dice.DiceRoll[872c]: no dice uuid=872c entrypoint=dice.DiceRoll retcode=404";
+        assert_eq!(lines, [expected]);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn whatever_a_handler_says_stays_one_line_and_is_cut() {
+    const FORGED: &str = "x\r\n2026 INFO forged\u{1b}[31m\u{85}\u{2028}\u{202e}\u{7f}\u{0}\u{200f}";
+    let says = |ctx: Context, _: DiceRoll| async move {
+        ctx.log(Level::WARN, FORGED);
+        FORGED
+    };
+    let fails = |_: DiceRoll| async { Err::<(), _>(TaskError::not_found(FORGED)) };
+    let panics = |_: DiceRoll| async {
+        if true {
+            panic!("{FORGED}");
+        }
+    };
+    for (task, count) in [
+        (says.into_task(), 2),
+        (fails.into_task(), 1),
+        (panics.into_task(), 1),
+    ] {
+        let lines = written(Level::INFO, LogOptions::default(), task).await;
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        for line in lines {
+            let harmless = |c: char| !c.is_control() && !"\u{2028}\u{202e}\u{200f}".contains(c);
+            assert!(line.chars().all(harmless), "{line:?}");
+            assert!(
+                line.contains(r"x\r\n2026 INFO forged\u{1b}[31m\u{85}"),
+                "{line}"
+            );
+        }
+    }
+    let options = LogOptions::default().with_longest(5);
+    let long = |ctx: Context, _: DiceRoll| async move {
+        ctx.log(Level::INFO, "1234567");
+        "12345"
+    };
+    let lines = written(Level::INFO, options, long.into_task()).await;
+    assert!(lines[0].contains("]: 12345… (7 bytes) uuid="), "{lines:?}");
+    assert!(lines[1].contains("]: 12345 uuid="), "{lines:?}");
+}
+
+/// Text that is only made when someone reads it.
+#[tokio::test(flavor = "current_thread")]
+async fn nothing_is_written_for_nobody() {
+    struct Costly(Arc<Mutex<u32>>);
+    impl std::fmt::Display for Costly {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            *self.0.lock().unwrap() += 1;
+            f.write_str("costly")
+        }
+    }
+    let made = Arc::new(Mutex::new(0));
+    let logs = {
+        let made = Arc::clone(&made);
+        move |ctx: Context, _: DiceRoll| {
+            ctx.log(Level::DEBUG, Costly(Arc::clone(&made)));
+            ctx.log(Level::TRACE, Costly(Arc::clone(&made)));
+            async {}
+        }
+    };
+    written(Level::INFO, LogOptions::default(), logs.clone().into_task()).await;
+    assert_eq!(*made.lock().unwrap(), 0);
+    written(Level::TRACE, LogOptions::default(), logs.into_task()).await;
+    assert_eq!(*made.lock().unwrap(), 2);
+}
+
+#[test]
+fn masked_params_do_not_appear_whatever_they_hold() {
+    let shown = |params: &str| {
+        let params = serde_json::from_str(params).unwrap();
+        let options = LogOptions::default()
+            .with_params()
+            .with_masked(["pin", "p\u{e9}\n"]);
+        options.params(&params).unwrap()
+    };
+    let deep = format!("{}7777{}", "[".repeat(900), "]".repeat(900));
+    for value in [
+        "7777",
+        "-7777e7",
+        "\"7777\"",
+        "[7777]",
+        "{\"a\":{\"b\":[7777,\"}\"]}}",
+        &deep,
+    ] {
+        for params in [
+            format!(r#"{{"pin":{value}}}"#),
+            format!(r#"{{ "a" : [ 1 , "pin" , {{ "pin" : {value} , "b" : "\"pin\":" }} ] }}"#),
+            format!(r#"{{"\u0070in":{value},"pin":{value}}}"#),
+            format!(r#"{{"p\u00e9\n":{value}}}"#),
+        ] {
+            let shown = shown(&params);
+            assert!(!shown.contains("7777"), "{params}\n{shown}");
+            assert!(shown.contains("\"***\"") && shown.ends_with('}'), "{shown}");
+        }
+    }
+    let other = r#"{"pins":7,"Pin":7,"a":"pin","b":["pin",7]}"#;
+    assert_eq!(shown(other), other);
 }

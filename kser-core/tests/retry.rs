@@ -134,6 +134,20 @@ fn waits_are_spread_and_the_same_whenever_they_are_asked() {
 }
 
 #[test]
+fn a_millisecond_grows_to_a_year() {
+    let policy = RetryPolicy::exponential(u32::MAX, millis(1)).unwrap();
+    let policy = policy.with_longest_wait(millis(YEAR)).unwrap();
+    // 2 to the 35th milliseconds are more than a year.
+    for attempt in [36, 37, 100, u32::MAX - 1] {
+        let wait = wait(&policy, "task", attempt).unwrap();
+        assert!(
+            wait * 5 >= millis(YEAR) * 4,
+            "{wait:?} after attempt {attempt}"
+        );
+    }
+}
+
+#[test]
 fn never_is_never() {
     for attempt in [0, 1, 2, u32::MAX] {
         let next = wait(&RetryPolicy::never(), "task", attempt);
