@@ -1,13 +1,24 @@
 //! Many tasks in one publish, and an answer for each.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use kser_core::{Error, Name, NotPublished, TaskId, Topic};
+use kser_core::{Error, Name, NotPublished, Record, TaskId, Topic};
 
 use crate::SendTask;
 use crate::connection::Shared;
 use crate::producer::{is_told, logged, unknown};
 use crate::send_task::keeps;
+
+/// What is said of the tasks so far, and what is to be published.
+struct Many {
+    answers: Vec<Result<TaskId, Error>>,
+    /// As many as records.
+    sent: Vec<Sent>,
+    records: Vec<Record>,
+    /// The records that wait, by their index.
+    delayed: Vec<(usize, Duration)>,
+}
 
 /// A task of which a record is published.
 struct Sent {
@@ -23,32 +34,68 @@ pub(crate) async fn send_many(
     shared: &Shared,
     sends: impl Iterator<Item = SendTask>,
 ) -> Vec<Result<TaskId, Error>> {
-    let (mut answers, mut sent, mut records) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut kept, told) = (BTreeMap::new(), is_told());
+    let told = is_told();
+    let mut many = Many::with_capacity(sends.size_hint().0);
     for (place, send) in sends.enumerate() {
-        let delay = send.delay;
-        let mut prepared = send.prepare();
-        if let (Some(delay), Ok(one)) = (delay, &prepared)
-            && let Err(forgets) = keeps(shared, &one.record.topic, delay, &mut kept).await
-        {
-            prepared = Err(forgets);
-        }
-        answers.push(prepared.map(|one| {
-            sent.push(Sent {
-                place,
-                entrypoint: one.entrypoint,
-                topic: told.then(|| one.record.topic.clone()),
-            });
-            records.push(one.record);
-            one.uuid
-        }));
+        many.add(place, send, told);
     }
+    if !many.delayed.is_empty() {
+        many.refuse_late(shared).await;
+    }
+    let Many {
+        answers,
+        sent,
+        records,
+        ..
+    } = many;
     let failed = match shared.publish(records).await {
         Ok(()) if !told => return answers,
         Ok(()) => BTreeMap::new(),
         Err(NotPublished { failed, .. }) => failed.into_iter().collect(),
     };
     answered(answers, sent, failed)
+}
+
+impl Many {
+    fn with_capacity(sends: usize) -> Self {
+        Self {
+            answers: Vec::with_capacity(sends),
+            sent: Vec::with_capacity(sends),
+            records: Vec::with_capacity(sends),
+            delayed: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, place: usize, send: SendTask, told: bool) {
+        let delay = send.delay;
+        let answer = send.prepare().map(|prepared| {
+            let topic = told.then(|| prepared.record.topic.clone());
+            self.sent.push(Sent {
+                place,
+                entrypoint: prepared.entrypoint,
+                topic,
+            });
+            self.delayed
+                .extend(delay.map(|delay| (self.records.len(), delay)));
+            self.records.push(prepared.record);
+            prepared.uuid
+        });
+        self.answers.push(answer);
+    }
+
+    /// Takes out what its topic forgets before it is due.
+    async fn refuse_late(&mut self, shared: &Shared) {
+        let mut kept = BTreeMap::new();
+        // From behind, so that what is taken out moves nothing that is still to come.
+        while let Some((index, delay)) = self.delayed.pop() {
+            let topic = &self.records[index].topic;
+            if let Err(forgets) = keeps(shared, topic, delay, &mut kept).await {
+                self.records.remove(index);
+                let sent = self.sent.remove(index);
+                self.answers[sent.place] = Err(forgets);
+            }
+        }
+    }
 }
 
 /// Puts what failed in its place among the answers, and logs each.
