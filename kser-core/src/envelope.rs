@@ -280,12 +280,14 @@ impl Reader {
         envelope.run = self.run.ok_or_else(|| missing("run"))?;
         envelope.name = self.name.ok_or_else(|| missing("name"))?;
         envelope.mode = self.mode.ok_or_else(|| missing("mode"))?;
-        match envelope.step > envelope.of {
-            true => Err(Flaw::new(
-                at,
-                "metadata.kser.step is beyond metadata.kser.of",
-            )),
-            false => Ok(envelope),
+        if envelope.step > envelope.of {
+            let what = "metadata.kser.step is beyond metadata.kser.of";
+            return Err(Flaw::new(at, what));
+        }
+        // The end of a run is one position past its last step.
+        match envelope.of {
+            u32::MAX => Err(Flaw::new(at, "metadata.kser.of: too many steps")),
+            _ => Ok(envelope),
         }
     }
 }

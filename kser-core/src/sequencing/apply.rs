@@ -145,9 +145,7 @@ impl Draft<'_> {
             self.repeat(0);
             return Ok(());
         }
-        self.must_be_latest(attempt)?;
-        self.failed(outcome, retry_at);
-        Ok(())
+        self.attempt_failed(attempt, outcome, retry_at)
     }
 
     fn started(
@@ -179,13 +177,13 @@ impl Draft<'_> {
             return Err(Rejected::NotYet { until });
         }
         self.progress.begun_by = seen;
-        let unreported = self.progress.unreported + u32::from(lost);
+        let unreported = self.progress.unreported.saturating_add(u32::from(lost));
         if unreported >= MAX_UNREPORTED {
             self.lose_attempt();
             self.fail(killed(unreported));
             return Ok(());
         }
-        if unreported + 1 == MAX_UNREPORTED && !alone {
+        if unreported == MAX_UNREPORTED - 1 && !alone {
             return Err(Rejected::Suspect);
         }
         if lost {
@@ -199,10 +197,8 @@ impl Draft<'_> {
         if self.place(step)? == Place::Past {
             return Err(Rejected::Fenced);
         }
+        // Also when the run is cancelled: as long as the attempt lives, nobody may begin another.
         self.must_be_latest(attempt)?;
-        if self.progress.status.is_terminal() {
-            return Err(Rejected::Finished(self.progress.status));
-        }
         if let Some(lease) = &mut self.progress.lease {
             lease.until = until;
         }
@@ -221,15 +217,11 @@ impl Draft<'_> {
             self.repeat(step.position);
             return Ok(());
         }
-        if self.progress.attempts != attempt {
-            return Err(Rejected::Fenced);
+        if !outcome.is_success() {
+            return self.attempt_failed(attempt, outcome, retry_at);
         }
-        if !self.progress.started {
-            // Told before, by this attempt: only the effects may be missing.
-            self.repeat_failure();
-            return Ok(());
-        }
-        self.conclude(step, outcome, retry_at);
+        self.must_be_latest(attempt)?;
+        self.succeeded(step, &outcome);
         Ok(())
     }
 
@@ -239,7 +231,7 @@ impl Draft<'_> {
         }
         self.must_be_latest(attempt)?;
         self.clear_attempt();
-        self.progress.uncounted += 1;
+        self.progress.uncounted = self.progress.uncounted.saturating_add(1);
         Ok(())
     }
 
@@ -253,16 +245,23 @@ impl Draft<'_> {
         };
         match self.progress.status {
             Status::Running => {}
-            Status::Cancelled if outcome.is_success() => {}
+            // Once: it may have been at it when the run was cancelled.
+            Status::Cancelled if self.progress.failure.is_none() || outcome.is_success() => {}
             status => return Err(Rejected::Finished(status)),
         }
-        let again = self.progress.counted_attempts() < external.attempts;
-        self.conclude(step, outcome, Some(self.now).filter(|_| again));
+        match outcome.is_success() {
+            true => self.succeeded(step, &outcome),
+            false => {
+                let again = self.progress.counted_attempts() < external.attempts;
+                self.failed(outcome, Some(self.now).filter(|_| again));
+            }
+        }
         Ok(())
     }
 
     fn given_up(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
+            self.repeat(step.position);
             return Ok(());
         }
         match self.progress.status {
@@ -345,9 +344,9 @@ impl Draft<'_> {
                 self.effects.retain(|effect| *effect != Effect::DeadLetter);
             }
             None => {
-                self.progress.nudges += 1;
+                self.progress.nudges = self.progress.nudges.saturating_add(1);
                 self.changed = true;
-                self.publish();
+                self.send();
             }
         }
     }

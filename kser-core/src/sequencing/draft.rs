@@ -19,19 +19,27 @@ pub(super) enum Place {
 }
 
 impl Draft<'_> {
-    /// Takes the end of an attempt, whether the run is still wanted or not.
-    pub(super) fn conclude(
+    /// Takes a success, whether the run is still wanted or not.
+    pub(super) fn succeeded(&mut self, step: &StepKey, outcome: &Outcome) {
+        let accepted = outcome.accepted(&self.progress.outcome, &step.uuid);
+        self.done(accepted);
+    }
+
+    /// Takes the failure of an attempt. Of one that was told before, only the effects may be missing.
+    pub(super) fn attempt_failed(
         &mut self,
-        step: &StepKey,
+        attempt: u32,
         outcome: Outcome,
         retry_at: Option<Timestamp>,
-    ) {
-        if outcome.is_success() {
-            let accepted = outcome.accepted(&self.progress.outcome, &step.uuid);
-            self.done(accepted);
-        } else {
-            self.failed(outcome, retry_at);
+    ) -> Result<(), Rejected> {
+        if self.progress.attempts != attempt {
+            return Err(Rejected::Fenced);
         }
+        match self.progress.started {
+            true => self.failed(outcome, retry_at),
+            false => self.repeat_failure(),
+        }
+        Ok(())
     }
 
     /// Counts the step as done, and goes on unless the run was cancelled.
@@ -167,7 +175,7 @@ impl Draft<'_> {
 
     pub(super) fn begin(&mut self, lease: Option<Lease>) {
         self.progress.started = true;
-        self.progress.attempts += 1;
+        self.progress.attempts = self.progress.attempts.saturating_add(1);
         self.progress.lease = lease;
         self.progress.not_before = None;
         self.changed = true;
@@ -175,8 +183,8 @@ impl Draft<'_> {
 
     /// Forgets the attempt in flight, which ended without a report.
     pub(super) fn lose_attempt(&mut self) {
-        self.progress.unreported += 1;
-        self.progress.uncounted += 1;
+        self.progress.unreported = self.progress.unreported.saturating_add(1);
+        self.progress.uncounted = self.progress.uncounted.saturating_add(1);
     }
 
     pub(super) fn clear_attempt(&mut self) {
@@ -240,7 +248,7 @@ impl Draft<'_> {
         if !swept {
             self.progress.nudges = 0;
         }
-        self.progress.version += 1;
+        self.progress.version = self.progress.version.saturating_add(1);
         self.progress.updated = self.now;
         self.progress.check_at = self.check_at();
     }

@@ -3,6 +3,8 @@
 
 mod act;
 mod exhaustive;
+mod late;
 mod properties;
 mod rules;
+mod steps;
 mod world;

@@ -1,71 +1,9 @@
 //! Single rules, by name.
 
-use std::time::Duration;
+use kser_core::sequencing::{Effect, Event, Lease, Near, Progress, Rejected, StepKey, apply};
+use kser_core::{Outcome, Status, TaskError, Timestamp};
 
-use kser_core::sequencing::{
-    Effect, Event, Lease, Near, Owner, PlannedStep, Progress, Rejected, StepKey, Transition, apply,
-};
-use kser_core::{Object, Outcome, Status, TaskError, Timestamp};
-
-const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-const LEASE: Duration = Duration::from_secs(30);
-
-fn step(position: u32) -> PlannedStep {
-    let key = StepKey {
-        position,
-        uuid: format!("step {position}").into(),
-        entrypoint: "test.Go".into(),
-    };
-    PlannedStep::new(key, Object::default())
-}
-
-fn external(position: u32, attempts: u32) -> PlannedStep {
-    let mut step = step(position);
-    let mut external = kser_core::sequencing::External::new(LEASE);
-    external.attempts = attempts;
-    step.external = Some(external);
-    step
-}
-
-fn lease(instance: &str, incarnation: u64) -> Lease {
-    Lease {
-        until: NOW + LEASE,
-        owner: Owner {
-            instance: instance.into(),
-            incarnation,
-        },
-    }
-}
-
-fn started(step: &PlannedStep, lease: Lease, alone: bool) -> Event {
-    Event::Started {
-        step: step.key.clone(),
-        lease: Some(lease),
-        alone,
-        seen: 1,
-    }
-}
-
-fn at(
-    progress: &Progress,
-    here: &PlannedStep,
-    event: Event,
-    now: Timestamp,
-) -> Result<Transition, Rejected> {
-    apply(
-        progress,
-        Near {
-            here: Some(here),
-            next: None,
-        },
-        event,
-        now,
-    )
-}
-
-fn running(steps: u32, position: u32) -> Progress {
-    Progress::forked(steps, position, Outcome::default(), NOW)
-}
+use crate::steps::{LEASE, NOW, at, external, lease, running, started, step};
 
 #[test]
 fn a_second_delivery_finds_the_lease() {

@@ -58,17 +58,29 @@ impl Worker {
             tracing::warn!(topic = %work.record.topic, version, "a message of a newer version of kser waits for a newer consumer");
             return Ok(self.look_again(work));
         }
+        match self.asked(work, &message).await {
+            // The plan that rides along is none, and will not be one later.
+            Err(error @ Error::InvalidStep { .. }) => {
+                let error = TaskError::new("InvalidPlan", error.to_string()).with_code(400);
+                Box::pin(self.give_up(work, &message, Outcome::from(&error))).await
+            }
+            decided => decided,
+        }
+    }
+
+    /// Does what a message asks for.
+    async fn asked(&self, work: &mut Work, message: &Message) -> Result<Decision, Error> {
         if message.entrypoint.as_str() == STEP_ENDED {
-            return Box::pin(self.reported(work, &message)).await;
+            return Box::pin(self.reported(work, message)).await;
         }
         let asked = self.registry.get(&message.entrypoint);
         let job = match asked {
             Some(Handler::Task(entry)) => Job::Task(entry),
             Some(Handler::Operation(entry)) => Job::Build(entry),
             Some(Handler::Status(entry)) => Job::Hook(entry),
-            None => return Box::pin(self.unknown(work, &message)).await,
+            None => return Box::pin(self.unknown(work, message)).await,
         };
-        self.run(work, &message, job).await
+        self.run(work, message, job).await
     }
 
     /// What is no message goes to the dead letters at once, as raw bytes.
@@ -136,7 +148,8 @@ impl Worker {
         };
         let run = self.run_of(message, envelope)?;
         let step = step_key(message, envelope.step);
-        let mut known = self.seen(message, envelope)?;
+        // What comes after it does not matter, nor whether it can be read.
+        let mut known = seen_alone(message, envelope);
         loop {
             let event = Event::GivenUp {
                 step: step.clone(),
@@ -210,11 +223,19 @@ impl Worker {
     /// Where the run stood when the message was written.
     pub(super) fn seen(&self, message: &Message, envelope: &Envelope) -> Result<Known, Error> {
         let (next, _) = super::task::next_step(envelope)?;
-        let here = (envelope.step > 0).then(|| super::task::step_of(message, envelope));
         Ok(Known {
-            progress: Box::new(Progress::seen(envelope, message.result.clone())),
-            here: here.map(Box::new),
             next: next.map(Box::new),
+            ..seen_alone(message, envelope)
         })
+    }
+}
+
+/// Where the run stood when the message was written, with the message's own step alone.
+fn seen_alone(message: &Message, envelope: &Envelope) -> Known {
+    let here = (envelope.step > 0).then(|| super::task::step_of(message, envelope));
+    Known {
+        progress: Box::new(Progress::seen(envelope, message.result.clone())),
+        here: here.map(Box::new),
+        next: None,
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kser_core::sequencing::{Event, Owner, Progress, Rejected, StepKey};
+use kser_core::sequencing::{Event, Owner, Progress, StepKey};
 use kser_core::{Cancellation, RunId, Status};
 use tokio::time::{Instant, sleep_until};
 
@@ -22,8 +22,6 @@ struct Held<'a> {
     superseded: &'a Cancellation,
     length: Duration,
     renew_at: Instant,
-    /// The run was cancelled: the attempt may end, and nothing is renewed.
-    unwanted: bool,
 }
 
 impl<'a> Lease<'a> {
@@ -50,7 +48,6 @@ impl<'a> Lease<'a> {
             superseded: &worker.superseded,
             length,
             renew_at: Instant::now() + length / 3,
-            unwanted: false,
         }))
     }
 
@@ -66,9 +63,6 @@ impl<'a> Lease<'a> {
         let Some(held) = &mut self.0 else {
             return std::future::pending().await;
         };
-        if held.unwanted {
-            return std::future::pending().await;
-        }
         let version = held.known.progress.version();
         tokio::select! {
             biased;
@@ -97,10 +91,10 @@ impl Held<'_> {
             Ok(Tried::Applied(applied)) => {
                 *self.known.progress = applied.after.progress;
                 self.renew_at = Instant::now() + self.length / 3;
-                Kept::Ours
+                self.kept()
             }
             Ok(Tried::Conflict(actual)) => self.look(actual),
-            Ok(Tried::Rejected(rejected, _)) => self.rejected(&rejected),
+            Ok(Tried::Rejected(..)) => Kept::Lost,
             Err(error) => {
                 tracing::warn!(run = ?self.run, %error, "a lease is not renewed");
                 self.renew_at = Instant::now() + (self.length / 10).max(Duration::from_millis(100));
@@ -125,22 +119,15 @@ impl Held<'_> {
         if !same || !actual.is_started() {
             return Kept::Lost;
         }
-        let cancelled = actual.status() == Status::Cancelled;
         self.known.progress = actual;
-        self.unwanted = cancelled;
-        match cancelled {
-            true => Kept::Unwanted,
-            false => Kept::Ours,
-        }
+        self.kept()
     }
 
-    fn rejected(&mut self, rejected: &Rejected) -> Kept {
-        match rejected {
-            Rejected::Finished(_) => {
-                self.unwanted = true;
-                Kept::Unwanted
-            }
-            _ => Kept::Lost,
+    /// A cancelled run keeps its lease until the attempt has ended, so that nobody begins another beside it.
+    fn kept(&self) -> Kept {
+        match self.known.progress.status() {
+            Status::Cancelled => Kept::Unwanted,
+            _ => Kept::Ours,
         }
     }
 }

@@ -1,0 +1,131 @@
+//! What comes late, or makes no sense: leases after a cancel, plans that are none.
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Diary, Note, connection, note};
+use kser::core::Record;
+use kser::{Error, MemoryTransport, Mode, NoStore, Registry, Step, Topic, Transport};
+use tokio::time::sleep;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Its handler does not listen, and may be at it for an hour: nobody may begin a second attempt beside it.
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_attempt_keeps_its_lease_as_long_as_it_runs() -> Result<(), Error> {
+    let kser = connection(Mode::Stored).await;
+    let slow = |_: Note| async {
+        sleep(LEASE * 10).await;
+        "done"
+    };
+    let registry = Registry::new().task(slow)?;
+    let consumer = kser.consumer(registry).with_lease(LEASE).spawn();
+    let steps = vec![Step::new(note("a")), Step::new(note("b"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    sleep(LEASE / 2).await;
+    run.cancel().await?;
+    for _ in 0..4 {
+        sleep(LEASE * 2).await;
+        let refused = run.resume().await;
+        assert!(
+            matches!(refused, Err(Error::Rejected { .. })),
+            "{refused:?}"
+        );
+    }
+    sleep(LEASE * 3).await;
+    run.resume().await?;
+    assert_eq!(run.result().await?.stdout(), "done");
+    assert_eq!(run.outcomes().await?.len(), 2, "each step ran once");
+    consumer.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_none_becomes_a_dead_letter_and_holds_nobody_up() -> Result<(), Error> {
+    let plans = [
+        "[]",
+        "[5]",
+        r#"[{"params":{}}]"#,
+        r#"[{"entrypoint":"a","attempts":-1}]"#,
+    ];
+    for plan in plans {
+        let transport = MemoryTransport::new();
+        let kser = kser::connect_with(transport.clone(), NoStore).await?;
+        let diary = Diary::default();
+        let noted = diary.clone();
+        let take = move |note: Note| {
+            let noted = noted.clone();
+            async move { noted.note(note.text) }
+        };
+        let consumer = kser.consumer(Registry::new().task(take)?).spawn();
+        let envelope = format!(
+            r#"{{"v":1,"run":"r","name":"test.Run","step":1,"of":2,"mode":"at-least-once","plan":{plan}}}"#
+        );
+        let text = format!(
+            r#"{{"uuid":"u","entrypoint":"test.Note","params":{{"text":"bad"}},"metadata":{{"kser":{envelope}}}}}"#
+        );
+        let record = Record::new(Topic::new("test")?, Some(Bytes::from(text.clone())));
+        transport.publish(vec![record]).await.unwrap();
+        kser.producer().send(note("good")).await?;
+        let mut letters = kser.dead_letters("test").await?;
+        let letter = tokio::time::timeout(Duration::from_secs(60), letters.next()).await;
+        let letter = letter.unwrap_or_else(|_| panic!("{plan}: no letter"))?;
+        let error = letter.error().unwrap_or_default().to_owned();
+        assert!(error.contains("step 2"), "{plan}: {error}");
+        letter.discard().await?;
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(diary.read(), ["good"], "{plan}");
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
+/// Numbers of a message may be anything that fits: none ends the consumer.
+#[tokio::test(start_paused = true)]
+async fn numbers_at_their_limit_do_no_harm() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let diary = Diary::default();
+    let noted = diary.clone();
+    let take = move |note: Note| {
+        let noted = noted.clone();
+        async move { noted.note(note.text) }
+    };
+    let consumer = kser.consumer(Registry::new().task(take)?).spawn();
+    let numbers = [
+        r#""step":4294967295,"of":4294967295"#,
+        r#""step":1,"of":1,"attempts":4294967295"#,
+        r#""step":1,"of":1,"uncounted":4294967295"#,
+        r#""step":1,"of":1,"unreported":4294967295"#,
+        r#""step":1,"of":1,"version":18446744073709551615"#,
+    ];
+    for numbers in numbers {
+        let envelope =
+            format!(r#"{{"v":1,"run":"r","name":"test.Run","mode":"at-least-once",{numbers}}}"#);
+        let text = format!(
+            r#"{{"uuid":"u","entrypoint":"test.Note","params":{{"text":"odd"}},"metadata":{{"kser":{envelope}}}}}"#
+        );
+        let record = Record::new(Topic::new("test")?, Some(Bytes::from(text)));
+        transport.publish(vec![record]).await.unwrap();
+    }
+    kser.producer().send(note("good")).await?;
+    sleep(LEASE).await;
+    consumer.stop().await?;
+    let mut letters = kser.dead_letters("test").await?;
+    let mut errors = Vec::new();
+    while let Ok(letter) = tokio::time::timeout(LEASE, letters.next()).await {
+        let letter = letter?;
+        errors.push(letter.error().unwrap_or_default().to_owned());
+        letter.discard().await?;
+    }
+    errors.sort();
+    assert!(
+        errors[0].contains("attempts ended without a report"),
+        "{errors:?}"
+    );
+    assert!(errors[1].contains("too many steps"), "{errors:?}");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert_eq!(diary.read(), ["odd", "odd", "odd", "good"]);
+    Ok(())
+}
