@@ -1,38 +1,128 @@
-"""Breaks the rules of sequencing on purpose, one line at a time: the tests must notice each. Run by hand."""
+"""Breaks the rules of sequencing on purpose, one change at a time: the tests must notice each. Run by hand.
+
+Says of each change whether it was caught, and fails unless all were. Stop it with ^C: the sources are put back.
+"""
+import os
 import pathlib
 import subprocess
+import sys
 
-root = pathlib.Path(__file__).resolve().parent.parent
-files = [root / 'kser-core/src/sequencing' / name for name in ('apply.rs', 'draft.rs')]
-originals = {file: file.read_text() for file in files}
-muts=[
-("a step is skipped","self.progress.position += 1;","self.progress.position += 2;"),
-("a stale attempt is accepted","        if self.progress.attempts != attempt {\n            return Err(Rejected::Fenced);","        if false {\n            return Err(Rejected::Fenced);"),
-("a live lease is taken","if lease.until > self.now && !superseded","if lease.until > self.now && superseded"),
-("the result is not forwarded","        self.progress.outcome = outcome;\n        self.progress.position","        self.progress.position"),
-("a cancelled run begins","            Status::Cancelled | Status::Success => {\n                return Err(Rejected::Finished(self.progress.status));\n            }\n            Status::Pending | Status::Running => {}","            _ => {}"),
-("a failure goes on","            None => self.fail(outcome),","            None => self.done(outcome),"),
-("a lost publication is not repaired","                self.changed = true;\n                self.publish();","                self.changed = true;"),
-("a duplicate publishes for ever","        if position + 1 != self.progress.position {\n            return;\n        }\n",""),
-("what is given back counts","        self.progress.uncounted += 1;\n        Ok(())","        Ok(())"),
-("a repair under a lease","    fn repair(&mut self) -> Result<(), Rejected> {\n        if self.progress.started {\n            self.must_be_free(None)?;\n        }\n","    fn repair(&mut self) -> Result<(), Rejected> {\n"),
-("suspects run beside others","        if unreported + 1 == MAX_UNREPORTED && !alone {","        if false {"),
-("killers are never given up","        if unreported >= MAX_UNREPORTED {","        if false {"),
-("attempts restart at a repair","        self.progress.uncounted = self.progress.attempts;","        self.progress.attempts = 0;"),
-("a second dead letter","        if seen == self.progress.begun_by {","        if true {"),
-("sweeps do not back off","PATIENCE * (1 << progress.nudges.min(5))","PATIENCE * 0"),
-("ended twice","        if !self.progress.started {\n            // Told","        if false {\n            // Told"),
-("versions stand still","        self.progress.version += 1;",""),
-("external reports on own steps","            return Err(Rejected::NotExternal);","            self.conclude(step, outcome, None);\n            return Ok(());"),
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = ROOT / 'kser-core/src/sequencing'
+TEST = ['cargo', 'test', '-q', '-p', 'kser-core', '--test', 'sequencing']
+
+# (what goes wrong, in which file, what is there, what is put in its place)
+MUTANTS = [
+    ('a step is skipped', 'draft.rs', 'self.progress.position += 1;', 'self.progress.position += 2;'),
+    ('a stale failure is accepted', 'draft.rs', 'if self.progress.attempts != attempt {', 'if false {'),
+    ('a stale success is accepted', 'draft.rs', 'if self.progress.started && self.progress.attempts == attempt {', 'if self.progress.started {'),
+    ('what was given back succeeds', 'draft.rs', 'if self.progress.started && self.progress.attempts == attempt {', 'if self.progress.attempts == attempt {'),
+    ('a live lease is taken', 'draft.rs', 'if lease.until > self.now && !superseded', 'if false'),
+    ('a lease never ends', 'draft.rs', 'if lease.until > self.now && !superseded', 'if !superseded'),
+    ('a later life waits for its own lease', 'draft.rs', '&& !superseded', ''),
+    ('the result is not forwarded', 'draft.rs', 'self.progress.outcome = outcome;', 'let _ = outcome;'),
+    ('the forwarded result is not merged', 'draft.rs', 'let accepted = outcome.accepted(&self.progress.outcome, &step.uuid);', 'let accepted = outcome.clone().with_uuid(step.uuid.clone());'),
+    ('a cancelled run begins', 'apply.rs', 'Status::Cancelled | Status::Success => {\n                return Err(Rejected::Finished(self.progress.status));\n            }\n            Status::Pending', 'Status::Cancelled | Status::Success | Status::Pending'),
+    ('a failure goes on', 'draft.rs', 'None => self.fail(outcome),', 'None => self.done(outcome),'),
+    ('a failure is always tried again', 'draft.rs', 'None => self.fail(outcome),', 'None => self.send(),'),
+    ('a retry does not wait', 'draft.rs', 'self.progress.not_before = Some(at).filter(|at| *at > self.now);', 'let _ = at;'),
+    ('a wait is not respected', 'apply.rs', '.filter(|until| *until > self.now) {', '.filter(|_| false) {'),
+    ('a failure after a cancel ends as FAILED', 'draft.rs', 'if self.progress.status == Status::Cancelled {', 'if false {'),
+    ('a cancelled run goes on', 'draft.rs', 'if self.progress.status != Status::Cancelled {', 'if true {'),
+    ('a cancel lets go of the attempt', 'apply.rs', '        self.progress.not_before = None;\n        self.set_status(Status::Cancelled);', '        self.clear_attempt();\n        self.set_status(Status::Cancelled);'),
+    ('a cancelled wait for a person holds repairs', 'apply.rs', 'if self.near.here.is_some_and(|here| here.external.is_some()) {', 'if false {'),
+    ('a lost publication is not repaired by a sweep', 'apply.rs', 'self.changed = true;\n                self.send();', 'self.changed = true;'),
+    ('a lost publication is not repaired by redelivery', 'draft.rs', 'external => self.publish(),', 'external => {}'),
+    ('a lost end is not told again', 'draft.rs', 'Status::Success => self.repeat_end(),\n            _ => {}', '_ => {}'),
+    ('a lost retry is not published again', 'draft.rs', 'Status::Pending | Status::Running => self.publish(),', 'Status::Pending | Status::Running => {}'),
+    ('a duplicate publishes for ever', 'draft.rs', 'if position + 1 != self.progress.position {', 'if false {'),
+    ('what runs is published by a duplicate', 'draft.rs', 'Status::Running if !self.progress.started || external', 'Status::Running if true || external'),
+    ('what is given back counts', 'apply.rs', 'self.progress.uncounted = self.progress.uncounted.saturating_add(1);', ''),
+    ('what was lost counts', 'draft.rs', 'self.progress.uncounted = self.progress.uncounted.saturating_add(1);', ''),
+    ('a lost attempt is no suspect', 'draft.rs', 'self.progress.unreported = self.progress.unreported.saturating_add(1);', ''),
+    ('suspects run beside others', 'apply.rs', 'if unreported == MAX_UNREPORTED - 1 && !alone {', 'if false {'),
+    ('suspects never run', 'apply.rs', 'if unreported == MAX_UNREPORTED - 1 && !alone {', 'if unreported == MAX_UNREPORTED - 1 {'),
+    ('killers are never given up', 'apply.rs', 'if unreported >= MAX_UNREPORTED {', 'if false {'),
+    ('killers are given up too early', 'apply.rs', 'if unreported >= MAX_UNREPORTED {', 'if unreported >= MAX_UNREPORTED - 1 {'),
+    ('a repair under a lease', 'draft.rs', '        if self.progress.started {\n            self.must_be_free(None)?;\n        }\n        self.clear_attempt();', '        self.clear_attempt();'),
+    ('attempts restart at a repair', 'draft.rs', 'self.progress.uncounted = self.progress.attempts;', 'self.progress.attempts = 0;\n        self.progress.uncounted = 0;'),
+    ('a repair grants no new attempts', 'draft.rs', 'self.progress.uncounted = self.progress.attempts;', ''),
+    ('a repair leaves a suspect', 'draft.rs', 'self.progress.unreported = 0;\n        self.progress.failure', 'self.progress.failure'),
+    ('a repair keeps the failure', 'draft.rs', 'self.progress.failure = None;', ''),
+    ('counts are handed on to the next step', 'draft.rs', 'self.clear_counts();', ''),
+    ('a skip does not revive', 'apply.rs', 'self.set_status(Status::Running);\n', ''),
+    ('a skip forwards a failure', 'apply.rs', 'if !outcome.is_success() {\n            return Err(Rejected::NotASuccess);\n        }\n', ''),
+    ('a done step is retried', 'apply.rs', '    fn retried(&mut self, step: &StepKey) -> Result<(), Rejected> {\n        if self.place(step)? == Place::Past {\n            return Err(Rejected::AlreadyDone);\n        }\n', '    fn retried(&mut self, step: &StepKey) -> Result<(), Rejected> {\n        self.place(step)?;\n'),
+    ('a success is resumed', 'apply.rs', 'Status::Success => return Err(Rejected::Finished(Status::Success)),\n', 'Status::Success => {}\n'),
+    ('a shifted plan is run', 'draft.rs', 'Some(here) if here.key != *step => Err(Rejected::UnknownStep),\n', ''),
+    ('a step ahead begins', 'draft.rs', 'return Err(Rejected::Ahead { position });', 'return Ok(Place::Here);'),
+    ('a second dead letter', 'draft.rs', 'if seen == self.progress.begun_by {', 'if true {'),
+    ('a lost dead letter stays lost', 'draft.rs', 'if seen == self.progress.begun_by {', 'if false {'),
+    ('the dead letter is forgotten', 'draft.rs', 'self.progress.failure = Some(outcome);\n        self.effects.push(Effect::DeadLetter);', 'self.progress.failure = Some(outcome);'),
+    ('sweeps do not back off', 'draft.rs', '1 << progress.nudges.min(5)', '1'),
+    ('sweeps back off for ever', 'draft.rs', 'progress.nudges.min(5)', 'progress.nudges.min(20)'),
+    ('sweeps are patient with what moves', 'draft.rs', 'if !swept {', 'if false {'),
+    ('two sweepers both win', 'apply.rs', 'if !due || self.progress', 'if self.progress'),
+    ('a lease is swept before it ends', 'draft.rs', '(Some(lease), 0) => Some(lease.until),', '(Some(_), 0) => Some(self.now + PATIENCE / 4),'),
+    ('a wait is swept before it ends', 'draft.rs', 'progress.not_before.unwrap_or(self.now).max(self.now)', 'self.now'),
+    ('versions stand still', 'draft.rs', 'self.progress.version = self.progress.version.saturating_add(1);', ''),
+    ('statuses are not told', 'draft.rs', 'self.effects.push(Effect::StatusChanged { from, to });\n        }\n    }', '}\n    }'),
+    ('reports end steps of our own', 'apply.rs', 'return Err(Rejected::NotExternal);', 'self.succeeded(step, &outcome);\n            return Ok(());'),
+    ('an external step is not begun when it is sent', 'draft.rs', 'if let Some(external) = self.near.here.and_then(|here| here.external) {', 'if let Some(external) = self.near.here.and_then(|here| here.external).filter(|_| false) {'),
+    ('silence is a crash', 'apply.rs', 'match external.filter(|_| self.progress.started) {', 'match external.filter(|_| false) {'),
+    ('silence is a dead letter', 'apply.rs', 'self.effects.retain(|effect| *effect != Effect::DeadLetter);', ''),
+    ('an external step is sent without end', 'apply.rs', 'let again = self.progress.counted_attempts() < external.attempts;\n                self.failed(silent', 'let again = true;\n                self.failed(silent'),
+    ('an external step is sent once', 'apply.rs', 'let again = self.progress.counted_attempts() < external.attempts;\n                self.failed(outcome', 'let again = false;\n                self.failed(outcome'),
+    ('an empty operation is a success', 'apply.rs', 'if steps == 0 {', 'if false {'),
+    ('a build is done by a step', 'apply.rs', '        if step.position == 0 {\n            return Err(Rejected::NotBuilt);\n        }\n        self.succeeded', '        self.succeeded'),
+    ('a renewal is not written', 'apply.rs', 'lease.until = until;', 'let _ = (lease, until);'),
+    ('a second launch publishes what runs', 'apply.rs', '(0, Status::Pending) if !self.progress.started', '(0, Status::Pending)'),
+    ('a second launch publishes nothing', 'apply.rs', '(0, Status::Pending) if !self.progress.started => self.publish(),', ''),
+    ('a second launch does not publish the first step', 'apply.rs', '(1, Status::Running) => self.repeat(0),', ''),
+    ('a lease is given up', 'apply.rs', '                if self.progress.started {\n                    self.must_be_free(None)?;\n                }\n                self.progress.begun_by', '                self.progress.begun_by'),
+    ('carried: the second step is lost', 'carried.rs', "let rest = scanner.take(b',').then(|| {", "let rest = scanner.take(b',').then_some(()).filter(|()| false).map(|()| {"),
+    ('carried: a given uuid is lost', 'carried.rs', 'if key.uuid != run.step(key.position) {', 'if false {'),
+    ('carried: a key is lost', 'carried.rs', '"key" => record_key = Some(id(value, place, "key")?.into_owned()),', ''),
+    ('carried: a limit is lost', 'carried.rs', '"limit_ms" => limit = Some(number::<u64>(value, place, "limit_ms")?),', ''),
+    ('carried: attempts are lost', 'carried.rs', 'if external.attempts != 1 {', 'if false {'),
+    ('carried: one more attempt', 'carried.rs', 'if external.attempts != 1 {', 'if external.attempts > 2 {'),
+    ('plan: equal ids are no error', 'plan.rs', 'return Err(Error::InvalidStep {\n                position,\n                reason: format!("another', 'let _ = (Error::InvalidStep {\n                position,\n                reason: format!("another'),
 ]
-try:
-  for name,a,b in muts:
-    file = next((file for file in files if a in originals[file]), None)
-    if file is None: print("MISSING", name); continue
-    file.write_text(originals[file].replace(a, b, 1))
-    r=subprocess.run("timeout 120 cargo test -q -p kser-core --test sequencing 2>&1 | tail -3",shell=True,capture_output=True,text=True,cwd=root)
-    file.write_text(originals[file])
-    out=r.stdout
-    print(("caught  " if "FAILED" in out or "failed" in out else "SURVIVED" if 'test result: ok' in out or 'ok.' in out else "??")+" "+name, '' if 'fail' in out.lower() else out[-200:])
-finally:
-  for file, text in originals.items(): file.write_text(text)
+
+
+def main(wanted):
+    files = {name: (SOURCES / name).read_text() for name in {mutant[1] for mutant in MUTANTS}}
+    bad = 0
+    try:
+        for what, name, old, new in MUTANTS:
+            if wanted and wanted not in what:
+                continue
+            text = files[name]
+            if old not in text:
+                verdict = 'MISSING'
+            else:
+                (SOURCES / name).write_text(text.replace(old, new, 1))
+                verdict = judge()
+                (SOURCES / name).write_text(text)
+            bad += verdict != 'caught'
+            print(f'{verdict:9} {what}', flush=True)
+    finally:
+        for name, text in files.items():
+            (SOURCES / name).write_text(text)
+    return bad
+
+
+def judge():
+    # What a mutant fails with is nothing to remember.
+    env = dict(os.environ, PROPTEST_DISABLE_FAILURE_PERSISTENCE='true', RUST_BACKTRACE='0')
+    try:
+        ran = subprocess.run(TEST, capture_output=True, text=True, cwd=ROOT, env=env, timeout=180)
+    except subprocess.TimeoutExpired:
+        return 'caught'
+    if 'could not compile' in ran.stderr:
+        return 'NO BUILD'
+    return 'caught' if ran.returncode else 'SURVIVED'
+
+
+if __name__ == '__main__':
+    sys.exit(main(' '.join(sys.argv[1:])) != 0)

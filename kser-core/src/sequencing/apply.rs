@@ -221,6 +221,9 @@ impl Draft<'_> {
             return self.attempt_failed(attempt, outcome, retry_at);
         }
         self.must_be_latest(attempt)?;
+        if step.position == 0 {
+            return Err(Rejected::NotBuilt);
+        }
         self.succeeded(step, &outcome);
         Ok(())
     }

@@ -73,7 +73,7 @@ fn write(run: &RunId, step: &PlannedStep, out: &mut Vec<u8>) {
         }
     }
     if let Some(external) = step.external {
-        let limit = external.limit.as_millis();
+        let limit = u64::try_from(external.limit.as_millis()).unwrap_or(u64::MAX);
         out.extend_from_slice(format!(",\"limit_ms\":{limit}").as_bytes());
         if external.attempts != 1 {
             out.extend_from_slice(format!(",\"attempts\":{}", external.attempts).as_bytes());

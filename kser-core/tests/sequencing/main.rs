@@ -2,8 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod act;
+mod carried;
+mod case;
+mod everything;
 mod exhaustive;
 mod late;
+mod laws;
+mod plan;
 mod properties;
 mod rules;
 mod steps;

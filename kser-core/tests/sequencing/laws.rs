@@ -1,0 +1,314 @@
+//! The rules as laws on one event: what was, what happened, what is. Written from the text, not from the code.
+
+use kser_core::sequencing::{Effect, Event};
+use kser_core::{Outcome, Status};
+
+use crate::case::{Case, Told, told};
+
+impl Case<'_> {
+    /// Whether the law holds for all of it.
+    pub(crate) fn check(&self) {
+        let laws: [(&str, bool); 18] = [
+            ("the version counts changes", self.versions()),
+            ("what runs is looked after", self.awaited()),
+            ("a status is told when it changes", self.statuses()),
+            ("steps are done one by one, by a success", self.moves()),
+            ("what is done is forwarded", self.forwards()),
+            ("a success has done every step", self.success()),
+            ("an end is left by repairs alone", self.ends()),
+            ("a past step changes nothing", self.past()),
+            ("a later step waits", self.ahead()),
+            ("a stale attempt changes nothing", self.stale()),
+            ("a start finds the step free and due", self.starts()),
+            ("an end of the latest attempt is taken", self.taken()),
+            ("suspects run alone, and not a fourth time", self.suspects()),
+            ("attempts only grow", self.attempts()),
+            ("repairs wait for leases and begin anew", self.repairs()),
+            ("a cancelled run sends nothing", self.cancelled()),
+            ("a failure ends the run, or is tried again", self.failures()),
+            ("sweeps publish what does not move", self.sweeps()),
+        ];
+        for (law, holds) in laws {
+            assert!(holds, "{law}: {self:#?}");
+        }
+    }
+
+    fn versions(&self) -> bool {
+        let grown = self.after().version() == self.before.version() + 1;
+        match self.changed() {
+            true => grown && self.after().updated() == self.now,
+            false => self.after() == self.before,
+        }
+    }
+
+    fn awaited(&self) -> bool {
+        self.after().status().is_terminal() == self.after().check_at().is_none()
+    }
+
+    /// A skip of the last step goes on and ends in one.
+    fn statuses(&self) -> bool {
+        let (from, to) = (self.before.status(), self.after().status());
+        let change = |effect: &Effect| match effect {
+            Effect::StatusChanged { from, to } => Some((*from, *to)),
+            _ => None,
+        };
+        let changes: Vec<_> = self.effects().iter().filter_map(change).collect();
+        if from == to {
+            // What is asked for once more changes nothing.
+            let again = !self.changed() && changes.iter().all(|change| change.1 == to);
+            return again || changes.is_empty();
+        }
+        let linked = changes.windows(2).all(|pair| pair[0].1 == pair[1].0);
+        let ends = (
+            changes.first().map(|first| first.0),
+            changes.last().map(|last| last.1),
+        );
+        self.changed() && linked && ends == (Some(from), Some(to))
+    }
+
+    fn moves(&self) -> bool {
+        let (from, to) = (self.before.position(), self.after().position());
+        if from == to {
+            return true;
+        }
+        let success = |told: Told<'_>| told.outcome.is_none_or(Outcome::is_success);
+        let by = match self.event {
+            Event::Built { steps, .. } => *steps > 0 && self.before.is_started(),
+            Event::Ended { .. } => self.before.is_started(),
+            Event::Reported { .. } => Self::external(self.here),
+            Event::Skipped { .. } => from > 0,
+            _ => false,
+        };
+        let sent = self.after().status() == Status::Cancelled
+            || to > self.after().steps()
+            || self.publishes(to);
+        let begun = Self::external(self.next) && self.after().status() == Status::Running;
+        to == from + 1
+            && by
+            && sent
+            && self.told_here().is_some_and(success)
+            && self.after().is_started() == begun
+            && self.after().unreported() == 0
+            && self.after().attempts() == u32::from(begun)
+            && self.after().uncounted() == 0
+    }
+
+    fn forwards(&self) -> bool {
+        let outcome = self.after().outcome();
+        if !self.moved() {
+            return outcome == self.before.outcome();
+        }
+        let (Some(here), Some(left)) = (self.here, told(self.event).and_then(|told| told.outcome))
+        else {
+            return outcome == &Outcome::default();
+        };
+        outcome.stdout() == left.stdout() && outcome.uuid() == Some(&here.key.uuid)
+    }
+
+    fn success(&self) -> bool {
+        let after = self.after();
+        let over = after.position() > after.steps() && after.steps() > 0;
+        match after.status() {
+            Status::Success => over,
+            Status::Cancelled => true,
+            Status::Pending => after.position() == 0,
+            _ => !over,
+        }
+    }
+
+    fn ends(&self) -> bool {
+        let kept = self.after().status() == self.before.status();
+        !self.before.status().is_terminal() || self.is_repair() || kept
+    }
+
+    fn past(&self) -> bool {
+        let Some(told) = told(self.event).filter(|told| told.position < self.before.position())
+        else {
+            return true;
+        };
+        let last = told.position + 1 == self.before.position();
+        let due = match self.before.status() {
+            Status::Running => !self.before.is_started() || Self::external(self.here),
+            status => status == Status::Success,
+        };
+        let asks = matches!(
+            self.event,
+            Event::Started { .. }
+                | Event::Ended { .. }
+                | Event::Reported { .. }
+                | Event::GivenUp { .. }
+                | Event::Built { .. }
+                | Event::NotBuilt { .. }
+        );
+        !self.changed() && self.effects().is_empty() != (last && due && asks)
+    }
+
+    fn ahead(&self) -> bool {
+        let ahead = told(self.event).is_some_and(|told| told.position > self.before.position());
+        !ahead || self.result.is_err()
+    }
+
+    fn stale(&self) -> bool {
+        let stale = told(self.event).is_some_and(|told| {
+            let other = |attempt| attempt != self.before.attempts();
+            told.position >= self.before.position() && told.attempt.is_some_and(other)
+        });
+        !stale || self.result.is_err()
+    }
+
+    fn starts(&self) -> bool {
+        let Event::Started { alone, lease, .. } = self.event else {
+            return true;
+        };
+        let before = self.before;
+        // A later life of the same instance takes over at once.
+        let held = before.lease().zip(lease.as_ref());
+        let successor = held.is_some_and(|(held, taker)| {
+            held.owner.instance == taker.owner.instance
+                && taker.owner.incarnation > held.owner.incarnation
+        });
+        let waits = before.not_before().is_some_and(|until| until > self.now);
+        let runs = !before.status().is_terminal();
+        let may = self.told_here().is_some() && runs && (successor || !self.leased()) && !waits;
+        let lost = before.unreported() + u32::from(before.is_started());
+        let begun = self.changed() && self.after().is_started();
+        if !begun {
+            return !may || lost >= 3 || (lost == 2 && !alone);
+        }
+        may && self.after().attempts() == before.attempts() + 1 && self.effects().is_empty()
+    }
+
+    fn taken(&self) -> bool {
+        let ends = matches!(
+            self.event,
+            Event::Ended { .. }
+                | Event::Built { .. }
+                | Event::NotBuilt { .. }
+                | Event::Interrupted { .. }
+                | Event::Renewed { .. }
+        );
+        if !ends || self.told_here().is_none() {
+            return true;
+        }
+        // A build is done when its steps are known.
+        let unbuilt = told(self.event).and_then(|told| told.outcome);
+        let unbuilt = unbuilt.is_some_and(Outcome::is_success) && self.before.position() == 0;
+        match self.before.is_started() {
+            true => self.changed() != unbuilt,
+            // Given back, failed or repaired away before: at most the effects are missing.
+            false => !self.changed(),
+        }
+    }
+
+    fn suspects(&self) -> bool {
+        let (before, after) = (self.before, self.after());
+        let Event::Started { alone, .. } = self.event else {
+            let kept = after.unreported() == before.unreported();
+            return kept || (after.unreported() == 0 && (self.moved() || self.is_repair()));
+        };
+        if !self.changed() {
+            return true;
+        }
+        let lost = before.unreported() + u32::from(before.is_started());
+        let ended = after.status() == Status::Failed && self.letter();
+        after.unreported() == lost && (lost < 2 || (lost == 2 && *alone) || (lost == 3 && ended))
+    }
+
+    fn attempts(&self) -> bool {
+        let (before, after) = (self.before, self.after());
+        if self.moved() {
+            return true;
+        }
+        let begun = after.attempts() - before.attempts();
+        let counted = match self.event {
+            Event::Interrupted { .. } if self.changed() => before.counted_attempts() - 1,
+            _ if self.is_repair() && self.changed() => begun,
+            // What was lost does not count, and what was begun does.
+            Event::Started { .. } if before.is_started() && self.changed() => {
+                before.counted_attempts() - 1 + begun
+            }
+            _ => before.counted_attempts() + begun,
+        };
+        begun <= 1 && after.counted_attempts() == counted
+    }
+
+    fn repairs(&self) -> bool {
+        if !self.is_repair() {
+            return true;
+        }
+        let before = self.before;
+        let stopped = matches!(before.status(), Status::Failed | Status::Cancelled);
+        let may = match self.event {
+            Event::Resumed => stopped,
+            Event::Skipped { outcome, .. } => {
+                outcome.is_success() && before.position() > 0 && self.told_here().is_some()
+            }
+            _ => self.told_here().is_some(),
+        };
+        let exists =
+            matches!(self.event, Event::Resumed) || before.position() != before.steps() + 1;
+        let may = may && !self.leased() && (exists || before.position() == 0);
+        let position = self.after().position();
+        let goes_on = match (position, position > self.after().steps()) {
+            (0, _) => self.after().status() == Status::Pending && self.publishes(0),
+            (_, true) => self.after().status() == Status::Success,
+            _ => self.after().status() == Status::Running && self.publishes(position),
+        };
+        match self.changed() {
+            true => may && goes_on && !self.letter(),
+            false => !may && self.result.is_err(),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        if self.event == &Event::Cancelled {
+            let end = self.before.status().is_terminal();
+            return end || self.after().status() == Status::Cancelled && !self.letter();
+        }
+        let cancelled = self.before.status() == Status::Cancelled && !self.is_repair();
+        !cancelled || self.effects().is_empty()
+    }
+
+    /// A failure that is told by the latest attempt, or for want of one.
+    fn failures(&self) -> bool {
+        let (before, after) = (self.before, self.after());
+        let failing = |told: &Told<'_>| told.outcome.is_some_and(|outcome| !outcome.is_success());
+        let Some(told) = self.told_here().filter(failing).filter(|_| self.changed()) else {
+            return true;
+        };
+        let again = match self.event {
+            Event::Reported { .. } => before.counted_attempts() < 2,
+            Event::GivenUp { .. } => false,
+            _ => told.retry_at.is_some(),
+        };
+        let left = Some(after.last_outcome()) == told.outcome;
+        match (before.status(), again) {
+            (Status::Cancelled, _) => after.status() == Status::Cancelled && left,
+            (status, true) => {
+                let publish = Effect::Publish {
+                    position: before.position(),
+                    not_before: told.retry_at,
+                };
+                after.status() == status && self.effects() == [publish]
+            }
+            (_, false) => after.status() == Status::Failed && self.letter() && left,
+        }
+    }
+
+    fn sweeps(&self) -> bool {
+        if self.event != &Event::Swept {
+            return true;
+        }
+        let (before, after) = (self.before, self.after());
+        let due = before.check_at().is_some_and(|due| due <= self.now);
+        let silent = Self::external(self.here) && before.is_started();
+        if !due {
+            return !self.changed() && self.effects().is_empty();
+        }
+        if silent && before.counted_attempts() >= 2 {
+            return after.status() == Status::Failed && !self.letter();
+        }
+        let later = after.check_at().is_some_and(|again| again > self.now);
+        self.publishes(before.position()) && later && after.status() == before.status()
+    }
+}
