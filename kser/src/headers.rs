@@ -5,8 +5,10 @@ use kser_core::{Record, Timestamp};
 
 /// How many counted attempts were made, as a decimal number.
 pub(crate) const ATTEMPTS: &str = "kser-attempts";
-/// When the first attempt failed, or the record was deferred for the first time, in milliseconds since 1970.
+/// When the first attempt failed, in milliseconds since 1970.
 pub(crate) const FIRST_FAILED: &str = "kser-first-failed";
+/// Since when nobody has understood the record, in milliseconds since 1970.
+pub(crate) const WAITS_SINCE: &str = "kser-waits-since";
 /// When the last attempt failed, in milliseconds since 1970.
 pub(crate) const LAST_FAILED: &str = "kser-last-failed";
 /// Where the record was at first: `topic/partition/offset`.

@@ -127,7 +127,7 @@ impl Runs {
     /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
     pub async fn retry_step(&self, id: &RunId, step: &TaskId) -> Result<(), Error> {
         let event = |known: &Known| Event::Retried {
-            step: named(known, step),
+            step: named(known, id, step),
         };
         self.apply("retry step", id, event).await
     }
@@ -144,7 +144,7 @@ impl Runs {
         outcome: Outcome,
     ) -> Result<(), Error> {
         let event = |known: &Known| Event::Skipped {
-            step: named(known, step),
+            step: named(known, id, step),
             outcome: outcome.clone(),
         };
         self.apply("skip step", id, event).await
@@ -158,7 +158,7 @@ impl Runs {
     /// [`status`](Self::status).
     pub async fn report(&self, id: &RunId, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
         let event = |known: &Known| Event::Reported {
-            step: named(known, step),
+            step: named(known, id, step),
             outcome: outcome.clone(),
         };
         self.apply("report", id, event).await
@@ -169,7 +169,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when a step before `from` is not done, [`Error::MaybeSent`] with the new run's id when nobody
+    /// [`Error::Invalid`] when a step before `from` is not done, or was done in the run that this one was forked from, [`Error::MaybeSent`] with the new run's id when nobody
     /// knows whether it begins. Otherwise as [`status`](Self::status).
     pub async fn fork(&self, id: &RunId, from: u32) -> Result<Run, Error> {
         let stored = self.stored("fork")?;
@@ -193,7 +193,7 @@ impl Runs {
         }
         let forwarded = match from {
             1 => Outcome::default(),
-            _ => self.accepted(id, from - 1).await?,
+            _ => self.accepted(&origin, from - 1).await?,
         };
         let run = RunRef {
             id: new,
@@ -226,13 +226,22 @@ impl Runs {
         }
     }
 
-    async fn accepted(&self, id: &RunId, position: u32) -> Result<Outcome, Error> {
-        let attempts = self.attempts(id).await?;
+    /// What a step has left. A fork keeps what it was made with only until its first step is done.
+    async fn accepted(&self, origin: &RunInfo, position: u32) -> Result<Outcome, Error> {
+        let progress = &origin.progress;
+        if progress.position() == position + 1 {
+            return Ok(progress.outcome().clone());
+        }
+        let attempts = self.attempts(&origin.id).await?;
         let done = attempts
             .into_iter()
             .rev()
             .find(|attempt| attempt.position == position && attempt.status == Status::Success);
-        Ok(done.map(|attempt| attempt.outcome).unwrap_or_default())
+        let done = done.ok_or_else(|| Error::Invalid {
+            what: format!("a fork of {} from step {}", origin.id, position + 1),
+            reason: format!("step {position} is done in the run that it was forked from"),
+        })?;
+        Ok(done.outcome)
     }
 
     async fn apply<F>(&self, verb: &'static str, id: &RunId, event: F) -> Result<(), Error>
@@ -240,12 +249,14 @@ impl Runs {
         F: Fn(&Known) -> Event + Send,
     {
         let stored = self.stored(verb)?;
-        let applied = stored.apply(id, event).await?;
+        let info = info(stored, id).await?;
+        let run = run_ref(&info)?;
+        let fits = |known: &Known, event| stored.must_fit(&run, known, event, Some(&info.launch));
+        let applied = stored.apply_if(id, event, fits).await?;
         if applied.after.effects.is_empty() {
             return Ok(());
         }
-        let info = info(stored, id).await?;
-        let records = stored.records(&run_ref(&info)?, &applied, Some(&info.launch))?;
+        let records = stored.records(&run, &applied, Some(&info.launch))?;
         let published = stored.shared.publish(records).await;
         published.map_err(NotPublished::into_error)
     }
@@ -273,11 +284,16 @@ fn state(id: &RunId, progress: &Progress) -> RunState {
 }
 
 /// The step of that id, if the run stands there; else one that the rules refuse.
-fn named(known: &Known, step: &TaskId) -> StepKey {
+fn named(known: &Known, run: &RunId, step: &TaskId) -> StepKey {
+    let position = known.progress.position();
     match &known.here {
         Some(here) if here.key.uuid == *step => here.key.clone(),
         _ => StepKey {
-            position: known.progress.position(),
+            // The rules do not know the name of a build: it is the run's.
+            position: match step.as_str() == run.as_str() {
+                true => position,
+                false => position.max(1),
+            },
             uuid: step.clone(),
             entrypoint: "".into(),
         },

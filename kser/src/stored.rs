@@ -56,9 +56,24 @@ impl Stored<'_> {
     where
         F: Fn(&Known) -> Event + Send,
     {
+        self.apply_if(id, event, |_, _| Ok(())).await
+    }
+
+    /// As [`apply`](Self::apply), if `fits` has nothing against it.
+    pub(crate) async fn apply_if<F, C>(
+        &self,
+        id: &RunId,
+        event: F,
+        fits: C,
+    ) -> Result<Applied, Error>
+    where
+        F: Fn(&Known) -> Event + Send,
+        C: Fn(&Known, Event) -> Result<(), Error> + Send,
+    {
         loop {
             let known = self.known(id).await?;
             let event = event(&known);
+            fits(&known, event.clone())?;
             let applied = self.apply_to(id, known, event, Along::default()).await?;
             match applied {
                 Tried::Applied(applied) => return Ok(*applied),
@@ -69,6 +84,24 @@ impl Stored<'_> {
                 Tried::Conflict(_) => {}
             }
         }
+    }
+
+    /// Says whether what an event asks for could be written, before it is: else the run could go no further.
+    pub(crate) fn must_fit(
+        &self,
+        run: &RunRef,
+        known: &Known,
+        event: Event,
+        launch: Option<&Bytes>,
+    ) -> Result<(), Error> {
+        let now = self.shared.store_clock.now();
+        let Ok(after) = apply(&known.progress, known.near(), event, now) else {
+            return Ok(());
+        };
+        outcome_fits(self.shared, &after)?;
+        let before = known.clone();
+        self.records(run, &Applied { before, after }, launch)
+            .map(drop)
     }
 
     /// Applies an event to a run that is known, perhaps only from a hint, and writes what changes if it still stands
@@ -179,6 +212,19 @@ impl Stored<'_> {
         };
         let now = self.shared.store_clock.now();
         self.shared.post.effects(run, moved, now)
+    }
+}
+
+/// Refuses an outcome that no message should carry.
+pub(crate) fn outcome_fits(shared: &Shared, after: &Transition) -> Result<(), Error> {
+    let limit = shared.post.limits.outcome;
+    match after.progress.outcome().encoded_len() {
+        size if size > limit => Err(Error::TooLarge {
+            what: "bytes of the outcome",
+            size,
+            limit,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -18,6 +18,12 @@ const DELAYS: [&str; 5] = [
     ".delay.1h",
 ];
 
+/// Refuses a topic whose dead letters and delays could not be named: what fails there could go nowhere.
+pub(crate) fn with_room(topic: &Topic) -> Result<(), Error> {
+    let mut around = DELAYS.iter().chain([&DEAD_LETTERS]);
+    around.try_for_each(|suffix| topic.with_suffix(suffix).map(drop))
+}
+
 /// The work topics of a registry.
 pub(crate) fn work(routes: &Routes, registry: &Registry) -> Result<BTreeSet<Topic>, Error> {
     let entrypoints = registry.entrypoints();

@@ -27,7 +27,8 @@ static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("ks
 ///
 /// Of the finished runs it keeps 10,000, so that a program that runs for long does not grow: the run that was finished
 /// first is forgotten first, as by [`purge`](StateStore::purge). A run is finished when it has ended, no attempt is
-/// under way, and its outputs are relayed. Set the number with [`with_finished_kept`](Self::with_finished_kept).
+/// under way, and its outputs are relayed. The dead letter of a run that is forgotten cannot be replayed. Set the number
+/// with [`with_finished_kept`](Self::with_finished_kept).
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     runs: Arc<Mutex<Runs>>,

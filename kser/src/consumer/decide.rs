@@ -33,13 +33,24 @@ impl Worker {
             return Decision::Done(done);
         }
         let decided = self.read(work).await;
-        decided.unwrap_or_else(|error| {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(topic = %work.record.topic, error, "a delivery is held: it cannot be decided");
-            work.unsettled += 1;
-            let now = self.connection.shared().clock.now();
-            Decision::Later(now + super::worker::backoff(work.unsettled))
-        })
+        decided.unwrap_or_else(|error| self.undecided(work, &error))
+    }
+
+    /// What may pass is waited for here. What will not pass here may be understood by another consumer, for as long as an
+    /// unknown entrypoint; then it goes to the dead letters.
+    fn undecided(&self, work: &mut Work, error: &Error) -> Decision {
+        let shown: &dyn std::error::Error = error;
+        tracing::error!(topic = %work.record.topic, error = shown, "a delivery cannot be decided");
+        if !error.is_temporary() {
+            if self.may_wait(work) {
+                return self.look_again(work);
+            }
+            if let Ok(letter) = self.letter(work, work.tries.failed, &error.to_string()) {
+                return Decision::done(vec![letter]);
+            }
+        }
+        work.unsettled += 1;
+        Decision::Later(super::worker::backoff(work.unsettled))
     }
 
     async fn read(&self, work: &mut Work) -> Result<Decision, Error> {
@@ -76,6 +87,9 @@ impl Worker {
         let asked = self.registry.get(&message.entrypoint);
         let job = match asked {
             Some(Handler::Task(entry)) => Job::Task(entry),
+            Some(Handler::Operation(_)) if is_step(message) => {
+                return Box::pin(self.nested(work, message)).await;
+            }
             Some(Handler::Operation(entry)) => Job::Build(entry),
             Some(Handler::Status(entry)) => Job::Hook(entry),
             None => return Box::pin(self.unknown(work, message)).await,
@@ -104,15 +118,15 @@ impl Worker {
     /// Waits for a consumer that understands the message, as in a rolling deploy.
     pub(super) fn look_again(&self, work: &mut Work) -> Decision {
         let now = self.connection.shared().clock.now();
-        work.tries.first.get_or_insert(now);
+        work.waits_since.get_or_insert(now);
         Decision::done(vec![work.delayed(now + LOOK_AGAIN)])
     }
 
     /// Says whether what nobody understands may still wait.
     pub(super) fn may_wait(&self, work: &mut Work) -> bool {
         let now = self.connection.shared().clock.now();
-        let first = *work.tries.first.get_or_insert(now);
-        now.since(first) < self.options.unknown_wait
+        let since = *work.waits_since.get_or_insert(now);
+        now.since(since) < self.options.unknown_wait
     }
 
     /// Nobody here knows the entrypoint: perhaps someone will, within ten minutes.
@@ -127,6 +141,16 @@ impl Worker {
         }
         // The text of the Python library, to the letter.
         let text = format!("Entrypoint '{}' not registred", message.entrypoint);
+        let outcome = Outcome::from(&TaskError::validation(text));
+        self.give_up(work, message, outcome).await
+    }
+
+    /// The rules have no operations within operations: what is a step is run by a task.
+    async fn nested(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+        let text = format!(
+            "{} is an operation, which cannot be a step of another",
+            message.entrypoint
+        );
         let outcome = Outcome::from(&TaskError::validation(text));
         self.give_up(work, message, outcome).await
     }
@@ -168,7 +192,12 @@ impl Worker {
                 Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
                 // Somebody runs it, who may still succeed.
                 Tried::Rejected(Rejected::Leased { until }, _) => {
-                    return Ok(Decision::Later(until));
+                    let wait = until.since(run.now());
+                    return Ok(Decision::Later(wait.min(self.options.longest_park)));
+                }
+                // Its run will come this far.
+                Tried::Rejected(Rejected::Ahead { .. }, _) => {
+                    return Ok(Decision::Later(self.options.longest_park));
                 }
                 Tried::Conflict(None) | Tried::Rejected(..) => {
                     return Ok(Decision::done(vec![letter]));
@@ -238,4 +267,9 @@ fn seen_alone(message: &Message, envelope: &Envelope) -> Known {
         here: here.map(Box::new),
         next: None,
     }
+}
+
+fn is_step(message: &Message) -> bool {
+    let envelope = message.metadata.envelope();
+    envelope.is_some_and(|envelope| envelope.step > 0)
 }

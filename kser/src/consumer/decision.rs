@@ -1,13 +1,15 @@
+use std::time::Duration;
+
+use kser_core::Record;
 use kser_core::store::OutputId;
-use kser_core::{Record, Timestamp};
 
 /// What becomes of a delivery. Whoever decides has no ticket, so that no path can forget it.
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// It is done, and these follow.
     Done(Done),
-    /// It is kept, and looked at again then.
-    Later(Timestamp),
+    /// It is kept, and looked at again after this long: whoever decides may go by another clock than whoever waits.
+    Later(Duration),
     /// It is given back.
     Back,
     /// It is looked at again with nothing beside it.

@@ -68,9 +68,11 @@ impl Worker {
                     Wrote::Yes => {}
                     Wrote::Elsewhere(actual) => {
                         known = Box::pin(task.run.known_at(actual)).await?;
+                        open_plan(&mut task, &mut known, &ending);
                         continue;
                     }
                     Wrote::Gone => return Ok(Decision::quiet()),
+                    Wrote::No => return Ok(Decision::Back),
                 }
             }
             return match again {
@@ -195,7 +197,7 @@ impl Worker {
                     tracing::error!(%error, tries, "the end of an attempt is not written yet");
                     tokio::select! {
                         biased;
-                        () = self.kill.cancelled() => return Wrote::Gone,
+                        () = self.kill.cancelled() => return Wrote::No,
                         () = tokio::time::sleep(super::worker::backoff(tries)) => {}
                     }
                     tries += 1;
@@ -249,6 +251,8 @@ fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputId> {
 /// What came of writing the end of an attempt.
 enum Wrote {
     Yes,
+    /// Not yet, and there is no time left: the delivery is given back.
+    No,
     Elsewhere(Box<Progress>),
     Gone,
 }

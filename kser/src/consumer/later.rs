@@ -22,6 +22,7 @@ impl Worker {
     ) -> Decision {
         let now = task.run.now();
         let until = not_before.unwrap_or(now);
+        work.waits_since = None;
         tracing::info!(
             uuid = ?task.message.uuid,
             entrypoint = ?task.message.entrypoint,
@@ -33,7 +34,7 @@ impl Worker {
             work.failed(now);
         }
         if until.since(now) <= self.options.longest_park && written.records.is_empty() {
-            return Decision::Later(until);
+            return Decision::Later(until.since(now));
         }
         written.records.push(work.delayed(until));
         Decision::done(written.records)
@@ -96,18 +97,18 @@ impl Worker {
             }
             Rejected::NotYet { until } => {
                 work.known = Some(known);
-                Decision::Later(*until)
+                Decision::Later(until.since(now))
             }
             Rejected::Leased { until } => {
                 let lease = known.progress.lease();
                 if lease.is_some_and(|lease| lease.owner.supersedes(&self.owner)) {
                     self.superseded.cancel();
                 }
-                Decision::Later((*until).min(now + park))
+                Decision::Later(until.since(now).min(park))
             }
             Rejected::Ahead { position } => {
                 tracing::warn!(run = ?run.id(), position, "a step is ahead of its run's state: it waits");
-                Decision::Later(now + park)
+                Decision::Later(park)
             }
             Rejected::UnknownStep => {
                 let error = "the operation has no such step";

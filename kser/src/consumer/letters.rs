@@ -27,7 +27,9 @@ pub(crate) fn dead_letter(
         let origin = format!("{}/{}/{}", place.0, place.1, place.2);
         headers::set(&mut letter, headers::ORIGIN, origin);
     }
-    let first = work.tries.first.unwrap_or(now).as_millis().to_string();
+    let first = work.tries.first.or(work.waits_since).unwrap_or(now);
+    let first = first.as_millis().to_string();
+    headers::remove(&mut letter, headers::WAITS_SINCE);
     headers::set(&mut letter, headers::GROUP, group.to_owned());
     headers::set(&mut letter, headers::ATTEMPTS, attempts.to_string());
     headers::set(&mut letter, headers::FIRST_FAILED, first);

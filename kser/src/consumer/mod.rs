@@ -96,9 +96,9 @@ impl Consumer {
         Ok(self)
     }
 
-    /// Runs at most this many tasks at once; 64 unless set, and at least 1.
+    /// Runs at most this many tasks at once; 64 unless set, at least 1, and at most 1,000,000.
     pub fn with_concurrency(mut self, tasks: usize) -> Self {
-        self.options.concurrency = tasks.max(1);
+        self.options.concurrency = tasks.clamp(1, 1_000_000);
         self
     }
 

@@ -31,19 +31,24 @@ impl Worker {
         }
         let run = self.with_rest(run, envelope)?;
         let mut known = self.told(&run, message, envelope).await?;
+        let mut refused = false;
         loop {
             let step = step_told(message, envelope, &known);
             let event = Event::Reported {
                 step,
                 outcome: outcome.clone(),
             };
+            if let (false, Err(error)) = (refused, run.must_fit(&known, event.clone())) {
+                outcome = too_large(&error);
+                refused = true;
+                continue;
+            }
             match run.apply_to(known, event, Along::default()).await? {
                 Tried::Applied(applied) => return self.told_so(work, &run, &applied, &outcome),
                 Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
                 Tried::Conflict(None) => return Ok(Decision::quiet()),
                 Tried::Rejected(Rejected::Ahead { .. }, _) => {
-                    let now = run.now();
-                    return Ok(Decision::Later(now + LOOK_AGAIN));
+                    return Ok(Decision::Later(LOOK_AGAIN));
                 }
                 Tried::Rejected(rejected @ (Rejected::UnknownStep | Rejected::NotExternal), _) => {
                     let letter = self.letter(work, 0, &rejected.to_string())?;

@@ -60,6 +60,9 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
             .into_iter()
             .collect(),
     };
+    for topic in &topics {
+        crate::topics::with_room(topic)?;
+    }
     let owner = owner(shared, &options).await?;
     let mut subscriptions = Vec::new();
     for topic in topics {

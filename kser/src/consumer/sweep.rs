@@ -58,7 +58,8 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
     published.map_err(kser_core::NotPublished::into_error)
 }
 
-/// Publishes the outputs that their writer did not.
+/// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others, nor have them
+/// published twice.
 async fn relay(stored: Stored<'_>) -> Result<(), Error> {
     loop {
         let due = stored.store.outputs_due(AT_ONCE).await?;
@@ -68,8 +69,14 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
             .map(|output| (output.id, output.record))
             .unzip();
         let published = stored.shared.publish(records).await;
-        published.map_err(kser_core::NotPublished::into_error)?;
-        stored.store.relayed(&ids).await?;
+        let failed = published.err().map(|error| error.failed);
+        let failed = failed.unwrap_or_default();
+        let sent = (0..ids.len()).filter(|at| failed.iter().all(|(index, _)| index != at));
+        let sent: Vec<_> = sent.filter_map(|at| ids.get(at).cloned()).collect();
+        stored.store.relayed(&sent).await?;
+        if let Some((_, error)) = failed.into_iter().next() {
+            return Err(error);
+        }
         if ids.len() < AT_ONCE {
             return Ok(());
         }

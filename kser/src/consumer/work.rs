@@ -12,6 +12,8 @@ pub(crate) struct Work {
     pub(crate) revoked: Cancellation,
     /// The attempts that failed, as far as nothing else counts them.
     pub(crate) tries: Tries,
+    /// Since when nobody has understood it.
+    pub(crate) waits_since: Option<Timestamp>,
     /// The deliveries that ended without a goodbye.
     pub(crate) unreported: u32,
     /// Where the stored run stands, if that was seen since.
@@ -51,7 +53,9 @@ impl Work {
             first: headers::moment(&record, headers::FIRST_FAILED),
             last: headers::moment(&record, headers::LAST_FAILED),
         };
+        let waits_since = headers::moment(&record, headers::WAITS_SINCE);
         let work = Self {
+            waits_since,
             record,
             origin,
             revoked,
@@ -88,8 +92,10 @@ impl Work {
         let moments = [
             (headers::FIRST_FAILED, self.tries.first),
             (headers::LAST_FAILED, self.tries.last),
+            (headers::WAITS_SINCE, self.waits_since),
         ];
         for (name, moment) in moments {
+            headers::remove(&mut record, name);
             if let Some(moment) = moment {
                 headers::set(&mut record, name, moment.as_millis().to_string());
             }

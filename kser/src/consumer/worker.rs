@@ -71,8 +71,11 @@ impl Worker {
                     if !self.wait(&work, until).await {
                         break Box::pin(self.leave(kept, &mut work, until)).await;
                     }
-                    ticket = kept;
                     place = self.place(1).await;
+                    if place.is_none() {
+                        break Box::pin(self.leave(kept, &mut work, until)).await;
+                    }
+                    ticket = kept;
                 }
                 Left::Alone(kept) => {
                     drop(place.take());
@@ -80,6 +83,9 @@ impl Worker {
                     ticket = kept;
                     let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
                     place = self.place(all).await;
+                    if place.is_none() {
+                        break ticket.release(None);
+                    }
                     match ticket.begin().await {
                         Ok(()) => work.alone = true,
                         Err(error) => {
@@ -102,7 +108,9 @@ impl Worker {
     async fn finish(&self, ticket: Ticket, decision: Decision, work: &mut Work) -> Left {
         match decision {
             Decision::Done(done) => self.settle(ticket, done, work).await,
-            Decision::Later(until) => Left::Wait(ticket, until),
+            Decision::Later(pause) => {
+                Left::Wait(ticket, self.connection.shared().clock.now() + pause)
+            }
             Decision::Back => Left::Nothing(ticket.release(None)),
             Decision::Alone => Left::Alone(ticket),
         }
@@ -180,9 +188,14 @@ impl Worker {
         }
     }
 
+    /// Waits for places to run. `None` once nothing new is to begin.
     async fn place(&self, places: u32) -> Option<OwnedSemaphorePermit> {
         let all = Arc::clone(&self.places);
-        all.acquire_many_owned(places).await.ok()
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            places = all.acquire_many_owned(places) => places.ok(),
+        }
     }
 }
 
