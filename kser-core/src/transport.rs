@@ -17,8 +17,8 @@ use crate::{Delivery, Error, Record, Topic};
 ///
 /// A record that was published is delivered to one member of each group, until it is settled. It is delivered with the
 /// topic, key, headers and payload that it was published with. An absent key, payload or header value stays absent.
-/// A record that was published before any group had joined its topic is delivered to the first that does. A delivery is not given to
-/// a second member while the first may still settle it.
+/// A record that was published before any group had joined its topic is delivered to the first that does. A delivery is
+/// not given to a second member while the first may still settle it.
 ///
 /// # Ordering
 ///
@@ -27,10 +27,11 @@ use crate::{Delivery, Error, Record, Topic};
 ///
 /// # Settling
 ///
-/// A settled delivery does not come back to its group. The outputs of a settle are published when it returns. Where
-/// [`Description::settling`] is [`Settling::Together`], either all outputs are published and the delivery is settled, or
-/// neither. The outputs of one key appear in the order in which their settles were first polled. A settle of a delivery
-/// that belongs to someone else publishes nothing and says [`Error::Lost`]. Many tasks may settle at once.
+/// A settled delivery does not come back to its group. The outputs of a settle are published when it returns. A delivery
+/// whose outputs are not all published is not settled. Where [`Description::settling`] is [`Settling::Together`], either
+/// all outputs are published and the delivery is settled, or neither. The outputs of one key appear in the order in which
+/// their settles were first polled. A settle of a delivery that belongs to someone else publishes nothing and says
+/// [`Error::Lost`]. Many tasks may settle at once.
 ///
 /// # Revocation
 ///

@@ -12,7 +12,9 @@ mod store {
 }
 
 async fn transport() -> TransportHarness {
-    TransportHarness::new(MemoryTransport::new())
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    TransportHarness::new(transport).with_clock(clock)
 }
 
 async fn store() -> StoreHarness {

@@ -5,12 +5,18 @@
     reason = "a failed expectation is a failed test"
 )]
 
-mod harness;
+mod capabilities;
+mod names;
+mod records;
 pub mod rules;
 pub mod store;
+mod store_harness;
 mod suite;
 pub mod transport;
+mod transport_harness;
 
-pub use harness::{Capabilities, StoreHarness, TransportHarness};
+pub use capabilities::Capabilities;
+pub use store_harness::StoreHarness;
 #[doc(hidden)]
 pub use suite::{run_paused, run_real};
+pub use transport_harness::{TransportHarness, Which};

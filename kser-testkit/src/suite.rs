@@ -1,26 +1,60 @@
+use std::time::Duration;
+
 use tokio::runtime::Builder;
+
+/// A rule that takes longer hangs. On paused time that is found at once.
+const LIMIT: Duration = Duration::from_secs(600);
+
+const HANGS: &str = "the backend hangs: the test has not ended after 10 minutes of its time";
 
 /// Runs a test on paused time.
 #[doc(hidden)]
-pub fn run_paused(test: impl Future<Output = ()>) {
+pub fn run_paused(rule: &'static str, sentence: &'static str, test: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build();
-    runtime.expect("a runtime can be made").block_on(test);
+    let _blame = Blame { rule, sentence };
+    let test = async { tokio::time::timeout(LIMIT, test).await };
+    let done = runtime.expect("a runtime can be made").block_on(test);
+    done.expect(HANGS);
 }
 
-/// Runs a test on the time of the machine.
+/// Runs a test on the time of the machine, with two threads.
 #[doc(hidden)]
-pub fn run_real(test: impl Future<Output = ()>) {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime can be made").block_on(test);
+pub fn run_real(rule: &'static str, sentence: &'static str, test: impl Future<Output = ()>) {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let _blame = Blame { rule, sentence };
+    let test = async { tokio::time::timeout(LIMIT, test).await };
+    let done = runtime.expect("a runtime can be made").block_on(test);
+    done.expect(HANGS);
+}
+
+/// Says which rule a failed test is about, below what was seen.
+struct Blame {
+    rule: &'static str,
+    sentence: &'static str,
+}
+
+impl Drop for Blame {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "the backend breaks this rule of the contract, {}:\n    {}",
+                self.rule, self.sentence
+            );
+        }
+    }
 }
 
 /// Declares one test for each rule of the contract of transports.
 ///
 /// The first argument is `paused` or `real` time, the second an expression for a future of a fresh
-/// [`TransportHarness`](crate::TransportHarness).
+/// [`TransportHarness`](crate::TransportHarness). Paused time needs a transport whose waits are all on tokio's clock:
+/// one that talks to another process is tested on real time.
 #[macro_export]
 macro_rules! transport_suite {
     ($time:ident, $make:expr) => {
@@ -31,7 +65,8 @@ macro_rules! transport_suite {
 /// Declares one test for each rule of the contract of state stores.
 ///
 /// The first argument is `paused` or `real` time, the second an expression for a future of a fresh
-/// [`StoreHarness`](crate::StoreHarness).
+/// [`StoreHarness`](crate::StoreHarness). Paused time needs a store whose time is tokio's clock: a database is tested on
+/// real time, on which the slowest test takes about 40 seconds.
 #[macro_export]
 macro_rules! store_suite {
     ($time:ident, $make:expr) => {
@@ -42,19 +77,21 @@ macro_rules! store_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite {
-    (paused ($make:expr) $kind:ident $($section:ident::$rule:ident: $sentence:literal,)*) => {
-        $(#[test]
-        fn $rule() {
-            $crate::run_paused(async {
-                let harness = $make.await;
-                $crate::$kind::$section::$rule(&harness).await;
-            });
-        })*
+    (paused $($rest:tt)*) => { $crate::__tests! { run_paused $($rest)* } };
+    (real $($rest:tt)*) => { $crate::__tests! { run_real $($rest)* } };
+    ($time:ident $($rest:tt)*) => {
+        compile_error!("the first argument is `paused` or `real`");
     };
-    (real ($make:expr) $kind:ident $($section:ident::$rule:ident: $sentence:literal,)*) => {
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    ($run:ident ($make:expr) $kind:ident $($section:ident::$rule:ident: $sentence:literal,)*) => {
         $(#[test]
         fn $rule() {
-            $crate::run_real(async {
+            let rule = concat!(stringify!($section), "::", stringify!($rule));
+            $crate::$run(rule, $sentence, async {
                 let harness = $make.await;
                 $crate::$kind::$section::$rule(&harness).await;
             });

@@ -23,8 +23,9 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Inserting
 ///
-/// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same. Of many
-/// that insert one id at once, one is told that it is new. A run may be inserted with its plan or without.
+/// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same. A text
+/// that differs in one byte is another id. Of many that insert one id at once, one is told that it is new. A run may be
+/// inserted with its plan or without.
 ///
 /// # Swapping
 ///
@@ -54,8 +55,8 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Waking
 ///
-/// [`changed`](Self::changed) returns when the run's version is no longer the given one. It returns at once when that
-/// is so already. It may return for no reason.
+/// [`changed`](Self::changed) returns when the run's version is no longer the given one, or the run is purged. It
+/// returns at once when that is so already, or there is no such run. It may return for no reason.
 ///
 /// # History
 ///

@@ -31,7 +31,8 @@ pub async fn a_dropped_write_is_whole_or_absent(harness: &StoreHarness) {
             tokio::task::yield_now().await;
         }
         drop(swapping);
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        // What goes on in the background has its time.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let written = run.read().await.unwrap().version() != run.progress.version();
         let planned = run.store.step(&run.id, 1).await.unwrap().is_some();
         let told = !run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty();

@@ -1,18 +1,17 @@
 //! History.
 
+use kser_core::Status;
 use kser_core::store::{Attempt, RunFilter, Write};
-use kser_core::{Outcome, Status};
 
-use super::{Inhabitant, serde_from};
+use super::{Inhabitant, odd_outcome};
 use crate::StoreHarness;
 
 /// The attempts of a run are told in the order in which they were written, with their outcomes byte for byte.
 pub async fn attempts_come_in_order_byte_for_byte(harness: &StoreHarness) {
     let mut run = Inhabitant::new(harness, "attempts").await;
-    let retval = serde_from(r#"{"price":2.50,"big":123456789012345678901234567890,"s":"\ud83c"}"#);
     let mut written = Vec::new();
     for attempt in 1..=5 {
-        let outcome = Outcome::text(format!("try {attempt}")).with_retval(retval.clone());
+        let outcome = odd_outcome(&format!("try {attempt}"));
         let mut row = Attempt::new(0, "test.Run".into(), attempt, run.now(), outcome);
         row.started = Some(run.now());
         row.worker = "worker \u{1f3b2}".to_owned();
@@ -47,7 +46,7 @@ pub async fn a_list_pages_through_the_latest_first(harness: &StoreHarness) {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let filter = RunFilter::default()
-        .with_name("test.Run")
+        .with_name(harness.operation())
         .with_status(Status::Pending);
     let mut seen = Vec::new();
     loop {

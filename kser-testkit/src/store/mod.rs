@@ -13,6 +13,7 @@ pub mod time;
 pub mod waking;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::sequencing::{Effect, Event, Near, Plan, PlannedStep, Progress, StepKey, apply};
@@ -20,6 +21,9 @@ use kser_core::store::{Inserted, NewRun, Swapped, Write};
 use kser_core::{Object, Outcome, Record, RunId, StateStore, Step, Timestamp, Topic};
 
 use crate::StoreHarness;
+
+/// More rows than the tests write, and still a number that a database takes.
+const ALL: usize = 1_000_000;
 
 /// A run that is inserted, as its steps see it.
 #[derive(Debug)]
@@ -29,10 +33,10 @@ struct Inhabitant<'a> {
     progress: Progress,
 }
 
-fn new_run(id: &RunId, content: &str, now: Timestamp) -> NewRun {
+fn new_run(harness: &StoreHarness, id: &RunId, content: &str, now: Timestamp) -> NewRun {
     NewRun::new(
         id.clone(),
-        "test.Run".into(),
+        harness.operation(),
         Bytes::from(format!("launch of {content}")),
         content.to_owned(),
         Progress::launched(now),
@@ -45,9 +49,7 @@ fn plan(id: &RunId, steps: usize) -> Vec<PlannedStep> {
         let params: Object = serde_from(&params);
         let mut step = Step::named("test.Step", &params).with_key(format!("key {number}"));
         if number % 2 == 1 {
-            step = step
-                .with_topic("other")
-                .external(std::time::Duration::from_secs(5));
+            step = step.with_topic("other").external(Duration::from_secs(5));
         }
         step.with_attempts(3)
     };
@@ -67,11 +69,28 @@ fn serde_from(text: &str) -> Object {
         .params
 }
 
+/// An output with all that a record may have, and with what it may not have.
 fn output(text: &str) -> Record {
-    Record::new(
-        Topic::new("out").unwrap(),
-        Some(Bytes::from(text.to_owned())),
-    )
+    let payload = Bytes::from(format!("\0 {text}"));
+    let mut record = Record::new(Topic::new("out").unwrap(), Some(payload))
+        .with_key(vec![0, 255])
+        .with_header("twice", "1")
+        .with_not_before(Some(Timestamp::from_millis(1_700_000_000_123)));
+    record.headers.push(("none".into(), None));
+    record
+        .with_header("twice", "")
+        .with_header("", vec![0, 255])
+}
+
+/// An output of which all is absent that may be.
+fn bare_output() -> Record {
+    Record::new(Topic::new("bare").unwrap(), None)
+}
+
+/// An outcome of numbers and text that no type could hold.
+fn odd_outcome(text: &str) -> Outcome {
+    let retval = r#"{"price":2.50,"big":123456789012345678901234567890,"s":"\ud83c","e":1e400}"#;
+    Outcome::text(text).with_retval(serde_from(retval))
 }
 
 impl<'a> Inhabitant<'a> {
@@ -82,12 +101,25 @@ impl<'a> Inhabitant<'a> {
 
     /// Inserts a run that stands at its first step, or at its build if there is none.
     async fn with_steps(harness: &'a StoreHarness, name: &str, steps: usize) -> Self {
+        Self::insert(harness, name, steps, Duration::ZERO).await
+    }
+
+    /// Inserts a run without steps that someone should look after in `wait`.
+    async fn due_in(harness: &'a StoreHarness, name: &str, wait: Duration) -> Self {
+        let now = Timestamp::default();
+        let patience = Progress::launched(now).check_at().unwrap().since(now);
+        Self::insert(harness, name, 0, patience.saturating_sub(wait)).await
+    }
+
+    async fn insert(harness: &'a StoreHarness, name: &str, steps: usize, age: Duration) -> Self {
         let (store, id) = (harness.store(), harness.id(name));
         let now = store.read(&id).await.unwrap().now;
-        let mut run = new_run(&id, name, now);
+        let launched = now.as_millis() - u64::try_from(age.as_millis()).unwrap();
+        let launched = Timestamp::from_millis(launched);
+        let mut run = new_run(harness, &id, name, launched);
         if steps > 0 {
             let count = u32::try_from(steps).unwrap();
-            run.progress = Progress::forked(count, 1, Outcome::default(), now);
+            run.progress = Progress::forked(count, 1, odd_outcome("forwarded"), launched);
             run.plan = plan(&id, steps);
         }
         let progress = run.progress.clone();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kser_core::store::{OUTPUT_PATIENCE, Output, OutputId, Write};
 
-use super::{Inhabitant, output};
+use super::{ALL, Inhabitant, bare_output, output};
 use crate::StoreHarness;
 
 /// An output is not due before `OUTPUT_PATIENCE` has passed since it was written, and is due from then on until it is
@@ -18,21 +18,23 @@ pub async fn an_output_is_due_once_its_writer_had_its_time(harness: &StoreHarnes
         let due = due(&run).await;
         assert_eq!(due.len(), 2);
         let version = run.progress.version() + 1;
-        for (index, (due, text)) in (0..).zip(due.iter().zip(["a", "b"])) {
+        for (index, (due, record)) in (0..).zip(due.iter().zip([output("a"), bare_output()])) {
             let id = OutputId {
                 run: run.id.clone(),
                 version,
                 index,
             };
-            assert_eq!((&due.id, &due.record), (&id, &output(text)));
+            assert_eq!((&due.id, &due.record), (&id, &record));
         }
     }
+    let first = run.store.outputs_due(1).await.unwrap().value;
+    assert_eq!(first.len(), 1, "no more than the limit");
 }
 
 /// A relayed output never comes back.
 pub async fn a_relayed_output_never_comes_back(harness: &StoreHarness) {
     let run = sender(harness, "relayed").await;
-    tokio::time::sleep(OUTPUT_PATIENCE * 2).await;
+    tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
     let first = due(&run).await.remove(0).id;
     run.store.relayed(&[first]).await.unwrap();
     let left = due(&run).await;
@@ -42,7 +44,7 @@ pub async fn a_relayed_output_never_comes_back(harness: &StoreHarness) {
 /// Relaying twice changes nothing.
 pub async fn relaying_twice_changes_nothing(harness: &StoreHarness) {
     let run = sender(harness, "twice").await;
-    tokio::time::sleep(OUTPUT_PATIENCE * 2).await;
+    tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
     let ids: Vec<_> = due(&run).await.into_iter().map(|due| due.id).collect();
     run.store.relayed(&ids[..1]).await.unwrap();
     run.store.relayed(&ids[..1]).await.unwrap();
@@ -54,12 +56,12 @@ pub async fn relaying_twice_changes_nothing(harness: &StoreHarness) {
 async fn sender<'a>(harness: &'a StoreHarness, name: &str) -> Inhabitant<'a> {
     let run = Inhabitant::new(harness, name).await;
     let mut write = Write::new(run.started());
-    write.outputs = vec![output("a"), output("b")];
+    write.outputs = vec![output("a"), bare_output()];
     run.swap(write).await;
     run
 }
 
 async fn due(run: &Inhabitant<'_>) -> Vec<Output> {
-    let due = run.store.outputs_due(1000).await.unwrap().value;
+    let due = run.store.outputs_due(ALL).await.unwrap().value;
     due.into_iter().filter(|due| due.id.run == run.id).collect()
 }

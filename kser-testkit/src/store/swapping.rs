@@ -1,10 +1,11 @@
 //! Swapping.
 
-use kser_core::Outcome;
-use kser_core::store::{Attempt, Swapped, Write};
+use std::time::Duration;
+
+use kser_core::store::{Attempt, OUTPUT_PATIENCE, Swapped, Write};
 use tokio::task::JoinSet;
 
-use super::{Inhabitant, output, plan};
+use super::{ALL, Inhabitant, odd_outcome, output, plan};
 use crate::StoreHarness;
 
 /// A swap writes if the stored version is the expected one, and says so.
@@ -56,7 +57,7 @@ pub async fn what_goes_with_a_swap_is_written_with_it(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "along").await;
     let mut write = Write::new(run.started());
     write.plan = Some(plan(&run.id, 2));
-    let outcome = Outcome::text("left");
+    let outcome = odd_outcome("left");
     write.attempt = Some(Attempt::new(0, "test.Run".into(), 1, run.now(), outcome));
     write.outputs = vec![output("sent")];
     let wrong = run.progress.version() + 7;
@@ -70,22 +71,23 @@ pub async fn what_goes_with_a_swap_is_written_with_it(harness: &StoreHarness) {
         run.store.attempts(&run.id, 0, 10).await.unwrap(),
         [write.attempt.unwrap()]
     );
-    tokio::time::sleep(kser_core::store::OUTPUT_PATIENCE).await;
-    let due = run.store.outputs_due(1000).await.unwrap().value;
+    tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
+    let due = run.store.outputs_due(ALL).await.unwrap().value;
     let due: Vec<_> = due.into_iter().filter(|due| due.id.run == run.id).collect();
     assert_eq!(due.len(), 1, "one of the two swaps wrote: {due:?}");
 }
 
 /// What a swap has written is there for the next read of anybody.
 pub async fn what_was_written_is_read(harness: &StoreHarness) {
-    let run = Inhabitant::new(harness, "read").await;
-    let started = run.started();
-    run.swap(Write::new(started.clone())).await;
+    let run = Inhabitant::with_steps(harness, "read", 2).await;
+    assert_eq!(run.read().await, Some(run.progress.clone()), "as inserted");
+    let written = run.cancelled();
+    run.swap(Write::new(written.clone())).await;
     let (store, id) = (run.store.clone(), run.id.clone());
     let read = tokio::spawn(async move { store.read(&id).await.unwrap().value });
-    assert_eq!(read.await.unwrap(), Some(started.clone()));
+    assert_eq!(read.await.unwrap(), Some(written.clone()));
     let info = run.store.run(&run.id).await.unwrap().unwrap();
-    assert_eq!((info.progress, info.name.as_str()), (started, "test.Run"));
+    assert_eq!((info.progress, info.name), (written, harness.operation()));
 }
 
 /// A swap answers with the step of the plan that was asked for, also one that it wrote.

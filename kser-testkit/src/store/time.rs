@@ -31,7 +31,7 @@ pub async fn every_answer_tells_the_time(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "answers").await;
     let store = run.store;
     let before = store.read(&run.id).await.unwrap().now;
-    let again = super::new_run(&run.id, "answers", run.now());
+    let again = super::new_run(harness, &run.id, "answers", run.now());
     let write = Write::new(run.cancelled());
     let times = [
         store.insert(again).await.unwrap().now,

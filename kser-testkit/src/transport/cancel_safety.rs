@@ -5,7 +5,7 @@ use std::task::Poll;
 use kser_core::Room;
 
 use crate::TransportHarness;
-use crate::harness::{settle, text};
+use crate::records::{settle, text};
 
 /// Dropping the future of `receive` loses no delivery.
 pub async fn dropping_a_receive_loses_nothing(harness: &TransportHarness) {
@@ -13,10 +13,17 @@ pub async fn dropping_a_receive_loses_nothing(harness: &TransportHarness) {
     let mut member = harness.member("group", &topic).await;
     let mut seen = Vec::new();
     for number in 0..20 {
-        // Begun, and dropped while a record comes.
-        for _ in 0..2 {
+        // Begun, polled a few times while a record comes, and dropped.
+        for polls in 1..4 {
             let mut receiving = Box::pin(member.receive(Room::records(1)));
-            let polled = std::future::poll_fn(|cx| Poll::Ready(receiving.as_mut().poll(cx))).await;
+            let mut polled = Poll::Pending;
+            for _ in 0..polls {
+                polled = std::future::poll_fn(|cx| Poll::Ready(receiving.as_mut().poll(cx))).await;
+                if polled.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
             if let Poll::Ready(received) = polled {
                 drop(receiving);
                 for delivery in received.unwrap() {

@@ -1,10 +1,12 @@
 //! Delivery.
 
-use bytes::Bytes;
-use kser_core::Record;
+use std::collections::BTreeSet;
 
-use crate::TransportHarness;
-use crate::harness::{settle, texts};
+use bytes::Bytes;
+use kser_core::{Record, Room};
+
+use crate::records::{record, release, settle, text, texts};
+use crate::{TransportHarness, Which};
 
 /// A record that was published is delivered to one member of each group, until it is settled.
 pub async fn delivers_to_one_member_of_each_group(harness: &TransportHarness) {
@@ -14,26 +16,87 @@ pub async fn delivers_to_one_member_of_each_group(harness: &TransportHarness) {
     harness.publish(&topic, None, &["a"]).await;
     for member in [&mut one, &mut other] {
         let delivery = harness.receive_one(&mut **member).await;
-        assert_eq!(texts(std::slice::from_ref(&delivery)), ["a"]);
+        assert_eq!(text(&delivery), "a");
+        release(delivery);
+        let delivery = harness.receive_one(&mut **member).await;
+        assert_eq!(text(&delivery), "a", "it was not settled");
         settle(delivery).await;
+        harness.nothing(&mut **member).await;
     }
-    harness.nothing(&mut *one).await;
+}
+
+/// A record that was published is delivered to one member of each group, until it is settled: also when members stop in
+/// every way while they hold some.
+pub async fn loses_nothing_when_members_come_and_go(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    let mut waiting = BTreeSet::new();
+    for number in 0..40_usize {
+        let text = number.to_string();
+        let key = (number % 4 > 0).then(|| format!("key {}", number % 4));
+        harness.publish(&topic, key.as_deref(), &[&text]).await;
+        waiting.insert(text);
+    }
+    let mut dead = Vec::new();
+    for round in 0.. {
+        let mut member = harness.member("group", &topic).await;
+        for number in 0..5 {
+            if waiting.is_empty() {
+                harness.nothing(&mut *member).await;
+                dead.into_iter().for_each(release);
+                // What the dead say late brings nothing back.
+                return harness.nothing(&mut *member).await;
+            }
+            let delivery = harness.receive_one(&mut *member).await;
+            match (round + number) % 3 {
+                0 => release(delivery),
+                _ => {
+                    let text = text(&delivery);
+                    settle(delivery).await;
+                    let once = waiting.remove(&text);
+                    assert!(once, "{text} was settled before, and comes again");
+                }
+            }
+        }
+        match round % 2 {
+            1 if !waiting.is_empty() => {
+                let held = harness.receive_some(&mut *member, Room::records(3)).await;
+                dead.extend(held);
+                drop(member);
+            }
+            _ => harness.close(member).await,
+        }
+        harness.takeover().await;
+    }
 }
 
 /// It is delivered with the topic, key, headers and payload that it was published with.
 pub async fn delivers_what_was_published(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
-    let mut record = Record::new(topic, Some(Bytes::from_static(b"\x00\xffbytes")));
-    record = record.with_key("key").with_header("twice", "1");
-    record = record
-        .with_header("other", "\u{eb}")
-        .with_header("twice", "2");
-    let records = vec![record.clone()];
-    harness.transport().publish(records).await.unwrap();
-    let delivery = harness.receive_one(&mut *member).await;
-    assert_eq!(delivery.record, record);
-    settle(delivery).await;
+    let mut odd = Record::new(topic.clone(), Some(Bytes::from_static(b"\x00\xffbytes")));
+    odd = odd.with_key(vec![0, 255, b'k']).with_header("twice", "1");
+    odd = odd.with_header("other", vec![0, 255]);
+    odd = odd.with_header("twice", "2").with_header("", "\u{eb}");
+    let mut many = record(&topic, None, "many headers");
+    for number in 0..1000 {
+        many = many.with_header(format!("header {number}"), number.to_string());
+    }
+    let largest = harness.describe().await.largest_record;
+    let large = Record::new(topic, Some(Bytes::from(vec![b'x'; largest])));
+    for record in [odd, many, large] {
+        let records = vec![record.clone()];
+        let published = harness.transport().publish(records).await;
+        published.expect("a record of the largest size is published");
+        let delivery = harness.receive_one(&mut *member).await;
+        let (size, expected) = (delivery.record.size(), record.size());
+        assert_eq!(size, expected, "as many bytes as were published");
+        assert!(
+            delivery.record == record,
+            "what was published: {:?}",
+            record.headers
+        );
+        settle(delivery).await;
+    }
 }
 
 /// An absent key, payload or header value stays absent.
@@ -59,7 +122,7 @@ pub async fn delivers_what_was_published_before_the_first_group_joined(harness: 
     let mut member = harness.member("group", &topic).await;
     for expected in ["a", "b"] {
         let delivery = harness.receive_one(&mut *member).await;
-        assert_eq!(texts(std::slice::from_ref(&delivery)), [expected]);
+        assert_eq!(text(&delivery), expected);
         settle(delivery).await;
     }
 }
@@ -68,18 +131,29 @@ pub async fn delivers_what_was_published_before_the_first_group_joined(harness: 
 pub async fn gives_a_delivery_to_one_member_at_a_time(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;
-    harness.publish(&topic, None, &["a"]).await;
-    let held = harness.receive_one(&mut *first).await;
     let mut second = harness.member("group", &topic).await;
+    harness.publish(&topic, None, &["a"]).await;
+    let (which, mut held) = harness.receive_either(&mut *first, &mut *second, 1).await;
+    let other = match which {
+        Which::First => &mut second,
+        Which::Second => &mut first,
+    };
+    harness.nothing(&mut **other).await;
+    // One who joins may take it over, if whoever holds it is told and can settle it no more.
+    let mut third = harness.member("group", &topic).await;
     let wait = tokio::time::timeout(
         harness.capabilities().quiet,
-        second.receive(kser_core::Room::records(1)),
+        third.receive(Room::records(1)),
     );
-    if wait.await.is_ok() {
-        assert!(
-            held.revoked.is_cancelled(),
-            "it may be given away only if that is said"
-        );
+    let taken = wait.await.map(|taken| texts(&taken.unwrap())).ok();
+    let held = held.remove(0);
+    let told = held.revoked.is_cancelled();
+    let settled = held.ticket.settle(Vec::new()).await.unwrap();
+    match taken {
+        Some(taken) => assert!(
+            told && settled.is_lost(),
+            "two members hold {taken:?}, and the first was told: {told}"
+        ),
+        None => assert!(!settled.is_lost(), "nobody else has it"),
     }
-    let _ = held.ticket.settle(Vec::new()).await;
 }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kser_core::{Interest, Room};
-
 use crate::TransportHarness;
-use crate::harness::{settle, text, texts};
+use crate::records::{release, settle, text, texts};
 
 /// Each group gets every record of its topics.
 pub async fn each_group_gets_every_record(harness: &TransportHarness) {
@@ -18,43 +16,41 @@ pub async fn each_group_gets_every_record(harness: &TransportHarness) {
     for member in &mut members {
         let deliveries = harness.receive(&mut **member, 3).await;
         let seen: BTreeSet<_> = texts(&deliveries).into_iter().collect();
-        assert_eq!(seen.len(), 3);
+        assert_eq!(seen.len(), 3, "{seen:?}");
         for delivery in deliveries {
             settle(delivery).await;
         }
     }
 }
 
-/// The members of one group share the records.
+/// The members of one group share the records. Where [`shares_freely`](crate::Capabilities::shares_freely) is not
+/// declared, one that is busy may hold up those without a key.
 pub async fn members_of_a_group_share_the_records(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;
     let mut second = harness.member("group", &topic).await;
     let all: Vec<_> = (0..20).map(|number| number.to_string()).collect();
-    harness
-        .publish(
-            &topic,
-            None,
-            &all.iter().map(String::as_str).collect::<Vec<_>>(),
-        )
-        .await;
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    harness.publish(&topic, None, &all).await;
     let mut seen = Vec::new();
-    while seen.len() < all.len() {
-        let received = tokio::select! {
-            received = first.receive(Room::records(3)) => received,
-            received = second.receive(Room::records(3)) => received,
-        };
-        for delivery in received.unwrap() {
+    if harness.capabilities().shares_freely {
+        let busy = harness.receive_one(&mut *first).await;
+        let rest = harness.receive(&mut *second, all.len() - 1).await;
+        for delivery in rest.into_iter().chain([busy]) {
             seen.push(text(&delivery));
             settle(delivery).await;
         }
     }
+    while seen.len() < all.len() {
+        let (_, received) = harness.receive_either(&mut *first, &mut *second, 3).await;
+        for delivery in received {
+            seen.push(text(&delivery));
+            settle(delivery).await;
+        }
+        std::mem::swap(&mut first, &mut second);
+    }
     let once: BTreeSet<_> = seen.iter().collect();
-    assert_eq!(
-        once.len(),
-        all.len(),
-        "each record goes to one of them: {seen:?}"
-    );
+    assert_eq!(once.len(), all.len(), "each goes to one of them: {seen:?}");
     harness.nothing(&mut *first).await;
     harness.nothing(&mut *second).await;
 }
@@ -64,12 +60,14 @@ pub async fn members_get_records_of_their_own_topics(harness: &TransportHarness)
     let (a, b) = (harness.topic().await, harness.topic().await);
     let mut of_a = harness.member("group", &a).await;
     let mut of_b = harness.member("group", &b).await;
-    harness.publish(&a, None, &["a"]).await;
+    harness.publish(&a, None, &["a", "a", "a"]).await;
+    harness.nothing(&mut *of_b).await;
     harness.publish(&b, None, &["b"]).await;
-    for (member, expected) in [(&mut of_a, "a"), (&mut of_b, "b")] {
-        let delivery = harness.receive_one(&mut **member).await;
-        assert_eq!(text(&delivery), expected);
-        settle(delivery).await;
+    for (member, expected, count) in [(&mut of_b, "b", 1), (&mut of_a, "a", 3)] {
+        for delivery in harness.receive(&mut **member, count).await {
+            assert_eq!(text(&delivery), expected);
+            settle(delivery).await;
+        }
         harness.nothing(&mut **member).await;
     }
 }
@@ -80,8 +78,8 @@ pub async fn an_observer_sees_what_comes_after_it(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
     harness.publish(&topic, Some("key"), &["before"]).await;
-    let interest = Interest::everything(vec![topic.clone()]);
-    let mut observer = harness.transport().subscribe(interest).await.unwrap();
+    let mut gone = harness.observer(&topic).await;
+    let mut observer = harness.observer(&topic).await;
     harness.publish(&topic, Some("key"), &["a", "b"]).await;
     // Without settling: an observer is not held back.
     let observed = harness.receive(&mut *observer, 2).await;
@@ -89,9 +87,17 @@ pub async fn an_observer_sees_what_comes_after_it(harness: &TransportHarness) {
     for delivery in observed {
         settle(delivery).await;
     }
+    let also = harness.receive(&mut *gone, 2).await;
+    assert_eq!(texts(&also), ["a", "b"], "observers share with nobody");
+    also.into_iter().for_each(release);
+    drop(gone);
+    harness.nothing(&mut *observer).await;
     for expected in ["before", "a", "b"] {
         let delivery = harness.receive_one(&mut *member).await;
-        assert_eq!(text(&delivery), expected);
+        assert_eq!(
+            (text(&delivery).as_str(), delivery.unreported),
+            (expected, 0)
+        );
         settle(delivery).await;
     }
 }

@@ -1,30 +1,35 @@
 //! Ordering.
 
-use kser_core::Room;
+use crate::records::{settle, text, texts};
+use crate::{TransportHarness, Which};
 
-use crate::TransportHarness;
-use crate::harness::{settle, text, texts};
+const KEYS: [&str; 3] = ["k", "l", "m"];
 
 /// Records of one topic and key are delivered to a group in the order in which they were published.
 pub async fn delivers_a_key_in_order(harness: &TransportHarness) {
     let topic = harness.topic().await;
-    let mut member = harness.member("group", &topic).await;
-    for number in 0..20 {
-        for key in ["k", "l"] {
-            let text = format!("{key}{number}");
-            harness.publish(&topic, Some(key), &[&text]).await;
+    let mut first = harness.member("group", &topic).await;
+    let mut second = harness.member("group", &topic).await;
+    for number in 0..10 {
+        for key in KEYS {
+            let [one, two] = [2 * number, 2 * number + 1].map(|number| format!("{key}{number}"));
+            harness.publish(&topic, Some(key), &[&one, &two]).await;
         }
     }
     let mut seen = Vec::new();
-    for _ in 0..40 {
-        let delivery = harness.receive_one(&mut *member).await;
-        seen.push(text(&delivery));
-        settle(delivery).await;
+    while seen.len() < 20 * KEYS.len() {
+        let (_, received) = harness.receive_either(&mut *first, &mut *second, 7).await;
+        seen.extend(texts(&received));
+        // In any order: that of the deliveries is not that of their ends.
+        for delivery in received.into_iter().rev() {
+            settle(delivery).await;
+        }
+        std::mem::swap(&mut first, &mut second);
     }
-    for key in ["k", "l"] {
+    for key in KEYS {
         let of_key: Vec<_> = seen.iter().filter(|text| text.starts_with(key)).collect();
         let expected: Vec<_> = (0..20).map(|number| format!("{key}{number}")).collect();
-        assert_eq!(of_key, expected.iter().collect::<Vec<_>>());
+        assert_eq!(of_key, expected.iter().collect::<Vec<_>>(), "of key {key}");
     }
 }
 
@@ -34,23 +39,18 @@ pub async fn holds_back_a_key_until_it_is_settled(harness: &TransportHarness) {
     let mut first = harness.member("group", &topic).await;
     let mut second = harness.member("group", &topic).await;
     harness.publish(&topic, Some("key"), &["a", "b"]).await;
-    let (owner, other, held) = tokio::select! {
-        received = first.receive(Room::records(1)) => (&mut first, &mut second, received),
-        received = second.receive(Room::records(1)) => (&mut second, &mut first, received),
-    };
-    let held = held.unwrap();
+    let (which, held) = harness.receive_either(&mut *first, &mut *second, 1).await;
     assert_eq!(texts(&held), ["a"]);
+    let other = match which {
+        Which::First => &mut second,
+        Which::Second => &mut first,
+    };
     harness.nothing(&mut **other).await;
     for delivery in held {
         settle(delivery).await;
     }
-    let next = tokio::select! {
-        received = owner.receive(Room::records(1)) => received,
-        received = other.receive(Room::records(1)) => received,
-    };
-    let next = next.unwrap();
-    assert_eq!(texts(&next), ["b"]);
-    for delivery in next {
-        settle(delivery).await;
-    }
+    let (_, mut next) = harness.receive_either(&mut *first, &mut *second, 1).await;
+    let next = next.remove(0);
+    assert_eq!(text(&next), "b");
+    settle(next).await;
 }

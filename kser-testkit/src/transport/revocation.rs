@@ -1,7 +1,7 @@
 //! Revocation.
 
 use crate::TransportHarness;
-use crate::harness::settle;
+use crate::records::settle;
 
 /// When a delivery goes to someone else while it is held, `Delivery::revoked` says so.
 pub async fn says_that_a_held_delivery_goes_to_someone_else(harness: &TransportHarness) {

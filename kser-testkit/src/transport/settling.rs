@@ -1,10 +1,10 @@
 //! Settling.
 
 use bytes::Bytes;
-use kser_core::{NotSettled, Record, Settling};
+use kser_core::{NotSettled, Record, Settling, Ticket, Topic};
 
 use crate::TransportHarness;
-use crate::harness::{record, release, settle, text, texts};
+use crate::records::{record, release, settle, settle_with, text, texts};
 
 /// A settled delivery does not come back to its group.
 pub async fn a_settled_delivery_does_not_come_back(harness: &TransportHarness) {
@@ -30,47 +30,100 @@ pub async fn publishes_the_outputs_of_a_settle(harness: &TransportHarness) {
         record(&output, Some("k"), "b"),
         record(&output, Some("k"), "c"),
     ];
-    let settled = delivery.ticket.settle(outputs).await.unwrap();
-    assert!(!settled.is_lost());
+    settle_with(delivery, outputs).await;
     for expected in ["b", "c"] {
+        let delivery = harness.receive_one(&mut *next).await;
+        assert_eq!(text(&delivery), expected);
+        settle(delivery).await;
+    }
+    harness.nothing(&mut *next).await;
+}
+
+/// The outputs of a settle are published when it returns: what is published after that comes behind them.
+pub async fn publishes_outputs_before_what_comes_after_the_settle(harness: &TransportHarness) {
+    let (input, output) = (harness.topic().await, harness.topic().await);
+    let mut member = harness.member("group", &input).await;
+    let mut next = harness.member("next", &output).await;
+    harness.publish(&input, None, &["a"; 10]).await;
+    let mut expected = Vec::new();
+    for number in 0..10 {
+        let delivery = harness.receive_one(&mut *member).await;
+        let [sent, after] = [format!("output {number}"), format!("record {number}")];
+        settle_with(delivery, vec![record(&output, Some("key"), &sent)]).await;
+        harness.publish(&output, Some("key"), &[&after]).await;
+        expected.extend([sent, after]);
+    }
+    for expected in expected {
         let delivery = harness.receive_one(&mut *next).await;
         assert_eq!(text(&delivery), expected);
         settle(delivery).await;
     }
 }
 
+/// A delivery whose outputs are not all published is not settled.
+pub async fn settles_only_what_has_its_outputs_published(harness: &TransportHarness) {
+    let (input, output) = (harness.topic().await, harness.topic().await);
+    let mut member = harness.member("group", &input).await;
+    harness.publish(&input, None, &["a"]).await;
+    let delivery = harness.receive_one(&mut *member).await;
+    let ticket = refused(
+        harness,
+        delivery.ticket,
+        vec![too_large(harness, &output).await],
+    )
+    .await;
+    let _ = ticket.release(None);
+    let delivery = harness.receive_one(&mut *member).await;
+    assert_eq!(text(&delivery), "a");
+    settle(delivery).await;
+}
+
 /// Where `Description::settling` is `Settling::Together`, either all outputs are published and the delivery is settled,
-/// or neither. Where it is `InOrder`, a delivery whose outputs are refused is not settled.
+/// or neither. Where it is `InOrder`, outputs may be published twice.
 pub async fn settles_all_or_nothing(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
-    let description = harness.transport().describe(&[]).await.unwrap();
     let mut member = harness.member("group", &input).await;
     let mut next = harness.member("next", &output).await;
     harness.publish(&input, None, &["a"]).await;
     let delivery = harness.receive_one(&mut *member).await;
-    let large = Bytes::from(vec![b'x'; description.largest_record + 1]);
-    let large = Record::new(output.clone(), Some(large));
-    let outputs = vec![record(&output, None, "b"), large];
-    let refused = delivery.ticket.settle(outputs).await;
-    let Err(NotSettled { ticket, .. }) = refused else {
-        panic!("a settle whose output is too large is refused, and gives the ticket back");
-    };
-    if description.settling == Settling::Together {
+    let outputs = vec![
+        record(&output, Some("key"), "b"),
+        too_large(harness, &output).await,
+    ];
+    let ticket = refused(harness, delivery.ticket, outputs).await;
+    let together = harness.describe().await.settling == Settling::Together;
+    if together {
         harness.nothing(&mut *next).await;
     }
-    let outputs = vec![record(&output, None, "c")];
-    let settled = ticket.settle(outputs).await.unwrap();
+    let outputs = ["b", "c"].map(|text| record(&output, Some("key"), text));
+    let settled = ticket.settle(outputs.to_vec()).await.unwrap();
     assert!(
         !settled.is_lost(),
-        "the delivery is still ours after a refused settle"
+        "it is still ours after a refused settle"
     );
-    loop {
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last| last != "c") {
         let delivery = harness.receive_one(&mut *next).await;
-        let last = text(&delivery) == "c";
+        seen.push(text(&delivery));
         settle(delivery).await;
-        if last {
-            break;
-        }
+    }
+    match together {
+        true => assert_eq!(seen, ["b", "c"]),
+        false => assert!(seen == ["b", "c"] || seen == ["b", "b", "c"], "{seen:?}"),
+    }
+}
+
+async fn too_large(harness: &TransportHarness, topic: &Topic) -> Record {
+    let largest = harness.describe().await.largest_record;
+    Record::new(topic.clone(), Some(Bytes::from(vec![b'x'; largest + 1])))
+}
+
+/// Settles with outputs of which one is too large.
+async fn refused(harness: &TransportHarness, ticket: Ticket, outputs: Vec<Record>) -> Ticket {
+    let settled = tokio::time::timeout(harness.capabilities().patience, ticket.settle(outputs));
+    match settled.await.expect("a settle returns in time") {
+        Err(NotSettled { ticket, .. }) => ticket,
+        Ok(_) => panic!("a settle whose output is too large is refused, and gives the ticket back"),
     }
 }
 
@@ -84,7 +137,7 @@ pub async fn orders_the_outputs_of_a_key_by_their_settles(harness: &TransportHar
     let order = texts(&held);
     let settles = held.into_iter().map(|delivery| {
         let outputs = vec![record(&output, Some("key"), &text(&delivery))];
-        delivery.ticket.settle(outputs)
+        async move { settle_with(delivery, outputs).await }
     });
     let mut settles: Vec<_> = settles.map(Box::pin).collect();
     // Polled in order, whether each is ready or not.

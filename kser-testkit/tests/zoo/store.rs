@@ -1,0 +1,262 @@
+//! A state store with one flaw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::store::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp};
+use kser_memory::MemoryStore;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Slip {
+    None,
+    SaysNewTwice,
+    FoldsCase,
+    InsertsNoPlan,
+    WritesNothing,
+    ComparesNoVersion,
+    ConflictsTellNothing,
+    WritesTheRestAnyway,
+    ReadsStale,
+    FetchesTheFirst,
+    CountsFromZero,
+    ForgetsKeys,
+    SearchesPlans,
+    TimeGoesBack,
+    InsertsWithoutTime,
+    AllAreDue,
+    DueTheLatestFirst,
+    IgnoresLimits,
+    ForgetsOutputs,
+    DropsAbsentHeaders,
+    KeepsRelayed,
+    RelaysAnotherInstead,
+    NeverWakes,
+    ForgetsAttempts,
+    ListsTheOldestFirst,
+    PurgesNothing,
+    PurgesTheLiving,
+    ForgetsLives,
+    WritesInTwo,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sloppy {
+    inner: MemoryStore,
+    slip: Slip,
+    reads: AtomicU64,
+    first_read: Mutex<BTreeMap<RunId, Progress>>,
+    relayed: Mutex<BTreeSet<OutputId>>,
+}
+
+impl Sloppy {
+    pub(crate) fn new(slip: Slip) -> Self {
+        Self {
+            inner: MemoryStore::new(),
+            slip,
+            reads: AtomicU64::new(0),
+            first_read: Mutex::default(),
+            relayed: Mutex::default(),
+        }
+    }
+
+    fn id_of(&self, id: &RunId) -> RunId {
+        match self.slip {
+            Slip::FoldsCase => id.as_str().to_lowercase().into(),
+            _ => id.clone(),
+        }
+    }
+
+    fn spoil(&self, write: &mut Write) {
+        match self.slip {
+            Slip::ForgetsAttempts => write.attempt = None,
+            Slip::ForgetsOutputs => write.outputs.clear(),
+            Slip::FetchesTheFirst => write.fetch = write.fetch.map(|_| 1),
+            Slip::DropsAbsentHeaders => {
+                let outputs = write.outputs.iter_mut();
+                outputs.for_each(|record| record.headers.retain(|(_, value)| value.is_some()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes an attempt, and leaves the progress as it is.
+    async fn write_attempt(&self, id: &RunId, attempt: Option<Attempt>) -> Result<(), Error> {
+        if let Some(stored) = self.inner.read(id).await?.value {
+            let version = stored.version();
+            let mut write = Write::new(stored);
+            write.attempt = attempt;
+            self.inner.swap(id, version, write).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl StateStore for Sloppy {
+    async fn id(&self) -> Result<StoreId, Error> {
+        self.inner.id().await
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        let mut registered = self.inner.register(instance).await?;
+        if self.slip == Slip::ForgetsLives {
+            registered.value.incarnation = 1;
+        }
+        Ok(registered)
+    }
+
+    async fn insert(&self, mut run: NewRun) -> Result<Timed<Inserted>, Error> {
+        run.id = self.id_of(&run.id);
+        match self.slip {
+            Slip::InsertsNoPlan => run.plan.clear(),
+            Slip::ForgetsKeys => run.plan.iter_mut().for_each(|step| step.record_key = None),
+            _ => {}
+        }
+        let mut inserted = self.inner.insert(run).await?;
+        match self.slip {
+            Slip::SaysNewTwice | Slip::FoldsCase => inserted.value = Inserted::New,
+            Slip::InsertsWithoutTime => inserted.now = Timestamp::default(),
+            _ => {}
+        }
+        Ok(inserted)
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let mut read = self.inner.read(&self.id_of(id)).await?;
+        let number = self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.slip == Slip::TimeGoesBack && number % 2 == 1 {
+            read.now = Timestamp::from_millis(read.now.as_millis() - 20);
+        }
+        if let (Slip::ReadsStale, Some(progress)) = (self.slip, &mut read.value) {
+            let mut first = self.first_read.lock().unwrap();
+            *progress = first.entry(id.clone()).or_insert(progress.clone()).clone();
+        }
+        Ok(read)
+    }
+
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: u64,
+        mut write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
+        let stored = self.inner.read(id).await?;
+        let expected = match (self.slip, &stored.value) {
+            (Slip::ComparesNoVersion, Some(stored)) => stored.version(),
+            _ => expected,
+        };
+        self.spoil(&mut write);
+        let rest = write.attempt.clone();
+        match self.slip {
+            Slip::WritesNothing => {
+                let value = Swapped::Written(None);
+                return Ok(Timed {
+                    now: stored.now,
+                    value,
+                });
+            }
+            Slip::WritesInTwo => {
+                self.write_attempt(id, write.attempt.take()).await?;
+                tokio::task::yield_now().await;
+            }
+            _ => {}
+        }
+        let mut swapped = self.inner.swap(id, expected, write).await?;
+        if let Swapped::Conflict(told) = &mut swapped.value {
+            match self.slip {
+                Slip::ConflictsTellNothing => *told = None,
+                Slip::WritesTheRestAnyway => self.write_attempt(id, rest).await?,
+                _ => {}
+            }
+        }
+        Ok(swapped)
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        match self.slip {
+            Slip::CountsFromZero => self.inner.step(id, position + 1).await,
+            Slip::SearchesPlans => {
+                for before in 1..position {
+                    self.inner.step(id, before).await?;
+                }
+                self.inner.step(id, position).await
+            }
+            _ => self.inner.step(id, position).await,
+        }
+    }
+
+    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+        let limit = match self.slip {
+            Slip::IgnoresLimits => usize::MAX,
+            _ => limit,
+        };
+        let mut due = self.inner.due(limit).await?;
+        match self.slip {
+            Slip::DueTheLatestFirst => due.value.reverse(),
+            Slip::AllAreDue => {
+                let all = self.inner.list(&RunFilter::default()).await?;
+                due.value = all.into_iter().map(|info| info.id).collect();
+            }
+            _ => {}
+        }
+        Ok(due)
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        self.inner.outputs_due(limit).await
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        let mut outputs = outputs.to_vec();
+        match self.slip {
+            Slip::KeepsRelayed => outputs.clear(),
+            Slip::RelaysAnotherInstead => {
+                let mut relayed = self.relayed.lock().unwrap();
+                for output in &mut outputs {
+                    while !relayed.insert(output.clone()) {
+                        output.index += 1;
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.inner.relayed(&outputs).await
+    }
+
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        match self.slip {
+            Slip::NeverWakes => std::future::pending().await,
+            _ => self.inner.changed(id, version).await,
+        }
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        self.inner.run(&self.id_of(id)).await
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        self.inner.attempts(id, skip, limit).await
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        let mut listed = self.inner.list(filter).await?;
+        if self.slip == Slip::ListsTheOldestFirst {
+            listed.reverse();
+        }
+        Ok(listed)
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        match self.slip {
+            Slip::PurgesTheLiving => Ok(true),
+            Slip::PurgesNothing => Ok(self.inner.read(id).await?.value.is_some()),
+            _ => self.inner.purge(id).await,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Each slip of a store, and a rule that it breaks.
+
+use kser_testkit::StoreHarness;
+use kser_testkit::rules::STORE;
+
+use crate::store::{Slip, Sloppy};
+
+const TABLE: &[(Slip, &str)] = &[
+    (Slip::SaysNewTwice, "a_run_is_inserted_once"),
+    (Slip::FoldsCase, "ids_are_told_apart_by_every_byte"),
+    (Slip::SaysNewTwice, "of_many_inserts_one_is_new"),
+    (Slip::InsertsNoPlan, "a_run_may_come_with_its_plan"),
+    (
+        Slip::WritesNothing,
+        "a_swap_writes_if_the_version_is_the_expected_one",
+    ),
+    (Slip::ComparesNoVersion, "of_many_swaps_one_writes"),
+    (
+        Slip::ConflictsTellNothing,
+        "a_swap_that_does_not_write_changes_nothing",
+    ),
+    (
+        Slip::WritesTheRestAnyway,
+        "what_goes_with_a_swap_is_written_with_it",
+    ),
+    (Slip::ReadsStale, "what_was_written_is_read"),
+    (
+        Slip::FetchesTheFirst,
+        "a_swap_answers_with_the_step_that_was_asked_for",
+    ),
+    (Slip::CountsFromZero, "a_step_is_read_by_its_position"),
+    (Slip::ForgetsKeys, "a_plan_comes_back_as_it_was_written"),
+    (Slip::SearchesPlans, "a_step_of_a_long_plan_costs_the_same"),
+    (Slip::TimeGoesBack, "the_time_never_goes_back"),
+    (Slip::InsertsWithoutTime, "every_answer_tells_the_time"),
+    (Slip::AllAreDue, "a_run_is_due_at_its_time"),
+    (
+        Slip::DueTheLatestFirst,
+        "the_earliest_is_first_and_the_limit_holds",
+    ),
+    (
+        Slip::IgnoresLimits,
+        "the_earliest_is_first_and_the_limit_holds",
+    ),
+    (Slip::AllAreDue, "a_run_that_needs_no_look_is_never_due"),
+    (
+        Slip::ForgetsOutputs,
+        "an_output_is_due_once_its_writer_had_its_time",
+    ),
+    (
+        Slip::DropsAbsentHeaders,
+        "an_output_is_due_once_its_writer_had_its_time",
+    ),
+    (Slip::KeepsRelayed, "a_relayed_output_never_comes_back"),
+    (Slip::RelaysAnotherInstead, "relaying_twice_changes_nothing"),
+    (Slip::NeverWakes, "wakes_when_the_run_changes"),
+    (Slip::NeverWakes, "returns_at_once_when_it_has_changed"),
+    (
+        Slip::ForgetsAttempts,
+        "attempts_come_in_order_byte_for_byte",
+    ),
+    (
+        Slip::ListsTheOldestFirst,
+        "a_list_pages_through_the_latest_first",
+    ),
+    (Slip::PurgesNothing, "a_purged_run_is_gone"),
+    (Slip::PurgesTheLiving, "only_a_run_that_has_ended_is_purged"),
+    (Slip::ForgetsLives, "each_life_of_an_instance_is_larger"),
+    (Slip::WritesInTwo, "a_dropped_write_is_whole_or_absent"),
+];
+
+#[test]
+fn each_broken_store_is_caught_and_no_rule_is_left_out() {
+    crate::check(STORE, TABLE, Slip::None, |slip| {
+        StoreHarness::new(Sloppy::new(slip))
+    });
+}
