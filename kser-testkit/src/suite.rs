@@ -66,7 +66,7 @@ macro_rules! transport_suite {
 ///
 /// The first argument is `paused` or `real` time, the second an expression for a future of a fresh
 /// [`StoreHarness`](crate::StoreHarness). Paused time needs a store whose time is tokio's clock: a database is tested on
-/// real time, on which the slowest test takes about 40 seconds.
+/// real time, on which the slowest test takes about half a minute.
 #[macro_export]
 macro_rules! store_suite {
     ($time:ident, $make:expr) => {

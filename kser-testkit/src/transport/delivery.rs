@@ -154,6 +154,10 @@ pub async fn gives_a_delivery_to_one_member_at_a_time(harness: &TransportHarness
             told && settled.is_lost(),
             "two members hold {taken:?}, and the first was told: {told}"
         ),
-        None => assert!(!settled.is_lost(), "nobody else has it"),
+        // It may be on its way to someone.
+        None => assert!(
+            told || !settled.is_lost(),
+            "it is lost, and nobody was told"
+        ),
     }
 }

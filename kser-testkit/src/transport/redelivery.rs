@@ -98,9 +98,9 @@ async fn crash(harness: &TransportHarness, topic: &Topic, begin: bool) -> u32 {
         begun.expect("what is held can be begun");
     }
     drop(member);
-    // It does not matter any more.
-    release(delivery);
     harness.takeover().await;
+    // What the dead says late does not matter.
+    release(delivery);
     count
 }
 
