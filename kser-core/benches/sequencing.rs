@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use kser_core::sequencing::{Event, Near, Plan, Progress, apply, carried};
 use kser_core::{Outcome, RunId, Step, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -70,5 +70,16 @@ fn hops(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rules, hops);
+fn plans(criterion: &mut Criterion) {
+    let steps = vec![Step::new(Roll { sides: 6 }); 100_000];
+    criterion.bench_function("plan of 100,000 steps", |bencher| {
+        bencher.iter_batched(
+            || steps.clone(),
+            |steps| Plan::of("run-1".into(), "dice.DiceLaunch".into(), steps),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(benches, rules, hops, plans);
 criterion_main!(benches);

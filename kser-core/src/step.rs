@@ -78,6 +78,11 @@ impl Step {
         &self.entrypoint
     }
 
+    /// Says whether it has an id of its own.
+    pub(crate) const fn has_id(&self) -> bool {
+        self.uuid.is_some()
+    }
+
     pub(crate) fn planned(self, run: &RunId, position: u32) -> Result<PlannedStep, Error> {
         let invalid = |reason| Error::InvalidStep { position, reason };
         let attempts = self.attempts.unwrap_or(1).max(1);

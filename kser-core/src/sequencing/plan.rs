@@ -67,12 +67,13 @@ impl PlannedStep {
 }
 
 /// The steps of a run, in order, each with its id. Immutable once the run is built.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     run: RunId,
     name: Name,
     steps: Vec<PlannedStep>,
-    ids: BTreeSet<TaskId>,
+    /// All ids, from the first step on that was given one: those that are derived from positions differ by themselves.
+    ids: Option<BTreeSet<TaskId>>,
 }
 
 impl Plan {
@@ -83,7 +84,7 @@ impl Plan {
             run,
             name,
             steps: Vec::new(),
-            ids: BTreeSet::new(),
+            ids: None,
         }
     }
 
@@ -106,8 +107,14 @@ impl Plan {
     /// [`Error::InvalidStep`] when the plan has a step with this id, or the step cannot be sent.
     pub fn add_task(&mut self, step: Step) -> Result<(), Error> {
         let position = u32::try_from(self.steps.len() + 1).unwrap_or(u32::MAX);
+        let given = step.has_id();
         let step = step.planned(&self.run, position)?;
-        if !self.ids.insert(step.key.uuid.clone()) {
+        if given && self.ids.is_none() {
+            let ids = self.steps.iter().map(|step| step.key.uuid.clone());
+            self.ids = Some(ids.collect());
+        }
+        let ids = self.ids.as_mut();
+        if ids.is_some_and(|ids| !ids.insert(step.key.uuid.clone())) {
             return Err(Error::InvalidStep {
                 position,
                 reason: format!("another step has its uuid {:?}", step.key.uuid),
@@ -155,5 +162,11 @@ impl Plan {
     #[must_use]
     pub fn into_steps(self) -> Vec<PlannedStep> {
         self.steps
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.run == other.run && self.name == other.name && self.steps == other.steps
     }
 }

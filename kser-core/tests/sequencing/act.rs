@@ -24,6 +24,16 @@ pub(crate) enum Act {
     GiveBack {
         attempt: usize,
     },
+    /// A consumer that does not know the step gives its record up.
+    GiveUp {
+        record: usize,
+    },
+    /// A worker is still at it.
+    Renew {
+        attempt: usize,
+    },
+    /// The run is launched again.
+    Launch,
     /// Somebody looks whether the run moves, at the time when it should have.
     Sweep {
         crash: bool,
@@ -44,7 +54,7 @@ pub(crate) enum How {
 impl World {
     /// What may happen now, for a world that looks at everything.
     pub(crate) fn enabled(&self) -> Vec<Act> {
-        let mut acts = vec![Act::Cancel, Act::Resume, Act::Retry, Act::Skip];
+        let mut acts = vec![Act::Cancel, Act::Resume, Act::Retry, Act::Skip, Act::Launch];
         acts.extend([false, true].map(|crash| Act::Sweep { crash }));
         for record in 0..self.records.len() {
             acts.extend([false, true].map(|duplicate| Act::Deliver { record, duplicate }));

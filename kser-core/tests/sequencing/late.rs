@@ -163,3 +163,23 @@ fn counts_at_their_limit_do_no_harm() {
     let killed = at(&killed, &here, event, Timestamp::from_millis(u64::MAX)).unwrap();
     assert_eq!(killed.progress.status(), Status::Failed);
 }
+
+/// Nobody of ours is at it, and the one who is may take weeks.
+#[test]
+fn a_cancelled_external_step_may_be_resumed_at_once() {
+    let here = external(1, 1);
+    let retried = Event::Retried {
+        step: here.key.clone(),
+    };
+    let sent = at(&running(1, 1), &here, retried, NOW).unwrap().progress;
+    let cancelled = at(&sent, &here, Event::Cancelled, NOW).unwrap().progress;
+    let resumed = at(&cancelled, &here, Event::Resumed, NOW).unwrap();
+    assert_eq!(resumed.progress.status(), Status::Running);
+    assert_eq!(
+        (
+            resumed.progress.attempts(),
+            resumed.progress.counted_attempts()
+        ),
+        (2, 1)
+    );
+}

@@ -8,7 +8,7 @@ use crate::case::{Case, Told, told};
 impl Case<'_> {
     /// Whether the law holds for all of it.
     pub(crate) fn check(&self) {
-        let laws: [(&str, bool); 18] = [
+        let laws: [(&str, bool); 19] = [
             ("the version counts changes", self.versions()),
             ("what runs is looked after", self.awaited()),
             ("a status is told when it changes", self.statuses()),
@@ -21,6 +21,7 @@ impl Case<'_> {
             ("a stale attempt changes nothing", self.stale()),
             ("a start finds the step free and due", self.starts()),
             ("an end of the latest attempt is taken", self.taken()),
+            ("what was told may be told again", self.again()),
             ("suspects run alone, and not a fourth time", self.suspects()),
             ("attempts only grow", self.attempts()),
             ("repairs wait for leases and begin anew", self.repairs()),
@@ -200,6 +201,22 @@ impl Case<'_> {
         }
     }
 
+    /// A failure that was told before asks once more for what followed.
+    fn again(&self) -> bool {
+        let (before, failed) = (self.before, self.event);
+        let told = self.told_here().filter(|told| told.attempt.is_some());
+        let failing = told.and_then(|told| told.outcome);
+        let failing = failing.is_some_and(|outcome| !outcome.is_success());
+        if !failing || before.is_started() || matches!(failed, Event::Built { .. }) {
+            return true;
+        }
+        match before.status() {
+            Status::Pending | Status::Running => self.publishes(before.position()),
+            Status::Failed => self.letter(),
+            Status::Success | Status::Cancelled => self.effects().is_empty(),
+        }
+    }
+
     fn suspects(&self) -> bool {
         let (before, after) = (self.before, self.after());
         let Event::Started { alone, .. } = self.event else {
@@ -255,7 +272,10 @@ impl Case<'_> {
             _ => self.after().status() == Status::Running && self.publishes(position),
         };
         match self.changed() {
-            true => may && goes_on && !self.letter(),
+            true => {
+                let forgotten = self.after().last_outcome() == self.after().outcome();
+                may && goes_on && forgotten && !self.letter()
+            }
             false => !may && self.result.is_err(),
         }
     }

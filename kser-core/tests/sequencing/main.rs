@@ -8,6 +8,7 @@ mod everything;
 mod exhaustive;
 mod late;
 mod laws;
+mod oracle;
 mod plan;
 mod properties;
 mod rules;

@@ -14,6 +14,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<usize>().prop_map(|attempt| Act::Die { attempt }),
         1 => any::<usize>().prop_map(|attempt| Act::GiveBack { attempt }),
         2 => any::<bool>().prop_map(|crash| Act::Sweep { crash }),
+        1 => any::<usize>().prop_map(|record| Act::GiveUp { record }),
+        1 => any::<usize>().prop_map(|attempt| Act::Renew { attempt }),
+        1 => Just(Act::Launch),
         1 => Just(Act::Cancel),
         1 => Just(Act::Resume),
         1 => Just(Act::Retry),
@@ -22,16 +25,16 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     /// StepOrder, NoSkip, StopOnFailure, ResultForwarded, OneTerminal, DuplicateIsNoop, no two live leases: the world
     /// checks them after every act. And whatever happened, the run can be brought to its end.
     #[test]
     fn any_history_keeps_the_rules_and_can_be_healed(
-        steps in 1_usize..6,
+        external in prop::collection::vec(prop::bool::weighted(0.3), 1..6),
         acts in prop::collection::vec(act(), 0..60),
     ) {
-        let mut world = World::new(steps);
+        let mut world = World::new(&external);
         for act in acts {
             world.act(act);
         }
@@ -41,10 +44,10 @@ proptest! {
     /// Without repairs and crashes, duplicates and reorderings change nothing: each step ends once.
     #[test]
     fn duplicates_change_nothing(
-        steps in 1_usize..6,
+        external in prop::collection::vec(prop::bool::weighted(0.3), 1..6),
         deliveries in prop::collection::vec((any::<usize>(), any::<bool>()), 0..60),
     ) {
-        let mut world = World::new(steps);
+        let mut world = World::new(&external);
         for (record, duplicate) in deliveries {
             world.act(Act::Deliver { record, duplicate });
             if duplicate && record % 3 == 0 {

@@ -3,7 +3,7 @@
 use kser_core::sequencing::{Effect, Event, Lease, Near, Progress, Rejected, StepKey, apply};
 use kser_core::{Outcome, Status, TaskError, Timestamp};
 
-use crate::steps::{LEASE, NOW, at, external, lease, running, started, step};
+use crate::steps::{LEASE, NOW, at, begun, ended, external, lease, running, started, step};
 
 #[test]
 fn a_second_delivery_finds_the_lease() {
@@ -253,4 +253,40 @@ fn an_empty_operation_fails_as_in_python() {
         failed.last_outcome().stderr(),
         "Nothing to do, empty operation !"
     );
+}
+
+/// ResultForwarded, as in Python: the next step is given all that was left so far, under the name of the last.
+#[test]
+fn what_a_step_leaves_is_laid_over_what_it_was_given() {
+    let (first, second) = (step(1), step(2));
+    let leaves = |text: &str, retval| {
+        let outcome = Outcome::json(&retval).unwrap();
+        outcome.with_text(text)
+    };
+    let near = Near {
+        here: Some(&first),
+        next: Some(&second),
+    };
+    let one = ended(
+        &first,
+        1,
+        leaves("one", serde_json::json!({"a": 1, "b": 1})),
+    );
+    let one = apply(&begun(2, &first), near, one, NOW).unwrap().progress;
+    let start = started(&second, lease("a", 0), false);
+    let start = at(&one, &second, start, NOW).unwrap().progress;
+    let end = |outcome| {
+        at(&start, &second, ended(&second, 1, outcome), NOW)
+            .unwrap()
+            .progress
+    };
+    let two = end(leaves("", serde_json::json!({"b": 2})));
+    let outcome = two.outcome();
+    assert_eq!(outcome.retval().as_str(), r#"{"a":1,"b":2}"#);
+    assert_eq!(
+        (outcome.stdout(), outcome.uuid()),
+        ("one", Some(&second.key.uuid))
+    );
+    let alone = end(leaves("", serde_json::json!({"b": 2})).replacing());
+    assert_eq!(alone.outcome().retval().as_str(), r#"{"b":2}"#);
 }

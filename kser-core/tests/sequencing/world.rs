@@ -6,7 +6,7 @@ use kser_core::sequencing::{
     Effect, Event, Lease, Near, Owner, Plan, PlannedStep, Progress, Rejected, StepKey, Transition,
     apply,
 };
-use kser_core::{Entrypoint, Outcome, Status, Step, Timestamp};
+use kser_core::{Entrypoint, Outcome, Step, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -18,7 +18,7 @@ impl Entrypoint for Go {
 
 use crate::act::{Act, How};
 
-const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// A record on its way: which step, and the version it was written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,30 +38,34 @@ pub(crate) struct InFlight {
 
 #[derive(Debug, Clone)]
 pub(crate) struct World {
-    steps: Vec<PlannedStep>,
+    pub(crate) steps: Vec<PlannedStep>,
     pub(crate) progress: Progress,
     pub(crate) records: Vec<OnItsWay>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) now: Timestamp,
     /// The oracle: what each step that is done has left, in order.
-    accepted: Vec<String>,
+    pub(crate) accepted: Vec<String>,
     /// How often the run has ended since the last repair.
-    ends: usize,
+    pub(crate) ends: usize,
     told: u64,
     pub(crate) letters: usize,
 }
 
 impl World {
-    pub(crate) fn new(steps: usize) -> Self {
-        let plan = (0..steps).map(|_| Step::new(Go {})).collect();
+    /// A run that was just launched. It says of each step whether someone else runs it.
+    pub(crate) fn new(external: &[bool]) -> Self {
+        let step = |external: &bool| match external {
+            true => Step::new(Go {}).external(LEASE).with_attempts(2),
+            false => Step::new(Go {}),
+        };
+        let plan = external.iter().map(step).collect();
         let plan = Plan::of("run".into(), "test.Run".into(), plan).unwrap();
         let now = Timestamp::from_millis(1_000_000);
-        let count = u32::try_from(steps).unwrap();
-        let progress = Progress::forked(count, 1, Outcome::default(), now);
+        let progress = Progress::launched(now);
         Self {
             steps: plan.into_steps(),
             records: vec![OnItsWay {
-                position: 1,
+                position: 0,
                 seen: progress.version(),
             }],
             progress,
@@ -82,21 +86,22 @@ impl World {
                 how,
                 crash,
             } => self.end(attempt, how, crash),
+            Act::GiveUp { record } => self.give_up(record),
+            Act::Renew { attempt } => self.renew(attempt),
+            Act::Launch => drop(self.apply(Event::Launched, false)),
             Act::Die { attempt } => self.die(attempt),
             Act::GiveBack { attempt } => self.give_back(attempt),
             Act::Sweep { crash } => self.sweep(crash),
             Act::Cancel => drop(self.apply(Event::Cancelled, false)),
             Act::Resume => self.repair(Event::Resumed),
             Act::Retry => {
-                if let Some(step) = self.here() {
-                    self.repair(Event::Retried { step });
-                }
+                let step = self.key(self.progress.position());
+                self.repair(Event::Retried { step });
             }
             Act::Skip => {
-                if let Some(step) = self.here() {
-                    let outcome = Outcome::text("skipped");
-                    self.repair(Event::Skipped { step, outcome });
-                }
+                let step = self.key(self.progress.position());
+                let outcome = Outcome::text("skipped");
+                self.repair(Event::Skipped { step, outcome });
             }
         }
         self.check();
@@ -110,17 +115,22 @@ impl World {
             true => self.records[index],
             false => self.records.remove(index),
         };
+        if self.is_external(record.position) {
+            let (attempt, until) = (0, self.now);
+            let taken = InFlight {
+                record,
+                attempt,
+                until,
+            };
+            return self.in_flight.push(taken);
+        }
         let before = self.progress.clone();
-        let event = Event::Started {
-            step: self.key(record.position),
-            lease: Some(Lease {
-                until: self.now + LEASE,
-                owner: owner(),
-            }),
-            alone: true,
-            seen: record.seen,
+        let begun = match self.apply(self.started(record, false), false) {
+            // Then nothing else is done beside it.
+            Err(Rejected::Suspect) => self.apply(self.started(record, true), false),
+            begun => begun,
         };
-        match self.apply(event, false) {
+        match begun {
             Ok(after) if after.changed && after.progress.is_started() => {
                 self.begun(&before, record);
             }
@@ -135,36 +145,16 @@ impl World {
         }
     }
 
-    /// A step begins only when the one before it is done, and nothing that is done begins again.
-    fn begun(&mut self, before: &Progress, record: OnItsWay) {
-        let next = u32::try_from(self.accepted.len()).unwrap() + 1;
-        assert_eq!(
-            record.position, next,
-            "step {} begins, {next} is next",
-            record.position
-        );
-        assert_eq!(
-            before.status(),
-            Status::Running,
-            "nothing begins after an end"
-        );
-        let last = self.accepted.last().map_or("", String::as_str);
-        assert_eq!(
-            self.progress.outcome().stdout(),
-            last,
-            "the step is given what the last left"
-        );
-        assert!(
-            !self.in_flight.iter().any(|other| other.until > self.now),
-            "two live leases"
-        );
-        let attempt = self.progress.attempts();
-        let until = self.now + LEASE;
-        self.in_flight.push(InFlight {
-            record,
-            attempt,
-            until,
-        });
+    fn started(&self, record: OnItsWay, alone: bool) -> Event {
+        Event::Started {
+            step: self.key(record.position),
+            lease: Some(Lease {
+                until: self.now + LEASE,
+                owner: owner(),
+            }),
+            alone,
+            seen: record.seen,
+        }
     }
 
     fn end(&mut self, attempt: usize, how: How, crash: bool) {
@@ -184,25 +174,36 @@ impl World {
             How::Again => (Outcome::default().with_retcode(500), Some(self.now)),
             How::Failure => (Outcome::default().with_retcode(500), None),
         };
-        let step = self.key(record.position);
+        let (steps, step) = (self.steps.len(), self.key(record.position));
+        let steps = u32::try_from(steps).unwrap();
         let before = self.progress.position();
-        let ended = self.apply(
-            Event::Ended {
+        let event = match (record.position, how) {
+            (0, How::Success) => Event::Built { attempt, steps },
+            (0, _) => Event::NotBuilt {
+                attempt,
+                outcome,
+                retry_at,
+            },
+            (position, _) if self.is_external(position) => Event::Reported { step, outcome },
+            _ => Event::Ended {
                 step,
                 attempt,
                 outcome,
                 retry_at,
             },
-            crash,
-        );
+        };
+        let ended = self.apply(event, crash);
         let moved = self.progress.position() > before;
         if moved {
             assert_eq!(how, How::Success);
-            self.accepted.push(text);
+            self.accepted.extend(Some(text).filter(|_| before > 0));
         }
         if let Ok(after) = &ended {
             assert!(
-                !after.changed || live || !self.taken_over(before, attempt),
+                !after.changed
+                    || live
+                    || self.is_external(before)
+                    || !self.taken_over(before, attempt),
                 "a stale attempt"
             );
         }
@@ -236,9 +237,10 @@ impl World {
         } = self.in_flight.remove(index);
         let step = self.key(record.position);
         let counted = self.progress.counted_attempts();
-        if self
-            .apply(Event::Interrupted { step, attempt }, false)
-            .is_ok_and(|after| after.changed)
+        if !self.is_external(record.position)
+            && self
+                .apply(Event::Interrupted { step, attempt }, false)
+                .is_ok_and(|after| after.changed)
         {
             assert_eq!(
                 self.progress.counted_attempts() + 1,
@@ -249,6 +251,45 @@ impl World {
         self.records.push(record);
     }
 
+    /// A consumer that does not know the step gives it up.
+    fn give_up(&mut self, record: usize) {
+        let Some(index) = record.checked_rem(self.records.len()) else {
+            return;
+        };
+        let record = self.records[index];
+        let event = Event::GivenUp {
+            step: self.key(record.position),
+            outcome: Outcome::default().with_retcode(404),
+            seen: record.seen,
+        };
+        let given_up = self.apply(event, false);
+        if !matches!(
+            given_up,
+            Err(Rejected::Leased { .. } | Rejected::Ahead { .. })
+        ) {
+            self.records.remove(index);
+        }
+    }
+
+    fn renew(&mut self, attempt: usize) {
+        let Some(index) = attempt.checked_rem(self.in_flight.len()) else {
+            return;
+        };
+        let InFlight {
+            record, attempt, ..
+        } = self.in_flight[index];
+        let until = self.now + LEASE;
+        let step = self.key(record.position);
+        let event = Event::Renewed {
+            step,
+            attempt,
+            until,
+        };
+        if self.apply(event, false).is_ok() {
+            self.in_flight[index].until = until;
+        }
+    }
+
     fn sweep(&mut self, crash: bool) {
         if let Some(due) = self.progress.check_at() {
             self.now = self.now.max(due);
@@ -257,7 +298,7 @@ impl World {
         let swept = self.apply(Event::Swept, crash).unwrap();
         if swept.changed {
             assert!(
-                self.progress.check_at() > again,
+                self.progress.status().is_terminal() || self.progress.check_at() > again,
                 "a sweep puts off the next"
             );
         }
@@ -325,62 +366,24 @@ impl World {
         }
     }
 
-    fn check(&self) {
-        let done = usize::try_from(self.progress.position()).unwrap() - 1;
-        assert_eq!(
-            done,
-            self.accepted.len(),
-            "what is done is what was accepted"
-        );
-        if self.progress.status() == Status::Success {
-            assert_eq!(done, self.steps.len(), "a success has done every step");
-        }
-        assert!(self.ends <= 1, "one end between repairs");
-        assert!(self.progress.counted_attempts() <= self.progress.attempts());
-        let awaited = self.progress.status().is_terminal() || self.progress.check_at().is_some();
-        assert!(awaited, "a run that goes on is looked after");
-    }
-
-    /// Everything goes well from now on: whatever happened, the run gets to its end.
-    pub(crate) fn heal(&mut self) {
-        for _ in 0..200 {
-            if self.progress.status() == Status::Success {
-                return;
-            }
-            match self.progress.status() {
-                Status::Failed | Status::Cancelled => self.act(Act::Resume),
-                _ => {}
-            }
-            while !self.in_flight.is_empty() {
-                self.act(Act::End {
-                    attempt: 0,
-                    how: How::Success,
-                    crash: false,
-                });
-            }
-            for _ in 0..self.records.len() {
-                self.act(Act::Deliver {
-                    record: 0,
-                    duplicate: false,
-                });
-            }
-            if self.in_flight.is_empty() {
-                self.act(Act::Sweep { crash: false });
-            }
-        }
-        panic!("the run does not get to its end: {:?}", self.progress);
-    }
-
-    fn here(&self) -> Option<StepKey> {
-        let index = usize::try_from(self.progress.position())
-            .unwrap()
-            .checked_sub(1)?;
-        self.steps.get(index).map(|step| step.key.clone())
-    }
-
+    /// Step 0 is the build, and there is none past the last.
     fn key(&self, position: u32) -> StepKey {
-        let index = usize::try_from(position).unwrap() - 1;
-        self.steps[index].key.clone()
+        let index = usize::try_from(position).unwrap().checked_sub(1);
+        let step = index.and_then(|index| self.steps.get(index));
+        step.map_or_else(
+            || StepKey {
+                position,
+                uuid: "run".into(),
+                entrypoint: "test.Run".into(),
+            },
+            |step| step.key.clone(),
+        )
+    }
+
+    fn is_external(&self, position: u32) -> bool {
+        let index = usize::try_from(position).unwrap().checked_sub(1);
+        let step = index.and_then(|index| self.steps.get(index));
+        step.is_some_and(|step| step.external.is_some())
     }
 }
 
