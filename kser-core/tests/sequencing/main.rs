@@ -13,4 +13,5 @@ mod plan;
 mod properties;
 mod rules;
 mod steps;
+mod sweeps;
 mod world;
