@@ -8,7 +8,7 @@ use crate::case::{Case, Told, told};
 impl Case<'_> {
     /// Whether the law holds for all of it.
     pub(crate) fn check(&self) {
-        let laws: [(&str, bool); 19] = [
+        let laws: [(&str, bool); 21] = [
             ("the version counts changes", self.versions()),
             ("what runs is looked after", self.awaited()),
             ("a status is told when it changes", self.statuses()),
@@ -27,6 +27,11 @@ impl Case<'_> {
             ("repairs wait for leases and begin anew", self.repairs()),
             ("a cancelled run sends nothing", self.cancelled()),
             ("a failure ends the run, or is tried again", self.failures()),
+            (
+                "a second launch publishes what nobody has begun",
+                self.launches(),
+            ),
+            ("nobody gives up what somebody is at", self.gives_up()),
             ("sweeps publish what does not move", self.sweeps()),
         ];
         for (law, holds) in laws {
@@ -312,6 +317,31 @@ impl Case<'_> {
                 after.status() == status && self.effects() == [publish]
             }
             (_, false) => after.status() == Status::Failed && self.letter() && left,
+        }
+    }
+
+    fn launches(&self) -> bool {
+        if self.event != &Event::Launched {
+            return true;
+        }
+        let (before, position) = (self.before, self.before.position());
+        let goes_on = matches!(before.status(), Status::Pending | Status::Running);
+        let begun = before.is_started() && !Self::external(self.here);
+        let due = position <= 1 && goes_on && !begun;
+        self.result.is_ok() && !self.changed() && self.publishes(position) == due
+    }
+
+    fn gives_up(&self) -> bool {
+        let here = self.told_here().is_some();
+        if !here || !matches!(self.event, Event::GivenUp { .. }) {
+            return true;
+        }
+        match self.before.status() {
+            Status::Pending | Status::Running if !self.leased() => {
+                self.changed() && self.after().status() == Status::Failed && self.letter()
+            }
+            Status::Failed => !self.changed(),
+            _ => self.result.is_err(),
         }
     }
 
