@@ -205,6 +205,19 @@ impl Post {
         Ok(payload)
     }
 
+    /// Refuses an outcome that no message should carry.
+    pub(crate) fn outcome_fits(&self, outcome: &Outcome) -> Result<(), Error> {
+        let limit = self.limits.outcome;
+        match outcome.encoded_len() {
+            size if size > limit => Err(Error::TooLarge {
+                what: "bytes of the outcome",
+                size,
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn envelope(&self, run: &RunRef, progress: &Progress) -> Envelope {
         let mut envelope = Envelope::new(run.id.clone(), run.name.clone(), run.mode);
         envelope.step = progress.position();

@@ -95,10 +95,9 @@ impl Stored<'_> {
         launch: Option<&Bytes>,
     ) -> Result<(), Error> {
         let now = self.shared.store_clock.now();
-        let Ok(after) = apply(&known.progress, known.near(), event, now) else {
+        let Some(after) = foresee(self.shared, known, event, now)? else {
             return Ok(());
         };
-        outcome_fits(self.shared, &after)?;
         let before = known.clone();
         self.records(run, &Applied { before, after }, launch)
             .map(drop)
@@ -215,17 +214,20 @@ impl Stored<'_> {
     }
 }
 
-/// Refuses an outcome that no message should carry.
-pub(crate) fn outcome_fits(shared: &Shared, after: &Transition) -> Result<(), Error> {
-    let limit = shared.post.limits.outcome;
-    match after.progress.outcome().encoded_len() {
-        size if size > limit => Err(Error::TooLarge {
-            what: "bytes of the outcome",
-            size,
-            limit,
-        }),
-        _ => Ok(()),
-    }
+/// What an event would make of a run, before it is written; `None` if the rules refuse it.
+///
+/// What no message could carry is an error: the run could go no further.
+pub(crate) fn foresee(
+    shared: &Shared,
+    known: &Known,
+    event: Event,
+    now: Timestamp,
+) -> Result<Option<Transition>, Error> {
+    let Ok(after) = apply(&known.progress, known.near(), event, now) else {
+        return Ok(None);
+    };
+    shared.post.outcome_fits(after.progress.outcome())?;
+    Ok(Some(after))
 }
 
 /// The row of a step that is done without an attempt of ours: skipped, or reported by whoever ran it.

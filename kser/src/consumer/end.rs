@@ -96,15 +96,7 @@ impl Worker {
             true => after.progress.outcome(),
             false => &ending.outcome,
         };
-        let limit = run.shared.post.limits.outcome;
-        let size = left.encoded_len();
-        if size > limit {
-            return Err(Error::TooLarge {
-                what: "bytes of the outcome",
-                size,
-                limit,
-            });
-        }
+        run.shared.post.outcome_fits(left)?;
         let mut records = run.records(&known.progress, after, known.near())?;
         if let Some(topic) = run
             .reply

@@ -22,12 +22,8 @@ impl Worker {
         };
         let run = self.run_of(message, envelope)?;
         let mut outcome = message.result.clone();
-        if outcome.encoded_len() > run.shared.post.limits.outcome {
-            outcome = too_large(&Error::TooLarge {
-                what: "bytes of the outcome",
-                size: outcome.encoded_len(),
-                limit: run.shared.post.limits.outcome,
-            });
+        if let Err(error) = run.shared.post.outcome_fits(&outcome) {
+            outcome = too_large(&error);
         }
         let run = self.with_rest(run, envelope)?;
         let mut known = self.told(&run, message, envelope).await?;

@@ -4,7 +4,7 @@ use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
 
 use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
-use crate::stored::{Along, Applied, Known, Stored, Tried, outcome_fits};
+use crate::stored::{Along, Applied, Known, Stored, Tried, foresee};
 
 /// A run, or a lone task, as seen from one of its messages: where its state lives, and how to write on.
 #[derive(Debug)]
@@ -65,10 +65,9 @@ impl Run<'_> {
 
     /// Says whether what an event asks for could be written, before it is: else the run could go no further.
     pub(crate) fn must_fit(&self, known: &Known, event: Event) -> Result<(), Error> {
-        let Ok(after) = apply(&known.progress, known.near(), event, self.now()) else {
+        let Some(after) = foresee(self.shared, known, event, self.now())? else {
             return Ok(());
         };
-        outcome_fits(self.shared, &after)?;
         self.records(&known.progress, &after, known.near())
             .map(drop)
     }
