@@ -108,7 +108,7 @@ proptest! {
         prop_assert_eq!(plan, None);
     }
 
-    /// Requirement 8: for every policy and every attempt the wait lies between the first and the longest.
+    /// For every policy and every attempt the wait lies between the first and the longest.
     #[test]
     fn a_wait_lies_between_the_first_and_the_longest(
         first in 0_u64..400 * 24 * 3_600_000,

@@ -7,22 +7,13 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Diary, Double, Game, Note, both, connection, note};
+use common::{Diary, Double, Game, Note, both, connection, note, noting};
 use kser::core::Record;
 use kser::{
     Connection, Context, DeadLetter, Error, IntoTask, Json, MemoryTransport, Message, Mode,
     NoStore, Registry, RetryPolicy, Status, Step, TaskError, Topic, Transport,
 };
 use serde::Serialize;
-
-fn noting(diary: &Diary) -> Registry {
-    let diary = diary.clone();
-    let note = move |note: Note| {
-        let diary = diary.clone();
-        async move { diary.note(note.text) }
-    };
-    Registry::new().task(note).unwrap()
-}
 
 async fn letter(kser: &Connection) -> DeadLetter {
     let mut letters = kser.dead_letters("test").await.unwrap();

@@ -8,25 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Diary, Doomed, Flaky, Game, Note, both, connection, note};
+use common::{Diary, Doomed, Flaky, Game, Note, both, connection, note, noting};
 use kser::core::{Interest, Room};
 use kser::{
     Context, Error, IntoTask, MemoryTransport, Mode, NoStore, Operation, Outcome, Registry,
     RetryPolicy, RunEvent, Status, StatusChange, Step, TaskError, Topic, Transport,
 };
 use tokio::time::sleep;
-
-fn noting(diary: &Diary) -> Registry {
-    let diary = diary.clone();
-    let note = move |note: Note| {
-        let diary = diary.clone();
-        async move {
-            diary.note(&note.text);
-            Outcome::text(note.text)
-        }
-    };
-    Registry::new().task(note).unwrap()
-}
 
 async fn game(game: Game) -> Result<Vec<Step>, TaskError> {
     Ok(game
@@ -183,7 +171,7 @@ async fn events_tell_every_change_and_every_step_if_asked_for() -> Result<(), Er
     Ok(())
 }
 
-/// Requirement 10: fail, dead letter, replay, twenty times.
+/// Fail, dead letter, replay, twenty times.
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_is_replayed_twenty_times_grows_no_headers() -> Result<(), Error> {
     for kser in both().await {

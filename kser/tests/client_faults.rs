@@ -7,9 +7,9 @@ mod faulty;
 
 use std::time::Duration;
 
-use common::{Diary, Note, note};
+use common::{Diary, note, noting};
 use faulty::{Deaf, Fault, Faulty};
-use kser::{Connection, Error, MemoryStore, MemoryTransport, NoStore, Registry, Status, Step};
+use kser::{Connection, Error, MemoryStore, MemoryTransport, NoStore, Status, Step};
 use tokio::time::sleep;
 
 async fn stored(faulty: &Faulty) -> Connection {
@@ -22,15 +22,6 @@ async fn stored(faulty: &Faulty) -> Connection {
 async fn carried(faulty: &Faulty) -> Connection {
     let kser = kser::connect_with(faulty.clone(), NoStore).await.unwrap();
     kser.with_clock(faulty.clock())
-}
-
-fn noting(diary: &Diary) -> Registry {
-    let diary = diary.clone();
-    let task = move |note: Note| {
-        diary.note(note.text);
-        async {}
-    };
-    Registry::new().task(task).unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,22 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Diary, Game, Note, connection, note, told};
+use common::{Diary, Game, connection, note, noting, told};
 use kser::core::{Interest, Room};
 use kser::{
-    Connection, Context, Entrypoint, Error, Message, Mode, Operation, Outcome, Registry, RunEvent,
-    Status, StatusChange, Step, TaskError, Topic, Transport,
+    Connection, Context, Entrypoint, Error, Message, Mode, Operation, Outcome, RunEvent, Status,
+    StatusChange, Step, TaskError, Topic, Transport,
 };
 use tokio::time::sleep;
-
-fn noting(diary: &Diary) -> Registry {
-    let diary = diary.clone();
-    let task = move |note: Note| {
-        diary.note(&note.text);
-        async move { Outcome::text(note.text) }
-    };
-    Registry::new().task(task).unwrap()
-}
 
 struct Told(Diary);
 

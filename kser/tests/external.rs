@@ -6,25 +6,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Diary, Note, both, connection, note};
+use common::{Diary, both, connection, note, noting};
 use kser::core::{Interest, Room};
 use kser::{
     Error, MemoryTransport, Message, Mode, NoStore, Outcome, Registry, Status, Step, Topic,
     Transport,
 };
 use tokio::time::sleep;
-
-fn noting(diary: &Diary) -> Registry {
-    let diary = diary.clone();
-    let note = move |note: Note| {
-        let diary = diary.clone();
-        async move {
-            diary.note(&note.text);
-            Outcome::text(note.text)
-        }
-    };
-    Registry::new().task(note).unwrap()
-}
 
 /// Someone else runs the step and reports its end, as a Python consumer does: same uuid, metadata untouched.
 #[tokio::test(start_paused = true)]

@@ -85,7 +85,7 @@ async fn the_result_of_a_step_is_forwarded() -> Result<(), Error> {
     Ok(())
 }
 
-/// Requirement 6: a retry in the middle leaves no trace, with a short delay and with a long one.
+/// A retry in the middle leaves no trace, with a short delay and with a long one.
 #[tokio::test(start_paused = true)]
 async fn a_retry_in_the_middle_leaves_no_trace() -> Result<(), Error> {
     for wait in [1, 60] {

@@ -161,7 +161,7 @@ async fn a_run_whose_message_is_lost_is_published_again() -> Result<(), Error> {
     consumer.stop().await
 }
 
-/// Requirement 5: a long operation takes about linear time, and its messages do not grow.
+/// A long operation takes about linear time, and its messages do not grow.
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_steps_are_only_more_of_the_same() -> Result<(), Error> {
     let kser = connection(Mode::Stored).await;

@@ -1,28 +1,12 @@
 //! A stop is not a failure.
 
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
-
 mod common;
 
 use std::time::Duration;
 
-use common::{Diary, Note, both, connection, note};
+use common::{Diary, Note, both, connection, note, slow};
 use kser::{Context, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
 use tokio::time::{Instant, sleep};
-
-/// A task that takes a second, and notes its begin and end.
-fn slow(diary: &Diary) -> Registry {
-    let diary = diary.clone();
-    let slow = move |note: Note| {
-        let diary = diary.clone();
-        async move {
-            diary.note(format!("+{}", note.text));
-            sleep(Duration::from_secs(1)).await;
-            diary.note(format!("-{}", note.text));
-        }
-    };
-    Registry::new().task(slow).unwrap()
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_finishes_what_runs_and_gives_back_the_rest() -> Result<(), Error> {

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use kser::{Connection, Entrypoint, Error, MemoryStore, MemoryTransport, Mode, NoStore};
+use kser::{
+    Connection, Entrypoint, Error, MemoryStore, MemoryTransport, Mode, NoStore, Outcome, Registry,
+};
 use serde::{Deserialize, Serialize};
 
 macro_rules! entrypoint {
@@ -74,4 +77,31 @@ pub(crate) fn told(error: &Error) -> String {
         cause = source.source();
     }
     text
+}
+
+/// A task that takes a second, and notes its begin and end.
+pub(crate) fn slow(diary: &Diary) -> Registry {
+    let diary = diary.clone();
+    let slow = move |note: Note| {
+        let diary = diary.clone();
+        async move {
+            diary.note(format!("+{}", note.text));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            diary.note(format!("-{}", note.text));
+        }
+    };
+    Registry::new().task(slow).unwrap()
+}
+
+/// A task that notes its text, and leaves it.
+pub(crate) fn noting(diary: &Diary) -> Registry {
+    let diary = diary.clone();
+    let note = move |note: Note| {
+        let diary = diary.clone();
+        async move {
+            diary.note(&note.text);
+            Outcome::text(note.text)
+        }
+    };
+    Registry::new().task(note).unwrap()
 }

@@ -1,0 +1,53 @@
+//! What a message says stays on its line, in spans too.
+//!
+//! Alone in its process: tracing keeps for each line whether anybody listens, for all threads at once.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Note, connection, note};
+use kser::{Error, Mode, Registry, TaskError};
+use tokio::time::sleep;
+
+#[tokio::test(start_paused = true)]
+async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let listening = tracing::subscriber::set_default(subscriber.finish());
+    let kser = connection(Mode::AtLeastOnce).await;
+    let failing =
+        |_: Note| async { Err::<(), _>(TaskError::new("No", "no\nFORGED").with_code(422)) };
+    let consumer = kser.consumer(Registry::new().task(failing)?).spawn();
+    kser.producer()
+        .send(note("x"))
+        .with_id("u\nFORGED \u{1b}[2J")
+        .await?;
+    sleep(Duration::from_secs(5)).await;
+    consumer.stop().await?;
+    drop(listening);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains("Controller.Failed") && text.contains("kser.step"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("FORGED")),
+        "{text}"
+    );
+    Ok(())
+}
