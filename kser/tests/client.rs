@@ -1,7 +1,5 @@
 //! What producers, runs and their owners see: outputs, external steps, hooks, events, dead letters.
 
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
-
 mod common;
 
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Steps that someone else runs.
 
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
-
 mod common;
 
 use std::time::Duration;
