@@ -30,7 +30,13 @@ async fn sweep_once(stored: Stored<'_>) -> Result<(), Error> {
         let due = stored.store.due(AT_ONCE).await?;
         let due = stored.shared.store_clock.heard(due);
         for id in &due {
-            nudge(stored, id).await?;
+            match nudge(stored, id).await {
+                Err(error) if !error.is_temporary() => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(run = ?id, error, "a run that does not move cannot be published again");
+                }
+                other => other?,
+            }
         }
         if due.len() < AT_ONCE {
             break;
@@ -64,6 +70,9 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
     loop {
         let due = stored.store.outputs_due(AT_ONCE).await?;
         let due = stored.shared.store_clock.heard(due);
+        if due.is_empty() {
+            return Ok(());
+        }
         let (ids, records): (Vec<OutputId>, Vec<_>) = due
             .into_iter()
             .map(|output| (output.id, output.record))
