@@ -42,7 +42,6 @@ pub(crate) struct Post {
 
 impl Post {
     /// Writes what the effects of a transition ask for. Dead letters are the caller's, who has the delivery.
-    ///
     pub(crate) fn effects(
         &self,
         run: &RunRef,
@@ -50,8 +49,26 @@ impl Post {
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
         let Moved { before, after, .. } = moved;
-        let mut records = Vec::with_capacity(after.effects.len() + 1);
-        for effect in &after.effects {
+        let mut records = self.steps(run, moved)?;
+        if let Some((from, to)) = status_change(run, &after.effects) {
+            self.told(&mut records, run, &after.progress, from, to, now)?;
+        } else if let Some(event) = RunEvent::step(&run.id, &run.name, before, after, now) {
+            records.push(self.event(&event)?);
+        }
+        Ok(records)
+    }
+
+    /// Says whether what a transition leaves could be written, before it counts: else the run could go no further.
+    pub(crate) fn must_fit(&self, run: &RunRef, moved: Moved<'_>) -> Result<(), Error> {
+        self.outcome_fits(moved.after.progress.outcome())?;
+        self.steps(run, moved).map(drop)
+    }
+
+    /// Writes the messages of the steps that are to be published.
+    fn steps(&self, run: &RunRef, moved: Moved<'_>) -> Result<Vec<Record>, Error> {
+        let effects = &moved.after.effects;
+        let mut records = Vec::with_capacity(effects.len() + 1);
+        for effect in effects {
             if let Effect::Publish {
                 position,
                 not_before,
@@ -60,11 +77,6 @@ impl Post {
                 let record = self.published(run, moved, *position)?;
                 records.push(record.with_not_before(*not_before));
             }
-        }
-        if let Some((from, to)) = status_change(run, &after.effects) {
-            self.told(&mut records, run, &after.progress, from, to, now)?;
-        } else if let Some(event) = RunEvent::step(&run.id, &run.name, before, after, now) {
-            records.push(self.event(&event)?);
         }
         Ok(records)
     }
@@ -250,7 +262,14 @@ impl Post {
         };
         records.push(self.event(&event)?);
         if progress.wants_status_hook() {
-            records.push(self.hook(run, &event)?);
+            match self.hook(run, &event) {
+                Ok(record) => records.push(record),
+                // The run goes on, and its events tell.
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(target: "kser", run = ?run.id, error, "the owner cannot be told of a status");
+                }
+            }
         }
         Ok(())
     }

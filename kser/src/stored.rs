@@ -95,12 +95,17 @@ impl Stored<'_> {
         launch: Option<&Bytes>,
     ) -> Result<(), Error> {
         let now = self.shared.store_clock.now();
-        let Some(after) = foresee(self.shared, known, event, now)? else {
+        let Ok(after) = apply(&known.progress, known.near(), event, now) else {
             return Ok(());
         };
-        let before = known.clone();
-        self.records(run, &Applied { before, after }, launch)
-            .map(drop)
+        let moved = Moved {
+            before: &known.progress,
+            after: &after,
+            near: known.near(),
+            launch,
+            rest: None,
+        };
+        self.shared.post.must_fit(run, moved)
     }
 
     /// Applies an event to a run that is known, perhaps only from a hint, and writes what changes if it still stands
@@ -212,22 +217,6 @@ impl Stored<'_> {
         let now = self.shared.store_clock.now();
         self.shared.post.effects(run, moved, now)
     }
-}
-
-/// What an event would make of a run, before it is written; `None` if the rules refuse it.
-///
-/// What no message could carry is an error: the run could go no further.
-pub(crate) fn foresee(
-    shared: &Shared,
-    known: &Known,
-    event: Event,
-    now: Timestamp,
-) -> Result<Option<Transition>, Error> {
-    let Ok(after) = apply(&known.progress, known.near(), event, now) else {
-        return Ok(None);
-    };
-    shared.post.outcome_fits(after.progress.outcome())?;
-    Ok(Some(after))
 }
 
 /// The row of a step that is done without an attempt of ours: skipped, or reported by whoever ran it.

@@ -8,7 +8,7 @@ mod faulty;
 use std::time::Duration;
 
 use common::{Diary, note, noting};
-use faulty::{Deaf, Fault, Faulty};
+use faulty::{Deaf, Fault, Faulty, Loss};
 use kser::{Connection, Error, MemoryStore, MemoryTransport, NoStore, Status, Step};
 use tokio::time::sleep;
 
@@ -201,11 +201,11 @@ async fn a_launch_whose_row_may_be_there_may_have_been_sent() -> Result<(), Erro
         let steps = vec![Step::new(note("a"))];
         kser.producer().launch_steps("test.Deaf", steps)
     };
-    store.lose_answers(true);
+    store.lose(Loss::InsertAnswers);
     let Err(Error::MaybeSent { id, .. }) = launch().await else {
         panic!("nobody knows whether it is there");
     };
-    store.lose_answers(false);
+    store.lose(Loss::Nothing);
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).spawn();
     launch().with_id(id).await?.result().await?;

@@ -58,7 +58,12 @@ impl Worker {
                     ending.refuse(&error);
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It ends all the same: whoever is to be told cannot be, and the handler does not run again for it.
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(target: "kser", uuid = ?task.message.uuid, error, "nobody can be told of an end");
+                    Written::default()
+                }
             };
             // Carried, it is written with the records.
             if let (true, Some(stored), Some(of)) = (after.changed, task.run.stored, &task.run.of) {

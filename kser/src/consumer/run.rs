@@ -4,7 +4,7 @@ use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
 
 use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
-use crate::stored::{Along, Applied, Known, Stored, Tried, foresee};
+use crate::stored::{Along, Applied, Known, Stored, Tried};
 
 /// A run, or a lone task, as seen from one of its messages: where its state lives, and how to write on.
 #[derive(Debug)]
@@ -65,11 +65,16 @@ impl Run<'_> {
 
     /// Says whether what an event asks for could be written, before it is: else the run could go no further.
     pub(crate) fn must_fit(&self, known: &Known, event: Event) -> Result<(), Error> {
-        let Some(after) = foresee(self.shared, known, event, self.now())? else {
+        let Ok(after) = apply(&known.progress, known.near(), event, self.now()) else {
             return Ok(());
         };
-        self.records(&known.progress, &after, known.near())
-            .map(drop)
+        match &self.of {
+            Some(of) => self
+                .shared
+                .post
+                .must_fit(of, self.moved(&known.progress, &after, known.near())),
+            None => self.shared.post.outcome_fits(after.progress.outcome()),
+        }
     }
 
     /// Reads the steps near a progress that the store told.
@@ -94,14 +99,23 @@ impl Run<'_> {
         let Some(of) = &self.of else {
             return Ok(Vec::new());
         };
-        let moved = Moved {
+        let moved = self.moved(before, after, near);
+        self.shared.post.effects(of, moved, self.now())
+    }
+
+    fn moved<'m>(
+        &'m self,
+        before: &'m Progress,
+        after: &'m Transition,
+        near: Near<'m>,
+    ) -> Moved<'m> {
+        Moved {
             before,
             after,
             near,
             launch: self.launch.as_ref(),
             rest: self.rest.as_ref(),
-        };
-        self.shared.post.effects(of, moved, self.now())
+        }
     }
 
     /// The lease that a start asks for.

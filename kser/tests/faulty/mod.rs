@@ -12,9 +12,10 @@ use kser::core::{
 use kser::{Error, MemoryClock, MemoryTransport, Topic, Transport};
 use tokio::sync::watch;
 
-pub(crate) use store::Deaf;
+pub(crate) use store::{Deaf, Loss};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(dead_code, reason = "not every test needs all of them")]
 pub(crate) enum Fault {
     None,
     /// Topics of this name are missing; of the empty name, all.
@@ -53,6 +54,7 @@ impl Faulty {
         self.fault.send_replace(fault);
     }
 
+    #[allow(dead_code, reason = "not every test needs it")]
     pub(crate) fn heal(&self) {
         self.fail(Fault::None);
     }

@@ -1,29 +1,71 @@
-//! A memory store whose answers to inserts get lost on demand.
+//! A memory store that fails on demand.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use kser::core::sequencing::{Owner, PlannedStep, Progress};
+use kser::core::sequencing::{Event, Near, Owner, PlannedStep, Progress, StepKey, apply};
 use kser::core::store::{Inserted, NewRun, Output, OutputId, Swapped, Timed, Write};
 use kser::core::{Instance, StoreId};
 use kser::{Attempt, Error, MemoryStore, RunFilter, RunId, RunInfo, StateStore};
 
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(dead_code, reason = "not every test needs all of them")]
+pub(crate) enum Loss {
+    Nothing,
+    /// Runs are inserted, and nobody hears of it.
+    InsertAnswers,
+    /// Nothing is written.
+    Swaps,
+    /// Somebody writes before a build is written, once.
+    Race,
+    /// Outputs cannot be marked as relayed, once.
+    Relayed,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Deaf {
     inner: Arc<MemoryStore>,
-    deaf: Arc<AtomicBool>,
+    loss: Arc<Mutex<Loss>>,
 }
 
 impl Deaf {
     pub(crate) fn new(inner: MemoryStore) -> Self {
         Self {
             inner: Arc::new(inner),
-            deaf: Arc::default(),
+            loss: Arc::new(Mutex::new(Loss::Nothing)),
         }
     }
 
-    pub(crate) fn lose_answers(&self, lose: bool) {
-        self.deaf.store(lose, Ordering::Relaxed);
+    pub(crate) fn lose(&self, loss: Loss) {
+        *self.loss.lock().unwrap() = loss;
+    }
+
+    fn loses(&self, loss: Loss) -> bool {
+        *self.loss.lock().unwrap() == loss
+    }
+
+    /// Renews the lease of a build, as a worker does that was about to when its build ended.
+    async fn renew(&self, id: &RunId) -> Result<(), Error> {
+        let read = self.inner.read(id).await?;
+        let (progress, now) = (read.value.unwrap(), read.now);
+        let event = Event::Renewed {
+            step: StepKey {
+                position: 0,
+                uuid: id.as_str().into(),
+                entrypoint: "".into(),
+            },
+            attempt: progress.attempts(),
+            until: now + std::time::Duration::from_secs(60),
+        };
+        let nowhere = Near {
+            here: None,
+            next: None,
+        };
+        let renewed = apply(&progress, nowhere, event, now).unwrap();
+        let write = Write::new(renewed.progress);
+        let _ = self.inner.swap(id, progress.version(), write).await?;
+        Ok(())
     }
 }
 
@@ -31,7 +73,7 @@ impl Deaf {
 impl StateStore for Deaf {
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
         let inserted = self.inner.insert(run).await;
-        match self.deaf.load(Ordering::Relaxed) {
+        match self.loses(Loss::InsertAnswers) {
             true => Err(super::failed(true)),
             false => inserted,
         }
@@ -50,6 +92,13 @@ impl StateStore for Deaf {
     }
 
     async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+        if self.loses(Loss::Swaps) {
+            return Err(super::failed(true));
+        }
+        if write.plan.is_some() && self.loses(Loss::Race) {
+            self.lose(Loss::Nothing);
+            self.renew(id).await?;
+        }
         self.inner.swap(id, expected, write).await
     }
 
@@ -66,6 +115,10 @@ impl StateStore for Deaf {
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        if self.loses(Loss::Relayed) {
+            self.lose(Loss::Nothing);
+            return Err(super::failed(true));
+        }
         self.inner.relayed(outputs).await
     }
 
