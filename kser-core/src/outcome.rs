@@ -188,6 +188,17 @@ impl Outcome {
         self.to_json().len()
     }
 
+    /// Says whether it takes at most `limit` bytes as JSON. It is written out only if it may come near.
+    #[must_use]
+    pub fn fits(&self, limit: usize) -> bool {
+        // What surrounds the texts, and a code of hundreds of digits; an escape takes six bytes for one.
+        const AROUND: usize = 512;
+        let uuid = self.uuid.as_ref().map_or(0, |uuid| uuid.as_str().len());
+        let texts = uuid + self.stdout().len() + self.stderr().len();
+        let most = AROUND + 6 * texts + self.retval.as_str().len();
+        most <= limit || self.encoded_len() <= limit
+    }
+
     fn error_value(&self) -> Option<Raw> {
         match self.retval.is_empty() || !self.retval.as_str().contains("error") {
             // A name may be written with escapes: then only the fields tell.

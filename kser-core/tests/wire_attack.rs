@@ -105,9 +105,8 @@ fn the_length_that_limits_look_at_is_the_one_that_is_sent() {
         &"a".repeat(5000),
     ] {
         let outcome = Outcome::text(text).with_stderr(text).with_uuid("u".into());
-        assert_eq!(
-            outcome.encoded_len(),
-            serde_json::to_vec(&outcome).unwrap().len()
-        );
+        let size = outcome.encoded_len();
+        assert_eq!(size, serde_json::to_vec(&outcome).unwrap().len());
+        assert!(outcome.fits(size) && !outcome.fits(size - 1), "{text:?}");
     }
 }

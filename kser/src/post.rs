@@ -220,13 +220,13 @@ impl Post {
     /// Refuses an outcome that no message should carry.
     pub(crate) fn outcome_fits(&self, outcome: &Outcome) -> Result<(), Error> {
         let limit = self.limits.outcome;
-        match outcome.encoded_len() {
-            size if size > limit => Err(Error::TooLarge {
+        match outcome.fits(limit) {
+            true => Ok(()),
+            false => Err(Error::TooLarge {
                 what: "bytes of the outcome",
-                size,
+                size: outcome.encoded_len(),
                 limit,
             }),
-            _ => Ok(()),
         }
     }
 
