@@ -1,0 +1,1 @@
+//! Starts the services that the tests of kser need, and kills them.
