@@ -1,0 +1,68 @@
+//! Finds out whether this machine can start Kafka, and where what is fetched for it may lie.
+
+use std::env::var_os;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Kafka 4 brokers need it.
+const JAVA: u32 = 17;
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(kafka, cluster)");
+    println!("cargo::rustc-env=TEST_SERVICES_HOME={}", home().display());
+
+    let Some(missing) = missing() else {
+        println!("cargo::rerun-if-changed=build.rs");
+        println!("cargo::rustc-cfg=cluster");
+        println!("cargo::rustc-cfg=kafka");
+        return;
+    };
+    // A file that is never there: look again at the next build, when it may be installed.
+    println!("cargo::rerun-if-changed=missing");
+    if var_os("KSER_TEST_KAFKA").is_some() {
+        println!("cargo::rustc-cfg=kafka");
+    }
+    let text = format!("{missing}: no Kafka broker can be started for the tests");
+    if var_os("CI").is_some_and(|value| !value.is_empty()) {
+        println!("cargo::error={text}, and CI is set, so none may be left out");
+    } else {
+        println!("cargo::warning={text}; those that need one are ignored");
+    }
+}
+
+/// What is missing to start Kafka, in words.
+fn missing() -> Option<String> {
+    if !cfg!(unix) {
+        return Some("this is no Unix".to_owned());
+    }
+    match java() {
+        None => return Some("Java is not installed".to_owned()),
+        Some(version) if version < JAVA => {
+            return Some(format!("Java {version} is too old (it takes {JAVA})"));
+        }
+        Some(_) => {}
+    }
+    // Asking Maven for its version would start a second Java.
+    let path = var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join("mvn").is_file());
+    (!found).then(|| "Maven is not installed".to_owned())
+}
+
+/// The major version of the installed Java. It says `openjdk version "17.0.15" 2025-04-15` to standard error.
+fn java() -> Option<u32> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    let text = String::from_utf8(output.stderr).ok()?;
+    let (_, version) = text.split_once('"')?;
+    version.split(['.', '-', '"']).next()?.parse().ok()
+}
+
+/// A folder in cargo's target folder, the same for every profile, so that what is fetched is fetched once.
+fn home() -> PathBuf {
+    let out = PathBuf::from(var_os("OUT_DIR").expect("cargo tells every build script its folder"));
+    let target = out
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target
+        .map_or_else(|| out.clone(), Path::to_path_buf)
+        .join("test-services")
+}

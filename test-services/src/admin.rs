@@ -1,0 +1,214 @@
+use crate::deadline::retry;
+use crate::installation::{Installation, succeed};
+use crate::wire::{Connection, Request, Response};
+
+const CREATE_TOPICS: i16 = 19;
+const DELETE_TOPICS: i16 = 20;
+const DELETE_RECORDS: i16 = 21;
+const CREATE_PARTITIONS: i16 = 37;
+const DELETE_OFFSETS: i16 = 47;
+
+/// How long brokers may take over a change of topics.
+const PATIENCE_MS: i32 = 30_000;
+
+/// Changes topics and groups of a Kafka, and runs its console tools.
+///
+/// Changes take milliseconds; a console tool takes most of a second. All panic when Kafka cannot be reached or refuses.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    bootstrap: String,
+}
+
+impl Admin {
+    /// One for the Kafka at `host:port,host:port`: the address of [`kafka`](crate::kafka), or of a
+    /// [`Cluster`](crate::Cluster).
+    #[must_use]
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self {
+            bootstrap: bootstrap.into(),
+        }
+    }
+
+    /// Creates a topic, and returns when each partition has its leader and all its replicas.
+    pub fn create_topic(&self, name: &str, partitions: u32, replication: u16) {
+        self.create_topic_with(name, partitions, replication, &[]);
+    }
+
+    /// Creates a topic with settings of its own, such as `("max.message.bytes", "1000")`.
+    pub fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: u32,
+        replication: u16,
+        settings: &[(&str, &str)],
+    ) {
+        let mut body = Request::new()
+            .list(1)
+            .text(name)
+            .i32(int(partitions))
+            .i16(replication.try_into().expect("few brokers"))
+            .list(0)
+            .list(settings.len());
+        for (key, value) in settings {
+            body = body.text(key).text(value);
+        }
+        let body = body.i32(PATIENCE_MS).i8(0);
+        self.change(CREATE_TOPICS, 2, body, |answer| {
+            let _name = answer.text()?;
+            Ok((answer.i16()?, answer.text()?))
+        });
+        self.wait_for_topic(name, partitions);
+    }
+
+    /// Has a topic have this many partitions, more than before, and returns when they are there.
+    pub fn add_partitions(&self, topic: &str, partitions: u32) {
+        let body = Request::new()
+            .list(1)
+            .text(topic)
+            .i32(int(partitions))
+            .i32(-1);
+        self.change(
+            CREATE_PARTITIONS,
+            0,
+            body.i32(PATIENCE_MS).i8(0),
+            |answer| {
+                let _name = answer.text()?;
+                Ok((answer.i16()?, answer.text()?))
+            },
+        );
+        self.wait_for_topic(topic, partitions);
+    }
+
+    /// Deletes a topic with all its records.
+    pub fn delete_topic(&self, name: &str) {
+        let body = Request::new().list(1).text(name).i32(PATIENCE_MS);
+        self.change(DELETE_TOPICS, 1, body, |answer| {
+            let _name = answer.text()?;
+            Ok((answer.i16()?, String::new()))
+        });
+    }
+
+    /// Removes the records of a partition that lie before an offset, as its retention does in time.
+    pub fn delete_records(&self, topic: &str, partition: u32, before: i64) {
+        let done = retry(|| {
+            let leader = self.connect()?.metadata()?.leader(topic, partition)?;
+            let body = Request::new()
+                .list(1)
+                .text(topic)
+                .list(1)
+                .i32(int(partition))
+                .i64(before);
+            let mut answer =
+                Connection::open(&leader)?.call(DELETE_RECORDS, 0, body.i32(PATIENCE_MS))?;
+            let _throttled = answer.i32()?;
+            let errors = answer.list(|topic| {
+                let _name = topic.text()?;
+                topic.list(|partition| {
+                    let (_index, _low, error) =
+                        (partition.i32()?, partition.i64()?, partition.i16()?);
+                    Ok(error)
+                })
+            })?;
+            no_error(
+                errors
+                    .into_iter()
+                    .flatten()
+                    .map(|error| (error, String::new())),
+            )
+        });
+        done.unwrap_or_else(|error| panic!("records of {topic} {partition}: {error}"));
+    }
+
+    /// Removes what a group has committed for a topic, as time does (`offsets.retention.minutes`). No member may be
+    /// subscribed to it.
+    pub fn delete_offsets(&self, group: &str, topic: &str) {
+        let done = retry(|| {
+            let partitions = self.connect()?.metadata()?.topic(topic)?.partitions.len();
+            let coordinator = self.connect()?.coordinator(group)?;
+            let body = Request::new()
+                .text(group)
+                .list(1)
+                .text(topic)
+                .list(partitions);
+            let body =
+                (0..partitions).fold(body, |body, n| body.i32(i32::try_from(n).unwrap_or(0)));
+            let mut answer = Connection::open(&coordinator)?.call(DELETE_OFFSETS, 0, body)?;
+            let (error, _throttled) = (answer.i16()?, answer.i32()?);
+            no_error([(error, String::new())])?;
+            let errors = answer.list(|topic| {
+                let _name = topic.text()?;
+                topic.list(|partition| {
+                    let (_index, error) = (partition.i32()?, partition.i16()?);
+                    Ok(error)
+                })
+            })?;
+            no_error(
+                errors
+                    .into_iter()
+                    .flatten()
+                    .map(|error| (error, String::new())),
+            )
+        });
+        done.unwrap_or_else(|error| panic!("offsets of {group} in {topic}: {error}"));
+    }
+
+    /// Runs a console tool of Kafka, such as `org.apache.kafka.tools.TopicCommand`, and gives what it prints. The argument
+    /// `--bootstrap-server` is added.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        let mut java = Installation::get().java(true);
+        java.arg(class)
+            .args(["--bootstrap-server", &self.bootstrap])
+            .args(arguments);
+        let output = succeed(&mut java).unwrap_or_else(|error| panic!("{class}: {error}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn connect(&self) -> Result<Connection, String> {
+        Connection::open_any(&self.bootstrap)
+    }
+
+    /// Sends a request about one topic, whose answer is a list of what `read` reads.
+    fn change(
+        &self,
+        api: i16,
+        version: i16,
+        body: Request,
+        read: impl FnMut(&mut Response) -> Result<(i16, String), String>,
+    ) {
+        let done = self.connect().and_then(|mut connection| {
+            let mut answer = connection.call(api, version, body)?;
+            let _throttled = answer.i32()?;
+            no_error(answer.list(read)?)
+        });
+        done.unwrap_or_else(|error| panic!("{} refuses: {error}", self.bootstrap));
+    }
+
+    /// Waits until all brokers that can be reached know the topic with all its replicas.
+    fn wait_for_topic(&self, name: &str, partitions: u32) {
+        let ready = retry(|| {
+            for address in self.bootstrap.split(',') {
+                let Ok(mut connection) = Connection::open(address) else {
+                    continue;
+                };
+                let metadata = connection.metadata()?;
+                let topic = metadata.topic(name)?;
+                if topic.partitions.len() < partitions as usize || !topic.is_complete() {
+                    return Err(format!("{address} shows {:?}", topic.partitions));
+                }
+            }
+            Ok(())
+        });
+        ready.unwrap_or_else(|error| panic!("the topic {name} does not come: {error}"));
+    }
+}
+
+fn int(n: u32) -> i32 {
+    n.try_into().expect("fewer than two billion partitions")
+}
+
+fn no_error(answers: impl IntoIterator<Item = (i16, String)>) -> Result<(), String> {
+    match answers.into_iter().find(|(error, _)| *error != 0) {
+        Some((error, message)) => Err(format!("error {error} {message}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,193 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::admin::Admin;
+use crate::broker::Broker;
+use crate::deadline::retry;
+use crate::installation::Installation;
+use crate::layout::{Layout, Node};
+use crate::watchdog::Watchdog;
+use crate::wire::Connection;
+
+/// Brokers of one's own, for tests that kill them or need their own settings.
+#[derive(Debug)]
+pub struct Cluster {
+    layout: Layout,
+    fast_start: bool,
+    /// By id, from 1 on. Dropped before the folder is.
+    brokers: Mutex<Vec<Option<Broker>>>,
+    watchdog: Watchdog,
+}
+
+impl Cluster {
+    /// Starts a cluster of one or three brokers, and returns when it can be used.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(brokers: u16) -> Self {
+        Self::try_start(brokers).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(brokers: u16) -> Result<Self, String> {
+        let installation = Installation::get();
+        let layout = Layout::new((1..=brokers).map(|id| Node::new(id, false)).collect());
+        let watchdog = Watchdog::new()?;
+        for node in &layout.nodes {
+            let folder = watchdog.folder().join(node.id.to_string());
+            layout
+                .write(node.id, &folder, &installation.template("plain"))
+                .map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        let cluster = Self {
+            layout,
+            fast_start: true,
+            brokers: Mutex::new((0..brokers).map(|_| None).collect()),
+            watchdog,
+        };
+        for id in 1..=brokers {
+            cluster.launch(id)?;
+        }
+        cluster.wait_until_ready()?;
+        Ok(cluster)
+    }
+
+    /// The addresses of all brokers: `host:port`, with commas in between.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<_> = self
+            .layout
+            .nodes
+            .iter()
+            .map(|node| self.layout.address(node.id))
+            .collect();
+        addresses.join(",")
+    }
+
+    /// Changes topics and groups, and runs console tools.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.bootstrap())
+    }
+
+    /// Kills a broker (`kill -9`), by its id: they count from 1. Returns when it has ended.
+    ///
+    /// Killing what does not run does nothing.
+    pub fn kill(&self, id: u16) {
+        drop(self.slot(id, &mut self.brokers()).take());
+    }
+
+    /// Stops a broker as an administrator does: it hands over what it leads first.
+    ///
+    /// # Panics
+    ///
+    /// If it does not run, or does not end.
+    pub fn stop(&self, id: u16) {
+        let broker = self.slot(id, &mut self.brokers()).take();
+        let broker = broker.unwrap_or_else(|| panic!("broker {id} does not run"));
+        broker.stop().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts a broker that was killed or stopped, with the data that it has; one that runs is killed first.
+    ///
+    /// Returns when all that run know it and it can be used. While too few run for that (one of three), it returns at once.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be used after a minute.
+    pub fn restart(&self, id: u16) {
+        self.kill(id);
+        self.launch(id)
+            .and_then(|()| self.wait_until_ready())
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Freezes a broker: it keeps its connections and is silent.
+    ///
+    /// # Panics
+    ///
+    /// If it does not run.
+    pub fn freeze(&self, id: u16) {
+        self.with_running(id, Broker::freeze);
+    }
+
+    /// Has a frozen broker go on, and returns when it can be used, as after [`restart`](Self::restart).
+    ///
+    /// # Panics
+    ///
+    /// If it does not run, or cannot be used after a minute.
+    pub fn thaw(&self, id: u16) {
+        self.with_running(id, Broker::thaw);
+        self.wait_until_ready()
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Waits until each partition of each topic has all its replicas in sync.
+    ///
+    /// # Panics
+    ///
+    /// If that has not happened after a minute.
+    pub fn wait_until_in_sync(&self) {
+        let done = retry(|| {
+            let metadata = Connection::open_any(&self.bootstrap())?.metadata()?;
+            match metadata.topics.iter().find(|topic| !topic.is_complete()) {
+                Some(topic) => Err(format!("not in sync: {topic:?}")),
+                None => Ok(()),
+            }
+        });
+        done.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    fn launch(&self, id: u16) -> Result<(), String> {
+        let mut java = Installation::get().java(self.fast_start);
+        java.arg("-Xmx512m");
+        let broker = Broker::start(java, &self.watchdog.folder().join(id.to_string()))?;
+        *self.slot(id, &mut self.brokers()) = Some(broker);
+        Ok(())
+    }
+
+    /// Waits until each broker that runs answers and counts all of them among the living.
+    fn wait_until_ready(&self) -> Result<(), String> {
+        let mut brokers = self.brokers();
+        let mut running: Vec<_> = (1..)
+            .zip(brokers.iter_mut())
+            .filter_map(|(id, broker)| Some((id, broker.as_mut()?)))
+            .filter(|(_, broker)| !broker.is_frozen())
+            .collect();
+        if running.len() * 2 <= self.layout.nodes.len() {
+            return Ok(());
+        }
+        let ids: Vec<_> = running.iter().map(|(id, _)| *id).collect();
+        for (id, broker) in &mut running {
+            let address = self.layout.address(*id);
+            broker.wait_until(|| {
+                let mut connection = Connection::open(&address)?;
+                let seen = connection.metadata()?;
+                if let Some(missing) = ids.iter().find(|id| !seen.has_broker(**id)) {
+                    return Err(format!("broker {id} does not see {missing}"));
+                }
+                connection.has_coordinators()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn with_running(&self, id: u16, act: impl FnOnce(&mut Broker) -> Result<(), String>) {
+        let mut brokers = self.brokers();
+        let broker = self.slot(id, &mut brokers).as_mut();
+        let broker = broker.unwrap_or_else(|| panic!("broker {id} does not run"));
+        act(broker).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    fn slot<'a>(&self, id: u16, brokers: &'a mut [Option<Broker>]) -> &'a mut Option<Broker> {
+        let n = self.layout.nodes.len();
+        let index = usize::from(id).checked_sub(1);
+        let slot = index.and_then(|index| brokers.get_mut(index));
+        slot.unwrap_or_else(|| panic!("there is no broker {id}: they count from 1 to {n}"))
+    }
+
+    fn brokers(&self) -> MutexGuard<'_, Vec<Option<Broker>>> {
+        // A test that failed in another thread has its own message.
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

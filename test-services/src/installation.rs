@@ -1,0 +1,170 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use crate::broker::Broker;
+use crate::layout::{Layout, Node};
+use crate::wire::Connection;
+
+const POM: &str = include_str!("../pom.xml");
+
+/// Changes whenever what is made here would be made otherwise.
+const RECIPE: u32 = 1;
+
+/// What starts fast and is good enough for anything but benchmarks: the archive of classes holds only with these.
+const FAST_START: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+/// A cluster id to be replaced in each copy of a template.
+pub(crate) const TEMPLATE_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Kafka as it lies in cargo's target folder: made once, used by all test processes.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    folder: PathBuf,
+}
+
+/// The folder in cargo's target folder that is ours.
+pub(crate) fn home() -> &'static Path {
+    Path::new(env!("TEST_SERVICES_HOME"))
+}
+
+impl Installation {
+    /// The one of this workspace. The first call of all fetches Kafka, which takes some 10 seconds; others wait for it.
+    pub(crate) fn get() -> &'static Self {
+        static ONE: OnceLock<Result<Installation, String>> = OnceLock::new();
+        let one = ONE.get_or_init(Self::find_or_make);
+        one.as_ref().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn find_or_make() -> Result<Self, String> {
+        let text = |error| format!("{}: {error}", home().display());
+        fs::create_dir_all(home()).map_err(text)?;
+        let lock = File::create(home().join("lock")).map_err(text)?;
+        lock.lock().map_err(text)?;
+        let one = Self {
+            folder: home().join(name()?),
+        };
+        let ready = one.folder.join("ready");
+        if !ready.exists() {
+            // What an interrupted attempt has left is of no use.
+            let _ = fs::remove_dir_all(&one.folder);
+            fs::create_dir_all(&one.folder).map_err(text)?;
+            one.make()?;
+            File::create(ready).map_err(text)?;
+        }
+        Ok(one)
+    }
+
+    fn make(&self) -> Result<(), String> {
+        let pom = self.folder.join("pom.xml");
+        fs::write(&pom, POM).map_err(|error| error.to_string())?;
+        let mut libs = OsStr::new("-DoutputDirectory=").to_owned();
+        libs.push(self.folder.join("libs"));
+        succeed(
+            Command::new("mvn")
+                .args([
+                    "--quiet",
+                    "--batch-mode",
+                    "--no-transfer-progress",
+                    "--file",
+                ])
+                .arg(&pom)
+                .arg("dependency:copy-dependencies")
+                .arg(libs),
+        )?;
+        self.format("plain")?;
+        self.archive()
+    }
+
+    /// Makes a folder of data as a broker needs it: the same for all, except for a small text file.
+    fn format(&self, name: &str) -> Result<(), String> {
+        let properties = self.folder.join("format.properties");
+        let node = Node {
+            id: 1,
+            port: 1,
+            controller: 2,
+            secure: None,
+        };
+        let text = Layout::new(vec![node]).properties(1, &self.template(name));
+        fs::write(&properties, text).map_err(|error| error.to_string())?;
+        let mut command = self.java(true);
+        command
+            .args([
+                "kafka.tools.StorageTool",
+                "format",
+                "--cluster-id",
+                TEMPLATE_ID,
+                "--config",
+            ])
+            .arg(properties);
+        succeed(&mut command).map(drop)
+    }
+
+    /// Has Java write down the classes of a broker, with which the next starts in half the time.
+    fn archive(&self) -> Result<(), String> {
+        let folder = self.folder.join("first");
+        let layout = Layout::new(vec![Node::new(1, false)]);
+        layout
+            .write(1, &folder, &self.template("plain"))
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut java = self.java(true);
+        let mut option = OsStr::new("-XX:ArchiveClassesAtExit=").to_owned();
+        option.push(self.folder.join("kafka.jsa"));
+        java.arg(option);
+        let mut broker = Broker::start(java, &folder)?;
+        broker.wait_until(|| Connection::open(&layout.address(1))?.has_coordinators())?;
+        broker.stop()?;
+        fs::remove_dir_all(folder).map_err(|error| error.to_string())
+    }
+
+    /// The folder of data that a new broker begins with.
+    pub(crate) fn template(&self, name: &str) -> PathBuf {
+        self.folder.join("templates").join(name)
+    }
+
+    /// Java with Kafka's classes; the name of one and its arguments are still to be given.
+    ///
+    /// It starts fast, or, after that, runs fast.
+    pub(crate) fn java(&self, fast_start: bool) -> Command {
+        let mut java = Command::new("java");
+        if fast_start {
+            java.args(FAST_START);
+            let archive = self.folder.join("kafka.jsa");
+            if archive.exists() {
+                let mut option = OsStr::new("-XX:SharedArchiveFile=").to_owned();
+                option.push(archive);
+                java.arg(option);
+            }
+        }
+        java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
+        java.arg(self.folder.join("libs").join("*"));
+        java
+    }
+}
+
+/// The name of the folder: another one for other jars, another Java (whose archive of classes would be ignored without a
+/// word) or another recipe.
+fn name() -> Result<String, String> {
+    let java = succeed(Command::new("java").arg("-version"))?;
+    let mut hasher = DefaultHasher::new();
+    (POM, RECIPE, java.stderr).hash(&mut hasher);
+    Ok(format!("kafka-{:016x}", hasher.finish()))
+}
+
+/// Runs a command to its end, which must be a good one.
+pub(crate) fn succeed(command: &mut Command) -> Result<Output, String> {
+    let name = command.get_program().display().to_string();
+    let output = command
+        .output()
+        .map_err(|error| format!("{name} cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Err(format!("{name} has failed ({}):\n{said}", output.status))
+}

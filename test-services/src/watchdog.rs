@@ -1,0 +1,46 @@
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::installation::home;
+
+/// A folder for brokers, and a process that ends them and removes it when this process ends or the value is dropped.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    folder: PathBuf,
+    process: Child,
+}
+
+impl Watchdog {
+    /// Makes an empty folder and watches over it.
+    pub(crate) fn new() -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = home().join("run").join(format!("{}-{n}", id()));
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let process = Command::new("sh")
+            .args(["-c", include_str!("watchdog.sh")])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C is for the test alone.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("sh cannot be run: {error}"))?;
+        Ok(Self { folder, process })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        // Waiting closes the pipe first.
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,163 @@
+//! The little of Kafka's protocol that waiting and administration need: a console tool takes a second for each call.
+//!
+//! All requests are of versions before the compact encoding.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// How long a broker may think. A frozen one is silent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to one broker, for one request after another.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+}
+
+impl Connection {
+    /// Connects to `host:port`.
+    pub(crate) fn open(address: &str) -> Result<Self, String> {
+        let text = |error| format!("{address}: {error}");
+        let mut addresses = address.to_socket_addrs().map_err(text)?;
+        let first = addresses
+            .next()
+            .ok_or_else(|| format!("{address} is no address"))?;
+        let stream = TcpStream::connect_timeout(&first, PATIENCE).map_err(text)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(text)?;
+        Ok(Self { stream })
+    }
+
+    /// Connects to the first of `host:port,host:port` that can be reached.
+    pub(crate) fn open_any(addresses: &str) -> Result<Self, String> {
+        let mut last = Err("there is no address".to_owned());
+        for address in addresses.split(',') {
+            last = Self::open(address);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Sends a request and reads its answer.
+    pub(crate) fn call(
+        &mut self,
+        api: i16,
+        version: i16,
+        body: Request,
+    ) -> Result<Response, String> {
+        let text = |error| format!("no answer to a request of kind {api}: {error}");
+        // Correlation id 0, and no client id.
+        let header = Request::new().i16(api).i16(version).i32(0).i16(-1);
+        let bytes = [header.bytes, body.bytes].concat();
+        let length = i32::try_from(bytes.len()).expect("our requests are small");
+        self.stream
+            .write_all(&[&length.to_be_bytes()[..], &bytes].concat())
+            .map_err(text)?;
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).map_err(text)?;
+        let mut bytes = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap_or(0)];
+        self.stream.read_exact(&mut bytes).map_err(text)?;
+        let mut response = Response { bytes, at: 0 };
+        response.i32()?;
+        Ok(response)
+    }
+}
+
+/// The body of a request, made field by field.
+#[derive(Debug)]
+pub(crate) struct Request {
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    pub(crate) fn i8(self, value: i8) -> Self {
+        self.raw(&value.to_be_bytes())
+    }
+
+    pub(crate) fn i16(self, value: i16) -> Self {
+        self.raw(&value.to_be_bytes())
+    }
+
+    pub(crate) fn i32(self, value: i32) -> Self {
+        self.raw(&value.to_be_bytes())
+    }
+
+    pub(crate) fn i64(self, value: i64) -> Self {
+        self.raw(&value.to_be_bytes())
+    }
+
+    /// The length of a list, whose members follow.
+    pub(crate) fn list(self, length: usize) -> Self {
+        self.i32(i32::try_from(length).expect("our lists are short"))
+    }
+
+    pub(crate) fn text(self, value: &str) -> Self {
+        let length = i16::try_from(value.len()).expect("names are short");
+        self.i16(length).raw(value.as_bytes())
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+}
+
+/// An answer, read field by field.
+#[derive(Debug)]
+pub(crate) struct Response {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Response {
+    pub(crate) fn i8(&mut self) -> Result<i8, String> {
+        self.raw().map(i8::from_be_bytes)
+    }
+
+    pub(crate) fn i16(&mut self) -> Result<i16, String> {
+        self.raw().map(i16::from_be_bytes)
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32, String> {
+        self.raw().map(i32::from_be_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, String> {
+        self.raw().map(i64::from_be_bytes)
+    }
+
+    /// A text; empty where there is none.
+    pub(crate) fn text(&mut self) -> Result<String, String> {
+        let length = usize::try_from(self.i16()?).unwrap_or(0);
+        let bytes = self.take(length)?;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// A list, each member of which is read by the function; empty where there is none.
+    pub(crate) fn list<T>(
+        &mut self,
+        mut member: impl FnMut(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
+        (0..self.i32()?).map(|_| member(self)).collect()
+    }
+
+    fn raw<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let mut raw = [0; N];
+        raw.copy_from_slice(self.take(N)?);
+        Ok(raw)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8], String> {
+        let at = self.at;
+        self.at += length;
+        self.bytes
+            .get(at..self.at)
+            .ok_or_else(|| "an answer is too short".to_owned())
+    }
+}
