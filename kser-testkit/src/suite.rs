@@ -54,11 +54,11 @@ impl Drop for Blame {
 ///
 /// The first argument is `paused` or `real` time, the second an expression for a future of a fresh
 /// [`TransportHarness`](crate::TransportHarness). Paused time needs a transport whose waits are all on tokio's clock:
-/// one that talks to another process is tested on real time.
+/// one that talks to another process is tested on real time. Attributes that follow, such as `#[ignore]`, go to each test.
 #[macro_export]
 macro_rules! transport_suite {
-    ($time:ident, $make:expr) => {
-        $crate::__transport_rules!(__suite $time ($make) transport);
+    ($time:ident, $make:expr $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__transport_rules!(__suite $time ($make) [$(#[$attribute])*] transport);
     };
 }
 
@@ -66,11 +66,12 @@ macro_rules! transport_suite {
 ///
 /// The first argument is `paused` or `real` time, the second an expression for a future of a fresh
 /// [`StoreHarness`](crate::StoreHarness). Paused time needs a store whose time is tokio's clock: a database is tested on
-/// real time, on which the slowest test takes about half a minute.
+/// real time, on which the slowest test takes about half a minute. Attributes that follow, such as `#[ignore]`, go to each
+/// test.
 #[macro_export]
 macro_rules! store_suite {
-    ($time:ident, $make:expr) => {
-        $crate::__store_rules!(__suite $time ($make) store);
+    ($time:ident, $make:expr $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__store_rules!(__suite $time ($make) [$(#[$attribute])*] store);
     };
 }
 
@@ -87,14 +88,23 @@ macro_rules! __suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests {
-    ($run:ident ($make:expr) $kind:ident $($section:ident::$rule:ident: $sentence:literal,)*) => {
-        $(#[test]
+    ($run:ident ($make:expr) $attributes:tt $kind:ident $($section:ident::$rule:ident: $sentence:literal,)*) => {
+        $($crate::__test! { $run ($make) $attributes $kind $section $rule $sentence })*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __test {
+    ($run:ident ($make:expr) [$($attribute:tt)*] $kind:ident $section:ident $rule:ident $sentence:literal) => {
+        $($attribute)*
+        #[test]
         fn $rule() {
             let rule = concat!(stringify!($section), "::", stringify!($rule));
             $crate::$run(rule, $sentence, async {
                 let harness = $make.await;
                 $crate::$kind::$section::$rule(&harness).await;
             });
-        })*
+        }
     };
 }
