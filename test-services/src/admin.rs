@@ -154,13 +154,17 @@ impl Admin {
 
     /// Runs a console tool of Kafka, such as `org.apache.kafka.tools.TopicCommand`, and gives what it prints. The argument
     /// `--bootstrap-server` is added.
-    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+    ///
+    /// # Errors
+    ///
+    /// What it prints when it fails.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<String, String> {
         let mut java = Installation::get().java(true);
         java.arg(class)
             .args(["--bootstrap-server", &self.bootstrap])
             .args(arguments);
-        let output = succeed(&mut java).unwrap_or_else(|error| panic!("{class}: {error}"));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let output = succeed(&mut java)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     fn connect(&self) -> Result<Connection, String> {

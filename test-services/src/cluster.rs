@@ -2,9 +2,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::admin::Admin;
 use crate::broker::Broker;
+use crate::builder::ClusterBuilder;
 use crate::deadline::retry;
 use crate::installation::Installation;
-use crate::layout::{Layout, Node};
+use crate::layout::Layout;
+use crate::secure::{Access, Secure};
 use crate::watchdog::Watchdog;
 use crate::wire::Connection;
 
@@ -12,6 +14,8 @@ use crate::wire::Connection;
 #[derive(Debug)]
 pub struct Cluster {
     layout: Layout,
+    secure: Option<Secure>,
+    /// Starts fast, or runs fast.
     fast_start: bool,
     /// By id, from 1 on. Dropped before the folder is.
     brokers: Mutex<Vec<Option<Broker>>>,
@@ -23,33 +27,63 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If it cannot be started.
+    /// If it cannot be started, or is of another size.
     #[must_use]
     pub fn start(brokers: u16) -> Self {
-        Self::try_start(brokers).unwrap_or_else(|error| panic!("{error}"))
+        Self::builder().with_brokers(brokers).start()
     }
 
-    fn try_start(brokers: u16) -> Result<Self, String> {
-        let installation = Installation::get();
-        let layout = Layout::new((1..=brokers).map(|id| Node::new(id, false)).collect());
+    /// Says more about a cluster before it is started.
+    #[must_use]
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::new()
+    }
+
+    /// Makes the folders of the brokers, starts all, and waits.
+    pub(crate) fn launch_all(
+        layout: Layout,
+        secure: Option<Secure>,
+        fast_start: bool,
+    ) -> Result<Self, String> {
         let watchdog = Watchdog::new()?;
+        let template = secure
+            .as_ref()
+            .map_or_else(|| Installation::get().template(), Secure::template);
         for node in &layout.nodes {
             let folder = watchdog.folder().join(node.id.to_string());
             layout
-                .write(node.id, &folder, &installation.template("plain"))
+                .write(node.id, &folder, &template)
                 .map_err(|error| format!("{}: {error}", folder.display()))?;
         }
+        let brokers = Mutex::new(layout.nodes.iter().map(|_| None).collect());
         let cluster = Self {
             layout,
-            fast_start: true,
-            brokers: Mutex::new((0..brokers).map(|_| None).collect()),
+            secure,
+            fast_start,
+            brokers,
             watchdog,
         };
-        for id in 1..=brokers {
-            cluster.launch(id)?;
+        for node in &cluster.layout.nodes {
+            cluster.launch(node.id)?;
         }
         cluster.wait_until_ready()?;
         Ok(cluster)
+    }
+
+    /// How to reach the listener that wants TLS and a password.
+    ///
+    /// # Panics
+    ///
+    /// Without [`ClusterBuilder::with_sasl_ssl`].
+    #[must_use]
+    pub fn access(&self) -> Access {
+        let secure = self
+            .secure
+            .as_ref()
+            .expect("the cluster was built with_sasl_ssl");
+        let ports = self.layout.nodes.iter().filter_map(|node| node.secure);
+        let addresses: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        secure.access(addresses.join(","))
     }
 
     /// The addresses of all brokers: `host:port`, with commas in between.
@@ -140,7 +174,11 @@ impl Cluster {
 
     fn launch(&self, id: u16) -> Result<(), String> {
         let mut java = Installation::get().java(self.fast_start);
-        java.arg("-Xmx512m");
+        java.arg(if self.fast_start {
+            "-Xmx512m"
+        } else {
+            "-Xmx1g"
+        });
         let broker = Broker::start(java, &self.watchdog.folder().join(id.to_string()))?;
         *self.slot(id, &mut self.brokers()) = Some(broker);
         Ok(())

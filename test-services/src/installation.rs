@@ -8,12 +8,14 @@ use std::sync::OnceLock;
 
 use crate::broker::Broker;
 use crate::layout::{Layout, Node};
+use crate::secure;
+use crate::secure::Secure;
 use crate::wire::Connection;
 
 const POM: &str = include_str!("../pom.xml");
 
 /// Changes whenever what is made here would be made otherwise.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What starts fast and is good enough for anything but benchmarks: the archive of classes holds only with these.
 const FAST_START: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
@@ -41,21 +43,10 @@ impl Installation {
     }
 
     fn find_or_make() -> Result<Self, String> {
-        let text = |error| format!("{}: {error}", home().display());
-        fs::create_dir_all(home()).map_err(text)?;
-        let lock = File::create(home().join("lock")).map_err(text)?;
-        lock.lock().map_err(text)?;
         let one = Self {
             folder: home().join(name()?),
         };
-        let ready = one.folder.join("ready");
-        if !ready.exists() {
-            // What an interrupted attempt has left is of no use.
-            let _ = fs::remove_dir_all(&one.folder);
-            fs::create_dir_all(&one.folder).map_err(text)?;
-            one.make()?;
-            File::create(ready).map_err(text)?;
-        }
+        once(&one.folder, || one.make())?;
         Ok(one)
     }
 
@@ -76,20 +67,20 @@ impl Installation {
                 .arg("dependency:copy-dependencies")
                 .arg(libs),
         )?;
-        self.format("plain")?;
+        self.format(&self.folder.join("plain"), &[])?;
         self.archive()
     }
 
-    /// Makes a folder of data as a broker needs it: the same for all, except for a small text file.
-    fn format(&self, name: &str) -> Result<(), String> {
-        let properties = self.folder.join("format.properties");
+    /// Makes a folder of data as brokers begin with: the same for all, except for a small text file.
+    fn format(&self, template: &Path, users: &[&str]) -> Result<(), String> {
         let node = Node {
             id: 1,
             port: 1,
             controller: 2,
             secure: None,
         };
-        let text = Layout::new(vec![node]).properties(1, &self.template(name));
+        let properties = template.with_extension("properties");
+        let text = Layout::new(vec![node]).properties(1, template);
         fs::write(&properties, text).map_err(|error| error.to_string())?;
         let mut command = self.java(true);
         command
@@ -101,6 +92,9 @@ impl Installation {
                 "--config",
             ])
             .arg(properties);
+        for user in users {
+            command.args(["--add-scram", user]);
+        }
         succeed(&mut command).map(drop)
     }
 
@@ -109,7 +103,7 @@ impl Installation {
         let folder = self.folder.join("first");
         let layout = Layout::new(vec![Node::new(1, false)]);
         layout
-            .write(1, &folder, &self.template("plain"))
+            .write(1, &folder, &self.template())
             .map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut java = self.java(true);
         let mut option = OsStr::new("-XX:ArchiveClassesAtExit=").to_owned();
@@ -122,8 +116,18 @@ impl Installation {
     }
 
     /// The folder of data that a new broker begins with.
-    pub(crate) fn template(&self, name: &str) -> PathBuf {
-        self.folder.join("templates").join(name)
+    pub(crate) fn template(&self) -> PathBuf {
+        self.folder.join("plain")
+    }
+
+    /// What brokers with a secure listener need besides, made when the first asks for it.
+    pub(crate) fn secure(&self) -> Result<Secure, String> {
+        let secure = Secure::new(self.folder.join("secure"));
+        once(&self.folder.join("secure"), || {
+            secure.make()?;
+            self.format(&secure.template(), &secure::SCRAM)
+        })?;
+        Ok(secure)
     }
 
     /// Java with Kafka's classes; the name of one and its arguments are still to be given.
@@ -144,6 +148,23 @@ impl Installation {
         java.arg(self.folder.join("libs").join("*"));
         java
     }
+}
+
+/// Has a folder made by the first of all processes that needs it, while the others wait.
+fn once(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let text = |error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(home()).map_err(text)?;
+    let lock = File::create(home().join("lock")).map_err(text)?;
+    lock.lock().map_err(text)?;
+    let ready = folder.join("ready");
+    if ready.exists() {
+        return Ok(());
+    }
+    // What an interrupted attempt has left is of no use.
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(text)?;
+    make()?;
+    File::create(ready).map(drop).map_err(text)
 }
 
 /// The name of the folder: another one for other jars, another Java (whose archive of classes would be ignored without a

@@ -1,32 +1,19 @@
 /// Declares tests that need a Kafka, any one: [`kafka`](crate::kafka) gives its address.
 ///
 /// Where there is none (no Java or Maven, and `KSER_TEST_KAFKA` not set) they count as ignored. In parentheses, rustfmt
-/// formats them:
-///
-/// ```
-/// test_services::kafka_tests!(
-///     #[test]
-///     fn a_topic_can_be_made() {
-///         let address = test_services::kafka();
-///         // ...
-///     }
-///
-///     #[test]
-///     fn a_topic_can_be_deleted() {}
-/// );
-/// ```
-#[expect(clippy::test_attr_in_doctest, reason = "the example is one of tests")]
+/// formats them. Nothing but tests belongs inside, or one call of a macro that declares tests and takes attributes for
+/// them as its last arguments: `kafka_tests!(kser_testkit::transport_suite!(real, harness()));`.
 #[cfg(kafka)]
 #[macro_export]
 macro_rules! kafka_tests {
-    ($($test:item)*) => { $($test)* };
+    ($($tests:tt)*) => { $crate::__tests!(false "" $($tests)*); };
 }
 
 /// Declares tests that need a Kafka: here there is none, so they are ignored.
 #[cfg(not(kafka))]
 #[macro_export]
 macro_rules! kafka_tests {
-    ($($test:item)*) => { $(#[ignore = "needs Kafka, hence Java and Maven"] $test)* };
+    ($($tests:tt)*) => { $crate::__tests!(true "needs Kafka, hence Java and Maven" $($tests)*); };
 }
 
 /// Declares tests that need brokers of their own, a [`Cluster`](crate::Cluster), as
@@ -36,12 +23,23 @@ macro_rules! kafka_tests {
 #[cfg(cluster)]
 #[macro_export]
 macro_rules! cluster_tests {
-    ($($test:item)*) => { $($test)* };
+    ($($tests:tt)*) => { $crate::__tests!(false "" $($tests)*); };
 }
 
 /// Declares tests that need brokers of their own: none can be started here, so they are ignored.
 #[cfg(not(cluster))]
 #[macro_export]
 macro_rules! cluster_tests {
-    ($($test:item)*) => { $(#[ignore = "starts Kafka, hence needs Java and Maven"] $test)* };
+    ($($tests:tt)*) => { $crate::__tests!(true "starts Kafka, hence needs Java and Maven" $($tests)*); };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    ($ignored:literal $why:literal $($suite:ident)::+!($($argument:tt)*)) => {
+        $($suite)::+!($($argument)*, #[cfg_attr($ignored, ignore = $why)]);
+    };
+    ($ignored:literal $why:literal $($test:item)*) => {
+        $(#[cfg_attr($ignored, ignore = $why)] $test)*
+    };
 }
