@@ -99,6 +99,22 @@ test_services::cluster_tests!(
     }
 
     #[test]
+    fn three_brokers_come_back_one_by_one_after_all_were_killed() {
+        let cluster = Cluster::start(3);
+        let admin = cluster.admin();
+        admin.create_topic("back", 3, 3);
+        send_ten(&admin, "back");
+        for id in 1..=3 {
+            cluster.kill(id);
+        }
+        for id in 1..=3 {
+            cluster.restart(id);
+        }
+        cluster.wait_until_in_sync();
+        read(&admin, "back", "readers", 10);
+    }
+
+    #[test]
     fn a_cluster_has_the_properties_that_it_is_given() {
         let builder = Cluster::builder().with_property("offsets.retention.minutes", "7");
         let cluster = builder.with_full_speed().start();
