@@ -1,0 +1,177 @@
+//! The text beside a committed offset: what a successor must know and the offset alone does not say.
+
+use std::ops::Range;
+
+use super::done_map::{self, Form};
+use super::{base64, varint};
+
+const VERSION: u8 = 1;
+const GOODBYE: u8 = 1;
+const AS_BITS: u8 = 2;
+/// Version, check and flags.
+const FIXED: usize = 1 + 8 + 1;
+/// With the three marks and the number of suspects.
+const HEADER: usize = FIXED + 4 * varint::LONGEST;
+const ONE_SUSPECT: usize = 2 * varint::LONGEST;
+
+/// How many bytes of text the broker takes beside an offset (its `offset.metadata.max.bytes`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// In bytes before they become text.
+    bytes: usize,
+}
+
+impl Budget {
+    /// The least that holds the counts, one suspect, and a small map.
+    pub(crate) const SMALLEST: usize = 256;
+
+    /// Takes a number of bytes of text. `None` when it is below [`Budget::SMALLEST`].
+    pub(crate) const fn new(text: usize) -> Option<Self> {
+        if text < Self::SMALLEST {
+            return None;
+        }
+        Some(Self {
+            bytes: base64::bytes_in(text),
+        })
+    }
+
+    /// What the suspects may take. Each runs alone in its process, so that there are few.
+    const fn for_suspects(self) -> usize {
+        self.bytes / 8
+    }
+
+    /// What the map has for certain.
+    pub(super) const fn for_map(self) -> usize {
+        self.bytes - HEADER - self.for_suspects()
+    }
+}
+
+impl Default for Budget {
+    /// 4096 bytes, which brokers take unless they are told otherwise.
+    fn default() -> Self {
+        Self {
+            bytes: base64::bytes_in(4096),
+        }
+    }
+}
+
+/// What is said beside an offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Metadata {
+    /// Nothing runs any more under who wrote this.
+    pub(super) goodbye: bool,
+    /// Records below it may have begun under who wrote this.
+    pub(super) ahead: i64,
+    /// Records below it may have begun once before, and ended without a report.
+    pub(super) once: i64,
+    /// And those below it twice.
+    pub(super) twice: i64,
+    /// Those that are counted one by one, the important ones first.
+    pub(super) suspects: Vec<Suspect>,
+    /// What is done above the offset.
+    pub(super) done: Vec<Range<i64>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Suspect {
+    pub(super) offset: i64,
+    pub(super) unreported: u32,
+    /// Whether it may have begun once more.
+    pub(super) begun: bool,
+}
+
+/// The text, and what did not fit into it.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub(super) text: String,
+    /// How many of the suspects are in it, from the first on.
+    pub(super) n_suspects: usize,
+    /// Whether the whole map is in it.
+    pub(super) map_is_complete: bool,
+}
+
+impl Metadata {
+    pub(super) fn encode(&self, base: i64, budget: Budget) -> Encoded {
+        let above = |offset: i64| u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
+        let mut body = Vec::new();
+        for mark in [self.ahead, self.once, self.twice] {
+            varint::write(above(mark), &mut body);
+        }
+        let most = budget.for_suspects() / ONE_SUSPECT;
+        let n_suspects = self.suspects.len().min(most.max(1));
+        varint::write(n_suspects as u64, &mut body);
+        for suspect in &self.suspects[..n_suspects] {
+            varint::write(above(suspect.offset), &mut body);
+            varint::write(
+                u64::from(suspect.unreported) << 1 | u64::from(suspect.begun),
+                &mut body,
+            );
+        }
+        let map = done_map::write(base, &self.done, budget.bytes - FIXED - body.len());
+        body.extend_from_slice(&map.bytes);
+        let goodbye = if self.goodbye { GOODBYE } else { 0 };
+        let form = if map.form == Form::Bits { AS_BITS } else { 0 };
+        Encoded {
+            text: seal(base, goodbye | form, &body),
+            n_suspects,
+            map_is_complete: map.complete,
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote for this offset. `None` for anything else.
+    pub(super) fn decode(base: i64, text: &str) -> Option<Self> {
+        let bytes = base64::decode(text)?;
+        let (flags, mut body) = unseal(base, &bytes)?;
+        let mut number = || varint::read(&mut body);
+        let mut offset = || base.checked_add_unsigned(number()?);
+        let (ahead, once, twice) = (offset()?, offset()?, offset()?);
+        let mut suspects = Vec::new();
+        for _ in 0..number()? {
+            let offset = base.checked_add_unsigned(number()?)?;
+            let count = number()?;
+            suspects.push(Suspect {
+                offset,
+                unreported: u32::try_from(count >> 1).ok()?,
+                begun: count & 1 == 1,
+            });
+        }
+        let form = if flags & AS_BITS == 0 {
+            Form::Runs
+        } else {
+            Form::Bits
+        };
+        Some(Self {
+            goodbye: flags & GOODBYE != 0,
+            ahead,
+            once,
+            twice,
+            suspects,
+            done: done_map::read(form, base, body)?,
+        })
+    }
+}
+
+fn seal(base: i64, flags: u8, body: &[u8]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(&check(base, flags, body).to_le_bytes());
+    bytes.push(flags);
+    bytes.extend_from_slice(body);
+    base64::encode(&bytes)
+}
+
+fn unseal(base: i64, bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (version, rest) = bytes.split_first()?;
+    let (sum, rest) = rest.split_first_chunk()?;
+    let (flags, body) = rest.split_first()?;
+    let is_ours = *version == VERSION && u64::from_le_bytes(*sum) == check(base, *flags, body);
+    is_ours.then_some((*flags, body))
+}
+
+/// Binds a text to its offset: FNV-1a, in which one changed byte always shows.
+fn check(base: i64, flags: u8, body: &[u8]) -> u64 {
+    let head = base.to_le_bytes().into_iter().chain([flags]);
+    head.chain(body.iter().copied())
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+}

@@ -1,0 +1,212 @@
+//! How often a record may have begun and ended without a goodbye.
+
+use super::*;
+
+/// One owner after another takes these records over, has them begin, and dies. Gives what the last one committed.
+fn died_with(offsets: Range<i64>, times: usize) -> Commit {
+    let mut last = confirm(&mut received(offsets.clone()));
+    for _ in 1..times {
+        let mut progress = succeed(&last);
+        delivered(&mut progress, offsets.clone());
+        last = confirm(&mut progress);
+    }
+    last
+}
+
+#[test]
+fn nothing_begins_before_the_first_commit_is_confirmed() {
+    let mut progress = received(0..3);
+    let commit = progress.commit().expect("it has a start");
+    assert!(!progress.may_begin(0));
+    progress.confirmed(&commit);
+    assert!(progress.may_begin(0) && progress.may_begin(200));
+    let successor = succeed(&commit);
+    assert!(!successor.may_begin(0));
+}
+
+#[test]
+fn each_death_counts_what_may_have_begun_until_it_is_a_suspect() {
+    let commit = died_with(0..3, 1);
+    assert_eq!(succeed(&commit).received(2), Some(1));
+    for times in 2..5 {
+        let mut successor = succeed(&died_with(0..3, times));
+        assert_eq!(
+            (successor.received(0), successor.received(2)),
+            (Some(2), Some(2))
+        );
+        assert_eq!(successor.n_suspects(), 2);
+    }
+}
+
+#[test]
+fn what_could_not_have_begun_is_not_counted() {
+    let mut successor = succeed(&died_with(0..3, 2));
+    let end = 3 + Window::SMALLEST;
+    assert_eq!(
+        (successor.received(end - 1), successor.received(end)),
+        (Some(2), Some(0))
+    );
+    let mut successor = succeed(&died_with(0..3, 2));
+    successor.log_ended(2);
+    assert_eq!(
+        (successor.received(1), successor.received(2)),
+        (Some(2), Some(0))
+    );
+}
+
+#[test]
+fn a_record_beyond_the_second_window_keeps_the_count_of_the_first() {
+    let mut first = received(0..600);
+    let ahead = confirm(&mut first).ahead;
+    let mut second = succeed(&first.commit().expect("it has a start"));
+    second.received(0);
+    let narrower = confirm(&mut second).ahead;
+    assert!(narrower < ahead);
+    let mut third = succeed(&second.commit().expect("it has a start"));
+    assert_eq!(
+        (third.received(narrower - 1), third.received(narrower)),
+        (Some(2), Some(1))
+    );
+}
+
+#[test]
+fn a_goodbye_counts_nothing_and_keeps_what_was_counted() {
+    let mut progress = succeed(&died_with(0..3, 1));
+    delivered(&mut progress, 0..100);
+    let end = confirm(&mut progress).ahead;
+    let mut successor = succeed(&progress.goodbye().expect("it has a start"));
+    assert_eq!(
+        (successor.received(0), successor.received(end - 1)),
+        (Some(1), Some(0))
+    );
+}
+
+#[test]
+fn after_a_goodbye_nothing_begins_and_every_commit_says_it() {
+    let mut progress = received(0..3);
+    confirm(&mut progress);
+    let goodbye = progress.goodbye().expect("it has a start");
+    progress.confirmed(&goodbye);
+    assert!(!progress.may_begin(0) && !progress.changed() && !progress.is_urgent());
+    progress.done(0);
+    assert!(progress.changed());
+    let commit = confirm(&mut progress);
+    assert_eq!((commit.offset, succeed(&commit).received(1)), (1, Some(0)));
+}
+
+#[test]
+fn a_suspect_begins_only_after_a_commit_that_names_it_is_confirmed() {
+    let mut progress = succeed(&died_with(0..3, 2));
+    delivered(&mut progress, 0..3);
+    let before = confirm(&mut progress);
+    assert!(!progress.may_begin(1));
+    progress.begin(1);
+    assert!(progress.is_urgent());
+    progress.confirmed(&before);
+    assert!(!progress.may_begin(1));
+    confirm(&mut progress);
+    assert!(progress.may_begin(1) && !progress.may_begin(0) && !progress.is_urgent());
+}
+
+#[test]
+fn only_a_suspect_that_was_begun_is_counted_further() {
+    let mut last = died_with(0..3, 2);
+    for count in 3..6 {
+        let mut progress = succeed(&last);
+        delivered(&mut progress, 0..3);
+        progress.begin(1);
+        last = confirm(&mut progress);
+        let mut successor = succeed(&last);
+        assert_eq!(
+            [0, 1, 2].map(|offset| successor.received(offset)),
+            [Some(2), Some(count), Some(2)]
+        );
+    }
+}
+
+#[test]
+fn a_suspect_that_was_given_back_is_not_counted() {
+    let mut progress = succeed(&died_with(0..3, 2));
+    delivered(&mut progress, 0..3);
+    progress.begin(1);
+    let named = confirm(&mut progress);
+    progress.released(1);
+    assert!(!progress.may_begin(1));
+    let released = confirm(&mut progress);
+    assert_eq!(succeed(&released).received(1), Some(2));
+    // What was confirmed for its first run says nothing of a second.
+    progress.begin(1);
+    progress.confirmed(&named);
+    assert!(!progress.may_begin(1));
+}
+
+#[test]
+fn a_suspect_that_is_done_is_forgotten() {
+    let mut progress = succeed(&died_with(0..3, 2));
+    delivered(&mut progress, 0..3);
+    progress.begin(1);
+    confirm(&mut progress);
+    progress.done(1);
+    let commit = confirm(&mut progress);
+    assert_eq!(
+        (
+            delivered(&mut succeed(&commit), 0..3),
+            progress.n_suspects()
+        ),
+        (vec![0, 2], 2)
+    );
+}
+
+#[test]
+fn a_goodbye_of_a_suspect_that_runs_does_not_count_it() {
+    let mut progress = succeed(&died_with(0..3, 2));
+    delivered(&mut progress, 0..3);
+    progress.begin(1);
+    confirm(&mut progress);
+    assert_eq!(
+        succeed(&progress.goodbye().expect("it has a start")).received(1),
+        Some(2)
+    );
+}
+
+#[test]
+fn suspects_that_do_not_fit_wait_and_take_their_turn() {
+    let mut progress = succeed(&died_with(0..40, 2));
+    delivered(&mut progress, 0..40);
+    (0..40).for_each(|offset| progress.begin(offset));
+    confirm(&mut progress);
+    let begun = |progress: &PartitionProgress| {
+        (0..40).filter(|offset| progress.may_begin(*offset)).count() as i64
+    };
+    let room = begun(&progress);
+    assert!((10..40).contains(&room), "{room} have room");
+    progress.done(0);
+    assert!(progress.is_urgent());
+    confirm(&mut progress);
+    assert!(progress.may_begin(room) && begun(&progress) == room);
+}
+
+#[test]
+fn the_window_grows_when_records_wait_and_shrinks_when_they_are_few() {
+    let mut progress = start();
+    let mut at = 0;
+    let mut receive = |progress: &mut PartitionProgress, n| {
+        for offset in at..at + n {
+            progress.received(offset);
+            progress.done(offset);
+        }
+        at += n;
+        confirm(progress).ahead - at
+    };
+    assert_eq!(receive(&mut progress, 0), 256);
+    assert_eq!(receive(&mut progress, 257), 512);
+    assert_eq!(receive(&mut progress, 512), 512);
+    let grown: Vec<i64> = (0..6).map(|_| receive(&mut progress, 40_000)).collect();
+    assert_eq!(grown, [1_024, 2_048, 4_096, 8_192, 16_384, 16_384]);
+    assert_eq!(receive(&mut progress, 4_096), 16_384);
+    let shrunk = (0..400).map(|_| receive(&mut progress, 50)).last();
+    assert!(
+        shrunk.is_some_and(|ahead| (256..=306).contains(&ahead)),
+        "{shrunk:?}"
+    );
+}

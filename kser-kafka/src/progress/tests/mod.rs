@@ -1,0 +1,39 @@
+//! The facts one by one; `against_model` has them all at random.
+
+mod against_model;
+mod counting;
+mod doing;
+mod speed;
+
+use super::*;
+
+fn start() -> PartitionProgress {
+    PartitionProgress::take_over(Some(0), "", Budget::default())
+}
+
+/// A partition of which these records were received, under the smallest budget.
+fn received(offsets: Range<i64>) -> PartitionProgress {
+    let budget = Budget::new(Budget::SMALLEST).expect("the smallest");
+    let mut progress = PartitionProgress::take_over(Some(offsets.start), "", budget);
+    for offset in offsets {
+        assert_eq!(progress.received(offset), Some(0));
+    }
+    progress
+}
+
+fn confirm(progress: &mut PartitionProgress) -> Commit {
+    let commit = progress.commit().expect("it has a start");
+    progress.confirmed(&commit);
+    commit
+}
+
+fn succeed(commit: &Commit) -> PartitionProgress {
+    PartitionProgress::take_over(Some(commit.offset), &commit.metadata, Budget::default())
+}
+
+/// What of these offsets a successor is to deliver.
+fn delivered(progress: &mut PartitionProgress, offsets: Range<i64>) -> Vec<i64> {
+    offsets
+        .filter(|offset| progress.received(*offset).is_some())
+        .collect()
+}
