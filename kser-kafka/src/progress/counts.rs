@@ -133,11 +133,13 @@ impl Counts {
         }
     }
 
-    /// Whether a suspect waits for the next commit to name it.
-    pub(super) fn any_asked(&self) -> bool {
-        self.suspects
-            .values()
-            .any(|count| count.begun == Begun::Asked)
+    /// Whether a suspect waits to begin, when commits up to this revision are confirmed.
+    pub(super) fn any_waits(&self, confirmed: u64) -> bool {
+        self.suspects.values().any(|count| match count.begun {
+            Begun::Named(revision) => revision > confirmed,
+            Begun::Asked => true,
+            Begun::No => false,
+        })
     }
 
     /// Writes the counts, with those first that matter most, should not all fit: what is named stays named, then what

@@ -214,10 +214,11 @@ impl PartitionProgress {
             .is_some_and(|next| self.confirmed < self.revision || more(next))
     }
 
-    /// Whether a commit is wanted at once: a record waits for it, or soon will.
+    /// Whether such a commit is wanted at once: a record waits for it, or soon will.
     pub(crate) fn is_urgent(&self) -> bool {
         let short = |next| self.window.holds_back(next) || self.window.is_short(next);
-        !self.left && (self.next.is_some_and(short) || self.counts.any_asked())
+        let waits = || self.next.is_some_and(short) || self.counts.any_waits(self.confirmed);
+        !self.left && self.changed() && waits()
     }
 
     /// Whether the map takes over three quarters of what it has for certain. No further records of this partition are

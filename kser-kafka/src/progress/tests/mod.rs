@@ -3,6 +3,7 @@
 mod against_model;
 mod counting;
 mod doing;
+mod model;
 mod speed;
 
 use super::*;

@@ -1,0 +1,342 @@
+//! A naive account of everything, beside the real one.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// What becomes of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lost,
+    /// The broker has it, and its owner does not know.
+    Durable,
+    Confirmed,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Action {
+    /// So many records with so many offsets between them.
+    Publish(usize, i64),
+    Receive(usize),
+    ReceiveAgain(usize),
+    /// Runs what may run of so many held records. Suspects only with `begin`.
+    Run(usize),
+    Begin(usize),
+    Release(usize),
+    Done(usize),
+    /// Ends every so many of those that are held.
+    DoneEach(usize),
+    Commit(Fate),
+    Goodbye(Fate),
+    Crash,
+    /// A crash, after which the successor knows where the log ends.
+    CrashThenLogEnd,
+}
+
+/// What a commit means.
+#[derive(Debug, Clone)]
+struct Meaning {
+    done: BTreeSet<i64>,
+    counts: Vec<u32>,
+    begun: BTreeSet<i64>,
+    ahead: i64,
+    goodbye: bool,
+}
+
+/// One owner of the partition, whose account is checked.
+#[derive(Debug)]
+struct Owner {
+    progress: PartitionProgress,
+    position: i64,
+    /// The records that were received.
+    received: BTreeSet<i64>,
+    done: BTreeSet<i64>,
+    /// By offset. Above its end nothing is counted.
+    counts: Vec<u32>,
+    begun: BTreeSet<i64>,
+    running: BTreeSet<i64>,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    /// How long a text may be.
+    budget: usize,
+    /// The offsets at which there is a record.
+    log: BTreeSet<i64>,
+    end: i64,
+    broker: Option<(Commit, Meaning)>,
+    owner: Owner,
+}
+
+impl Owner {
+    fn new(committed: Option<i64>, metadata: &str, budget: usize) -> Self {
+        let budget = Budget::new(budget).expect("large enough");
+        Self {
+            progress: PartitionProgress::take_over(committed, metadata, budget),
+            position: committed.unwrap_or(0),
+            received: BTreeSet::new(),
+            done: BTreeSet::new(),
+            counts: Vec::new(),
+            begun: BTreeSet::new(),
+            running: BTreeSet::new(),
+        }
+    }
+
+    fn held(&self) -> Vec<i64> {
+        self.received.difference(&self.done).copied().collect()
+    }
+
+    fn count(&self, offset: i64) -> u32 {
+        self.counts.get(offset as usize).copied().unwrap_or(0)
+    }
+
+    fn done(&mut self, offset: i64) {
+        self.progress.done(offset);
+        self.done.insert(offset);
+        self.begun.remove(&offset);
+        self.running.remove(&offset);
+    }
+
+    fn pick(&self, at: usize) -> Option<i64> {
+        let held = self.held();
+        (!held.is_empty()).then(|| held[at % held.len()])
+    }
+}
+
+impl World {
+    pub(super) fn new(budget: usize) -> Self {
+        Self {
+            budget,
+            log: BTreeSet::new(),
+            end: 0,
+            broker: None,
+            owner: Owner::new(None, "", budget),
+        }
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Publish(n, gap) => self.publish(n, gap),
+            Action::Receive(n) => self.receive(n),
+            Action::ReceiveAgain(at) => self.receive_again(at),
+            Action::Run(n) => (0..n).for_each(|at| self.run(at)),
+            Action::Begin(at) => self.begin(at),
+            Action::Release(at) => self.release(at),
+            Action::Done(at) => self.done(at),
+            Action::DoneEach(step) => self
+                .owner
+                .held()
+                .into_iter()
+                .step_by(step)
+                .for_each(|offset| self.owner.done(offset)),
+            Action::Commit(fate) => self.commit(fate, false),
+            Action::Goodbye(fate) => {
+                self.commit(fate, true);
+                self.succeed(false);
+            }
+            Action::Crash => self.succeed(false),
+            Action::CrashThenLogEnd => self.succeed(true),
+        }
+        self.check();
+    }
+
+    fn publish(&mut self, n: usize, gap: i64) {
+        for _ in 0..n {
+            self.log.insert(self.end + gap);
+            self.end += gap + 1;
+        }
+    }
+
+    fn receive(&mut self, n: usize) {
+        let records: Vec<i64> = self
+            .log
+            .range(self.owner.position..)
+            .take(n)
+            .copied()
+            .collect();
+        for offset in records {
+            let owner = &mut self.owner;
+            let expected = (!owner.done.contains(&offset)).then(|| owner.count(offset));
+            assert_eq!(
+                owner.progress.received(offset),
+                expected,
+                "{offset} arrives"
+            );
+            owner.position = offset + 1;
+            owner.received.insert(offset);
+        }
+    }
+
+    fn receive_again(&mut self, at: usize) {
+        let before: Vec<i64> = self.log.range(..self.owner.position).copied().collect();
+        if !before.is_empty() {
+            assert_eq!(
+                self.owner.progress.received(before[at % before.len()]),
+                None
+            );
+        }
+    }
+
+    fn run(&mut self, at: usize) {
+        let Some(offset) = self.owner.pick(at) else {
+            return;
+        };
+        if self.owner.progress.may_begin(offset) {
+            assert!(self.owner.count(offset) < 2 || self.owner.begun.contains(&offset));
+            self.owner.running.insert(offset);
+        }
+    }
+
+    fn begin(&mut self, at: usize) {
+        let Some(offset) = self.owner.pick(at) else {
+            return;
+        };
+        self.owner.progress.begin(offset);
+        if self.owner.count(offset) >= 2 {
+            self.owner.begun.insert(offset);
+        }
+    }
+
+    fn release(&mut self, at: usize) {
+        let Some(offset) = self.owner.pick(at) else {
+            return;
+        };
+        self.owner.progress.released(offset);
+        self.owner.begun.remove(&offset);
+        self.owner.running.remove(&offset);
+    }
+
+    fn done(&mut self, at: usize) {
+        if let Some(offset) = self.owner.pick(at) {
+            self.owner.done(offset);
+        }
+    }
+
+    fn commit(&mut self, fate: Fate, goodbye: bool) {
+        let owner = &mut self.owner;
+        let progress = &mut owner.progress;
+        let Some(commit) = (if goodbye {
+            progress.goodbye()
+        } else {
+            progress.commit()
+        }) else {
+            assert!(owner.received.is_empty());
+            return;
+        };
+        assert!(commit.metadata.len() <= self.budget);
+        if let Some(oldest) = owner.held().first() {
+            assert_eq!(commit.offset, *oldest, "the first that is not done");
+        }
+        let meaning = Meaning {
+            done: owner.done.clone(),
+            counts: owner.counts.clone(),
+            begun: owner.begun.clone(),
+            ahead: commit.ahead,
+            goodbye,
+        };
+        if fate == Fate::Confirmed {
+            owner.progress.confirmed(&commit);
+            assert!(!owner.progress.changed());
+        }
+        if fate != Fate::Lost {
+            self.broker = Some((commit, meaning));
+        }
+    }
+
+    /// Someone takes over what the broker has, and counts what that says.
+    fn succeed(&mut self, knows_end: bool) {
+        let Some((commit, meaning)) = &self.broker else {
+            self.owner = Owner::new(None, "", self.budget);
+            return;
+        };
+        let take_over = || Owner::new(Some(commit.offset), &commit.metadata, self.budget);
+        let mut owner = take_over();
+        owner.done = kept(take_over().progress, commit, meaning, &self.log);
+        for offset in 0..meaning.ahead.max(meaning.counts.len() as i64) {
+            let before = meaning.counts.get(offset as usize).copied().unwrap_or(0);
+            let begun = if before < 2 {
+                offset < meaning.ahead
+            } else {
+                meaning.begun.contains(&offset)
+            };
+            let may_be = !(knows_end && offset >= self.end);
+            owner.counts.push(if may_be {
+                before + u32::from(begun && !meaning.goodbye)
+            } else {
+                0
+            });
+        }
+        if !meaning.goodbye {
+            for offset in &self.owner.running {
+                assert_eq!(
+                    owner.count(*offset),
+                    self.owner.count(*offset) + 1,
+                    "{offset} ran"
+                );
+            }
+        }
+        if knows_end {
+            owner.progress.log_ended(self.end);
+        }
+        self.owner = owner;
+    }
+
+    fn check(&self) {
+        let (owner, progress) = (&self.owner, &self.owner.progress);
+        let held = owner.held();
+        assert_eq!(
+            (progress.n_held(), progress.oldest_held()),
+            (held.len(), held.first().copied())
+        );
+        let suspects = held.iter().filter(|offset| owner.count(**offset) >= 2);
+        assert_eq!(progress.n_suspects(), suspects.count());
+        let waits = |offset: &i64| owner.count(*offset) < 2 || owner.begun.contains(offset);
+        if held
+            .iter()
+            .any(|offset| waits(offset) && !progress.may_begin(*offset))
+            && !progress.left
+        {
+            assert!(progress.is_urgent(), "a record waits for a commit");
+        }
+    }
+
+    /// Lets a last owner end everything: then every record was done by someone.
+    pub(super) fn finish(&mut self) {
+        self.succeed(false);
+        self.receive(usize::MAX);
+        self.act(Action::DoneEach(2));
+        self.act(Action::DoneEach(1));
+        assert_eq!(self.owner.done, self.log);
+        let last = self.log.last().map(|last| last + 1);
+        let committed = self.owner.progress.commit().map(|commit| commit.offset);
+        assert!(committed >= last, "{committed:?} of {last:?}");
+    }
+}
+
+/// What of that which is done the text of a commit keeps: all, or all up to some offset.
+fn kept(
+    mut successor: PartitionProgress,
+    commit: &Commit,
+    meaning: &Meaning,
+    log: &BTreeSet<i64>,
+) -> BTreeSet<i64> {
+    let above = log.range(commit.offset..).copied();
+    let kept: BTreeSet<i64> = above
+        .filter(|offset| successor.received(*offset).is_none())
+        .collect();
+    assert!(kept.is_subset(&meaning.done), "nothing is lost");
+    let left_out = meaning
+        .done
+        .range(commit.offset..)
+        .find(|offset| !kept.contains(offset));
+    assert_eq!(left_out.is_none(), commit.is_complete);
+    if let (Some(left_out), Some(kept)) = (left_out, kept.last()) {
+        assert!(kept < left_out);
+    }
+    meaning
+        .done
+        .range(..commit.offset)
+        .copied()
+        .chain(kept)
+        .collect()
+}
