@@ -152,11 +152,9 @@ impl Counts {
         let written = suspects.into_iter().map(|(&offset, count)| Suspect {
             offset,
             unreported: count.unreported,
-            begun: count.begun != Begun::No && !to.goodbye,
+            begun: count.begun != Begun::No,
         });
-        to.suspects = written
-            .filter(|suspect| suspect.begun || suspect.unreported > SUSPECT)
-            .collect();
+        to.suspects = written.collect();
     }
 
     /// Notes that the commit of this revision names these.

@@ -103,8 +103,9 @@ fn a_suspect_begins_only_after_a_commit_that_names_it_is_confirmed() {
     progress.begin(1);
     assert!(progress.is_urgent());
     progress.confirmed(&before);
+    let named = progress.commit().expect("it has a start");
     assert!(!progress.may_begin(1));
-    confirm(&mut progress);
+    progress.confirmed(&named);
     assert!(progress.may_begin(1) && !progress.may_begin(0) && !progress.is_urgent());
 }
 
@@ -122,6 +123,52 @@ fn only_a_suspect_that_was_begun_is_counted_further() {
             [Some(2), Some(count), Some(2)]
         );
     }
+}
+
+/// The next owner has these begin, and dies. Gives what it committed.
+fn dies_with_begun(last: &Commit, begun: Range<i64>) -> Commit {
+    let mut progress = succeed(last);
+    delivered(&mut progress, 0..40);
+    begun.for_each(|offset| progress.begin(offset));
+    confirm(&mut progress)
+}
+
+#[test]
+fn a_suspect_that_waited_keeps_its_count() {
+    let last = dies_with_begun(&died_with(0..40, 2), 1..2);
+    let last = dies_with_begun(&last, 3..4);
+    let mut successor = succeed(&last);
+    assert_eq!(
+        [0, 1, 2, 3].map(|offset| successor.received(offset)),
+        [2, 3, 2, 3].map(Some)
+    );
+}
+
+#[test]
+fn the_highest_counts_are_kept_when_not_all_fit_and_the_others_stay_suspects() {
+    let last = dies_with_begun(&died_with(0..40, 2), 10..29);
+    let last = dies_with_begun(&last, 25..29);
+    let last = dies_with_begun(&last, 0..10);
+    let mut successor = succeed(&last);
+    let counts: Vec<u32> = (0..40)
+        .filter_map(|offset| successor.received(offset))
+        .collect();
+    assert_eq!(
+        (&counts[..10], &counts[25..29]),
+        ([3; 10].as_slice(), [4; 4].as_slice())
+    );
+    assert!(counts[10..25].contains(&2) && counts[10..25].contains(&3));
+}
+
+#[test]
+fn a_suspect_that_is_passed_takes_no_room() {
+    let last = dies_with_begun(&died_with(0..40, 2), 0..1);
+    // Its record has expired since.
+    let mut progress = succeed(&last);
+    progress.received(30);
+    let commit = confirm(&mut progress);
+    let read = Metadata::decode(commit.offset, &commit.metadata).expect("ours");
+    assert_eq!((commit.offset, read.suspects), (30, Vec::new()));
 }
 
 #[test]
@@ -180,7 +227,7 @@ fn suspects_that_do_not_fit_wait_and_take_their_turn() {
     };
     let room = begun(&progress);
     assert!((10..40).contains(&room), "{room} have room");
-    progress.done(0);
+    progress.done(5);
     assert!(progress.is_urgent());
     confirm(&mut progress);
     assert!(progress.may_begin(room) && begun(&progress) == room);
