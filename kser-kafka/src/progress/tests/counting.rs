@@ -161,6 +161,27 @@ fn the_highest_counts_are_kept_when_not_all_fit_and_the_others_stay_suspects() {
 }
 
 #[test]
+fn a_count_of_its_own_outlives_that_a_suspect_is_given_back() {
+    let last = dies_with_begun(&died_with(0..40, 2), 1..2);
+    let mut progress = succeed(&last);
+    delivered(&mut progress, 0..40);
+    progress.begin(1);
+    confirm(&mut progress);
+    progress.released(1);
+    let mut successor = succeed(&confirm(&mut progress));
+    assert_eq!(successor.received(1), Some(3));
+}
+
+#[test]
+fn a_suspect_beyond_the_end_of_the_log_is_forgotten() {
+    let mut progress = succeed(&dies_with_begun(&died_with(0..40, 2), 5..6));
+    progress.log_ended(5);
+    let commit = confirm(&mut progress);
+    let read = Metadata::decode(commit.offset, &commit.metadata).expect("ours");
+    assert_eq!(read.suspects, Vec::new());
+}
+
+#[test]
 fn a_suspect_that_is_passed_takes_no_room() {
     let last = dies_with_begun(&died_with(0..40, 2), 0..1);
     // Its record has expired since.

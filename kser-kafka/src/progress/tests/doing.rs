@@ -179,6 +179,9 @@ fn a_commit_is_wanted_until_what_it_says_is_confirmed() {
     assert!(progress.changed() && !progress.is_urgent());
     progress.confirmed(&lost);
     assert!(progress.changed());
+    confirm(&mut progress);
+    progress.confirmed(&lost);
+    assert!(!progress.changed());
 }
 
 #[test]
