@@ -292,6 +292,8 @@ pub struct Health {
     pub last_heard: Option<Duration>,
     /// Topics that were asked for and do not exist.
     pub missing: Vec<Topic>,
+    /// How many of the deliveries that are not settled may have killed their process before.
+    pub suspects: usize,
 }
 
 /// Records that may not be durable.
