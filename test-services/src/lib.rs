@@ -72,3 +72,6 @@ pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
 pub use secure::Access;
 pub use shared::kafka;
+
+/// Whether tests that need a Kafka can run.
+pub const HAS_KAFKA: bool = cfg!(kafka);

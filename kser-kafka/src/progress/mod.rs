@@ -241,16 +241,19 @@ impl PartitionProgress {
     }
 
     /// Returns the offset from which on nothing was received.
+    #[cfg(test)]
     pub(crate) const fn next(&self) -> Option<i64> {
         self.next
     }
 
     /// Returns how many records are held: received, and not done.
+    #[cfg(test)]
     pub(crate) const fn n_held(&self) -> usize {
         self.held.len()
     }
 
     /// Returns the oldest record that is held.
+    #[cfg(test)]
     pub(crate) fn oldest_held(&self) -> Option<i64> {
         self.held.first()
     }

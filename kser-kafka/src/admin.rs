@@ -1,0 +1,185 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kser_core::{Clock, Error, Topic, TopicSpec};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::oneshot;
+
+use crate::clock::{SystemClock, monotonic};
+use crate::error::{failed, no_thread};
+use crate::heard::Heard;
+
+/// How long the brokers are waited for.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long it may take until all brokers know of a new topic.
+const SPREAD: Duration = Duration::from_secs(10);
+
+/// Asks the brokers about topics, and makes them.
+pub(crate) struct Admin {
+    client: Arc<AdminClient<Heard>>,
+    heard: Heard,
+}
+
+impl Admin {
+    pub(crate) fn new(config: &rdkafka::ClientConfig, heard: Heard) -> Result<Self, Error> {
+        let client = config.create_with_context(heard.clone());
+        let client = client.map_err(|error| failed("making a client", None, error))?;
+        Ok(Self {
+            client: Arc::new(client),
+            heard,
+        })
+    }
+
+    /// Waits until a broker answers.
+    pub(crate) async fn reach(&self) -> Result<(), Error> {
+        let ask = |client: &Client<Heard>| client.fetch_metadata(Some("kser"), ANSWER).map(drop);
+        self.ask("reaching the brokers", ask).await
+    }
+
+    /// Returns those of the topics that do not exist.
+    pub(crate) async fn missing(&self, topics: &[Topic]) -> Result<Vec<Topic>, Error> {
+        let names = topics.to_vec();
+        let ask = move |client: &Client<Heard>| {
+            let mut missing = Vec::new();
+            for topic in names {
+                let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
+                let found = metadata.topics().first();
+                if found
+                    .is_none_or(|found| found.error().is_some() || found.partitions().is_empty())
+                {
+                    missing.push(topic);
+                }
+            }
+            Ok(missing)
+        };
+        self.ask("looking for topics", ask).await
+    }
+
+    /// Makes those that do not exist, and waits until they can be used.
+    pub(crate) async fn ensure(&self, specs: &[TopicSpec]) -> Result<(), Error> {
+        let topics: Vec<_> = specs.iter().map(|spec| spec.topic.clone()).collect();
+        let missing: BTreeSet<_> = self.missing(&topics).await?.into_iter().collect();
+        let new: Vec<_> = specs
+            .iter()
+            .filter(|spec| missing.contains(&spec.topic))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let topics = new.iter().map(|spec| new_topic(spec));
+        let topics: Vec<_> = topics.collect();
+        let options = AdminOptions::new()
+            .operation_timeout(Some(ANSWER))
+            .request_timeout(Some(ANSWER));
+        let began = SystemClock.now();
+        let made = self.client.create_topics(&topics, &options).await;
+        let made = made.map_err(|error| failed("making topics", self.heard.since(began), error))?;
+        for made in made {
+            match made {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    let what = format!("making topic {topic}");
+                    return Err(failed(what, None, KafkaError::AdminOp(code)));
+                }
+            }
+        }
+        self.spread(new.iter().map(|spec| spec.topic.clone()).collect())
+            .await
+    }
+
+    /// Waits until every partition has a leader.
+    async fn spread(&self, mut topics: Vec<Topic>) -> Result<(), Error> {
+        let ask = move |client: &Client<Heard>| {
+            let until = monotonic() + SPREAD;
+            while let Some(topic) = topics.last() {
+                let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
+                let led = metadata.topics().first().is_some_and(|found| {
+                    let partitions = found.partitions();
+                    found.error().is_none()
+                        && !partitions.is_empty()
+                        && partitions.iter().all(|partition| partition.leader() >= 0)
+                });
+                match led {
+                    true => drop(topics.pop()),
+                    false if monotonic() >= until => {
+                        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+                    }
+                    false => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+            Ok(())
+        };
+        self.ask("waiting for new topics", ask).await
+    }
+
+    /// Returns how long the topics keep their records.
+    pub(crate) async fn retention(
+        &self,
+        topics: &[Topic],
+    ) -> Result<BTreeMap<Topic, Duration>, Error> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let asked: Vec<_> = topics
+            .iter()
+            .map(|topic| ResourceSpecifier::Topic(topic.as_str()))
+            .collect();
+        let options = AdminOptions::new().request_timeout(Some(ANSWER));
+        let began = SystemClock.now();
+        let found = self.client.describe_configs(&asked, &options).await;
+        let found = found
+            .map_err(|error| failed("asking for retention", self.heard.since(began), error))?;
+        let mut retention = BTreeMap::new();
+        for (topic, found) in topics.iter().zip(found) {
+            let entry = found.ok().and_then(|found| {
+                found
+                    .get("retention.ms")
+                    .and_then(|entry| entry.value.clone())
+            });
+            let millis = entry.and_then(|value| value.parse::<u64>().ok());
+            if let Some(millis) = millis {
+                retention.insert(topic.clone(), Duration::from_millis(millis));
+            }
+        }
+        Ok(retention)
+    }
+
+    /// Asks on a thread of its own, since the client's calls block.
+    async fn ask<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        ask: impl FnOnce(&Client<Heard>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let client = Arc::clone(&self.client);
+        let began = SystemClock.now();
+        let thread = std::thread::Builder::new().name("kser-kafka-ask".to_owned());
+        let started = thread.spawn(move || drop(answer.send(ask(client.inner()))));
+        started.map_err(no_thread)?;
+        let answered = answered.await.unwrap_or(Err(KafkaError::Canceled));
+        answered.map_err(|error| failed(what, self.heard.since(began), error))
+    }
+}
+
+fn new_topic(spec: &TopicSpec) -> NewTopic<'_> {
+    let partitions = spec.partitions.and_then(|count| i32::try_from(count).ok());
+    // -1 asks for what the brokers take.
+    let replication = TopicReplication::Fixed(-1);
+    let topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication);
+    match spec.kept {
+        true => topic.set("cleanup.policy", "delete"),
+        // Read by those who are there when it is written.
+        false => topic
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", "86400000"),
+    }
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,356 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kser_core::{Cancellation, Record, Timestamp, Topic};
+
+use crate::link::{RecordId, Waiting};
+use crate::progress::PartitionProgress;
+
+/// How many records that wait for their time one partition may hold in memory, before it is paused.
+const PARKED: usize = 1000;
+
+/// A partition while it is ours: its records from the broker to the end of their tickets.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) id: u64,
+    /// Where it is in Kafka.
+    pub(crate) topic: Topic,
+    pub(crate) partition: i32,
+    /// The topic whose records wait here, and how long each does at most.
+    pub(crate) waits_for: Option<(Topic, Duration)>,
+    pub(crate) revoked: Cancellation,
+    /// `None` until the committed offset is read: until then nothing is delivered.
+    pub(crate) progress: Option<PartitionProgress>,
+    pub(crate) paused: bool,
+    /// The offset up to which records have come, or could not come.
+    last: Option<i64>,
+    held: BTreeMap<i64, Held>,
+    /// What arrived before the progress was read, or is not named in a commit yet.
+    pending: BTreeSet<i64>,
+    /// Keys of which a released record waits: the later ones wait behind it.
+    keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
+    parked: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    record: Record,
+    at: Timestamp,
+    /// How often it may have begun and ended without a goodbye; `None` until that can be told.
+    unreported: Option<u32>,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Not yet to be delivered.
+    Pending,
+    /// It waits for its time, or for another of its key.
+    Parked,
+    /// It is in the inbox, or with the one who received it.
+    Given,
+}
+
+/// What a record that arrived, or is due, is for.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// To be received.
+    Deliver(Waiting),
+    /// To be looked at then.
+    Wait(Timestamp),
+    /// To be published again: it has waited here as long as records do.
+    Hop(Record),
+    /// Nothing now.
+    Nothing,
+}
+
+impl Assignment {
+    pub(crate) fn new(
+        id: u64,
+        topic: Topic,
+        partition: i32,
+        waits_for: Option<(Topic, Duration)>,
+    ) -> Self {
+        Self {
+            id,
+            topic,
+            partition,
+            waits_for,
+            revoked: Cancellation::default(),
+            progress: None,
+            paused: false,
+            last: None,
+            held: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            parked: 0,
+        }
+    }
+
+    /// Says that the records come from this offset on.
+    pub(crate) fn starts_at(&mut self, offset: i64) {
+        self.last = Some(offset - 1);
+    }
+
+    /// Says whether an offset is one that cannot come: the log was cut, or made anew.
+    pub(crate) fn went_back(&self, offset: i64) -> bool {
+        self.last.is_some_and(|last| offset <= last)
+    }
+
+    /// Takes a record from the broker.
+    pub(crate) fn arrived(
+        &mut self,
+        offset: i64,
+        at: Timestamp,
+        mut record: Record,
+        now: Timestamp,
+    ) -> Next {
+        self.last = Some(offset);
+        if let Some((topic, _)) = &self.waits_for {
+            record.topic = topic.clone();
+            let due = crate::delay::take_due(&mut record.headers).unwrap_or(at);
+            record.not_before = Some(due);
+        }
+        let held = Held {
+            record,
+            at,
+            unreported: None,
+            place: Place::Pending,
+        };
+        self.held.insert(offset, held);
+        self.admit(offset, now)
+    }
+
+    /// Goes on with what arrived before it could be delivered, in order.
+    pub(crate) fn next_pending(&mut self, now: Timestamp) -> Option<(i64, Next)> {
+        let progress = self.progress.as_ref()?;
+        loop {
+            let offset = *self.pending.first()?;
+            let admitted = self.held.get(&offset).map(|held| held.unreported.is_some());
+            let is_suspect = self
+                .held
+                .get(&offset)
+                .is_some_and(|held| held.unreported >= Some(2));
+            if admitted == Some(true) && !is_suspect && !progress.may_begin(offset) {
+                return None;
+            }
+            self.pending.pop_first();
+            match admitted {
+                Some(true) => return Some((offset, self.hand_over(offset))),
+                Some(false) => return Some((offset, self.admit(offset, now))),
+                None => {}
+            }
+        }
+    }
+
+    fn admit(&mut self, offset: i64, now: Timestamp) -> Next {
+        let Some(progress) = &mut self.progress else {
+            self.pending.insert(offset);
+            return Next::Nothing;
+        };
+        let Some(unreported) = progress.received(offset) else {
+            self.held.remove(&offset);
+            return Next::Nothing;
+        };
+        if let Some(held) = self.held.get_mut(&offset) {
+            held.unreported = Some(unreported);
+        }
+        match self.waits_for {
+            Some(_) => self.look_at_wait(offset, now),
+            None => self.hand_over(offset),
+        }
+    }
+
+    /// A record of a topic of waits: due, or to go on to the next such topic, or to stay.
+    fn look_at_wait(&mut self, offset: i64, now: Timestamp) -> Next {
+        let (Some((_, length)), Some(held)) = (&self.waits_for, self.held.get_mut(&offset)) else {
+            return Next::Nothing;
+        };
+        let due = held.record.not_before.unwrap_or(held.at);
+        let until = (due + crate::delay::SLACK).min(held.at + *length);
+        if until > now {
+            if held.place != Place::Parked {
+                held.place = Place::Parked;
+                self.parked += 1;
+            }
+            return Next::Wait(until);
+        }
+        if held.place == Place::Parked {
+            self.parked -= 1;
+        }
+        if due + crate::delay::SLACK > now {
+            held.place = Place::Given;
+            return Next::Hop(held.record.clone());
+        }
+        held.record.not_before = None;
+        held.place = Place::Pending;
+        self.hand_over(offset)
+    }
+
+    /// Delivers a record, if a commit says that it may begin, and none of its key has to come before it.
+    fn hand_over(&mut self, offset: i64) -> Next {
+        let (Some(progress), Some(held)) = (&self.progress, self.held.get_mut(&offset)) else {
+            return Next::Nothing;
+        };
+        let is_next = self.pending.first().is_none_or(|first| offset < *first);
+        // A suspect is handed out, and asks before it runs.
+        let is_named = held.unreported >= Some(2) || progress.may_begin(offset);
+        if !is_next || !is_named {
+            self.pending.insert(offset);
+            return Next::Nothing;
+        }
+        if let Some(key) = &held.record.key
+            && let Some(behind) = self.keys.get_mut(key)
+        {
+            held.place = Place::Parked;
+            behind.insert(offset, Timestamp::default());
+            return Next::Nothing;
+        }
+        Next::Deliver(self.give(offset))
+    }
+
+    fn give(&mut self, offset: i64) -> Waiting {
+        let held = self.held.get_mut(&offset).expect("the caller has seen it");
+        held.place = Place::Given;
+        Waiting {
+            id: RecordId {
+                assignment: self.id,
+                offset,
+            },
+            record: held.record.clone(),
+            partition: self.partition,
+            unreported: held.unreported.unwrap_or_default(),
+            revoked: self.revoked.clone(),
+        }
+    }
+
+    /// Says whether a record waits for a commit that names it, or soon will.
+    pub(crate) fn wants_commit(&self) -> bool {
+        self.progress
+            .as_ref()
+            .is_some_and(PartitionProgress::is_urgent)
+    }
+
+    pub(crate) fn done(&mut self, offset: i64) {
+        if let Some(progress) = &mut self.progress
+            && self.held.remove(&offset).is_some()
+        {
+            progress.done(offset);
+        }
+    }
+
+    /// A record was given back, to be delivered not before a time. Returns when to look at it.
+    ///
+    /// `later` are those of its key that were in the inbox: they come behind it again.
+    pub(crate) fn released(
+        &mut self,
+        offset: i64,
+        due: Timestamp,
+        later: &[i64],
+    ) -> Option<Timestamp> {
+        if let Some(progress) = &mut self.progress {
+            progress.released(offset);
+        }
+        let held = self.held.get_mut(&offset)?;
+        held.place = Place::Parked;
+        if held.record.not_before.is_some() {
+            // It was not delivered: it could not be sent on to where it waits next.
+            self.parked += 1;
+            return Some(due);
+        }
+        if let Some(key) = held.record.key.clone() {
+            let waiting = self.keys.entry(key).or_default();
+            waiting.insert(offset, due);
+            for offset in later {
+                waiting.insert(*offset, Timestamp::default());
+            }
+        }
+        for offset in later {
+            if let Some(held) = self.held.get_mut(offset) {
+                held.place = Place::Parked;
+            }
+        }
+        Some(due)
+    }
+
+    /// Returns the key of a record that is held.
+    pub(crate) fn key(&self, offset: i64) -> Option<&Bytes> {
+        self.held.get(&offset)?.record.key.as_ref()
+    }
+
+    /// The time for which a record was to wait is there.
+    pub(crate) fn due(&mut self, offset: i64, now: Timestamp) -> Vec<Next> {
+        let Some(held) = self.held.get(&offset) else {
+            return Vec::new();
+        };
+        if held.place != Place::Parked {
+            return Vec::new();
+        }
+        match &held.record.key {
+            Some(key) if self.keys.contains_key(key) => {
+                let key = key.clone();
+                self.due_of_key(&key, now)
+            }
+            _ if self.waits_for.is_some() && held.record.not_before.is_some() => {
+                vec![self.look_at_wait(offset, now)]
+            }
+            _ => vec![Next::Deliver(self.give(offset))],
+        }
+    }
+
+    /// Delivers what waits of a key, in order, up to the first that is not due.
+    fn due_of_key(&mut self, key: &Bytes, now: Timestamp) -> Vec<Next> {
+        let mut next = Vec::new();
+        while let Some(waiting) = self.keys.get_mut(key) {
+            match waiting.first_key_value() {
+                Some((&offset, &due)) if due <= now => {
+                    waiting.pop_first();
+                    if self.held.contains_key(&offset) {
+                        next.push(Next::Deliver(self.give(offset)));
+                    }
+                }
+                Some(_) => break,
+                None => {
+                    self.keys.remove(key);
+                }
+            }
+        }
+        next
+    }
+
+    /// Forgets a record that was not received: it is not done, and comes again to whoever has the partition.
+    pub(crate) fn recalled(&mut self, offset: i64) {
+        self.held.remove(&offset);
+    }
+
+    /// Returns how many records are with the one who received them.
+    pub(crate) fn given(&self) -> usize {
+        let held = self.held.values();
+        held.filter(|held| held.place == Place::Given).count()
+    }
+
+    /// Says whether so much waits here that no more should be fetched, or so much was done out of order that no commit
+    /// can say it.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = self
+            .progress
+            .as_ref()
+            .is_some_and(PartitionProgress::is_full);
+        full || self.parked >= PARKED || (self.waits_for.is_none() && self.pending.len() >= PARKED)
+    }
+
+    /// Says whether records are fetched again after it was full.
+    pub(crate) fn has_room(&self) -> bool {
+        let full = self
+            .progress
+            .as_ref()
+            .is_some_and(PartitionProgress::is_full);
+        !full && self.parked < PARKED / 2 && self.pending.len() < PARKED / 2
+    }
+
+    /// Returns when the oldest record that is not done was published.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.held.first_key_value().map(|(_, held)| held.at)
+    }
+}

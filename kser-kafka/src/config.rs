@@ -1,0 +1,306 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use kser_core::Error;
+use rdkafka::config::ClientConfig;
+
+use crate::progress::Budget;
+
+/// How to reach a cluster, and the settings of its clients.
+///
+/// Any key of librdkafka can be set; those that the transport must decide itself are refused with the reason. What is not
+/// set has these defaults, beside librdkafka's own:
+///
+/// | key | value | why |
+/// |---|---|---|
+/// | `session.timeout.ms` | 20000 | outlives a broker that dies, which stalls the others for up to 12 s |
+/// | `heartbeat.interval.ms` | 500 | partitions move within a second |
+/// | `message.timeout.ms` | 30000 | how long a publish waits for the brokers |
+/// | `linger.ms` | 0 | a hop takes half a millisecond, not five |
+/// | `fetch.wait.max.ms` | 50 | a partition that is resumed does not wait for an idle one |
+/// | `queued.max.messages.kbytes` | 16384 | what is fetched ahead, for each subscription |
+/// | `partition.assignment.strategy` | `cooperative-sticky` | a rebalance stops only what moves |
+/// | `partitioner` | `murmur2_random` | a key goes where Java and Python clients put it |
+/// | `auto.offset.reset` | `earliest` | a new group misses nothing; `error` stops instead |
+/// | `topic.metadata.refresh.interval.ms` | 10000 | new partitions and topics are seen within it |
+///
+/// With `group.protocol` = `consumer` (KIP-848) the brokers decide about sessions and assignments, and those keys are left out.
+///
+/// ```
+/// use kser_kafka::KafkaConfig;
+///
+/// # fn main() -> Result<(), kser_core::Error> {
+/// let config = KafkaConfig::new("broker-1:9092,broker-2:9092")
+///     .with("security.protocol", "SASL_SSL")?
+///     .with("sasl.username", "shop")?;
+/// assert!(config.with("enable.auto.commit", "true").is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct KafkaConfig {
+    servers: String,
+    settings: BTreeMap<String, String>,
+    pub(crate) commit_every: Duration,
+    pub(crate) revoke_grace: Duration,
+    pub(crate) create: Option<u32>,
+    pub(crate) metadata: Budget,
+}
+
+/// Keys that the transport decides, and why.
+const OWNED: [(&str, &str); 11] = [
+    (
+        "bootstrap.servers",
+        "it is the part of the URL before the options",
+    ),
+    (
+        "metadata.broker.list",
+        "it is the part of the URL before the options",
+    ),
+    ("group.id", "it comes from the routes"),
+    ("group.instance.id", "it comes from the consumer's instance"),
+    (
+        "enable.auto.commit",
+        "a record is committed once it is settled",
+    ),
+    (
+        "enable.auto.offset.store",
+        "a record is committed once it is settled",
+    ),
+    (
+        "enable.idempotence",
+        "without it records are lost, doubled and swapped when a broker dies",
+    ),
+    ("enable.partition.eof", "nobody would look at it"),
+    ("isolation.level", "what was not committed must not run"),
+    (
+        "transactional.id",
+        "it comes with exactly-once delivery, which is not there yet",
+    ),
+    ("acks", "a record that one broker has is lost with it"),
+];
+
+/// Settings of both clients.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("topic.metadata.refresh.interval.ms", "10000"),
+    ("topic.metadata.propagation.max.ms", "1500"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("client.id", "kser"),
+    ("socket.keepalive.enable", "true"),
+];
+
+const OF_PRODUCERS: [(&str, &str); 6] = [
+    ("linger.ms", "0"),
+    ("message.timeout.ms", "30000"),
+    ("partitioner", "murmur2_random"),
+    ("message.max.bytes", "100000000"),
+    ("queue.buffering.max.messages", "1000000"),
+    ("batch.num.messages", "10000"),
+];
+
+const OF_CONSUMERS: [(&str, &str); 7] = [
+    ("auto.offset.reset", "earliest"),
+    ("fetch.wait.max.ms", "50"),
+    ("fetch.error.backoff.ms", "100"),
+    ("fetch.queue.backoff.ms", "20"),
+    ("queued.min.messages", "10000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("statistics.interval.ms", "1000"),
+];
+
+/// What the classic protocol of groups takes, and KIP-848 refuses.
+const OF_CLASSIC_GROUPS: [(&str, &str); 3] = [
+    ("session.timeout.ms", "20000"),
+    ("heartbeat.interval.ms", "500"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+];
+
+impl KafkaConfig {
+    /// Names the brokers to ask first: `host:port`, with commas between.
+    #[must_use]
+    pub fn new(servers: impl Into<String>) -> Self {
+        Self {
+            servers: servers.into(),
+            settings: BTreeMap::new(),
+            commit_every: Duration::from_millis(25),
+            revoke_grace: Duration::from_secs(1),
+            create: None,
+            metadata: Budget::default(),
+        }
+    }
+
+    /// Reads a URL: `kafka://host:port,host:port?key=value&key=value`, where a key is one of librdkafka, or `create` for
+    /// [`with_create`](Self::with_create). In values, `%26` is `&`, as in all URLs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a text that is no such URL, and for a key that cannot be set.
+    pub fn from_url(url: &str) -> Result<Self, Error> {
+        let invalid = |reason: &str| Error::Invalid {
+            what: format!("the URL {:?}", without_values(url)),
+            reason: reason.to_owned(),
+        };
+        let rest = url.strip_prefix("kafka://");
+        let rest = rest.ok_or_else(|| invalid("it does not begin with kafka://"))?;
+        let (servers, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if servers.is_empty() || servers.contains(['/', '@', '#']) {
+            return Err(invalid(
+                "behind kafka:// there must be host:port, with commas between",
+            ));
+        }
+        let mut config = Self::new(servers);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_encoding::percent_decode_str(value).decode_utf8();
+            let value = value.map_err(|_| invalid("a value is not UTF-8"))?;
+            config = match key {
+                "create" => {
+                    let partitions = value.parse().ok().filter(|count| *count > 0);
+                    let partitions =
+                        partitions.ok_or_else(|| invalid("`create` is a number of partitions"))?;
+                    config.with_create(Some(partitions))
+                }
+                key => config.with(key, &*value)?,
+            };
+        }
+        Ok(config)
+    }
+
+    /// Sets a key of librdkafka, for producers and consumers alike: each takes what is meant for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a key that the transport decides itself. A key that does not exist, or a value that does not
+    /// fit, is found when the clients are made.
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Result<Self, Error> {
+        let (key, value) = (key.into(), value.into());
+        let refused = |reason: &str| Error::Invalid {
+            what: format!("the Kafka setting {key:?}"),
+            reason: reason.to_owned(),
+        };
+        if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == key) {
+            return Err(refused(&format!("it is decided here: {reason}")));
+        }
+        if key == "auto.offset.reset"
+            && !matches!(&*value, "earliest" | "smallest" | "beginning" | "error")
+        {
+            return Err(refused(
+                "it is `earliest` or `error`: anything else skips records without a word",
+            ));
+        }
+        if !key.contains('.') {
+            let known = "those of librdkafka have dots in them, and there is `create`";
+            return Err(refused(&format!("there is no such option; {known}")));
+        }
+        self.settings.insert(key, value);
+        Ok(self)
+    }
+
+    /// Creates topics that are missing, with this many partitions, when they are first used. `None`, the default, does
+    /// not: then they are made by `ensure_topics`. It is meant for a laptop: of a name that is wrong it makes a topic.
+    #[must_use]
+    pub const fn with_create(mut self, partitions: Option<u32>) -> Self {
+        self.create = partitions;
+        self
+    }
+
+    /// Sets how long what is settled waits for its commit at most; 25 ms unless set. A crash runs again what was settled
+    /// in that time.
+    #[must_use]
+    pub const fn with_commit_every(mut self, interval: Duration) -> Self {
+        self.commit_every = interval;
+        self
+    }
+
+    /// Sets how long a partition that goes to another member is kept for what runs; 1 second unless set. What does not
+    /// end in that time runs again there.
+    #[must_use]
+    pub const fn with_revoke_grace(mut self, grace: Duration) -> Self {
+        self.revoke_grace = grace;
+        self
+    }
+
+    /// Sets how many bytes of metadata a commit may carry, as the brokers' `offset.metadata.max.bytes` says; 4,096 unless
+    /// set, as there. It holds what was settled out of order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for fewer than 256.
+    pub fn with_commit_metadata(mut self, bytes: usize) -> Result<Self, Error> {
+        self.metadata = Budget::new(bytes).ok_or_else(|| Error::Invalid {
+            what: format!("{bytes} bytes of commit metadata"),
+            reason: format!("{} are the least", Budget::SMALLEST),
+        })?;
+        Ok(self)
+    }
+
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let mut config = self.client(&OF_PRODUCERS);
+        config.set("enable.idempotence", "true");
+        config
+    }
+
+    pub(crate) fn consumer(&self, group: &str, instance: Option<&str>) -> ClientConfig {
+        let mut config = self.client(&OF_CONSUMERS);
+        if self
+            .settings
+            .get("group.protocol")
+            .is_none_or(|protocol| protocol != "consumer")
+        {
+            self.add(&mut config, &OF_CLASSIC_GROUPS);
+        }
+        config.set("group.id", group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("isolation.level", "read_committed");
+        if let Some(instance) = instance {
+            config.set("group.instance.id", instance);
+        }
+        config
+    }
+
+    /// Where a group without an offset begins.
+    pub(crate) fn reset(&self) -> &str {
+        let reset = self.settings.get("auto.offset.reset");
+        reset.map_or("earliest", String::as_str)
+    }
+
+    pub(crate) fn admin(&self) -> ClientConfig {
+        self.client(&[])
+    }
+
+    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.servers);
+        for (key, value) in &self.settings {
+            config.set(key, value);
+        }
+        self.add(&mut config, &DEFAULTS);
+        self.add(&mut config, defaults);
+        config
+    }
+
+    fn add(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
+        for (key, value) in defaults {
+            if !self.settings.contains_key(*key) {
+                config.set(*key, *value);
+            }
+        }
+    }
+}
+
+/// Cuts the options of a URL, which may hold a password.
+fn without_values(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
+}
+
+/// Values may be secrets: only the keys are shown.
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("servers", &self.servers)
+            .field("settings", &self.settings.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kser_core::Topic;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::clock::monotonic;
+use crate::commit::{self, Committed};
+use crate::heard::Heard;
+use crate::link::Link;
+use crate::member::Member;
+use crate::progress::{Budget, PartitionProgress};
+
+/// How long a hook of a rebalance waits for the brokers.
+const HOOK: Duration = Duration::from_secs(1);
+
+/// What the client calls back: all on the thread that polls it.
+pub(crate) struct Context {
+    member: Mutex<Member>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) heard: Heard,
+    pub(crate) group: String,
+    reset: String,
+    pub(crate) revoke_grace: Duration,
+    budget: Budget,
+    /// The member left without a goodbye: nothing is to be written for it any more.
+    pub(crate) abandoned: AtomicBool,
+    ends: Mutex<BTreeMap<(String, i32), i64>>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        member: Member,
+        link: Arc<Link>,
+        heard: Heard,
+        group: String,
+        config: &crate::KafkaConfig,
+    ) -> Self {
+        Self {
+            member: Mutex::new(member),
+            link,
+            heard,
+            group,
+            reset: config.reset().to_owned(),
+            revoke_grace: config.revoke_grace,
+            budget: config.metadata,
+            abandoned: AtomicBool::new(false),
+            ends: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn member(&self) -> MutexGuard<'_, Member> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where the log of a partition ends, as far as was heard.
+    pub(crate) fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        let committed = commit::read(consumer, partitions, HOOK);
+        if let Err(error) = &committed {
+            tracing::warn!(target: "kser_kafka", %error, "partitions wait: their offsets cannot be read");
+        }
+        let committed = committed.unwrap_or_default();
+        let (mut list, mut without) = (TopicPartitionList::new(), Vec::new());
+        let mut member = self.member();
+        for element in partitions.elements() {
+            let (topic, partition) = (element.topic(), element.partition());
+            let Some(assignment) = member.assigned(topic, partition) else {
+                continue;
+            };
+            let mut entry = list.add_partition(topic, partition);
+            let Some(committed) = committed.get(&(topic.to_owned(), partition)) else {
+                continue;
+            };
+            if committed.offset.is_none() && assignment.waits_for.is_none() {
+                without.push((assignment.topic.clone(), partition));
+            }
+            let mut progress = self.take_over(committed);
+            if !committed.metadata.is_empty()
+                && let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, HOOK)
+            {
+                progress.log_ended(end);
+            }
+            assignment.progress = Some(progress);
+            if let Some(offset) = committed.offset {
+                assignment.starts_at(offset);
+                if let Err(error) = entry.set_offset(Offset::Offset(offset)) {
+                    tracing::error!(target: "kser_kafka", %error, topic, partition, "no offset is set");
+                }
+            }
+        }
+        drop(member);
+        self.say_where_it_starts(consumer, &without);
+        let assigned = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
+            _ => consumer.assign(&list),
+        };
+        say("partitions cannot be assigned", assigned);
+        // The pause of an earlier assignment of the same partition is still there.
+        say("partitions cannot be resumed", consumer.resume(&list));
+        tracing::debug!(target: "kser_kafka", group = self.group, partitions = list.count(), "assigned");
+    }
+
+    /// Makes the progress of a partition of what its last owner wrote.
+    pub(crate) fn take_over(&self, committed: &Committed) -> PartitionProgress {
+        PartitionProgress::take_over(committed.offset, &committed.metadata, self.budget)
+    }
+
+    /// Says where the group has no offset and records are: it is new here, or its offsets expired.
+    fn say_where_it_starts(&self, consumer: &BaseConsumer<Self>, without: &[(Topic, i32)]) {
+        let mut found: BTreeMap<&Topic, Vec<i32>> = BTreeMap::new();
+        for (topic, partition) in without {
+            let ends = consumer.fetch_watermarks(topic.as_str(), *partition, HOOK);
+            if ends.is_ok_and(|(low, high)| high > low) {
+                found.entry(topic).or_default().push(*partition);
+            }
+        }
+        for (topic, partitions) in found {
+            tracing::warn!(
+                target: "kser_kafka",
+                "group {} has no offset in {topic} {partitions:?}, for the first time or because it expired: \
+                 `auto.offset.reset` is {}",
+                self.group, self.reset,
+            );
+        }
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        let lost = consumer.assignment_lost() || self.abandoned.load(Ordering::Acquire);
+        let all: Vec<_> = partitions
+            .elements()
+            .iter()
+            .map(|element| (element.topic().to_owned(), element.partition()))
+            .collect();
+        if !lost {
+            self.wait_for_given(&all);
+        }
+        let mut member = self.member();
+        for (topic, partition) in &all {
+            if let Some(assignment) = member.of(topic, *partition) {
+                self.link.end(assignment.id);
+            }
+        }
+        // What was settled until now is in these orders; from now on settling says that the record is lost.
+        member.obey_settled(&self.link);
+        if !lost {
+            let goodbye = commit::goodbye(&mut member, &all);
+            if let Err(error) = commit::write(consumer, &goodbye, HOOK) {
+                tracing::warn!(target: "kser_kafka", %error, "partitions are left without a goodbye");
+            }
+        }
+        for (topic, partition) in &all {
+            member.gone(topic, *partition);
+        }
+        drop(member);
+        let unassigned = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+            _ => consumer.unassign(),
+        };
+        if !self.abandoned.load(Ordering::Acquire) {
+            say("partitions cannot be given up", unassigned);
+        }
+        tracing::debug!(target: "kser_kafka", group = self.group, partitions = all.len(), lost, "revoked");
+    }
+
+    /// Lets what runs end, for a while.
+    fn wait_for_given(&self, partitions: &[(String, i32)]) {
+        let until = monotonic() + self.revoke_grace;
+        loop {
+            let mut member = self.member();
+            member.obey_settled(&self.link);
+            let given = member.recall(|assignment| {
+                partitions.iter().any(|(topic, partition)| {
+                    assignment.partition == *partition && assignment.topic.as_str() == topic
+                })
+            });
+            drop(member);
+            let left = until.saturating_duration_since(monotonic());
+            if given == 0 || left.is_zero() {
+                return;
+            }
+            self.link.bell.wait(left.min(Duration::from_millis(1)));
+        }
+    }
+}
+
+fn say(what: &str, done: KafkaResult<()>) {
+    if let Err(error) = done {
+        tracing::error!(target: "kser_kafka", %error, "{what}");
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.heard.log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.clear();
+        for (topic, of_topic) in statistics.topics {
+            for (partition, known) in of_topic.partitions {
+                if known.ls_offset >= 0 {
+                    ends.insert((topic.clone(), partition), known.ls_offset);
+                }
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.heard.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assign(consumer, partitions)
+            }
+            _ => self.revoke(consumer, partitions),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Waits: a record that is not due goes to a topic whose records all wait equally long, from one to the next until it is.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kser_core::{Clock, Record, Timestamp, Topic};
+
+use crate::clock::SystemClock;
+
+/// When a waiting record is due, in milliseconds since 1970. Gone when it is delivered.
+pub(crate) const DUE: &str = "kser-due";
+
+/// What is behind the name of a topic where its records wait, and how long each waits there at most.
+pub(crate) const STEPS: [(&str, Duration); 5] = [
+    (".delay.1s", Duration::from_secs(1)),
+    (".delay.10s", Duration::from_secs(10)),
+    (".delay.1m", Duration::from_secs(60)),
+    (".delay.10m", Duration::from_secs(600)),
+    (".delay.1h", Duration::from_secs(3600)),
+];
+
+/// How much later than its time a record is given out. Who gave the time reads its own clock in whole milliseconds, and may
+/// be this much behind.
+pub(crate) const SLACK: Duration = Duration::from_millis(2);
+
+/// Returns the topic that a record is sent to now: its own, or that of the longest wait that is not too long.
+pub(crate) fn topic(record: &Record) -> Cow<'_, str> {
+    match wait(record) {
+        None => Cow::Borrowed(record.topic.as_str()),
+        Some((suffix, _)) => Cow::Owned(format!("{}{suffix}", record.topic)),
+    }
+}
+
+/// Returns the header that says when a record that waits is due.
+pub(crate) fn header(record: &Record) -> Option<(&'static str, String)> {
+    let due = record.not_before?;
+    (due > SystemClock.now()).then(|| (DUE, due.as_millis().to_string()))
+}
+
+fn wait(record: &Record) -> Option<(&'static str, Duration)> {
+    let left = record.not_before?.since(SystemClock.now());
+    if left.is_zero() {
+        return None;
+    }
+    let fits = STEPS.iter().rev().find(|(_, length)| *length <= left);
+    Some(*fits.unwrap_or(&STEPS[0]))
+}
+
+/// Returns the topics where the records of `topic` wait.
+pub(crate) fn topics(topic: &Topic) -> impl Iterator<Item = (Topic, Duration)> + '_ {
+    let steps = STEPS.into_iter();
+    steps.filter_map(|(suffix, length)| Some((topic.with_suffix(suffix).ok()?, length)))
+}
+
+/// Says whether a topic is one where records wait, or one of dead letters: those have no waits of their own.
+pub(crate) fn has_none(topic: &Topic) -> bool {
+    let name = topic.as_str();
+    name.ends_with(".dlt") || STEPS.iter().any(|(suffix, _)| name.ends_with(suffix))
+}
+
+/// Takes the time at which a record is due out of its headers.
+pub(crate) fn take_due(headers: &mut Vec<(String, Option<Bytes>)>) -> Option<Timestamp> {
+    let found = headers.iter().rposition(|(name, _)| name == DUE)?;
+    let (_, value) = headers.remove(found);
+    let millis = std::str::from_utf8(&value?).ok()?.parse().ok()?;
+    Some(Timestamp::from_millis(millis))
+}

@@ -1,0 +1,90 @@
+use std::fmt;
+
+use kser_core::Error;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// Says which client failed, and with what else was heard of the brokers.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    heard: Option<String>,
+    source: KafkaError,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.heard {
+            Some(heard) => write!(f, " ({heard})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Makes an error of what the client says, while it did `what`.
+pub(crate) fn failed(what: impl Into<String>, heard: Option<String>, source: KafkaError) -> Error {
+    if let KafkaError::ClientConfig(_, reason, key, _) = &source {
+        return Error::Invalid {
+            what: format!("the Kafka setting {key:?}"),
+            reason: reason.clone(),
+        };
+    }
+    Error::Backend {
+        backend: "kafka",
+        temporary: code(&source).is_none_or(is_temporary),
+        source: Box::new(Failure {
+            what: what.into(),
+            heard,
+            source,
+        }),
+    }
+}
+
+/// Makes an error of what a thread that cannot be started says.
+pub(crate) fn no_thread(source: std::io::Error) -> Error {
+    Error::Backend {
+        backend: "kafka",
+        temporary: true,
+        source: source.into(),
+    }
+}
+
+/// Returns the code of an error, if it has one.
+pub(crate) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    error.rdkafka_error_code()
+}
+
+/// Says whether the topic, or the partition, is not there.
+pub(crate) const fn is_missing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+    )
+}
+
+/// Says whether doing the same again may work. Rights and settings do not change by themselves.
+const fn is_temporary(code: RDKafkaErrorCode) -> bool {
+    !matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::UnsupportedSASLMechanism
+            | RDKafkaErrorCode::SSL
+            | RDKafkaErrorCode::InvalidArgument
+            | RDKafkaErrorCode::InvalidTopic
+            | RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::AutoOffsetReset
+    )
+}

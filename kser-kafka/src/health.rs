@@ -1,0 +1,108 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use kser_core::{Clock, Health, Topic};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::clock::{SystemClock, monotonic};
+use crate::context::Context;
+use crate::progress::PartitionProgress;
+
+/// How often the health is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often topics that are missing are asked for, and how long that may take.
+const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+
+/// Looks at what a member knows, from time to time.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    next: Instant,
+    heard: Instant,
+    ask: Option<Instant>,
+    missing: BTreeSet<Topic>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: monotonic(),
+            heard: monotonic(),
+            ask: Some(monotonic()),
+            missing: BTreeSet::new(),
+        }
+    }
+
+    /// The brokers answered.
+    pub(crate) fn heard(&mut self) {
+        self.heard = monotonic();
+    }
+
+    /// A topic may be missing: it is found out which.
+    pub(crate) fn look_soon(&mut self) {
+        self.ask.get_or_insert_with(|| monotonic() + LOOK);
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        monotonic() >= self.next
+    }
+
+    pub(crate) fn look(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        context: &Context,
+        topics: &[Topic],
+    ) {
+        self.next = monotonic() + LOOK;
+        if self.ask.is_some_and(|ask| monotonic() >= ask) {
+            self.ask_for(consumer, topics);
+        }
+        let mut health = Health::default();
+        let mut lag = Some(0);
+        let mut oldest = None;
+        for assignment in context.member().assignments() {
+            if assignment.waits_for.is_some() {
+                continue;
+            }
+            let (topic, partition) = (&assignment.topic, assignment.partition);
+            health.assigned.push((topic.clone(), partition));
+            let end = context.end_of(topic.as_str(), partition);
+            let next = assignment
+                .progress
+                .as_ref()
+                .and_then(PartitionProgress::first_not_done);
+            let behind =
+                end.map(|end| next.map_or(0, |next| u64::try_from(end - next).unwrap_or(0)));
+            lag = lag.zip(behind).map(|(lag, behind)| lag + behind);
+            oldest = oldest.into_iter().chain(assignment.oldest()).min();
+            let suspects = assignment
+                .progress
+                .as_ref()
+                .map_or(0, PartitionProgress::n_suspects);
+            health.suspects += suspects;
+        }
+        health.lag = lag;
+        health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
+        health.last_heard = Some(self.heard.elapsed());
+        health.missing = self.missing.iter().cloned().collect();
+        context.link.set_health(health);
+    }
+
+    fn ask_for(&mut self, consumer: &BaseConsumer<Context>, topics: &[Topic]) {
+        let mut missing = BTreeSet::new();
+        for topic in topics {
+            let found = consumer.fetch_metadata(Some(topic.as_str()), ASK.1);
+            let Ok(found) = found else {
+                break;
+            };
+            self.heard = monotonic();
+            if found.topics().iter().any(|found| found.error().is_some()) {
+                missing.insert(topic.clone());
+            }
+        }
+        for topic in missing.difference(&self.missing) {
+            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; make it with `ensure_topics`");
+        }
+        self.ask = (!missing.is_empty()).then(|| monotonic() + ASK.0);
+        self.missing = missing;
+    }
+}

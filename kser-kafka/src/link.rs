@@ -1,0 +1,278 @@
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kser_core::{
+    Cancellation, Delivery, Error, Health, Origin, Record, Room, Settle, Ticket, Timestamp,
+};
+use tokio::sync::{Notify, oneshot};
+
+/// How many records, and how many bytes of them, may wait for whoever receives.
+const AHEAD: (usize, usize) = (4096, 8 << 20);
+
+/// What a subscription, its tickets, and the thread that polls for them share.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    inbox: Mutex<Inbox>,
+    arrived: Notify,
+    orders: Mutex<Orders>,
+    pub(crate) bell: Bell,
+    live: Mutex<BTreeSet<u64>>,
+    health: Mutex<Health>,
+}
+
+/// A record that waits to be received.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) id: RecordId,
+    pub(crate) record: Record,
+    pub(crate) partition: i32,
+    pub(crate) unreported: u32,
+    pub(crate) revoked: Cancellation,
+}
+
+/// A record of an assignment: a partition while it is ours. One that comes back is another assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RecordId {
+    pub(crate) assignment: u64,
+    pub(crate) offset: i64,
+}
+
+impl RecordId {
+    pub(crate) fn ticket(self) -> u128 {
+        (u128::from(self.assignment) << 64) | u128::from(self.offset.cast_unsigned())
+    }
+
+    pub(crate) fn of_ticket(ticket: u128) -> Self {
+        let offset = u64::try_from(ticket & u128::from(u64::MAX)).unwrap_or_default();
+        Self {
+            assignment: u64::try_from(ticket >> 64).unwrap_or_default(),
+            offset: offset.cast_signed(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// How many records were released and are not yet where they come from next: until then none is taken, since one of
+    /// the same key could come before it.
+    released: usize,
+    ended: Option<Error>,
+    is_ended: bool,
+}
+
+impl Inbox {
+    fn is_crowded(&self) -> bool {
+        self.waiting.len() >= AHEAD.0 || self.bytes >= AHEAD.1
+    }
+}
+
+/// What the thread is asked to do.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    pub(crate) done: Vec<RecordId>,
+    pub(crate) released: Vec<(RecordId, Option<Timestamp>)>,
+    pub(crate) begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
+    pub(crate) close: Option<oneshot::Sender<Result<(), Error>>>,
+    pub(crate) dropped: bool,
+}
+
+impl Link {
+    /// Asks the thread for something, and wakes it.
+    pub(crate) fn order(&self, order: impl FnOnce(&mut Orders)) {
+        order(&mut lock(&self.orders));
+        self.bell.ring();
+    }
+
+    pub(crate) fn take_orders(&self) -> Orders {
+        std::mem::take(&mut *lock(&self.orders))
+    }
+
+    /// Marks a record as done, if its partition is still ours.
+    pub(crate) fn done(&self, id: RecordId) -> Result<(), Error> {
+        // Under the lock, so that a revocation that takes the last orders takes this one too, or is seen here.
+        let live = lock(&self.live);
+        if !live.contains(&id.assignment) {
+            return Err(Error::Lost);
+        }
+        // Nobody is woken: a commit has time until the thread looks the next time.
+        lock(&self.orders).done.push(id);
+        Ok(())
+    }
+
+    /// Gives a record back.
+    pub(crate) fn release(&self, id: RecordId, not_before: Option<Timestamp>) {
+        lock(&self.inbox).released += 1;
+        self.order(|orders| orders.released.push((id, not_before)));
+    }
+
+    /// Says that so many releases are done.
+    pub(crate) fn released(&self, count: usize) {
+        if count > 0 {
+            lock(&self.inbox).released -= count;
+            self.arrived.notify_one();
+        }
+    }
+
+    pub(crate) fn is_live(&self, assignment: u64) -> bool {
+        lock(&self.live).contains(&assignment)
+    }
+
+    pub(crate) fn begin(&self, assignment: u64) {
+        lock(&self.live).insert(assignment);
+    }
+
+    pub(crate) fn end(&self, assignment: u64) {
+        lock(&self.live).remove(&assignment);
+    }
+
+    /// Puts records behind those that wait, or before them.
+    pub(crate) fn deliver(&self, records: impl Iterator<Item = Waiting>, first: bool) {
+        let mut inbox = lock(&self.inbox);
+        for waiting in records {
+            inbox.bytes += waiting.record.size();
+            match first {
+                true => inbox.waiting.push_front(waiting),
+                false => inbox.waiting.push_back(waiting),
+            }
+        }
+        drop(inbox);
+        self.arrived.notify_one();
+    }
+
+    /// Takes back what waits and is one of these.
+    pub(crate) fn recall(&self, mut which: impl FnMut(&Waiting) -> bool) -> Vec<Waiting> {
+        let mut inbox = lock(&self.inbox);
+        let all = std::mem::take(&mut inbox.waiting);
+        let (back, kept): (Vec<_>, VecDeque<_>) = {
+            let mut back = Vec::new();
+            let mut kept = VecDeque::with_capacity(all.len());
+            for waiting in all {
+                match which(&waiting) {
+                    true => back.push(waiting),
+                    false => kept.push_back(waiting),
+                }
+            }
+            (back, kept)
+        };
+        inbox.waiting = kept;
+        inbox.bytes -= back
+            .iter()
+            .map(|waiting| waiting.record.size())
+            .sum::<usize>();
+        back
+    }
+
+    /// Says whether so much waits that no more should be fetched.
+    pub(crate) fn is_crowded(&self) -> bool {
+        lock(&self.inbox).is_crowded()
+    }
+
+    /// Says whether so little waits that, after it was crowded, more should be fetched.
+    pub(crate) fn has_room(&self) -> bool {
+        let inbox = lock(&self.inbox);
+        inbox.waiting.len() <= AHEAD.0 / 2 && inbox.bytes <= AHEAD.1 / 2
+    }
+
+    /// Says that no more comes, and why.
+    pub(crate) fn finish(&self, error: Error) {
+        let mut inbox = lock(&self.inbox);
+        inbox.is_ended = true;
+        inbox.ended.get_or_insert(error);
+        drop(inbox);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for records and takes at most what `room` allows. Dropping the future loses none.
+    pub(crate) async fn receive(
+        &self,
+        room: Room,
+        settle: &Arc<dyn Settle>,
+    ) -> Result<Vec<Delivery>, Error> {
+        loop {
+            if let Some(received) = self.take(room, settle) {
+                return received;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn take(&self, room: Room, settle: &Arc<dyn Settle>) -> Option<Result<Vec<Delivery>, Error>> {
+        let mut inbox = lock(&self.inbox);
+        let ended = inbox.is_ended;
+        if inbox.released > 0 && !ended {
+            return None;
+        }
+        if inbox.waiting.is_empty() {
+            return ended.then(|| Err(inbox.ended.take().unwrap_or(Error::Closed)));
+        }
+        let was_crowded = inbox.is_crowded();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < room.records.max(1) && (taken.is_empty() || bytes < room.bytes) {
+            let Some(waiting) = inbox.waiting.pop_front() else {
+                break;
+            };
+            bytes += waiting.record.size();
+            taken.push(waiting);
+        }
+        inbox.bytes -= bytes;
+        let has_room = was_crowded && !inbox.is_crowded();
+        drop(inbox);
+        let deliveries = taken
+            .into_iter()
+            .map(|waiting| waiting.into_delivery(settle));
+        let deliveries = deliveries.collect();
+        if has_room {
+            self.bell.ring();
+        }
+        Some(Ok(deliveries))
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        lock(&self.health).clone()
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        *lock(&self.health) = health;
+    }
+}
+
+impl Waiting {
+    fn into_delivery(self, settle: &Arc<dyn Settle>) -> Delivery {
+        let origin = Origin {
+            partition: self.partition,
+            offset: self.id.offset,
+        };
+        let ticket = Ticket::new(self.id.ticket(), Arc::clone(settle));
+        Delivery::revocable(self.record, origin, ticket, self.revoked)
+            .with_unreported(self.unreported)
+    }
+}
+
+/// Wakes a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *lock(&self.rung) = true;
+        self.heard.notify_one();
+    }
+
+    /// Waits until it is rung, or has been since the last wait, for a time at most.
+    pub(crate) fn wait(&self, limit: Duration) {
+        let rung = lock(&self.rung);
+        let waited = self.heard.wait_timeout_while(rung, limit, |rung| !*rung);
+        let (mut rung, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *rung = false;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

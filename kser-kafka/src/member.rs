@@ -1,0 +1,312 @@
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kser_core::{Clock, Error, Record, Timestamp, Topic};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use crate::assignment::{Assignment, Next};
+use crate::clock::SystemClock;
+use crate::link::{Link, Orders, RecordId, Waiting};
+use crate::progress::PartitionProgress;
+use crate::publish::Publisher;
+
+/// How long after a hop that failed it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
+#[derive(Debug)]
+pub(crate) struct Member {
+    link: Arc<Link>,
+    publisher: Arc<Publisher>,
+    /// The topics that were asked for, and for each where its records wait.
+    topics: BTreeMap<String, Subscribed>,
+    assignments: BTreeMap<u64, Assignment>,
+    places: BTreeMap<(usize, i32), u64>,
+    timers: BinaryHeap<Reverse<(Timestamp, u64, i64)>>,
+    out: Vec<Waiting>,
+    next_id: u64,
+    /// Nothing is given out any more.
+    pub(crate) closing: bool,
+    /// What was asked for and is not yet done: all but what is settled and released.
+    pub(crate) asked: Orders,
+}
+
+#[derive(Debug, Clone)]
+struct Subscribed {
+    number: usize,
+    topic: Topic,
+    waits_for: Option<(Topic, Duration)>,
+}
+
+impl Member {
+    pub(crate) fn new(link: Arc<Link>, publisher: Arc<Publisher>, topics: &[Topic]) -> Self {
+        let mut subscribed = BTreeMap::new();
+        let mut add = |topic: Topic, waits_for| {
+            let number = subscribed.len();
+            let value = Subscribed {
+                number,
+                topic: topic.clone(),
+                waits_for,
+            };
+            subscribed.insert(topic.as_str().to_owned(), value);
+        };
+        for topic in topics {
+            add(topic.clone(), None);
+            if !crate::delay::has_none(topic) {
+                for (waits, length) in crate::delay::topics(topic) {
+                    add(waits, Some((topic.clone(), length)));
+                }
+            }
+        }
+        Self {
+            link,
+            publisher,
+            topics: subscribed,
+            assignments: BTreeMap::new(),
+            places: BTreeMap::new(),
+            timers: BinaryHeap::new(),
+            out: Vec::new(),
+            next_id: 1,
+            closing: false,
+            asked: Orders::default(),
+        }
+    }
+
+    /// Returns the topics to subscribe to.
+    pub(crate) fn topics(&self) -> Vec<&str> {
+        self.topics.keys().map(String::as_str).collect()
+    }
+
+    /// A partition is ours from now on.
+    pub(crate) fn assigned(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
+        let subscribed = self.topics.get(topic)?;
+        let id = self.next_id;
+        self.next_id += 1;
+        self.places.insert((subscribed.number, partition), id);
+        self.link.begin(id);
+        let assignment = Assignment::new(
+            id,
+            subscribed.topic.clone(),
+            partition,
+            subscribed.waits_for.clone(),
+        );
+        Some(self.assignments.entry(id).or_insert(assignment))
+    }
+
+    /// Returns the assignment of a partition.
+    pub(crate) fn of(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
+        let number = self.topics.get(topic)?.number;
+        let id = self.places.get(&(number, partition))?;
+        self.assignments.get_mut(id)
+    }
+
+    /// Returns the progress of an assignment.
+    pub(crate) fn progress(&mut self, assignment: u64) -> Option<&mut PartitionProgress> {
+        self.assignments.get_mut(&assignment)?.progress.as_mut()
+    }
+
+    pub(crate) fn assignments(&mut self) -> impl Iterator<Item = &mut Assignment> {
+        self.assignments.values_mut()
+    }
+
+    /// Forgets a partition: what is held of it is not ours any more.
+    pub(crate) fn gone(&mut self, topic: &str, partition: i32) {
+        let Some(subscribed) = self.topics.get(topic) else {
+            return;
+        };
+        if let Some(id) = self.places.remove(&(subscribed.number, partition)) {
+            self.link.end(id);
+            self.link.recall(|waiting| waiting.id.assignment == id);
+            if let Some(assignment) = self.assignments.remove(&id) {
+                assignment.revoked.cancel();
+            }
+        }
+    }
+
+    /// Takes a message. Says whether the log of its partition began anew, so that its progress is worth nothing.
+    pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> Arrived {
+        let now = SystemClock.now();
+        let Some(assignment) = self.of(message.topic(), message.partition()) else {
+            return Arrived::Taken;
+        };
+        let offset = message.offset();
+        if assignment.went_back(offset) {
+            return Arrived::WentBack;
+        }
+        let at = message.timestamp().to_millis().unwrap_or_default();
+        let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
+        let record = record(assignment.topic.clone(), message);
+        let (id, next) = (assignment.id, assignment.arrived(offset, at, record, now));
+        self.follow(id, offset, next);
+        Arrived::Taken
+    }
+
+    /// Goes on with what waited for a commit, or for the progress to be read.
+    pub(crate) fn go_on(&mut self) {
+        let now = SystemClock.now();
+        let ids: Vec<_> = self.assignments.keys().copied().collect();
+        for id in ids {
+            while let Some((offset, next)) = self
+                .assignments
+                .get_mut(&id)
+                .and_then(|assignment| assignment.next_pending(now))
+            {
+                self.follow(id, offset, next);
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn look_at_timers(&mut self) {
+        let now = SystemClock.now();
+        while let Some(Reverse((due, id, offset))) = self.timers.peek().copied() {
+            if due > now {
+                return;
+            }
+            self.timers.pop();
+            let assignment = self.assignments.get_mut(&id);
+            let next = assignment.map(|assignment| assignment.due(offset, now));
+            for next in next.unwrap_or_default() {
+                self.follow(id, offset, next);
+            }
+        }
+    }
+
+    /// Returns how long nothing is due.
+    pub(crate) fn until_next(&self) -> Option<Duration> {
+        let Reverse((due, ..)) = self.timers.peek()?;
+        Some(due.since(SystemClock.now()))
+    }
+
+    fn follow(&mut self, id: u64, offset: i64, next: Next) {
+        match next {
+            Next::Deliver(waiting) => self.out.push(waiting),
+            Next::Wait(until) => self.timers.push(Reverse((until, id, offset))),
+            Next::Hop(record) => self.hop(
+                RecordId {
+                    assignment: id,
+                    offset,
+                },
+                &record,
+            ),
+            Next::Nothing => {}
+        }
+    }
+
+    /// Publishes a record that is not due once more, and then has no more to do with it.
+    fn hop(&self, id: RecordId, record: &Record) {
+        let link = Arc::clone(&self.link);
+        self.publisher.send(record, move |published| match published {
+            Ok(()) => drop(link.done(id)),
+            Err(error) => {
+                tracing::warn!(target: "kser_kafka", %error, "a record that waits stays where it is");
+                let again = SystemClock.now() + AGAIN;
+                link.release(id, Some(again));
+            }
+        });
+    }
+
+    /// Hands over what is ready to be received.
+    pub(crate) fn flush(&mut self) {
+        if self.closing {
+            self.out.clear();
+        }
+        if !self.out.is_empty() {
+            self.link.deliver(self.out.drain(..), false);
+        }
+    }
+
+    /// Takes the orders. What was settled and released is done at once.
+    pub(crate) fn obey_settled(&mut self, link: &Link) {
+        let mut orders = link.take_orders();
+        for id in orders.done.drain(..) {
+            self.done(id);
+        }
+        let released = orders.released.len();
+        for (id, not_before) in orders.released.drain(..) {
+            self.released(id, not_before);
+        }
+        link.released(released);
+        self.asked.begun.append(&mut orders.begun);
+        self.asked.dropped |= orders.dropped;
+        if orders.close.is_some() {
+            self.asked.close = orders.close;
+        }
+    }
+
+    fn done(&mut self, id: RecordId) {
+        if let Some(assignment) = self.assignments.get_mut(&id.assignment) {
+            assignment.done(id.offset);
+        }
+    }
+
+    /// Takes a record back: it is delivered again, before those of its key that were published after it.
+    fn released(&mut self, id: RecordId, not_before: Option<Timestamp>) {
+        let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
+            return;
+        };
+        if self.closing {
+            return assignment.recalled(id.offset);
+        }
+        let later = match assignment.key(id.offset).cloned() {
+            None => Vec::new(),
+            Some(key) => self.link.recall(|waiting| {
+                waiting.id.assignment == id.assignment
+                    && waiting.id.offset > id.offset
+                    && waiting.record.key.as_ref() == Some(&key)
+            }),
+        };
+        let later: Vec<_> = later.iter().map(|waiting| waiting.id.offset).collect();
+        let due = not_before.map_or_else(Timestamp::default, |due| due + crate::delay::SLACK);
+        if let Some(due) = assignment.released(id.offset, due, &later) {
+            self.timers.push(Reverse((due, id.assignment, id.offset)));
+        }
+    }
+
+    /// A suspect is about to run. Says whether it is still ours.
+    pub(crate) fn begun(&mut self, id: RecordId) -> Result<(), Error> {
+        let progress = self.progress(id.assignment);
+        progress.ok_or(Error::Lost)?.begin(id.offset);
+        Ok(())
+    }
+
+    /// Takes back what nobody has received of these partitions, and says how many records somebody has.
+    pub(crate) fn recall(&mut self, which: impl Fn(&Assignment) -> bool) -> usize {
+        self.out.clear();
+        let mut given = 0;
+        for assignment in self
+            .assignments
+            .values_mut()
+            .filter(|assignment| which(assignment))
+        {
+            let id = assignment.id;
+            for waiting in self.link.recall(|waiting| waiting.id.assignment == id) {
+                assignment.recalled(waiting.id.offset);
+            }
+            given += assignment.given();
+        }
+        given
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    Taken,
+    WentBack,
+}
+
+pub(crate) fn record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
+    let bytes = bytes::Bytes::copy_from_slice;
+    let mut record = Record::new(topic, message.payload().map(bytes));
+    record.key = message.key().map(bytes);
+    if let Some(headers) = message.headers() {
+        record.headers = headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(bytes)))
+            .collect();
+    }
+    record
+}

@@ -1,0 +1,196 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kser_core::{Error, Health, Record, Topic};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::clock::monotonic;
+use crate::heard::Heard;
+use crate::link::{Link, RecordId, Waiting};
+
+/// How often new partitions are looked for.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long the brokers are waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+const SLEEP: Duration = Duration::from_millis(20);
+
+/// Reads everything from now on, for one who is in no group.
+pub(crate) struct Observer {
+    consumer: BaseConsumer<Heard>,
+    link: Arc<Link>,
+    topics: Vec<Topic>,
+    seen: BTreeSet<(Topic, i32)>,
+    next_look: Instant,
+    is_paused: bool,
+}
+
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
+}
+
+impl Observer {
+    /// Fixes the start: what is published after this is seen.
+    pub(crate) fn start(
+        consumer: BaseConsumer<Heard>,
+        link: Arc<Link>,
+        topics: Vec<Topic>,
+    ) -> KafkaResult<Self> {
+        let mut observer = Self {
+            consumer,
+            link,
+            topics,
+            seen: BTreeSet::new(),
+            next_look: monotonic() + LOOK,
+            is_paused: false,
+        };
+        let until = monotonic() + ANSWER;
+        loop {
+            match observer.look_for_partitions(true) {
+                Ok(()) => return Ok(observer),
+                // A topic that was just made is not yet everywhere.
+                Err(error) if monotonic() >= until || !is_passing(&error) => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        loop {
+            let orders = self.link.take_orders();
+            if let Some(answer) = orders.close {
+                self.link.finish(Error::Closed);
+                let _ = answer.send(Ok(()));
+                return;
+            }
+            if orders.dropped {
+                return;
+            }
+            if monotonic() >= self.next_look {
+                self.next_look = monotonic() + LOOK;
+                if let Err(error) = self.look_for_partitions(false) {
+                    tracing::debug!(target: "kser_kafka", %error, "new partitions cannot be looked for");
+                }
+            }
+            if !self.fetch() {
+                self.link.bell.wait(SLEEP);
+            }
+        }
+    }
+
+    /// Adds the partitions that are new: from their end at the start, and later, as nothing in them was before, from the
+    /// beginning.
+    fn look_for_partitions(&mut self, at_start: bool) -> KafkaResult<()> {
+        let mut new = TopicPartitionList::new();
+        for topic in &self.topics {
+            let metadata = self.consumer.fetch_metadata(Some(topic.as_str()), ANSWER)?;
+            let found = metadata.topics().first();
+            let partitions = found.map(|found| found.partitions()).unwrap_or_default();
+            for partition in partitions.iter().map(|partition| partition.id()) {
+                if self.seen.contains(&(topic.clone(), partition)) {
+                    continue;
+                }
+                let offset = match at_start {
+                    true => Offset::Offset(self.end_of(topic, partition)?),
+                    false => Offset::Beginning,
+                };
+                new.add_partition_offset(topic.as_str(), partition, offset)?;
+            }
+        }
+        if new.count() == 0 {
+            return Ok(());
+        }
+        self.consumer.incremental_assign(&new)?;
+        let added = new.elements();
+        let added = added.iter().filter_map(|element| {
+            let topic = Topic::new(element.topic()).ok()?;
+            Some((topic, element.partition()))
+        });
+        self.seen.extend(added);
+        self.tell();
+        Ok(())
+    }
+
+    fn end_of(&self, topic: &Topic, partition: i32) -> Result<i64, KafkaError> {
+        let ends = self
+            .consumer
+            .fetch_watermarks(topic.as_str(), partition, ANSWER)?;
+        Ok(ends.1)
+    }
+
+    fn tell(&self) {
+        let mut health = Health::default();
+        health.assigned = self.seen.iter().cloned().collect();
+        self.link.set_health(health);
+    }
+
+    fn fetch(&mut self) -> bool {
+        self.pause(self.link.is_crowded());
+        let (mut fetched, mut nothing) = (Vec::new(), 0);
+        while fetched.len() < 512 && nothing < 2 {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => fetched.extend(self.waiting(&message)),
+                Some(Err(error)) => {
+                    tracing::debug!(target: "kser_kafka", %error, "the client of an observer reports an error");
+                }
+                None => nothing += 1,
+            }
+        }
+        let any = !fetched.is_empty();
+        if any {
+            self.link.deliver(fetched.into_iter(), false);
+        }
+        any
+    }
+
+    /// Nobody receives: nothing more is fetched. An observer has no group that would miss it, and pauses at once.
+    fn pause(&mut self, is_crowded: bool) {
+        if self.is_paused == is_crowded {
+            return;
+        }
+        if self.is_paused && !self.link.has_room() {
+            return;
+        }
+        let mut all = TopicPartitionList::new();
+        for (topic, partition) in &self.seen {
+            all.add_partition(topic.as_str(), *partition);
+        }
+        let done = match is_crowded {
+            true => self.consumer.pause(&all),
+            false => self.consumer.resume(&all),
+        };
+        match done {
+            Ok(()) => self.is_paused = is_crowded,
+            Err(error) => tracing::error!(target: "kser_kafka", %error, "an observer cannot pause"),
+        }
+    }
+
+    fn waiting(&self, message: &BorrowedMessage<'_>) -> Option<Waiting> {
+        let topic = self
+            .topics
+            .iter()
+            .find(|topic| topic.as_str() == message.topic())?;
+        let record: Record = crate::member::record(topic.clone(), message);
+        Some(Waiting {
+            id: RecordId {
+                assignment: 0,
+                offset: message.offset(),
+            },
+            record,
+            partition: message.partition(),
+            unreported: 0,
+            revoked: kser_core::Cancellation::default(),
+        })
+    }
+}

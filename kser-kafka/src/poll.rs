@@ -1,0 +1,337 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kser_core::Error;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::oneshot;
+
+use crate::clock::monotonic;
+use crate::commit;
+use crate::commits::Commits;
+use crate::context::Context;
+use crate::error::{code, failed};
+use crate::member::Arrived;
+
+/// How many messages are taken in one turn.
+const TURN: usize = 512;
+/// The longest sleep of a turn without messages. The client rings when one comes: this is for what it does not ring for.
+const SLEEP: Duration = Duration::from_millis(20);
+/// How long nobody has to receive until the partitions are paused: a pause throws away what is fetched.
+const CROWDED: Duration = Duration::from_millis(100);
+/// How long a partition whose progress cannot be read waits for the next try, and how long that may take.
+const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
+/// How long leaving the group is waited for.
+const LEAVE: Duration = Duration::from_secs(3);
+
+/// The thread that alone touches a consumer: it polls, commits, pauses, and never waits for a task.
+pub(crate) struct Poll {
+    consumer: BaseConsumer<Context>,
+    context: Arc<Context>,
+    commits: Commits,
+    next_load: Instant,
+    health: crate::health::Watch,
+    crowded: Option<Instant>,
+    topics: Vec<kser_core::Topic>,
+}
+
+/// Why the thread ends.
+enum End {
+    Closed(oneshot::Sender<Result<(), Error>>),
+    Dropped,
+    Failed(Error),
+}
+
+impl Poll {
+    pub(crate) fn new(
+        consumer: BaseConsumer<Context>,
+        commit_every: Duration,
+        topics: Vec<kser_core::Topic>,
+    ) -> Self {
+        let context = Arc::clone(consumer.context());
+        Self {
+            consumer,
+            context,
+            commits: Commits::new(commit_every),
+            next_load: monotonic(),
+            health: crate::health::Watch::new(),
+            crowded: None,
+            topics,
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        let end = loop {
+            if let Some(end) = self.turn() {
+                break end;
+            }
+        };
+        match end {
+            End::Closed(answer) => {
+                let left = self.leave();
+                self.context.link.finish(Error::Closed);
+                // Whoever closes does not wait until the client's threads have ended.
+                let _ = answer.send(left);
+            }
+            End::Dropped => self.abandon(Error::Closed),
+            End::Failed(error) => self.abandon(error),
+        }
+        // Dropping the client waits for the brokers: that is this thread's last.
+    }
+
+    fn turn(&mut self) -> Option<End> {
+        let end = self.obey();
+        if end.is_some() {
+            return end;
+        }
+        let mut fetched = match self.fetch() {
+            Ok(fetched) => fetched,
+            Err(error) => return Some(End::Failed(error)),
+        };
+        self.context.member().flush();
+        self.load();
+        if let Some(went_on) = self.commits.commit_if_due(&self.consumer, &self.context) {
+            self.health.heard();
+            fetched |= went_on;
+        }
+        self.press_back();
+        if self.health.is_due() {
+            self.health
+                .look(&self.consumer, &self.context, &self.topics);
+        }
+        if !fetched {
+            let member = self.context.member();
+            let sleep = match member.closing {
+                true => Duration::from_millis(1),
+                false => SLEEP.min(self.commits.every()),
+            };
+            let limit = member.until_next().unwrap_or(sleep).min(sleep);
+            drop(member);
+            self.context.link.bell.wait(limit);
+        }
+        None
+    }
+
+    /// Does what was asked for.
+    fn obey(&mut self) -> Option<End> {
+        let mut member = self.context.member();
+        member.obey_settled(&self.context.link);
+        for (id, answer) in std::mem::take(&mut member.asked.begun) {
+            match member.begun(id) {
+                Ok(()) => self.commits.names(id, answer),
+                Err(lost) => drop(answer.send(Err(lost))),
+            }
+        }
+        if member.asked.dropped {
+            return Some(End::Dropped);
+        }
+        if member.asked.close.is_some() {
+            member.closing = true;
+            if member.recall(|_| true) == 0 {
+                return member.asked.close.take().map(End::Closed);
+            }
+        }
+        member.look_at_timers();
+        member.go_on();
+        member.flush();
+        None
+    }
+
+    /// Takes messages from the client. Says whether there were some.
+    fn fetch(&mut self) -> Result<bool, Error> {
+        let is_crowded = self.context.link.is_crowded();
+        match (is_crowded, self.crowded) {
+            (true, None) => self.crowded = Some(monotonic()),
+            (false, Some(_)) if self.context.link.has_room() => self.crowded = None,
+            _ => {}
+        }
+        let is_paused = self.crowded.is_some_and(|since| since.elapsed() >= CROWDED);
+        if is_crowded && !is_paused {
+            return Ok(false);
+        }
+        let (mut fetched, mut nothing) = (0, 0);
+        // After an event that is no message, a message may be there without a ring.
+        while fetched < TURN && nothing < 2 {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    fetched += 1;
+                    let arrived = self.context.member().arrived(&message);
+                    if arrived == Arrived::WentBack {
+                        self.begin_anew(&message);
+                    }
+                }
+                Some(Err(error)) => self.trouble(error)?,
+                None => nothing += 1,
+            }
+        }
+        if fetched > 0 {
+            self.health.heard();
+        }
+        Ok(fetched > 0)
+    }
+
+    /// The log of a partition was cut or made anew: its offsets mean other records now.
+    fn begin_anew(&self, message: &rdkafka::message::BorrowedMessage<'_>) {
+        use rdkafka::Message as _;
+        let (topic, partition) = (message.topic(), message.partition());
+        tracing::error!(
+            target: "kser_kafka",
+            topic, partition, offset = message.offset(),
+            "the log goes back: it was cut or made anew, and what it has is run from there on",
+        );
+        let mut member = self.context.member();
+        member.gone(topic, partition);
+        if let Some(assignment) = member.assigned(topic, partition) {
+            let nothing = commit::Committed {
+                offset: None,
+                metadata: String::new(),
+            };
+            assignment.progress = Some(self.context.take_over(&nothing));
+        }
+        member.arrived(message);
+    }
+
+    /// Looks at an error that the client reports. Most of them pass.
+    fn trouble(&mut self, error: KafkaError) -> Result<(), Error> {
+        let group = &self.context.group;
+        if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            let what = format!("the member of group {group} cannot go on: {reason}");
+            return Err(failed(
+                what,
+                None,
+                KafkaError::MessageConsumptionFatal(code),
+            ));
+        }
+        match code(&error) {
+            Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                let what = format!(
+                    "group {group} has no offset that can be used, and `auto.offset.reset` is `error`"
+                );
+                Err(failed(what, None, error))
+            }
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::UnsupportedAssignor
+                | RDKafkaErrorCode::InconsistentGroupProtocol,
+            ) => Err(failed(
+                format!("group {group} cannot be joined"),
+                None,
+                error,
+            )),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                self.health.look_soon();
+                Ok(())
+            }
+            _ => {
+                tracing::debug!(target: "kser_kafka", group, %error, "the client reports an error");
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the progress of partitions of which it could not be read when they came.
+    fn load(&mut self) {
+        let mut member = self.context.member();
+        let mut list = TopicPartitionList::new();
+        for assignment in member
+            .assignments()
+            .filter(|assignment| assignment.progress.is_none())
+        {
+            list.add_partition(assignment.topic.as_str(), assignment.partition);
+        }
+        drop(member);
+        if list.count() == 0 || monotonic() < self.next_load {
+            return;
+        }
+        self.next_load = monotonic() + LOAD.0;
+        let committed = match commit::read(&self.consumer, &list, LOAD.1) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::warn!(target: "kser_kafka", %error, "partitions wait: their offsets cannot be read");
+                return;
+            }
+        };
+        let mut member = self.context.member();
+        for ((topic, partition), committed) in &committed {
+            if let Some(assignment) = member.of(topic, *partition) {
+                let progress = self.context.take_over(committed);
+                assignment.progress.get_or_insert(progress);
+            }
+        }
+        member.go_on();
+        member.flush();
+    }
+
+    /// Pauses what has no room, and resumes what has some again.
+    fn press_back(&self) {
+        let all = self.crowded.is_some_and(|since| since.elapsed() >= CROWDED);
+        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for assignment in self.context.member().assignments() {
+            let is_full = match assignment.paused {
+                true => !assignment.has_room(),
+                false => assignment.is_full(),
+            };
+            let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
+            match (assignment.paused, is_full || all) {
+                (false, true) => drop(pause.add_partition(topic, partition)),
+                (true, false) => drop(resume.add_partition(topic, partition)),
+                _ => continue,
+            }
+            assignment.paused = is_full || all;
+        }
+        for (what, list) in [("paused", &pause), ("resumed", &resume)] {
+            if list.count() == 0 {
+                continue;
+            }
+            let done = match what {
+                "paused" => self.consumer.pause(list),
+                _ => self.consumer.resume(list),
+            };
+            if let Err(error) = done {
+                tracing::error!(target: "kser_kafka", %error, "partitions cannot be {what}");
+            }
+        }
+    }
+
+    /// Leaves the group with a goodbye: the hook of the rebalance writes it.
+    fn leave(&mut self) -> Result<(), Error> {
+        let until = monotonic() + LEAVE;
+        self.consumer.unsubscribe();
+        loop {
+            let _ = self.consumer.poll(Duration::from_millis(10));
+            if self.context.member().assignments().next().is_none() {
+                return Ok(());
+            }
+            if monotonic() >= until {
+                self.context.abandoned.store(true, Ordering::Release);
+                return Err(Error::TimedOut {
+                    what: "leaving the group",
+                });
+            }
+        }
+    }
+
+    /// Leaves as a crash does: what is settled is written, and nothing else.
+    fn abandon(&mut self, error: Error) {
+        let news = commit::news(&mut self.context.member());
+        if !self.consumer.assignment_lost()
+            && let Err(error) = commit::write(&self.consumer, &news, Duration::from_millis(500))
+        {
+            tracing::debug!(target: "kser_kafka", %error, "the last commit is not confirmed");
+        }
+        self.context.abandoned.store(true, Ordering::Release);
+        let mut member = self.context.member();
+        let all: Vec<_> = member
+            .assignments()
+            .map(|assignment| (assignment.topic.clone(), assignment.partition))
+            .collect();
+        for (topic, partition) in all {
+            member.gone(topic.as_str(), partition);
+        }
+        drop(member);
+        self.context.link.finish(error);
+    }
+}

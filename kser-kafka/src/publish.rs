@@ -1,0 +1,366 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kser_core::{Error, NotPublished, Record, Topic};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::error::{failed, is_missing};
+use crate::heard::Heard;
+use crate::{LARGEST_RECORD, delay};
+
+/// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
+const ON_THE_WAY: u32 = 64 << 20;
+
+/// How long the brokers are asked about a topic.
+const LEARN: Duration = Duration::from_secs(5);
+
+/// What a record costs beside its bytes.
+const OVERHEAD: usize = 128;
+
+/// Sends records and waits for the brokers' reports.
+pub(crate) struct Publisher {
+    config: ClientConfig,
+    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+    room: Arc<Semaphore>,
+    heard: Heard,
+}
+
+impl Publisher {
+    pub(crate) fn new(config: ClientConfig, heard: Heard) -> Result<Self, Error> {
+        let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
+        let producer = make(&config, &room, &heard)?;
+        Ok(Self {
+            config,
+            producer: RwLock::new(producer),
+            room,
+            heard,
+        })
+    }
+
+    /// Sends records, in order, and waits until each is reported. They are with the client when this is first polled, as
+    /// long as there is room on the way.
+    pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        let producer = self.producer();
+        let batch = Batch::new(records.len());
+        for (index, record) in records.into_iter().enumerate() {
+            let size = record.size();
+            if size > LARGEST_RECORD {
+                batch.report(index, Some(too_large(size)));
+                continue;
+            }
+            let cost = u32::try_from(size + OVERHEAD).unwrap_or(ON_THE_WAY);
+            if let Ok(permit) = self.room.acquire_many(cost).await {
+                permit.forget();
+            }
+            let slot = Slot::new(&batch, index, cost);
+            if let Err((error, slot)) = send(&producer, &record, slot) {
+                self.retry(&producer, &record, error, slot).await;
+            }
+        }
+        batch.all_reported().await;
+        let failed = batch.failed();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        self.replace_if_fatal(&producer);
+        Err(NotPublished::new(failed))
+    }
+
+    /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait.
+    pub(crate) fn send(
+        &self,
+        record: &Record,
+        done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
+    ) {
+        let cost = u32::try_from(record.size() + OVERHEAD).unwrap_or(ON_THE_WAY);
+        let Ok(permit) = self.room.try_acquire_many(cost) else {
+            return done(Err(Error::TimedOut {
+                what: "room to send a record",
+            }));
+        };
+        permit.forget();
+        let producer = self.producer();
+        let batch = Arc::new(Batch {
+            told: Mutex::new(Some(Box::new(done))),
+            ..Batch::empty(1)
+        });
+        if let Err((error, slot)) = send(&producer, record, Slot::new(&batch, 0, cost)) {
+            slot.finish(producer.context(), Some(of(error, record.topic.as_str())));
+        }
+    }
+
+    /// Has the producer look at topics that were missing when it asked before.
+    pub(crate) async fn learn(&self, topics: impl Iterator<Item = &Topic>) {
+        let topics: BTreeSet<_> = topics.cloned().collect();
+        let (answer, learned) = oneshot::channel();
+        let producer = self.producer();
+        let ask = move || {
+            for topic in topics {
+                // Of a topic that is still missing, publishing says so.
+                let _ = producer
+                    .client()
+                    .fetch_metadata(Some(topic.as_str()), LEARN);
+            }
+            drop(producer);
+            let _ = answer.send(());
+        };
+        if std::thread::Builder::new().spawn(ask).is_ok() {
+            let _ = learned.await;
+        }
+    }
+
+    fn producer(&self) -> Arc<ThreadedProducer<Reports>> {
+        let producer = self.producer.read();
+        Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The client's own queue is full, although there was room on the way: a moment later it is not.
+    async fn retry(
+        &self,
+        producer: &ThreadedProducer<Reports>,
+        record: &Record,
+        mut error: KafkaError,
+        mut slot: Box<Slot>,
+    ) {
+        while error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            match send(producer, record, slot) {
+                Ok(()) => return,
+                Err(back) => (error, slot) = back,
+            }
+        }
+        slot.finish(producer.context(), Some(of(error, record.topic.as_str())));
+    }
+
+    /// An idempotent producer that has met a fatal error sends nothing more: another takes its place.
+    fn replace_if_fatal(&self, used: &Arc<ThreadedProducer<Reports>>) {
+        let Some((code, reason)) = used.client().fatal_error() else {
+            return;
+        };
+        tracing::error!(target: "kser_kafka", %code, "the producer is replaced: {reason}");
+        let mut current = self
+            .producer
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, used) {
+            return;
+        }
+        match make(&self.config, &self.room, &self.heard) {
+            Ok(fresh) => drop_elsewhere(std::mem::replace(&mut *current, fresh)),
+            Err(error) => {
+                tracing::error!(target: "kser_kafka", %error, "there is no other producer")
+            }
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        drop_elsewhere(self.producer());
+    }
+}
+
+/// Dropping a producer waits for its threads, and with a broker that does not answer for longer.
+fn drop_elsewhere(producer: Arc<ThreadedProducer<Reports>>) {
+    let _ = std::thread::Builder::new().spawn(move || drop(producer));
+}
+
+fn make(
+    config: &ClientConfig,
+    room: &Arc<Semaphore>,
+    heard: &Heard,
+) -> Result<Arc<ThreadedProducer<Reports>>, Error> {
+    let reports = Reports {
+        room: Arc::clone(room),
+        heard: heard.clone(),
+    };
+    let made = config.create_with_context(reports);
+    made.map(Arc::new)
+        .map_err(|error| failed("making a producer", None, error))
+}
+
+type Refused = (KafkaError, Box<Slot>);
+
+fn send(
+    producer: &ThreadedProducer<Reports>,
+    record: &Record,
+    slot: Box<Slot>,
+) -> Result<(), Refused> {
+    let topic = delay::topic(record);
+    let mut message: BaseRecord<'_, [u8], [u8], Box<Slot>> =
+        BaseRecord::with_opaque_to(topic.as_ref(), slot);
+    message.key = record.key.as_deref();
+    message.payload = record.payload.as_deref();
+    message.headers = headers(record);
+    producer
+        .send(message)
+        .map_err(|(error, message)| (error, message.delivery_opaque))
+}
+
+fn headers(record: &Record) -> Option<OwnedHeaders> {
+    let due = delay::header(record);
+    if record.headers.is_empty() && due.is_none() {
+        return None;
+    }
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 1);
+    for (key, value) in &record.headers {
+        let value: Option<&Bytes> = value.as_ref();
+        let value = value.map(|value| &value[..]);
+        headers = headers.insert(Header { key, value });
+    }
+    if let Some((key, value)) = &due {
+        headers = headers.insert(Header {
+            key,
+            value: Some(value.as_str()),
+        });
+    }
+    Some(headers)
+}
+
+/// Hears how each record ended.
+struct Reports {
+    room: Arc<Semaphore>,
+    heard: Heard,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.heard.log(level, facility, message);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.heard.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Slot>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
+        let error = result.as_ref().err().map(|(error, message)| {
+            use rdkafka::Message as _;
+            of(error.clone(), message.topic())
+        });
+        slot.finish(self, error);
+    }
+}
+
+/// The place of a record in its batch.
+struct Slot {
+    batch: Arc<Batch>,
+    index: usize,
+    cost: u32,
+}
+
+impl Slot {
+    fn new(batch: &Arc<Batch>, index: usize, cost: u32) -> Box<Self> {
+        Box::new(Self {
+            batch: Arc::clone(batch),
+            index,
+            cost,
+        })
+    }
+
+    fn finish(self, reports: &Reports, error: Option<Error>) {
+        reports.room.add_permits(self.cost as usize);
+        self.batch.report(self.index, error);
+    }
+}
+
+type Told = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
+
+/// Records that were sent together, and how they ended.
+struct Batch {
+    left: AtomicUsize,
+    failed: Mutex<Vec<(usize, Error)>>,
+    reported: Notify,
+    told: Mutex<Option<Told>>,
+}
+
+impl Batch {
+    fn new(records: usize) -> Arc<Self> {
+        Arc::new(Self::empty(records))
+    }
+
+    fn empty(records: usize) -> Self {
+        Self {
+            left: AtomicUsize::new(records),
+            failed: Mutex::default(),
+            reported: Notify::new(),
+            told: Mutex::default(),
+        }
+    }
+
+    fn report(&self, index: usize, error: Option<Error>) {
+        if let Some(error) = error {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.push((index, error));
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.reported.notify_one();
+            let told = self
+                .told
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(told) = told {
+                told(self.failed().pop().map_or(Ok(()), |(_, error)| Err(error)));
+            }
+        }
+    }
+
+    async fn all_reported(&self) {
+        while self.left.load(Ordering::Acquire) > 0 {
+            self.reported.notified().await;
+        }
+    }
+
+    fn failed(&self) -> Vec<(usize, Error)> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = std::mem::take(&mut *failed);
+        failed.sort_by_key(|(index, _)| *index);
+        failed
+    }
+}
+
+/// Says what became of a record.
+fn of(error: KafkaError, topic: &str) -> Error {
+    match crate::error::code(&error) {
+        Some(code) if is_missing(code) => Error::MissingTopic {
+            topic: topic.to_owned(),
+        },
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+            Error::TooLarge {
+                what: "bytes of a record, for the topic's `max.message.bytes`: it",
+                size: LARGEST_RECORD,
+                limit: LARGEST_RECORD,
+            }
+        }
+        _ => failed(format!("publishing to {topic}"), None, error),
+    }
+}
+
+const fn too_large(size: usize) -> Error {
+    Error::TooLarge {
+        what: "bytes of a record",
+        size,
+        limit: LARGEST_RECORD,
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}

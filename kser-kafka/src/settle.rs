@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kser_core::{Error, Record, Settle, Timestamp};
+use tokio::sync::oneshot;
+
+use crate::cluster::Cluster;
+use crate::link::{Link, RecordId};
+
+/// Settles the deliveries of one member: publishes, and then tells the thread that commits.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    pub(crate) link: Arc<Link>,
+    pub(crate) cluster: Arc<Cluster>,
+}
+
+#[async_trait]
+impl Settle for Settler {
+    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+        let id = RecordId::of_ticket(ticket);
+        if !self.link.is_live(id.assignment) {
+            return Err(Error::Lost);
+        }
+        if !outputs.is_empty() {
+            let published = self.cluster.publish(outputs).await;
+            published.map_err(kser_core::NotPublished::into_error)?;
+        }
+        self.link.done(id)
+    }
+
+    async fn begin(&self, ticket: u128) -> Result<(), Error> {
+        let id = RecordId::of_ticket(ticket);
+        if !self.link.is_live(id.assignment) {
+            return Err(Error::Lost);
+        }
+        let (answer, noted) = oneshot::channel();
+        self.link.order(|orders| orders.begun.push((id, answer)));
+        // The thread that would answer is gone with the partition.
+        noted.await.unwrap_or(Err(Error::Lost))
+    }
+
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+        let id = RecordId::of_ticket(ticket);
+        self.link.release(id, not_before);
+    }
+}
+
+/// Settles what an observer received: it publishes, and nothing else.
+#[derive(Debug)]
+pub(crate) struct Unowned(pub(crate) Arc<Cluster>);
+
+#[async_trait]
+impl Settle for Unowned {
+    async fn settle(&self, _: u128, outputs: Vec<Record>) -> Result<(), Error> {
+        let published = self.0.publish(outputs).await;
+        published.map_err(kser_core::NotPublished::into_error)
+    }
+
+    async fn begin(&self, _: u128) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn release(&self, _: u128, _: Option<Timestamp>) {}
+}

@@ -1,0 +1,157 @@
+use std::sync::Arc;
+use std::thread;
+
+use async_trait::async_trait;
+use kser_core::{
+    Description, Error, Interest, NotPublished, Record, Settling, Subscription, Topic, TopicSpec,
+    Transport,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::sync::oneshot;
+
+use crate::admin::Admin;
+use crate::cluster::Cluster;
+use crate::context::Context;
+use crate::error::{failed, no_thread};
+use crate::heard::Heard;
+use crate::link::Link;
+use crate::member::Member;
+use crate::observer::Observer;
+use crate::poll::Poll;
+use crate::publish::Publisher;
+use crate::settle::{Settler, Unowned};
+use crate::subscription::KafkaSubscription;
+use crate::{KafkaConfig, LARGEST_RECORD};
+
+/// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.
+///
+/// Settling is in order: the outputs are acknowledged by all in-sync replicas, then the input is marked, and the mark is
+/// committed within [`KafkaConfig::with_commit_every`]. What a crash finds settled and not committed is delivered again.
+#[derive(Debug, Clone)]
+pub struct KafkaTransport(Arc<Cluster>);
+
+impl KafkaTransport {
+    /// Connects to the cluster that a URL names: see [`KafkaConfig::from_url`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a URL or a setting that is wrong, [`Error::Backend`] when no broker answers within 10
+    /// seconds.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::with_config(KafkaConfig::from_url(url)?).await
+    }
+
+    /// Connects with settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn with_config(config: KafkaConfig) -> Result<Self, Error> {
+        let heard = Heard::default();
+        let admin = Admin::new(&config.admin(), heard.clone())?;
+        let publisher = Arc::new(Publisher::new(config.producer(), heard)?);
+        // Settings of consumers are wrong now, or never.
+        make_consumer(&config.consumer("kser-check", None), Heard::default())?;
+        admin.reach().await?;
+        Ok(Self(Arc::new(Cluster {
+            config,
+            publisher,
+            admin,
+        })))
+    }
+
+    async fn join(
+        &self,
+        group: String,
+        interest: Interest,
+    ) -> Result<Box<dyn Subscription>, Error> {
+        let Cluster {
+            config, publisher, ..
+        } = &*self.0;
+        let link = Arc::new(Link::default());
+        let member = Member::new(Arc::clone(&link), Arc::clone(publisher), &interest.topics);
+        let topics: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
+        let settings = config.consumer(&group, interest.instance.as_deref());
+        let context = Context::new(member, Arc::clone(&link), Heard::default(), group, config);
+        let mut consumer: BaseConsumer<Context> = settings
+            .create_with_context(context)
+            .map_err(|error| failed("making a consumer", None, error))?;
+        let rung = Arc::clone(&link);
+        consumer.set_nonempty_callback(move || rung.bell.ring());
+        let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+        let subscribed = consumer.subscribe(&topics);
+        subscribed.map_err(|error| failed("subscribing", None, error))?;
+        let poll = Poll::new(consumer, config.commit_every, interest.topics);
+        let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
+        thread.spawn(move || poll.run()).map_err(no_thread)?;
+        let settle = Arc::new(Settler {
+            link: Arc::clone(&link),
+            cluster: Arc::clone(&self.0),
+        });
+        Ok(Box::new(KafkaSubscription { link, settle }))
+    }
+
+    async fn observe(&self, topics: Vec<Topic>) -> Result<Box<dyn Subscription>, Error> {
+        let link = Arc::new(Link::default());
+        // The client assigns nothing to one without a group. Nothing is committed for it.
+        let mut settings = self.0.config.consumer("kser-observer", None);
+        settings.set("auto.offset.reset", "earliest");
+        let mut consumer = make_consumer(&settings, Heard::default())?;
+        let rung = Arc::clone(&link);
+        consumer.set_nonempty_callback(move || rung.bell.ring());
+        let (started, starting) = oneshot::channel();
+        let of_thread = Arc::clone(&link);
+        let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
+        let run = move || match Observer::start(consumer, of_thread, topics) {
+            Ok(observer) => {
+                let _ = started.send(Ok(()));
+                observer.run();
+            }
+            Err(error) => drop(started.send(Err(error))),
+        };
+        thread.spawn(run).map_err(no_thread)?;
+        let started = starting
+            .await
+            .unwrap_or(Err(rdkafka::error::KafkaError::Canceled));
+        started.map_err(|error| failed("observing", None, error))?;
+        let settle = Arc::new(Unowned(Arc::clone(&self.0)));
+        Ok(Box::new(KafkaSubscription { link, settle }))
+    }
+}
+
+fn make_consumer(
+    settings: &rdkafka::ClientConfig,
+    heard: Heard,
+) -> Result<BaseConsumer<Heard>, Error> {
+    let made = settings.create_with_context(heard);
+    made.map_err(|error| failed("making a consumer", None, error))
+}
+
+#[async_trait]
+impl Transport for KafkaTransport {
+    async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        self.0.publish(records).await
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        let missing = self.0.admin.missing(&interest.topics).await?;
+        // Some that are missing may come later: the others are read, and the health names them.
+        if self.0.config.create.is_some() || missing.len() == interest.topics.len() {
+            self.0.create(missing).await?;
+        }
+        match interest.group.clone() {
+            Some(group) => self.join(group, interest).await,
+            None => self.observe(interest.topics).await,
+        }
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        self.0.ensure_topics(topics).await
+    }
+
+    async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
+        let mut description = Description::new(Settling::InOrder, LARGEST_RECORD);
+        description.retention = self.0.admin.retention(topics).await?;
+        Ok(description)
+    }
+}
