@@ -64,6 +64,10 @@ impl Worker {
             }
             let decision = self.decide(&mut work).await;
             work.alone = false;
+            if matches!(decision, Decision::Done(_)) {
+                // What has run waits for the transport, and others may run meanwhile.
+                drop(place.take());
+            }
             match self.finish(ticket, decision, &mut work).await {
                 Left::Nothing(settled) => break settled,
                 Left::Wait(kept, until) => {
