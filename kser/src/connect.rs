@@ -2,15 +2,19 @@ use std::sync::Arc;
 
 use kser_core::{Error, StateStore, Transport};
 
-use crate::{Connection, Routes};
+use crate::Connection;
+#[cfg(any(feature = "memory", feature = "kafka"))]
+use crate::Routes;
 
 /// Connects to the transport that `url` names.
 ///
 /// | URL | transport | state store |
 /// |---|---|---|
 /// | `memory://` | in this process, feature `memory` | in this process |
+/// | `kafka://host:port,host:port` | Apache Kafka, feature `kafka` | none: states ride in the messages |
 ///
-/// `?prefix=` puts a text before the names of topics and groups, to keep tenants or stages apart.
+/// Behind the `?` of a Kafka URL may stand any setting of its client, such as `?security.protocol=SASL_SSL`, and
+/// `create=6`, which makes topics with 6 partitions where they are missing: see `KafkaConfig`. `?prefix=` puts a text before the names of topics and groups, to keep tenants or stages apart.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -26,7 +30,7 @@ use crate::{Connection, Routes};
 /// [`Error::Invalid`] for a URL that is none, [`Error::Unsupported`] for a backend that is not there or not compiled in,
 /// [`Error::Backend`] when the backend does not answer.
 pub async fn connect(url: &str) -> Result<Connection, Error> {
-    let url = Url::parse(url, &["prefix"])?;
+    let url = Url::parse(url)?;
     match url.scheme {
         #[cfg(feature = "memory")]
         "memory" => {
@@ -35,6 +39,12 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
             let store = kser_memory::MemoryStore::with_clock(clock);
             let connection = connect_with(transport, store).await?;
             Ok(connection.with_clock(clock).with_routes(url.routes()?))
+        }
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let transport = kser_kafka::KafkaTransport::connect(&url.without_prefix()).await?;
+            let connection = connect_with(transport, NoStore).await?;
+            Ok(connection.with_routes(url.routes()?))
         }
         scheme => Err(unsupported(scheme)),
     }
@@ -49,7 +59,7 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
 pub async fn connect_with_store(url: &str, store_url: &str) -> Result<Connection, Error> {
     let store = match store_url {
         "none" => None,
-        url => Some(Url::parse(url, &[])?),
+        url => Some(Url::parse(url)?.without_options()?),
     };
     let connection = connect(url).await?;
     match store.map(|store| store.scheme) {
@@ -113,8 +123,8 @@ impl<S: StateStore> IntoStateStore for S {
 fn unsupported(scheme: &str) -> Error {
     let hint = match scheme {
         "memory" => "switch on the cargo feature `memory` of kser",
-        _ if cfg!(feature = "memory") => "this build knows `memory://`",
-        _ => "this build knows no backend by its URL",
+        "kafka" => "switch on the cargo feature `kafka` of kser",
+        _ => "there are `memory://` and `kafka://`, each with a cargo feature of kser",
     };
     Error::Unsupported {
         what: format!("the scheme {scheme:?}"),
@@ -122,53 +132,87 @@ fn unsupported(scheme: &str) -> Error {
     }
 }
 
-/// A URL, as far as kser reads it.
+/// A URL, as far as kser reads it: the rest is the backend's.
 #[derive(Debug)]
 struct Url<'a> {
     scheme: &'a str,
+    place: &'a str,
     prefix: Option<&'a str>,
+    options: Vec<&'a str>,
 }
 
 impl<'a> Url<'a> {
-    /// Reads a URL with these options.
-    fn parse(url: &'a str, known: &[&str]) -> Result<Self, Error> {
-        let invalid = |reason: String| Error::Invalid {
-            what: format!("the URL {url:?}"),
-            reason,
-        };
+    fn parse(url: &'a str) -> Result<Self, Error> {
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(invalid("it has no scheme, such as memory://".to_owned()));
+            return Err(invalid(
+                url,
+                "it has no scheme, such as memory://".to_owned(),
+            ));
         };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        if scheme == "memory" && !place.is_empty() {
-            let reason = format!("nothing may stand before the options, and {place:?} does");
-            return Err(invalid(reason));
+        let options = query.split('&').filter(|option| !option.is_empty());
+        let (prefixes, options): (Vec<_>, Vec<_>) =
+            options.partition(|option| option.starts_with("prefix="));
+        let url = Self {
+            scheme,
+            place,
+            prefix: prefixes
+                .last()
+                .and_then(|option| option.strip_prefix("prefix=")),
+            options,
+        };
+        match scheme {
+            "memory" => url.only_scheme(),
+            _ => Ok(url),
         }
-        let mut prefix = None;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !known.contains(&name) {
-                let there = match known {
-                    [] => "none".to_owned(),
-                    known => known.join(", "),
-                };
-                return Err(invalid(format!(
-                    "unknown option {name:?}; there is {there}"
-                )));
-            }
-            prefix = Some(value);
-        }
-        Ok(Self { scheme, prefix })
     }
 
-    #[cfg_attr(
-        not(feature = "memory"),
-        expect(dead_code, reason = "no backend is compiled in")
-    )]
+    /// Refuses all that could stand behind `memory://`, but for the prefix.
+    fn only_scheme(self) -> Result<Self, Error> {
+        let (place, scheme) = (self.place, self.scheme);
+        if !place.is_empty() {
+            let reason = format!("nothing may stand before the options, and {place:?} does");
+            return Err(invalid(&format!("{scheme}://{place}"), reason));
+        }
+        if let Some(option) = self.options.first() {
+            let name = option.split('=').next().unwrap_or_default();
+            let reason = format!("unknown option {name:?}; there is prefix");
+            return Err(invalid(&format!("{scheme}://"), reason));
+        }
+        Ok(self)
+    }
+
+    /// Refuses options.
+    fn without_options(self) -> Result<Self, Error> {
+        match self.prefix {
+            None => Ok(self),
+            Some(_) => {
+                let reason = "unknown option \"prefix\"; there is none".to_owned();
+                Err(invalid(&format!("{}://", self.scheme), reason))
+            }
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    fn without_prefix(&self) -> String {
+        let Self { scheme, place, .. } = self;
+        format!("{scheme}://{place}?{}", self.options.join("&"))
+    }
+
+    #[cfg(any(feature = "memory", feature = "kafka"))]
     fn routes(&self) -> Result<Routes, Error> {
         match self.prefix {
             Some(prefix) => Routes::new().with_prefix(prefix),
             None => Ok(Routes::new()),
         }
+    }
+}
+
+/// Values behind the `?` may be secrets, and are not shown.
+fn invalid(url: &str, reason: String) -> Error {
+    let shown = url.split('?').next().unwrap_or(url);
+    Error::Invalid {
+        what: format!("the URL {shown:?}"),
+        reason,
     }
 }

@@ -39,6 +39,8 @@ pub use kser_core::{
     OperationExt, Outcome, Raw, Registry, RetryPolicy, RunId, StateStore, Status, StatusChange,
     Step, Task, TaskError, TaskExt, TaskId, Timestamp, Topic, Transport, task_fn,
 };
+#[cfg(feature = "kafka")]
+pub use kser_kafka::{KafkaConfig, KafkaTransport};
 #[cfg(feature = "memory")]
 pub use kser_memory::{MemoryClock, MemoryStore, MemoryTransport};
 pub use launch::Launch;
