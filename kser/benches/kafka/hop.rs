@@ -1,0 +1,92 @@
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kser::{Connection, Registry, Step};
+
+use crate::raw;
+use crate::setup::{RUNS, Setup, Work, median, percentile, text};
+
+const HOPS: usize = 500;
+const STEPS: usize = 40;
+
+/// A hop of an operation (from the end of a task to the start of the next), and an operation of 40 steps.
+pub(crate) fn run(setup: &Setup) {
+    let (mut bare, mut ours, mut forty) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let (kser, prefix) = setup.runtime.block_on(setup.connect(6));
+        let mut hops = raw::hops(&setup.servers, &format!("{prefix}out"), HOPS);
+        bare.push(percentile(&mut hops, 0.5));
+        let mut hops = setup.runtime.block_on(hops_of_operations(&kser));
+        ours.push(percentile(&mut hops, 0.5));
+        forty.push(setup.runtime.block_on(operations(&kser)));
+    }
+    let (bare, ours) = (median(bare), median(ours));
+    println!(
+        "hop of an operation, p50: kser {ours:.2} ms, bare client {bare:.2} ms, ratio {:.2}",
+        ours / bare
+    );
+    println!(
+        "one operation of {STEPS} steps: {:.2} ms a step",
+        median(forty)
+    );
+}
+
+fn work(number: u32) -> Work {
+    Work {
+        number,
+        text: text(),
+    }
+}
+
+/// When the steps of operations end and begin, one operation of two steps at a time.
+async fn hops_of_operations(kser: &Connection) -> Vec<Duration> {
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noting = Arc::clone(&times);
+    let step = move |_: Work| {
+        noting.lock().expect("nobody panics").push(Instant::now());
+        async {}
+    };
+    let registry = Registry::new().task(step).expect("the name is free");
+    let consumer = kser.consumer(registry).spawn();
+    for number in 0..HOPS + 20 {
+        let steps = vec![Step::new(work(0)), Step::new(work(1))];
+        let run = kser
+            .producer()
+            .launch_steps("work.Pair", steps)
+            .await
+            .expect("it is sent");
+        run.result().await.expect("it succeeds");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        if number == 19 {
+            times.lock().expect("nobody panics").clear();
+        }
+    }
+    consumer.stop().await.expect("it stops");
+    let times = times.lock().expect("nobody panics");
+    times
+        .chunks_exact(2)
+        .map(|pair| pair[1] - pair[0])
+        .collect()
+}
+
+async fn operations(kser: &Connection) -> f64 {
+    let step = |_: Work| async {};
+    let registry = Registry::new().task(step).expect("the name is free");
+    let consumer = kser.consumer(registry).spawn();
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let steps = (0..STEPS as u32)
+            .map(|number| Step::new(work(number)))
+            .collect();
+        let began = Instant::now();
+        let run = kser
+            .producer()
+            .launch_steps("work.Forty", steps)
+            .await
+            .expect("it is sent");
+        run.result().await.expect("it succeeds");
+        times.push(began.elapsed().as_secs_f64() * 1e3 / STEPS as f64);
+    }
+    consumer.stop().await.expect("it stops");
+    median(times)
+}

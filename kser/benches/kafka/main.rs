@@ -1,0 +1,42 @@
+//! How fast tasks and operations go over a real Kafka, beside the bare client on the same broker in the same run.
+//!
+//! `cargo bench -p kser --features kafka --bench kafka -- [NAME ...]`, where a name is one of those at the end. The broker
+//! is one that is started here, with the JVM's default compiler, or the one of `KSER_TEST_KAFKA`. Figures are medians.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "real time is measured, and names are new every time"
+)]
+
+mod copy;
+mod hop;
+mod keys;
+mod operations;
+mod plain;
+mod raw;
+mod setup;
+
+use std::time::Duration;
+
+type Run = fn(&setup::Setup);
+
+fn main() {
+    let names: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    let setup = setup::Setup::new();
+    let all: [(&str, Run); 5] = [
+        ("copy", copy::run),
+        ("hop", hop::run),
+        ("operations", operations::run),
+        ("plain", plain::run),
+        ("keys", keys::run),
+    ];
+    for (name, run) in all {
+        if names.is_empty() || names.iter().any(|asked| asked == name) {
+            run(&setup);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kser::core::{TopicSpec, Transport};
+use kser::{Connection, Entrypoint, KafkaTransport, NoStore, Routes, Topic};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+/// How often each figure is taken.
+pub(crate) const RUNS: usize = 3;
+
+pub(crate) struct Setup {
+    pub(crate) servers: String,
+    pub(crate) runtime: Runtime,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        Self {
+            servers: test_services::kafka().to_owned(),
+            runtime: runtime.expect("a runtime can be made"),
+        }
+    }
+
+    /// Connects, with topics of its own of so many partitions: those of the entrypoints of this bench.
+    pub(crate) async fn connect(&self, partitions: u32) -> (Connection, String) {
+        let prefix = format!("b{}.", uuid::Uuid::new_v4().simple());
+        let transport = KafkaTransport::connect(&format!(
+            "kafka://{}?{}",
+            self.servers,
+            std::env::var("KSER_BENCH_OPTIONS").unwrap_or_default()
+        ))
+        .await;
+        let transport = transport.expect("the broker answers");
+        let topics = ["work", "out", "kser.events"];
+        let specs = topics.map(|topic| {
+            let topic = Topic::new(format!("{prefix}{topic}")).expect("it is a name");
+            TopicSpec::work(topic).with_partitions(partitions)
+        });
+        transport
+            .ensure_topics(&specs)
+            .await
+            .expect("topics are made");
+        let routes = Routes::new().with_prefix(&prefix).expect("it is a prefix");
+        let kser = kser::connect_with(transport, NoStore).await;
+        (kser.expect("it is connected").with_routes(routes), prefix)
+    }
+}
+
+/// A task of 300 bytes as a message.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Work {
+    pub(crate) number: u32,
+    pub(crate) text: String,
+}
+
+impl Entrypoint for Work {
+    const PATH: &'static str = "work.Work";
+}
+
+/// What it sends.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Out {
+    pub(crate) number: u32,
+    pub(crate) text: String,
+}
+
+impl Entrypoint for Out {
+    const PATH: &'static str = "out.Out";
+}
+
+pub(crate) fn text() -> String {
+    "somebody who plays for a long time, and now and then with luck".to_owned()
+}
+
+/// Counts what has run, and tells when all has.
+#[derive(Default)]
+pub(crate) struct Counter {
+    pub(crate) ran: AtomicUsize,
+    pub(crate) all: Notify,
+}
+
+impl Counter {
+    pub(crate) fn count(&self, expected: usize) {
+        if self.ran.fetch_add(1, Ordering::Relaxed) + 1 == expected {
+            self.all.notify_one();
+        }
+    }
+
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+}
+
+/// The seconds of processor time that this process has used, all threads together.
+pub(crate) fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = fields.split(' ').skip(11).take(2);
+    ticks
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
+}
+
+/// The median of several runs.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The value below which this part of the values is, in milliseconds.
+pub(crate) fn percentile(values: &mut [Duration], part: f64) -> f64 {
+    values.sort();
+    let at = ((values.len() - 1) as f64 * part) as usize;
+    values[at].as_secs_f64() * 1e3
+}
