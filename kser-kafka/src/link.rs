@@ -165,9 +165,13 @@ impl Link {
         back
     }
 
-    /// Says whether so much waits that no more should be fetched.
-    pub(crate) fn is_crowded(&self) -> bool {
-        lock(&self.inbox).is_crowded()
+    /// Returns how many records may be fetched: none when so much waits that nobody seems to receive.
+    pub(crate) fn room(&self) -> usize {
+        let inbox = lock(&self.inbox);
+        match inbox.is_crowded() {
+            true => 0,
+            false => AHEAD.0 - inbox.waiting.len(),
+        }
     }
 
     /// Says whether so little waits that, after it was crowded, more should be fetched.

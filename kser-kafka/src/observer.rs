@@ -136,7 +136,7 @@ impl Observer {
     }
 
     fn fetch(&mut self) -> bool {
-        self.pause(self.link.is_crowded());
+        self.pause(self.link.room() == 0);
         let (mut fetched, mut nothing) = (Vec::new(), 0);
         while fetched.len() < 512 && nothing < 2 {
             match self.consumer.poll(Duration::ZERO) {

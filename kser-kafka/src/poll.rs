@@ -20,7 +20,7 @@ const TURN: usize = 512;
 /// The longest sleep of a turn without messages. The client rings when one comes: this is for what it does not ring for.
 const SLEEP: Duration = Duration::from_millis(20);
 /// How long nobody has to receive until the partitions are paused: a pause throws away what is fetched.
-const CROWDED: Duration = Duration::from_millis(100);
+const CROWDED: Duration = Duration::from_millis(500);
 /// How long a partition whose progress cannot be read waits for the next try, and how long that may take.
 const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// How long leaving the group is waited for.
@@ -35,6 +35,11 @@ pub(crate) struct Poll {
     health: crate::health::Watch,
     crowded: Option<Instant>,
     topics: Vec<kser_core::Topic>,
+}
+
+/// Says whether nobody has received for so long that the partitions are paused.
+fn is_long(crowded: Instant) -> bool {
+    crowded.elapsed() >= CROWDED
 }
 
 /// Why the thread ends.
@@ -141,19 +146,23 @@ impl Poll {
 
     /// Takes messages from the client. Says whether there were some.
     fn fetch(&mut self) -> Result<bool, Error> {
-        let is_crowded = self.context.link.is_crowded();
-        match (is_crowded, self.crowded) {
-            (true, None) => self.crowded = Some(monotonic()),
-            (false, Some(_)) if self.context.link.has_room() => self.crowded = None,
-            _ => {}
-        }
-        let is_paused = self.crowded.is_some_and(|since| since.elapsed() >= CROWDED);
-        if is_crowded && !is_paused {
-            return Ok(false);
+        let mut room = self.context.link.room();
+        self.crowded = match self.crowded {
+            None if room == 0 => Some(monotonic()),
+            // What is paused stays so until much is received: a pause costs what was fetched.
+            Some(since) if is_long(since) && !self.context.link.has_room() => Some(since),
+            Some(since) if room == 0 => Some(since),
+            _ => None,
+        };
+        match self.crowded {
+            // Nothing comes but events, which must be served.
+            Some(since) if is_long(since) => room = TURN,
+            Some(_) => return Ok(false),
+            None => {}
         }
         let (mut fetched, mut nothing) = (0, 0);
         // After an event that is no message, a message may be there without a ring.
-        while fetched < TURN && nothing < 2 {
+        while fetched < TURN.min(room) && nothing < 2 {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     fetched += 1;
@@ -267,7 +276,7 @@ impl Poll {
 
     /// Pauses what has no room, and resumes what has some again.
     fn press_back(&self) {
-        let all = self.crowded.is_some_and(|since| since.elapsed() >= CROWDED);
+        let all = self.crowded.is_some_and(is_long);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         for assignment in self.context.member().assignments() {
             let is_full = match assignment.paused {

@@ -33,6 +33,7 @@ async fn harness() -> TransportHarness {
     capabilities.patience = Duration::from_secs(30);
     capabilities.quiet = Duration::from_millis(1500);
     capabilities.delay_granularity = Duration::from_millis(300);
+    capabilities.joining = Duration::from_secs(2);
     capabilities.takeover = Duration::from_secs(1);
     capabilities.shares_freely = false;
     TransportHarness::with_capabilities(transport.expect("the brokers answer"), capabilities)

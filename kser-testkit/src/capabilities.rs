@@ -23,6 +23,9 @@ pub struct Capabilities {
     pub delay_granularity: Duration,
     /// How long it takes until what a member held that left without a goodbye is delivered to others; zero unless set.
     pub takeover: Duration,
+    /// How long it takes, after a member has joined a group, until no delivery goes to someone else because of it; zero
+    /// unless set.
+    pub joining: Duration,
     /// Whether any member may have any record without a key, so that one member that is busy holds up none; `true`
     /// unless set. Where it is not, they may wait for the member whose part of the topic they are in.
     pub shares_freely: bool,
@@ -35,6 +38,7 @@ impl Default for Capabilities {
             quiet: Duration::from_secs(1),
             delay_granularity: Duration::from_millis(100),
             takeover: Duration::ZERO,
+            joining: Duration::ZERO,
             shares_freely: true,
         }
     }

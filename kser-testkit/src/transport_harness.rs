@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kser_core::{
@@ -23,6 +24,8 @@ pub struct TransportHarness {
     clock: Arc<dyn Clock>,
     prefix: String,
     topics: AtomicU64,
+    /// Those that had a member.
+    groups: Mutex<BTreeSet<String>>,
 }
 
 impl TransportHarness {
@@ -41,6 +44,7 @@ impl TransportHarness {
             clock: Arc::new(TestClock::new()),
             prefix: names::unique(),
             topics: AtomicU64::new(0),
+            groups: Mutex::default(),
         }
     }
 
@@ -98,8 +102,16 @@ impl TransportHarness {
     /// Makes a member of a group.
     pub async fn member(&self, group: &str, topic: &Topic) -> Box<dyn Subscription> {
         let group = format!("{}.{group}", self.prefix);
-        self.subscribe(Interest::group(group, vec![topic.clone()]))
-            .await
+        let is_first = {
+            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            groups.insert(group.clone())
+        };
+        let interest = Interest::group(group, vec![topic.clone()]);
+        let member = self.subscribe(interest).await;
+        if !is_first {
+            tokio::time::sleep(self.capabilities.joining).await;
+        }
+        member
     }
 
     /// Makes one who sees everything from now on.
