@@ -41,3 +41,6 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long handlers have to see that they are cancelled, after the deadline of a stop.
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How long the goodbyes to the groups may take at the end of a stop.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use kser_core::sequencing::Owner;
 use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscription, Topic};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::crew::Crew;
-use super::options::{LAST_CALL, Options};
+use super::options::{GOODBYE, LAST_CALL, Options};
 use super::signals::Watch;
 use super::sweep::sweep;
 use super::worker::Worker;
@@ -144,14 +145,24 @@ async fn end(
         let _ = crew.finish(LAST_CALL).await;
     }
     drop(crew);
+    leave(subscriptions).await;
+    graceful
+}
+
+/// Leaves all groups at once, so that a backend that is silent costs its time once.
+async fn leave(subscriptions: Vec<Box<dyn Subscription>>) {
+    let mut leaving = JoinSet::new();
     for subscription in subscriptions {
-        match tokio::time::timeout(LAST_CALL, subscription.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a group is left without a goodbye"),
-            Err(_) => {
-                tracing::warn!("a group is left without a goodbye: deliveries are still held")
-            }
+        leaving.spawn(tokio::time::timeout(GOODBYE, subscription.close()));
+    }
+    while let Some(left) = leaving.join_next().await {
+        match left {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "a group is left without a goodbye"),
+            Ok(Err(_)) => tracing::warn!(
+                "a group is left without a goodbye: deliveries are still held, or the backend is silent"
+            ),
+            Err(error) => tracing::error!(%error, "a group is left without a goodbye"),
         }
     }
-    graceful
 }
