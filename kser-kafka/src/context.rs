@@ -155,7 +155,9 @@ impl Context {
         }
         // What was settled until now is in these orders; from now on settling says that the record is lost.
         member.obey_settled(&self.link);
-        if !lost {
+        if lost {
+            self.say_what_is_lost(&all);
+        } else {
             let goodbye = commit::goodbye(&mut member, &all);
             if let Err(error) = commit::write(consumer, &goodbye, HOOK) {
                 tracing::warn!(target: "kser_kafka", %error, "partitions are left without a goodbye");
@@ -173,6 +175,17 @@ impl Context {
             say("partitions cannot be given up", unassigned);
         }
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = all.len(), lost, "revoked");
+    }
+
+    fn say_what_is_lost(&self, partitions: &[(String, i32)]) {
+        if !self.abandoned.load(Ordering::Acquire) {
+            tracing::warn!(
+                target: "kser_kafka",
+                "group {} goes on without this member, which was not heard of in time: {partitions:?} are lost without a \
+                 goodbye, and what was not committed runs again",
+                self.group,
+            );
+        }
     }
 
     /// Lets what runs end, for a while.
