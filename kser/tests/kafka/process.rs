@@ -1,0 +1,193 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kser::{ConsumerHandle, Error};
+use libtest_mimic::Failed;
+use tokio::time::Instant;
+
+use super::road;
+
+/// Names the connection of a process that is a consumer.
+const CHILD: &str = "KSER_TEST_CONSUMER";
+/// How long its stop may take, in milliseconds.
+const DEADLINE: &str = "KSER_TEST_DEADLINE";
+
+/// The topics that it reads, with commas between, if not those of its tasks.
+const TOPICS: &str = "KSER_TEST_TOPICS";
+
+/// A consumer in a process of its own, and what it has printed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<(Instant, String)>>>,
+}
+
+/// What a process is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    url: String,
+    instance: String,
+    topics: String,
+    deadline: Duration,
+}
+
+impl Setup {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            instance: String::new(),
+            topics: String::new(),
+            deadline: Duration::from_secs(5),
+        }
+    }
+
+    pub(crate) fn with_instance(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.instance);
+        self
+    }
+
+    pub(crate) fn with_topics(mut self, topics: &[&str]) -> Self {
+        self.topics = topics.join(",");
+        self
+    }
+
+    pub(crate) const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    pub(crate) fn start(&self) -> Result<Process, Failed> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .env(CHILD, &self.url)
+            .env(DEADLINE, self.deadline.as_millis().to_string())
+            .env("KSER_INSTANCE", &self.instance)
+            .env(TOPICS, &self.topics)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let out = child.stdout.take().ok_or("no output")?;
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                read.lock().unwrap().push((Instant::now(), line));
+            }
+        });
+        Ok(Process { child, lines })
+    }
+}
+
+impl Process {
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) -> Result<ExitStatus, Failed> {
+        self.child.kill()?;
+        Ok(self.child.wait()?)
+    }
+
+    /// Sends a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) -> Result<(), Failed> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status()?;
+        match sent.success() {
+            true => Ok(()),
+            false => Err(format!("{signal} is not sent").into()),
+        }
+    }
+
+    pub(crate) fn has_ended(&mut self) -> Result<bool, Failed> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Waits for its end. One that does not end is killed.
+    pub(crate) async fn end(&mut self, limit: Duration) -> Result<ExitStatus, Failed> {
+        let began = Instant::now();
+        while began.elapsed() <= limit {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.kill()?;
+        Err(format!("it still lives after {limit:?}:\n{}", self.output()).into())
+    }
+
+    /// Asks it to stop as a deploy does, and waits for its end.
+    pub(crate) async fn stop(&mut self) -> Result<ExitStatus, Failed> {
+        self.signal("-TERM")?;
+        self.end(Duration::from_secs(15)).await
+    }
+
+    pub(crate) fn output(&self) -> String {
+        let lines = self.lines.lock().unwrap();
+        let lines: Vec<_> = lines.iter().map(|(_, line)| line.as_str()).collect();
+        lines.join("\n")
+    }
+
+    /// What was printed behind a word, and when.
+    pub(crate) fn said(&self, word: &str) -> Vec<(Instant, String)> {
+        let lines = self.lines.lock().unwrap();
+        let said = lines.iter().filter_map(|(at, line)| {
+            let rest = line.strip_prefix(word)?.strip_prefix(' ')?;
+            Some((*at, rest.to_owned()))
+        });
+        said.collect()
+    }
+
+    /// The texts that were printed behind a word.
+    pub(crate) fn texts(&self, word: &str) -> Vec<String> {
+        self.said(word).into_iter().map(|(_, text)| text).collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// Lives as a consumer, if this process was started as one, until a signal ends it. Says whether it was.
+pub(crate) fn was_consumer() -> bool {
+    let Ok(url) = std::env::var(CHILD) else {
+        return false;
+    };
+    let deadline = std::env::var(DEADLINE).unwrap().parse().unwrap();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stdout)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::WARN)
+        .init();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    let ended = runtime.block_on(consume(&url, Duration::from_millis(deadline)));
+    println!("stopped {ended:?}");
+    true
+}
+
+async fn consume(url: &str, deadline: Duration) -> Result<(), Error> {
+    let kser = kser::connect(url).await?;
+    println!("connected to the brokers");
+    let consumer = kser.consumer(road::registry(road::Diary::printed()));
+    let mut consumer = consumer.with_instance_from_env().with_signals();
+    let topics = std::env::var(TOPICS).unwrap_or_default();
+    if !topics.is_empty() {
+        consumer = consumer.with_topics(topics.split(','))?;
+    }
+    tokio::spawn(tell(consumer.handle()));
+    consumer.with_deadline(deadline).run().await
+}
+
+/// Tells how many partitions are its own, whenever that changes.
+async fn tell(handle: ConsumerHandle) {
+    let mut told = 0;
+    loop {
+        let health = handle.health();
+        let assigned = health.transport.iter().map(|health| health.assigned.len());
+        let assigned = assigned.sum();
+        if assigned != told {
+            println!("assigned {assigned}");
+            told = assigned;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! Consumers that are killed, in processes of their own, on real Kafka: row A of what is promised, cell by cell.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod kafka;
+
+use std::time::Duration;
+
+use kafka::process::{Setup, was_consumer};
+use kafka::road::{self, Bomb, Diary, LEGS, Log, Trip, all_arrive, walk};
+use kafka::{SHORT_SESSION, Tested, connect, expect, on_kafka, url};
+use libtest_mimic::Arguments;
+use tokio::time::{Instant, sleep};
+
+/// A step that began so long before a kill is committed: the interval of commits, and what a busy machine adds.
+const COMMITTED: Duration = Duration::from_secs(1);
+
+fn main() {
+    if was_consumer() {
+        return;
+    }
+    let trials = vec![
+        on_kafka("a_steps_result_and_status_survive_kills_by_name", || {
+            killed_at_random(Some("courier"), 8)
+        }),
+        on_kafka("a_steps_result_and_status_survive_kills_of_anyone", || {
+            killed_at_random(None, 3)
+        }),
+        on_kafka(
+            "a_a_task_that_kills_its_process_is_a_dead_letter_and_63_others_run",
+            one_bomb,
+        ),
+    ];
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(4);
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A sequence of numbers that can be had again from its seed, which is printed.
+struct Random(u64);
+
+impl Random {
+    fn new(what: &str) -> Self {
+        let seed = std::env::var("KSER_TEST_SEED").ok();
+        let seed = seed.and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+        println!("{what}: KSER_TEST_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        least + self.0 % (most - least)
+    }
+}
+
+/// Launches operations of three steps and kills the only consumer again and again. Without a name the next one waits for
+/// the end of its predecessor's session. After two kills it catches up: a third would count as the doing of a task.
+async fn killed_at_random(instance: Option<&str>, kills: u32) -> Tested {
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 3).await?;
+    let setup = Setup::new(&url).with_instance(instance.unwrap_or_default());
+    let mut random = Random::new("kills");
+    let (mut log, mut killed, mut runs) = (Log::default(), Vec::new(), Vec::new());
+    let wait = if instance.is_some() { 0 } else { 1500 };
+    for round in 0..=kills {
+        let mut process = setup.start()?;
+        if round % 2 == 0 {
+            all_arrive(&runs, Duration::from_secs(60)).await?;
+        }
+        let until = Instant::now() + Duration::from_millis(wait + random.between(100, 900));
+        while Instant::now() < until && round < kills {
+            let trip = u32::try_from(runs.len())?;
+            let ms = random.between(0, 10);
+            runs.push(kser.producer().launch(Trip { trip, ms }).await?);
+            sleep(Duration::from_millis(10)).await;
+        }
+        if round < kills {
+            process.kill()?;
+            killed.push(Instant::now());
+        } else {
+            all_arrive(&runs, Duration::from_secs(60)).await?;
+            process.stop().await?;
+        }
+        log.add(process.said("ran"));
+    }
+    log.in_order(u32::try_from(runs.len())?)?;
+    let doubles = log.only_doubles_of(&killed, COMMITTED)?;
+    println!(
+        "{} trips, {kills} kills: {doubles} legs ran again",
+        runs.len()
+    );
+    expect(
+        log.runs() == runs.len() * (1 + LEGS as usize) + doubles,
+        || format!("{} runs", log.runs()),
+    )
+}
+
+async fn one_bomb() -> Tested {
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 4).await?;
+    let producer = kser.producer();
+    for n in 0..63 {
+        if n == 31 {
+            producer.send(Bomb {}).await?;
+        }
+        producer.send(walk(format!("{n}"), 50)).await?;
+    }
+    let setup = Setup::new(&url).with_instance("sapper");
+    let (mut bombs, mut done, mut deaths) = (0, Vec::new(), 0);
+    let began = Instant::now();
+    loop {
+        let mut process = setup.start()?;
+        let mut died = false;
+        while !died && done.len() + process.said("done").len() < 63 {
+            expect(began.elapsed() < Duration::from_secs(60), || {
+                process.output()
+            })?;
+            died = process.has_ended()?;
+            sleep(Duration::from_millis(10)).await;
+        }
+        if !died {
+            let mut letters = kser.dead_letters("road").await?;
+            let letter = tokio::time::timeout(Duration::from_secs(20), letters.next()).await??;
+            let entrypoint = letter.message()?.entrypoint;
+            expect(entrypoint.as_str() == "road.Bomb", || {
+                entrypoint.to_string()
+            })?;
+            process.stop().await?;
+        }
+        bombs += process
+            .texts("ran")
+            .iter()
+            .filter(|name| *name == "bomb")
+            .count();
+        done.extend(process.texts("done"));
+        if !died {
+            break;
+        }
+        deaths += 1;
+    }
+    println!(
+        "{deaths} deaths in {:?}, innocents ran {} times",
+        began.elapsed(),
+        done.len()
+    );
+    done.sort();
+    done.dedup();
+    expect((bombs, deaths, done.len()) == (3, 3, 63), || {
+        format!("{bombs} bombs, {deaths} deaths, {} done", done.len())
+    })
+}
