@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kafka::process::{Setup, was_consumer};
 use kafka::road::{self, Bomb, Diary, LEGS, Log, Trip, all_arrive, walk};
-use kafka::{SHORT_SESSION, Tested, connect, expect, on_kafka, url};
+use kafka::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, url};
 use libtest_mimic::Arguments;
 use tokio::time::{Instant, sleep};
 
@@ -33,26 +33,6 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(4);
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// A sequence of numbers that can be had again from its seed, which is printed.
-struct Random(u64);
-
-impl Random {
-    fn new(what: &str) -> Self {
-        let seed = std::env::var("KSER_TEST_SEED").ok();
-        let seed = seed.and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-        println!("{what}: KSER_TEST_SEED={seed}");
-        Self(seed | 1)
-    }
-
-    fn between(&mut self, least: u64, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        least + self.0 % (most - least)
-    }
 }
 
 /// Launches operations of three steps and kills the only consumer again and again. Without a name the next one waits for

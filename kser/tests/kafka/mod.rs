@@ -69,7 +69,11 @@ fn run<F: Future<Output = Tested>>(test: impl FnOnce() -> F) -> Tested {
 }
 
 /// Waits until something is so.
-pub(crate) async fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool + Send) -> Tested {
+pub(crate) async fn until(
+    what: &str,
+    limit: Duration,
+    is_so: impl Fn() -> bool + Send + Sync,
+) -> Tested {
     let waited = tokio::time::timeout(limit, async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -83,5 +87,25 @@ pub(crate) fn expect(is_so: bool, otherwise: impl FnOnce() -> String) -> Tested 
     match is_so {
         true => Ok(()),
         false => Err(otherwise().into()),
+    }
+}
+
+/// A sequence of numbers that can be had again from its seed, which is printed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(what: &str) -> Self {
+        let seed = std::env::var("KSER_TEST_SEED").ok();
+        let seed = seed.and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+        println!("{what}: KSER_TEST_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        least + self.0 % (most - least)
     }
 }

@@ -1,0 +1,331 @@
+//! Members of a group that freeze, stop, start again, join and leave, on real Kafka.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod kafka;
+
+use std::time::Duration;
+
+use kafka::process::{Process, Setup, was_consumer};
+use kafka::road::{self, Diary, Log, Stuck, Trip, all_arrive, walk};
+use kafka::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use libtest_mimic::{Arguments, Failed};
+use tokio::time::{Instant, sleep};
+
+/// What is waited for comes sooner, unless it is lost.
+const LONG: Duration = Duration::from_secs(30);
+
+fn main() {
+    if was_consumer() {
+        return;
+    }
+    let trials = vec![
+        on_kafka(
+            "late_settles_of_a_frozen_member_do_no_harm",
+            frozen_beyond_its_session,
+        ),
+        on_kafka("an_instance_that_was_killed_goes_on_at_once", same_instance),
+        on_kafka(
+            "a_graceful_restart_reads_nothing_finished_again",
+            graceful_restart,
+        ),
+        on_kafka("a_handler_that_is_stuck_does_not_hold_a_stop", stuck),
+        on_kafka("a_restart_with_holes_runs_only_the_holes", holes),
+        on_kafka("members_join_and_leave_at_random", at_random),
+        on_kafka(
+            "a_task_may_take_longer_than_every_limit_of_the_client",
+            long_tasks,
+        ),
+    ];
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(4);
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Case: a consumer that is frozen beyond its session, and woken when another has done its work.
+async fn frozen_beyond_its_session() -> Tested {
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 2).await?;
+    let setup = Setup::new(&url);
+    let mut frozen = setup.start()?;
+    let mut runs = Vec::new();
+    for trip in 0..40 {
+        runs.push(kser.producer().launch(Trip { trip, ms: 100 }).await?);
+    }
+    let begun = || {
+        frozen
+            .texts("ran")
+            .iter()
+            .filter(|leg| leg.ends_with(" 1"))
+            .count()
+            >= 20
+    };
+    until("legs run", LONG, begun).await?;
+    frozen.signal("-STOP")?;
+    let mut other = setup.start()?;
+    all_arrive(&runs, LONG).await?;
+    let before = frozen.texts("ran").len();
+    frozen.signal("-CONT")?;
+    let told = || frozen.output().contains("are lost without a goodbye");
+    until("the frozen one hears of it", LONG, told).await?;
+    // It is a member again, and both work.
+    let assigned = || {
+        let last = |process: &Process| process.texts("assigned").pop();
+        last(&frozen) == last(&other)
+    };
+    until("they share the work", LONG, assigned).await?;
+    for trip in 40..60 {
+        runs.push(kser.producer().launch(Trip { trip, ms: 5 }).await?);
+    }
+    all_arrive(&runs[40..], LONG).await?;
+    expect(frozen.texts("ran").len() > before, || frozen.output())?;
+    for process in [&mut frozen, &mut other] {
+        process.stop().await?;
+    }
+    let mut log = Log::default();
+    for process in [&frozen, &other] {
+        log.add(process.said("ran"));
+    }
+    log.in_order(60)?;
+    let twice = log
+        .0
+        .iter()
+        .filter(|((trip, _), runs)| *trip >= 40 && runs.len() > 1);
+    expect(twice.count() == 0, || {
+        "trips after the freeze ran twice".to_owned()
+    })?;
+    nothing_runs_again(&kser, &setup).await
+}
+
+/// A new consumer has nothing to do but what is sent now.
+async fn nothing_runs_again(kser: &kser::Connection, setup: &Setup) -> Tested {
+    let mut next = setup.start()?;
+    for n in 0..8 {
+        kser.producer()
+            .send(walk("last", 0))
+            .with_key(format!("{n}"))
+            .await?;
+    }
+    let ran = || next.texts("done").len() >= 8;
+    until("the last runs", LONG, ran).await?;
+    next.stop().await?;
+    let ran = next.texts("ran");
+    expect(ran.len() == 8, || format!("ran again: {ran:?}"))
+}
+
+/// With an instance's name nobody waits for the end of a session, which is 20 seconds here.
+async fn same_instance() -> Tested {
+    let url = url("");
+    let kser = connect(&url, &road::registry(Diary::default()), 2).await?;
+    let setup = Setup::new(&url).with_instance("postman");
+    let mut first = setup.start()?;
+    kser.producer().send(walk("a", 0)).await?;
+    until("a runs", LONG, || !first.texts("done").is_empty()).await?;
+    kser.producer().send(walk("b", 60_000)).await?;
+    until("b runs", LONG, || first.texts("ran").len() == 2).await?;
+    first.kill()?;
+    let mut second = setup.start()?;
+    let began = Instant::now();
+    until("b runs again", LONG, || !second.texts("ran").is_empty()).await?;
+    println!("an instance goes on after {:?}", began.elapsed());
+    expect(began.elapsed() < Duration::from_secs(3), || {
+        format!("{:?}", began.elapsed())
+    })?;
+    expect(second.texts("ran") == ["b"], || second.output())?;
+    second.kill()?;
+    Ok(())
+}
+
+/// Conformance 32: a stop in the middle of work, and a start.
+async fn graceful_restart() -> Tested {
+    let url = url("");
+    let kser = connect(&url, &road::registry(Diary::default()), 3).await?;
+    let producer = kser.producer();
+    for n in 0..600 {
+        producer
+            .send(walk(format!("{n}"), 20))
+            .with_key(format!("{}", n % 50))
+            .await?;
+    }
+    let setup = Setup::new(&url);
+    let mut ran = Vec::new();
+    for part in 1..=4 {
+        let mut process = setup.start()?;
+        let enough = || part == 4 || process.texts("done").len() >= 60;
+        until("some run", LONG, enough).await?;
+        if part == 4 {
+            let before = ran.len();
+            let all = || before + process.texts("done").len() >= 600;
+            until("the rest runs", LONG, all).await?;
+        }
+        let status = process.stop().await?;
+        expect(status.success(), || process.output())?;
+        expect(
+            process.texts("ran").len() == process.texts("done").len(),
+            || process.output(),
+        )?;
+        ran.extend(process.texts("done"));
+    }
+    let all = ran.len();
+    ran.sort();
+    ran.dedup();
+    expect((all, ran.len()) == (600, 600), || {
+        format!("{all} runs of {}", ran.len())
+    })
+}
+
+/// Conformance 33 and case 17: what is finished is committed, what is stuck runs elsewhere, and only that.
+async fn stuck() -> Tested {
+    const DEADLINE: Duration = Duration::from_secs(1);
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
+    let producer = kser.producer();
+    producer
+        .send(Stuck {
+            name: "stuck".to_owned(),
+        })
+        .await?;
+    for n in 0..20 {
+        producer.send(walk(format!("{n}"), 10)).await?;
+    }
+    let setup = Setup::new(&url).with_deadline(DEADLINE);
+    let mut process = setup.start()?;
+    until("the others are done", LONG, || {
+        process.texts("done").len() == 20
+    })
+    .await?;
+    let began = Instant::now();
+    process.signal("-TERM")?;
+    let status = process.end(DEADLINE + Duration::from_secs(5)).await?;
+    println!(
+        "a stuck one ends {:?} after its deadline",
+        began.elapsed() - DEADLINE
+    );
+    expect(!status.success(), || format!("{status}"))?;
+    expect(
+        process.output().contains("left behind: road.Stuck["),
+        || process.output(),
+    )?;
+    let mut next = setup.start()?;
+    producer.send(walk("last", 0)).await?;
+    until("the last runs", LONG, || next.texts("done") == ["last"]).await?;
+    let mut ran = next.texts("ran");
+    ran.sort();
+    expect(ran == ["last", "stuck"], || format!("{ran:?}"))?;
+    next.kill()?;
+    Ok(())
+}
+
+/// Conformance 34: what was done behind a slow task is not done again after a crash.
+async fn holes() -> Tested {
+    let url = url("");
+    let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
+    let producer = kser.producer();
+    for n in 0..300 {
+        let (name, ms) = if n % 100 == 7 {
+            ("slow", 60_000)
+        } else {
+            ("fast", 0)
+        };
+        producer.send(walk(format!("{name} {n}"), ms)).await?;
+    }
+    let setup = Setup::new(&url).with_instance("sieve");
+    let mut process = setup.start()?;
+    until("the fast are done", LONG, || {
+        process.texts("done").len() == 297
+    })
+    .await?;
+    // Longer than what is done waits for its commit.
+    sleep(Duration::from_millis(500)).await;
+    process.kill()?;
+    let mut next = setup.start()?;
+    producer.send(walk("last", 0)).await?;
+    until("the last runs", LONG, || next.texts("done") == ["last"]).await?;
+    let mut ran = next.texts("ran");
+    ran.sort();
+    expect(ran == ["last", "slow 107", "slow 207", "slow 7"], || {
+        format!("{ran:?}")
+    })?;
+    next.kill()?;
+    Ok(())
+}
+
+/// Members come, go and are killed. Nothing is lost, and what is not done again keeps the order of its key.
+async fn at_random() -> Tested {
+    const KEYS: u32 = 12;
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
+    let setup = Setup::new(&url);
+    let mut random = Random::new("members");
+    let (mut members, mut gone): (Vec<Process>, Vec<Process>) = (vec![setup.start()?], Vec::new());
+    let producer = kser.producer();
+    let sender = tokio::spawn(async move {
+        for n in 0..1200_u32 {
+            let key = n % KEYS;
+            let name = format!("{key} {}", n / KEYS);
+            producer
+                .send(walk(name, 2))
+                .with_key(format!("{key}"))
+                .await?;
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok::<_, kser::Error>(())
+    });
+    for _ in 0..20 {
+        sleep(Duration::from_millis(random.between(100, 500))).await;
+        match random.between(0, 5) {
+            0..=2 if members.len() < 4 => members.push(setup.start()?),
+            3 | 4 if members.len() > 1 => {
+                let mut member = members.remove(0);
+                member.kill()?;
+                gone.push(member);
+            }
+            _ if members.len() > 1 => {
+                let member = members.remove(0);
+                member.signal("-TERM")?;
+                gone.push(member);
+            }
+            _ => {}
+        }
+    }
+    sender.await??;
+    let all = || firsts(gone.iter().chain(&members)).len() >= 1200;
+    until("all run", LONG, all).await?;
+    for member in &mut members {
+        member.stop().await?;
+    }
+    for member in &mut gone {
+        member.end(LONG).await?;
+    }
+    let firsts = firsts(gone.iter().chain(&members));
+    for key in 0..KEYS {
+        let of_key = (0..100).map(|n| firsts.get(&(key, n)));
+        let times: Option<Vec<_>> = of_key.collect();
+        let times = times.ok_or("something is lost")?;
+        expect(times.is_sorted(), || format!("key {key} ran out of order"))?;
+    }
+    Ok(())
+}
+
+/// When each began for the first time, by key and number.
+fn firsts<'a>(
+    members: impl Iterator<Item = &'a Process>,
+) -> std::collections::BTreeMap<(u32, u32), Instant> {
+    let mut log = Log::default();
+    members.for_each(|member| log.add(member.said("ran")));
+    let firsts = log.0.into_iter();
+    firsts
+        .filter_map(|(name, runs)| Some((name, runs.into_iter().min()?)))
+        .collect()
+}
+
+/// Conformance 51: the client's limits are for its thread, not for tasks.
+async fn long_tasks() -> Result<(), Failed> {
+    let url = url(&format!("{SHORT_SESSION}&max.poll.interval.ms=1500"));
+    let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
+    kser.producer().send(walk("long", 6000)).await?;
+    let mut process = Setup::new(&url).start()?;
+    until("it is done", LONG, || process.texts("done") == ["long"]).await?;
+    process.stop().await?;
+    expect(process.texts("ran") == ["long"], || process.output())?;
+    nothing_runs_again(&kser, &Setup::new(&url)).await
+}
