@@ -1,4 +1,4 @@
-//! Finds out whether this machine can start Kafka, and where what is fetched for it may lie.
+//! Finds out whether this machine can start Kafka and has Python, and where what is fetched for them may lie.
 
 use std::env::var_os;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,41 @@ use std::process::Command;
 const JAVA: u32 = 17;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(kafka, cluster)");
+    println!("cargo::rustc-check-cfg=cfg(kafka, cluster, python)");
     println!("cargo::rustc-env=TEST_SERVICES_HOME={}", home().display());
+    println!("cargo::rerun-if-changed=build.rs");
 
-    let Some(missing) = missing() else {
-        println!("cargo::rerun-if-changed=build.rs");
+    let kafka = missing();
+    if kafka.is_none() {
         println!("cargo::rustc-cfg=cluster");
-        println!("cargo::rustc-cfg=kafka");
-        return;
-    };
-    // A file that is never there: look again at the next build, when it may be installed.
-    println!("cargo::rerun-if-changed=missing");
-    if var_os("KSER_TEST_KAFKA").is_some() {
+    }
+    if kafka.is_none() || var_os("KSER_TEST_KAFKA").is_some() {
         println!("cargo::rustc-cfg=kafka");
     }
-    let text = format!("{missing}: no Kafka broker can be started for the tests");
-    if var_os("CI").is_some_and(|value| !value.is_empty()) {
-        println!("cargo::error={text}, and CI is set, so none may be left out");
-    } else {
-        println!("cargo::warning={text}; those that need one are ignored");
+    let no_kafka =
+        kafka.map(|what| format!("{what}: no Kafka broker can be started for the tests"));
+    let no_python = (!has_python()).then(|| {
+        let what = "Python 3 with its modules venv and ensurepip is not installed";
+        format!("{what}: the Python package kser cannot be fetched for the tests")
+    });
+    if no_python.is_none() {
+        println!("cargo::rustc-cfg=python");
     }
+    for text in [no_kafka, no_python].into_iter().flatten() {
+        // A file that is never there: look again at the next build, when it may be installed.
+        println!("cargo::rerun-if-changed=missing");
+        if var_os("CI").is_some_and(|value| !value.is_empty()) {
+            println!("cargo::error={text}, and CI is set, so none may be left out");
+        } else {
+            println!("cargo::warning={text}; those that need it are ignored");
+        }
+    }
+}
+
+fn has_python() -> bool {
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", "import venv, ensurepip"]).output();
+    cfg!(unix) && output.is_ok_and(|output| output.status.success())
 }
 
 /// What is missing to start Kafka, in words.

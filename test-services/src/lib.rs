@@ -62,6 +62,7 @@ mod layout;
 mod macros;
 mod metadata;
 mod ports;
+mod python;
 mod secure;
 mod shared;
 mod watchdog;
@@ -70,6 +71,7 @@ mod wire;
 pub use admin::Admin;
 pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
+pub use python::python;
 pub use secure::Access;
 pub use shared::kafka;
 

@@ -43,3 +43,20 @@ macro_rules! __tests {
         $(#[cfg_attr($ignored, ignore = $why)] $test)*
     };
 }
+
+/// Declares tests that need a Kafka and the Python package kser, for which [`python`](crate::python) gives an interpreter, as
+/// [`kafka_tests!`](crate::kafka_tests) does.
+///
+/// Where one of the two is missing they count as ignored.
+#[cfg(all(kafka, python))]
+#[macro_export]
+macro_rules! python_tests {
+    ($($test:item)*) => { $($test)* };
+}
+
+/// Declares tests that need a Kafka and the Python package kser: one of the two is missing here, so they are ignored.
+#[cfg(not(all(kafka, python)))]
+#[macro_export]
+macro_rules! python_tests {
+    ($($test:item)*) => { $(#[ignore = "needs Python 3, and Kafka, hence Java and Maven"] $test)* };
+}
