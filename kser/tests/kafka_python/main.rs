@@ -1,0 +1,49 @@
+//! Together with the real Python package, on real Kafka: its messages run here, ours run there, and it runs steps of our
+//! operations with the mixin of `examples/python`.
+//!
+//! Of its two clients, confluent's is used. Where a bug of the package stands in the way, a comment says so.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod messages;
+mod process;
+mod steps;
+
+use kser::Connection;
+use test_services::{Admin, kafka};
+
+/// A place of its own on the Kafka of this process, and topics by name within it.
+struct Place {
+    prefix: String,
+}
+
+impl Place {
+    /// `name` is that of the test.
+    fn new(name: &str) -> Self {
+        // A Kafka that was started by hand may remember the last time.
+        let prefix = format!("{name}-{}.", std::process::id());
+        Self { prefix }
+    }
+
+    async fn connect(&self, store: &str) -> Connection {
+        let servers = tokio::task::spawn_blocking(kafka).await.unwrap();
+        let url = format!("kafka://{servers}?create=3&prefix={}", self.prefix);
+        kser::connect_with_store(&url, store).await.unwrap()
+    }
+
+    /// The package's consumer ends, as if all were well, when its topic is not there yet: it is made before.
+    fn make_topic(&self, name: &str) -> String {
+        let topic = self.topic(name);
+        Admin::new(kafka()).create_topic(&topic, 3, 1);
+        topic
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Starts a consumer of the package, see `consumer.py`.
+    fn consumer(&self, topic: &str, kind: &str) -> process::Python {
+        let topic = self.topic(topic);
+        process::Python::start("tests/kafka_python/consumer.py", &[kafka(), &topic, kind])
+    }
+}

@@ -1,0 +1,205 @@
+//! Operations of which a Python consumer runs a step.
+
+use std::time::Duration;
+
+use kser::{
+    Connection, Context, Entrypoint, Error, Object, Outcome, Registry, RunState, Status, Step,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::Place;
+use crate::process::Python;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Written so by Python, too, where one may write it in several ways.
+const VALUES: &str = r#"{"text": "Zo\u00eb \ud83c\udfb2 \u0000/", "big": 123456789012345678901234567890, "list": [1.5, -0.0, 1e-07, null, true]}"#;
+
+/// What Python would write otherwise: `2.5`, a number that is not so precise, infinity.
+const NOT_PYTHONS: &str =
+    r#"{"price":2.50,"pi":3.14159265358979323846264338327950288,"far":1e400}"#;
+
+macro_rules! any_params {
+    ($name:ident, $path:literal) => {
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct $name(Object);
+        impl Entrypoint for $name {
+            const PATH: &'static str = $path;
+        }
+    };
+}
+
+any_params!(First, "values.First");
+any_params!(Third, "values.Third");
+
+fn object(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// The first step leaves what it was given; the third tells what it was given.
+fn values(told: &mpsc::UnboundedSender<(String, Outcome)>) -> Result<Registry, Error> {
+    let told = told.clone();
+    let first = async |first: First| Outcome::text("first").with_retval(first.0);
+    let third = move |ctx: Context, third: Third| {
+        let given = (third.0.as_str().to_owned(), ctx.previous().clone());
+        told.send(given).unwrap();
+        async move { Outcome::text("third") }
+    };
+    Registry::new().task(first)?.task(third)
+}
+
+async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
+    let place = Place::new(place);
+    let kser = place.connect(store).await;
+    place.make_topic("python");
+    let (told, mut given) = mpsc::unbounded_channel();
+    let consumer = kser.consumer(values(&told)?).spawn();
+    let mut python = place.consumer("python", "external");
+
+    let steps = vec![
+        Step::named("values.First", &object(VALUES)),
+        Step::named("python.Echo", &object(VALUES)).external(LIMIT),
+        Step::named("values.Third", &object(NOT_PYTHONS)),
+    ];
+    let launch = kser.producer().launch_steps("values.All", steps);
+    let run = launch.with_metadata("tenant", "Zoë").await?;
+    let in_python = format!(r#"{{"params": {VALUES}, "retval": {VALUES}}}"#);
+    assert_eq!(python.line("params").await, in_python);
+    let (params, previous) = given.recv().await.unwrap();
+    assert_eq!(params, NOT_PYTHONS);
+    assert_eq!(previous.stdout(), "café 🎲");
+    let retval = previous.retval().fields();
+    assert_eq!(retval.get("python").unwrap().as_str(), VALUES);
+    let big = retval.get("big").unwrap();
+    assert_eq!(big.as_str(), "123456789012345678901234567890");
+    let state = run.wait_for(LIMIT).await?;
+    assert_eq!(
+        (state.status, state.outcome.stdout()),
+        (Status::Success, "third")
+    );
+    consumer.stop().await
+}
+
+/// Runs an operation whose only step is a task of `consumer.py`.
+async fn step(kser: &Connection, entrypoint: &str) -> Result<RunState, Error> {
+    let step = Step::named(entrypoint, &serde_json::json!({})).external(LIMIT);
+    let launch = kser.producer().launch_steps("values.Failing", vec![step]);
+    launch.await?.wait_for(LIMIT).await
+}
+
+/// All the ways to fail, and what is told of each: retcode, and text.
+const FAILURES: [(&str, i64, &str); 10] = [
+    ("python.Raises", 500, "naïve"),
+    ("python.Misses", 404, "no such order"),
+    ("python.Says404", 404, "not here"),
+    ("python.Forgets", 400, "Missing parameter: order"),
+    (
+        "python.Unknown",
+        400,
+        "Entrypoint 'python.Unknown' not registred",
+    ),
+    (
+        "python.LeavesASet",
+        500,
+        "Object of type set is not JSON serializable",
+    ),
+    (
+        "python.LeavesNaN",
+        500,
+        "Out of range float values are not JSON compliant",
+    ),
+    ("python.LeavesNull", 400, "Invalid field(s) value: stdout"),
+    (
+        "python.LeavesMuch",
+        400,
+        "The result has 2000114 bytes, and 262144 are the most",
+    ),
+    ("python.Answers", 400, "The task returned no result"),
+];
+
+async fn failures_are_told(place: &str, store: &str) -> Result<(), Error> {
+    let place = Place::new(place);
+    let kser = place.connect(store).await;
+    place.make_topic("python");
+    let (told, _given) = mpsc::unbounded_channel();
+    let consumer = kser.consumer(values(&told)?).spawn();
+    let _python = place.consumer("python", "external");
+    for (entrypoint, retcode, text) in FAILURES {
+        let state = step(&kser, entrypoint).await?;
+        assert_eq!(state.status, Status::Failed, "{entrypoint}");
+        assert_eq!(state.outcome.retcode(), retcode, "{entrypoint}");
+        let told = state.outcome.stderr();
+        assert!(told.starts_with(text), "{entrypoint}: {told}");
+    }
+    consumer.stop().await
+}
+
+test_services::python_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn values_pass_through_python_carried() -> Result<(), Error> {
+        values_pass_through("carried-python", "none").await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn values_pass_through_python_stored() -> Result<(), Error> {
+        values_pass_through("stored-python", "memory://").await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_step_that_fails_in_python_fails_the_run_carried() -> Result<(), Error> {
+        failures_are_told("carried-failures", "none").await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_step_that_fails_in_python_fails_the_run_stored() -> Result<(), Error> {
+        failures_are_told("stored-failures", "memory://").await
+    }
+
+    /// The package's consumer commits on its own, and loses what a process that is killed was at. With the mixin it does not.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_step_is_run_again_when_its_python_consumer_is_killed() -> Result<(), Error> {
+        let place = Place::new("killed-python");
+        let kser = place.connect("none").await;
+        place.make_topic("python");
+        let (told, _given) = mpsc::unbounded_channel();
+        let consumer = kser.consumer(values(&told)?).spawn();
+        let begun = format!("{}/{}begun", env!("CARGO_TARGET_TMPDIR"), place.prefix);
+        let _ = std::fs::remove_file(&begun);
+        let slow = Step::named("python.Slow", &serde_json::json!({ "begun": &begun }));
+        let steps = vec![slow.external(LIMIT), Step::named("values.Third", &())];
+        let run = kser.producer().launch_steps("values.Slow", steps).await?;
+
+        let mut python = place.consumer("python", "patient");
+        python.line("begun").await;
+        python.kill().await;
+        let mut python = place.consumer("python", "patient");
+        python.line("the second time").await;
+        assert_eq!(run.wait_for(LIMIT).await?.status, Status::Success);
+        std::fs::remove_file(&begun).unwrap();
+        consumer.stop().await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_example_approves_orders() -> Result<(), Error> {
+        let place = Place::new("approve-python");
+        let kser = place.connect("none").await;
+        let (told, mut given) = mpsc::unbounded_channel();
+        let consumer = kser.consumer(values(&told)?).spawn();
+        let topic = place.topic("office");
+        let script = "../examples/python/consumer.py";
+        // Unlike the package's own, it may come before its topic.
+        let mut python = Python::start(script, &[test_services::kafka(), &topic]);
+        python.line("Starting").await;
+        let approve = Step::named("office.Approve", &serde_json::json!({"order": 42}));
+        let steps = vec![approve.external(LIMIT), Step::named("values.Third", &())];
+        let run = kser.producer().launch_steps("values.Order", steps).await?;
+        python.line("Office.Success: office.Approve").await;
+        assert_eq!(run.wait_for(LIMIT).await?.status, Status::Success);
+        let (_, previous) = given.recv().await.unwrap();
+        assert_eq!(previous.stdout(), "order 42 is approved");
+        consumer.stop().await
+    }
+);
