@@ -1,5 +1,7 @@
 //! What the examples share.
 
+pub mod dice;
+
 /// The transport of an example: `KSER_URL` if it is set, else the one that was built in.
 #[must_use]
 pub fn url() -> String {

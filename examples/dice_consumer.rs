@@ -1,0 +1,24 @@
+//! The consumer of the dice game, in a process of its own: runs until a signal stops it. Needs Kafka.
+
+use std::hash::{BuildHasher, RandomState};
+
+use kser::{Registry, Step, TaskError};
+use kser_examples::dice::{DiceLaunch, DiceRoll};
+
+async fn roll(dice: DiceRoll) -> String {
+    // Every `RandomState` is another: enough chance for a game.
+    let chance = RandomState::new().hash_one(dice.sides);
+    format!("You made a {}", chance % dice.sides + 1)
+}
+
+async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
+    Ok(vec![Step::new(DiceRoll { sides: 6 }); game.rolls])
+}
+
+#[tokio::main]
+async fn main() -> Result<(), kser::Error> {
+    kser_examples::show_log();
+    let kser = kser::connect(&kser_examples::url()).await?;
+    let registry = Registry::new().task(roll)?.operation(launch)?;
+    kser.consumer(registry).with_signals().run().await
+}

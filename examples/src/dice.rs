@@ -1,0 +1,26 @@
+//! What the producer and the consumer of the dice game share: names and params, as a crate of their own would.
+
+use kser::Entrypoint;
+use serde::{Deserialize, Serialize};
+
+/// Rolls a die once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DiceRoll {
+    /// How many sides it has.
+    pub sides: u64,
+}
+
+impl Entrypoint for DiceRoll {
+    const PATH: &'static str = "dice.DiceRoll";
+}
+
+/// Rolls dice, one after another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DiceLaunch {
+    /// How many.
+    pub rolls: usize,
+}
+
+impl Entrypoint for DiceLaunch {
+    const PATH: &'static str = "dice.DiceLaunch";
+}
