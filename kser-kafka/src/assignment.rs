@@ -59,7 +59,7 @@ pub(crate) enum Next {
     Deliver(Waiting),
     /// To be looked at then.
     Wait(Timestamp),
-    /// To be published again: it has waited here as long as records do.
+    /// To be published again: it is due, or has waited here as long as records do.
     Hop(Record),
     /// Nothing now.
     Nothing,
@@ -162,7 +162,8 @@ impl Assignment {
         }
     }
 
-    /// A record of a topic of waits: due, or to go on to the next such topic, or to stay.
+    /// A record of a topic of waits: due, or to go on to the next such topic, or to stay. One that is due goes to its own
+    /// topic, whose partitions are shared out evenly: those where records wait need not be.
     fn look_at_wait(&mut self, offset: i64, now: Timestamp) -> Next {
         let (Some((_, length)), Some(held)) = (&self.waits_for, self.held.get_mut(&offset)) else {
             return Next::Nothing;
@@ -179,13 +180,8 @@ impl Assignment {
         if held.place == Place::Parked {
             self.parked -= 1;
         }
-        if due + crate::delay::SLACK > now {
-            held.place = Place::Given;
-            return Next::Hop(held.record.clone());
-        }
-        held.record.not_before = None;
-        held.place = Place::Pending;
-        self.hand_over(offset)
+        held.place = Place::Given;
+        Next::Hop(held.record.clone())
     }
 
     /// Delivers a record, if a commit says that it may begin, and none of its key has to come before it.

@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Member {
     link: Arc<Link>,
     publisher: Arc<Publisher>,
-    /// The topics that were asked for, and for each where its records wait.
+    /// The topics that were asked for, or those where their records wait.
     topics: BTreeMap<String, Subscribed>,
     assignments: BTreeMap<u64, Assignment>,
     places: BTreeMap<(usize, i32), u64>,
@@ -41,29 +41,45 @@ struct Subscribed {
 }
 
 impl Member {
+    /// One that receives the records of topics.
     pub(crate) fn new(link: Arc<Link>, publisher: Arc<Publisher>, topics: &[Topic]) -> Self {
-        let mut subscribed = BTreeMap::new();
-        let mut add = |topic: Topic, waits_for| {
-            let number = subscribed.len();
-            let value = Subscribed {
+        let topics = topics.iter().map(|topic| (topic.clone(), None));
+        Self::subscribed(link, publisher, topics)
+    }
+
+    /// One that sends the records on that wait for topics. `None` if none do.
+    pub(crate) fn of_waits(
+        link: Arc<Link>,
+        publisher: Arc<Publisher>,
+        topics: &[Topic],
+    ) -> Option<Self> {
+        let waits = topics.iter().filter(|topic| !crate::delay::has_none(topic));
+        let waits = waits.flat_map(|topic| {
+            crate::delay::topics(topic)
+                .map(move |(waits, length)| (waits, Some((topic.clone(), length))))
+        });
+        let member = Self::subscribed(link, publisher, waits);
+        (!member.topics.is_empty()).then_some(member)
+    }
+
+    fn subscribed(
+        link: Arc<Link>,
+        publisher: Arc<Publisher>,
+        topics: impl Iterator<Item = (Topic, Option<(Topic, Duration)>)>,
+    ) -> Self {
+        let topics = topics.enumerate().map(|(number, (topic, waits_for))| {
+            let name = topic.as_str().to_owned();
+            let subscribed = Subscribed {
                 number,
-                topic: topic.clone(),
+                topic,
                 waits_for,
             };
-            subscribed.insert(topic.as_str().to_owned(), value);
-        };
-        for topic in topics {
-            add(topic.clone(), None);
-            if !crate::delay::has_none(topic) {
-                for (waits, length) in crate::delay::topics(topic) {
-                    add(waits, Some((topic.clone(), length)));
-                }
-            }
-        }
+            (name, subscribed)
+        });
         Self {
             link,
             publisher,
-            topics: subscribed,
+            topics: topics.collect(),
             assignments: BTreeMap::new(),
             places: BTreeMap::new(),
             timers: BinaryHeap::new(),
@@ -195,7 +211,7 @@ impl Member {
         }
     }
 
-    /// Publishes a record that is not due once more, and then has no more to do with it.
+    /// Publishes a record that waits once more, and then has no more to do with it.
     fn hop(&self, id: RecordId, record: &Record) {
         let link = Arc::clone(&self.link);
         self.publisher.send(record, move |published| match published {

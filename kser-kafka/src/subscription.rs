@@ -1,4 +1,6 @@
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use kser_core::{Delivery, Error, Health, Room, Settle, Subscription};
@@ -10,13 +12,25 @@ use crate::link::Link;
 #[derive(Debug)]
 pub(crate) struct KafkaSubscription {
     pub(crate) link: Arc<Link>,
+    /// The member that sends on the records that wait, if any can.
+    pub(crate) waits: Option<Arc<Link>>,
     pub(crate) settle: Arc<dyn Settle>,
 }
 
 #[async_trait]
 impl Subscription for KafkaSubscription {
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
-        self.link.receive(room, &self.settle).await
+        let mut received = pin!(self.link.receive(room, &self.settle));
+        let Some(waits) = &self.waits else {
+            return received.await;
+        };
+        // Nothing comes from there but why it has ended.
+        let mut ended = pin!(waits.receive(room, &self.settle));
+        std::future::poll_fn(|cx| match ended.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => received.as_mut().poll(cx),
+        })
+        .await
     }
 
     fn health(&self) -> Health {
@@ -24,15 +38,31 @@ impl Subscription for KafkaSubscription {
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {
-        let (answer, closed) = oneshot::channel();
-        self.link.order(|orders| orders.close = Some(answer));
-        // The thread that would answer has ended before: there is nothing to leave any more.
-        closed.await.unwrap_or(Ok(()))
+        let ask = |link: &Link| {
+            let (answer, closed) = oneshot::channel();
+            link.order(|orders| orders.close = Some(answer));
+            closed
+        };
+        let closing = [
+            Some(ask(&self.link)),
+            self.waits.as_ref().map(|link| ask(link)),
+        ];
+        let mut all = Ok(());
+        for closed in closing.into_iter().flatten() {
+            // The thread that would answer has ended before: there is nothing to leave any more.
+            all = all.and(closed.await.unwrap_or(Ok(())));
+        }
+        all
     }
 }
 
 impl Drop for KafkaSubscription {
     fn drop(&mut self) {
-        self.link.order(|orders| orders.dropped = true);
+        for link in [Some(&self.link), self.waits.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            link.order(|orders| orders.dropped = true);
+        }
     }
 }

@@ -60,35 +60,60 @@ impl KafkaTransport {
         })))
     }
 
-    async fn join(
-        &self,
-        group: String,
-        interest: Interest,
-    ) -> Result<Box<dyn Subscription>, Error> {
-        let Cluster {
-            config, publisher, ..
-        } = &*self.0;
+    /// Joins the group, and one beside it for the records that wait: within a group, the client and the brokers share out
+    /// partitions by their number, whatever their topic, so that one member could have all those with work.
+    fn join(&self, group: String, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        let publisher = &self.0.publisher;
+        let topics = interest.topics;
+        let instance = interest.instance.as_deref();
+        let waiting = Arc::new(Link::default());
+        let waits = Member::of_waits(Arc::clone(&waiting), Arc::clone(publisher), &topics);
+        let waits = match waits {
+            Some(member) => {
+                let group = format!("{group}.delay");
+                self.begin(member, Arc::clone(&waiting), group, instance, Vec::new())?;
+                Some(waiting)
+            }
+            None => None,
+        };
         let link = Arc::new(Link::default());
-        let member = Member::new(Arc::clone(&link), Arc::clone(publisher), &interest.topics);
-        let topics: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
-        let settings = config.consumer(&group, interest.instance.as_deref());
-        let context = Context::new(member, Arc::clone(&link), Heard::default(), group, config);
-        let mut consumer: BaseConsumer<Context> = settings
-            .create_with_context(context)
-            .map_err(|error| failed("making a consumer", None, error))?;
-        let rung = Arc::clone(&link);
-        consumer.set_nonempty_callback(move || rung.bell.ring());
-        let topics: Vec<_> = topics.iter().map(String::as_str).collect();
-        let subscribed = consumer.subscribe(&topics);
-        subscribed.map_err(|error| failed("subscribing", None, error))?;
-        let poll = Poll::new(consumer, config.commit_every, interest.topics);
-        let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
-        thread.spawn(move || poll.run()).map_err(no_thread)?;
+        let member = Member::new(Arc::clone(&link), Arc::clone(publisher), &topics);
+        self.begin(member, Arc::clone(&link), group, instance, topics)?;
         let settle = Arc::new(Settler {
             link: Arc::clone(&link),
             cluster: Arc::clone(&self.0),
         });
-        Ok(Box::new(KafkaSubscription { link, settle }))
+        Ok(Box::new(KafkaSubscription {
+            link,
+            waits,
+            settle,
+        }))
+    }
+
+    /// Starts the thread of a member. `topics` are those that its health names when they are missing.
+    fn begin(
+        &self,
+        member: Member,
+        link: Arc<Link>,
+        group: String,
+        instance: Option<&str>,
+        topics: Vec<Topic>,
+    ) -> Result<(), Error> {
+        let config = &self.0.config;
+        let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
+        let settings = config.consumer(&group, instance);
+        let context = Context::new(member, Arc::clone(&link), Heard::default(), group, config);
+        let mut consumer: BaseConsumer<Context> = settings
+            .create_with_context(context)
+            .map_err(|error| failed("making a consumer", None, error))?;
+        consumer.set_nonempty_callback(move || link.bell.ring());
+        let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
+        let done = consumer.subscribe(&subscribed);
+        done.map_err(|error| failed("subscribing", None, error))?;
+        let poll = Poll::new(consumer, config.commit_every, topics);
+        let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
+        thread.spawn(move || poll.run()).map_err(no_thread)?;
+        Ok(())
     }
 
     async fn observe(&self, topics: Vec<Topic>) -> Result<Box<dyn Subscription>, Error> {
@@ -115,7 +140,11 @@ impl KafkaTransport {
             .unwrap_or(Err(rdkafka::error::KafkaError::Canceled));
         started.map_err(|error| failed("observing", None, error))?;
         let settle = Arc::new(Unowned(Arc::clone(&self.0)));
-        Ok(Box::new(KafkaSubscription { link, settle }))
+        Ok(Box::new(KafkaSubscription {
+            link,
+            waits: None,
+            settle,
+        }))
     }
 }
 
@@ -140,7 +169,7 @@ impl Transport for KafkaTransport {
             self.0.create(missing).await?;
         }
         match interest.group.clone() {
-            Some(group) => self.join(group, interest).await,
+            Some(group) => self.join(group, interest),
             None => self.observe(interest.topics).await,
         }
     }
