@@ -30,6 +30,10 @@ fn main() {
         ),
         on_kafka("a_handler_that_is_stuck_does_not_hold_a_stop", stuck),
         on_kafka("a_restart_with_holes_runs_only_the_holes", holes),
+        on_kafka("members_share_the_partitions_evenly", || shared_evenly("")),
+        on_kafka("members_share_the_partitions_evenly_with_kip_848", || {
+            shared_evenly("group.protocol=consumer")
+        }),
         on_kafka("members_join_and_leave_at_random", at_random),
         on_kafka(
             "a_task_may_take_longer_than_every_limit_of_the_client",
@@ -120,6 +124,8 @@ async fn same_instance() -> Tested {
     let mut first = setup.start()?;
     kser.producer().send(walk("a", 0)).await?;
     until("a runs", LONG, || !first.texts("done").is_empty()).await?;
+    // Longer than what is done waits for its commit.
+    sleep(Duration::from_millis(500)).await;
     kser.producer().send(walk("b", 60_000)).await?;
     until("b runs", LONG, || first.texts("ran").len() == 2).await?;
     first.kill()?;
@@ -246,6 +252,39 @@ async fn holes() -> Tested {
         format!("{ran:?}")
     })?;
     next.kill()?;
+    Ok(())
+}
+
+/// Each member has its share of the partitions with work, and tasks run in all.
+async fn shared_evenly(options: &str) -> Tested {
+    let url = url(options);
+    let diaries = [(); 3].map(|()| Diary::default());
+    let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
+    let members = diaries
+        .clone()
+        .map(|diary| kser.consumer(road::registry(diary)).spawn());
+    let shares = || {
+        members.iter().all(|member| {
+            let health = member.health().transport;
+            health
+                .iter()
+                .map(|health| health.assigned.len())
+                .sum::<usize>()
+                == 2
+        })
+    };
+    until("each has two of six", LONG, shares).await?;
+    for n in 0..60 {
+        kser.producer()
+            .send(walk("a", 0))
+            .with_key(format!("{n}"))
+            .await?;
+    }
+    let ran = || diaries.iter().all(|diary| !diary.texts("done").is_empty());
+    until("each runs some", LONG, ran).await?;
+    for member in members {
+        member.stop().await?;
+    }
     Ok(())
 }
 
