@@ -1,4 +1,5 @@
 mod attempt;
+mod awaited;
 mod crew;
 mod decide;
 mod decision;
@@ -181,11 +182,12 @@ impl Consumer {
         self.handle.clone()
     }
 
-    /// Works until it is asked to stop, then finishes what it holds. The future owns all that runs.
+    /// Works until it is asked to stop, then finishes what it holds. The future owns all that runs. A topic that does not
+    /// exist while others do is read within 5 seconds of its creation, and until then the health names it.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTopic`] or [`Error::InvalidTopic`] when a topic cannot be read, [`Error::Superseded`] when the
+    /// [`Error::MissingTopic`] when none of its topics exists, [`Error::InvalidTopic`] when one cannot, [`Error::Superseded`] when the
     /// instance was started again elsewhere, [`Error::Backend`] when a backend fails for good.
     ///
     /// # Cancel safety

@@ -5,6 +5,7 @@ use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscri
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::awaited::Awaited;
 use super::crew::Crew;
 use super::options::{GOODBYE, LAST_CALL, Options};
 use super::signals::Watch;
@@ -65,12 +66,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         crate::topics::with_room(topic)?;
     }
     let owner = owner(shared, &options).await?;
-    let mut subscriptions = Vec::new();
-    for topic in topics {
-        let instance = options.instance.as_ref().map(ToString::to_string);
-        let interest = Interest::group(routes.group(&topic), vec![topic]).with_instance(instance);
-        subscriptions.push(shared.transport.subscribe(interest).await?);
-    }
+    let subscriptions = subscribe(shared, &options, topics).await?;
     let worker = Worker {
         places: Arc::new(Semaphore::new(options.concurrency)),
         stop: handle.stopping().clone(),
@@ -85,6 +81,34 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         owner,
     };
     Ok((Arc::new(worker), subscriptions))
+}
+
+/// Subscribes to topics, each in its group. One that is missing is awaited, unless all are.
+async fn subscribe(
+    shared: &Shared,
+    options: &Options,
+    topics: Vec<Topic>,
+) -> Result<Vec<Box<dyn Subscription>>, Error> {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for topic in topics {
+        let instance = options.instance.as_ref().map(ToString::to_string);
+        let group = shared.post.routes.group(&topic);
+        let interest = Interest::group(group, vec![topic]).with_instance(instance);
+        match shared.transport.subscribe(interest.clone()).await {
+            Ok(subscription) => found.push(subscription),
+            Err(error @ Error::MissingTopic { .. }) => missing.push((interest, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if found.is_empty() && !missing.is_empty() {
+        return Err(missing.swap_remove(0).1);
+    }
+    for (interest, error) in missing {
+        tracing::warn!(target: "kser", "{error}; it is read once it is there");
+        let awaited = Awaited::new(Arc::clone(&shared.transport), interest);
+        found.push(Box::new(awaited));
+    }
+    Ok(found)
 }
 
 /// A consumer that promises less than exactly once says so.

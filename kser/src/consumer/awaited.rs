@@ -1,0 +1,76 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kser_core::{Delivery, Error, Health, Interest, Room, Subscription, Topic, Transport};
+use tokio::task::JoinSet;
+
+/// How often a topic that is missing is looked for.
+const LOOK: Duration = Duration::from_secs(5);
+
+type Subscribed = Result<Box<dyn Subscription>, Error>;
+
+/// A subscription to a topic that does not exist yet.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    topics: Vec<Topic>,
+    /// Looks for it, on a task of its own: whoever receives drops its future all the time.
+    looking: JoinSet<Subscribed>,
+    found: Option<Box<dyn Subscription>>,
+}
+
+impl Awaited {
+    pub(super) fn new(transport: Arc<dyn Transport>, interest: Interest) -> Self {
+        let topics = interest.topics.clone();
+        let mut looking = JoinSet::new();
+        looking.spawn(look(transport, interest));
+        Self {
+            topics,
+            looking,
+            found: None,
+        }
+    }
+}
+
+async fn look(transport: Arc<dyn Transport>, interest: Interest) -> Subscribed {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match transport.subscribe(interest.clone()).await {
+            Err(Error::MissingTopic { .. }) => {}
+            Err(error) if error.is_temporary() => {
+                tracing::warn!(target: "kser", %error, "a topic that is missing cannot be looked for");
+            }
+            subscribed => return subscribed,
+        }
+    }
+}
+
+#[async_trait]
+impl Subscription for Awaited {
+    async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
+        if let Some(looked) = self.looking.join_next().await {
+            self.found = Some(looked.map_err(|_| Error::Closed)??);
+        }
+        match &mut self.found {
+            Some(found) => found.receive(room).await,
+            None => Err(Error::Closed),
+        }
+    }
+
+    fn health(&self) -> Health {
+        let missing = || {
+            let mut health = Health::default();
+            health.missing.clone_from(&self.topics);
+            health
+        };
+        let found = self.found.as_ref();
+        found.map_or_else(missing, |found| found.health())
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        match self.found {
+            Some(found) => found.close().await,
+            None => Ok(()),
+        }
+    }
+}
