@@ -1,5 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -319,10 +320,19 @@ pub(crate) fn record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
     let mut record = Record::new(topic, message.payload().map(bytes));
     record.key = message.key().map(bytes);
     if let Some(headers) = message.headers() {
-        record.headers = headers
-            .iter()
+        // The client panics at a name that is no UTF-8, which others can write.
+        let read = |index| catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok();
+        let all = (0..headers.count()).filter_map(read);
+        record.headers = all
             .map(|header| (header.key.to_owned(), header.value.map(bytes)))
             .collect();
+        if record.headers.len() < headers.count() {
+            tracing::error!(
+                target: "kser_kafka",
+                topic = message.topic(), partition = message.partition(), offset = message.offset(),
+                "headers are left out whose names are no UTF-8",
+            );
+        }
     }
     record
 }

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
@@ -7,6 +8,7 @@ use kser_core::{
     Transport,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
 use crate::admin::Admin;
@@ -106,13 +108,20 @@ impl KafkaTransport {
         let mut consumer: BaseConsumer<Context> = settings
             .create_with_context(context)
             .map_err(|error| failed("making a consumer", None, error))?;
-        consumer.set_nonempty_callback(move || link.bell.ring());
+        let rung = Arc::clone(&link);
+        consumer.set_nonempty_callback(move || rung.bell.ring());
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
         let done = consumer.subscribe(&subscribed);
         done.map_err(|error| failed("subscribing", None, error))?;
         let poll = Poll::new(consumer, config.commit_every, topics);
         let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
-        thread.spawn(move || poll.run()).map_err(no_thread)?;
+        let run = move || {
+            // Whoever receives would wait for ever.
+            if catch_unwind(AssertUnwindSafe(|| poll.run())).is_err() {
+                link.finish(failed("polling", None, KafkaError::Canceled));
+            }
+        };
+        thread.spawn(run).map_err(no_thread)?;
         Ok(())
     }
 
@@ -135,9 +144,7 @@ impl KafkaTransport {
             Err(error) => drop(started.send(Err(error))),
         };
         thread.spawn(run).map_err(no_thread)?;
-        let started = starting
-            .await
-            .unwrap_or(Err(rdkafka::error::KafkaError::Canceled));
+        let started = starting.await.unwrap_or(Err(KafkaError::Canceled));
         started.map_err(|error| failed("observing", None, error))?;
         let settle = Arc::new(Unowned(Arc::clone(&self.0)));
         Ok(Box::new(KafkaSubscription {
