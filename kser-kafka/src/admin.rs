@@ -17,6 +17,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long it may take until all brokers know of a new topic.
 const SPREAD: Duration = Duration::from_secs(10);
 
+/// What is said where nothing was heard.
+const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a client without it, see `security.protocol`";
+
 /// Asks the brokers about topics, and makes them.
 pub(crate) struct Admin {
     client: Arc<AdminClient<Heard>>,
@@ -160,7 +163,8 @@ impl Admin {
         let started = thread.spawn(move || drop(answer.send(ask(client.inner()))));
         started.map_err(no_thread)?;
         let answered = answered.await.unwrap_or(Err(KafkaError::Canceled));
-        answered.map_err(|error| failed(what, self.heard.since(began), error))
+        let heard = || self.heard.since(began).or_else(|| Some(SILENT.to_owned()));
+        answered.map_err(|error| failed(what, heard(), error))
     }
 }
 
