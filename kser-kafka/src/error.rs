@@ -55,6 +55,22 @@ pub(crate) fn no_thread(source: std::io::Error) -> Error {
     }
 }
 
+/// Says what became of a record.
+pub(crate) fn not_published(error: KafkaError, topic: &str, size: usize) -> Error {
+    match code(&error) {
+        Some(code) if is_missing(code) => Error::MissingTopic {
+            topic: topic.to_owned(),
+        },
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+            Error::Unsupported {
+                what: format!("a record of {size} bytes in topic {topic}"),
+                hint: "it is over the topic's `max.message.bytes`".to_owned(),
+            }
+        }
+        _ => failed(format!("publishing to {topic}"), None, error),
+    }
+}
+
 /// Returns the code of an error, if it has one.
 pub(crate) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     error.rdkafka_error_code()

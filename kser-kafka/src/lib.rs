@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod admin;
+mod alone;
 mod assignment;
 mod clock;
 mod cluster;

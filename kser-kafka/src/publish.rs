@@ -13,7 +13,8 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::error::{failed, is_missing};
+use crate::alone::Alone;
+use crate::error::{failed, not_published};
 use crate::heard::Heard;
 use crate::{LARGEST_RECORD, delay};
 
@@ -32,6 +33,7 @@ pub(crate) struct Publisher {
     producer: RwLock<Arc<ThreadedProducer<Reports>>>,
     room: Arc<Semaphore>,
     heard: Heard,
+    pub(crate) alone: Alone,
 }
 
 impl Publisher {
@@ -43,6 +45,7 @@ impl Publisher {
             producer: RwLock::new(producer),
             room,
             heard,
+            alone: Alone::default(),
         })
     }
 
@@ -50,8 +53,28 @@ impl Publisher {
     /// long as there is room on the way.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let producer = self.producer();
-        let batch = Batch::new(records.len());
-        for (index, record) in records.into_iter().enumerate() {
+        let all = records.iter().enumerate();
+        let failed = self.publish_with(&producer, all, records.len()).await;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        self.replace_if_fatal(&producer);
+        let failed = self.publish_alone(&records, failed).await;
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(NotPublished::new(failed)),
+        }
+    }
+
+    /// Sends records with a producer, and returns which failed.
+    pub(crate) async fn publish_with(
+        &self,
+        producer: &ThreadedProducer<Reports>,
+        records: impl Iterator<Item = (usize, &Record)> + Send,
+        count: usize,
+    ) -> Vec<(usize, Error)> {
+        let batch = Batch::new(count);
+        for (index, record) in records {
             let size = record.size();
             if size > LARGEST_RECORD {
                 batch.report(index, Some(too_large(size)));
@@ -62,17 +85,19 @@ impl Publisher {
                 permit.forget();
             }
             let slot = Slot::new(&batch, index, cost);
-            if let Err((error, slot)) = send(&producer, &record, slot) {
-                self.retry(&producer, &record, error, slot).await;
+            if let Err((error, slot)) = send(producer, record, slot) {
+                self.retry(producer, record, error, slot).await;
             }
         }
         batch.all_reported().await;
-        let failed = batch.failed();
-        if failed.is_empty() {
-            return Ok(());
-        }
-        self.replace_if_fatal(&producer);
-        Err(NotPublished::new(failed))
+        batch.failed()
+    }
+
+    /// Makes a producer that puts each record in a batch of its own.
+    pub(crate) fn make_alone(&self) -> Result<Arc<ThreadedProducer<Reports>>, Error> {
+        let mut config = self.config.clone();
+        config.set("batch.num.messages", "1");
+        make(&config, &self.room, &self.heard)
     }
 
     /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait.
@@ -94,7 +119,10 @@ impl Publisher {
             ..Batch::empty(1)
         });
         if let Err((error, slot)) = send(&producer, record, Slot::new(&batch, 0, cost)) {
-            slot.finish(producer.context(), Some(of(error, record.topic.as_str())));
+            slot.finish(
+                producer.context(),
+                Some(not_published(error, record.topic.as_str(), record.size())),
+            );
         }
     }
 
@@ -138,7 +166,10 @@ impl Publisher {
                 Err(back) => (error, slot) = back,
             }
         }
-        slot.finish(producer.context(), Some(of(error, record.topic.as_str())));
+        slot.finish(
+            producer.context(),
+            Some(not_published(error, record.topic.as_str(), record.size())),
+        );
     }
 
     /// An idempotent producer that has met a fatal error sends nothing more: another takes its place.
@@ -166,6 +197,9 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         drop_elsewhere(self.producer());
+        if let Some(alone) = self.alone.take() {
+            drop_elsewhere(alone);
+        }
     }
 }
 
@@ -227,7 +261,7 @@ fn headers(record: &Record) -> Option<OwnedHeaders> {
 }
 
 /// Hears how each record ended.
-struct Reports {
+pub(crate) struct Reports {
     room: Arc<Semaphore>,
     heard: Heard,
 }
@@ -250,14 +284,18 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
         let error = result.as_ref().err().map(|(error, message)| {
             use rdkafka::Message as _;
-            of(error.clone(), message.topic())
+            not_published(
+                error.clone(),
+                message.topic(),
+                message.payload_len() + message.key_len(),
+            )
         });
         slot.finish(self, error);
     }
 }
 
 /// The place of a record in its batch.
-struct Slot {
+pub(crate) struct Slot {
     batch: Arc<Batch>,
     index: usize,
     cost: u32,
@@ -331,23 +369,6 @@ impl Batch {
         let mut failed = std::mem::take(&mut *failed);
         failed.sort_by_key(|(index, _)| *index);
         failed
-    }
-}
-
-/// Says what became of a record.
-fn of(error: KafkaError, topic: &str) -> Error {
-    match crate::error::code(&error) {
-        Some(code) if is_missing(code) => Error::MissingTopic {
-            topic: topic.to_owned(),
-        },
-        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
-            Error::TooLarge {
-                what: "bytes of a record, for the topic's `max.message.bytes`: it",
-                size: LARGEST_RECORD,
-                limit: LARGEST_RECORD,
-            }
-        }
-        _ => failed(format!("publishing to {topic}"), None, error),
     }
 }
 
