@@ -35,6 +35,13 @@ pub(crate) fn failed(what: impl Into<String>, heard: Option<String>, source: Kaf
             reason: reason.clone(),
         };
     }
+    // Settings that only the whole client can judge, such as a file that is not there.
+    if let KafkaError::ClientCreation(reason) = &source {
+        return Error::Invalid {
+            what: "the Kafka settings".to_owned(),
+            reason: reason.clone(),
+        };
+    }
     Error::Backend {
         backend: "kafka",
         temporary: code(&source).is_none_or(is_temporary),
