@@ -6,8 +6,10 @@ mod kafka;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kafka::place::Place;
+use kafka::process::{Setup, was_consumer};
 use kafka::road::{self, Diary, Log, Trip, all_arrive, walk};
-use kafka::{Tested, connect, expect, on_kafka, prefix, until};
+use kafka::{Tested, connect, expect, on_cluster, on_kafka, until};
 use kser::core::{Record, Topic};
 use kser::{
     Context, Entrypoint, IntoTask, KafkaTransport, NoStore, Registry, RetryPolicy, Routes,
@@ -15,14 +17,13 @@ use kser::{
 };
 use libtest_mimic::Arguments;
 use serde::{Deserialize, Serialize};
-use test_services::Admin;
 
 /// What is waited for comes sooner, unless it is lost.
 const LONG: Duration = Duration::from_secs(30);
-/// New topics and partitions are seen soon.
-const SEES_SOON: &str = "topic.metadata.refresh.interval.ms=500";
-
 fn main() {
+    if was_consumer() {
+        return;
+    }
     let trials = vec![
         on_kafka(
             "a_missing_dead_letter_topic_holds_its_record_and_no_other",
@@ -39,37 +40,22 @@ fn main() {
         on_kafka("a_topic_that_comes_later_is_read_without_a_restart", later),
         on_kafka("topics_that_are_all_missing_are_an_error", all_missing),
         on_kafka("partitions_that_are_added_are_read", more_partitions),
+        on_kafka(
+            "a_offsets_that_expired_are_named_and_all_runs_again",
+            expired,
+        ),
+        on_kafka(
+            "s_with_a_store_expired_offsets_run_nothing_again",
+            expired_with_store,
+        ),
+        on_cluster(
+            "a_record_that_its_topic_does_not_take_is_held_until_it_does",
+            too_large,
+        ),
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(4);
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// A place of one's own on the shared broker.
-struct Place {
-    prefix: String,
-    admin: Admin,
-}
-
-impl Place {
-    fn new() -> Self {
-        let (prefix, admin) = (prefix(), Admin::new(test_services::kafka()));
-        Self { prefix, admin }
-    }
-
-    fn url(&self) -> String {
-        format!(
-            "kafka://{}?prefix={}&{SEES_SOON}",
-            test_services::kafka(),
-            self.prefix
-        )
-    }
-
-    /// Makes a topic. Blocks, which a test may.
-    fn create(&self, topic: &str, partitions: u32) {
-        self.admin
-            .create_topic(&format!("{}{topic}", self.prefix), partitions, 1);
-    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -302,4 +288,81 @@ async fn more_partitions() -> Tested {
     let mut log = Log::default();
     log.add(diary.said("ran"));
     log.in_order(400)
+}
+
+/// Case 12, without a store.
+async fn expired() -> Tested {
+    let place = Place::new();
+    let kser = connect(&place.url(), &registry(&Diary::default()), 1).await?;
+    for n in 0..5 {
+        kser.producer().send(walk(format!("{n}"), 0)).await?;
+    }
+    let setup = Setup::new(&place.url());
+    for _ in 0..2 {
+        let mut process = setup.start()?;
+        until("all run", LONG, || process.texts("done").len() == 5).await?;
+        process.stop().await?;
+        let said = format!(
+            "has no offset in {}road [0], for the first time or",
+            place.prefix
+        );
+        let said = process.output().contains(&said);
+        expect(
+            said && process.output().contains("`auto.offset.reset` is earliest"),
+            || process.output(),
+        )?;
+        place.expire().await?;
+    }
+    let mut strict = Setup::new(&format!("{}&auto.offset.reset=error", place.url())).start()?;
+    strict.end(LONG).await?;
+    let said = strict.output().contains("has no offset that can be used");
+    expect(said && strict.texts("ran").is_empty(), || strict.output())
+}
+
+/// Case 12: the store knows what is done.
+async fn expired_with_store() -> Tested {
+    let place = Place::new();
+    let kser = kser::connect_with_store(&place.url(), "memory://").await?;
+    let diary = Diary::default();
+    kser.ensure_topics(&registry(&diary), Some(1)).await?;
+    for trip in 0..2 {
+        let consumer = kser.consumer(registry(&diary)).spawn();
+        let run = kser.producer().launch(Trip { trip, ms: 0 }).await?;
+        all_arrive(&[run], LONG).await?;
+        consumer.stop().await?;
+        place.expire().await?;
+    }
+    let ran = diary.texts("ran");
+    expect(ran.len() == 8, || format!("{ran:?}"))
+}
+
+/// A step whose message is too large for its topic: the input is kept, and the error says what to do.
+async fn too_large() -> Tested {
+    let place = Place::new();
+    let kser = kser::connect(&place.url()).await?;
+    let diary = Diary::default();
+    kser.ensure_topics(&registry(&diary), Some(1)).await?;
+    let topic = format!("{}road", place.prefix);
+    let limit = |bytes: u32| {
+        let (admin, topic) = (place.admin.clone(), topic.clone());
+        tokio::task::spawn_blocking(move || {
+            let change = format!(
+                "--alter --entity-type topics --entity-name {topic} --add-config max.message.bytes={bytes}"
+            );
+            let arguments: Vec<_> = change.split(' ').collect();
+            admin.tool("kafka.admin.ConfigCommand", &arguments)
+        })
+    };
+    limit(520).await??;
+    let consumer = kser.consumer(registry(&diary)).spawn();
+    let run = kser.producer().launch(Trip { trip: 0, ms: 0 }).await?;
+    until("it is planned", LONG, || diary.texts("ran") == ["0 0"]).await?;
+    kser.producer().send(walk("small", 0)).await?;
+    until("others run", LONG, || diary.texts("done") == ["small"]).await?;
+    expect(diary.texts("ran").len() == 2, || {
+        format!("{:?}", diary.texts("ran"))
+    })?;
+    limit(1_000_000).await??;
+    all_arrive(&[run], LONG).await?;
+    Ok(consumer.stop().await?)
 }

@@ -1,0 +1,40 @@
+use test_services::Admin;
+
+use super::{Tested, prefix};
+
+/// New topics and partitions are seen soon.
+const SEES_SOON: &str = "topic.metadata.refresh.interval.ms=500";
+
+/// A place of one's own on the shared broker.
+pub(crate) struct Place {
+    pub(crate) prefix: String,
+    pub(crate) admin: Admin,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let (prefix, admin) = (prefix(), Admin::new(test_services::kafka()));
+        Self { prefix, admin }
+    }
+
+    /// Forgets what the group of the road has committed, as time does.
+    pub(crate) async fn expire(&self) -> Tested {
+        let (admin, topic) = (self.admin.clone(), format!("{}road", self.prefix));
+        let expire = move || admin.delete_offsets(&format!("kser.{topic}"), &topic);
+        Ok(tokio::task::spawn_blocking(expire).await?)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!(
+            "kafka://{}?prefix={}&{SEES_SOON}",
+            test_services::kafka(),
+            self.prefix
+        )
+    }
+
+    /// Makes a topic. Blocks, which a test may.
+    pub(crate) fn create(&self, topic: &str, partitions: u32) {
+        self.admin
+            .create_topic(&format!("{}{topic}", self.prefix), partitions, 1);
+    }
+}
