@@ -14,9 +14,9 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::alone::Alone;
+use crate::delay;
 use crate::error::{failed, not_published};
 use crate::heard::Heard;
-use crate::{LARGEST_RECORD, delay};
 
 /// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
 const ON_THE_WAY: u32 = 64 << 20;
@@ -76,7 +76,7 @@ impl Publisher {
         let batch = Batch::new(count);
         for (index, record) in records {
             let size = record.size();
-            if size > LARGEST_RECORD {
+            if size > Record::LARGEST {
                 batch.report(index, Some(too_large(size)));
                 continue;
             }
@@ -376,7 +376,7 @@ const fn too_large(size: usize) -> Error {
     Error::TooLarge {
         what: "bytes of a record",
         size,
-        limit: LARGEST_RECORD,
+        limit: Record::LARGEST,
     }
 }
 

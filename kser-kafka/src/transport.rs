@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
+use crate::KafkaConfig;
 use crate::admin::Admin;
 use crate::cluster::Cluster;
 use crate::context::Context;
@@ -23,7 +24,6 @@ use crate::poll::Poll;
 use crate::publish::Publisher;
 use crate::settle::{Settler, Unowned};
 use crate::subscription::KafkaSubscription;
-use crate::{KafkaConfig, LARGEST_RECORD};
 
 /// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.
 ///
@@ -186,7 +186,7 @@ impl Transport for KafkaTransport {
     }
 
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
-        let mut description = Description::new(Settling::InOrder, LARGEST_RECORD);
+        let mut description = Description::new(Settling::InOrder, Record::LARGEST);
         description.retention = self.0.admin.retention(topics).await?;
         Ok(description)
     }

@@ -25,10 +25,6 @@ use self::broker::Broker;
 use self::subscription::MemorySubscription;
 use crate::MemoryClock;
 
-/// What Kafka's producers send at most as one request unless set (`max.request.size`): a message of 1,000,000 bytes,
-/// the largest that kser sends, and its key and headers.
-const LARGEST_RECORD: usize = 1_048_576;
-
 /// Carries records within this process. Clones share them.
 ///
 /// What is published by settling and the settled delivery change together. Each group gets the records of a key one at
@@ -52,10 +48,10 @@ pub struct MemoryTransport {
 }
 
 impl MemoryTransport {
-    /// Makes a transport of its own, which takes records of up to 1,048,576 bytes as Kafka's producers do.
+    /// Makes a transport of its own, which takes records of up to [`Record::LARGEST`] bytes, as on Kafka.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_largest_record(LARGEST_RECORD)
+        Self::with_largest_record(Record::LARGEST)
     }
 
     /// Makes a transport that refuses larger records than this, in bytes as [`Record::size`] counts them.
