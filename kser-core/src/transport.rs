@@ -288,6 +288,9 @@ pub struct Health {
     pub lag: Option<u64>,
     /// How long the oldest of them has waited; `None` when none waits or the backend cannot tell.
     pub oldest_waiting: Option<Duration>,
+    /// How long its topics keep their records, the shortest of them: what waits longer is deleted. `None` when they keep
+    /// them for ever or the backend cannot tell.
+    pub retention: Option<Duration>,
     /// How long ago the backend was heard of last; `None` when that has no meaning.
     pub last_heard: Option<Duration>,
     /// Topics that were asked for and do not exist.

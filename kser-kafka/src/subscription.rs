@@ -1,6 +1,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{Delivery, Error, Health, Room, Settle, Subscription};
@@ -15,6 +16,8 @@ pub(crate) struct KafkaSubscription {
     /// The member that sends on the records that wait, if any can.
     pub(crate) waits: Option<Arc<Link>>,
     pub(crate) settle: Arc<dyn Settle>,
+    /// The shortest of its topics.
+    pub(crate) retention: Option<Duration>,
 }
 
 #[async_trait]
@@ -34,7 +37,9 @@ impl Subscription for KafkaSubscription {
     }
 
     fn health(&self) -> Health {
-        self.link.health()
+        let mut health = self.link.health();
+        health.retention = self.retention;
+        health
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {

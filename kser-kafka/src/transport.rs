@@ -64,7 +64,13 @@ impl KafkaTransport {
 
     /// Joins the group, and one beside it for the records that wait: within a group, the client and the brokers share out
     /// partitions by their number, whatever their topic, so that one member could have all those with work.
-    fn join(&self, group: String, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+    async fn join(
+        &self,
+        group: String,
+        interest: Interest,
+    ) -> Result<Box<dyn Subscription>, Error> {
+        let retention = self.0.admin.retention(&interest.topics).await;
+        let retention = retention.unwrap_or_default().into_values().min();
         let publisher = &self.0.publisher;
         let topics = interest.topics;
         let instance = interest.instance.as_deref();
@@ -89,6 +95,7 @@ impl KafkaTransport {
             link,
             waits,
             settle,
+            retention,
         }))
     }
 
@@ -151,6 +158,7 @@ impl KafkaTransport {
             link,
             waits: None,
             settle,
+            retention: None,
         }))
     }
 }
@@ -176,7 +184,7 @@ impl Transport for KafkaTransport {
             self.0.create(missing).await?;
         }
         match interest.group.clone() {
-            Some(group) => self.join(group, interest),
+            Some(group) => self.join(group, interest).await,
             None => self.observe(interest.topics).await,
         }
     }

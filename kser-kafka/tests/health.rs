@@ -1,0 +1,54 @@
+//! What a member knows, on real Kafka.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::time::Duration;
+
+use kser_core::{Health, Interest, Record, Room, Subscription, Topic, TopicSpec, Transport};
+use kser_kafka::KafkaTransport;
+
+/// Looks at the health until it is as expected.
+async fn until(member: &dyn Subscription, what: &str, expected: impl Fn(&Health) -> bool) {
+    for _ in 0..300 {
+        if expected(&member.health()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}: {:?}", member.health());
+}
+
+test_services::kafka_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn health_tells_what_waits_and_for_how_long() {
+        let url = format!("kafka://{}", test_services::kafka());
+        let transport = KafkaTransport::connect(&url).await.unwrap();
+        let topic = Topic::new(format!("health-{}", std::process::id())).unwrap();
+        let specs = [TopicSpec::work(topic.clone()).with_partitions(3)];
+        transport.ensure_topics(&specs).await.unwrap();
+        let records = (0..10).map(|_| Record::new(topic.clone(), Some("work".into())));
+        transport.publish(records.collect()).await.unwrap();
+
+        let interest = Interest::group("health", vec![topic.clone()]);
+        let mut member = transport.subscribe(interest).await.unwrap();
+        let mut held = Vec::new();
+        while held.len() < 10 {
+            held.extend(member.receive(Room::records(10)).await.unwrap());
+        }
+        until(&*member, "ten wait", |health| health.lag == Some(10)).await;
+        let health = member.health();
+        assert_eq!(health.assigned.len(), 3, "{health:?}");
+        assert!(health.oldest_waiting.is_some(), "{health:?}");
+        assert!(health.missing.is_empty(), "{health:?}");
+        let week = Duration::from_secs(7 * 24 * 3600);
+        assert_eq!(health.retention, Some(week), "{health:?}");
+
+        for delivery in held {
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+        until(&*member, "nothing waits", |health| {
+            health.lag == Some(0) && health.oldest_waiting.is_none()
+        })
+        .await;
+        member.close().await.unwrap();
+    }
+);
