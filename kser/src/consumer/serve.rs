@@ -21,12 +21,23 @@ pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
         true => Some(Watch::start(handle.clone(), consumer.options.deadline)?),
         false => None,
     };
-    let (worker, mut subscriptions) = begin(consumer).await?;
+    let stop = handle.stopping().clone();
+    let begun = tokio::select! {
+        biased;
+        // A backend that is silent does not hold a stop. Nothing was received yet.
+        () = stop.cancelled() => None,
+        begun = begin(consumer) => Some(begun?),
+    };
+    let Some((worker, mut subscriptions)) = begun else {
+        if let Some(watch) = watch {
+            watch.ended(true);
+        }
+        return Ok(());
+    };
     tracing::info!(target: "kser", "Consumer.Starting...");
     say_what_is_promised(worker.connection.shared());
     let options = worker.options.clone();
     let mut crew = Crew::new(Arc::clone(&worker));
-    let stop = handle.stopping().clone();
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
