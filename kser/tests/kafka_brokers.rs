@@ -135,8 +135,11 @@ async fn stop_in_silence() -> Tested {
     let connected = || !young.texts("connected").is_empty();
     until("it is connected", SOON, connected).await?;
     cluster.freeze(1);
+    // One that has just begun: it asks for its topics, and nobody answers.
+    let begun = kser.consumer(road::registry(Diary::default())).spawn();
     sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
+    tokio::time::timeout(DEADLINE, begun.stop()).await??;
     for process in [&mut many, &mut busy, &mut young] {
         process.signal("-TERM")?;
     }
