@@ -1,4 +1,6 @@
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub(crate) struct Setup {
     instance: String,
     topics: String,
     deadline: Duration,
+    output: Option<PathBuf>,
 }
 
 impl Setup {
@@ -40,6 +43,7 @@ impl Setup {
             instance: String::new(),
             topics: String::new(),
             deadline: Duration::from_secs(5),
+            output: None,
         }
     }
 
@@ -58,22 +62,38 @@ impl Setup {
         self
     }
 
+    /// Prints to the end of a file, and so may others: its lines are in the order in which they were written, and outlive
+    /// whoever wrote them. The process is not listened to.
+    pub(crate) fn with_output(mut self, file: &Path) -> Self {
+        self.output = Some(file.to_owned());
+        self
+    }
+
     pub(crate) fn start(&self) -> Result<Process, Failed> {
+        let output = match &self.output {
+            None => Stdio::piped(),
+            Some(file) => OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(file)?
+                .into(),
+        };
         let mut child = Command::new(std::env::current_exe()?)
             .env(CHILD, &self.url)
             .env(DEADLINE, self.deadline.as_millis().to_string())
             .env("KSER_INSTANCE", &self.instance)
             .env(TOPICS, &self.topics)
-            .stdout(Stdio::piped())
+            .stdout(output)
             .spawn()?;
-        let out = child.stdout.take().ok_or("no output")?;
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let read = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                read.lock().unwrap().push((Instant::now(), line));
-            }
-        });
+        if let Some(out) = child.stdout.take() {
+            let read = Arc::clone(&lines);
+            std::thread::spawn(move || {
+                for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    read.lock().unwrap().push((Instant::now(), line));
+                }
+            });
+        }
         Ok(Process { child, lines })
     }
 }

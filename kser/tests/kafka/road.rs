@@ -139,12 +139,18 @@ pub(crate) async fn all_arrive(runs: &[Run], limit: Duration) -> Result<(), Fail
     }
 }
 
-/// What legs ran, from first to last: by trip and leg, when each began. The plan is made as leg 0.
-#[derive(Debug, Default)]
-pub(crate) struct Log(pub(crate) BTreeMap<(u32, u32), Vec<Instant>>);
+/// What legs ran, from first to last: by trip and leg, when each began, or its place among all. The plan is made as leg 0.
+#[derive(Debug)]
+pub(crate) struct Log<At = Instant>(pub(crate) BTreeMap<(u32, u32), Vec<At>>);
 
-impl Log {
-    pub(crate) fn add(&mut self, said: Vec<(Instant, String)>) {
+impl<At> Default for Log<At> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<At: Ord> Log<At> {
+    pub(crate) fn add(&mut self, said: impl IntoIterator<Item = (At, String)>) {
         for (at, text) in said {
             let mut numbers = text.split(' ').map_while(|number| number.parse().ok());
             if let (Some(trip), Some(leg)) = (numbers.next(), numbers.next()) {
@@ -174,7 +180,9 @@ impl Log {
         }
         Ok(())
     }
+}
 
+impl Log {
     /// What ran twice had begun shortly before a kill, or follows from what did.
     pub(crate) fn only_doubles_of(
         &self,
