@@ -53,15 +53,20 @@ impl Figures {
 
 /// Puts this many tasks into the topic.
 pub(crate) async fn fill(kser: &kser::Connection, count: usize) -> f64 {
+    let work = |number| Work {
+        number,
+        text: text(),
+    };
+    fill_with(kser, count, work).await
+}
+
+/// Puts this many tasks of one's own into the topic.
+pub(crate) async fn fill_with(kser: &kser::Connection, count: usize, work: fn(u32) -> Work) -> f64 {
     let producer = kser.producer();
     let began = Instant::now();
-    for batch in 0..count / 10_000 {
-        let sends = (0..10_000).map(|number| {
-            producer.send(Work {
-                number: u32::try_from(batch * 10_000 + number).unwrap_or_default(),
-                text: text(),
-            })
-        });
+    let numbers: Vec<_> = (0..u32::try_from(count).unwrap_or(u32::MAX)).collect();
+    for batch in numbers.chunks(10_000) {
+        let sends = batch.iter().map(|number| producer.send(work(*number)));
         for sent in producer.send_all(sends).await {
             sent.expect("it is sent");
         }

@@ -11,27 +11,39 @@
 mod copy;
 mod hop;
 mod keys;
+mod kill;
+mod memory;
 mod operations;
 mod plain;
+mod process;
 mod raw;
 mod setup;
+mod start;
 
 use std::time::Duration;
 
 type Run = fn(&setup::Setup);
 
 fn main() {
+    if process::was_consumer() {
+        return;
+    }
     let names: Vec<_> = std::env::args()
         .skip(1)
         .filter(|name| !name.starts_with('-'))
         .collect();
     let setup = setup::Setup::new();
-    let all: [(&str, Run); 5] = [
+    let all: [(&str, Run); 10] = [
         ("copy", copy::run),
         ("hop", hop::run),
         ("operations", operations::run),
         ("plain", plain::run),
         ("keys", keys::run),
+        ("kill", kill::run),
+        ("memory", memory::run),
+        ("start", start::run),
+        ("idle", start::idle),
+        ("backlog", start::with_backlog),
     ];
     for (name, run) in all {
         if names.is_empty() || names.iter().any(|asked| asked == name) {

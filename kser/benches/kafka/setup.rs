@@ -27,15 +27,16 @@ impl Setup {
         }
     }
 
+    /// Names the broker, with these topics, for another process.
+    pub(crate) fn url(&self, prefix: &str) -> String {
+        format!("kafka://{}?prefix={prefix}&{}", self.servers, options())
+    }
+
     /// Connects, with topics of its own of so many partitions: those of the entrypoints of this bench.
     pub(crate) async fn connect(&self, partitions: u32) -> (Connection, String) {
         let prefix = format!("b{}.", uuid::Uuid::new_v4().simple());
-        let transport = KafkaTransport::connect(&format!(
-            "kafka://{}?{}",
-            self.servers,
-            std::env::var("KSER_BENCH_OPTIONS").unwrap_or_default()
-        ))
-        .await;
+        let transport =
+            KafkaTransport::connect(&format!("kafka://{}?{}", self.servers, options())).await;
         let transport = transport.expect("the broker answers");
         let topics = ["work", "out", "kser.events"];
         let specs = topics.map(|topic| {
@@ -50,6 +51,11 @@ impl Setup {
         let kser = kser::connect_with(transport, NoStore).await;
         (kser.expect("it is connected").with_routes(routes), prefix)
     }
+}
+
+/// More settings of the clients, as in a URL.
+fn options() -> String {
+    std::env::var("KSER_BENCH_OPTIONS").unwrap_or_default()
 }
 
 /// A task of 300 bytes as a message.
