@@ -142,19 +142,29 @@ impl Member {
         }
     }
 
-    /// Takes a message. Says whether the log of its partition began anew, so that its progress is worth nothing.
+    /// Takes a message, unless the member closes: then it comes to whoever has the partition next. Says whether the log
+    /// of its partition began anew, so that its progress is worth nothing.
     pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> Arrived {
-        let now = SystemClock.now();
-        let Some(assignment) = self.of(message.topic(), message.partition()) else {
+        let Some(subscribed) = self.topics.get(message.topic()) else {
             return Arrived::Taken;
         };
-        let offset = message.offset();
+        let record = record(subscribed.topic.clone(), message);
+        let at = message.timestamp().to_millis().unwrap_or_default();
+        let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
+        self.take(message.partition(), message.offset(), at, record)
+    }
+
+    fn take(&mut self, partition: i32, offset: i64, at: Timestamp, record: Record) -> Arrived {
+        if self.closing {
+            return Arrived::Taken;
+        }
+        let now = SystemClock.now();
+        let Some(assignment) = self.of(record.topic.as_str(), partition) else {
+            return Arrived::Taken;
+        };
         if assignment.went_back(offset) {
             return Arrived::WentBack;
         }
-        let at = message.timestamp().to_millis().unwrap_or_default();
-        let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
-        let record = record(assignment.topic.clone(), message);
         let (id, next) = (assignment.id, assignment.arrived(offset, at, record, now));
         self.follow(id, offset, next);
         Arrived::Taken
@@ -162,6 +172,9 @@ impl Member {
 
     /// Goes on with what waited for a commit, or for the progress to be read.
     pub(crate) fn go_on(&mut self) {
+        if self.closing {
+            return;
+        }
         let now = SystemClock.now();
         let ids: Vec<_> = self.assignments.keys().copied().collect();
         for id in ids {
@@ -177,6 +190,9 @@ impl Member {
 
     /// Does what is due.
     pub(crate) fn look_at_timers(&mut self) {
+        if self.closing {
+            return;
+        }
         let now = SystemClock.now();
         while let Some(Reverse((due, id, offset))) = self.timers.peek().copied() {
             if due > now {
@@ -227,9 +243,6 @@ impl Member {
 
     /// Hands over what is ready to be received.
     pub(crate) fn flush(&mut self) {
-        if self.closing {
-            self.out.clear();
-        }
         if !self.out.is_empty() {
             self.link.deliver(self.out.drain(..), false);
         }
@@ -237,6 +250,8 @@ impl Member {
 
     /// Takes the orders. What was settled and released is done at once.
     pub(crate) fn obey_settled(&mut self, link: &Link) {
+        // In the hook of a rebalance something may have been fetched: it is recalled from the inbox only.
+        self.flush();
         let mut orders = link.take_orders();
         for id in orders.done.drain(..) {
             self.done(id);
@@ -291,7 +306,6 @@ impl Member {
 
     /// Takes back what nobody has received of these partitions, and says how many records somebody has.
     pub(crate) fn recall(&mut self, which: impl Fn(&Assignment) -> bool) -> usize {
-        self.out.clear();
         let mut given = 0;
         for assignment in self
             .assignments
@@ -336,3 +350,6 @@ pub(crate) fn record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
     }
     record
 }
+
+#[cfg(test)]
+mod tests;

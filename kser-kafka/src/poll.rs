@@ -108,11 +108,12 @@ impl Poll {
         }
         if !fetched {
             let member = self.context.member();
-            let sleep = match member.closing {
+            let sleep = SLEEP.min(self.commits.every());
+            let limit = match member.closing {
+                // Nothing is due any more, and nobody rings when the last record is settled.
                 true => Duration::from_millis(1),
-                false => SLEEP.min(self.commits.every()),
+                false => member.until_next().unwrap_or(sleep).min(sleep),
             };
-            let limit = member.until_next().unwrap_or(sleep).min(sleep);
             drop(member);
             self.context.link.bell.wait(limit);
         }

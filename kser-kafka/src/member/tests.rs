@@ -1,0 +1,121 @@
+use bytes::Bytes;
+use kser_core::{Room, Settle};
+
+use super::*;
+use crate::KafkaConfig;
+use crate::heard::Heard;
+use crate::progress::Budget;
+
+/// A member of which two partitions are read from the start, without a client.
+fn member() -> Member {
+    let publisher = Publisher::new(KafkaConfig::new("localhost:1").producer(), Heard::default());
+    let topic = Topic::new("t").unwrap();
+    let mut member = Member::new(
+        Arc::new(Link::default()),
+        Arc::new(publisher.unwrap()),
+        &[topic],
+    );
+    for partition in [0, 1] {
+        let assignment = member.assigned("t", partition).unwrap();
+        let mut progress = PartitionProgress::take_over(Some(0), "", Budget::default());
+        let commit = progress.commit().unwrap();
+        progress.confirmed(&commit);
+        assignment.progress = Some(progress);
+    }
+    member
+}
+
+fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static str>) {
+    let mut record = Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
+    record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
+    let taken = member.take(partition, offset, Timestamp::default(), record);
+    assert_eq!(taken, Arrived::Taken);
+}
+
+/// Settles nothing: tests look at what is received only.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Settle for Nobody {
+    async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn begin(&self, _: u128) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn release(&self, _: u128, _: Option<Timestamp>) {}
+}
+
+/// Receives what is there: partitions and offsets.
+async fn received(member: &Member) -> Vec<(i32, i64)> {
+    let settle: Arc<dyn Settle> = Arc::new(Nobody);
+    let mut places = Vec::new();
+    loop {
+        let received = tokio::select! {
+            biased;
+            received = member.link.receive(Room::records(100), &settle) => received,
+            () = std::future::ready(()) => break,
+        };
+        for delivery in received.unwrap() {
+            places.push((delivery.origin.partition, delivery.origin.offset));
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+    }
+    places
+}
+
+fn id_of(member: &mut Member, partition: i32, offset: i64) -> RecordId {
+    let assignment = member.of("t", partition).unwrap().id;
+    RecordId { assignment, offset }
+}
+
+#[tokio::test]
+async fn what_was_fetched_before_a_revocation_is_received_from_partitions_that_stay() {
+    let mut member = member();
+    arrive(&mut member, 0, 0, None);
+    arrive(&mut member, 1, 0, None);
+    // The hook of a rebalance runs inside the poll that follows.
+    let link = Arc::clone(&member.link);
+    member.obey_settled(&link);
+    assert_eq!(member.recall(|assignment| assignment.partition == 1), 0);
+    member.gone("t", 1);
+    member.flush();
+    assert_eq!(received(&member).await, [(0, 0)]);
+}
+
+#[tokio::test]
+async fn what_arrives_while_it_closes_does_not_hold_the_close() {
+    let mut member = member();
+    arrive(&mut member, 0, 0, None);
+    member.flush();
+    assert_eq!(received(&member).await, [(0, 0)]);
+    member.closing = true;
+    assert_eq!(member.recall(|_| true), 1);
+    arrive(&mut member, 0, 1, None);
+    member.go_on();
+    member.flush();
+    let held = id_of(&mut member, 0, 0);
+    member.link.done(held).unwrap();
+    let link = Arc::clone(&member.link);
+    member.obey_settled(&link);
+    assert_eq!(member.recall(|_| true), 0);
+}
+
+#[tokio::test]
+async fn a_record_given_back_in_a_revocation_comes_before_those_of_its_key() {
+    let mut member = member();
+    arrive(&mut member, 0, 0, Some("k"));
+    member.flush();
+    assert_eq!(received(&member).await, [(0, 0)]);
+    let first = id_of(&mut member, 0, 0);
+    member.link.release(first, None);
+    arrive(&mut member, 0, 1, Some("k"));
+    let link = Arc::clone(&member.link);
+    member.obey_settled(&link);
+    member.look_at_timers();
+    member.flush();
+    assert_eq!(received(&member).await, [(0, 0), (0, 1)]);
+}
