@@ -80,9 +80,14 @@ pub(crate) struct Orders {
 }
 
 impl Link {
-    /// Asks the thread for something, and wakes it.
+    /// Asks the thread for something, and wakes it. Once it has ended, whoever waits for an answer is told by its end.
     pub(crate) fn order(&self, order: impl FnOnce(&mut Orders)) {
-        order(&mut lock(&self.orders));
+        let mut orders = lock(&self.orders);
+        order(&mut orders);
+        if lock(&self.inbox).is_ended {
+            *orders = Orders::default();
+        }
+        drop(orders);
         self.bell.ring();
     }
 
@@ -128,15 +133,12 @@ impl Link {
         lock(&self.live).remove(&assignment);
     }
 
-    /// Puts records behind those that wait, or before them.
-    pub(crate) fn deliver(&self, records: impl Iterator<Item = Waiting>, first: bool) {
+    /// Puts records behind those that wait.
+    pub(crate) fn deliver(&self, records: impl Iterator<Item = Waiting>) {
         let mut inbox = lock(&self.inbox);
         for waiting in records {
             inbox.bytes += waiting.record.size();
-            match first {
-                true => inbox.waiting.push_front(waiting),
-                false => inbox.waiting.push_back(waiting),
-            }
+            inbox.waiting.push_back(waiting);
         }
         drop(inbox);
         self.arrived.notify_one();
@@ -180,12 +182,13 @@ impl Link {
         inbox.waiting.len() <= AHEAD.0 / 2 && inbox.bytes <= AHEAD.1 / 2
     }
 
-    /// Says that no more comes, and why.
+    /// Says that no more comes, and why. What is asked for from now on is not done.
     pub(crate) fn finish(&self, error: Error) {
         let mut inbox = lock(&self.inbox);
         inbox.is_ended = true;
         inbox.ended.get_or_insert(error);
         drop(inbox);
+        drop(self.take_orders());
         self.arrived.notify_one();
     }
 

@@ -244,7 +244,7 @@ impl Member {
     /// Hands over what is ready to be received.
     pub(crate) fn flush(&mut self) {
         if !self.out.is_empty() {
-            self.link.deliver(self.out.drain(..), false);
+            self.link.deliver(self.out.drain(..));
         }
     }
 

@@ -149,7 +149,7 @@ impl Observer {
         }
         let any = !fetched.is_empty();
         if any {
-            self.link.deliver(fetched.into_iter(), false);
+            self.link.deliver(fetched.into_iter());
         }
         any
     }

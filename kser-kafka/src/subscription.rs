@@ -71,3 +71,69 @@ impl Drop for KafkaSubscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kser_core::Record;
+
+    use super::*;
+    use crate::link::RecordId;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait]
+    impl Settle for Nobody {
+        async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        async fn begin(&self, _: u128) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn release(&self, _: u128, _: Option<kser_core::Timestamp>) {}
+    }
+
+    fn subscription() -> Box<KafkaSubscription> {
+        Box::new(KafkaSubscription {
+            link: Arc::default(),
+            waits: None,
+            settle: Arc::new(Nobody),
+        })
+    }
+
+    /// Polls once.
+    async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = std::future::ready(()) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn close_returns_after_the_thread_has_ended() {
+        let subscription = subscription();
+        subscription.link.finish(Error::Closed);
+        assert!(
+            now(subscription.close())
+                .await
+                .is_some_and(|closed| closed.is_ok())
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_when_the_thread_ends_is_answered() {
+        let subscription = subscription();
+        let (answer, asked) = oneshot::channel();
+        let id = RecordId {
+            assignment: 1,
+            offset: 0,
+        };
+        let link = &subscription.link;
+        link.order(|orders| orders.begun.push((id, answer)));
+        link.finish(Error::Closed);
+        assert!(now(asked).await.is_some_and(|answered| answered.is_err()));
+    }
+}
