@@ -1,5 +1,4 @@
 //! What a member knows, on real Kafka.
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
 
