@@ -10,7 +10,7 @@ use kser_core::sequencing::{Owner, PlannedStep, Progress};
 use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
 };
-use kser_core::{Error, Instance, RunId, StateStore, StoreId};
+use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId};
 
 use self::runs::{Answer, Dropped, Runs};
 use crate::MemoryClock;
@@ -23,7 +23,8 @@ static MADE: AtomicU64 = AtomicU64::new(1);
 /// Tells the stores of processes apart, because messages on another transport may outlive this one.
 static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("kser-memory"));
 
-/// Keeps runs in this process. Clones share them. It needs no runtime; its time is that of [`MemoryClock`].
+/// Keeps runs in this process. Clones share them. It needs no runtime; its time is that of [`MemoryClock`]
+/// unless it is given another.
 ///
 /// Of the finished runs it keeps 10,000, so that a program that runs for long does not grow: the run that was finished
 /// first is forgotten first, as by [`purge`](StateStore::purge). A run is finished when it has ended, no attempt is
@@ -43,12 +44,13 @@ impl MemoryStore {
         Self::with_clock(MemoryClock::new())
     }
 
-    /// Makes an empty store whose time is that of `clock`, as [`new`](Self::new) does: all memory clocks agree.
+    /// Makes an empty store whose time is that of `clock`, such as that of a simulation. All memory clocks agree, so that
+    /// one of them makes no difference to [`new`](Self::new).
     #[must_use]
-    pub fn with_clock(clock: MemoryClock) -> Self {
+    pub fn with_clock(clock: impl Clock) -> Self {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         Self {
-            runs: Arc::new(Mutex::new(Runs::new(clock))),
+            runs: Arc::new(Mutex::new(Runs::new(Arc::new(clock)))),
             id: StoreId::from(format!("memory-{:016x}-{number}", *PROCESS)),
             finished_kept: FINISHED_KEPT,
         }

@@ -8,10 +8,8 @@ use kser_core::store::{
 use kser_core::{Clock, Record, RunId, Timestamp};
 
 use super::run::{Kept, Run};
-use crate::MemoryClock;
-
 /// All runs, and the indexes over them: what the store's lock guards.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Runs {
     /// Its order is not seen: it is looked up by id only.
     runs: HashMap<RunId, Run>,
@@ -23,7 +21,7 @@ pub(super) struct Runs {
     finished: BTreeMap<u64, RunId>,
     turns: u64,
     incarnations: u64,
-    clock: MemoryClock,
+    clock: Arc<dyn Clock>,
     latest: Timestamp,
 }
 
@@ -37,10 +35,17 @@ pub(super) enum Answer {
 pub(super) type Dropped = (Option<Arc<Progress>>, Vec<Run>);
 
 impl Runs {
-    pub(super) fn new(clock: MemoryClock) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
+            runs: HashMap::default(),
+            launched: BTreeMap::new(),
+            due: BTreeSet::new(),
+            outputs: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            turns: 0,
+            incarnations: 0,
             clock,
-            ..Self::default()
+            latest: Timestamp::default(),
         }
     }
 
