@@ -6,9 +6,17 @@
 )]
 
 mod capabilities;
+mod case;
+mod choices;
+mod effects;
+mod explore;
+mod failure;
+pub mod faults;
+mod invariants;
 mod names;
 mod records;
 pub mod rules;
+mod sim;
 pub mod store;
 mod store_harness;
 mod suite;
@@ -16,6 +24,11 @@ pub mod transport;
 mod transport_harness;
 
 pub use capabilities::Capabilities;
+pub use effects::{EffectCall, Effects};
+pub use explore::{Report, Sim};
+pub use failure::Failure;
+pub use faults::Faults;
+pub use sim::{Consumers, Row, Run, Setup, SimStore, SimTransport, Trace, World};
 pub use store_harness::StoreHarness;
 #[doc(hidden)]
 pub use suite::{run_paused, run_real};

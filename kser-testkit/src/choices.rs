@@ -1,0 +1,114 @@
+//! Who decides what comes next where several things could.
+
+/// What decides. 0 is always the most boring: the same process goes on, in the order in which it asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Choices {
+    /// A seed decides.
+    Seeded(u64),
+    /// What was decided before, and boring from there on.
+    Replay(Vec<u32>),
+    /// As a replay, in which at most so many decisions are not the most boring.
+    Bounded(Vec<u32>, u32),
+}
+
+impl Choices {
+    /// Always the most boring.
+    pub(crate) const fn boring() -> Self {
+        Self::Replay(Vec::new())
+    }
+}
+
+/// A tape of decisions: what was decided, and out of how many.
+#[derive(Debug, Clone)]
+pub(crate) struct Tape {
+    choices: Choices,
+    made: Vec<(u32, u32)>,
+    departures: u32,
+}
+
+impl Tape {
+    pub(crate) const fn new(choices: Choices) -> Self {
+        Self {
+            choices,
+            made: Vec::new(),
+            departures: 0,
+        }
+    }
+
+    /// Decides between `count` things.
+    pub(crate) fn pick(&mut self, count: usize) -> usize {
+        let spent = matches!(self.choices, Choices::Bounded(_, most) if self.departures >= most);
+        if count < 2 || spent {
+            return 0;
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let at = self.made.len();
+        let picked = match &mut self.choices {
+            Choices::Seeded(seed) => u32::try_from(next(seed) % u64::from(count)).unwrap_or(0),
+            Choices::Replay(made) | Choices::Bounded(made, _) => {
+                made.get(at).map_or(0, |made| made % count)
+            }
+        };
+        if picked > 0 {
+            self.departures += 1;
+        }
+        self.made.push((picked, count));
+        picked as usize
+    }
+
+    /// Returns what was decided, without the boring end.
+    pub(crate) fn picks(&self) -> Vec<u32> {
+        let mut picks: Vec<u32> = self.made.iter().map(|(picked, _)| *picked).collect();
+        while picks.last() == Some(&0) {
+            picks.pop();
+        }
+        picks
+    }
+
+    /// Returns the beginning of the next tape, of those that differ: the last decision that can be another is.
+    pub(crate) fn next(&self) -> Option<Vec<u32>> {
+        let last = self
+            .made
+            .iter()
+            .rposition(|(picked, count)| picked + 1 < *count)?;
+        let picks = self.made.iter().take(last + 1).map(|(picked, _)| *picked);
+        let mut picks: Vec<u32> = picks.collect();
+        picks[last] += 1;
+        Some(picks)
+    }
+}
+
+/// SplitMix64: the next number of a seed.
+pub(crate) const fn next(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tape_is_seen_once() {
+        let (mut seen, mut made) = (Vec::new(), Some(Vec::new()));
+        while let Some(picks) = made {
+            let mut tape = Tape::new(Choices::Replay(picks));
+            let first = tape.pick(3);
+            // The second decision depends on the first.
+            let second = tape.pick(first + 1);
+            seen.push((first, second));
+            made = tape.next();
+        }
+        assert_eq!(seen, [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn after_enough_departures_all_is_boring() {
+        let mut tape = Tape::new(Choices::Bounded(vec![1, 1, 1], 2));
+        let picked: Vec<usize> = (0..3).map(|_| tape.pick(2)).collect();
+        assert_eq!(picked, [1, 1, 0]);
+    }
+}

@@ -1,0 +1,166 @@
+//! What tasks do to the world outside.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use kser_core::TaskError;
+
+use crate::faults::Kind;
+use crate::sim::{Applied, Attempt, Shared};
+
+/// A service that tasks call, such as a bank: it records what is done, and a crash may come before or after each call.
+///
+/// A call with a key is done once for that key, as by a service that knows idempotency keys. One without is done each
+/// time it is made. What a task does twice breaks the invariant `EffectOnce`, unless the service
+/// [may be repeated](crate::World::repeatable).
+///
+/// Cloning is cheap, and clones are the same service.
+#[derive(Clone)]
+pub struct Effects {
+    name: Arc<str>,
+    shared: Shared,
+}
+
+/// A call of a service, made when it is awaited.
+#[must_use = "nothing is done until it is awaited"]
+pub struct EffectCall {
+    effects: Effects,
+    what: Arc<str>,
+    key: Option<Arc<str>>,
+}
+
+impl Effects {
+    pub(crate) fn new(name: &str, shared: &Shared) -> Self {
+        Self {
+            name: name.into(),
+            shared: shared.clone(),
+        }
+    }
+
+    /// Does something, such as `charge`. It may fail, where the faults of a run say so, with an error that is worth
+    /// another attempt.
+    ///
+    /// # Panics
+    ///
+    /// When it is awaited outside a handler that a simulation runs, such as in a task of its own.
+    pub fn call(&self, what: impl AsRef<str>) -> EffectCall {
+        EffectCall {
+            effects: self.clone(),
+            what: what.as_ref().into(),
+            key: None,
+        }
+    }
+
+    /// Returns how often something was done, over all tasks.
+    #[must_use]
+    pub fn count(&self, what: &str) -> usize {
+        self.shared.with(|state| {
+            let effects = state.facts.effects.iter();
+            let done = effects.filter(|one| one.service == self.name && !one.repeated);
+            done.filter(|one| &*one.what == what).count()
+        })
+    }
+
+    /// Asserts that each of these was done exactly once.
+    ///
+    /// # Panics
+    ///
+    /// If one was not, or more often.
+    #[track_caller]
+    pub fn assert_exactly_once<'a>(&self, whats: impl IntoIterator<Item = &'a str>) {
+        for what in whats {
+            let count = self.count(what);
+            assert!(
+                count == 1,
+                "{}.{what} was done {count} times, and not once",
+                self.name
+            );
+        }
+    }
+
+    /// Asserts that each of these was done at least once.
+    ///
+    /// # Panics
+    ///
+    /// If one was not.
+    #[track_caller]
+    pub fn assert_at_least_once<'a>(&self, whats: impl IntoIterator<Item = &'a str>) {
+        for what in whats {
+            assert!(self.count(what) > 0, "{}.{what} was never done", self.name);
+        }
+    }
+}
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Effects").field(&self.name).finish()
+    }
+}
+
+impl EffectCall {
+    /// Gives the key by which the service knows a call that is made again, such as
+    /// [`Context::idempotency_key`](kser_core::Context::idempotency_key).
+    pub fn with_key(mut self, key: impl AsRef<str>) -> Self {
+        self.key = Some(key.as_ref().into());
+        self
+    }
+
+    async fn go(self) -> Result<(), TaskError> {
+        let Self { effects, what, key } = self;
+        let Some(attempt) = Attempt::current() else {
+            panic!(
+                "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns",
+                effects.name
+            );
+        };
+        let Attempt { port, task, label } = attempt;
+        let path = format!("{label}/{}.{what}", effects.name);
+        let apply = async {
+            port.shared.change(|state, _| {
+                let known = |one: &Applied| {
+                    one.service == effects.name && one.what == what && one.key == key
+                };
+                let repeated = key.is_some() && state.facts.effects.iter().any(known);
+                let shown = match repeated {
+                    true => ", which was done before",
+                    false => "",
+                };
+                port.note(
+                    state,
+                    format!("{label} does {}.{what}{shown}", effects.name),
+                );
+                state.facts.effects.push(Applied {
+                    service: Arc::clone(&effects.name),
+                    what: Arc::clone(&what),
+                    key: key.clone(),
+                    task: task.clone(),
+                    label: Arc::clone(&label),
+                    by: Arc::clone(&port.name),
+                    at: state.now,
+                    repeated,
+                });
+            });
+        };
+        let done = port.call(Kind::Effect, path, apply).await;
+        done.map_err(|_| {
+            let text = format!("{}.{what} did not answer", effects.name);
+            TaskError::new("NoAnswer", text).with_code(503).temporary()
+        })
+    }
+}
+
+impl fmt::Debug for EffectCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EffectCall({}.{})", self.effects.name, self.what)
+    }
+}
+
+impl IntoFuture for EffectCall {
+    type Output = Result<(), TaskError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.go())
+    }
+}

@@ -1,0 +1,151 @@
+//! Which runs of a scenario are made, and what is required of each.
+
+mod search;
+
+use std::fmt;
+use std::time::Duration;
+
+use self::search::Search;
+use crate::case::Case;
+use crate::failure::Failure;
+use crate::faults::Faults;
+use crate::sim::{Run, Scenario, Setup, World};
+
+/// A scenario that is run many times, each time with something else going wrong.
+///
+/// It is synchronous, and makes a runtime of its own for each run: use it from a plain `#[test]`.
+#[must_use = "nothing is run until it is checked"]
+pub struct Sim<S> {
+    make: Box<dyn Fn(&mut World) -> S>,
+    setup: Setup,
+    faults: Faults,
+    departures: Option<u32>,
+    random: usize,
+    seed: u64,
+    replay: Option<String>,
+    heal_within: Duration,
+}
+
+/// How many runs were made, and how much happened in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The runs.
+    pub runs: usize,
+    /// The calls that were let through.
+    pub steps: usize,
+    /// The time that passed in them.
+    pub virtual_time: Duration,
+    /// The hash over the traces of all runs, in order.
+    pub trace_hash: u64,
+}
+
+impl<S> Sim<S> {
+    /// Describes a scenario. The closure is called for every run, and what it returns is given to the check.
+    pub fn new(make: impl Fn(&mut World) -> S + 'static) -> Self {
+        Self {
+            make: Box::new(make),
+            setup: Setup::default(),
+            faults: Faults::default(),
+            departures: None,
+            random: 0,
+            seed: 0,
+            replay: None,
+            heal_within: Duration::from_secs(3600),
+        }
+    }
+
+    /// Says where states live and how the transport settles; [`Setup::stored`] unless set.
+    pub fn on(mut self, setup: Setup) -> Self {
+        self.setup = setup;
+        self
+    }
+
+    /// Says what goes wrong; nothing unless set. Each is tried in a run of its own, beside one in which nothing does.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Tries every order of what the processes do that departs from the usual one at most so many times in a run, with
+    /// and without each of the faults. The usual order is that one process goes on as long as it can. The number of runs
+    /// grows fast: 1 or 2 find most mistakes.
+    pub const fn every_order(mut self, departures: u32) -> Self {
+        self.departures = Some(departures);
+        self
+    }
+
+    /// Makes this many more runs, in each of which the order is drawn, and some of the faults, here and there.
+    pub const fn random(mut self, runs: usize) -> Self {
+        self.random = runs;
+        self
+    }
+
+    /// Draws from this seed; 0 unless set.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Makes one run only, as a failure wrote it down.
+    pub fn replay(mut self, run: impl Into<String>) -> Self {
+        self.replay = Some(run.into());
+        self
+    }
+
+    /// Gives a run this long to end, in the time of the simulation; 1 hour unless set.
+    pub const fn heal_within(mut self, limit: Duration) -> Self {
+        self.heal_within = limit;
+        self
+    }
+
+    /// Makes the runs, and checks each: what holds in every run, and what the closure asserts.
+    ///
+    /// # Panics
+    ///
+    /// When something does not hold, with all that is needed to find out why.
+    #[track_caller]
+    pub fn check(self, check: impl Fn(&Run<'_, S>)) -> Report {
+        match self.try_check(check) {
+            Ok(report) => report,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Makes the runs, and checks each, as [`check`](Self::check) does.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold.
+    ///
+    /// # Panics
+    ///
+    /// When a run that is to be made again cannot be read.
+    pub fn try_check(self, check: impl Fn(&Run<'_, S>)) -> Result<Report, Box<Failure>> {
+        let scenario = Scenario {
+            make: &*self.make,
+            setup: self.setup,
+            heal_within: self.heal_within,
+        };
+        let mut search = Search::new(&scenario, &check);
+        if let Some(text) = &self.replay {
+            let case: Case = text.parse().unwrap_or_else(|error| panic!("{error}"));
+            search.replay(&case)?;
+            return Ok(search.report);
+        }
+        let plans = search.plans(&self.faults)?;
+        if let Some(most) = self.departures {
+            search.every_order(&plans, most)?;
+        }
+        search.random(self.random, self.seed, &self.faults)?;
+        Ok(search.report)
+    }
+}
+
+impl<S> fmt::Debug for Sim<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim")
+            .field("setup", &self.setup)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,36 @@
+use std::collections::BTreeMap;
+
+use super::Broken;
+use crate::sim::{Applied, Finished, Moment};
+
+/// What a task does is done once for it.
+pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
+    finished.shared.with(|state| {
+        let mut done: BTreeMap<_, Vec<&Applied>> = BTreeMap::new();
+        for effect in state.facts.effects.iter().filter(|effect| !effect.repeated) {
+            if !finished.repeatable.contains(&effect.service) {
+                let named = (&effect.service, &effect.what, &effect.task);
+                done.entry(named).or_default().push(effect);
+            }
+        }
+        let twice = done.into_values().find(|effects| effects.len() > 1)?;
+        Some(Broken::new("EffectOnce", told(&twice)))
+    })
+}
+
+fn told(effects: &[&Applied]) -> String {
+    let Some(first) = effects.first() else {
+        return String::new();
+    };
+    let times = effects
+        .iter()
+        .map(|one| format!("at {} by {}", Moment(one.at), one.by));
+    let times: Vec<String> = times.collect();
+    let keys = match first.key {
+        None => "; it was called without an idempotency key",
+        Some(_) => "; it was called with another key each time",
+    };
+    let (service, what, label) = (&first.service, &first.what, &first.label);
+    let (count, times) = (effects.len(), times.join(" and "));
+    format!("{label} did {service}.{what} {count} times ({times}){keys}")
+}

@@ -1,0 +1,58 @@
+//! What must hold in every run, without being asked.
+
+mod effects;
+mod ends;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::faults::{Fault, Site};
+use crate::sim::{Finished, Run, panic_text};
+
+/// What does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// The name of the invariant, or `Check` for what the test asserts.
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+impl Broken {
+    pub(crate) fn new(invariant: &'static str, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { invariant, what }
+    }
+}
+
+/// Judges a run: the invariants in order, and then what the test asserts.
+pub(crate) fn judge<S>(
+    finished: &Finished<S>,
+    plan: &[(Site, Fault)],
+    check: &dyn Fn(&Run<'_, S>),
+) -> Option<Broken> {
+    ends::judge(finished)
+        .or_else(|| effects::judge(finished))
+        .or_else(|| not_vacuous(finished, plan))
+        .or_else(|| checked(finished, check))
+}
+
+/// What was planned has gone wrong.
+fn not_vacuous<S>(finished: &Finished<S>, plan: &[(Site, Fault)]) -> Option<Broken> {
+    let missed = plan
+        .iter()
+        .find(|planned| !finished.fired.contains(planned));
+    missed.map(|(site, fault)| {
+        let what = format!("\"{fault} {site}\" was planned, and the run did not come there");
+        Broken::new("NotVacuous", what)
+    })
+}
+
+fn checked<S>(finished: &Finished<S>, check: &dyn Fn(&Run<'_, S>)) -> Option<Broken> {
+    let run = Run {
+        state: &finished.state,
+        shared: &finished.shared,
+        elapsed: finished.elapsed,
+    };
+    let checked = catch_unwind(AssertUnwindSafe(|| check(&run)));
+    let panic = checked.err()?;
+    Some(Broken::new("Check", panic_text(&*panic)))
+}

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use kser_core::Timestamp;
+
+use super::broker::Spot;
+use super::state::{State, Verdict, Want};
+use crate::faults::Kind;
+
+/// What the driver does to those it drives.
+impl State {
+    /// Lets a call through, or not.
+    pub(super) fn decide(&mut self, parked: u64, verdict: Verdict) {
+        if let Some(parked) = self.parked.get_mut(&parked) {
+            parked.verdict = Some(verdict);
+            parked.waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn path_of(&mut self, parked: u64, spot: Option<&Spot>) -> (Arc<str>, Kind) {
+        let record = spot.and_then(|spot| self.broker.published(spot));
+        if let Some(record) = record.map(|published| published.record.clone()) {
+            let path = format!("{}/receive", self.labels.record(&record));
+            return (path.into(), Kind::Receive);
+        }
+        let parked = self.parked.get(&parked);
+        match parked.map(|parked| (&parked.want, parked.life)) {
+            Some((Want::Call { kind, path }, _)) => (Arc::clone(path), *kind),
+            Some((_, life)) => {
+                let name = &self.lives[life].name;
+                (format!("{name}/leave").into(), Kind::Close)
+            }
+            None => ("nothing".into(), Kind::Read),
+        }
+    }
+
+    /// A process dies.
+    pub(super) fn crash(&mut self, life: usize, now: Timestamp) -> Option<usize> {
+        if !self.is_alive(life) {
+            return None;
+        }
+        let name = Arc::clone(&self.lives[life].name);
+        self.note(&name, "crashes");
+        self.gone(life, now)
+    }
+
+    /// A process is no more. Returns which consumer it was.
+    pub(super) fn gone(&mut self, life: usize, now: Timestamp) -> Option<usize> {
+        let gone = self.lives.get_mut(life)?;
+        gone.alive = false;
+        let (consumer, members) = (gone.consumer, std::mem::take(&mut gone.members));
+        for member in members {
+            self.broker.vanish(member, now);
+        }
+        self.parked.retain(|_, parked| parked.life != life);
+        consumer
+    }
+}

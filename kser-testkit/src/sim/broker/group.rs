@@ -1,0 +1,132 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use kser_core::sequencing::MAX_UNREPORTED;
+use kser_core::{Cancellation, Record, Timestamp, Topic};
+
+use super::MemberId;
+
+/// Where a record is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub(crate) topic: Topic,
+    pub(crate) partition: usize,
+    pub(crate) offset: usize,
+}
+
+/// Consumers that share the work.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// In the order in which they joined.
+    pub(super) members: Vec<MemberId>,
+    pub(super) generation: u64,
+    /// Turns the assignment, so that a rebalance moves something.
+    pub(super) turned: usize,
+    pub(super) parts: BTreeMap<(Topic, usize), Part>,
+}
+
+/// What a group knows of one partition: the records that it has not settled.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) owner: Option<MemberId>,
+    /// Asked to stop when the partition goes to someone else.
+    pub(super) revoked: Cancellation,
+    pub(super) unsettled: BTreeMap<usize, Unsettled>,
+}
+
+/// A record that the group has not settled.
+#[derive(Debug, Clone)]
+pub(super) struct Unsettled {
+    pub(super) key: Option<Bytes>,
+    /// How many deliveries ended without a goodbye.
+    pub(super) unreported: u32,
+    pub(super) stand: Stand,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    Ready,
+    /// Published with a time: it holds back nobody.
+    Delayed(Timestamp),
+    /// Released until a time: it holds back those of its key.
+    Released(Timestamp),
+    Held {
+        serial: u64,
+        begun: bool,
+    },
+}
+
+impl Unsettled {
+    pub(super) fn new(record: &Record, now: Timestamp) -> Self {
+        Self {
+            key: record.key.clone(),
+            unreported: 0,
+            stand: match record.not_before {
+                Some(due) if due > now => Stand::Delayed(due),
+                _ => Stand::Ready,
+            },
+        }
+    }
+
+    /// Says whether it may be delivered, its key apart.
+    fn is_due(&self, now: Timestamp) -> bool {
+        match self.stand {
+            Stand::Ready => true,
+            Stand::Delayed(due) | Stand::Released(due) => due <= now,
+            Stand::Held { .. } => false,
+        }
+    }
+}
+
+impl Part {
+    /// Returns the records that may be delivered to the owner now, in order.
+    pub(super) fn ready(&self, now: Timestamp) -> impl Iterator<Item = usize> {
+        let mut waiting: BTreeSet<&Bytes> = BTreeSet::new();
+        self.unsettled.iter().filter_map(move |(offset, record)| {
+            let behind = record.key.as_ref().is_some_and(|key| waiting.contains(key));
+            if record.is_due(now) && !behind {
+                return Some(*offset);
+            }
+            if let (Stand::Released(_) | Stand::Ready, Some(key)) = (record.stand, &record.key) {
+                waiting.insert(key);
+            }
+            None
+        })
+    }
+
+    /// Returns when a record becomes ready by itself.
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let dues = self
+            .unsettled
+            .values()
+            .filter_map(|record| match record.stand {
+                Stand::Delayed(due) | Stand::Released(due) if due > now => Some(due),
+                _ => None,
+            });
+        dues.min()
+    }
+
+    /// Takes back what is held. What its holder left without a goodbye is counted.
+    pub(super) fn take_back(&mut self, goodbye: bool) {
+        let mut any = false;
+        for record in self.unsettled.values_mut() {
+            if let Stand::Held { begun, .. } = record.stand {
+                any = true;
+                record.stand = Stand::Ready;
+                // A suspect that was not begun did not do it.
+                if !goodbye && (begun || record.unreported + 1 < MAX_UNREPORTED) {
+                    record.unreported += 1;
+                }
+            }
+        }
+        let revoked = std::mem::take(&mut self.revoked);
+        if any {
+            revoked.cancel();
+        }
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        let mut records = self.unsettled.values();
+        records.any(|record| matches!(record.stand, Stand::Held { .. }))
+    }
+}

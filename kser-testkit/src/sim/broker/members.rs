@@ -1,0 +1,256 @@
+use std::collections::BTreeMap;
+
+use kser_core::{Interest, Timestamp, Topic};
+
+use super::{Broker, MemberId, Part, Spot, Stand, Unsettled};
+
+/// One who receives.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// `None` for an observer.
+    pub(crate) group: Option<String>,
+    pub(crate) topics: Vec<Topic>,
+    instance: Option<String>,
+    /// When it is taken for dead, if it has left without a goodbye.
+    pub(super) expires: Option<Timestamp>,
+    pub(crate) superseded: bool,
+    /// What an observer has not seen.
+    unseen: BTreeMap<Spot, Option<Timestamp>>,
+    /// In which order.
+    arrived: Vec<Spot>,
+    /// What an observer has seen and not settled.
+    seen: BTreeMap<u64, Spot>,
+}
+
+impl Member {
+    /// Notes a record for an observer.
+    pub(super) fn observe(&mut self, spot: &Spot, record: &Unsettled) {
+        if self.group.is_some() || !self.topics.contains(&spot.topic) {
+            return;
+        }
+        let due = match record.stand {
+            Stand::Delayed(due) => Some(due),
+            _ => None,
+        };
+        self.unseen.insert(spot.clone(), due);
+        self.arrived.push(spot.clone());
+    }
+
+    /// The next record for an observer.
+    pub(super) fn observed(&self, now: Timestamp) -> Option<Spot> {
+        let is_due = |spot: &&Spot| {
+            let due = self.unseen.get(spot);
+            due.is_some_and(|due| due.is_none_or(|due| due <= now))
+        };
+        self.arrived.iter().find(is_due).cloned()
+    }
+
+    pub(super) fn seen(&mut self, spot: &Spot, serial: u64) {
+        self.unseen.remove(spot);
+        self.arrived.retain(|arrived| arrived != spot);
+        self.seen.insert(serial, spot.clone());
+    }
+
+    pub(super) fn has_seen(&self, serial: u64) -> bool {
+        self.seen.contains_key(&serial)
+    }
+
+    pub(super) fn forget(&mut self, serial: u64) -> bool {
+        self.seen.remove(&serial).is_some()
+    }
+
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let dues = self.unseen.values().flatten();
+        dues.copied().filter(|due| *due > now).min()
+    }
+}
+
+/// Who receives, from joining to leaving.
+impl Broker {
+    /// Takes a member in. It has its partitions when this returns.
+    pub(crate) fn join(&mut self, interest: Interest) -> MemberId {
+        self.joined += 1;
+        let id = MemberId(self.joined);
+        for topic in &interest.topics {
+            self.ensure(topic, None, true);
+        }
+        let namesake = self.namesake(&interest);
+        self.members.insert(
+            id,
+            Member {
+                group: interest.group.clone(),
+                topics: interest.topics.clone(),
+                instance: interest.instance.clone(),
+                expires: None,
+                superseded: false,
+                unseen: BTreeMap::new(),
+                arrived: Vec::new(),
+                seen: BTreeMap::new(),
+            },
+        );
+        if let Some(name) = &interest.group {
+            for topic in &interest.topics {
+                self.read(name, topic);
+            }
+            self.groups
+                .entry(name.clone())
+                .or_default()
+                .members
+                .push(id);
+            if let Some(namesake) = namesake {
+                self.part_from(namesake, false);
+                if let Some(member) = self.members.get_mut(&namesake) {
+                    member.superseded = true;
+                }
+            }
+            self.assign(name, true);
+        }
+        id
+    }
+
+    fn namesake(&self, interest: &Interest) -> Option<MemberId> {
+        let instance = interest.instance.as_ref()?;
+        let mut members = self.members.iter();
+        let found = members.find(|(_, member)| {
+            member.group == interest.group
+                && member.instance.as_ref() == Some(instance)
+                && member.topics == interest.topics
+        });
+        found.map(|(id, _)| *id)
+    }
+
+    /// Has a group read a topic: the first group of it gets all that waited.
+    fn read(&mut self, group: &str, topic: &Topic) {
+        let Some(log) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let first = !log.grouped && log.kept;
+        log.grouped = true;
+        let group = self.groups.entry(group.to_owned()).or_default();
+        for (number, partition) in log.partitions.iter().enumerate() {
+            group
+                .parts
+                .entry((topic.clone(), number))
+                .or_insert_with(|| {
+                    let records = partition.iter().enumerate().filter(|_| first);
+                    let unsettled =
+                        records.map(|(at, one)| (at, Unsettled::new(&one.record, one.at)));
+                    Part {
+                        unsettled: unsettled.collect(),
+                        ..Part::default()
+                    }
+                });
+        }
+    }
+
+    /// A member leaves with a goodbye.
+    pub(crate) fn leave(&mut self, id: MemberId) {
+        self.part_from(id, true);
+        self.members.remove(&id);
+    }
+
+    /// A member is gone without a goodbye: the broker will notice.
+    pub(crate) fn vanish(&mut self, id: MemberId, now: Timestamp) {
+        let session = self.setup.session;
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
+        match member.group.is_none() || member.superseded {
+            true => {
+                self.members.remove(&id);
+            }
+            false => member.expires = Some(now + session),
+        }
+        self.expire(now);
+    }
+
+    /// Takes those for dead whose time has come. Says whether there were any.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
+        let members = self.members.iter();
+        let dead = members.filter(|(_, member)| member.expires.is_some_and(|at| at <= now));
+        let dead: Vec<MemberId> = dead.map(|(id, _)| *id).collect();
+        for id in &dead {
+            self.part_from(*id, false);
+            self.members.remove(id);
+        }
+        !dead.is_empty()
+    }
+
+    pub(crate) fn member(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// Counts what a member holds.
+    pub(crate) fn holds(&self, id: MemberId) -> bool {
+        let parts = self.groups.values().flat_map(|group| group.parts.values());
+        let mut his = parts.filter(|part| part.owner == Some(id));
+        his.any(Part::holds)
+            || self
+                .members
+                .get(&id)
+                .is_some_and(|member| !member.seen.is_empty())
+    }
+
+    /// Lists the partitions of a member, and how many records wait in them.
+    pub(crate) fn assigned(&self, id: MemberId) -> Vec<(Topic, usize, usize)> {
+        let parts = self.groups.values().flat_map(|group| &group.parts);
+        let his = parts.filter(|(_, part)| part.owner == Some(id));
+        let told = his.map(|((topic, number), part)| {
+            let waiting = part.unsettled.values();
+            let waiting = waiting.filter(|one| !matches!(one.stand, Stand::Held { .. }));
+            (topic.clone(), *number, waiting.count())
+        });
+        told.collect()
+    }
+
+    fn part_from(&mut self, id: MemberId, goodbye: bool) {
+        let group = self
+            .members
+            .get(&id)
+            .and_then(|member| member.group.clone());
+        let Some(name) = group else {
+            return;
+        };
+        if let Some(group) = self.groups.get_mut(&name) {
+            group.members.retain(|member| *member != id);
+            for part in group.parts.values_mut() {
+                if part.owner == Some(id) {
+                    part.take_back(goodbye);
+                    part.owner = None;
+                }
+            }
+        }
+        self.assign(&name, true);
+    }
+
+    /// Gives each partition to a member. What goes to someone else is revoked. It has to wait for those of whom nothing is
+    /// heard, until they are taken for dead.
+    fn assign(&mut self, name: &str, goodbye: bool) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let silent = |id: &MemberId| {
+            let member = self.members.get(id);
+            member.is_some_and(|member| member.expires.is_some())
+        };
+        if group.members.iter().any(silent) {
+            return;
+        }
+        group.generation += 1;
+        for ((topic, number), part) in &mut group.parts {
+            let members = group.members.iter().filter(|id| {
+                let member = self.members.get(id);
+                member.is_some_and(|member| member.topics.contains(topic))
+            });
+            let members: Vec<MemberId> = members.copied().collect();
+            let owner = match members.len() {
+                0 => None,
+                count => members.get((number + group.turned) % count).copied(),
+            };
+            if part.owner != owner {
+                part.take_back(goodbye);
+                part.owner = owner;
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a broker with partitions and groups does, as far as the contract of transports sees it: a plain model, whose
+//! every change is asked for by someone else.
+
+mod group;
+mod members;
+pub(super) mod records;
+
+use std::collections::BTreeMap;
+
+use kser_core::{Record, Timestamp, Topic};
+
+pub(crate) use self::group::Spot;
+use self::group::{Group, Part, Stand, Unsettled};
+pub(crate) use self::members::Member;
+use super::Setup;
+
+/// Names one who receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MemberId(pub(crate) u64);
+
+/// All topics and groups.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) setup: Setup,
+    topics: BTreeMap<Topic, Log>,
+    groups: BTreeMap<String, Group>,
+    members: BTreeMap<MemberId, Member>,
+    /// Where deliveries that may be settled are, by their tickets.
+    held: BTreeMap<u64, (String, Spot)>,
+    joined: u64,
+    serial: u64,
+}
+
+/// One topic.
+#[derive(Debug)]
+struct Log {
+    /// Whether records wait for a group that comes later.
+    kept: bool,
+    partitions: Vec<Vec<Published>>,
+    /// Where the next record without a key goes.
+    turn: usize,
+    /// Whether a group has read it.
+    grouped: bool,
+}
+
+/// A record in its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) record: Record,
+    pub(crate) at: Timestamp,
+}
+
+impl Broker {
+    pub(crate) fn new(setup: Setup) -> Self {
+        Self {
+            setup,
+            topics: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            members: BTreeMap::new(),
+            held: BTreeMap::new(),
+            joined: 0,
+            serial: 0,
+        }
+    }
+
+    /// Makes a topic, unless there is one.
+    pub(crate) fn ensure(&mut self, topic: &Topic, partitions: Option<u32>, kept: bool) {
+        let count = partitions.unwrap_or(self.setup.partitions).max(1) as usize;
+        self.topics.entry(topic.clone()).or_insert_with(|| Log {
+            kept,
+            partitions: vec![Vec::new(); count],
+            turn: 0,
+            grouped: false,
+        });
+    }
+
+    fn part(&self, group: &str, topic: &Topic, partition: usize) -> Option<&Part> {
+        self.groups
+            .get(group)?
+            .parts
+            .get(&(topic.clone(), partition))
+    }
+
+    fn part_mut(&mut self, group: &str, topic: &Topic, partition: usize) -> Option<&mut Part> {
+        let group = self.groups.get_mut(group)?;
+        group.parts.get_mut(&(topic.clone(), partition))
+    }
+
+    /// Counts the records that some group has not settled.
+    pub(crate) fn unsettled(&self) -> usize {
+        let parts = self.groups.values().flat_map(|group| group.parts.values());
+        parts.map(|part| part.unsettled.len()).sum()
+    }
+
+    /// Lists the records that some group has not settled.
+    pub(crate) fn waiting(&self) -> Vec<(Spot, &Record)> {
+        let parts = self.groups.values().flat_map(|group| &group.parts);
+        let spots = parts.flat_map(|((topic, partition), part)| {
+            part.unsettled.keys().map(|offset| Spot {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+            })
+        });
+        let found = spots.filter_map(|spot| Some((spot.clone(), &self.published(&spot)?.record)));
+        found.collect()
+    }
+
+    pub(crate) fn published(&self, spot: &Spot) -> Option<&Published> {
+        let log = self.topics.get(&spot.topic)?;
+        log.partitions.get(spot.partition)?.get(spot.offset)
+    }
+
+    /// Returns when something changes by itself.
+    pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let parts = self.groups.values().flat_map(|group| group.parts.values());
+        let records = parts.filter_map(|part| part.next_due(now));
+        let observed = self
+            .members
+            .values()
+            .filter_map(|member| member.next_due(now));
+        let ends = self.members.values().filter_map(|member| member.expires);
+        records.chain(observed).chain(ends).min()
+    }
+}

@@ -1,0 +1,203 @@
+use std::hash::{DefaultHasher, Hasher};
+
+use kser_core::{Cancellation, Error, Record, Timestamp};
+
+use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
+
+/// A record that is given to a member.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) record: Record,
+    pub(crate) serial: u64,
+    pub(crate) unreported: u32,
+    pub(crate) revoked: Cancellation,
+}
+
+/// Publishing, delivering and settling.
+impl Broker {
+    /// Refuses a record that is too large.
+    pub(crate) fn fits(&self, record: &Record) -> Result<(), Error> {
+        let (size, limit) = (record.size(), self.setup.largest_record);
+        match size > limit {
+            true => Err(Error::TooLarge {
+                what: "bytes of the record",
+                size,
+                limit,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Appends a record. Returns where it is.
+    pub(crate) fn publish(&mut self, record: Record, now: Timestamp) -> Spot {
+        let topic = record.topic.clone();
+        self.ensure(&topic, None, true);
+        let partition = self.partition_of(&record);
+        let waiting = Unsettled::new(&record, now);
+        let offset = match self.topics.get_mut(&topic) {
+            Some(log) => {
+                let published = Published {
+                    record: record.clone(),
+                    at: now,
+                };
+                log.partitions[partition].push(published);
+                log.partitions[partition].len() - 1
+            }
+            None => 0,
+        };
+        for group in self.groups.values_mut() {
+            if let Some(part) = group.parts.get_mut(&(topic.clone(), partition)) {
+                part.unsettled.insert(offset, waiting.clone());
+            }
+        }
+        let spot = Spot {
+            topic,
+            partition,
+            offset,
+        };
+        for member in self.members.values_mut() {
+            member.observe(&spot, &waiting);
+        }
+        spot
+    }
+
+    /// Records of one key are in one partition; those without are spread.
+    fn partition_of(&mut self, record: &Record) -> usize {
+        let Some(log) = self.topics.get_mut(&record.topic) else {
+            return 0;
+        };
+        let count = log.partitions.len();
+        match &record.key {
+            Some(key) => {
+                let mut hasher = DefaultHasher::new();
+                hasher.write(key);
+                usize::try_from(hasher.finish() % count as u64).unwrap_or_default()
+            }
+            None => {
+                log.turn += 1;
+                (log.turn - 1) % count
+            }
+        }
+    }
+
+    /// Lists the records that a member may be given now: the next of each of its partitions.
+    pub(crate) fn offers(&self, member: MemberId, now: Timestamp) -> Vec<Spot> {
+        let Some(known) = self.members.get(&member) else {
+            return Vec::new();
+        };
+        let Some(group) = &known.group else {
+            return known.observed(now).into_iter().collect();
+        };
+        let parts = self
+            .groups
+            .get(group)
+            .into_iter()
+            .flat_map(|group| &group.parts);
+        let owned = parts.filter(|(_, part)| part.owner == Some(member));
+        let next = owned.filter_map(|((topic, partition), part)| {
+            Some(Spot {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: part.ready(now).next()?,
+            })
+        });
+        next.collect()
+    }
+
+    /// Gives a record that was offered to a member.
+    pub(crate) fn give(&mut self, member: MemberId, spot: &Spot) -> Option<Given> {
+        let record = self.published(spot)?.record.clone();
+        self.serial += 1;
+        let serial = self.serial;
+        let known = self.members.get_mut(&member)?;
+        let Some(group) = known.group.clone() else {
+            known.seen(spot, serial);
+            return Some(Given {
+                record,
+                serial,
+                unreported: 0,
+                revoked: Cancellation::default(),
+            });
+        };
+        let part = self.part_mut(&group, &spot.topic, spot.partition)?;
+        let revoked = part.revoked.clone();
+        let unsettled = part.unsettled.get_mut(&spot.offset)?;
+        unsettled.stand = Stand::Held {
+            serial,
+            begun: false,
+        };
+        let unreported = unsettled.unreported;
+        self.held.insert(serial, (group, spot.clone()));
+        Some(Given {
+            record,
+            serial,
+            unreported,
+            revoked,
+        })
+    }
+
+    /// Marks a delivery as done. `false` when it is someone else's.
+    pub(crate) fn commit(&mut self, serial: u64) -> bool {
+        if self.observed_by(serial) {
+            return true;
+        }
+        let Some((group, spot)) = self.ours(serial) else {
+            return false;
+        };
+        self.held.remove(&serial);
+        let part = self.part_mut(&group, &spot.topic, spot.partition);
+        part.and_then(|part| part.unsettled.remove(&spot.offset));
+        true
+    }
+
+    /// Says whether a delivery may still be settled.
+    pub(crate) fn is_ours(&self, serial: u64) -> bool {
+        self.ours(serial).is_some() || self.members.values().any(|member| member.has_seen(serial))
+    }
+
+    /// Notes that a delivery is about to run. `false` when it is someone else's.
+    pub(crate) fn begin(&mut self, serial: u64) -> bool {
+        let Some((group, spot)) = self.ours(serial) else {
+            return false;
+        };
+        let part = self.part_mut(&group, &spot.topic, spot.partition);
+        if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
+            record.stand = Stand::Held {
+                serial,
+                begun: true,
+            };
+        }
+        true
+    }
+
+    /// Takes a delivery back. One that is someone else's stays there.
+    pub(crate) fn release(&mut self, serial: u64, not_before: Option<Timestamp>) {
+        if self.observed_by(serial) {
+            return;
+        }
+        let Some((group, spot)) = self.ours(serial) else {
+            return;
+        };
+        self.held.remove(&serial);
+        let part = self.part_mut(&group, &spot.topic, spot.partition);
+        if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
+            record.stand = match not_before {
+                Some(due) => Stand::Released(due),
+                None => Stand::Ready,
+            };
+        }
+    }
+
+    fn ours(&self, serial: u64) -> Option<(String, Spot)> {
+        let (group, spot) = self.held.get(&serial)?;
+        let part = self.part(group, &spot.topic, spot.partition)?;
+        let record = part.unsettled.get(&spot.offset)?;
+        let held = matches!(record.stand, Stand::Held { serial: by, .. } if by == serial);
+        held.then(|| (group.clone(), spot.clone()))
+    }
+
+    fn observed_by(&mut self, serial: u64) -> bool {
+        let mut members = self.members.values_mut();
+        members.any(|member| member.forget(serial))
+    }
+}

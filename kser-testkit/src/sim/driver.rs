@@ -1,0 +1,369 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use kser_core::store::RunFilter;
+use kser_core::{Clock, StateStore};
+use tokio::time::{Instant, sleep_until};
+
+use super::broker::Spot;
+use super::process::{Place, Process};
+use super::state::{Verdict, Want};
+use super::world::{ClientSpec, ConsumerSpec, World};
+use crate::choices::Tape;
+use crate::faults::{Fault, Kind};
+
+/// More than this is a run that never ends.
+const MOST_STEPS: usize = 100_000;
+
+/// Lets the processes of a run go on, one call at a time, and has go wrong what is planned.
+pub(crate) struct Driver {
+    pub(crate) place: Place,
+    consumers: Vec<ConsumerSpec>,
+    clients: Vec<Option<ClientSpec>>,
+    processes: Vec<Process>,
+    /// How many lives of each consumer there were, and when the next begins.
+    lives: Vec<(u32, Option<Instant>)>,
+    pub(crate) tape: Tape,
+    /// Whose call was let through last.
+    last: usize,
+    limit: Instant,
+    restart: Duration,
+    pub(crate) steps: usize,
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All that was asked for is done.
+    Done,
+    /// It is not, and the time is over.
+    Late,
+    /// It went on and on.
+    Endless,
+    /// A process panicked.
+    Panicked(String),
+}
+
+/// What the driver may do next.
+#[derive(Debug, Clone)]
+enum Action {
+    Let {
+        parked: u64,
+        life: usize,
+    },
+    Give {
+        parked: u64,
+        life: usize,
+        spot: Spot,
+    },
+    Look {
+        parked: u64,
+        life: usize,
+    },
+    Start(usize),
+    Ask(usize),
+}
+
+impl Driver {
+    pub(crate) fn new(place: Place, world: World, tape: Tape, limit: Duration) -> Self {
+        let lives = vec![(0, Some(Instant::now())); world.consumers.len()];
+        Self {
+            place,
+            consumers: world.consumers,
+            clients: world.clients.into_iter().map(Some).collect(),
+            processes: Vec::new(),
+            lives,
+            tape,
+            last: usize::MAX,
+            limit: Instant::now() + limit,
+            restart: world.setup.restart,
+            steps: 0,
+        }
+    }
+
+    /// Drives the run to its end.
+    pub(crate) async fn drive(&mut self) -> End {
+        let idle = self.place.shared.idle().clone();
+        loop {
+            idle.touch();
+            idle.wait().await;
+            self.bury();
+            if let Some(panicked) = self.reap().await {
+                return End::Panicked(panicked);
+            }
+            let actions = self.actions();
+            if actions.is_empty() {
+                if self.is_done().await {
+                    return End::Done;
+                }
+                if Instant::now() >= self.limit {
+                    return End::Late;
+                }
+                self.let_time_pass().await;
+                continue;
+            }
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return End::Endless;
+            }
+            let picked = self.tape.pick(actions.len());
+            if let Some(action) = actions.into_iter().nth(picked) {
+                self.act(action);
+            }
+        }
+    }
+
+    /// Waits until something happens, or is due.
+    async fn let_time_pass(&mut self) {
+        let shared = &self.place.shared;
+        let now = shared.clock().now();
+        let due = shared.with(|state| state.broker.next_due(now));
+        let due = due.map(|due| shared.clock().instant(due));
+        let starts = self.lives.iter().filter_map(|(_, at)| *at);
+        let next = starts.chain(due).chain([self.limit]).min();
+        tokio::select! {
+            biased;
+            () = shared.idle().wait() => {}
+            () = sleep_until(next.unwrap_or(self.limit)) => {}
+        }
+    }
+
+    /// Lists what may come next: first what the process would do whose turn it was.
+    fn actions(&self) -> Vec<Action> {
+        let now = self.place.shared.clock().now();
+        let mut actions = self.place.shared.with(|state| {
+            state.broker.expire(now);
+            let mut actions = Vec::new();
+            let mut settling: Vec<usize> = Vec::new();
+            for (number, parked) in &state.parked {
+                let (parked, number) = (parked, *number);
+                let life = parked.life;
+                if parked.verdict.is_some() {
+                    continue;
+                }
+                let go = Action::Let {
+                    parked: number,
+                    life,
+                };
+                match &parked.want {
+                    Want::Call { kind, .. } => {
+                        // Outputs are published in the order in which their settles were begun.
+                        let settles = matches!(kind, Kind::Publish | Kind::Settle);
+                        if settles && settling.contains(&life) {
+                            continue;
+                        }
+                        if settles {
+                            settling.push(life);
+                        }
+                        actions.push(go);
+                    }
+                    Want::Receive(member) => match state.broker.member(*member) {
+                        Some(known) if !known.superseded => {
+                            let spots = state.broker.offers(*member, now);
+                            actions.extend(spots.into_iter().map(|spot| Action::Give {
+                                parked: number,
+                                life,
+                                spot,
+                            }));
+                        }
+                        _ => actions.push(Action::Look {
+                            parked: number,
+                            life,
+                        }),
+                    },
+                    Want::Leave(member) if !state.broker.holds(*member) => actions.push(go),
+                    Want::Leave(_) => {}
+                }
+            }
+            actions
+        });
+        actions.sort_by_key(|action| action.life() != self.last);
+        let now = Instant::now();
+        let starts = self.lives.iter().enumerate();
+        let starts = starts.filter(|(_, (_, at))| at.is_some_and(|at| at <= now));
+        actions.extend(starts.map(|(number, _)| Action::Start(number)));
+        let clients = self.clients.iter().enumerate();
+        let clients = clients.filter(|(_, client)| client.is_some());
+        actions.extend(clients.map(|(number, _)| Action::Ask(number)));
+        actions
+    }
+
+    fn act(&mut self, action: Action) {
+        let (number, life) = match action {
+            Action::Start(number) => return self.start(number),
+            Action::Ask(number) => return self.ask(number),
+            Action::Look { parked, life } => {
+                self.last = life;
+                return self
+                    .place
+                    .shared
+                    .with(|state| state.decide(parked, Verdict::Look));
+            }
+            Action::Let { parked, life } | Action::Give { parked, life, .. } => (parked, life),
+        };
+        self.last = life;
+        let spot = match action {
+            Action::Give { spot, .. } => Some(spot),
+            _ => None,
+        };
+        let crashes = self.place.shared.with(|state| {
+            let (path, kind) = state.path_of(number, spot.as_ref());
+            let consumer = state
+                .lives
+                .get(life)
+                .is_some_and(|life| life.consumer.is_some());
+            let (site, fault) = state.sites.reach(&path, kind, consumer);
+            if let Some(fault) = fault {
+                let name = Arc::clone(&state.lives[life].name);
+                state.note(&name, format!("{fault} {site}"));
+            }
+            let die = match fault {
+                Some(Fault::CrashBefore) => return true,
+                Some(Fault::CrashAfter) => true,
+                None => false,
+            };
+            let verdict = match (spot, die) {
+                (Some(spot), die) => Verdict::Give { spot, die },
+                (None, true) => Verdict::GoAndDie,
+                (None, false) => Verdict::Go,
+            };
+            state.decide(number, verdict);
+            false
+        });
+        if crashes {
+            self.crash(life);
+        }
+    }
+
+    fn start(&mut self, number: usize) {
+        let Some((lives, at)) = self.lives.get_mut(number) else {
+            return;
+        };
+        *lives += 1;
+        *at = None;
+        let life = *lives;
+        if let Some(spec) = self.consumers.get(number) {
+            let process = self.place.consumer(number, life, spec);
+            let how = match life {
+                1 => "starts",
+                _ => "starts again",
+            };
+            self.place
+                .shared
+                .with(|state| state.note(&process.name(), how));
+            self.processes.push(process);
+        }
+    }
+
+    fn ask(&mut self, number: usize) {
+        if let Some(spec) = self.clients.get_mut(number).and_then(Option::take) {
+            self.processes.push(self.place.client(number, spec));
+        }
+    }
+
+    /// Ends the processes that are to die.
+    fn bury(&mut self) {
+        let dying = self
+            .place
+            .shared
+            .with(|state| std::mem::take(&mut state.dying));
+        for life in dying {
+            self.crash(life);
+        }
+    }
+
+    /// Ends a process at once. Nobody hears of it.
+    pub(crate) fn crash(&mut self, life: usize) {
+        let consumer = self
+            .place
+            .shared
+            .change(|state, now| state.crash(life, now));
+        if let Some(process) = self
+            .processes
+            .iter()
+            .find(|process| process.port.life == life)
+        {
+            process.task.abort();
+        }
+        if let Some((_, at)) = consumer.and_then(|number| self.lives.get_mut(number)) {
+            *at = Some(Instant::now() + self.restart);
+        }
+    }
+
+    /// Takes note of processes that have ended. Returns what one of them panicked with.
+    async fn reap(&mut self) -> Option<String> {
+        let mut place = 0;
+        while let Some(process) = self.processes.get_mut(place) {
+            if !process.task.is_finished() {
+                place += 1;
+                continue;
+            }
+            let process = self.processes.swap_remove(place);
+            let (name, life) = (process.name(), process.port.life);
+            match process.task.await {
+                Ok(ended) => self.ended(life, &name, ended),
+                Err(error) if error.is_panic() => {
+                    let panic = error.into_panic();
+                    return Some(format!("{name} panicked: {}", super::panic_text(&*panic)));
+                }
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// A process that ended by itself: a consumer is started again, as by a supervisor.
+    fn ended(&mut self, life: usize, name: &str, ended: Result<(), kser_core::Error>) {
+        let how = match ended {
+            Ok(()) => "ends".to_owned(),
+            Err(error) => format!("ends: {error}"),
+        };
+        let consumer = self.place.shared.change(|state, now| {
+            state.note(name, how);
+            state.gone(life, now)
+        });
+        if let Some((_, at)) = consumer.and_then(|number| self.lives.get_mut(number)) {
+            *at = Some(Instant::now() + self.restart);
+        }
+    }
+
+    /// Says whether all that was asked for is done, and nothing is left over.
+    async fn is_done(&mut self) -> bool {
+        let up = self.lives.iter().all(|(_, at)| at.is_none());
+        let clients = self
+            .processes
+            .iter()
+            .any(|process| process.port.is_client());
+        if !up || clients {
+            return false;
+        }
+        let quiet = self.place.shared.with(|state| {
+            let ended = |status: &kser_core::Status| status.is_terminal();
+            let mut runs = state.facts.runs.values().filter(|run| run.launched);
+            let all = runs.all(|run| run.status.as_ref().is_some_and(ended));
+            all && state.broker.unsettled() == 0 && state.outputs.is_empty()
+        });
+        if !quiet || self.place.row != super::Row::Stored {
+            return quiet;
+        }
+        let rows = self.place.rows.list(&RunFilter::default()).await;
+        let mut rows = rows.into_iter().flatten();
+        rows.all(|run| run.progress.status().is_terminal() && !run.progress.is_started())
+    }
+
+    /// Ends all processes.
+    pub(crate) fn end(&mut self) {
+        for process in &self.processes {
+            process.task.abort();
+        }
+    }
+}
+
+impl Action {
+    const fn life(&self) -> usize {
+        match self {
+            Self::Let { life, .. } | Self::Give { life, .. } | Self::Look { life, .. } => *life,
+            Self::Start(_) | Self::Ask(_) => usize::MAX,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+
+use kser::RunEvent;
+use kser_core::sequencing::PlannedStep;
+use kser_core::{Message, Name, Record, RunId, TaskId};
+
+/// Names for what goes by, which mean the same in every run: `Checkout#1/2.Charge` for the second step of the first
+/// run of an operation, and `Greet#1` for the first lone task of a kind.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    runs: BTreeMap<RunId, String>,
+    tasks: BTreeMap<TaskId, String>,
+    steps: BTreeMap<(RunId, u32), Name>,
+    counts: BTreeMap<String, u32>,
+}
+
+impl Labels {
+    /// Makes the id of the next run of an operation, which is its label too.
+    pub(crate) fn new_run(&mut self, name: &Name) -> RunId {
+        let label = self.count(name);
+        let id = RunId::from(label.as_str());
+        self.runs.insert(id.clone(), label);
+        id
+    }
+
+    pub(crate) fn run(&mut self, id: &RunId, name: &Name) -> &str {
+        if !self.runs.contains_key(id) {
+            let label = self.count(name);
+            self.runs.insert(id.clone(), label);
+        }
+        self.runs.get(id).map_or("", String::as_str)
+    }
+
+    /// The label of a run whose operation is not told here.
+    pub(crate) fn known_run(&self, id: &RunId) -> String {
+        self.runs.get(id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    pub(crate) fn step(&self, run: &RunId, position: u32) -> String {
+        let label = self.known_run(run);
+        match (position, self.steps.get(&(run.clone(), position))) {
+            (0, _) => format!("{label}/build"),
+            (_, Some(name)) => format!("{label}/{position}.{}", name.short()),
+            (_, None) => format!("{label}/{position}"),
+        }
+    }
+
+    pub(crate) fn learn(&mut self, run: &RunId, plan: &[PlannedStep]) {
+        for step in plan {
+            let key = &step.key;
+            self.steps
+                .insert((run.clone(), key.position), key.entrypoint.clone());
+        }
+    }
+
+    /// What a record is about.
+    pub(crate) fn record(&mut self, record: &Record) -> String {
+        let payload = record.payload.as_deref().unwrap_or_default();
+        if let Ok(message) = Message::decode(payload) {
+            let about = self.message(&message);
+            return match record.topic.as_str().rsplit_once('.') {
+                Some((_, "dlt")) => format!("{about}/dead letter"),
+                _ => about,
+            };
+        }
+        match RunEvent::decode(payload) {
+            Ok(event) => format!("{}/{}", self.run(&event.run, &event.name), event.status),
+            Err(_) => format!("bytes in {}", record.topic),
+        }
+    }
+
+    pub(crate) fn message(&mut self, message: &Message) -> String {
+        let Some(envelope) = message.metadata.envelope() else {
+            return self.task(&message.uuid, &message.entrypoint);
+        };
+        self.run(&envelope.run, &envelope.name);
+        if envelope.step > 0 {
+            let step = (envelope.run.clone(), envelope.step);
+            let name = &message.entrypoint;
+            self.steps.entry(step).or_insert_with(|| name.clone());
+        }
+        self.step(&envelope.run, envelope.step)
+    }
+
+    pub(crate) fn task(&mut self, uuid: &TaskId, name: &Name) -> String {
+        if let Some(label) = self.tasks.get(uuid) {
+            return label.clone();
+        }
+        let label = self.count(name);
+        self.tasks.insert(uuid.clone(), label.clone());
+        label
+    }
+
+    fn count(&mut self, name: &Name) -> String {
+        let count = self.counts.entry(name.short().to_owned()).or_default();
+        *count += 1;
+        format!("{}#{count}", name.short())
+    }
+}

@@ -1,0 +1,57 @@
+//! The simulation: the real consumers and producers on a broker, a store and a clock that one driver has in its hands.
+
+mod acts;
+mod broker;
+mod clock;
+mod driver;
+mod facts;
+mod idle;
+mod labels;
+mod port;
+mod process;
+mod run;
+mod settling;
+mod setup;
+mod sites;
+mod state;
+mod store;
+mod subscription;
+mod trace;
+mod transport;
+mod watch;
+mod world;
+
+use std::any::Any;
+
+use kser_core::Error;
+
+pub(crate) use self::driver::End;
+pub(crate) use self::facts::Applied;
+pub(crate) use self::idle::Idle;
+pub use self::run::Run;
+pub(crate) use self::run::{Finished, Scenario};
+pub use self::setup::{Row, Setup};
+pub(crate) use self::sites::{Seen, Swarm, Trouble};
+pub(crate) use self::state::Shared;
+pub use self::store::SimStore;
+pub(crate) use self::trace::Moment;
+pub use self::trace::Trace;
+pub use self::transport::SimTransport;
+pub(crate) use self::watch::Attempt;
+pub use self::world::{Consumers, World};
+
+/// What a call that failed says.
+fn broken() -> Error {
+    Error::Backend {
+        backend: "simulation",
+        temporary: true,
+        source: "no answer came".into(),
+    }
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "something that is no text".to_owned())
+}

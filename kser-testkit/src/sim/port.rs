@@ -1,0 +1,132 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use kser_core::Error;
+
+use super::state::{Parked, Shared, State, Verdict, Want};
+use crate::faults::Kind;
+
+/// What one life of a process calls the rest of the world through.
+#[derive(Debug, Clone)]
+pub(crate) struct Port {
+    pub(crate) shared: Shared,
+    pub(crate) life: usize,
+    pub(crate) name: Arc<str>,
+}
+
+impl Port {
+    /// Begins a life.
+    pub(crate) fn open(shared: &Shared, name: &str, consumer: Option<usize>) -> Self {
+        Self {
+            shared: shared.clone(),
+            life: shared.with(|state| state.begin_life(name, consumer)),
+            name: name.into(),
+        }
+    }
+
+    /// Makes a call, when it is let through: `apply` is its effect.
+    pub(crate) async fn call<T>(
+        &self,
+        kind: Kind,
+        path: impl Into<Arc<str>>,
+        apply: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        if !self.shared.is_driven() {
+            return Ok(apply.await);
+        }
+        let path = path.into();
+        let verdict = self.gate(Want::Call { kind, path }).await;
+        let done = apply.await;
+        if verdict == Verdict::GoAndDie {
+            self.die().await;
+        }
+        Ok(done)
+    }
+
+    /// Waits until a call is let through. A process that is dead waits for ever.
+    pub(crate) fn gate(&self, want: Want) -> Gate<'_> {
+        Gate {
+            port: self,
+            want: Some(want),
+            number: 0,
+        }
+    }
+
+    /// Has the process die, and never returns.
+    pub(crate) async fn die(&self) {
+        self.shared.with(|state| state.dying.push(self.life));
+        self.shared.idle().touch();
+        std::future::pending().await
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.shared.with(|state| state.is_alive(self.life))
+    }
+
+    pub(crate) fn is_client(&self) -> bool {
+        let consumer = |state: &mut State| state.lives.get(self.life)?.consumer;
+        self.shared.with(consumer).is_none()
+    }
+
+    pub(crate) fn note(&self, state: &mut State, what: impl Into<String>) {
+        state.note(&self.name, what);
+    }
+}
+
+/// Waits at the gate.
+pub(crate) struct Gate<'a> {
+    port: &'a Port,
+    want: Option<Want>,
+    number: u64,
+}
+
+impl Future for Gate<'_> {
+    type Output = Verdict;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
+        let this = &mut *self;
+        let (shared, life) = (&this.port.shared, this.port.life);
+        if let Some(want) = this.want.take() {
+            this.number = shared.with(|state| {
+                state.parkings += 1;
+                let parked = Parked {
+                    life,
+                    want,
+                    verdict: None,
+                    waker: cx.waker().clone(),
+                };
+                state.parked.insert(state.parkings, parked);
+                state.parkings
+            });
+            shared.idle().touch();
+            return Poll::Pending;
+        }
+        shared.with(|state| {
+            let Some(parked) = state.parked.get_mut(&this.number) else {
+                return Poll::Pending;
+            };
+            match parked.verdict.take() {
+                Some(verdict) => {
+                    state.parked.remove(&this.number);
+                    Poll::Ready(verdict)
+                }
+                None => {
+                    parked.waker.clone_from(cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        let parked = self
+            .port
+            .shared
+            .with(|state| state.parked.remove(&self.number));
+        // Dropped without the lock: a waker may run anything.
+        drop(parked);
+    }
+}

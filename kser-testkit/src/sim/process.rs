@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use kser::{Connection, NoStore};
+use kser_core::{Error, Mode};
+use kser_memory::MemoryStore;
+use tokio::task::JoinHandle;
+
+use super::Row;
+use super::clock::SimIds;
+use super::port::Port;
+use super::state::Shared;
+use super::store::SimStore;
+use super::transport::SimTransport;
+use super::watch::Watch;
+use super::world::{ClientSpec, ConsumerSpec};
+
+/// A process of a simulated run.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) port: Port,
+    pub(crate) task: JoinHandle<Result<(), Error>>,
+}
+
+/// Where the processes of a run live.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) shared: Shared,
+    pub(crate) rows: MemoryStore,
+    pub(crate) row: Row,
+}
+
+impl Place {
+    /// Starts a consumer.
+    pub(crate) fn consumer(&self, number: usize, life: u32, spec: &ConsumerSpec) -> Process {
+        let name = format!("c{}", number + 1);
+        let port = Port::open(&self.shared, &name, Some(number));
+        let (place, spec, port_of) = (self.clone(), spec.clone(), port.clone());
+        let task = tokio::spawn(async move {
+            let connection = place.connect(&port_of, &format!("{name}.{life}")).await?;
+            let consumer = connection.consumer(spec.registry);
+            let consumer = consumer.with_layer(Watch(port_of));
+            (spec.configure)(consumer, number + 1).run().await
+        });
+        Process { port, task }
+    }
+
+    /// Starts a client.
+    pub(crate) fn client(&self, number: usize, spec: ClientSpec) -> Process {
+        let name = format!("client{}", number + 1);
+        let port = Port::open(&self.shared, &name, None);
+        let (place, port_of) = (self.clone(), port.clone());
+        let task = tokio::spawn(async move {
+            let connection = place.connect(&port_of, &name).await?;
+            (spec.script)(connection).await
+        });
+        Process { port, task }
+    }
+
+    async fn connect(&self, port: &Port, ids: &str) -> Result<Connection, Error> {
+        let transport = SimTransport::with_port(port.clone());
+        let connection = match self.row {
+            Row::Stored => {
+                let store = SimStore::with_port(port.clone(), self.rows.clone());
+                kser::connect_with(transport, store).await?
+            }
+            Row::ExactlyOnce | Row::AtLeastOnce => {
+                let connection = kser::connect_with(transport, NoStore).await?;
+                connection.with_mode(Mode::AtLeastOnce)
+            }
+        };
+        let clock = *self.shared.clock();
+        Ok(connection.with_clock(clock).with_ids(SimIds::new(ids)))
+    }
+}
+
+impl Process {
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.port.name)
+    }
+}

@@ -1,0 +1,177 @@
+use std::fmt;
+use std::time::Duration;
+
+use kser_core::{Outcome, RunId, Status};
+use tokio::runtime::Builder;
+
+use super::driver::{Driver, End};
+use super::facts::Facts;
+use super::idle::Idle;
+use super::process::Place;
+use super::sites::{Seen, Trouble};
+use super::state::Shared;
+use super::store::rows;
+use super::trace::Trace;
+use super::{Setup, World};
+use crate::case::Case;
+use crate::choices::{Choices, Tape};
+use crate::faults::{Fault, Site};
+
+/// A scenario, and what is the same in all runs of it.
+pub(crate) struct Scenario<'s, S> {
+    pub(crate) make: &'s dyn Fn(&mut World) -> S,
+    pub(crate) setup: Setup,
+    pub(crate) heal_within: Duration,
+}
+
+/// One run that has come to its end.
+pub(crate) struct Finished<S> {
+    pub(crate) state: S,
+    pub(crate) shared: Shared,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) fired: Vec<(Site, Fault)>,
+    pub(crate) end: End,
+    pub(crate) tape: Tape,
+    pub(crate) steps: usize,
+    pub(crate) elapsed: Duration,
+    pub(crate) repeatable: Vec<std::sync::Arc<str>>,
+}
+
+impl<S> Scenario<'_, S> {
+    /// Makes one run, on a runtime of its own.
+    pub(crate) fn run(&self, trouble: Trouble, choices: Choices) -> Finished<S> {
+        let idle = Idle::default();
+        let parking = idle.clone();
+        // Without I/O, which has no place in a simulation.
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .on_thread_park(move || parking.parking())
+            .build()
+            .expect("a runtime can be made");
+        runtime.block_on(self.run_here(idle, trouble, choices))
+    }
+
+    #[expect(
+        clippy::future_not_send,
+        reason = "a run stays on the thread of its test"
+    )]
+    async fn run_here(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Finished<S> {
+        let shared = Shared::new(self.setup.clone(), idle, true);
+        let mut world = World::new(shared.clone(), self.setup.clone());
+        let state = (self.make)(&mut world);
+        let repeatable = world.repeatable.clone();
+        shared.with(|state| state.sites.trouble(trouble));
+        let place = Place {
+            shared: shared.clone(),
+            rows: rows(&shared),
+            row: self.setup.row,
+        };
+        let mut driver = Driver::new(place, world, Tape::new(choices), self.heal_within);
+        let end = driver.drive().await;
+        driver.end();
+        let elapsed = shared.clock().elapsed();
+        let (seen, fired) = shared.with(|state| {
+            let sites = &state.sites;
+            (sites.seen().to_vec(), sites.fired().to_vec())
+        });
+        Finished {
+            state,
+            shared,
+            seen,
+            fired,
+            end,
+            tape: driver.tape,
+            steps: driver.steps,
+            elapsed,
+            repeatable,
+        }
+    }
+}
+
+impl<S> Finished<S> {
+    /// The run as a value: what went wrong, and what was decided.
+    pub(crate) fn case(&self) -> Case {
+        Case {
+            plan: self.fired.clone(),
+            picks: self.tape.picks(),
+        }
+    }
+}
+
+/// One run of a scenario, as a check sees it.
+pub struct Run<'r, S> {
+    /// What the closure that made the scenario returned.
+    pub state: &'r S,
+    pub(crate) shared: &'r Shared,
+    pub(crate) elapsed: Duration,
+}
+
+impl<S> Run<'_, S> {
+    /// Returns the status of a run of an operation; `None` if nothing was ever seen of it.
+    #[must_use]
+    pub fn status(&self, run: &RunId) -> Option<Status> {
+        self.facts(|facts| facts.runs.get(run).and_then(|run| run.status))
+    }
+
+    /// Returns what a run of an operation ended with; an empty one if it has not.
+    #[must_use]
+    pub fn outcome(&self, run: &RunId) -> Outcome {
+        self.facts(|facts| facts.runs.get(run).map(|run| run.outcome.clone()))
+            .unwrap_or_default()
+    }
+
+    /// Asserts that a run of an operation succeeded.
+    ///
+    /// # Panics
+    ///
+    /// If it did not.
+    #[track_caller]
+    pub fn assert_succeeded(&self, run: &RunId) {
+        let status = self.status(run);
+        let said = self.outcome(run);
+        let said = said.shown();
+        assert!(
+            status == Some(Status::Success),
+            "{run} is {status:?}, and not SUCCESS: {said}"
+        );
+    }
+
+    /// Asserts that a run of an operation failed.
+    ///
+    /// # Panics
+    ///
+    /// If it did not.
+    #[track_caller]
+    pub fn assert_failed(&self, run: &RunId) {
+        let status = self.status(run);
+        assert!(
+            status == Some(Status::Failed),
+            "{run} is {status:?}, and not FAILED"
+        );
+    }
+
+    /// Returns what happened. Its text is the same for the same run, whenever it is made.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.shared.with(|state| state.trace.clone())
+    }
+
+    /// Returns how much time passed in the run.
+    #[must_use]
+    pub const fn virtual_elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    fn facts<T>(&self, f: impl FnOnce(&Facts) -> T) -> T {
+        self.shared.with(|state| f(&state.facts))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Run<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

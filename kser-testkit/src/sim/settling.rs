@@ -1,0 +1,117 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kser_core::{Error, Record, Settle, Settling, Timestamp};
+
+use super::port::Port;
+use crate::faults::Kind;
+
+/// Finishes one delivery.
+#[derive(Debug)]
+pub(super) struct SimSettle {
+    port: Port,
+    /// What the record is about.
+    label: Arc<str>,
+}
+
+impl SimSettle {
+    pub(super) const fn new(port: Port, label: Arc<str>) -> Self {
+        Self { port, label }
+    }
+
+    fn path(&self, verb: &str) -> String {
+        format!("{}/{verb}", self.label)
+    }
+
+    /// Publishes the outputs of a delivery that is ours.
+    fn publish(&self, serial: u64, outputs: Vec<Record>) -> Result<(), Error> {
+        self.port.shared.change(|state, now| {
+            if state.facts.is_published(serial) {
+                return Ok(());
+            }
+            if !state.broker.is_ours(serial) {
+                return Err(Error::Lost);
+            }
+            for output in outputs {
+                state.publish(&self.port.name, output, now);
+            }
+            state.facts.published(serial);
+            Ok(())
+        })
+    }
+
+    fn commit(&self, serial: u64) -> Result<(), Error> {
+        let done = self.port.shared.change(|state, _| {
+            if state.facts.is_committed(serial) {
+                return true;
+            }
+            let done = state.broker.commit(serial);
+            state.committed(&self.port.name, &self.label, serial, done);
+            done
+        });
+        match done {
+            true => Ok(()),
+            false => Err(Error::Lost),
+        }
+    }
+}
+
+#[async_trait]
+impl Settle for SimSettle {
+    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+        let serial = serial(ticket);
+        let port = &self.port;
+        let settling = port.shared.with(|state| {
+            let fits = outputs
+                .iter()
+                .try_for_each(|output| state.broker.fits(output));
+            fits.map(|()| state.broker.setup.settling())
+        })?;
+        if settling == Settling::Together {
+            let both = async {
+                // A second try of what worked.
+                if port.shared.with(|state| state.facts.is_committed(serial)) {
+                    return Ok(());
+                }
+                self.publish(serial, outputs)?;
+                self.commit(serial)
+            };
+            return port.call(Kind::Settle, self.path("settle"), both).await?;
+        }
+        if !outputs.is_empty() {
+            let publish = async { self.publish(serial, outputs) };
+            port.call(Kind::Publish, self.path("publish"), publish)
+                .await??;
+        }
+        let commit = async { self.commit(serial) };
+        port.call(Kind::Commit, self.path("commit"), commit).await?
+    }
+
+    async fn begin(&self, ticket: u128) -> Result<(), Error> {
+        let begin = async {
+            let shared = &self.port.shared;
+            match shared.change(|state, _| state.broker.begin(serial(ticket))) {
+                true => Ok(()),
+                false => Err(Error::Lost),
+            }
+        };
+        self.port
+            .call(Kind::Begin, self.path("begin"), begin)
+            .await?
+    }
+
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+        // The broker hears nothing of a process that died.
+        if !self.port.is_alive() {
+            return;
+        }
+        self.port.shared.change(|state, _| {
+            state.broker.release(serial(ticket), not_before);
+            self.port.note(state, format!("gives back {}", self.label));
+        });
+    }
+}
+
+fn serial(ticket: u128) -> u64 {
+    u64::try_from(ticket).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use kser_core::Settling;
+
+/// What is simulated beside the consumers: where states live, how the transport settles, and how long things take.
+///
+/// Each constructor is a row of the promises of kser; the invariants that are checked are those of the row.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Setup {
+    /// Which promises hold.
+    pub row: Row,
+    /// How many partitions a topic has; 2 unless set.
+    pub partitions: u32,
+    /// When the broker takes a consumer for dead of which it hears nothing; 10 seconds unless set.
+    pub session: Duration,
+    /// When a consumer that crashed is started again; 1 second unless set.
+    pub restart: Duration,
+    /// The largest record; 1,048,576 bytes unless set.
+    pub largest_record: usize,
+}
+
+/// A row of the promises of kser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Row {
+    /// States in a store, on a transport that settles in order: each step is accepted once.
+    Stored,
+    /// States in the messages, on a transport that settles together, as Kafka does with transactions: each step is
+    /// accepted once.
+    ExactlyOnce,
+    /// States in the messages, on a transport that settles in order: a redelivery can run a step, and all after it, twice.
+    AtLeastOnce,
+}
+
+impl Setup {
+    const fn new(row: Row) -> Self {
+        Self {
+            row,
+            partitions: 2,
+            session: Duration::from_secs(10),
+            restart: Duration::from_secs(1),
+            largest_record: 1_048_576,
+        }
+    }
+
+    /// States in a store beside an at-least-once transport. This is the default.
+    #[must_use]
+    pub const fn stored() -> Self {
+        Self::new(Row::Stored)
+    }
+
+    /// States in the messages, settled as Kafka's transactions do.
+    #[must_use]
+    pub const fn exactly_once() -> Self {
+        Self::new(Row::ExactlyOnce)
+    }
+
+    /// States in the messages, on an at-least-once transport.
+    #[must_use]
+    pub const fn at_least_once() -> Self {
+        Self::new(Row::AtLeastOnce)
+    }
+
+    /// Gives topics this many partitions, at least 1.
+    #[must_use]
+    pub fn with_partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions.max(1);
+        self
+    }
+
+    /// Takes consumers for dead after this time.
+    #[must_use]
+    pub const fn with_session(mut self, session: Duration) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Starts consumers again this long after a crash.
+    #[must_use]
+    pub const fn with_restart(mut self, restart: Duration) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How outputs and the mark on the input go together.
+    pub(crate) const fn settling(&self) -> Settling {
+        match self.row {
+            Row::ExactlyOnce => Settling::Together,
+            Row::Stored | Row::AtLeastOnce => Settling::InOrder,
+        }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::stored()
+    }
+}

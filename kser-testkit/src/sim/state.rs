@@ -1,0 +1,182 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use kser_core::store::OutputId;
+use kser_core::{Clock, Timestamp};
+use tokio::sync::Notify;
+
+use super::Setup;
+use super::broker::{Broker, MemberId, Spot};
+use super::clock::SimClock;
+use super::facts::Facts;
+use super::idle::Idle;
+use super::labels::Labels;
+use super::sites::Sites;
+use super::trace::Trace;
+use crate::faults::Kind;
+
+/// All that the processes of a simulated run share: the broker, and what was seen of the run.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    idle: Idle,
+    clock: SimClock,
+    /// Someone lets calls through one by one. Without a driver they go through at once.
+    driven: bool,
+    changed: Notify,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) broker: Broker,
+    pub(crate) labels: Labels,
+    pub(crate) trace: Trace,
+    pub(crate) facts: Facts,
+    pub(crate) sites: Sites,
+    pub(crate) parked: BTreeMap<u64, Parked>,
+    pub(crate) parkings: u64,
+    pub(crate) lives: Vec<Life>,
+    /// Those who are to die as soon as nothing else can run.
+    pub(crate) dying: Vec<usize>,
+    /// Outputs that the store keeps and that are not relayed.
+    pub(crate) outputs: BTreeSet<OutputId>,
+    pub(crate) now: Duration,
+}
+
+/// One life of a process.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) name: Arc<str>,
+    /// Which consumer it is a life of; `None` for a client.
+    pub(crate) consumer: Option<usize>,
+    pub(crate) alive: bool,
+    pub(crate) members: Vec<MemberId>,
+}
+
+/// A call that waits to be let through.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) life: usize,
+    pub(crate) want: Want,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) waker: Waker,
+}
+
+/// What a parked call wants.
+#[derive(Debug, Clone)]
+pub(crate) enum Want {
+    Call {
+        kind: Kind,
+        path: Arc<str>,
+    },
+    Receive(MemberId),
+    /// To leave, once nothing is held.
+    Leave(MemberId),
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Go,
+    /// It has its effect, and its process dies.
+    GoAndDie,
+    Give {
+        spot: Spot,
+        die: bool,
+    },
+    /// Something is to be looked at again.
+    Look,
+}
+
+impl Shared {
+    pub(crate) fn new(setup: Setup, idle: Idle, driven: bool) -> Self {
+        let state = State {
+            broker: Broker::new(setup),
+            labels: Labels::default(),
+            trace: Trace::default(),
+            facts: Facts::default(),
+            sites: Sites::default(),
+            parked: BTreeMap::new(),
+            parkings: 0,
+            lives: Vec::new(),
+            dying: Vec::new(),
+            outputs: BTreeSet::new(),
+            now: Duration::ZERO,
+        };
+        Self(Arc::new(Inner {
+            state: Mutex::new(state),
+            idle,
+            clock: SimClock::new(),
+            driven,
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Does something to what is shared.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        state.now = self.0.clock.elapsed();
+        f(&mut state)
+    }
+
+    /// Does something to the broker, which others may wait for.
+    pub(crate) fn change<T>(&self, f: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let now = self.0.clock.now();
+        let done = self.with(|state| {
+            state.broker.expire(now);
+            f(state, now)
+        });
+        self.0.idle.touch();
+        self.0.changed.notify_waiters();
+        done
+    }
+
+    pub(crate) fn clock(&self) -> &SimClock {
+        &self.0.clock
+    }
+
+    pub(crate) fn idle(&self) -> &Idle {
+        &self.0.idle
+    }
+
+    pub(crate) fn is_driven(&self) -> bool {
+        self.0.driven
+    }
+
+    /// Without a driver: is told of changes of the broker from now on.
+    pub(crate) fn changes(&self) -> &Notify {
+        &self.0.changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Writes a line of the trace.
+    pub(crate) fn note(&mut self, who: &str, what: impl Into<String>) {
+        self.trace.note(self.now, who, what.into());
+    }
+
+    /// Begins a life.
+    pub(crate) fn begin_life(&mut self, name: &str, consumer: Option<usize>) -> usize {
+        self.lives.push(Life {
+            name: name.into(),
+            consumer,
+            alive: true,
+            members: Vec::new(),
+        });
+        self.lives.len() - 1
+    }
+
+    pub(crate) fn is_alive(&self, life: usize) -> bool {
+        self.lives.get(life).is_some_and(|life| life.alive)
+    }
+}

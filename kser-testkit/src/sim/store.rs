@@ -1,0 +1,236 @@
+use async_trait::async_trait;
+use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::store::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId};
+use kser_memory::MemoryStore;
+
+use super::port::Port;
+use super::state::{Shared, State};
+use super::{Idle, Setup};
+use crate::faults::Kind;
+
+/// Keeps the runs of a simulated run: a [`MemoryStore`] on simulated time.
+///
+/// Inside a [`Sim`](crate::Sim) each consumer has its own handle, and each call waits until the simulation lets it
+/// through. One that is made with [`new`](Self::new) stands alone: it is what the conformance suite tests.
+#[derive(Debug, Clone)]
+pub struct SimStore {
+    port: Port,
+    runs: MemoryStore,
+}
+
+impl SimStore {
+    /// Makes one that no simulation drives. Its time is tokio's, which should be paused.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time.
+    #[must_use]
+    pub fn new() -> Self {
+        let shared = Shared::new(Setup::default(), Idle::default(), false);
+        let runs = rows(&shared);
+        let port = Port::open(&shared, "alone", None);
+        Self { port, runs }
+    }
+
+    pub(crate) const fn with_port(port: Port, runs: MemoryStore) -> Self {
+        Self { port, runs }
+    }
+
+    async fn read_call<T>(
+        &self,
+        path: String,
+        read: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.port.call(Kind::Read, path, read).await?
+    }
+
+    async fn write_call<T>(
+        &self,
+        path: String,
+        write: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.port.call(Kind::Write, path, write).await?
+    }
+
+    fn of(&self, run: &RunId, verb: &str) -> String {
+        let shared = &self.port.shared;
+        shared.with(|state| format!("{}/{verb}", state.labels.known_run(run)))
+    }
+
+    fn own(&self, verb: &str) -> String {
+        format!("{}/{verb}", self.port.name)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut State) -> String) {
+        self.port.shared.change(|state, _| {
+            let line = note(state);
+            self.port.note(state, line);
+        });
+    }
+
+    /// What a swap is called: the step that it begins or ends.
+    fn swapped(&self, run: &RunId, write: &Write) -> String {
+        self.port.shared.with(|state| {
+            if let Some(plan) = &write.plan {
+                state.labels.learn(run, plan);
+            }
+            let (progress, labels) = (&write.progress, &state.labels);
+            match &write.attempt {
+                Some(attempt) => format!("{}/end", labels.step(run, attempt.position)),
+                None if progress.is_started() => {
+                    format!("{}/start", labels.step(run, progress.position()))
+                }
+                None => format!("{}/write", labels.known_run(run)),
+            }
+        })
+    }
+}
+
+/// The rows of a simulated run.
+pub(crate) fn rows(shared: &Shared) -> MemoryStore {
+    MemoryStore::with_clock(*shared.clock()).with_id("sim")
+}
+
+impl Default for SimStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl StateStore for SimStore {
+    async fn id(&self) -> Result<StoreId, Error> {
+        self.runs.id().await
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        let write = async { self.runs.register(instance).await };
+        self.write_call(self.own("register"), write).await
+    }
+
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        let id = run.id.clone();
+        let path = self.port.shared.with(|state| {
+            state.labels.learn(&id, &run.plan);
+            format!("{}/insert", state.labels.run(&id, &run.name))
+        });
+        let insert = async {
+            let progress = run.progress.clone();
+            let inserted = self.runs.insert(run).await?;
+            self.note(|state| {
+                let label = state.labels.known_run(&id);
+                match inserted.value {
+                    Inserted::New => {
+                        state.wrote(&id, &progress);
+                        format!("inserts {label}")
+                    }
+                    Inserted::Same(_) => format!("finds {label} inserted"),
+                    Inserted::Other => format!("finds another {label} inserted"),
+                }
+            });
+            Ok(inserted)
+        };
+        self.write_call(path, insert).await
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        self.read_call(self.of(id, "read"), self.runs.read(id))
+            .await
+    }
+
+    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+        let path = self.swapped(id, &write);
+        let what = path.clone();
+        let swap = async {
+            let progress = write.progress.clone();
+            let outputs = u32::try_from(write.outputs.len()).unwrap_or(u32::MAX);
+            let swapped = self.runs.swap(id, expected, write).await?;
+            let written = matches!(swapped.value, Swapped::Written(_));
+            self.note(|state| match written {
+                true => {
+                    state.wrote(id, &progress);
+                    let version = progress.version();
+                    let kept = (0..outputs).map(|index| OutputId {
+                        run: id.clone(),
+                        version,
+                        index,
+                    });
+                    state.outputs.extend(kept);
+                    format!("writes {what}: {}", stand(&progress))
+                }
+                false => format!("cannot write {what}: it has moved"),
+            });
+            Ok(swapped)
+        };
+        self.write_call(path, swap).await
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        self.read_call(self.of(id, "step"), self.runs.step(id, position))
+            .await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+        self.read_call(self.own("due"), self.runs.due(limit)).await
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        let read = self.runs.outputs_due(limit);
+        self.read_call(self.own("outputs due"), read).await
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        let path = match outputs.first() {
+            Some(first) => self.of(&first.run, "relayed"),
+            None => self.own("relayed"),
+        };
+        let relayed = async {
+            self.runs.relayed(outputs).await?;
+            self.note(|state| {
+                for output in outputs {
+                    state.outputs.remove(output);
+                }
+                format!("marks {} outputs as relayed", outputs.len())
+            });
+            Ok(())
+        };
+        self.write_call(path, relayed).await
+    }
+
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        self.runs.changed(id, version).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        self.read_call(self.of(id, "look up"), self.runs.run(id))
+            .await
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let read = self.runs.attempts(id, skip, limit);
+        self.read_call(self.of(id, "attempts"), read).await
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        self.read_call(self.own("list"), self.runs.list(filter))
+            .await
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        self.write_call(self.of(id, "purge"), self.runs.purge(id))
+            .await
+    }
+}
+
+/// Where a run stands, in a few words.
+fn stand(progress: &Progress) -> String {
+    let doing = match progress.is_started() {
+        true => " begun",
+        false => "",
+    };
+    let (status, position, steps) = (progress.status(), progress.position(), progress.steps());
+    format!("{status} at {position} of {steps}{doing}")
+}

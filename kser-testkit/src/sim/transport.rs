@@ -1,0 +1,104 @@
+use async_trait::async_trait;
+use kser_core::{
+    Description, Error, Interest, NotPublished, Record, Subscription, Topic, TopicSpec, Transport,
+};
+
+use super::port::Port;
+use super::state::Shared;
+use super::subscription::SimSubscription;
+use super::{Idle, Setup};
+use crate::faults::Kind;
+
+/// Carries records within a simulated run: a broker with partitions, groups that rebalance, and members that are taken
+/// for dead.
+///
+/// Inside a [`Sim`](crate::Sim) each consumer has its own, and each call waits until the simulation lets it through. One
+/// that is made with [`new`](Self::new) stands alone: it is what the conformance suite tests.
+#[derive(Debug, Clone)]
+pub struct SimTransport {
+    port: Port,
+}
+
+impl SimTransport {
+    /// Makes one that no simulation drives. Its time is tokio's, which should be paused.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let shared = Shared::new(setup, Idle::default(), false);
+        let port = Port::open(&shared, "alone", None);
+        Self { port }
+    }
+
+    pub(crate) const fn with_port(port: Port) -> Self {
+        Self { port }
+    }
+
+    /// Returns the clock that delays go by.
+    #[must_use]
+    pub fn clock(&self) -> impl kser_core::Clock + use<> {
+        *self.port.shared.clock()
+    }
+}
+
+#[async_trait]
+impl Transport for SimTransport {
+    async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        let port = &self.port;
+        let count = records.len();
+        let path = port.shared.with(|state| match records.first() {
+            Some(first) => format!("{}/send", state.labels.record(first)),
+            None => "nothing/send".to_owned(),
+        });
+        let publish = async {
+            port.shared.change(|state, now| {
+                let mut failed = Vec::new();
+                for (index, record) in records.into_iter().enumerate() {
+                    match state.broker.fits(&record) {
+                        Ok(()) => state.publish(&port.name, record, now),
+                        Err(error) => failed.push((index, error)),
+                    }
+                }
+                failed
+            })
+        };
+        match port.call(Kind::Publish, path, publish).await {
+            Ok(failed) if failed.is_empty() => Ok(()),
+            Ok(failed) => Err(NotPublished::new(failed)),
+            Err(_) => Err(NotPublished::new(
+                (0..count).map(|index| (index, super::broken())).collect(),
+            )),
+        }
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        let port = &self.port;
+        let kind = match interest.group {
+            Some(_) => "subscribe",
+            None => "observe",
+        };
+        let path = format!("{}/{kind}", port.name);
+        let join = async { SimSubscription::join(port, interest) };
+        Ok(Box::new(port.call(Kind::Subscribe, path, join).await?))
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        self.port.shared.change(|state, _| {
+            for spec in topics {
+                state.broker.ensure(&spec.topic, spec.partitions, spec.kept);
+            }
+        });
+        Ok(())
+    }
+
+    async fn describe(&self, _: &[Topic]) -> Result<Description, Error> {
+        let described = self.port.shared.with(|state| {
+            let setup = &state.broker.setup;
+            Description::new(setup.settling(), setup.largest_record)
+        });
+        // A topic exists from its first use on, and events are for observers only.
+        Ok(described.forgetting())
+    }
+}

@@ -1,0 +1,141 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use kser::{Call, Handler};
+use kser_core::{Outcome, TaskId};
+use tower::{Layer, Service};
+
+use super::port::Port;
+use crate::faults::{Fault, Kind};
+
+tokio::task_local! {
+    /// The attempt that runs here.
+    static ATTEMPT: Attempt;
+}
+
+/// One attempt at a task, as its effects see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) port: Port,
+    pub(crate) task: TaskId,
+    /// What the task is called.
+    pub(crate) label: Arc<str>,
+}
+
+impl Attempt {
+    /// Returns the attempt of which this is called, if it is.
+    pub(crate) fn current() -> Option<Self> {
+        ATTEMPT.try_with(Clone::clone).ok()
+    }
+}
+
+/// Watches the handlers of a consumer: each wait of theirs is a site.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch(pub(crate) Port);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Watched<S> {
+    inner: S,
+    port: Port,
+}
+
+impl Layer<Handler> for Watch {
+    type Service = Watched<Handler>;
+
+    fn layer(&self, inner: Handler) -> Watched<Handler> {
+        let port = self.0.clone();
+        Watched { inner, port }
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Attempted = Pin<Box<dyn Future<Output = Result<Outcome, BoxError>> + Send>>;
+
+impl Service<Call> for Watched<Handler> {
+    type Response = Outcome;
+    type Error = BoxError;
+    type Future = Attempted;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Attempted {
+        let (port, ctx) = (self.port.clone(), call.ctx.clone());
+        let label: Arc<str> = port.shared.with(|state| {
+            let label = match (ctx.run(), ctx.step()) {
+                (Some(run), Some(step)) => state.labels.step(run, step),
+                _ => state.labels.task(ctx.uuid(), ctx.entrypoint()),
+            };
+            port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
+            label.into()
+        });
+        let attempt = Attempt {
+            port: port.clone(),
+            task: ctx.uuid().clone(),
+            label: Arc::clone(&label),
+        };
+        let handler = Waits {
+            handler: self.inner.call(call),
+            path: format!("{label}/await").into(),
+            port: port.clone(),
+        };
+        Box::pin(ATTEMPT.scope(attempt, async move {
+            let ended = handler.await;
+            port.shared.with(|state| {
+                let how = match &ended {
+                    Ok(outcome) if outcome.is_success() => "succeeds".to_owned(),
+                    Ok(outcome) => format!("fails: {}", outcome.shown()),
+                    Err(error) => format!("fails: {error}"),
+                };
+                port.note(state, format!("{label} {how}"));
+            });
+            ended
+        }))
+    }
+}
+
+/// Counts the waits of a handler.
+struct Waits {
+    handler: Attempted,
+    path: Arc<str>,
+    port: Port,
+}
+
+impl Future for Waits {
+    type Output = Result<Outcome, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let before = self.port.shared.with(|state| state.parkings);
+        let polled = self.handler.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.waited(before);
+        }
+        polled
+    }
+}
+
+impl Waits {
+    /// A wait for something other than what the simulation lets through.
+    fn waited(&self, parkings: u64) {
+        let (port, path) = (&self.port, &self.path);
+        let dies = port.shared.with(|state| {
+            if state.parkings != parkings || !state.is_alive(port.life) {
+                return false;
+            }
+            let (site, fault) = state.sites.reach(path, Kind::Await, true);
+            if let Some(fault) = fault {
+                port.note(state, format!("{fault} {site}"));
+            }
+            let dies = fault == Some(Fault::CrashBefore);
+            if dies {
+                state.dying.push(port.life);
+            }
+            dies
+        });
+        if dies {
+            port.shared.idle().touch();
+        }
+    }
+}

@@ -1,0 +1,199 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use kser::{Connection, Consumer, Entrypoint, Error, IntoOperation, IntoTask, Registry, Step};
+use kser_core::{Name, RunId};
+
+use super::state::Shared;
+use super::{Row, Setup};
+use crate::Effects;
+
+/// What a scenario is made of: consumers, what is asked of them, and the services that they call. It is made afresh for
+/// every run.
+pub struct World {
+    pub(crate) shared: Shared,
+    pub(crate) consumers: Vec<ConsumerSpec>,
+    pub(crate) clients: Vec<ClientSpec>,
+    /// The services that may be called twice for one task.
+    pub(crate) repeatable: Vec<Arc<str>>,
+    pub(crate) setup: Setup,
+}
+
+type Configure = Arc<dyn Fn(Consumer, usize) -> Consumer + Send + Sync>;
+type Script = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// A consumer, which may be started many times.
+#[derive(Clone)]
+pub(crate) struct ConsumerSpec {
+    pub(crate) registry: Registry,
+    pub(crate) configure: Configure,
+}
+
+/// Somebody who asks for something, once.
+pub(crate) struct ClientSpec {
+    pub(crate) script: Box<dyn FnOnce(Connection) -> Script + Send>,
+}
+
+impl World {
+    pub(crate) fn new(shared: Shared, setup: Setup) -> Self {
+        Self {
+            shared,
+            consumers: Vec::new(),
+            clients: Vec::new(),
+            repeatable: Vec::new(),
+            setup,
+        }
+    }
+
+    /// Adds consumers, each a process of its own, all with the same handlers.
+    pub fn consumers(&mut self, count: usize) -> Consumers<'_> {
+        let first = self.consumers.len();
+        let spec = ConsumerSpec {
+            registry: Registry::new(),
+            configure: Arc::new(|consumer, _| consumer),
+        };
+        self.consumers.extend(vec![spec; count]);
+        Consumers { world: self, first }
+    }
+
+    /// Makes a service that tasks call, and that records what they do. It is a mistake if a task does something twice.
+    pub fn effects(&mut self, name: &str) -> Effects {
+        Effects::new(name, &self.shared)
+    }
+
+    /// Makes a service that may be called twice for one task, such as a log.
+    pub fn repeatable(&mut self, name: &str) -> Effects {
+        self.repeatable.push(name.into());
+        Effects::new(name, &self.shared)
+    }
+
+    /// Launches an operation. Returns the id of the run, such as `Checkout#1`.
+    pub fn launch<P: Entrypoint + Send + 'static>(&mut self, params: P) -> RunId {
+        let id = self.new_run(&P::PATH.into());
+        let run = id.clone();
+        self.client(move |kser| async move {
+            kser.producer().launch(params).with_id(run).await?;
+            Ok(())
+        });
+        id
+    }
+
+    /// Launches bare steps under a name. Returns the id of the run.
+    pub fn launch_steps(&mut self, name: impl Into<Name>, steps: Vec<Step>) -> RunId {
+        let name = name.into();
+        let id = self.new_run(&name);
+        let run = id.clone();
+        self.client(move |kser| async move {
+            kser.producer()
+                .launch_steps(name, steps)
+                .with_id(run)
+                .await?;
+            Ok(())
+        });
+        id
+    }
+
+    /// Sends a lone task.
+    pub fn send<P: Entrypoint + Send + 'static>(&mut self, params: P) {
+        self.client(move |kser| async move {
+            kser.producer().send(params).await?;
+            Ok(())
+        });
+    }
+
+    /// Adds a process that does what it likes with a connection, once. It is not crashed; what it returns is noted. It
+    /// must come to an end.
+    pub fn client<F, Fut>(&mut self, script: F)
+    where
+        F: FnOnce(Connection) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        self.clients.push(ClientSpec {
+            script: Box::new(move |connection| Box::pin(script(connection))),
+        });
+    }
+
+    fn new_run(&mut self, name: &Name) -> RunId {
+        self.shared.with(|state| state.labels.new_run(name))
+    }
+
+    /// Says which row of the promises is simulated.
+    #[must_use]
+    pub const fn row(&self) -> Row {
+        self.setup.row
+    }
+}
+
+/// Consumers of a scenario, as they are described.
+#[derive(Debug)]
+pub struct Consumers<'w> {
+    world: &'w mut World,
+    first: usize,
+}
+
+impl Consumers<'_> {
+    /// Gives them a task.
+    ///
+    /// # Panics
+    ///
+    /// When its entrypoint has a handler.
+    #[track_caller]
+    pub fn task<By>(self, task: impl IntoTask<By>) -> Self {
+        self.register(|registry| registry.task(task))
+    }
+
+    /// Gives them an operation.
+    ///
+    /// # Panics
+    ///
+    /// When its entrypoint has a handler.
+    #[track_caller]
+    pub fn operation<By>(self, operation: impl IntoOperation<By>) -> Self {
+        self.register(|registry| registry.operation(operation))
+    }
+
+    /// Gives them all the handlers of a registry, in place of those they had.
+    pub fn registry(self, registry: Registry) -> Self {
+        for spec in &mut self.world.consumers[self.first..] {
+            spec.registry = registry.clone();
+        }
+        self
+    }
+
+    /// Sets what differs from the defaults. Each consumer has its number, counted from 1, and is made so at every start.
+    pub fn configure(
+        self,
+        configure: impl Fn(Consumer, usize) -> Consumer + Send + Sync + 'static,
+    ) -> Self {
+        let configure: Configure = Arc::new(configure);
+        for spec in &mut self.world.consumers[self.first..] {
+            spec.configure = Arc::clone(&configure);
+        }
+        self
+    }
+
+    #[track_caller]
+    fn register(self, register: impl FnOnce(Registry) -> Result<Registry, Error>) -> Self {
+        let registry = self.world.consumers.get(self.first);
+        let registry = registry
+            .map(|spec| spec.registry.clone())
+            .unwrap_or_default();
+        match register(registry) {
+            Ok(registry) => self.registry(registry),
+            Err(error) => panic!("the scenario cannot be made: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (consumers, clients) = (self.consumers.len(), self.clients.len());
+        let mut shown = f.debug_struct("World");
+        let shown = shown
+            .field("consumers", &consumers)
+            .field("clients", &clients);
+        shown.finish_non_exhaustive()
+    }
+}

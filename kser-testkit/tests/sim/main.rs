@@ -1,0 +1,4 @@
+//! The simulation, as its users see it.
+
+mod crashes;
+mod shop;
