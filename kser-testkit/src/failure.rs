@@ -11,11 +11,17 @@ use crate::sim::{Finished, Trace};
 const LINES: usize = 40;
 
 /// A run in which something does not hold.
+///
+/// Its text says what, what had to go wrong for it, how the run is made again, and what happened in it.
 #[derive(Debug, Clone)]
 pub struct Failure {
     broken: Broken,
     case: Case,
     trace: Trace,
+    /// How many faults it had when it was found, and how many runs it took to leave out those that do not matter.
+    shrunk: Option<(usize, usize)>,
+    test: Option<String>,
+    saved: Option<String>,
 }
 
 impl Failure {
@@ -24,7 +30,20 @@ impl Failure {
             broken,
             case: finished.case(),
             trace: finished.shared.with(|state| state.trace.clone()),
+            shrunk: None,
+            test: crate::explore::test_name(),
+            saved: None,
         }
+    }
+
+    pub(crate) fn shrunk(mut self, from: &Case, runs: usize) -> Self {
+        self.shrunk = Some((from.plan.len(), runs));
+        self
+    }
+
+    pub(crate) fn saved_in(mut self, file: Option<String>) -> Self {
+        self.saved = file;
+        self
     }
 
     /// Returns the name of the invariant that is broken, such as `EffectOnce`; `Check` for what the test asserts.
@@ -56,6 +75,28 @@ impl Failure {
     pub const fn trace(&self) -> &Trace {
         &self.trace
     }
+
+    fn went_wrong(&self) -> String {
+        let faults = self.case.plan.iter();
+        let faults: Vec<String> = faults
+            .map(|(site, fault)| format!("{fault} {site}"))
+            .collect();
+        let order = match self.case.picks.iter().filter(|pick| **pick > 0).count() {
+            0 => "in the usual order".to_owned(),
+            1 => "in an order that departs once from the usual one".to_owned(),
+            count => format!("in an order that departs {count} times from the usual one"),
+        };
+        let faults = match faults.is_empty() {
+            true => "nothing".to_owned(),
+            false => faults.join("; "),
+        };
+        match self.shrunk {
+            Some((from, runs)) if from > self.case.plan.len() => {
+                format!("{faults}, {order} (of {from} faults, left out in {runs} runs)")
+            }
+            _ => format!("{faults}, {order}"),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -65,23 +106,36 @@ impl fmt::Display for Failure {
             "Check" => writeln!(f, "the check fails: {what}")?,
             _ => writeln!(f, "invariant {invariant} violated: {what}")?,
         }
-        let faults = self.case.plan.iter();
-        let faults: Vec<String> = faults
-            .map(|(site, fault)| format!("{fault} {site}"))
-            .collect();
-        match faults.is_empty() {
-            true => writeln!(f, "what went wrong: nothing")?,
-            false => writeln!(f, "what went wrong: {}", faults.join("; "))?,
+        writeln!(f, "what went wrong: {}", self.went_wrong())?;
+        match &self.test {
+            Some(test) => writeln!(
+                f,
+                "to make it again: KSER_TESTKIT_REPLAY='{}' cargo test {test} -- --exact",
+                self.case
+            )?,
+            None => writeln!(f, "to make it again: .replay({:?})", self.case.to_string())?,
         }
+        if let Some(saved) = &self.saved {
+            writeln!(
+                f,
+                "kept in {saved}, and made first the next time: commit it"
+            )?;
+        }
+        let all = self.trace.len();
+        let lines = match std::env::var("KSER_TESTKIT_TRACE").as_deref() {
+            Ok("full") => all,
+            _ => LINES.min(all),
+        };
+        let (hash, more) = match lines < all {
+            true => (self.trace.hash(), "; KSER_TESTKIT_TRACE=full for all"),
+            false => (self.trace.hash(), ""),
+        };
         writeln!(
             f,
-            "to make this run again: .replay({:?})",
-            self.case.to_string()
+            "what happened, the last {lines} of {all} events (hash {hash:016x}{more}):"
         )?;
-        let (shown, all) = (self.trace.len().min(LINES), self.trace.len());
-        writeln!(f, "trace, the last {shown} of {all} events:")?;
         self.trace
-            .last(LINES)
+            .last(lines)
             .try_for_each(|line| writeln!(f, "  {line}"))
     }
 }

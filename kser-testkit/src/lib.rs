@@ -14,6 +14,7 @@ mod failure;
 pub mod faults;
 mod invariants;
 mod names;
+mod quiet;
 mod records;
 pub mod rules;
 mod sim;

@@ -1,10 +1,14 @@
 //! Which runs of a scenario are made, and what is required of each.
 
+mod kept;
 mod search;
+mod shrink;
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use self::kept::Kept;
 use self::search::Search;
 use crate::case::Case;
 use crate::failure::Failure;
@@ -99,20 +103,28 @@ impl<S> Sim<S> {
         self
     }
 
-    /// Makes the runs, and checks each: what holds in every run, and what the closure asserts.
+    /// Makes the runs, and checks each: what holds in every run, and what the closure asserts. The first that fails is
+    /// made smaller, and kept in `tests/kser-regressions/<test>.txt`: it is made first the next time.
+    ///
+    /// `KSER_TESTKIT_REPLAY` has one run made only, as a failure wrote it down; `KSER_TESTKIT_RUNS` and
+    /// `KSER_TESTKIT_SEED` take the place of [`random`](Self::random), if there is one, and [`seed`](Self::seed), of which
+    /// `random` is another each time; `KSER_TESTKIT_TRACE=full` shows all of a run that failed.
     ///
     /// # Panics
     ///
     /// When something does not hold, with all that is needed to find out why.
     #[track_caller]
-    pub fn check(self, check: impl Fn(&Run<'_, S>)) -> Report {
-        match self.try_check(check) {
+    pub fn check(mut self, check: impl Fn(&Run<'_, S>)) -> Report {
+        if let Ok(run) = std::env::var("KSER_TESTKIT_REPLAY") {
+            self.replay = Some(run);
+        }
+        match self.search(&check, Kept::of_this_test()) {
             Ok(report) => report,
             Err(failure) => panic!("{failure}"),
         }
     }
 
-    /// Makes the runs, and checks each, as [`check`](Self::check) does.
+    /// Makes the runs, and checks each, as [`check`](Self::check) does. Nothing is kept.
     ///
     /// # Errors
     ///
@@ -121,24 +133,55 @@ impl<S> Sim<S> {
     /// # Panics
     ///
     /// When a run that is to be made again cannot be read.
+    #[track_caller]
     pub fn try_check(self, check: impl Fn(&Run<'_, S>)) -> Result<Report, Box<Failure>> {
+        self.search(&check, Kept::nothing())
+    }
+
+    #[track_caller]
+    fn search(self, check: &dyn Fn(&Run<'_, S>), kept: Kept) -> Result<Report, Box<Failure>> {
         let scenario = Scenario {
             make: &*self.make,
             setup: self.setup,
             heal_within: self.heal_within,
         };
-        let mut search = Search::new(&scenario, &check);
+        let mut search = Search::new(&scenario, check, kept);
         if let Some(text) = &self.replay {
             let case: Case = text.parse().unwrap_or_else(|error| panic!("{error}"));
             search.replay(&case)?;
             return Ok(search.report);
         }
+        search.regressions()?;
         let plans = search.plans(&self.faults)?;
         if let Some(most) = self.departures {
             search.every_order(&plans, most)?;
         }
-        search.random(self.random, self.seed, &self.faults)?;
+        let runs = match self.random {
+            0 => 0,
+            runs => number("KSER_TESTKIT_RUNS")
+                .map_or(runs, |runs| usize::try_from(runs).unwrap_or(usize::MAX)),
+        };
+        search.random(runs, seed(self.seed), &self.faults)?;
         Ok(search.report)
+    }
+}
+
+/// The name of the test that runs on this thread, as libtest calls the thread.
+pub(crate) fn test_name() -> Option<String> {
+    let name = std::thread::current().name().map(ToOwned::to_owned);
+    name.filter(|name| name != "main")
+}
+
+/// A number that the environment sets.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seed that the environment sets, or this one.
+fn seed(unless: u64) -> u64 {
+    match std::env::var("KSER_TESTKIT_SEED").as_deref() {
+        Ok("random") => RandomState::new().hash_one(unless),
+        _ => number("KSER_TESTKIT_SEED").unwrap_or(unless),
     }
 }
 

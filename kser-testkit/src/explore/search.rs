@@ -1,13 +1,16 @@
 use super::Report;
+use super::kept::Kept;
+use super::shrink::shrink;
 use crate::case::Case;
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
 use crate::faults::{Fault, Faults, Site};
 use crate::invariants::{self, Broken};
+use crate::quiet::quietly;
 use crate::sim::{Finished, Run, Scenario, Swarm, Trouble};
 
 /// How often something goes wrong in a random run, at most.
-const MOST_FAULTS: u64 = 4;
+const MOST_FAULTS: u64 = 12;
 
 type Plan = Vec<(Site, Fault)>;
 type Found = Result<(), Box<Failure>>;
@@ -16,14 +19,20 @@ type Found = Result<(), Box<Failure>>;
 pub(super) struct Search<'s, S> {
     scenario: &'s Scenario<'s, S>,
     check: &'s dyn Fn(&Run<'_, S>),
+    kept: Kept,
     pub(super) report: Report,
 }
 
 impl<'s, S> Search<'s, S> {
-    pub(super) fn new(scenario: &'s Scenario<'s, S>, check: &'s dyn Fn(&Run<'_, S>)) -> Self {
+    pub(super) fn new(
+        scenario: &'s Scenario<'s, S>,
+        check: &'s dyn Fn(&Run<'_, S>),
+        kept: Kept,
+    ) -> Self {
         Self {
             scenario,
             check,
+            kept,
             report: Report::default(),
         }
     }
@@ -34,16 +43,45 @@ impl<'s, S> Search<'s, S> {
         self.planned(&case.plan, choices).map(|_| ())
     }
 
+    /// Makes the runs again that failed before. Those that the scenario no longer comes to are told, and left out.
+    pub(super) fn regressions(&mut self) -> Found {
+        for case in self.kept.cases() {
+            match self.replay(&case) {
+                Err(failure) if failure.invariant() == "NotVacuous" => {
+                    eprintln!(
+                        "a run that failed before is no longer one: {}",
+                        failure.what()
+                    );
+                }
+                found => found?,
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a run in which nothing goes wrong, and one for each plan. Returns the plans.
     pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Plan>, Box<Failure>> {
         let clean = self.planned(&Plan::new(), Choices::boring())?;
         let mut plans = vec![Plan::new()];
-        for fault in faults.singles(&clean.seen) {
+        for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
-            self.planned(&plan, Choices::boring())?;
+            let first = self.planned(&plan, Choices::boring())?;
+            if faults.are_pairs() {
+                self.pairs(&plan, &first, faults)?;
+            }
             plans.push(plan);
         }
         Ok(plans)
+    }
+
+    /// Has something else go wrong wherever a run comes to after its first fault.
+    fn pairs(&mut self, plan: &Plan, first: &Finished<S>, faults: &Faults) -> Found {
+        let fired = first.fired.first().map(|(site, _)| site);
+        for second in faults.at(&first.seen, fired) {
+            let both = [plan.clone(), vec![second]].concat();
+            self.planned(&both, Choices::boring())?;
+        }
+        Ok(())
     }
 
     /// Makes a run for each order, with each of the plans.
@@ -81,7 +119,7 @@ impl<'s, S> Search<'s, S> {
     }
 
     fn run(&mut self, trouble: Trouble, choices: Choices) -> Finished<S> {
-        let finished = self.scenario.run(trouble, choices);
+        let finished = quietly(|| self.scenario.run(trouble, choices));
         let report = &mut self.report;
         report.runs += 1;
         report.steps += finished.steps;
@@ -92,19 +130,46 @@ impl<'s, S> Search<'s, S> {
     }
 
     fn judge(&self, finished: &Finished<S>, plan: &Plan) -> Found {
-        let Some(broken) = invariants::judge(finished, plan, self.check) else {
+        let Some(broken) = self.broken(finished, plan) else {
             return Ok(());
         };
-        let differs = self.repeat(finished);
-        Err(Box::new(Failure::new(differs.unwrap_or(broken), finished)))
+        if broken.invariant == "NotVacuous" {
+            return Err(Box::new(Failure::new(broken, finished)));
+        }
+        if let Some(differs) = self.repeat(finished) {
+            return Err(Box::new(Failure::new(differs, finished)));
+        }
+        let found = finished.case();
+        // At once: what follows may be stopped.
+        self.kept.keep(&found, None);
+        let mut smallest = None;
+        let (small, runs) = shrink(found.clone(), &mut |case| {
+            let again = self.again(case);
+            let same = self.broken(&again, &Plan::new());
+            let same = same.filter(|other| other.invariant == broken.invariant);
+            let fails = same.is_some();
+            smallest = same
+                .map(|broken| Failure::new(broken, &again))
+                .or(smallest.take());
+            fails
+        });
+        let saved = self.kept.keep(&small, Some(&found));
+        let failure = smallest.unwrap_or_else(|| Failure::new(broken, finished));
+        Err(Box::new(failure.shrunk(&found, runs).saved_in(saved)))
+    }
+
+    fn broken(&self, finished: &Finished<S>, plan: &Plan) -> Option<Broken> {
+        quietly(|| invariants::judge(finished, plan, self.check))
+    }
+
+    fn again(&self, case: &Case) -> Finished<S> {
+        let choices = Choices::Replay(case.picks.clone());
+        quietly(|| self.scenario.run(Trouble::planned(&case.plan), choices))
     }
 
     /// Makes a run again, and says where it differs.
     fn repeat(&self, finished: &Finished<S>) -> Option<Broken> {
-        let case = finished.case();
-        let again = self
-            .scenario
-            .run(Trouble::planned(&case.plan), Choices::Replay(case.picks));
+        let again = self.again(&finished.case());
         let first = finished.shared.with(|state| state.trace.clone());
         let second = again.shared.with(|state| state.trace.clone());
         let (at, first, second) = first.difference(&second)?;

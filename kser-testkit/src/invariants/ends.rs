@@ -1,47 +1,81 @@
 use super::Broken;
-use crate::sim::{End, Finished};
+use crate::sim::{End, Finished, State};
 
 /// What was asked for comes to an end.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
     match &finished.end {
-        End::Done => None,
+        End::Done => leaks(finished).or_else(|| finished.shared.with(never_seen)),
         End::Panicked(what) => Some(Broken::new("NoPanic", what.clone())),
         End::Endless => {
-            let what = format!("the run goes on and on: {} calls were made", finished.steps);
+            let what = format!(
+                "the run goes on and on: {} calls were made, and {:?} have passed",
+                finished.steps, finished.elapsed
+            );
             Some(Broken::new("NoLivelock", what))
         }
-        End::Late => Some(Broken::new("Terminal", left_over(finished))),
+        End::Late => Some(
+            finished
+                .shared
+                .with(|state| never_seen(state).unwrap_or_else(|| left_over(state))),
+        ),
     }
 }
 
+/// What somebody was told will be done, and nobody has seen.
+fn never_seen(state: &mut State) -> Option<Broken> {
+    let facts = &state.facts;
+    let lost = facts.acknowledged.iter().find(|id| {
+        let run = facts.runs.get(*id).is_some_and(|run| run.launched);
+        let task = facts
+            .tasks
+            .get(id.as_str())
+            .is_some_and(|task| task.first > 0);
+        !run && !task
+    })?;
+    let what = format!("{lost} was acknowledged, and nothing of it was ever seen");
+    Some(Broken::new("NothingLost", what))
+}
+
 /// What is not done.
-fn left_over<S>(finished: &Finished<S>) -> String {
-    let left = finished.shared.with(|state| {
-        let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
-        let open = runs.filter(|(_, run)| !run.status.is_some_and(|status| status.is_terminal()));
-        let mut left: Vec<String> = open
-            .map(|(id, run)| match run.status {
-                Some(status) => format!("{id} is {status}"),
-                None => format!("nothing was seen of {id} but its launch"),
-            })
-            .collect();
-        let waiting = state.broker.waiting();
-        let records = waiting
-            .into_iter()
-            .map(|(spot, record)| (spot, record.clone()));
-        let records: Vec<_> = records.collect();
-        for (spot, record) in records {
-            let label = state.labels.record(&record);
-            left.push(format!("the record of {label} waits in {}", spot.topic));
-        }
-        if !state.outputs.is_empty() {
-            left.push(format!("{} outputs are not relayed", state.outputs.len()));
-        }
-        left
+fn left_over(state: &mut State) -> Broken {
+    let now = state.now;
+    let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
+    let open = runs.filter(|(_, run)| !run.status.is_some_and(|status| status.is_terminal()));
+    let open = open.map(|(id, run)| match run.status {
+        Some(status) => format!("{id} is {status}"),
+        None => format!("nothing was seen of {id} but its launch"),
     });
-    let left = match left.is_empty() {
-        true => "a client or a consumer has not come to its end".to_owned(),
-        false => left.join("; "),
+    let open: Vec<String> = open.collect();
+    let mut waiting = Vec::new();
+    let records = state.broker.waiting().into_iter();
+    let records: Vec<_> = records
+        .map(|(spot, record)| (spot, record.clone()))
+        .collect();
+    for (spot, record) in records {
+        let label = state.labels.record(&record);
+        waiting.push(format!("the record of {label} waits in {}", spot.topic));
+    }
+    let outputs = state.outputs.len();
+    let (invariant, left) = match (open.is_empty(), waiting.is_empty(), outputs) {
+        (false, ..) => ("Terminal", [open, waiting].concat().join("; ")),
+        (true, false, _) => ("Redelivery", waiting.join("; ")),
+        (true, true, 0) => (
+            "Terminal",
+            "a client or a consumer has not come to its end".to_owned(),
+        ),
+        (true, true, _) => ("NothingLost", format!("{outputs} outputs are not relayed")),
     };
-    format!("after {:?} this is left: {left}", finished.elapsed)
+    Broken::new(invariant, format!("after {now:?} this is left: {left}"))
+}
+
+/// What handlers have spawned ends with them.
+fn leaks<S>(finished: &Finished<S>) -> Option<Broken> {
+    let leaked = finished.leaked;
+    (leaked > 0).then(|| {
+        let what = format!(
+            "{leaked} tasks outlive their consumers: a handler has spawned them, and a crash does not end them. Await \
+             what you spawn, or abort it when the handler is dropped (tokio::task::JoinSet does)"
+        );
+        Broken::new("NoLeak", what)
+    })
 }

@@ -1,10 +1,16 @@
 //! What must hold in every run, without being asked.
 
+mod attempts;
 mod effects;
 mod ends;
+mod records;
+mod rows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(crate) use self::attempts::{began, ended};
+pub(crate) use self::records::{announced, committed, published};
+pub(crate) use self::rows::wrote;
 use crate::faults::{Fault, Site};
 use crate::sim::{Finished, Run, panic_text};
 
@@ -23,14 +29,17 @@ impl Broken {
     }
 }
 
-/// Judges a run: the invariants in order, and then what the test asserts.
+/// Judges a run: what was seen to break, the end, and then what the test asserts.
 pub(crate) fn judge<S>(
     finished: &Finished<S>,
     plan: &[(Site, Fault)],
     check: &dyn Fn(&Run<'_, S>),
 ) -> Option<Broken> {
-    ends::judge(finished)
-        .or_else(|| effects::judge(finished))
+    let seen = finished
+        .shared
+        .with(|state| state.facts.broken.first().cloned());
+    seen.or_else(|| effects::judge(finished))
+        .or_else(|| ends::judge(finished))
         .or_else(|| not_vacuous(finished, plan))
         .or_else(|| checked(finished, check))
 }

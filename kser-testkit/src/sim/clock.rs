@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -35,6 +36,29 @@ impl SimClock {
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
         BEGIN + self.elapsed()
+    }
+}
+
+/// How many milliseconds a process's clock is ahead of the others.
+pub(crate) type Ahead = Arc<AtomicU64>;
+
+/// The clock of one process.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessClock {
+    clock: SimClock,
+    ahead: Ahead,
+}
+
+impl ProcessClock {
+    pub(crate) const fn new(clock: SimClock, ahead: Ahead) -> Self {
+        Self { clock, ahead }
+    }
+}
+
+impl Clock for ProcessClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        self.clock.now() + Duration::from_millis(ahead)
     }
 }
 

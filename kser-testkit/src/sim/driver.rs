@@ -1,16 +1,12 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::store::RunFilter;
 use kser_core::{Clock, StateStore};
 use tokio::time::{Instant, sleep_until};
 
-use super::broker::Spot;
 use super::process::{Place, Process};
-use super::state::{Verdict, Want};
 use super::world::{ClientSpec, ConsumerSpec, World};
 use crate::choices::Tape;
-use crate::faults::{Fault, Kind};
 
 /// More than this is a run that never ends.
 const MOST_STEPS: usize = 100_000;
@@ -18,14 +14,14 @@ const MOST_STEPS: usize = 100_000;
 /// Lets the processes of a run go on, one call at a time, and has go wrong what is planned.
 pub(crate) struct Driver {
     pub(crate) place: Place,
-    consumers: Vec<ConsumerSpec>,
-    clients: Vec<Option<ClientSpec>>,
-    processes: Vec<Process>,
+    pub(super) consumers: Vec<ConsumerSpec>,
+    pub(super) clients: Vec<Option<ClientSpec>>,
+    pub(super) processes: Vec<Process>,
     /// How many lives of each consumer there were, and when the next begins.
-    lives: Vec<(u32, Option<Instant>)>,
+    pub(super) lives: Vec<(u32, Option<Instant>)>,
     pub(crate) tape: Tape,
     /// Whose call was let through last.
-    last: usize,
+    pub(super) last: usize,
     limit: Instant,
     restart: Duration,
     pub(crate) steps: usize,
@@ -42,26 +38,6 @@ pub(crate) enum End {
     Endless,
     /// A process panicked.
     Panicked(String),
-}
-
-/// What the driver may do next.
-#[derive(Debug, Clone)]
-enum Action {
-    Let {
-        parked: u64,
-        life: usize,
-    },
-    Give {
-        parked: u64,
-        life: usize,
-        spot: Spot,
-    },
-    Look {
-        parked: u64,
-        life: usize,
-    },
-    Start(usize),
-    Ask(usize),
 }
 
 impl Driver {
@@ -120,7 +96,9 @@ impl Driver {
         let due = shared.with(|state| state.broker.next_due(now));
         let due = due.map(|due| shared.clock().instant(due));
         let starts = self.lives.iter().filter_map(|(_, at)| *at);
-        let next = starts.chain(due).chain([self.limit]).min();
+        let begin = Instant::now() - shared.clock().elapsed();
+        let ends = shared.with(|state| state.next_end()).map(|end| begin + end);
+        let next = starts.chain(due).chain(ends).chain([self.limit]).min();
         tokio::select! {
             biased;
             () = shared.idle().wait() => {}
@@ -128,114 +106,7 @@ impl Driver {
         }
     }
 
-    /// Lists what may come next: first what the process would do whose turn it was.
-    fn actions(&self) -> Vec<Action> {
-        let now = self.place.shared.clock().now();
-        let mut actions = self.place.shared.with(|state| {
-            state.broker.expire(now);
-            let mut actions = Vec::new();
-            let mut settling: Vec<usize> = Vec::new();
-            for (number, parked) in &state.parked {
-                let (parked, number) = (parked, *number);
-                let life = parked.life;
-                if parked.verdict.is_some() {
-                    continue;
-                }
-                let go = Action::Let {
-                    parked: number,
-                    life,
-                };
-                match &parked.want {
-                    Want::Call { kind, .. } => {
-                        // Outputs are published in the order in which their settles were begun.
-                        let settles = matches!(kind, Kind::Publish | Kind::Settle);
-                        if settles && settling.contains(&life) {
-                            continue;
-                        }
-                        if settles {
-                            settling.push(life);
-                        }
-                        actions.push(go);
-                    }
-                    Want::Receive(member) => match state.broker.member(*member) {
-                        Some(known) if !known.superseded => {
-                            let spots = state.broker.offers(*member, now);
-                            actions.extend(spots.into_iter().map(|spot| Action::Give {
-                                parked: number,
-                                life,
-                                spot,
-                            }));
-                        }
-                        _ => actions.push(Action::Look {
-                            parked: number,
-                            life,
-                        }),
-                    },
-                    Want::Leave(member) if !state.broker.holds(*member) => actions.push(go),
-                    Want::Leave(_) => {}
-                }
-            }
-            actions
-        });
-        actions.sort_by_key(|action| action.life() != self.last);
-        let now = Instant::now();
-        let starts = self.lives.iter().enumerate();
-        let starts = starts.filter(|(_, (_, at))| at.is_some_and(|at| at <= now));
-        actions.extend(starts.map(|(number, _)| Action::Start(number)));
-        let clients = self.clients.iter().enumerate();
-        let clients = clients.filter(|(_, client)| client.is_some());
-        actions.extend(clients.map(|(number, _)| Action::Ask(number)));
-        actions
-    }
-
-    fn act(&mut self, action: Action) {
-        let (number, life) = match action {
-            Action::Start(number) => return self.start(number),
-            Action::Ask(number) => return self.ask(number),
-            Action::Look { parked, life } => {
-                self.last = life;
-                return self
-                    .place
-                    .shared
-                    .with(|state| state.decide(parked, Verdict::Look));
-            }
-            Action::Let { parked, life } | Action::Give { parked, life, .. } => (parked, life),
-        };
-        self.last = life;
-        let spot = match action {
-            Action::Give { spot, .. } => Some(spot),
-            _ => None,
-        };
-        let crashes = self.place.shared.with(|state| {
-            let (path, kind) = state.path_of(number, spot.as_ref());
-            let consumer = state
-                .lives
-                .get(life)
-                .is_some_and(|life| life.consumer.is_some());
-            let (site, fault) = state.sites.reach(&path, kind, consumer);
-            if let Some(fault) = fault {
-                let name = Arc::clone(&state.lives[life].name);
-                state.note(&name, format!("{fault} {site}"));
-            }
-            let die = match fault {
-                Some(Fault::CrashBefore) => return true,
-                Some(Fault::CrashAfter) => true,
-                None => false,
-            };
-            let verdict = match (spot, die) {
-                (Some(spot), die) => Verdict::Give { spot, die },
-                (None, true) => Verdict::GoAndDie,
-                (None, false) => Verdict::Go,
-            };
-            state.decide(number, verdict);
-            false
-        });
-        if crashes {
-            self.crash(life);
-        }
-    }
-
-    fn start(&mut self, number: usize) {
+    pub(super) fn start(&mut self, number: usize) {
         let Some((lives, at)) = self.lives.get_mut(number) else {
             return;
         };
@@ -255,7 +126,7 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, number: usize) {
+    pub(super) fn ask(&mut self, number: usize) {
         if let Some(spec) = self.clients.get_mut(number).and_then(Option::take) {
             self.processes.push(self.place.client(number, spec));
         }
@@ -351,19 +222,18 @@ impl Driver {
         rows.all(|run| run.progress.status().is_terminal() && !run.progress.is_started())
     }
 
-    /// Ends all processes.
-    pub(crate) fn end(&mut self) {
-        for process in &self.processes {
+    /// Ends all processes, and counts the tasks that are left.
+    pub(crate) async fn end(&mut self) -> usize {
+        for process in self.processes.drain(..) {
             process.task.abort();
+            let _ = process.task.await;
         }
-    }
-}
-
-impl Action {
-    const fn life(&self) -> usize {
-        match self {
-            Self::Let { life, .. } | Self::Give { life, .. } | Self::Look { life, .. } => *life,
-            Self::Start(_) | Self::Ask(_) => usize::MAX,
-        }
+        // What is aborted ends when it is its turn.
+        let idle = self.place.shared.idle();
+        idle.touch();
+        idle.wait().await;
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
     }
 }

@@ -2,22 +2,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kser::RunEvent;
+use bytes::Bytes;
 use kser_core::sequencing::Progress;
-use kser_core::{Outcome, Record, RunId, Status, TaskId, Timestamp};
+use kser_core::{Metadata, Name, Outcome, RunId, Status, TaskId, Topic};
 
-use super::broker::Spot;
-use super::broker::records::Given;
 use super::state::State;
-use super::trace::Moment;
+use crate::invariants::Broken;
 
 /// What was seen of a run by those who carry, keep and run, for the invariants.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
+    /// The deliveries whose outputs are published, and those that are done.
     published: BTreeSet<u64>,
     committed: BTreeSet<u64>,
+    /// How often the simulation published a record a second time.
+    pub(crate) duplicated: usize,
     pub(crate) effects: Vec<Applied>,
     pub(crate) runs: BTreeMap<RunId, RunFacts>,
+    pub(crate) tasks: BTreeMap<TaskId, TaskFacts>,
+    /// What somebody was told will be done.
+    pub(crate) acknowledged: BTreeSet<RunId>,
+    pub(crate) attempts: Vec<Ran>,
+    /// The entrypoints whose handlers are watched.
+    pub(crate) watched: BTreeSet<Name>,
+    /// The payloads of dead letters.
+    pub(crate) letters: BTreeMap<Bytes, u32>,
+    /// The latest that has begun of each key.
+    pub(crate) begun: BTreeMap<(Topic, Bytes), u64>,
+    /// Counts what was published.
+    pub(crate) count: u64,
+    /// What broke an invariant, the moment it did.
+    pub(crate) broken: Vec<Broken>,
 }
 
 /// What was seen of one run.
@@ -27,8 +42,41 @@ pub(crate) struct RunFacts {
     pub(crate) launched: bool,
     pub(crate) status: Option<Status>,
     pub(crate) outcome: Outcome,
-    /// When it ended, and how, each time it was said.
-    pub(crate) ends: Vec<(Duration, Status, u64)>,
+    /// Where it stands in the store.
+    pub(crate) stored: Option<Progress>,
+    /// How often each step was accepted.
+    pub(crate) accepted: BTreeMap<u32, u32>,
+    /// Somebody from outside has changed it: it may go on after an end.
+    pub(crate) repaired: bool,
+    /// The last that was published of it.
+    pub(crate) latest: u64,
+    pub(crate) metadata: Option<Metadata>,
+}
+
+/// What was seen of one task, a step or a lone one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskFacts {
+    /// The first and the last that was published of it.
+    pub(crate) first: u64,
+    pub(crate) latest: u64,
+    pub(crate) key: Option<(Topic, Bytes)>,
+    /// It was published with a time.
+    pub(crate) delayed: bool,
+    /// How often it was sent by the settle of another.
+    pub(crate) sent: u32,
+    pub(crate) letters: u32,
+    pub(crate) attempts: u32,
+    pub(crate) ended: u32,
+}
+
+/// One attempt at a task.
+#[derive(Debug, Clone)]
+pub(crate) struct Ran {
+    pub(crate) task: TaskId,
+    pub(crate) run: Option<(RunId, u32)>,
+    pub(crate) previous: Outcome,
+    /// What it left, if it succeeded.
+    pub(crate) left: Option<Outcome>,
 }
 
 /// Something that was done to the world outside.
@@ -55,6 +103,10 @@ impl Facts {
         self.published.contains(&serial)
     }
 
+    pub(super) fn committed(&mut self, serial: u64) {
+        self.committed.insert(serial);
+    }
+
     pub(super) fn is_committed(&self, serial: u64) -> bool {
         self.committed.contains(&serial)
     }
@@ -62,78 +114,38 @@ impl Facts {
     pub(crate) fn run(&mut self, id: &RunId) -> &mut RunFacts {
         self.runs.entry(id.clone()).or_default()
     }
+
+    pub(crate) fn task(&mut self, id: &TaskId) -> &mut TaskFacts {
+        self.tasks.entry(id.clone()).or_default()
+    }
+
+    /// Notes that something does not hold.
+    pub(crate) fn broke(&mut self, invariant: &'static str, what: String) {
+        self.broken.push(Broken { invariant, what });
+    }
 }
 
-/// What is done, and noted.
 impl State {
-    /// Publishes a record.
-    pub(super) fn publish(&mut self, who: &str, record: Record, now: Timestamp) {
-        let label = self.labels.record(&record);
-        let wait = record.not_before.map(|due| due.since(now));
-        let wait = wait.filter(|wait| !wait.is_zero());
-        let wait = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
-        self.note(who, format!("publishes {label}{wait}"));
-        self.saw(&record);
-        self.broker.publish(record, now);
+    pub(crate) fn row(&self) -> super::Row {
+        self.broker.setup.row
     }
 
-    /// Learns what a published record tells of its run.
-    fn saw(&mut self, record: &Record) {
-        let payload = record.payload.as_deref().unwrap_or_default();
-        if let Ok(event) = RunEvent::decode(payload) {
-            let stored = self.facts.run(&event.run).launched && self.is_stored();
-            if !stored {
-                let outcome = event.outcome.unwrap_or_default();
-                self.stands(&event.run, event.status, outcome, event.version);
-            }
-            return;
-        }
-        let message = kser_core::Message::decode(payload).ok();
-        let envelope = message
-            .as_ref()
-            .and_then(|message| message.metadata.envelope());
-        if let Some(envelope) = envelope {
-            self.facts.run(&envelope.run).launched = true;
+    /// Says whether steps are accepted once in this run: not where the row promises less, nor, without a store, where a
+    /// record was published twice.
+    pub(crate) fn is_exact(&self) -> bool {
+        match self.row() {
+            super::Row::Stored => true,
+            super::Row::ExactlyOnce => self.facts.duplicated == 0,
+            super::Row::AtLeastOnce => false,
         }
     }
 
-    fn is_stored(&self) -> bool {
-        self.broker.setup.row == super::Row::Stored
-    }
-
-    /// Learns what the store was told of a run.
-    pub(super) fn wrote(&mut self, run: &RunId, progress: &Progress) {
-        self.facts.run(run).launched = true;
-        let outcome = progress.last_outcome().clone();
-        self.stands(run, progress.status(), outcome, progress.version());
-    }
-
-    fn stands(&mut self, run: &RunId, status: Status, outcome: Outcome, version: u64) {
-        let now = self.now;
+    /// Learns how a run stands.
+    pub(crate) fn stands(&mut self, run: &RunId, status: Status, outcome: Outcome) {
         let facts = self.facts.run(run);
         if status.is_terminal() {
-            facts.ends.push((now, status, version));
             facts.outcome = outcome;
         }
         facts.status = Some(status);
-    }
-
-    pub(super) fn delivered(&mut self, who: &str, label: &str, spot: &Spot, given: &Given) {
-        let again = match given.unreported {
-            0 => String::new(),
-            count => format!(", which {count} before did not report"),
-        };
-        let place = format!("{}:{}:{}", spot.topic, spot.partition, spot.offset);
-        self.note(who, format!("receives {label} ({place}){again}"));
-    }
-
-    pub(super) fn committed(&mut self, who: &str, label: &str, serial: u64, done: bool) {
-        match done {
-            true => {
-                self.facts.committed.insert(serial);
-                self.note(who, format!("commits {label}"));
-            }
-            false => self.note(who, format!("cannot commit {label}: it is someone else's")),
-        }
     }
 }

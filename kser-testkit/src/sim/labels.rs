@@ -23,6 +23,14 @@ impl Labels {
         id
     }
 
+    /// Makes the id of the next task of a kind, which is its label too.
+    pub(crate) fn new_task(&mut self, name: &Name) -> TaskId {
+        let label = self.count(name);
+        let id = TaskId::from(label.as_str());
+        self.tasks.insert(id.clone(), label);
+        id
+    }
+
     pub(crate) fn run(&mut self, id: &RunId, name: &Name) -> &str {
         if !self.runs.contains_key(id) {
             let label = self.count(name);

@@ -1,6 +1,9 @@
 //! The simulation: the real consumers and producers on a broker, a store and a clock that one driver has in its hands.
 
+mod acting;
+mod actions;
 mod acts;
+mod asking;
 mod broker;
 mod clock;
 mod driver;
@@ -9,6 +12,7 @@ mod idle;
 mod labels;
 mod port;
 mod process;
+mod records;
 mod run;
 mod settling;
 mod setup;
@@ -26,13 +30,13 @@ use std::any::Any;
 use kser_core::Error;
 
 pub(crate) use self::driver::End;
-pub(crate) use self::facts::Applied;
+pub(crate) use self::facts::{Applied, Ran};
 pub(crate) use self::idle::Idle;
 pub use self::run::Run;
 pub(crate) use self::run::{Finished, Scenario};
 pub use self::setup::{Row, Setup};
 pub(crate) use self::sites::{Seen, Swarm, Trouble};
-pub(crate) use self::state::Shared;
+pub(crate) use self::state::{Shared, State};
 pub use self::store::SimStore;
 pub(crate) use self::trace::Moment;
 pub use self::trace::Trace;

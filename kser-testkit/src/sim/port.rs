@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use kser_core::Error;
 
 use super::state::{Parked, Shared, State, Verdict, Want};
-use crate::faults::Kind;
+use crate::faults::{Fault, Kind};
 
 /// What one life of a process calls the rest of the world through.
 #[derive(Debug, Clone)]
@@ -36,12 +36,23 @@ impl Port {
             return Ok(apply.await);
         }
         let path = path.into();
-        let verdict = self.gate(Want::Call { kind, path }).await;
-        let done = apply.await;
-        if verdict == Verdict::GoAndDie {
-            self.die().await;
+        match self.gate(Want::Call { kind, path }).await {
+            Verdict::GoAndDie => {
+                apply.await;
+                self.die().await
+            }
+            Verdict::GoAndFail => {
+                apply.await;
+                Err(super::broken())
+            }
+            Verdict::Refuse => Err(super::broken()),
+            Verdict::Hang => {
+                tokio::time::sleep(Fault::HANG).await;
+                Ok(apply.await)
+            }
+            Verdict::Panic => panic!("the simulation has this handler panic"),
+            Verdict::Go | Verdict::Give { .. } | Verdict::Look => Ok(apply.await),
         }
-        Ok(done)
     }
 
     /// Waits until a call is let through. A process that is dead waits for ever.
@@ -54,7 +65,7 @@ impl Port {
     }
 
     /// Has the process die, and never returns.
-    pub(crate) async fn die(&self) {
+    pub(crate) async fn die<T>(&self) -> T {
         self.shared.with(|state| state.dying.push(self.life));
         self.shared.idle().touch();
         std::future::pending().await
@@ -95,6 +106,7 @@ impl Future for Gate<'_> {
                     want,
                     verdict: None,
                     waker: cx.waker().clone(),
+                    late: false,
                 };
                 state.parked.insert(state.parkings, parked);
                 state.parkings

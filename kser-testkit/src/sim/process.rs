@@ -1,12 +1,12 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use kser::{Connection, NoStore};
+use kser::{Connection, ConsumerHandle, NoStore};
 use kser_core::{Error, Mode};
 use kser_memory::MemoryStore;
 use tokio::task::JoinHandle;
 
 use super::Row;
-use super::clock::SimIds;
+use super::clock::{ProcessClock, SimIds};
 use super::port::Port;
 use super::state::Shared;
 use super::store::SimStore;
@@ -19,6 +19,8 @@ use super::world::{ClientSpec, ConsumerSpec};
 pub(crate) struct Process {
     pub(crate) port: Port,
     pub(crate) task: JoinHandle<Result<(), Error>>,
+    /// Set once a consumer runs.
+    handle: Arc<OnceLock<ConsumerHandle>>,
 }
 
 /// Where the processes of a run live.
@@ -35,13 +37,17 @@ impl Place {
         let name = format!("c{}", number + 1);
         let port = Port::open(&self.shared, &name, Some(number));
         let (place, spec, port_of) = (self.clone(), spec.clone(), port.clone());
+        let handle = Arc::new(OnceLock::new());
+        let told = Arc::clone(&handle);
         let task = tokio::spawn(async move {
             let connection = place.connect(&port_of, &format!("{name}.{life}")).await?;
             let consumer = connection.consumer(spec.registry);
             let consumer = consumer.with_layer(Watch(port_of));
-            (spec.configure)(consumer, number + 1).run().await
+            let consumer = (spec.configure)(consumer, number + 1);
+            let _ = told.set(consumer.handle());
+            consumer.run().await
         });
-        Process { port, task }
+        Process { port, task, handle }
     }
 
     /// Starts a client.
@@ -53,7 +59,8 @@ impl Place {
             let connection = place.connect(&port_of, &name).await?;
             (spec.script)(connection).await
         });
-        Process { port, task }
+        let handle = Arc::default();
+        Process { port, task, handle }
     }
 
     async fn connect(&self, port: &Port, ids: &str) -> Result<Connection, Error> {
@@ -68,12 +75,22 @@ impl Place {
                 connection.with_mode(Mode::AtLeastOnce)
             }
         };
-        let clock = *self.shared.clock();
+        let ahead = self
+            .shared
+            .with(|state| Arc::clone(&state.lives[port.life].ahead));
+        let clock = ProcessClock::new(*self.shared.clock(), ahead);
         Ok(connection.with_clock(clock).with_ids(SimIds::new(ids)))
     }
 }
 
 impl Process {
+    /// Asks a consumer to stop.
+    pub(crate) fn request_stop(&self) {
+        if let Some(handle) = self.handle.get() {
+            handle.request_stop();
+        }
+    }
+
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::clone(&self.port.name)
     }

@@ -35,6 +35,8 @@ pub(crate) struct Finished<S> {
     pub(crate) steps: usize,
     pub(crate) elapsed: Duration,
     pub(crate) repeatable: Vec<std::sync::Arc<str>>,
+    /// How many tasks outlive their consumers.
+    pub(crate) leaked: usize,
 }
 
 impl<S> Scenario<'_, S> {
@@ -61,7 +63,11 @@ impl<S> Scenario<'_, S> {
         let mut world = World::new(shared.clone(), self.setup.clone());
         let state = (self.make)(&mut world);
         let repeatable = world.repeatable.clone();
-        shared.with(|state| state.sites.trouble(trouble));
+        let tasks = world.tasks();
+        shared.with(|state| {
+            state.sites.trouble(trouble);
+            state.facts.watched = tasks;
+        });
         let place = Place {
             shared: shared.clone(),
             rows: rows(&shared),
@@ -69,7 +75,7 @@ impl<S> Scenario<'_, S> {
         };
         let mut driver = Driver::new(place, world, Tape::new(choices), self.heal_within);
         let end = driver.drive().await;
-        driver.end();
+        let leaked = driver.end().await;
         let elapsed = shared.clock().elapsed();
         let (seen, fired) = shared.with(|state| {
             let sites = &state.sites;
@@ -85,6 +91,7 @@ impl<S> Scenario<'_, S> {
             steps: driver.steps,
             elapsed,
             repeatable,
+            leaked,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Setup;
 use super::broker::{Broker, MemberId, Spot};
-use super::clock::SimClock;
+use super::clock::{Ahead, SimClock};
 use super::facts::Facts;
 use super::idle::Idle;
 use super::labels::Labels;
@@ -46,6 +46,11 @@ pub(crate) struct State {
     pub(crate) dying: Vec<usize>,
     /// Outputs that the store keeps and that are not relayed.
     pub(crate) outputs: BTreeSet<OutputId>,
+    pub(crate) outage: Option<Outage>,
+    /// The next publication stops half way.
+    pub(crate) half: bool,
+    /// The next publication was on its way before its process stood still: nobody asks whose it is.
+    pub(crate) late: bool,
     pub(crate) now: Duration,
 }
 
@@ -57,6 +62,20 @@ pub(crate) struct Life {
     pub(crate) consumer: Option<usize>,
     pub(crate) alive: bool,
     pub(crate) members: Vec<MemberId>,
+    /// It stands still until then.
+    pub(crate) frozen: Option<Duration>,
+    /// How far its clock is ahead of the others.
+    pub(crate) ahead: Ahead,
+}
+
+/// An outage that goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outage {
+    pub(crate) until: Duration,
+    /// Calls get no answer, instead of a refusal.
+    pub(crate) hangs: bool,
+    /// It is the store that is out, instead of the broker.
+    pub(crate) store: bool,
 }
 
 /// A call that waits to be let through.
@@ -66,6 +85,8 @@ pub(crate) struct Parked {
     pub(crate) want: Want,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) waker: Waker,
+    /// It was on its way when its process stood still.
+    pub(crate) late: bool,
 }
 
 /// What a parked call wants.
@@ -86,6 +107,13 @@ pub(crate) enum Verdict {
     Go,
     /// It has its effect, and its process dies.
     GoAndDie,
+    /// It has its effect, and fails.
+    GoAndFail,
+    /// It has no effect, and fails.
+    Refuse,
+    /// It takes a while.
+    Hang,
+    Panic,
     Give {
         spot: Spot,
         die: bool,
@@ -107,6 +135,9 @@ impl Shared {
             lives: Vec::new(),
             dying: Vec::new(),
             outputs: BTreeSet::new(),
+            outage: None,
+            half: false,
+            late: false,
             now: Duration::ZERO,
         };
         Self(Arc::new(Inner {
@@ -172,6 +203,8 @@ impl State {
             consumer,
             alive: true,
             members: Vec::new(),
+            frozen: None,
+            ahead: Ahead::default(),
         });
         self.lives.len() - 1
     }

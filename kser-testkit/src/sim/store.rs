@@ -3,13 +3,14 @@ use kser_core::sequencing::{Owner, PlannedStep, Progress};
 use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
 };
-use kser_core::{Error, Instance, RunId, StateStore, StoreId};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp};
 use kser_memory::MemoryStore;
 
 use super::port::Port;
 use super::state::{Shared, State};
 use super::{Idle, Setup};
 use crate::faults::Kind;
+use crate::invariants;
 
 /// Keeps the runs of a simulated run: a [`MemoryStore`] on simulated time.
 ///
@@ -124,7 +125,7 @@ impl StateStore for SimStore {
                 let label = state.labels.known_run(&id);
                 match inserted.value {
                     Inserted::New => {
-                        state.wrote(&id, &progress);
+                        state.wrote(self.port.life, &id, &progress, inserted.now);
                         format!("inserts {label}")
                     }
                     Inserted::Same(_) => format!("finds {label} inserted"),
@@ -151,7 +152,7 @@ impl StateStore for SimStore {
             let written = matches!(swapped.value, Swapped::Written(_));
             self.note(|state| match written {
                 true => {
-                    state.wrote(id, &progress);
+                    state.wrote(self.port.life, id, &progress, swapped.now);
                     let version = progress.version();
                     let kept = (0..outputs).map(|index| OutputId {
                         run: id.clone(),
@@ -222,6 +223,13 @@ impl StateStore for SimStore {
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         self.write_call(self.of(id, "purge"), self.runs.purge(id))
             .await
+    }
+}
+
+impl State {
+    fn wrote(&mut self, life: usize, run: &RunId, progress: &Progress, now: Timestamp) {
+        let inside = self.lives[life].consumer.is_some();
+        invariants::wrote(self, run, progress, now, inside);
     }
 }
 

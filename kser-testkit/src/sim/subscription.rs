@@ -101,7 +101,7 @@ impl SimSubscription {
                 Verdict::Give { spot, die } => {
                     let taken = self.take(&spot);
                     if die {
-                        self.port.die().await;
+                        return self.port.die().await;
                     }
                     if let Some(delivery) = taken {
                         return Ok(vec![delivery]);
@@ -195,7 +195,7 @@ impl Subscription for SimSubscription {
         match shared.is_driven() {
             true => {
                 if self.port.gate(Want::Leave(self.member)).await == Verdict::GoAndDie {
-                    self.port.die().await;
+                    return self.port.die().await;
                 }
             }
             false => loop {

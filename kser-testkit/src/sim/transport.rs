@@ -55,9 +55,14 @@ impl Transport for SimTransport {
         let publish = async {
             port.shared.change(|state, now| {
                 let mut failed = Vec::new();
-                for (index, record) in records.into_iter().enumerate() {
+                let half = std::mem::take(&mut state.half);
+                let count = match half {
+                    true => count / 2,
+                    false => count,
+                };
+                for (index, record) in records.into_iter().enumerate().take(count) {
                     match state.broker.fits(&record) {
-                        Ok(()) => state.publish(&port.name, record, now),
+                        Ok(()) => state.publish(&port.name, record, now, false),
                         Err(error) => failed.push((index, error)),
                     }
                 }

@@ -8,6 +8,7 @@ use tower::{Layer, Service};
 
 use super::port::Port;
 use crate::faults::{Fault, Kind};
+use crate::invariants;
 
 tokio::task_local! {
     /// The attempt that runs here.
@@ -63,13 +64,15 @@ impl Service<Call> for Watched<Handler> {
 
     fn call(&mut self, call: Call) -> Attempted {
         let (port, ctx) = (self.port.clone(), call.ctx.clone());
-        let label: Arc<str> = port.shared.with(|state| {
+        let (label, number) = port.shared.with(|state| {
             let label = match (ctx.run(), ctx.step()) {
                 (Some(run), Some(step)) => state.labels.step(run, step),
                 _ => state.labels.task(ctx.uuid(), ctx.entrypoint()),
             };
             port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
-            label.into()
+            let label: Arc<str> = label.into();
+            let number = invariants::began(state, &label, &call);
+            (label, number)
         });
         let attempt = Attempt {
             port: port.clone(),
@@ -90,6 +93,7 @@ impl Service<Call> for Watched<Handler> {
                     Err(error) => format!("fails: {error}"),
                 };
                 port.note(state, format!("{label} {how}"));
+                invariants::ended(state, number, ended.as_ref().ok());
             });
             ended
         }))
@@ -120,22 +124,23 @@ impl Waits {
     /// A wait for something other than what the simulation lets through.
     fn waited(&self, parkings: u64) {
         let (port, path) = (&self.port, &self.path);
-        let dies = port.shared.with(|state| {
+        let fault = port.shared.with(|state| {
             if state.parkings != parkings || !state.is_alive(port.life) {
-                return false;
+                return None;
             }
             let (site, fault) = state.sites.reach(path, Kind::Await, true);
             if let Some(fault) = fault {
                 port.note(state, format!("{fault} {site}"));
             }
-            let dies = fault == Some(Fault::CrashBefore);
-            if dies {
+            if fault == Some(Fault::CrashBefore) {
                 state.dying.push(port.life);
             }
-            dies
+            fault
         });
-        if dies {
-            port.shared.idle().touch();
+        match fault {
+            Some(Fault::Panic) => panic!("the simulation has this handler panic"),
+            Some(_) => port.shared.idle().touch(),
+            None => {}
         }
     }
 }

@@ -1,11 +1,13 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use kser::{Connection, Consumer, Entrypoint, Error, IntoOperation, IntoTask, Registry, Step};
-use kser_core::{Name, RunId};
+use kser_core::{Handler, Name, RunId, TaskId};
 
+use super::asking::{Shareable, until_certain};
 use super::state::Shared;
 use super::{Row, Setup};
 use crate::Effects;
@@ -69,36 +71,79 @@ impl World {
         Effects::new(name, &self.shared)
     }
 
-    /// Launches an operation. Returns the id of the run, such as `Checkout#1`.
-    pub fn launch<P: Entrypoint + Send + 'static>(&mut self, params: P) -> RunId {
+    /// Launches an operation, again and again until it is certain that it is launched. Returns the id of the run, such as
+    /// `Checkout#1`.
+    pub fn launch<P: Entrypoint>(&mut self, params: P) -> RunId {
         let id = self.new_run(&P::PATH.into());
-        let run = id.clone();
-        self.client(move |kser| async move {
-            kser.producer().launch(params).with_id(run).await?;
-            Ok(())
+        let (run, params) = (id.clone(), Shareable::new(params));
+        self.client_of(id.clone(), move |kser| async move {
+            let producer = kser.producer();
+            let launch = || {
+                let launch = producer.launch(params.clone()).with_id(run.clone());
+                async { launch.await.map(|_| ()) }
+            };
+            until_certain(launch).await
         });
         id
     }
 
-    /// Launches bare steps under a name. Returns the id of the run.
+    /// Launches bare steps under a name, as [`launch`](Self::launch) does. Returns the id of the run.
     pub fn launch_steps(&mut self, name: impl Into<Name>, steps: Vec<Step>) -> RunId {
         let name = name.into();
         let id = self.new_run(&name);
         let run = id.clone();
-        self.client(move |kser| async move {
-            kser.producer()
-                .launch_steps(name, steps)
-                .with_id(run)
-                .await?;
-            Ok(())
+        self.client_of(id.clone(), move |kser| async move {
+            let producer = kser.producer();
+            let launch = || {
+                let launch = producer.launch_steps(name.clone(), steps.clone());
+                let launch = launch.with_id(run.clone());
+                async { launch.await.map(|_| ()) }
+            };
+            until_certain(launch).await
         });
         id
     }
 
-    /// Sends a lone task.
-    pub fn send<P: Entrypoint + Send + 'static>(&mut self, params: P) {
+    /// Sends a lone task, again and again until it is certain that it is sent. Returns its id, such as `Greet#1`.
+    pub fn send<P: Entrypoint>(&mut self, params: P) -> TaskId {
+        self.send_keyed(params, None)
+    }
+
+    /// Sends a lone task with a key, which orders it with others of the same key.
+    pub fn send_with_key<P: Entrypoint>(&mut self, params: P, key: &str) -> TaskId {
+        self.send_keyed(params, Some(key.to_owned()))
+    }
+
+    fn send_keyed<P: Entrypoint>(&mut self, params: P, key: Option<String>) -> TaskId {
+        let id = self
+            .shared
+            .with(|state| state.labels.new_task(&P::PATH.into()));
+        let (task, params) = (id.clone(), Shareable::new(params));
+        self.client_of(id.clone().into(), move |kser| async move {
+            let producer = kser.producer();
+            let send = || {
+                let send = producer.send(params.clone()).with_id(task.clone());
+                let send = match &key {
+                    Some(key) => send.with_key(key.clone()),
+                    None => send,
+                };
+                async { send.await.map(|_| ()) }
+            };
+            until_certain(send).await
+        });
+        id
+    }
+
+    /// A client that is told that what it asks for will be done.
+    fn client_of<F, Fut>(&mut self, id: RunId, script: F)
+    where
+        F: FnOnce(Connection) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let shared = self.shared.clone();
         self.client(move |kser| async move {
-            kser.producer().send(params).await?;
+            script(kser).await?;
+            shared.with(|state| state.facts.acknowledged.insert(id));
             Ok(())
         });
     }
@@ -117,6 +162,16 @@ impl World {
 
     fn new_run(&mut self, name: &Name) -> RunId {
         self.shared.with(|state| state.labels.new_run(name))
+    }
+
+    /// Lists the entrypoints that are tasks.
+    pub(crate) fn tasks(&self) -> BTreeSet<Name> {
+        let registries = self.consumers.iter().map(|spec| &spec.registry);
+        let names = registries.flat_map(|registry| {
+            let tasks = registry.entrypoints();
+            tasks.filter(|name| matches!(registry.get(name), Some(Handler::Task(_))))
+        });
+        names.cloned().collect()
     }
 
     /// Says which row of the promises is simulated.

@@ -1,4 +1,5 @@
 //! The simulation, as its users see it.
 
 mod crashes;
+mod faults;
 mod shop;

@@ -176,6 +176,29 @@ impl Broker {
         !dead.is_empty()
     }
 
+    /// A member that was away is back before the broker noticed.
+    pub(crate) fn is_back(&mut self, id: MemberId) {
+        let member = self.members.get_mut(&id);
+        let group = member.and_then(|member| {
+            member.expires = None;
+            member.group.clone()
+        });
+        if let Some(group) = group {
+            self.assign(&group, true);
+        }
+    }
+
+    /// Moves the partitions of a group's members on by one.
+    pub(crate) fn rebalance(&mut self) {
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        for name in names {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.turned += 1;
+            }
+            self.assign(&name, true);
+        }
+    }
+
     pub(crate) fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.get(&id)
     }

@@ -29,6 +29,7 @@ pub(crate) struct Broker {
     held: BTreeMap<u64, (String, Spot)>,
     joined: u64,
     serial: u64,
+    count: u64,
 }
 
 /// One topic.
@@ -48,6 +49,8 @@ struct Log {
 pub(crate) struct Published {
     pub(crate) record: Record,
     pub(crate) at: Timestamp,
+    /// Counts all that was published.
+    pub(crate) number: u64,
 }
 
 impl Broker {
@@ -60,6 +63,7 @@ impl Broker {
             held: BTreeMap::new(),
             joined: 0,
             serial: 0,
+            count: 0,
         }
     }
 

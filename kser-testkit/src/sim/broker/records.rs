@@ -36,9 +36,11 @@ impl Broker {
         let waiting = Unsettled::new(&record, now);
         let offset = match self.topics.get_mut(&topic) {
             Some(log) => {
+                self.count += 1;
                 let published = Published {
                     record: record.clone(),
                     at: now,
+                    number: self.count,
                 };
                 log.partitions[partition].push(published);
                 log.partitions[partition].len() - 1
@@ -150,6 +152,13 @@ impl Broker {
         true
     }
 
+    /// Returns the record of a delivery that is ours, and as which it was published.
+    pub(crate) fn record_of(&self, serial: u64) -> Option<(Record, u64)> {
+        let (_, spot) = self.ours(serial)?;
+        let published = self.published(&spot)?;
+        Some((published.record.clone(), published.number))
+    }
+
     /// Says whether a delivery may still be settled.
     pub(crate) fn is_ours(&self, serial: u64) -> bool {
         self.ours(serial).is_some() || self.members.values().any(|member| member.has_seen(serial))
@@ -199,5 +208,24 @@ impl Broker {
     fn observed_by(&mut self, serial: u64) -> bool {
         let mut members = self.members.values_mut();
         members.any(|member| member.forget(serial))
+    }
+
+    /// Publishes a record again as it is, as a producer that tries again does.
+    pub(crate) fn repeat(&mut self, spot: &Spot, now: Timestamp) {
+        let published = self.published(spot);
+        if let Some(record) = published.map(|published| published.record.clone()) {
+            self.publish(record, now);
+        }
+    }
+
+    /// Holds a record back until a time.
+    pub(crate) fn delay(&mut self, spot: &Spot, until: Timestamp) {
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        for group in names {
+            let part = self.part_mut(&group, &spot.topic, spot.partition);
+            if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
+                record.stand = Stand::Released(until);
+            }
+        }
     }
 }

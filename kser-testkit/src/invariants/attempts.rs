@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use kser::Call;
+use kser_core::{Outcome, RunId};
+
+use crate::sim::{Ran, State};
+
+/// An attempt at a task begins. Returns its number.
+pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
+    let ctx = &call.ctx;
+    let step = ctx.run().cloned().zip(ctx.step());
+    if let Some((run, position)) = &step {
+        in_order(state, label, run, *position);
+        nothing_after_an_end(state, label, run);
+        is_given_what_was_left(state, label, (run, *position), ctx.previous());
+    }
+    let attempt = ctx.attempt();
+    if attempt > call.task.retry().attempts() {
+        let most = call.task.retry().attempts();
+        let what = format!("{label} is tried {attempt} times, and its policy allows {most}");
+        state.facts.broke("RetryBudget", what);
+    }
+    keeps_its_place(state, label, call);
+    state.facts.attempts.push(Ran {
+        task: ctx.uuid().clone(),
+        run: step,
+        previous: ctx.previous().clone(),
+        left: None,
+    });
+    state.facts.attempts.len() - 1
+}
+
+/// An attempt has ended.
+pub(crate) fn ended(state: &mut State, number: usize, outcome: Option<&Outcome>) {
+    let Some(ran) = state.facts.attempts.get_mut(number) else {
+        return;
+    };
+    ran.left = outcome.filter(|outcome| outcome.is_success()).cloned();
+    let task = ran.task.clone();
+    state.facts.task(&task).ended += 1;
+}
+
+/// A step begins when the one before it is done.
+fn in_order(state: &mut State, label: &str, run: &RunId, position: u32) {
+    let facts = state.facts.run(run);
+    let early = match &facts.stored {
+        Some(stored) => stored.position() < position,
+        None => {
+            let before = state.facts.attempts.iter();
+            let mut before = before
+                .filter(|ran| is_step(ran, run, position - 1))
+                .peekable();
+            // What somebody else runs is not seen.
+            before.peek().is_some() && before.all(|ran| ran.left.is_none())
+        }
+    };
+    if early {
+        let what = format!("{label} begins, and the step before it is not done");
+        state.facts.broke("StepOrder", what);
+    }
+}
+
+/// After a failure, a cancellation or a success nothing of the run begins, unless someone repairs it.
+fn nothing_after_an_end(state: &mut State, label: &str, run: &RunId) {
+    let exact = state.is_exact();
+    let facts = state.facts.run(run);
+    let ended = facts.status.filter(|status| status.is_terminal());
+    if let Some(status) = ended.filter(|_| exact && !facts.repaired) {
+        let what = format!("{label} begins, and {run} is {status} already");
+        state.facts.broke("StopOnFailure", what);
+    }
+}
+
+/// A step is given exactly what the one before it left.
+fn is_given_what_was_left(
+    state: &mut State,
+    label: &str,
+    (run, position): (&RunId, u32),
+    given: &Outcome,
+) {
+    let before = state.facts.attempts.iter();
+    let before = before.filter(|ran| is_step(ran, run, position.wrapping_sub(1)));
+    let left = before.filter_map(|ran| Some(ran.left.as_ref()?.accepted(&ran.previous, &ran.task)));
+    let left: Vec<Outcome> = left.collect();
+    if !left.is_empty() && !left.contains(given) && !state.facts.run(run).repaired {
+        let (given, left) = (given.shown(), left.iter().map(Outcome::shown));
+        let left: Vec<&str> = left.collect();
+        let what = format!("{label} is given {given:?}, and the step before it left {left:?}");
+        state.facts.broke("ResultForwarded", what);
+    }
+}
+
+/// What runs was sent, and those of one key begin in the order in which they were sent.
+fn keeps_its_place(state: &mut State, label: &str, call: &Call) {
+    let task = state.facts.task(call.ctx.uuid());
+    task.attempts += 1;
+    let (first, key, delayed) = (task.first, task.key.clone(), task.delayed);
+    let again = task.attempts > 1;
+    if first == 0 {
+        state.facts.broke(
+            "NoPhantom",
+            format!("{label} begins, and nobody has sent it"),
+        );
+    }
+    let Some(key) = key.filter(|_| !again && !delayed) else {
+        return;
+    };
+    let latest = state.facts.begun.entry(key).or_default();
+    let overtaken = *latest > first;
+    *latest = (*latest).max(first);
+    if overtaken {
+        let what = format!("{label} begins after what was sent later with the same key");
+        state.facts.broke("KeyOrder", what);
+    }
+}
+
+fn is_step(ran: &Ran, run: &RunId, position: u32) -> bool {
+    ran.run
+        .as_ref()
+        .is_some_and(|(of, at)| of == run && *at == position)
+}

@@ -1,0 +1,87 @@
+use kser::RunEvent;
+use kser_core::{Message, Record, Status};
+
+use crate::sim::{Row, State};
+
+/// A status of a run is announced, where there is no store.
+pub(crate) fn announced(state: &mut State, event: &RunEvent) {
+    let exact = state.is_exact();
+    let facts = state.facts.run(&event.run);
+    facts.launched = true;
+    facts.repaired |= event.replay;
+    let before = facts.status;
+    let ended = before.filter(|status| status.is_terminal());
+    let (run, to) = (&event.run, event.status);
+    // The first end counts; a row that may run twice may say so twice.
+    if ended.is_some() && !event.replay {
+        if let Some(from) = ended.filter(|from| exact && !facts.repaired && *from != to) {
+            let what = format!("{run} was {from}, and is {to} now");
+            state.facts.broke("OneTerminal", what);
+        }
+        return;
+    }
+    if exact && before == Some(Status::Running) && to == Status::Pending {
+        let what = format!("{run} went back from RUNNING to PENDING");
+        state.facts.broke("StatusMonotonic", what);
+    }
+    let outcome = event.outcome.clone().unwrap_or_default();
+    state.stands(run, to, outcome);
+}
+
+/// A message is published.
+pub(crate) fn published(state: &mut State, message: &Message, label: &str, letter: bool) {
+    let exact = state.is_exact();
+    let task = state.facts.task(&message.uuid).clone();
+    if letter && task.letters > 1 && exact && state.row() == Row::ExactlyOnce {
+        let what = format!("{label} is written a second time");
+        state.facts.broke("DeadLetterOnce", what);
+    }
+    let Some(envelope) = message.metadata.envelope() else {
+        return;
+    };
+    let count = state.facts.count;
+    let facts = state.facts.run(&envelope.run);
+    facts.launched = true;
+    facts.latest = count;
+    let metadata = message.metadata.clone().with_envelope(None);
+    let first = facts.metadata.get_or_insert_with(|| metadata.clone());
+    let kept = *first == metadata;
+    let repaired = facts.repaired;
+    if !kept {
+        let what = format!("{label} has other metadata than what came before it in its run");
+        state.facts.broke("Envelope", what);
+    }
+    let twice = envelope.step > 0 && task.sent > 1 && !letter;
+    if twice && exact && !repaired && state.row() == Row::ExactlyOnce {
+        let what = format!("{label} is sent a second time: the step before it was accepted twice");
+        state.facts.broke("AcceptedOnce", what);
+    }
+}
+
+/// A record is done with. What follows from it must be there: it was published as number `published`.
+pub(crate) fn committed(state: &mut State, record: &Record, label: &str, published: u64) {
+    let payload = record.payload.clone().unwrap_or_default();
+    let lost = match Message::decode(&payload) {
+        Err(_) => {
+            RunEvent::decode(&payload).is_err() && !state.facts.letters.contains_key(&payload)
+        }
+        Ok(message) => match message.metadata.envelope() {
+            // The store is the truth.
+            Some(_) if state.row() == Row::Stored => false,
+            Some(envelope) => {
+                let run = state.facts.run(&envelope.run);
+                let ended = run.status.is_some_and(|status| status.is_terminal());
+                run.latest <= published && !ended
+            }
+            None if state.facts.watched.contains(&message.entrypoint) => {
+                let task = state.facts.task(&message.uuid);
+                task.ended == 0 && task.latest <= published
+            }
+            None => false,
+        },
+    };
+    if lost {
+        let what = format!("the record of {label} left its topic, and nothing followed from it");
+        state.facts.broke("CommitAfterDurable", what);
+    }
+}

@@ -1,0 +1,184 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kser_core::Timestamp;
+use tokio::time::Instant;
+
+use super::actions::Action;
+use super::broker::Spot;
+use super::driver::Driver;
+use super::state::{Outage, State, Verdict};
+use crate::faults::{Fault, Kind};
+
+/// What is left to do for the driver once the lock is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    Crash,
+    CrashAll,
+    Stop,
+    Join,
+}
+
+/// At most so many consumers take part.
+const MOST_CONSUMERS: usize = 6;
+
+impl Driver {
+    /// Does what was decided, and has go wrong what is to.
+    pub(super) fn act(&mut self, action: Action) {
+        let (number, life, spot) = match action {
+            Action::Start(number) => return self.start(number),
+            Action::Ask(number) => return self.ask(number),
+            Action::Look { parked, life } => {
+                self.last = life;
+                let shared = &self.place.shared;
+                return shared.with(|state| state.decide(parked, Verdict::Look));
+            }
+            Action::Let { parked, life } => (parked, life, None),
+            Action::Give { parked, life, spot } => (parked, life, Some(spot)),
+        };
+        self.last = life;
+        let then = self
+            .place
+            .shared
+            .change(|state, now| state.go(number, life, spot, now));
+        match then {
+            Then::Nothing => {}
+            Then::Crash => self.crash(life),
+            Then::CrashAll => self.crash_all(),
+            Then::Stop => self.stop(life),
+            Then::Join => self.join(),
+        }
+    }
+
+    fn crash_all(&mut self) {
+        let lives: Vec<usize> = self
+            .processes
+            .iter()
+            .map(|process| process.port.life)
+            .collect();
+        for life in lives {
+            if !self
+                .place
+                .shared
+                .with(|state| state.lives[life].consumer.is_none())
+            {
+                self.crash(life);
+            }
+        }
+    }
+
+    fn stop(&self, life: usize) {
+        let process = self
+            .processes
+            .iter()
+            .find(|process| process.port.life == life);
+        if let Some(process) = process {
+            process.request_stop();
+        }
+    }
+
+    fn join(&mut self) {
+        if let Some(spec) = self
+            .consumers
+            .first()
+            .filter(|_| self.consumers.len() < MOST_CONSUMERS)
+        {
+            self.consumers.push(spec.clone());
+            self.lives.push((0, Some(Instant::now())));
+        }
+    }
+}
+
+impl State {
+    /// Lets a call through, or has something go wrong with it.
+    fn go(&mut self, number: u64, life: usize, spot: Option<Spot>, now: Timestamp) -> Then {
+        let (path, kind) = self.path_of(number, spot.as_ref());
+        let consumer = self.lives[life].consumer.is_some();
+        let (site, fault) = self.sites.reach(&path, kind, consumer);
+        let name = Arc::clone(&self.lives[life].name);
+        if let Some(fault) = fault {
+            self.note(&name, format!("{fault} {site}"));
+        }
+        if fault.is_none() && self.outage_of(kind).is_some() {
+            self.note(&name, format!("is refused {site}"));
+            self.decide(number, Verdict::Refuse);
+            return Then::Nothing;
+        }
+        self.late = self
+            .parked
+            .get(&number)
+            .is_some_and(|parked| parked.late && kind == Kind::Publish);
+        let go = |die| match spot.clone() {
+            Some(spot) => Verdict::Give { spot, die },
+            None if die => Verdict::GoAndDie,
+            None => Verdict::Go,
+        };
+        let (verdict, then) = match fault {
+            None => (go(false), Then::Nothing),
+            Some(Fault::CrashAfter) => (go(true), Then::Nothing),
+            Some(Fault::CrashBefore) => return Then::Crash,
+            Some(Fault::CrashAll) => return Then::CrashAll,
+            Some(Fault::Leave) => (go(false), Then::Stop),
+            Some(Fault::Join) => (go(false), Then::Join),
+            Some(Fault::Reject) => (Verdict::Refuse, Then::Nothing),
+            Some(Fault::Unknown) => (Verdict::GoAndFail, Then::Nothing),
+            Some(Fault::Hang) => (Verdict::Hang, Then::Nothing),
+            Some(Fault::Panic) => (Verdict::Panic, Then::Nothing),
+            Some(Fault::Partial) => {
+                self.half = true;
+                (Verdict::GoAndFail, Then::Nothing)
+            }
+            Some(fault) => {
+                self.disturb(fault, number, life, kind, spot.as_ref(), now);
+                match fault {
+                    Fault::Duplicate | Fault::ClockJump => (go(false), Then::Nothing),
+                    _ => return Then::Nothing,
+                }
+            }
+        };
+        self.decide(number, verdict);
+        then
+    }
+
+    /// Something goes wrong around a call, which waits until its turn comes again.
+    fn disturb(
+        &mut self,
+        fault: Fault,
+        number: u64,
+        life: usize,
+        kind: Kind,
+        spot: Option<&Spot>,
+        now: Timestamp,
+    ) {
+        match (fault, spot) {
+            (Fault::Delay, Some(spot)) => self.broker.delay(spot, now + Fault::DELAY),
+            (Fault::Duplicate, Some(spot)) => {
+                self.broker.repeat(spot, now);
+                self.facts.duplicated += 1;
+            }
+            (Fault::Rebalance, _) => self.broker.rebalance(),
+            (Fault::ClockJump, _) => {
+                let jump = u64::try_from(Fault::JUMP.as_millis()).unwrap_or(u64::MAX);
+                self.lives[life].ahead.fetch_add(jump, Ordering::Relaxed);
+            }
+            (Fault::OutageFails | Fault::OutageHangs, _) => {
+                self.outage = Some(Outage {
+                    until: self.now + Fault::OUTAGE,
+                    hangs: fault == Fault::OutageHangs,
+                    store: matches!(kind, Kind::Read | Kind::Write),
+                });
+            }
+            (Fault::Freeze, _) => {
+                self.lives[life].frozen = Some(self.now + Fault::FREEZE);
+                for member in self.lives[life].members.clone() {
+                    self.broker.vanish(member, now);
+                }
+                if let Some(parked) = self.parked.get_mut(&number) {
+                    parked.late = true;
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,162 @@
+use kser_core::Clock;
+use tokio::time::Instant;
+
+use super::broker::Spot;
+use super::driver::Driver;
+use super::state::{Outage, Parked, State, Want};
+use crate::faults::Kind;
+
+/// What the driver may do next.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    Let {
+        parked: u64,
+        life: usize,
+    },
+    Give {
+        parked: u64,
+        life: usize,
+        spot: Spot,
+    },
+    Look {
+        parked: u64,
+        life: usize,
+    },
+    Start(usize),
+    Ask(usize),
+}
+
+impl Action {
+    const fn life(&self) -> usize {
+        match self {
+            Self::Let { life, .. } | Self::Give { life, .. } | Self::Look { life, .. } => *life,
+            Self::Start(_) | Self::Ask(_) => usize::MAX,
+        }
+    }
+}
+
+impl Driver {
+    /// Lists what may come next: first what the process would do whose turn it was.
+    pub(super) fn actions(&self) -> Vec<Action> {
+        let shared = &self.place.shared;
+        let now = shared.clock().now();
+        // Without a touch, which would have the driver look again.
+        let mut actions = shared.with(|state| {
+            state.broker.expire(now);
+            state.end_troubles();
+            let mut actions = Vec::new();
+            let mut settling: Vec<usize> = Vec::new();
+            for (number, parked) in &state.parked {
+                state.wanted(*number, parked, now, &mut settling, &mut actions);
+            }
+            actions
+        });
+        actions.sort_by_key(|action| action.life() != self.last);
+        let now = Instant::now();
+        let starts = self.lives.iter().enumerate();
+        let starts = starts.filter(|(_, (_, at))| at.is_some_and(|at| at <= now));
+        actions.extend(starts.map(|(number, _)| Action::Start(number)));
+        let clients = self.clients.iter().enumerate();
+        let clients = clients.filter(|(_, client)| client.is_some());
+        actions.extend(clients.map(|(number, _)| Action::Ask(number)));
+        actions
+    }
+}
+
+impl State {
+    /// Lists what may become of a call.
+    fn wanted(
+        &self,
+        number: u64,
+        parked: &Parked,
+        now: kser_core::Timestamp,
+        settling: &mut Vec<usize>,
+        actions: &mut Vec<Action>,
+    ) {
+        let life = parked.life;
+        let frozen = self
+            .lives
+            .get(life)
+            .is_none_or(|life| life.frozen.is_some());
+        if parked.verdict.is_some() || frozen {
+            return;
+        }
+        let parked_as = number;
+        let go = Action::Let {
+            parked: parked_as,
+            life,
+        };
+        match &parked.want {
+            Want::Call { kind, .. } => {
+                if self.outage_of(*kind).is_some_and(|outage| outage.hangs) {
+                    return;
+                }
+                // Outputs are published in the order in which their settles were begun.
+                let settles = matches!(kind, Kind::Publish | Kind::Settle);
+                if settles && settling.contains(&life) {
+                    return;
+                }
+                if settles {
+                    settling.push(life);
+                }
+                actions.push(go);
+            }
+            Want::Receive(member) => match self.broker.member(*member) {
+                Some(known) if !known.superseded => {
+                    if self.outage_of(Kind::Receive).is_none() {
+                        let spots = self.broker.offers(*member, now);
+                        let gives = spots.into_iter().map(|spot| Action::Give {
+                            parked: parked_as,
+                            life,
+                            spot,
+                        });
+                        actions.extend(gives);
+                    }
+                }
+                _ => actions.push(Action::Look {
+                    parked: parked_as,
+                    life,
+                }),
+            },
+            Want::Leave(member) if !self.broker.holds(*member) => actions.push(go),
+            Want::Leave(_) => {}
+        }
+    }
+
+    /// The outage that a call of a kind runs into.
+    pub(super) fn outage_of(&self, kind: Kind) -> Option<Outage> {
+        let store = match kind {
+            Kind::Read | Kind::Write => true,
+            Kind::Effect | Kind::Await => return None,
+            _ => false,
+        };
+        self.outage.filter(|outage| outage.store == store)
+    }
+
+    /// Ends what was wrong for a while.
+    fn end_troubles(&mut self) {
+        let now = self.now;
+        if self.outage.is_some_and(|outage| outage.until <= now) {
+            self.outage = None;
+            self.note("world", "the outage ends");
+        }
+        for number in 0..self.lives.len() {
+            let life = &mut self.lives[number];
+            if life.frozen.is_some_and(|until| until <= now) {
+                life.frozen = None;
+                let (name, members) = (life.name.clone(), life.members.clone());
+                for member in members {
+                    self.broker.is_back(member);
+                }
+                self.note(&name, "goes on");
+            }
+        }
+    }
+
+    /// When something that is wrong ends.
+    pub(super) fn next_end(&self) -> Option<std::time::Duration> {
+        let thaws = self.lives.iter().filter_map(|life| life.frozen);
+        let outage = self.outage.map(|outage| outage.until);
+        thaws.chain(outage).min()
+    }
+}

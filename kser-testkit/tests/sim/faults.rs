@@ -1,0 +1,117 @@
+//! kser itself: a workflow that uses its idempotency keys survives whatever goes wrong, in every row of the promises.
+
+use kser::Status;
+use kser_testkit::faults::{Fault, Kind};
+use kser_testkit::{Effects, Faults, Run, Setup, Sim};
+
+use crate::shop::{Checkout, STEPS, handlers};
+
+type Shop = (kser::RunId, Effects);
+
+fn shop(with_key: bool) -> Sim<Shop> {
+    Sim::new(move |world| {
+        let shop = world.effects("shop");
+        handlers(world.consumers(2), &shop, with_key);
+        (world.launch(Checkout { order: 42 }), shop)
+    })
+}
+
+fn is_done(run: &Run<'_, Shop>) {
+    let (checkout, shop) = run.state;
+    run.assert_succeeded(checkout);
+    shop.assert_exactly_once(STEPS);
+}
+
+#[test]
+fn stored_any_single_fault_is_survived() {
+    let report = shop(true)
+        .on(Setup::stored())
+        .faults(Faults::any_single())
+        .check(is_done);
+    assert!(report.runs > 300, "{report:?}");
+}
+
+#[test]
+fn carried_exactly_once_any_single_fault_is_survived() {
+    let report = shop(true)
+        .on(Setup::exactly_once())
+        .faults(Faults::any_single())
+        .check(is_done);
+    assert!(report.runs > 120, "{report:?}");
+}
+
+#[test]
+fn carried_at_least_once_any_single_fault_is_survived() {
+    let report = shop(true)
+        .on(Setup::at_least_once())
+        .faults(Faults::any_single())
+        .check(is_done);
+    assert!(report.runs > 170, "{report:?}");
+}
+
+#[test]
+fn any_two_crashes_are_survived() {
+    for setup in [
+        Setup::stored(),
+        Setup::exactly_once(),
+        Setup::at_least_once(),
+    ] {
+        let report = shop(true)
+            .on(setup)
+            .faults(Faults::any_two_crashes())
+            .check(is_done);
+        assert!(report.runs > 500, "{report:?}");
+    }
+}
+
+#[test]
+fn whatever_goes_wrong_here_and_there_is_survived() {
+    for setup in [
+        Setup::stored(),
+        Setup::exactly_once(),
+        Setup::at_least_once(),
+    ] {
+        let sim = shop(true)
+            .on(setup)
+            .faults(Faults::any_single())
+            .random(150);
+        sim.check(|run| assert!(run.status(&run.state.0).is_some_and(Status::is_terminal)));
+    }
+}
+
+#[test]
+fn every_fault_happens_somewhere() {
+    use Kind::{
+        Await, Begin, Close, Commit, Effect, Publish, Read, Receive, Settle, Subscribe, Write,
+    };
+    let kinds = [
+        Subscribe, Receive, Publish, Settle, Commit, Begin, Close, Read, Write, Effect, Await,
+    ];
+    for fault in Fault::all() {
+        assert!(kinds.iter().any(|kind| fault.fits(*kind)), "{fault}");
+    }
+}
+
+#[test]
+fn of_twelve_faults_the_cause_is_left() {
+    let faults = [
+        "delay Checkout#1/build/receive/1",
+        "rebalance at Checkout#1/build/start/1",
+        "reject Checkout#1/build/end/1",
+        "unknown Checkout#1/build/end/2",
+        "duplicate Checkout#1/1.Reserve/receive/1",
+        "unknown Checkout#1/1.Reserve/start/1",
+        "join at Checkout#1/1.Reserve/end/1",
+        "hang Checkout#1/1.Reserve/publish/1",
+        "leave at Checkout#1/2.Charge/receive/1",
+        "crash after Checkout#1/2.Charge/shop.charge/1",
+        "freeze at Checkout#1/2.Charge/end/1",
+        "crash all at Checkout#1/3.Ship/start/1",
+    ];
+    let failed = shop(false).replay(format!("v1 | {} | 0 0 1 0 1", faults.join("; ")));
+    let failed = failed.try_check(|_| {}).unwrap_err();
+    let shown = failed.to_string();
+    assert_eq!(failed.invariant(), "EffectOnce", "{shown}");
+    assert_eq!(failed.plan().len(), 1, "{shown}");
+    assert!(shown.contains("left out in"), "{shown}");
+}
