@@ -46,15 +46,10 @@ fn left_over(state: &mut State) -> Broken {
         None => format!("nothing was seen of {id} but its launch"),
     });
     let open: Vec<String> = open.collect();
-    let mut waiting = Vec::new();
-    let records = state.broker.waiting().into_iter();
-    let records: Vec<_> = records
-        .map(|(spot, record)| (spot, record.clone()))
-        .collect();
-    for (spot, record) in records {
-        let label = state.labels.record(&record);
-        waiting.push(format!("the record of {label} waits in {}", spot.topic));
-    }
+    let waiting = state.broker.waiting().into_iter();
+    let waiting =
+        waiting.map(|one| format!("the record of {} waits in {}", one.label, one.record.topic));
+    let waiting: Vec<String> = waiting.collect();
     let outputs = state.outputs.len();
     let (invariant, left) = match (open.is_empty(), waiting.is_empty(), outputs) {
         (false, ..) => ("Terminal", [open, waiting].concat().join("; ")),

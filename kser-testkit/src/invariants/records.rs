@@ -1,7 +1,7 @@
 use kser::RunEvent;
-use kser_core::{Message, Record, Status};
+use kser_core::{Message, Status};
 
-use crate::sim::{Row, State};
+use crate::sim::{Published, Row, State, event};
 
 /// A status of a run is announced, where there is no store.
 pub(crate) fn announced(state: &mut State, event: &RunEvent) {
@@ -58,24 +58,25 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
     }
 }
 
-/// A record is done with. What follows from it must be there: it was published as number `published`.
-pub(crate) fn committed(state: &mut State, record: &Record, label: &str, published: u64) {
-    let payload = record.payload.clone().unwrap_or_default();
-    let lost = match Message::decode(&payload) {
-        Err(_) => {
-            RunEvent::decode(&payload).is_err() && !state.facts.letters.contains_key(&payload)
+/// A record is done with. What follows from it must be there.
+pub(crate) fn committed(state: &mut State, done: &Published) {
+    let Published { label, number, .. } = done;
+    let lost = match &done.message {
+        None => {
+            let payload = done.record.payload.clone().unwrap_or_default();
+            event(&done.record).is_none() && !state.facts.letters.contains_key(&payload)
         }
-        Ok(message) => match message.metadata.envelope() {
+        Some(message) => match message.metadata.envelope() {
             // The store is the truth.
             Some(_) if state.row() == Row::Stored => false,
             Some(envelope) => {
                 let run = state.facts.run(&envelope.run);
                 let ended = run.status.is_some_and(|status| status.is_terminal());
-                run.latest <= published && !ended
+                run.latest <= *number && !ended
             }
             None if state.facts.watched.contains(&message.entrypoint) => {
                 let task = state.facts.task(&message.uuid);
-                task.ended == 0 && task.latest <= published
+                task.ended == 0 && task.latest <= *number
             }
             None => false,
         },

@@ -16,11 +16,9 @@ impl State {
         }
     }
 
-    pub(super) fn path_of(&mut self, parked: u64, spot: Option<&Spot>) -> (Arc<str>, Kind) {
-        let record = spot.and_then(|spot| self.broker.published(spot));
-        if let Some(record) = record.map(|published| published.record.clone()) {
-            let path = format!("{}/receive", self.labels.record(&record));
-            return (path.into(), Kind::Receive);
+    pub(super) fn path_of(&self, parked: u64, spot: Option<&Spot>) -> (Arc<str>, Kind) {
+        if let Some(published) = spot.and_then(|spot| self.broker.published(spot)) {
+            return (format!("{}/receive", published.label).into(), Kind::Receive);
         }
         let parked = self.parked.get(&parked);
         match parked.map(|parked| (&parked.want, parked.life)) {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kser::RunEvent;
 use kser_core::sequencing::PlannedStep;
@@ -61,19 +62,19 @@ impl Labels {
         }
     }
 
-    /// What a record is about.
-    pub(crate) fn record(&mut self, record: &Record) -> String {
-        let payload = record.payload.as_deref().unwrap_or_default();
-        if let Ok(message) = Message::decode(payload) {
-            let about = self.message(&message);
-            return match record.topic.as_str().rsplit_once('.') {
-                Some((_, "dlt")) => format!("{about}/dead letter"),
-                _ => about,
+    /// What a record is about, whose message this is if it is one.
+    pub(crate) fn record(&mut self, record: &Record, message: Option<&Message>) -> Arc<str> {
+        let topic = record.topic.as_str();
+        if let Some(message) = message {
+            let about = self.message(message);
+            return match topic.rsplit_once('.') {
+                Some((_, "dlt")) => format!("{about}/dead letter").into(),
+                _ => about.into(),
             };
         }
-        match RunEvent::decode(payload) {
-            Ok(event) => format!("{}/{}", self.run(&event.run, &event.name), event.status),
-            Err(_) => format!("bytes in {}", record.topic),
+        match event(record) {
+            Some(event) => format!("{}/{}", self.run(&event.run, &event.name), event.status).into(),
+            None => format!("bytes in {topic}").into(),
         }
     }
 
@@ -104,4 +105,16 @@ impl Labels {
         *count += 1;
         format!("{}#{count}", name.short())
     }
+}
+
+/// Reads the message in a record.
+pub(crate) fn message(record: &Record) -> Option<Message> {
+    Message::decode(record.payload.as_deref()?).ok()
+}
+
+/// Reads the event in a record, which is none if it is not in the topic of the events.
+pub(crate) fn event(record: &Record) -> Option<RunEvent> {
+    let payload = record.payload.as_deref()?;
+    let events = record.topic.as_str().ends_with("kser.events");
+    events.then(|| RunEvent::decode(payload).ok()).flatten()
 }

@@ -29,9 +29,11 @@ use std::any::Any;
 
 use kser_core::Error;
 
+pub(crate) use self::broker::Published;
 pub(crate) use self::driver::End;
 pub(crate) use self::facts::{Applied, Ran};
 pub(crate) use self::idle::Idle;
+pub(crate) use self::labels::event;
 pub use self::run::Run;
 pub(crate) use self::run::{Finished, Scenario};
 pub use self::setup::{Row, Setup};

@@ -1,9 +1,11 @@
-use kser::RunEvent;
+use std::sync::Arc;
+
 use kser_core::{Message, Record, Timestamp};
 
 use super::Row;
 use super::broker::Spot;
-use super::broker::records::Given;
+use super::broker::records::{Content, Given};
+use super::labels;
 use super::state::State;
 use super::trace::Moment;
 use crate::invariants;
@@ -12,21 +14,26 @@ use crate::invariants;
 impl State {
     /// Publishes a record, as the output of a delivery or by itself.
     pub(super) fn publish(&mut self, who: &str, record: Record, now: Timestamp, output: bool) {
-        let label = self.labels.record(&record);
+        let message = labels::message(&record).map(Arc::new);
+        let label = self.labels.record(&record, message.as_deref());
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(who, format!("publishes {label}{shown}"));
         self.facts.count += 1;
-        self.learn(&record, &label, output && wait.is_none());
-        self.broker.publish(record, now);
+        self.learn(
+            &record,
+            message.as_deref(),
+            &label,
+            output && wait.is_none(),
+        );
+        self.broker.publish(record, Content { message, label }, now);
     }
 
     /// Learns what a published record tells.
-    fn learn(&mut self, record: &Record, label: &str, output: bool) {
+    fn learn(&mut self, record: &Record, message: Option<&Message>, label: &str, output: bool) {
         let count = self.facts.count;
-        let payload = record.payload.clone().unwrap_or_default();
-        if let Ok(event) = RunEvent::decode(&payload) {
+        if let Some(event) = labels::event(record) {
             self.facts.run(&event.run).latest = count;
             // Where there is a store, it is what counts.
             if self.row() != Row::Stored {
@@ -36,9 +43,10 @@ impl State {
         }
         let letter = record.topic.as_str().ends_with(".dlt");
         if letter {
-            *self.facts.letters.entry(payload.clone()).or_default() += 1;
+            let payload = record.payload.clone().unwrap_or_default();
+            *self.facts.letters.entry(payload).or_default() += 1;
         }
-        let Ok(message) = Message::decode(&payload) else {
+        let Some(message) = message else {
             return;
         };
         let task = self.facts.task(&message.uuid);
@@ -52,22 +60,22 @@ impl State {
             true => task.letters += 1,
             false => task.sent += u32::from(output),
         }
-        invariants::published(self, &message, label, letter);
+        invariants::published(self, message, label, letter);
     }
 
-    pub(super) fn delivered(&mut self, who: &str, label: &str, spot: &Spot, given: &Given) {
+    pub(super) fn delivered(&mut self, who: &str, spot: &Spot, given: &Given) {
         let again = match given.unreported {
             0 => String::new(),
             count => format!(", which {count} before did not report"),
         };
         let place = format!("{}:{}:{}", spot.topic, spot.partition, spot.offset);
-        self.note(who, format!("receives {label} ({place}){again}"));
+        self.note(who, format!("receives {} ({place}){again}", given.label));
     }
 
     /// A delivery is marked as done, or was someone else's.
     pub(super) fn commit(&mut self, who: &str, label: &str, serial: u64) -> bool {
         let ours = self.broker.is_ours(serial);
-        let record = self.broker.record_of(serial);
+        let record = self.broker.published_of(serial);
         let done = self.broker.commit(serial);
         match done {
             true => {
@@ -80,8 +88,8 @@ impl State {
             let what = format!("{who} has committed {label}, which is someone else's");
             self.facts.broke("Fenced", what);
         }
-        if let Some((record, published)) = record.filter(|_| done) {
-            invariants::committed(self, &record, label, published);
+        if let Some(record) = record.filter(|_| done) {
+            invariants::committed(self, &record);
         }
         done
     }

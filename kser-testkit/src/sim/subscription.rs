@@ -81,9 +81,8 @@ impl SimSubscription {
         let port = &self.port;
         port.shared.change(|state, _| {
             let given = state.broker.give(self.member, spot)?;
-            let label: Arc<str> = state.labels.record(&given.record).into();
-            state.delivered(&port.name, &label, spot, &given);
-            let settle = SimSettle::new(port.clone(), label);
+            state.delivered(&port.name, spot, &given);
+            let settle = SimSettle::new(port.clone(), given.label);
             let origin = Origin {
                 partition: i32::try_from(spot.partition).unwrap_or(i32::MAX),
                 offset: i64::try_from(spot.offset).unwrap_or(i64::MAX),

@@ -3,6 +3,7 @@ use kser_core::{
     Description, Error, Interest, NotPublished, Record, Subscription, Topic, TopicSpec, Transport,
 };
 
+use super::labels;
 use super::port::Port;
 use super::state::Shared;
 use super::subscription::SimSubscription;
@@ -49,7 +50,10 @@ impl Transport for SimTransport {
         let port = &self.port;
         let count = records.len();
         let path = port.shared.with(|state| match records.first() {
-            Some(first) => format!("{}/send", state.labels.record(first)),
+            Some(first) => {
+                let message = labels::message(first);
+                format!("{}/send", state.labels.record(first, message.as_ref()))
+            }
             None => "nothing/send".to_owned(),
         });
         let publish = async {

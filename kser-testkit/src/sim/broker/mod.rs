@@ -6,8 +6,9 @@ mod members;
 pub(super) mod records;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kser_core::{Record, Timestamp, Topic};
+use kser_core::{Message, Record, Timestamp, Topic};
 
 pub(crate) use self::group::Spot;
 use self::group::{Group, Part, Stand, Unsettled};
@@ -48,6 +49,10 @@ struct Log {
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) record: Record,
+    /// The message in it, if it is one, which is read once.
+    pub(crate) message: Option<Arc<Message>>,
+    /// What it is about.
+    pub(crate) label: Arc<str>,
     pub(crate) at: Timestamp,
     /// Counts all that was published.
     pub(crate) number: u64,
@@ -97,7 +102,7 @@ impl Broker {
     }
 
     /// Lists the records that some group has not settled.
-    pub(crate) fn waiting(&self) -> Vec<(Spot, &Record)> {
+    pub(crate) fn waiting(&self) -> Vec<&Published> {
         let parts = self.groups.values().flat_map(|group| &group.parts);
         let spots = parts.flat_map(|((topic, partition), part)| {
             part.unsettled.keys().map(|offset| Spot {
@@ -106,8 +111,7 @@ impl Broker {
                 offset: *offset,
             })
         });
-        let found = spots.filter_map(|spot| Some((spot.clone(), &self.published(&spot)?.record)));
-        found.collect()
+        spots.filter_map(|spot| self.published(&spot)).collect()
     }
 
     pub(crate) fn published(&self, spot: &Spot) -> Option<&Published> {

@@ -1,13 +1,24 @@
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 
-use kser_core::{Cancellation, Error, Record, Timestamp};
+use kser_core::{Cancellation, Error, Message, Record, Timestamp};
 
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
+
+/// What is known of a record, beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    /// The message in it, if it is one.
+    pub(crate) message: Option<Arc<Message>>,
+    /// What it is about.
+    pub(crate) label: Arc<str>,
+}
 
 /// A record that is given to a member.
 #[derive(Debug)]
 pub(crate) struct Given {
     pub(crate) record: Record,
+    pub(crate) label: Arc<str>,
     pub(crate) serial: u64,
     pub(crate) unreported: u32,
     pub(crate) revoked: Cancellation,
@@ -28,39 +39,38 @@ impl Broker {
         }
     }
 
-    /// Appends a record. Returns where it is.
-    pub(crate) fn publish(&mut self, record: Record, now: Timestamp) -> Spot {
+    /// Appends a record.
+    pub(crate) fn publish(&mut self, record: Record, content: Content, now: Timestamp) {
         let topic = record.topic.clone();
         self.ensure(&topic, None, true);
         let partition = self.partition_of(&record);
         let waiting = Unsettled::new(&record, now);
-        let offset = match self.topics.get_mut(&topic) {
-            Some(log) => {
-                self.count += 1;
-                let published = Published {
-                    record: record.clone(),
-                    at: now,
-                    number: self.count,
-                };
-                log.partitions[partition].push(published);
-                log.partitions[partition].len() - 1
-            }
-            None => 0,
+        self.count += 1;
+        let number = self.count;
+        let Some(log) = self.topics.get_mut(&topic) else {
+            return;
         };
-        for group in self.groups.values_mut() {
-            if let Some(part) = group.parts.get_mut(&(topic.clone(), partition)) {
-                part.unsettled.insert(offset, waiting.clone());
-            }
-        }
+        let offset = log.partitions[partition].len();
+        log.partitions[partition].push(Published {
+            record,
+            message: content.message,
+            label: content.label,
+            at: now,
+            number,
+        });
         let spot = Spot {
             topic,
             partition,
             offset,
         };
+        for group in self.groups.values_mut() {
+            if let Some(part) = group.parts.get_mut(&(spot.topic.clone(), partition)) {
+                part.unsettled.insert(offset, waiting.clone());
+            }
+        }
         for member in self.members.values_mut() {
             member.observe(&spot, &waiting);
         }
-        spot
     }
 
     /// Records of one key are in one partition; those without are spread.
@@ -108,7 +118,8 @@ impl Broker {
 
     /// Gives a record that was offered to a member.
     pub(crate) fn give(&mut self, member: MemberId, spot: &Spot) -> Option<Given> {
-        let record = self.published(spot)?.record.clone();
+        let published = self.published(spot)?;
+        let (record, label) = (published.record.clone(), Arc::clone(&published.label));
         self.serial += 1;
         let serial = self.serial;
         let known = self.members.get_mut(&member)?;
@@ -116,6 +127,7 @@ impl Broker {
             known.seen(spot, serial);
             return Some(Given {
                 record,
+                label,
                 serial,
                 unreported: 0,
                 revoked: Cancellation::default(),
@@ -132,6 +144,7 @@ impl Broker {
         self.held.insert(serial, (group, spot.clone()));
         Some(Given {
             record,
+            label,
             serial,
             unreported,
             revoked,
@@ -152,11 +165,10 @@ impl Broker {
         true
     }
 
-    /// Returns the record of a delivery that is ours, and as which it was published.
-    pub(crate) fn record_of(&self, serial: u64) -> Option<(Record, u64)> {
+    /// Returns the record of a delivery that is ours.
+    pub(crate) fn published_of(&self, serial: u64) -> Option<Published> {
         let (_, spot) = self.ours(serial)?;
-        let published = self.published(&spot)?;
-        Some((published.record.clone(), published.number))
+        self.published(&spot).cloned()
     }
 
     /// Says whether a delivery may still be settled.
@@ -212,9 +224,14 @@ impl Broker {
 
     /// Publishes a record again as it is, as a producer that tries again does.
     pub(crate) fn repeat(&mut self, spot: &Spot, now: Timestamp) {
-        let published = self.published(spot);
-        if let Some(record) = published.map(|published| published.record.clone()) {
-            self.publish(record, now);
+        if let Some(published) = self.published(spot).cloned() {
+            let Published {
+                record,
+                message,
+                label,
+                ..
+            } = published;
+            self.publish(record, Content { message, label }, now);
         }
     }
 
