@@ -29,7 +29,7 @@ pub use effects::{EffectCall, Effects};
 pub use explore::{Report, Sim};
 pub use failure::Failure;
 pub use faults::Faults;
-pub use sim::{Consumers, Row, Run, Setup, SimStore, SimTransport, Trace, World};
+pub use sim::{ByHand, Consumers, Row, Run, Setup, SimStore, SimTransport, Trace, World};
 pub use store_harness::StoreHarness;
 #[doc(hidden)]
 pub use suite::{run_paused, run_real};

@@ -13,7 +13,7 @@ use self::search::Search;
 use crate::case::Case;
 use crate::failure::Failure;
 use crate::faults::Faults;
-use crate::sim::{Run, Scenario, Setup, World};
+use crate::sim::{ByHand, Run, Scenario, Setup, World};
 
 /// A scenario that is run many times, each time with something else going wrong.
 ///
@@ -136,6 +136,17 @@ impl<S> Sim<S> {
     #[track_caller]
     pub fn try_check(self, check: impl Fn(&Run<'_, S>)) -> Result<Report, Box<Failure>> {
         self.search(&check, Kept::nothing())
+    }
+
+    /// Begins one run in which nothing goes wrong by itself, and that the test leads by hand.
+    #[must_use]
+    pub fn by_hand(self) -> ByHand<S> {
+        let scenario = Scenario {
+            make: &*self.make,
+            setup: self.setup,
+            heal_within: self.heal_within,
+        };
+        scenario.by_hand()
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kser_core::{Clock, IdSource, Timestamp};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 /// When every simulated run begins: 2026-01-01 00:00 UTC.
@@ -25,6 +26,12 @@ impl SimClock {
     /// Returns the time since the beginning.
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Returns the time since the beginning, for one who is outside the runtime.
+    pub(crate) fn elapsed_in(&self, runtime: &Runtime) -> Duration {
+        let _inside = runtime.enter();
+        self.elapsed()
     }
 
     /// Returns the moment on tokio's clock.

@@ -4,8 +4,9 @@ use kser_core::store::RunFilter;
 use kser_core::{Clock, StateStore};
 use tokio::time::{Instant, sleep_until};
 
+use super::consumers::ConsumerSpec;
 use super::process::{Place, Process};
-use super::world::{ClientSpec, ConsumerSpec, World};
+use super::world::{ClientSpec, World};
 use crate::choices::Tape;
 
 /// More than this is a run that never ends.
@@ -22,8 +23,9 @@ pub(crate) struct Driver {
     pub(crate) tape: Tape,
     /// Whose call was let through last.
     pub(super) last: usize,
-    limit: Instant,
-    restart: Duration,
+    pub(crate) limit: Instant,
+    /// When a consumer that ended is started again; `None` for never.
+    pub(crate) restart: Option<Duration>,
     pub(crate) steps: usize,
 }
 
@@ -52,45 +54,59 @@ impl Driver {
             tape,
             last: usize::MAX,
             limit: Instant::now() + limit,
-            restart: world.setup.restart,
+            restart: Some(world.setup.restart),
             steps: 0,
         }
     }
 
     /// Drives the run to its end.
     pub(crate) async fn drive(&mut self) -> End {
-        let idle = self.place.shared.idle().clone();
         loop {
-            idle.touch();
-            idle.wait().await;
-            self.bury();
-            if let Some(panicked) = self.reap().await {
-                return End::Panicked(panicked);
-            }
-            let actions = self.actions();
-            if actions.is_empty() {
-                if self.is_done().await {
-                    return End::Done;
-                }
-                if Instant::now() >= self.limit {
-                    return End::Late;
-                }
-                self.let_time_pass().await;
-                continue;
-            }
-            self.steps += 1;
-            if self.steps > MOST_STEPS {
-                return End::Endless;
-            }
-            let picked = self.tape.pick(actions.len());
-            if let Some(action) = actions.into_iter().nth(picked) {
-                self.act(action);
+            if let Some(end) = self.advance(self.limit).await {
+                return end;
             }
         }
     }
 
+    /// Lets one call through, or time pass until something may go on, `until` then at most. Returns how the run ended, if
+    /// it has.
+    pub(crate) async fn advance(&mut self, until: Instant) -> Option<End> {
+        self.settle_down().await;
+        if let Some(panicked) = self.reap().await {
+            return Some(End::Panicked(panicked));
+        }
+        let actions = self.actions();
+        if actions.is_empty() {
+            if self.is_done().await {
+                return Some(End::Done);
+            }
+            if Instant::now() >= self.limit {
+                return Some(End::Late);
+            }
+            self.let_time_pass(until).await;
+            return None;
+        }
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Some(End::Endless);
+        }
+        let picked = self.tape.pick(actions.len());
+        if let Some(action) = actions.into_iter().nth(picked) {
+            self.act(action);
+        }
+        None
+    }
+
+    /// Waits until nothing can go on by itself.
+    pub(crate) async fn settle_down(&mut self) {
+        let idle = self.place.shared.idle().clone();
+        idle.touch();
+        idle.wait().await;
+        self.bury();
+    }
+
     /// Waits until something happens, or is due.
-    async fn let_time_pass(&mut self) {
+    pub(crate) async fn let_time_pass(&mut self, until: Instant) {
         let shared = &self.place.shared;
         let now = shared.clock().now();
         let due = shared.with(|state| state.broker.next_due(now));
@@ -98,7 +114,11 @@ impl Driver {
         let starts = self.lives.iter().filter_map(|(_, at)| *at);
         let begin = Instant::now() - shared.clock().elapsed();
         let ends = shared.with(|state| state.next_end()).map(|end| begin + end);
-        let next = starts.chain(due).chain(ends).chain([self.limit]).min();
+        let next = starts
+            .chain(due)
+            .chain(ends)
+            .chain([self.limit, until])
+            .min();
         tokio::select! {
             biased;
             () = shared.idle().wait() => {}
@@ -156,8 +176,35 @@ impl Driver {
         {
             process.task.abort();
         }
+        let restart = self.restart.map(|restart| Instant::now() + restart);
         if let Some((_, at)) = consumer.and_then(|number| self.lives.get_mut(number)) {
-            *at = Some(Instant::now() + self.restart);
+            *at = restart;
+        }
+    }
+
+    /// Ends the process of a consumer by its name. Says whether it ran.
+    pub(crate) fn crash_named(&mut self, name: &str) -> bool {
+        let mut processes = self.processes.iter();
+        let process = processes.find(|process| &*process.name() == name);
+        let life = process.map(|process| process.port.life);
+        life.map(|life| self.crash(life)).is_some()
+    }
+
+    /// Starts a consumer by its name. Says whether it was down.
+    pub(crate) fn start_named(&mut self, name: &str) -> bool {
+        let number = name
+            .strip_prefix('c')
+            .and_then(|number| number.parse::<usize>().ok());
+        let number = number.and_then(|number| number.checked_sub(1));
+        let runs = |process: &Process| &*process.name() == name && !process.task.is_finished();
+        let alive = |process: &&Process| runs(process) && process.port.is_alive();
+        let down = self.processes.iter().find(alive).is_none();
+        match number.filter(|number| down && *number < self.consumers.len()) {
+            Some(number) => {
+                self.start(number);
+                true
+            }
+            None => false,
         }
     }
 
@@ -193,8 +240,9 @@ impl Driver {
             state.note(name, how);
             state.gone(life, now)
         });
+        let restart = self.restart.map(|restart| Instant::now() + restart);
         if let Some((_, at)) = consumer.and_then(|number| self.lives.get_mut(number)) {
-            *at = Some(Instant::now() + self.restart);
+            *at = restart;
         }
     }
 

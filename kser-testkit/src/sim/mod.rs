@@ -5,7 +5,9 @@ mod actions;
 mod acts;
 mod asking;
 mod broker;
+mod by_hand;
 mod clock;
+mod consumers;
 mod driver;
 mod facts;
 mod idle;
@@ -30,6 +32,8 @@ use std::any::Any;
 use kser_core::Error;
 
 pub(crate) use self::broker::Published;
+pub use self::by_hand::ByHand;
+pub use self::consumers::Consumers;
 pub(crate) use self::driver::End;
 pub(crate) use self::facts::{Applied, Ran};
 pub(crate) use self::idle::Idle;
@@ -44,7 +48,7 @@ pub(crate) use self::trace::Moment;
 pub use self::trace::Trace;
 pub use self::transport::SimTransport;
 pub(crate) use self::watch::Attempt;
-pub use self::world::{Consumers, World};
+pub use self::world::World;
 
 /// What a call that failed says.
 fn broken() -> Error {

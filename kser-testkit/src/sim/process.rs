@@ -7,12 +7,13 @@ use tokio::task::JoinHandle;
 
 use super::Row;
 use super::clock::{ProcessClock, SimIds};
+use super::consumers::{ConsumerSpec, Wrap};
 use super::port::Port;
 use super::state::Shared;
 use super::store::SimStore;
 use super::transport::SimTransport;
 use super::watch::Watch;
-use super::world::{ClientSpec, ConsumerSpec};
+use super::world::ClientSpec;
 
 /// A process of a simulated run.
 #[derive(Debug)]
@@ -40,7 +41,9 @@ impl Place {
         let handle = Arc::new(OnceLock::new());
         let told = Arc::clone(&handle);
         let task = tokio::spawn(async move {
-            let connection = place.connect(&port_of, &format!("{name}.{life}")).await?;
+            let connection = place
+                .connect(&port_of, &format!("{name}.{life}"), &spec.wrap)
+                .await?;
             let consumer = connection.consumer(spec.registry);
             let consumer = consumer.with_layer(Watch(port_of));
             let consumer = (spec.configure)(consumer, number + 1);
@@ -56,18 +59,19 @@ impl Place {
         let port = Port::open(&self.shared, &name, None);
         let (place, port_of) = (self.clone(), port.clone());
         let task = tokio::spawn(async move {
-            let connection = place.connect(&port_of, &name).await?;
+            let connection = place.connect(&port_of, &name, &Wrap::default()).await?;
             (spec.script)(connection).await
         });
         let handle = Arc::default();
         Process { port, task, handle }
     }
 
-    async fn connect(&self, port: &Port, ids: &str) -> Result<Connection, Error> {
-        let transport = SimTransport::with_port(port.clone());
+    async fn connect(&self, port: &Port, ids: &str, wrap: &Wrap) -> Result<Connection, Error> {
+        let transport = wrap.transport(Arc::new(SimTransport::with_port(port.clone())));
         let connection = match self.row {
             Row::Stored => {
                 let store = SimStore::with_port(port.clone(), self.rows.clone());
+                let store = wrap.store(Arc::new(store));
                 kser::connect_with(transport, store).await?
             }
             Row::ExactlyOnce | Row::AtLeastOnce => {

@@ -1,9 +1,11 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::{Outcome, RunId, Status};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
+use super::by_hand::ByHand;
 use super::driver::{Driver, End};
 use super::facts::Facts;
 use super::idle::Idle;
@@ -34,7 +36,7 @@ pub(crate) struct Finished<S> {
     pub(crate) tape: Tape,
     pub(crate) steps: usize,
     pub(crate) elapsed: Duration,
-    pub(crate) repeatable: Vec<std::sync::Arc<str>>,
+    pub(crate) repeatable: Vec<Arc<str>>,
     /// How many tasks outlive their consumers.
     pub(crate) leaked: usize,
 }
@@ -42,23 +44,34 @@ pub(crate) struct Finished<S> {
 impl<S> Scenario<'_, S> {
     /// Makes one run, on a runtime of its own.
     pub(crate) fn run(&self, trouble: Trouble, choices: Choices) -> Finished<S> {
-        let idle = Idle::default();
-        let parking = idle.clone();
-        // Without I/O, which has no place in a simulation.
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .on_thread_park(move || parking.parking())
-            .build()
-            .expect("a runtime can be made");
+        let (runtime, idle) = runtime();
         runtime.block_on(self.run_here(idle, trouble, choices))
     }
 
-    #[expect(
-        clippy::future_not_send,
-        reason = "a run stays on the thread of its test"
-    )]
-    async fn run_here(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Finished<S> {
+    /// Makes one run that somebody leads by hand.
+    pub(crate) fn by_hand(&self) -> ByHand<S> {
+        let (runtime, idle) = runtime();
+        let begun = {
+            let _inside = runtime.enter();
+            self.begin(idle, Trouble::Nothing, Choices::boring())
+        };
+        let Begun {
+            shared,
+            state,
+            mut driver,
+            ..
+        } = begun;
+        driver.restart = None;
+        ByHand {
+            runtime,
+            driver,
+            state,
+            shared,
+            end: None,
+        }
+    }
+
+    fn begin(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Begun<S> {
         let shared = Shared::new(self.setup.clone(), idle, true);
         let mut world = World::new(shared.clone(), self.setup.clone());
         let state = (self.make)(&mut world);
@@ -73,7 +86,22 @@ impl<S> Scenario<'_, S> {
             rows: rows(&shared),
             row: self.setup.row,
         };
-        let mut driver = Driver::new(place, world, Tape::new(choices), self.heal_within);
+        let driver = Driver::new(place, world, Tape::new(choices), self.heal_within);
+        Begun {
+            shared,
+            state,
+            driver,
+            repeatable,
+        }
+    }
+
+    #[expect(
+        clippy::future_not_send,
+        reason = "a run stays on the thread of its test"
+    )]
+    async fn run_here(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Finished<S> {
+        let begun = self.begin(idle, trouble, choices);
+        let (shared, mut driver) = (begun.shared, begun.driver);
         let end = driver.drive().await;
         let leaked = driver.end().await;
         let elapsed = shared.clock().elapsed();
@@ -82,7 +110,7 @@ impl<S> Scenario<'_, S> {
             (sites.seen().to_vec(), sites.fired().to_vec())
         });
         Finished {
-            state,
+            state: begun.state,
             shared,
             seen,
             fired,
@@ -90,10 +118,30 @@ impl<S> Scenario<'_, S> {
             tape: driver.tape,
             steps: driver.steps,
             elapsed,
-            repeatable,
+            repeatable: begun.repeatable,
             leaked,
         }
     }
+}
+
+/// A run that has begun.
+struct Begun<S> {
+    shared: Shared,
+    state: S,
+    driver: Driver,
+    repeatable: Vec<Arc<str>>,
+}
+
+/// A runtime on paused time, which says when nothing in it can run. It has no I/O: that has no place in a simulation.
+fn runtime() -> (Runtime, Idle) {
+    let idle = Idle::default();
+    let parking = idle.clone();
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .on_thread_park(move || parking.parking())
+        .build();
+    (runtime.expect("a runtime can be made"), idle)
 }
 
 impl<S> Finished<S> {

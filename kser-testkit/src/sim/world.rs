@@ -4,10 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use kser::{Connection, Consumer, Entrypoint, Error, IntoOperation, IntoTask, Registry, Step};
+use kser::{Connection, Entrypoint, Error, Step};
 use kser_core::{Handler, Name, RunId, TaskId};
 
 use super::asking::{Shareable, until_certain};
+use super::consumers::{ConsumerSpec, Consumers};
 use super::state::Shared;
 use super::{Row, Setup};
 use crate::Effects;
@@ -23,15 +24,7 @@ pub struct World {
     pub(crate) setup: Setup,
 }
 
-type Configure = Arc<dyn Fn(Consumer, usize) -> Consumer + Send + Sync>;
 type Script = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
-
-/// A consumer, which may be started many times.
-#[derive(Clone)]
-pub(crate) struct ConsumerSpec {
-    pub(crate) registry: Registry,
-    pub(crate) configure: Configure,
-}
 
 /// Somebody who asks for something, once.
 pub(crate) struct ClientSpec {
@@ -51,13 +44,7 @@ impl World {
 
     /// Adds consumers, each a process of its own, all with the same handlers.
     pub fn consumers(&mut self, count: usize) -> Consumers<'_> {
-        let first = self.consumers.len();
-        let spec = ConsumerSpec {
-            registry: Registry::new(),
-            configure: Arc::new(|consumer, _| consumer),
-        };
-        self.consumers.extend(vec![spec; count]);
-        Consumers { world: self, first }
+        Consumers::add(self, count)
     }
 
     /// Makes a service that tasks call, and that records what they do. It is a mistake if a task does something twice.
@@ -178,67 +165,6 @@ impl World {
     #[must_use]
     pub const fn row(&self) -> Row {
         self.setup.row
-    }
-}
-
-/// Consumers of a scenario, as they are described.
-#[derive(Debug)]
-pub struct Consumers<'w> {
-    world: &'w mut World,
-    first: usize,
-}
-
-impl Consumers<'_> {
-    /// Gives them a task.
-    ///
-    /// # Panics
-    ///
-    /// When its entrypoint has a handler.
-    #[track_caller]
-    pub fn task<By>(self, task: impl IntoTask<By>) -> Self {
-        self.register(|registry| registry.task(task))
-    }
-
-    /// Gives them an operation.
-    ///
-    /// # Panics
-    ///
-    /// When its entrypoint has a handler.
-    #[track_caller]
-    pub fn operation<By>(self, operation: impl IntoOperation<By>) -> Self {
-        self.register(|registry| registry.operation(operation))
-    }
-
-    /// Gives them all the handlers of a registry, in place of those they had.
-    pub fn registry(self, registry: Registry) -> Self {
-        for spec in &mut self.world.consumers[self.first..] {
-            spec.registry = registry.clone();
-        }
-        self
-    }
-
-    /// Sets what differs from the defaults. Each consumer has its number, counted from 1, and is made so at every start.
-    pub fn configure(
-        self,
-        configure: impl Fn(Consumer, usize) -> Consumer + Send + Sync + 'static,
-    ) -> Self {
-        let configure: Configure = Arc::new(configure);
-        for spec in &mut self.world.consumers[self.first..] {
-            spec.configure = Arc::clone(&configure);
-        }
-        self
-    }
-
-    #[track_caller]
-    fn register(self, register: impl FnOnce(Registry) -> Result<Registry, Error>) -> Self {
-        let registry = self.world.consumers.get(self.first);
-        let registry = registry
-            .map(|spec| spec.registry.clone())
-            .unwrap_or_default();
-        match register(registry) {
-            Ok(registry) => self.registry(registry),
-            Err(error) => panic!("the scenario cannot be made: {error}"),
-        }
     }
 }
 

@@ -1,0 +1,137 @@
+use std::sync::Arc;
+
+use kser::{Consumer, Error, IntoOperation, IntoTask, Registry};
+use kser_core::{StateStore, Transport};
+
+use super::world::World;
+
+type Configure = Arc<dyn Fn(Consumer, usize) -> Consumer + Send + Sync>;
+type WrapTransport = Arc<dyn Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync>;
+type WrapStore = Arc<dyn Fn(Arc<dyn StateStore>) -> Arc<dyn StateStore> + Send + Sync>;
+
+/// Consumers of a scenario, as they are described.
+#[derive(Debug)]
+pub struct Consumers<'w> {
+    world: &'w mut World,
+    first: usize,
+}
+
+impl<'w> Consumers<'w> {
+    pub(super) fn add(world: &'w mut World, count: usize) -> Self {
+        let first = world.consumers.len();
+        let spec = ConsumerSpec {
+            registry: Registry::new(),
+            configure: Arc::new(|consumer, _| consumer),
+            wrap: Wrap::default(),
+        };
+        world.consumers.extend(vec![spec; count]);
+        Self { world, first }
+    }
+
+    /// Gives them a task.
+    ///
+    /// # Panics
+    ///
+    /// When its entrypoint has a handler.
+    #[track_caller]
+    pub fn task<By>(self, task: impl IntoTask<By>) -> Self {
+        self.register(|registry| registry.task(task))
+    }
+
+    /// Gives them an operation.
+    ///
+    /// # Panics
+    ///
+    /// When its entrypoint has a handler.
+    #[track_caller]
+    pub fn operation<By>(self, operation: impl IntoOperation<By>) -> Self {
+        self.register(|registry| registry.operation(operation))
+    }
+
+    /// Gives them all the handlers of a registry, in place of those they had.
+    pub fn registry(self, registry: Registry) -> Self {
+        for spec in &mut self.world.consumers[self.first..] {
+            spec.registry = registry.clone();
+        }
+        self
+    }
+
+    /// Sets what differs from the defaults. Each consumer has its number, counted from 1, and is made so at every start.
+    pub fn configure(
+        self,
+        configure: impl Fn(Consumer, usize) -> Consumer + Send + Sync + 'static,
+    ) -> Self {
+        let configure: Configure = Arc::new(configure);
+        for spec in &mut self.world.consumers[self.first..] {
+            spec.configure = Arc::clone(&configure);
+        }
+        self
+    }
+
+    /// Puts something of yours around the transport of each, such as what encrypts.
+    pub fn wrap_transport(
+        self,
+        wrap: impl Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync + 'static,
+    ) -> Self {
+        let wrap: WrapTransport = Arc::new(wrap);
+        for spec in &mut self.world.consumers[self.first..] {
+            spec.wrap.transport = Some(Arc::clone(&wrap));
+        }
+        self
+    }
+
+    /// Puts something of yours around the store of each.
+    pub fn wrap_store(
+        self,
+        wrap: impl Fn(Arc<dyn StateStore>) -> Arc<dyn StateStore> + Send + Sync + 'static,
+    ) -> Self {
+        let wrap: WrapStore = Arc::new(wrap);
+        for spec in &mut self.world.consumers[self.first..] {
+            spec.wrap.store = Some(Arc::clone(&wrap));
+        }
+        self
+    }
+
+    #[track_caller]
+    fn register(self, register: impl FnOnce(Registry) -> Result<Registry, Error>) -> Self {
+        let registry = self.world.consumers.get(self.first);
+        let registry = registry
+            .map(|spec| spec.registry.clone())
+            .unwrap_or_default();
+        match register(registry) {
+            Ok(registry) => self.registry(registry),
+            Err(error) => panic!("the scenario cannot be made: {error}"),
+        }
+    }
+}
+
+/// A consumer, which may be started many times.
+#[derive(Clone)]
+pub(crate) struct ConsumerSpec {
+    pub(crate) registry: Registry,
+    pub(crate) configure: Configure,
+    pub(crate) wrap: Wrap,
+}
+
+/// What is put around the transport and the store of a process.
+#[derive(Clone, Default)]
+pub(crate) struct Wrap {
+    transport: Option<WrapTransport>,
+    store: Option<WrapStore>,
+}
+
+impl Wrap {
+    pub(crate) fn transport(&self, inner: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        match &self.transport {
+            Some(wrap) => wrap(inner),
+            None => inner,
+        }
+    }
+
+    pub(crate) fn store(&self, inner: Arc<dyn StateStore>) -> Arc<dyn StateStore> {
+        match &self.store {
+            Some(wrap) => wrap(inner),
+            None => inner,
+        }
+    }
+}
