@@ -73,7 +73,12 @@ impl Effects {
             let count = self.count(what);
             assert!(
                 count == 1,
-                "{}.{what} was done {count} times, and not once",
+                "{}: {}.{what} was done {count} times, and not once",
+                if count == 0 {
+                    "EffectDone"
+                } else {
+                    "EffectOnce"
+                },
                 self.name
             );
         }
@@ -87,7 +92,11 @@ impl Effects {
     #[track_caller]
     pub fn assert_at_least_once<'a>(&self, whats: impl IntoIterator<Item = &'a str>) {
         for what in whats {
-            assert!(self.count(what) > 0, "{}.{what} was never done", self.name);
+            assert!(
+                self.count(what) > 0,
+                "EffectDone: {}.{what} was never done",
+                self.name
+            );
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::case::Case;
 use crate::faults::{Fault, Site};
 use crate::invariants::Broken;
+use crate::plan::Plan;
 use crate::sim::{Finished, Trace};
 
 /// How many lines of the trace are shown.
@@ -16,7 +16,7 @@ const LINES: usize = 40;
 #[derive(Debug, Clone)]
 pub struct Failure {
     broken: Broken,
-    case: Case,
+    case: Plan,
     trace: Trace,
     /// How many faults it had when it was found, and how many runs it took to leave out those that do not matter.
     shrunk: Option<(usize, usize)>,
@@ -36,8 +36,8 @@ impl Failure {
         }
     }
 
-    pub(crate) fn shrunk(mut self, from: &Case, runs: usize) -> Self {
-        self.shrunk = Some((from.plan.len(), runs));
+    pub(crate) fn shrunk(mut self, from: &Plan, runs: usize) -> Self {
+        self.shrunk = Some((from.faults.len(), runs));
         self
     }
 
@@ -61,7 +61,7 @@ impl Failure {
     /// Returns what had to go wrong for it.
     #[must_use]
     pub fn plan(&self) -> &[(Site, Fault)] {
-        &self.case.plan
+        &self.case.faults
     }
 
     /// Returns the run as a text, for [`Sim::replay`](crate::Sim::replay).
@@ -77,7 +77,7 @@ impl Failure {
     }
 
     fn went_wrong(&self) -> String {
-        let faults = self.case.plan.iter();
+        let faults = self.case.faults.iter();
         let faults: Vec<String> = faults
             .map(|(site, fault)| format!("{fault} {site}"))
             .collect();
@@ -91,7 +91,7 @@ impl Failure {
             false => faults.join("; "),
         };
         match self.shrunk {
-            Some((from, runs)) if from > self.case.plan.len() => {
+            Some((from, runs)) if from > self.case.faults.len() => {
                 format!("{faults}, {order} (of {from} faults, left out in {runs} runs)")
             }
             _ => format!("{faults}, {order}"),

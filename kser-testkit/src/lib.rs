@@ -6,7 +6,6 @@
 )]
 
 mod capabilities;
-mod case;
 mod choices;
 mod effects;
 mod explore;
@@ -14,12 +13,14 @@ mod failure;
 pub mod faults;
 mod invariants;
 mod names;
+mod plan;
 mod quiet;
 mod records;
 pub mod rules;
 mod sim;
 pub mod store;
 mod store_harness;
+pub mod strategies;
 mod suite;
 pub mod transport;
 mod transport_harness;
@@ -29,6 +30,9 @@ pub use effects::{EffectCall, Effects};
 pub use explore::{Report, Sim};
 pub use failure::Failure;
 pub use faults::Faults;
+pub use plan::Plan;
+#[doc(hidden)]
+pub use sim::Breakage;
 pub use sim::{ByHand, Consumers, Row, Run, Setup, SimStore, SimTransport, Trace, World};
 pub use store_harness::StoreHarness;
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::case::Case;
+use crate::plan::Plan;
 
 /// What is written at the beginning of a file.
 const HEAD: &str =
@@ -32,7 +32,7 @@ impl Kept {
     }
 
     /// Reads the runs. What cannot be read is told, and left out.
-    pub(super) fn cases(&self) -> Vec<Case> {
+    pub(super) fn cases(&self) -> Vec<Plan> {
         let file = self.file.as_ref();
         let Some(text) = file.and_then(|file| fs::read_to_string(file).ok()) else {
             return Vec::new();
@@ -51,7 +51,7 @@ impl Kept {
     }
 
     /// Writes a run down, in place of a larger one. Returns the file, as far as it is known to cargo.
-    pub(super) fn keep(&self, case: &Case, instead_of: Option<&Case>) -> Option<String> {
+    pub(super) fn keep(&self, case: &Plan, instead_of: Option<&Plan>) -> Option<String> {
         let file = self.file.as_ref()?;
         let mut cases = self.cases();
         cases.retain(|kept| Some(kept) != instead_of && kept != case);

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use self::kept::Kept;
 use self::search::Search;
-use crate::case::Case;
+use crate::choices::Choices;
 use crate::failure::Failure;
-use crate::faults::Faults;
-use crate::sim::{ByHand, Run, Scenario, Setup, World};
+use crate::faults::{Fault, Faults, Site};
+use crate::plan::Plan;
+use crate::quiet::quietly;
+use crate::sim::{ByHand, Run, Scenario, Setup, Trouble, World};
 
 /// A scenario that is run many times, each time with something else going wrong.
 ///
@@ -27,6 +29,7 @@ pub struct Sim<S> {
     random: usize,
     seed: u64,
     replay: Option<String>,
+    plan: Option<Plan>,
     heal_within: Duration,
 }
 
@@ -55,6 +58,7 @@ impl<S> Sim<S> {
             random: 0,
             seed: 0,
             replay: None,
+            plan: None,
             heal_within: Duration::from_secs(3600),
         }
     }
@@ -95,6 +99,23 @@ impl<S> Sim<S> {
     pub fn replay(mut self, run: impl Into<String>) -> Self {
         self.replay = Some(run.into());
         self
+    }
+
+    /// Makes one run only, of a plan such as one that was drawn. What the run does not come to does not go wrong.
+    pub fn plan(mut self, plan: Plan) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// Lists where something can go wrong in the run in which nothing does, and what. Plans are drawn from it.
+    pub fn sites(&self) -> Vec<(Site, Fault)> {
+        let scenario = Scenario {
+            make: &*self.make,
+            setup: self.setup.clone(),
+            heal_within: self.heal_within,
+        };
+        let clean = quietly(|| scenario.run(Trouble::Nothing, Choices::boring()));
+        Faults::any_single().at(&clean.seen, None)
     }
 
     /// Gives a run this long to end, in the time of the simulation; 1 hour unless set.
@@ -158,8 +179,12 @@ impl<S> Sim<S> {
         };
         let mut search = Search::new(&scenario, check, kept);
         if let Some(text) = &self.replay {
-            let case: Case = text.parse().unwrap_or_else(|error| panic!("{error}"));
+            let case: Plan = text.parse().unwrap_or_else(|error| panic!("{error}"));
             search.replay(&case)?;
+            return Ok(search.report);
+        }
+        if let Some(plan) = &self.plan {
+            search.plan(plan)?;
             return Ok(search.report);
         }
         search.regressions()?;

@@ -1,18 +1,23 @@
+use std::collections::BTreeMap;
+
+use kser_core::{Outcome, RunId, Status};
+
 use super::Report;
 use super::kept::Kept;
 use super::shrink::shrink;
-use crate::case::Case;
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
 use crate::faults::{Fault, Faults, Site};
 use crate::invariants::{self, Broken};
+use crate::plan::Plan;
 use crate::quiet::quietly;
 use crate::sim::{Finished, Run, Scenario, Swarm, Trouble};
 
 /// How often something goes wrong in a random run, at most.
 const MOST_FAULTS: u64 = 12;
 
-type Plan = Vec<(Site, Fault)>;
+type Faulty = Vec<(Site, Fault)>;
+type Ends = BTreeMap<RunId, (Option<Status>, Outcome)>;
 type Found = Result<(), Box<Failure>>;
 
 /// Makes runs until one is found in which something does not hold.
@@ -20,6 +25,8 @@ pub(super) struct Search<'s, S> {
     scenario: &'s Scenario<'s, S>,
     check: &'s dyn Fn(&Run<'_, S>),
     kept: Kept,
+    /// How all ended when nothing went wrong.
+    ends: Option<Ends>,
     pub(super) report: Report,
 }
 
@@ -33,14 +40,22 @@ impl<'s, S> Search<'s, S> {
             scenario,
             check,
             kept,
+            ends: None,
             report: Report::default(),
         }
     }
 
     /// Makes one run again.
-    pub(super) fn replay(&mut self, case: &Case) -> Found {
+    pub(super) fn replay(&mut self, case: &Plan) -> Found {
         let choices = Choices::Replay(case.picks.clone());
-        self.planned(&case.plan, choices).map(|_| ())
+        self.planned(&case.faults, choices).map(|_| ())
+    }
+
+    /// Makes one run that may not come to all that was to go wrong.
+    pub(super) fn plan(&mut self, plan: &Plan) -> Found {
+        let choices = Choices::Replay(plan.picks.clone());
+        let finished = self.run(Trouble::planned(&plan.faults), choices);
+        self.judge(&finished, &Faulty::new())
     }
 
     /// Makes the runs again that failed before. Those that the scenario no longer comes to are told, and left out.
@@ -60,9 +75,10 @@ impl<'s, S> Search<'s, S> {
     }
 
     /// Makes a run in which nothing goes wrong, and one for each plan. Returns the plans.
-    pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Plan>, Box<Failure>> {
-        let clean = self.planned(&Plan::new(), Choices::boring())?;
-        let mut plans = vec![Plan::new()];
+    pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Faulty>, Box<Failure>> {
+        let clean = self.planned(&Faulty::new(), Choices::boring())?;
+        self.ends = Some(ends(&clean));
+        let mut plans = vec![Faulty::new()];
         for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
             let first = self.planned(&plan, Choices::boring())?;
@@ -75,7 +91,7 @@ impl<'s, S> Search<'s, S> {
     }
 
     /// Has something else go wrong wherever a run comes to after its first fault.
-    fn pairs(&mut self, plan: &Plan, first: &Finished<S>, faults: &Faults) -> Found {
+    fn pairs(&mut self, plan: &Faulty, first: &Finished<S>, faults: &Faults) -> Found {
         let fired = first.fired.first().map(|(site, _)| site);
         for second in faults.at(&first.seen, fired) {
             let both = [plan.clone(), vec![second]].concat();
@@ -85,14 +101,14 @@ impl<'s, S> Search<'s, S> {
     }
 
     /// Makes a run for each order, with each of the plans.
-    pub(super) fn every_order(&mut self, plans: &[Plan], departures: u32) -> Found {
+    pub(super) fn every_order(&mut self, plans: &[Faulty], departures: u32) -> Found {
         for plan in plans {
             let mut next = Some(Vec::new());
             while let Some(picks) = next {
                 // In another order the run may not come to where something was to go wrong.
                 let trouble = Trouble::planned(plan);
                 let finished = self.run(trouble, Choices::Bounded(picks, departures));
-                self.judge(&finished, &Plan::new())?;
+                self.judge(&finished, &Faulty::new())?;
                 next = finished.tape.next();
             }
         }
@@ -106,13 +122,13 @@ impl<'s, S> Search<'s, S> {
             let trouble = swarm(faults, choices::next(&mut seed));
             let choices = Choices::Seeded(choices::next(&mut seed));
             let finished = self.run(trouble, choices);
-            self.judge(&finished, &Plan::new())?;
+            self.judge(&finished, &Faulty::new())?;
         }
         Ok(())
     }
 
     /// Makes a run in which what is planned has to go wrong.
-    fn planned(&mut self, plan: &Plan, choices: Choices) -> Result<Finished<S>, Box<Failure>> {
+    fn planned(&mut self, plan: &Faulty, choices: Choices) -> Result<Finished<S>, Box<Failure>> {
         let finished = self.run(Trouble::planned(plan), choices);
         self.judge(&finished, plan)?;
         Ok(finished)
@@ -129,7 +145,7 @@ impl<'s, S> Search<'s, S> {
         finished
     }
 
-    fn judge(&self, finished: &Finished<S>, plan: &Plan) -> Found {
+    fn judge(&self, finished: &Finished<S>, plan: &Faulty) -> Found {
         let Some(broken) = self.broken(finished, plan) else {
             return Ok(());
         };
@@ -145,7 +161,7 @@ impl<'s, S> Search<'s, S> {
         let mut smallest = None;
         let (small, runs) = shrink(found.clone(), &mut |case| {
             let again = self.again(case);
-            let same = self.broken(&again, &Plan::new());
+            let same = self.broken(&again, &Faulty::new());
             let same = same.filter(|other| other.invariant == broken.invariant);
             let fails = same.is_some();
             smallest = same
@@ -158,13 +174,31 @@ impl<'s, S> Search<'s, S> {
         Err(Box::new(failure.shrunk(&found, runs).saved_in(saved)))
     }
 
-    fn broken(&self, finished: &Finished<S>, plan: &Plan) -> Option<Broken> {
-        quietly(|| invariants::judge(finished, plan, self.check))
+    fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
+        let broken = quietly(|| invariants::judge(finished, plan, self.check));
+        broken.or_else(|| self.ends_otherwise(finished))
     }
 
-    fn again(&self, case: &Case) -> Finished<S> {
+    /// A message that came twice, or late, and another order of events change nothing about how all ends.
+    fn ends_otherwise(&self, finished: &Finished<S>) -> Option<Broken> {
+        let usual = self.ends.as_ref()?;
+        let mut faults = finished.fired.iter().map(|(_, fault)| fault);
+        let invariant = match finished.fired.is_empty() {
+            true => "OrderIsNoop",
+            false if faults.all(|fault| *fault == Fault::Duplicate) => "DuplicateIsNoop",
+            false => return None,
+        };
+        let ended = ends(finished);
+        let (id, now) = ended
+            .iter()
+            .find(|(id, end)| usual.get(*id) != Some(*end))?;
+        let what = format!("{id} ends as {now:?}, and usually as {:?}", usual.get(id));
+        Some(Broken::new(invariant, what))
+    }
+
+    fn again(&self, case: &Plan) -> Finished<S> {
         let choices = Choices::Replay(case.picks.clone());
-        quietly(|| self.scenario.run(Trouble::planned(&case.plan), choices))
+        quietly(|| self.scenario.run(Trouble::planned(&case.faults), choices))
     }
 
     /// Makes a run again, and says where it differs.
@@ -179,6 +213,15 @@ impl<'s, S> Search<'s, S> {
         );
         Some(Broken::new("Deterministic", what))
     }
+}
+
+/// How the runs of operations ended.
+fn ends<S>(finished: &Finished<S>) -> Ends {
+    finished.shared.with(|state| {
+        let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
+        let told = runs.map(|(id, run)| (id.clone(), (run.status, run.outcome.clone())));
+        told.collect()
+    })
 }
 
 /// Some of the kinds of faults, drawn.

@@ -1,4 +1,4 @@
-use crate::case::Case;
+use crate::plan::Plan;
 
 /// After so many runs the smallest that was found is small enough.
 const MOST_RUNS: usize = 500;
@@ -8,7 +8,7 @@ const MOST_RUNS: usize = 500;
 ///
 /// First the order of events goes back to the usual one, if that will do; then faults are left out, the first half and the
 /// second, and then one by one; then the decisions are made boring, from the end on.
-pub(super) fn shrink(case: Case, fails: &mut dyn FnMut(&Case) -> bool) -> (Case, usize) {
+pub(super) fn shrink(case: Plan, fails: &mut dyn FnMut(&Plan) -> bool) -> (Plan, usize) {
     let mut shrinking = Shrinking {
         case,
         fails,
@@ -26,14 +26,14 @@ pub(super) fn shrink(case: Case, fails: &mut dyn FnMut(&Case) -> bool) -> (Case,
 }
 
 struct Shrinking<'f> {
-    case: Case,
-    fails: &'f mut dyn FnMut(&Case) -> bool,
+    case: Plan,
+    fails: &'f mut dyn FnMut(&Plan) -> bool,
     runs: usize,
 }
 
 impl Shrinking<'_> {
     /// Takes a smaller case if it fails too.
-    fn take(&mut self, smaller: Case) -> bool {
+    fn take(&mut self, smaller: Plan) -> bool {
         if self.runs >= MOST_RUNS || smaller == self.case {
             return false;
         }
@@ -46,21 +46,21 @@ impl Shrinking<'_> {
     }
 
     fn forget_decisions(&mut self) {
-        let smaller = Case {
-            plan: self.case.plan.clone(),
+        let smaller = Plan {
+            faults: self.case.faults.clone(),
             picks: Vec::new(),
         };
         self.take(smaller);
     }
 
     fn leave_out_faults(&mut self) {
-        let mut size = self.case.plan.len();
+        let mut size = self.case.faults.len();
         while size > 0 {
             let mut at = 0;
-            while at < self.case.plan.len() {
+            while at < self.case.faults.len() {
                 let mut smaller = self.case.clone();
-                let end = (at + size).min(smaller.plan.len());
-                smaller.plan.drain(at..end);
+                let end = (at + size).min(smaller.faults.len());
+                smaller.faults.drain(at..end);
                 if !self.take(smaller) {
                     at += size;
                 }
@@ -105,15 +105,15 @@ mod tests {
     #[test]
     fn what_does_not_matter_is_left_out() {
         let fault = |number| (Site::new("c1/due", number), Fault::CrashBefore);
-        let case = Case {
-            plan: (1..=12).map(fault).collect(),
+        let case = Plan {
+            faults: (1..=12).map(fault).collect(),
             picks: vec![3, 0, 2, 1, 1, 4, 0, 1],
         };
         let (small, runs) = shrink(case, &mut |case| {
-            let faults = case.plan.contains(&fault(4)) && case.plan.contains(&fault(9));
+            let faults = case.faults.contains(&fault(4)) && case.faults.contains(&fault(9));
             faults && case.picks.get(3) == Some(&1)
         });
-        assert_eq!(small.plan, [fault(4), fault(9)]);
+        assert_eq!(small.faults, [fault(4), fault(9)]);
         assert_eq!(small.picks, [0, 0, 0, 1]);
         assert!(runs < 100, "{runs}");
     }

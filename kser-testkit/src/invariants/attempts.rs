@@ -3,7 +3,7 @@ use std::sync::Arc;
 use kser::Call;
 use kser_core::{Outcome, RunId};
 
-use crate::sim::{Ran, State};
+use crate::sim::{Ran, Row, State};
 
 /// An attempt at a task begins. Returns its number.
 pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
@@ -14,12 +14,7 @@ pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
         nothing_after_an_end(state, label, run);
         is_given_what_was_left(state, label, (run, *position), ctx.previous());
     }
-    let attempt = ctx.attempt();
-    if attempt > call.task.retry().attempts() {
-        let most = call.task.retry().attempts();
-        let what = format!("{label} is tried {attempt} times, and its policy allows {most}");
-        state.facts.broke("RetryBudget", what);
-    }
+    within_budget(state, label, call);
     keeps_its_place(state, label, call);
     state.facts.attempts.push(Ran {
         task: ctx.uuid().clone(),
@@ -36,8 +31,27 @@ pub(crate) fn ended(state: &mut State, number: usize, outcome: Option<&Outcome>)
         return;
     };
     ran.left = outcome.filter(|outcome| outcome.is_success()).cloned();
-    let task = ran.task.clone();
-    state.facts.task(&task).ended += 1;
+    let (task, failed) = (ran.task.clone(), u32::from(ran.left.is_none()));
+    let task = state.facts.task(&task);
+    task.ended += 1;
+    task.failed += failed;
+}
+
+/// A task that failed is tried as often as its policy says. Where nothing but a delivery counts, a crash forgets.
+fn within_budget(state: &mut State, label: &str, call: &Call) {
+    let counts = state.row() == Row::Stored || state.sites.fired().is_empty();
+    let repaired = call
+        .ctx
+        .run()
+        .is_some_and(|run| state.facts.run(run).repaired);
+    let failed = state.facts.task(call.ctx.uuid()).failed;
+    let most = call.task.retry().attempts();
+    if counts && !repaired && failed >= most {
+        let what = format!(
+            "{label} is tried again after {failed} failures, and its policy allows {most} attempts"
+        );
+        state.facts.broke("RetryBudget", what);
+    }
 }
 
 /// A step begins when the one before it is done.
@@ -47,11 +61,11 @@ fn in_order(state: &mut State, label: &str, run: &RunId, position: u32) {
         Some(stored) => stored.position() < position,
         None => {
             let before = state.facts.attempts.iter();
-            let mut before = before
-                .filter(|ran| is_step(ran, run, position - 1))
-                .peekable();
+            let mut before = before.filter(|ran| is_step(ran, run, position - 1));
             // What somebody else runs is not seen.
-            before.peek().is_some() && before.all(|ran| ran.left.is_none())
+            let name = state.labels.entrypoint(run, position - 1);
+            let ours = name.is_some_and(|name| state.facts.watched.contains(name));
+            ours && before.all(|ran| ran.left.is_none())
         }
     };
     if early {

@@ -4,7 +4,10 @@ use crate::sim::{End, Finished, State};
 /// What was asked for comes to an end.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
     match &finished.end {
-        End::Done => leaks(finished).or_else(|| finished.shared.with(never_seen)),
+        End::Done => {
+            let lost = |state: &mut State| never_seen(state).or_else(|| never_run(state));
+            leaks(finished).or_else(|| finished.shared.with(lost))
+        }
         End::Panicked(what) => Some(Broken::new("NoPanic", what.clone())),
         End::Endless => {
             let what = format!(
@@ -34,6 +37,13 @@ fn never_seen(state: &mut State) -> Option<Broken> {
     })?;
     let what = format!("{lost} was acknowledged, and nothing of it was ever seen");
     Some(Broken::new("NothingLost", what))
+}
+
+/// A lone task that was sent, has left its topic, and never ran.
+fn never_run(state: &mut State) -> Option<Broken> {
+    let mut tasks = state.facts.tasks.iter();
+    let lost = tasks.find(|(_, task)| task.lone && task.ended == 0 && task.letters == 0);
+    lost.map(|(id, _)| Broken::new("NothingLost", format!("{id} was sent, and never ran")))
 }
 
 /// What is not done.

@@ -63,5 +63,11 @@ fn checked<S>(finished: &Finished<S>, check: &dyn Fn(&Run<'_, S>)) -> Option<Bro
     };
     let checked = catch_unwind(AssertUnwindSafe(|| check(&run)));
     let panic = checked.err()?;
-    Some(Broken::new("Check", panic_text(&*panic)))
+    let text = panic_text(&*panic);
+    let mut named = ["EffectDone", "EffectOnce"].into_iter();
+    let named = named.find_map(|name| Some((name, text.strip_prefix(name)?.strip_prefix(": ")?)));
+    Some(match named {
+        Some((name, what)) => Broken::new(name, what),
+        None => Broken::new("Check", text),
+    })
 }

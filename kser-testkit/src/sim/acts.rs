@@ -41,6 +41,23 @@ impl State {
         self.gone(life, now)
     }
 
+    /// A consumer that stopped when it was asked to owns nothing more.
+    pub(super) fn must_have_left(&mut self, life: usize, name: &str) {
+        let members = self.lives.get(life).map(|life| life.members.clone());
+        let mut members = members.into_iter().flatten();
+        let stays = members.any(|member| {
+            self.broker
+                .member(member)
+                .is_some_and(|member| member.group.is_some() && !member.superseded)
+        });
+        if stays && self.lives[life].consumer.is_some() {
+            self.facts.broke(
+                "Shutdown",
+                format!("{name} has stopped, and has not left its group"),
+            );
+        }
+    }
+
     /// A process is no more. Returns which consumer it was.
     pub(super) fn gone(&mut self, life: usize, now: Timestamp) -> Option<usize> {
         let gone = self.lives.get_mut(life)?;

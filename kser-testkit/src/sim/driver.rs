@@ -232,12 +232,16 @@ impl Driver {
 
     /// A process that ended by itself: a consumer is started again, as by a supervisor.
     fn ended(&mut self, life: usize, name: &str, ended: Result<(), kser_core::Error>) {
-        let how = match ended {
+        let how = match &ended {
             Ok(()) => "ends".to_owned(),
             Err(error) => format!("ends: {error}"),
         };
+        let graceful = ended.is_ok();
         let consumer = self.place.shared.change(|state, now| {
             state.note(name, how);
+            if graceful {
+                state.must_have_left(life, name);
+            }
             state.gone(life, now)
         });
         let restart = self.restart.map(|restart| Instant::now() + restart);

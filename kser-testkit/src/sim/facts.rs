@@ -67,6 +67,9 @@ pub(crate) struct TaskFacts {
     pub(crate) letters: u32,
     pub(crate) attempts: u32,
     pub(crate) ended: u32,
+    pub(crate) failed: u32,
+    /// It is no step of a run, and its handler is watched.
+    pub(crate) lone: bool,
 }
 
 /// One attempt at a task.

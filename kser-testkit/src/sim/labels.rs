@@ -54,6 +54,10 @@ impl Labels {
         }
     }
 
+    pub(crate) fn entrypoint(&self, run: &RunId, position: u32) -> Option<&Name> {
+        self.steps.get(&(run.clone(), position))
+    }
+
     pub(crate) fn learn(&mut self, run: &RunId, plan: &[PlannedStep]) {
         for step in plan {
             let key = &step.key;

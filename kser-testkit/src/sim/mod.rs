@@ -40,7 +40,7 @@ pub(crate) use self::idle::Idle;
 pub(crate) use self::labels::event;
 pub use self::run::Run;
 pub(crate) use self::run::{Finished, Scenario};
-pub use self::setup::{Row, Setup};
+pub use self::setup::{Breakage, Row, Setup};
 pub(crate) use self::sites::{Seen, Swarm, Trouble};
 pub(crate) use self::state::{Shared, State};
 pub use self::store::SimStore;

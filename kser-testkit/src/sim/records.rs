@@ -49,7 +49,9 @@ impl State {
         let Some(message) = message else {
             return;
         };
+        let watched = self.facts.watched.contains(&message.entrypoint);
         let task = self.facts.task(&message.uuid);
+        task.lone = watched && message.metadata.envelope().is_none();
         if task.first == 0 {
             task.first = count;
             task.key = record.key.clone().map(|key| (record.topic.clone(), key));

@@ -15,9 +15,9 @@ use super::state::Shared;
 use super::store::rows;
 use super::trace::Trace;
 use super::{Setup, World};
-use crate::case::Case;
 use crate::choices::{Choices, Tape};
 use crate::faults::{Fault, Site};
+use crate::plan::Plan;
 
 /// A scenario, and what is the same in all runs of it.
 pub(crate) struct Scenario<'s, S> {
@@ -146,9 +146,9 @@ fn runtime() -> (Runtime, Idle) {
 
 impl<S> Finished<S> {
     /// The run as a value: what went wrong, and what was decided.
-    pub(crate) fn case(&self) -> Case {
-        Case {
-            plan: self.fired.clone(),
+    pub(crate) fn case(&self) -> Plan {
+        Plan {
+            faults: self.fired.clone(),
             picks: self.tape.picks(),
         }
     }

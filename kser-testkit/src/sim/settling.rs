@@ -3,6 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Settling, Timestamp};
 
+use super::Breakage;
 use super::port::Port;
 use crate::faults::Kind;
 
@@ -30,7 +31,8 @@ impl SimSettle {
                 return Ok(());
             }
             let late = std::mem::take(&mut state.late);
-            if !late && !state.broker.is_ours(serial) {
+            let unfenced = state.broker.setup.broken == Some(Breakage::NoFencing);
+            if !late && !unfenced && !state.broker.is_ours(serial) {
                 return Err(Error::Lost);
             }
             let half = std::mem::take(&mut state.half);

@@ -18,6 +18,20 @@ pub struct Setup {
     pub restart: Duration,
     /// The largest record; 1,048,576 bytes unless set.
     pub largest_record: usize,
+    /// Breaks the broker on purpose, to see that it is noticed.
+    #[doc(hidden)]
+    pub broken: Option<Breakage>,
+}
+
+/// A way to break the simulated broker.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Breakage {
+    /// Whoever had a delivery may settle it for ever.
+    NoFencing,
+    /// What is taken back from a member is gone.
+    NoRedelivery,
 }
 
 /// A row of the promises of kser.
@@ -41,6 +55,7 @@ impl Setup {
             session: Duration::from_secs(10),
             restart: Duration::from_secs(1),
             largest_record: 1_048_576,
+            broken: None,
         }
     }
 

@@ -125,6 +125,12 @@ impl Part {
         }
     }
 
+    /// Forgets what is held.
+    pub(super) fn forget(&mut self) {
+        self.unsettled
+            .retain(|_, record| !matches!(record.stand, Stand::Held { .. }));
+    }
+
     pub(super) fn holds(&self) -> bool {
         let mut records = self.unsettled.values();
         records.any(|record| matches!(record.stand, Stand::Held { .. }))

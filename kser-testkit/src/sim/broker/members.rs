@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use kser_core::{Interest, Timestamp, Topic};
 
+use super::super::Breakage;
 use super::{Broker, MemberId, Part, Spot, Stand, Unsettled};
 
 /// One who receives.
@@ -234,10 +235,14 @@ impl Broker {
         let Some(name) = group else {
             return;
         };
+        let forgets = self.setup.broken == Some(Breakage::NoRedelivery);
         if let Some(group) = self.groups.get_mut(&name) {
             group.members.retain(|member| *member != id);
             for part in group.parts.values_mut() {
                 if part.owner == Some(id) {
+                    if forgets {
+                        part.forget();
+                    }
                     part.take_back(goodbye);
                     part.owner = None;
                 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use kser_core::{Cancellation, Error, Message, Record, Timestamp};
 
+use super::super::Breakage;
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
 
 /// What is known of a record, beside it.
@@ -156,7 +157,11 @@ impl Broker {
         if self.observed_by(serial) {
             return true;
         }
-        let Some((group, spot)) = self.ours(serial) else {
+        let place = match self.setup.broken {
+            Some(Breakage::NoFencing) => self.held.get(&serial).cloned(),
+            _ => self.ours(serial),
+        };
+        let Some((group, spot)) = place else {
             return false;
         };
         self.held.remove(&serial);

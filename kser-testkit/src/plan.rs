@@ -13,14 +13,27 @@ const VERSION: &str = "v1";
 /// Its text is `v1 | <faults> | <decisions>`, such as `v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1`: faults are
 /// parted by semicolons, and decisions that are not told are 0, the most boring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Case {
-    pub(crate) plan: Vec<(Site, Fault)>,
-    pub(crate) picks: Vec<u32>,
+#[non_exhaustive]
+pub struct Plan {
+    /// What goes wrong, and where.
+    pub faults: Vec<(Site, Fault)>,
+    /// Which of the things that could come next does, each time there is a choice; 0, the most boring, where nothing is
+    /// said.
+    pub picks: Vec<u32>,
 }
 
-impl fmt::Display for Case {
+impl Plan {
+    /// Makes a plan in which these go wrong, in the usual order of events.
+    #[must_use]
+    pub const fn new(faults: Vec<(Site, Fault)>) -> Self {
+        let picks = Vec::new();
+        Self { faults, picks }
+    }
+}
+
+impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults = self.plan.iter();
+        let faults = self.faults.iter();
         let faults: Vec<String> = faults
             .map(|(site, fault)| format!("{fault} {site}"))
             .collect();
@@ -29,7 +42,7 @@ impl fmt::Display for Case {
     }
 }
 
-impl FromStr for Case {
+impl FromStr for Plan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,7 +70,7 @@ impl FromStr for Case {
                 .map_err(|_| format!("{pick:?} is not a decision, which is a number"))
         });
         Ok(Self {
-            plan: faults.map(planned).collect::<Result<_, _>>()?,
+            faults: faults.map(planned).collect::<Result<_, _>>()?,
             picks: numbers.collect::<Result<_, _>>()?,
         })
     }
@@ -75,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_case_is_read_as_it_was_written() {
-        let case = Case {
-            plan: vec![
+        let case = Plan {
+            faults: vec![
                 (
                     Site::new("Checkout#1/2.Charge/commit", 1),
                     Fault::CrashAfter,
@@ -91,7 +104,7 @@ mod tests {
             "v1 | crash after Checkout#1/2.Charge/commit/1; crash before c1/outputs due/12 | 0 0 3"
         );
         assert_eq!(text.parse(), Ok(case));
-        assert_eq!("v1 |  |".parse(), Ok(Case::default()));
+        assert_eq!("v1 |  |".parse(), Ok(Plan::default()));
     }
 
     #[test]
@@ -103,7 +116,7 @@ mod tests {
             ("v1 | crash after nowhere |", "is not a site"),
             ("v1 | | x", "is not a decision"),
         ] {
-            let error = text.parse::<Case>().unwrap_err();
+            let error = text.parse::<Plan>().unwrap_err();
             assert!(error.contains(told), "{error}");
         }
     }
