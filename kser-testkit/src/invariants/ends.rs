@@ -8,6 +8,8 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
             let lost = |state: &mut State| never_seen(state).or_else(|| never_run(state));
             leaks(finished).or_else(|| finished.shared.with(lost))
         }
+        // What broke is told already.
+        End::Broken => None,
         End::Panicked(what) => Some(Broken::new("NoPanic", what.clone())),
         End::Endless => {
             let what = format!(

@@ -76,7 +76,7 @@ pub(crate) fn committed(state: &mut State, done: &Published) {
             }
             None if state.facts.watched.contains(&message.entrypoint) => {
                 let task = state.facts.task(&message.uuid);
-                task.ended == 0 && task.latest <= *number
+                task.ended == task.failed && task.latest <= *number
             }
             None => false,
         },

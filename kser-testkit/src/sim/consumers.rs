@@ -116,7 +116,7 @@ pub(crate) struct ConsumerSpec {
 /// What is put around the transport and the store of a process.
 #[derive(Clone, Default)]
 pub(crate) struct Wrap {
-    transport: Option<WrapTransport>,
+    pub(super) transport: Option<WrapTransport>,
     store: Option<WrapStore>,
 }
 

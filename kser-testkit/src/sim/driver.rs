@@ -4,18 +4,19 @@ use kser_core::store::RunFilter;
 use kser_core::{Clock, StateStore};
 use tokio::time::{Instant, sleep_until};
 
-use super::consumers::ConsumerSpec;
+use super::consumers::{ConsumerSpec, Wrap};
 use super::process::{Place, Process};
 use super::world::{ClientSpec, World};
 use crate::choices::Tape;
 
 /// More than this is a run that never ends.
-const MOST_STEPS: usize = 100_000;
+const MOST_STEPS: usize = 20_000;
 
 /// Lets the processes of a run go on, one call at a time, and has go wrong what is planned.
 pub(crate) struct Driver {
     pub(crate) place: Place,
     pub(super) consumers: Vec<ConsumerSpec>,
+    wrap: Wrap,
     pub(super) clients: Vec<Option<ClientSpec>>,
     pub(super) processes: Vec<Process>,
     /// How many lives of each consumer there were, and when the next begins.
@@ -38,6 +39,8 @@ pub(crate) enum End {
     Late,
     /// It went on and on.
     Endless,
+    /// Something broke an invariant.
+    Broken,
     /// A process panicked.
     Panicked(String),
 }
@@ -48,6 +51,7 @@ impl Driver {
         Self {
             place,
             consumers: world.consumers,
+            wrap: world.wrap,
             clients: world.clients.into_iter().map(Some).collect(),
             processes: Vec::new(),
             lives,
@@ -74,6 +78,13 @@ impl Driver {
         self.settle_down().await;
         if let Some(panicked) = self.reap().await {
             return Some(End::Panicked(panicked));
+        }
+        if self
+            .place
+            .shared
+            .with(|state| !state.facts.broken.is_empty())
+        {
+            return Some(End::Broken);
         }
         let actions = self.actions();
         if actions.is_empty() {
@@ -148,7 +159,8 @@ impl Driver {
 
     pub(super) fn ask(&mut self, number: usize) {
         if let Some(spec) = self.clients.get_mut(number).and_then(Option::take) {
-            self.processes.push(self.place.client(number, spec));
+            self.processes
+                .push(self.place.client(number, spec, &self.wrap));
         }
     }
 

@@ -54,12 +54,12 @@ impl Place {
     }
 
     /// Starts a client.
-    pub(crate) fn client(&self, number: usize, spec: ClientSpec) -> Process {
+    pub(crate) fn client(&self, number: usize, spec: ClientSpec, wrap: &Wrap) -> Process {
         let name = format!("client{}", number + 1);
         let port = Port::open(&self.shared, &name, None);
-        let (place, port_of) = (self.clone(), port.clone());
+        let (place, port_of, wrap) = (self.clone(), port.clone(), wrap.clone());
         let task = tokio::spawn(async move {
-            let connection = place.connect(&port_of, &name, &Wrap::default()).await?;
+            let connection = place.connect(&port_of, &name, &wrap).await?;
             (spec.script)(connection).await
         });
         let handle = Arc::default();

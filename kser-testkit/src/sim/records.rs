@@ -34,7 +34,6 @@ impl State {
     fn learn(&mut self, record: &Record, message: Option<&Message>, label: &str, output: bool) {
         let count = self.facts.count;
         if let Some(event) = labels::event(record) {
-            self.facts.run(&event.run).latest = count;
             // Where there is a store, it is what counts.
             if self.row() != Row::Stored {
                 invariants::announced(self, &event);

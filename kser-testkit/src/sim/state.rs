@@ -152,7 +152,10 @@ impl Shared {
     /// Does something to what is shared.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
-        state.now = self.0.clock.elapsed();
+        // Outside its runtime a run has no time: it stays what it was.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            state.now = self.0.clock.elapsed();
+        }
         f(&mut state)
     }
 

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kser::{Connection, Entrypoint, Error, Step};
-use kser_core::{Handler, Name, RunId, TaskId};
+use kser_core::{Handler, Name, RunId, TaskId, Transport};
 
 use super::asking::{Shareable, until_certain};
-use super::consumers::{ConsumerSpec, Consumers};
+use super::consumers::{ConsumerSpec, Consumers, Wrap};
 use super::state::Shared;
 use super::{Row, Setup};
 use crate::Effects;
@@ -22,6 +22,8 @@ pub struct World {
     /// The services that may be called twice for one task.
     pub(crate) repeatable: Vec<Arc<str>>,
     pub(crate) setup: Setup,
+    /// What is put around the transports of clients.
+    pub(crate) wrap: Wrap,
 }
 
 type Script = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -39,6 +41,7 @@ impl World {
             clients: Vec::new(),
             repeatable: Vec::new(),
             setup,
+            wrap: Wrap::default(),
         }
     }
 
@@ -133,6 +136,14 @@ impl World {
             shared.with(|state| state.facts.acknowledged.insert(id));
             Ok(())
         });
+    }
+
+    /// Puts something of yours around the transport of each client.
+    pub fn wrap_clients(
+        &mut self,
+        wrap: impl Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync + 'static,
+    ) {
+        self.wrap.transport = Some(Arc::new(wrap));
     }
 
     /// Adds a process that does what it likes with a connection, once. It is not crashed; what it returns is noted. It

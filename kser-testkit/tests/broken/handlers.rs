@@ -1,0 +1,140 @@
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use kser::{Context, Step, TaskError};
+use kser_testkit::{Faults, Setup, Sim, World};
+
+use crate::workflow::{Work, caught, launch};
+
+#[test]
+fn one_that_forgets_its_key_is_caught() {
+    let make = |world: &mut World| {
+        let shop = world.effects("shop");
+        let work = move |_: Work| {
+            let shop = shop.clone();
+            async move { shop.call("work").await }
+        };
+        world.consumers(2).task(work);
+        launch(world);
+    };
+    assert_eq!(caught(Setup::stored(), make), "EffectOnce");
+}
+
+#[test]
+fn one_that_makes_a_key_of_the_attempt_is_caught() {
+    let make = |world: &mut World| {
+        let shop = world.effects("shop");
+        let work = move |ctx: Context, _: Work| {
+            let shop = shop.clone();
+            let key = format!("{}-{:?}", ctx.idempotency_key(), ctx.fence());
+            async move { shop.call("work").with_key(key).await }
+        };
+        world.consumers(2).task(work);
+        launch(world);
+    };
+    assert_eq!(caught(Setup::stored(), make), "EffectOnce");
+}
+
+#[test]
+fn one_that_does_nothing_is_caught() {
+    let sim = Sim::new(|world| {
+        let shop = world.effects("shop");
+        world.consumers(1).task(|_: Work| async {});
+        launch(world);
+        shop
+    });
+    let failure = sim.try_check(|run| run.state.assert_exactly_once(["work"]));
+    assert_eq!(failure.unwrap_err().invariant(), "EffectDone");
+}
+
+#[test]
+fn one_whose_work_outlives_it_is_caught() {
+    let make = |world: &mut World| {
+        let work = |_: Work| async {
+            tokio::spawn(std::future::pending::<()>());
+        };
+        world.consumers(1).task(work);
+        launch(world);
+    };
+    assert_eq!(caught(Setup::stored(), make), "NoLeak");
+}
+
+#[test]
+fn one_that_decides_by_chance_is_caught() {
+    let sim = Sim::new(|world| {
+        let work = |_: Work| async {
+            let chance = RandomState::new().hash_one("dice");
+            tokio::time::sleep(Duration::from_millis(1 + chance % 1000)).await;
+        };
+        world.consumers(1).task(work);
+        launch(world);
+    });
+    // It is made again because something is wrong.
+    let failure = sim.try_check(|run| assert!(run.virtual_elapsed() < Duration::from_millis(1)));
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+}
+
+#[test]
+fn one_whose_outcome_counts_deliveries_is_caught() {
+    let make = |world: &mut World| {
+        let shop = world.repeatable("shop");
+        let work = move |_: Work| {
+            let shop = shop.clone();
+            async move {
+                shop.call("work").await?;
+                Ok::<_, TaskError>(format!("number {}", shop.count("work")))
+            }
+        };
+        world.consumers(2).task(work);
+        launch(world);
+    };
+    let setup = Setup::at_least_once();
+    let sim = Sim::new(make).on(setup);
+    let sim = sim.faults(Faults::single([kser_testkit::faults::Fault::Duplicate]));
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "DuplicateIsNoop", "{failure}");
+}
+
+#[test]
+fn one_whose_outcome_says_who_was_first_is_caught() {
+    let sim = Sim::new(|world| {
+        let shop = world.effects("shop");
+        let work = move |ctx: Context, _: Work| {
+            let shop = shop.clone();
+            async move {
+                shop.call("work").with_key(ctx.idempotency_key()).await?;
+                Ok::<_, TaskError>(format!("number {}", shop.count("work")))
+            }
+        };
+        world.consumers(2).task(work);
+        for _ in 0..2 {
+            world.launch_steps("shop.Job", vec![Step::new(Work { number: 1 })]);
+        }
+    });
+    let failure = sim.every_order(2).try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "OrderIsNoop", "{failure}");
+}
+
+#[test]
+fn a_client_that_asks_and_asks_is_caught() {
+    let make = |world: &mut World| {
+        world.consumers(1).task(|_: Work| async {});
+        world.client(|kser| async move {
+            loop {
+                let _ = kser.runs().status(&"nobody".into()).await;
+            }
+        });
+    };
+    assert_eq!(caught(Setup::stored(), make), "NoLivelock");
+}
+
+#[test]
+fn a_plan_that_a_run_does_not_come_to_is_caught() {
+    let sim = Sim::new(|world| {
+        world.consumers(1).task(|_: Work| async {});
+        launch(world);
+    });
+    let sim = sim.replay("v1 | crash before Job#1/7.Nowhere/commit/1 |");
+    assert_eq!(sim.try_check(|_| {}).unwrap_err().invariant(), "NotVacuous");
+}

@@ -1,0 +1,87 @@
+//! A member of a group, as the broken transport has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kser_core::{Delivery, Error, Health, Message, Room, Subscription, Ticket};
+
+use crate::transport::{Bad, Flaw, Lent};
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    inner: Box<dyn Subscription>,
+    bad: Bad,
+    kept: Vec<Delivery>,
+}
+
+impl Member {
+    pub(crate) fn new(inner: Box<dyn Subscription>, bad: Bad) -> Self {
+        let kept = Vec::new();
+        Self { inner, bad, kept }
+    }
+
+    async fn lend(bad: &Bad, delivery: Delivery) -> Delivery {
+        let Delivery {
+            mut record,
+            origin,
+            unreported,
+            ticket,
+            revoked,
+            ..
+        } = delivery;
+        let ticket = match bad.flaw {
+            Flaw::CommitsFirst => match ticket.settle(Vec::new()).await {
+                Ok(_) => None,
+                Err(not_settled) => Some(not_settled.ticket),
+            },
+            _ => Some(ticket),
+        };
+        if bad.flaw == Flaw::Invents {
+            let mut message = Message::decode(record.payload.as_deref().unwrap()).unwrap();
+            message.uuid = "nobody sent this".into();
+            record.payload = Some(message.encode().unwrap());
+        }
+        let lent = Arc::new(Lent::new(ticket, bad.clone()));
+        let delivery = Delivery::revocable(record, origin, Ticket::new(0, lent), revoked);
+        delivery.with_unreported(unreported)
+    }
+}
+
+#[async_trait]
+impl Subscription for Member {
+    async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
+        if self.bad.flaw == Flaw::Reorders {
+            // Of two that come soon after each other, the second goes first.
+            let soon = Duration::from_millis(500);
+            let first = self.inner.receive(room).await?;
+            self.kept.extend(first);
+            if let Ok(second) = tokio::time::timeout(soon, self.inner.receive(room)).await {
+                self.kept.splice(0..0, second?);
+            }
+            let mut lent = Vec::new();
+            for delivery in std::mem::take(&mut self.kept) {
+                lent.push(Self::lend(&self.bad, delivery).await);
+            }
+            return Ok(lent);
+        }
+        let received = self.inner.receive(room).await?;
+        assert!(self.bad.flaw != Flaw::Panics, "the transport has a mistake");
+        let mut lent = Vec::new();
+        for delivery in received {
+            lent.push(Self::lend(&self.bad, delivery).await);
+        }
+        Ok(lent)
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        match self.bad.flaw {
+            Flaw::LeavesSilently => Ok(()),
+            _ => self.inner.close().await,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A store with one flaw, around the simulated one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::store::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+};
+use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId};
+use serde_json::{Value, json};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    ComparesNothing,
+    KeepsNoLease,
+    RunsAhead,
+    SkipsAStep,
+    GoesBack,
+    EndsTwice,
+    LosesOutputs,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Bad {
+    pub(crate) inner: Arc<dyn StateStore>,
+    pub(crate) flaw: Flaw,
+}
+
+/// A progress with something changed in it.
+fn changed(progress: &Progress, change: impl FnOnce(&mut Value)) -> Progress {
+    let mut value = serde_json::to_value(progress).unwrap();
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+impl Bad {
+    fn shown<T>(&self, mut answer: Timed<T>) -> Timed<T> {
+        if self.flaw == Flaw::RunsAhead {
+            answer.now = answer.now + Duration::from_secs(3600);
+        }
+        answer
+    }
+
+    fn told(&self, progress: Progress) -> Progress {
+        match self.flaw {
+            Flaw::KeepsNoLease => changed(&progress, |value| value["lease"] = Value::Null),
+            _ => progress,
+        }
+    }
+
+    fn spoil(&self, write: &mut Write) {
+        let progress = &write.progress;
+        let third = progress.position() == 3;
+        let spoilt = match self.flaw {
+            Flaw::SkipsAStep if third && write.attempt.is_some() => {
+                changed(progress, |value| value["position"] = json!(4))
+            }
+            Flaw::GoesBack if third && progress.is_started() => {
+                changed(progress, |value| value["status"] = json!("PENDING"))
+            }
+            _ => return,
+        };
+        write.progress = spoilt;
+    }
+}
+
+#[async_trait]
+impl StateStore for Bad {
+    async fn id(&self) -> Result<StoreId, Error> {
+        self.inner.id().await
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        self.inner.register(instance).await
+    }
+
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        self.inner.insert(run).await
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let Timed { now, value } = self.inner.read(id).await?;
+        let value = value.map(|progress| self.told(progress));
+        Ok(self.shown(Timed { now, value }))
+    }
+
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: u64,
+        mut write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
+        self.spoil(&mut write);
+        let mut expected = expected;
+        if self.flaw == Flaw::ComparesNothing {
+            let stored = self.inner.read(id).await?.value;
+            expected = stored.map_or(expected, |stored| stored.version());
+        }
+        let after = write.progress.clone();
+        let Timed { now, value } = self.inner.swap(id, expected, write).await?;
+        if self.flaw == Flaw::EndsTwice && after.status() == Status::Success {
+            let version = after.version();
+            let failed = changed(&after, |value| {
+                value["status"] = json!("FAILED");
+                value["version"] = json!(version + 1);
+            });
+            self.inner.swap(id, version, Write::new(failed)).await?;
+        }
+        let value = match value {
+            Swapped::Conflict(Some(progress)) => {
+                Swapped::Conflict(Some(Box::new(self.told(*progress))))
+            }
+            other => other,
+        };
+        Ok(self.shown(Timed { now, value }))
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        self.inner.step(id, position).await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+        self.inner.due(limit).await.map(|due| self.shown(due))
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        let mut due = self.inner.outputs_due(limit).await?;
+        if self.flaw == Flaw::LosesOutputs {
+            due.value.clear();
+        }
+        Ok(self.shown(due))
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        self.inner.relayed(outputs).await
+    }
+
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        self.inner.changed(id, version).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        self.inner.run(id).await
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        self.inner.attempts(id, skip, limit).await
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        self.inner.list(filter).await
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        self.inner.purge(id).await
+    }
+}

@@ -1,0 +1,91 @@
+use std::sync::Arc;
+
+use kser::{Context, Entrypoint};
+use kser_testkit::{Setup, World};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Bad, Flaw};
+use crate::workflow::{Work, caught, launch, workers};
+
+/// The workflow, on consumers whose store has a flaw.
+fn flawed(flaw: Flaw) -> impl Fn(&mut World) {
+    move |world| {
+        workers(world).wrap_store(move |inner| Arc::new(Bad { inner, flaw }));
+        launch(world);
+    }
+}
+
+#[test]
+fn one_that_compares_nothing_is_caught() {
+    let caught = caught(Setup::stored(), flawed(Flaw::ComparesNothing));
+    assert!(
+        [
+            "AcceptedOnce",
+            "Exclusive",
+            "OneTerminal",
+            "StatusMonotonic"
+        ]
+        .contains(&caught),
+        "{caught}"
+    );
+}
+
+#[test]
+fn one_that_keeps_no_lease_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::KeepsNoLease)),
+        "Exclusive"
+    );
+}
+
+#[test]
+fn one_whose_time_runs_ahead_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::RunsAhead)),
+        "Exclusive"
+    );
+}
+
+#[test]
+fn one_that_skips_a_step_is_caught() {
+    assert_eq!(caught(Setup::stored(), flawed(Flaw::SkipsAStep)), "NoSkip");
+}
+
+#[test]
+fn one_that_goes_back_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::GoesBack)),
+        "StatusMonotonic"
+    );
+}
+
+#[test]
+fn one_that_ends_a_run_twice_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::EndsTwice)),
+        "OneTerminal"
+    );
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Send {}
+
+impl Entrypoint for Send {
+    const PATH: &'static str = "shop.Send";
+}
+
+#[test]
+fn one_that_loses_outputs_is_caught() {
+    let make = |world: &mut World| {
+        let send = |ctx: Context, _: Send| async move { ctx.send(Work { number: 1 }).map(|_| ()) };
+        let bad = |inner| -> Arc<dyn kser_core::StateStore> {
+            Arc::new(Bad {
+                inner,
+                flaw: Flaw::LosesOutputs,
+            })
+        };
+        workers(world).task(send).wrap_store(bad);
+        world.launch_steps("shop.Job", vec![kser::Step::new(Send {})]);
+    };
+    assert_eq!(caught(Setup::stored(), make), "NothingLost");
+}

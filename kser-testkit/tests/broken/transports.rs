@@ -1,0 +1,199 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use kser::{IntoTask, RetryPolicy, TaskError};
+use kser_core::Transport;
+use kser_testkit::{Breakage, Setup, World};
+
+use crate::transport::{Bad, Flaw};
+use crate::workflow::{Work, caught, launch, send, workers};
+
+fn with(flaw: Flaw) -> impl Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync {
+    move |inner| Arc::new(Bad { inner, flaw })
+}
+
+/// The workflow, on consumers whose transport has a flaw.
+fn flawed(flaw: Flaw) -> impl Fn(&mut World) {
+    move |world| {
+        workers(world).wrap_transport(with(flaw));
+        launch(world);
+    }
+}
+
+/// A task that always fails, and waits long before it is tried again.
+fn failing(flaw: Flaw) -> impl Fn(&mut World) {
+    move |world| {
+        let fail =
+            |_: Work| async { Err::<(), _>(TaskError::new("Busy", "try later").temporary()) };
+        let retry = RetryPolicy::exponential(3, Duration::from_secs(30)).unwrap();
+        let fail = fail.into_task().with_retry(retry);
+        world.consumers(1).task(fail).wrap_transport(with(flaw));
+        world.send(Work { number: 1 });
+    }
+}
+
+#[test]
+fn one_that_commits_first_is_caught() {
+    for setup in [Setup::exactly_once(), Setup::at_least_once()] {
+        assert_eq!(
+            caught(setup, flawed(Flaw::CommitsFirst)),
+            "CommitAfterDurable"
+        );
+    }
+}
+
+#[test]
+fn one_that_loses_outputs_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), flawed(Flaw::LosesOutputs)),
+        "CommitAfterDurable"
+    );
+}
+
+#[test]
+fn one_that_loses_a_delayed_message_is_caught() {
+    let caught = caught(Setup::at_least_once(), failing(Flaw::LosesDelayed));
+    assert_eq!(caught, "CommitAfterDurable");
+}
+
+#[test]
+fn one_that_forgets_how_often_it_was_tried_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), failing(Flaw::ForgetsAttempts)),
+        "RetryBudget"
+    );
+}
+
+#[test]
+fn one_that_never_commits_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::NeverCommits)),
+        "Redelivery"
+    );
+}
+
+#[test]
+fn one_that_publishes_twice_is_caught() {
+    assert_eq!(
+        caught(Setup::exactly_once(), flawed(Flaw::PublishesTwice)),
+        "AcceptedOnce"
+    );
+}
+
+#[test]
+fn one_that_writes_dead_letters_twice_is_caught() {
+    assert_eq!(
+        caught(Setup::exactly_once(), failing(Flaw::WritesLettersTwice)),
+        "DeadLetterOnce"
+    );
+}
+
+#[test]
+fn one_that_changes_metadata_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), flawed(Flaw::ChangesMetadata)),
+        "Envelope"
+    );
+}
+
+#[test]
+fn one_that_forwards_another_result_is_caught() {
+    for setup in [Setup::at_least_once(), Setup::exactly_once()] {
+        assert_eq!(
+            caught(setup, flawed(Flaw::ForwardsAnotherResult)),
+            "ResultForwarded"
+        );
+    }
+}
+
+#[test]
+fn one_that_says_another_end_is_caught() {
+    assert_eq!(
+        caught(Setup::exactly_once(), flawed(Flaw::SaysAnotherEnd)),
+        "OneTerminal"
+    );
+}
+
+#[test]
+fn one_that_goes_on_after_the_end_is_caught() {
+    assert_eq!(
+        caught(Setup::exactly_once(), flawed(Flaw::GoesOnAfterTheEnd)),
+        "StopOnFailure"
+    );
+}
+
+#[test]
+fn one_that_sends_a_step_too_early_is_caught() {
+    assert_eq!(
+        caught(Setup::exactly_once(), flawed(Flaw::SendsTooEarly)),
+        "StepOrder"
+    );
+}
+
+#[test]
+fn one_that_invents_messages_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), flawed(Flaw::Invents)),
+        "NoPhantom"
+    );
+}
+
+#[test]
+fn one_that_reorders_a_key_is_caught() {
+    let make = |world: &mut World| {
+        workers(world).wrap_transport(with(Flaw::Reorders));
+        send(world);
+    };
+    assert_eq!(caught(Setup::at_least_once(), make), "KeyOrder");
+}
+
+#[test]
+fn one_that_panics_is_caught() {
+    assert_eq!(caught(Setup::stored(), flawed(Flaw::Panics)), "NoPanic");
+}
+
+#[test]
+fn one_that_leaves_silently_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::LeavesSilently)),
+        "Shutdown"
+    );
+}
+
+#[test]
+fn one_that_does_not_fence_is_caught() {
+    let mut setup = Setup::at_least_once();
+    setup.broken = Some(Breakage::NoFencing);
+    let make = |world: &mut World| {
+        workers(world);
+        launch(world);
+    };
+    assert_eq!(caught(setup, make), "Fenced");
+}
+
+#[test]
+fn one_that_redelivers_nothing_is_caught() {
+    let mut setup = Setup::at_least_once();
+    setup.broken = Some(Breakage::NoRedelivery);
+    let make = |world: &mut World| {
+        workers(world);
+        send(world);
+    };
+    assert_eq!(caught(setup.clone(), make), "NothingLost");
+    let make = |world: &mut World| {
+        workers(world);
+        launch(world);
+    };
+    assert_eq!(caught(setup, make), "Terminal");
+}
+
+#[test]
+fn one_that_loses_what_it_was_given_is_caught() {
+    let make = |world: &mut World| {
+        workers(world).wrap_transport(with(Flaw::LosesSends));
+        // What a client is told by a transport that loses it.
+        world.wrap_clients(with(Flaw::LosesSends));
+        launch(world);
+    };
+    assert_eq!(caught(Setup::at_least_once(), make), "NothingLost");
+}
