@@ -24,6 +24,7 @@ pub mod strategies;
 mod suite;
 pub mod transport;
 mod transport_harness;
+mod watchdog;
 
 pub use capabilities::Capabilities;
 pub use effects::{EffectCall, Effects};

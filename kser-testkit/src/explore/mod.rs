@@ -8,6 +8,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use self::kept::Kept;
 use self::search::Search;
 use crate::choices::Choices;
@@ -16,6 +18,7 @@ use crate::faults::{Fault, Faults, Site};
 use crate::plan::Plan;
 use crate::quiet::quietly;
 use crate::sim::{ByHand, Run, Scenario, Setup, Trouble, World};
+use crate::watchdog::{Pulse, Watchdog};
 
 /// A scenario that is run many times, each time with something else going wrong.
 ///
@@ -108,12 +111,14 @@ impl<S> Sim<S> {
     }
 
     /// Lists where something can go wrong in the run in which nothing does, and what. Plans are drawn from it.
+    ///
+    /// # Panics
+    ///
+    /// Inside a tokio runtime.
+    #[track_caller]
     pub fn sites(&self) -> Vec<(Site, Fault)> {
-        let scenario = Scenario {
-            make: &*self.make,
-            setup: self.setup.clone(),
-            heal_within: self.heal_within,
-        };
+        let watchdog = Watchdog::start();
+        let scenario = self.scenario(watchdog.pulse());
         let clean = quietly(|| scenario.run(Trouble::Nothing, Choices::boring()));
         Faults::any_single().at(&clean.seen, None)
     }
@@ -160,23 +165,36 @@ impl<S> Sim<S> {
     }
 
     /// Begins one run in which nothing goes wrong by itself, and that the test leads by hand.
+    ///
+    /// # Panics
+    ///
+    /// Inside a tokio runtime.
     #[must_use]
+    #[track_caller]
     pub fn by_hand(self) -> ByHand<S> {
-        let scenario = Scenario {
+        // A test may take its time between two steps: nobody watches.
+        self.scenario(Pulse::default()).by_hand()
+    }
+
+    #[track_caller]
+    fn scenario(&self, pulse: Pulse) -> Scenario<'_, S> {
+        assert!(
+            Handle::try_current().is_err(),
+            "a simulation makes a runtime of its own for each run, and cannot do so inside another: use it from a plain \
+             `#[test] fn`, not from `#[tokio::test] async fn`"
+        );
+        Scenario {
             make: &*self.make,
-            setup: self.setup,
+            setup: self.setup.clone(),
             heal_within: self.heal_within,
-        };
-        scenario.by_hand()
+            pulse,
+        }
     }
 
     #[track_caller]
     fn search(self, check: &dyn Fn(&Run<'_, S>), kept: Kept) -> Result<Report, Box<Failure>> {
-        let scenario = Scenario {
-            make: &*self.make,
-            setup: self.setup,
-            heal_within: self.heal_within,
-        };
+        let watchdog = Watchdog::start();
+        let scenario = self.scenario(watchdog.pulse());
         let mut search = Search::new(&scenario, check, kept);
         if let Some(text) = &self.replay {
             let case: Plan = text.parse().unwrap_or_else(|error| panic!("{error}"));

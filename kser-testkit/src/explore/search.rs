@@ -77,6 +77,7 @@ impl<'s, S> Search<'s, S> {
     /// Makes a run in which nothing goes wrong, and one for each plan. Returns the plans.
     pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Faulty>, Box<Failure>> {
         let clean = self.planned(&Faulty::new(), Choices::boring())?;
+        self.must_have_run(&clean)?;
         self.ends = Some(ends(&clean));
         let mut plans = vec![Faulty::new()];
         for fault in faults.at(&clean.seen, None) {
@@ -88,6 +89,26 @@ impl<'s, S> Search<'s, S> {
             plans.push(plan);
         }
         Ok(plans)
+    }
+
+    /// In the run in which nothing goes wrong some handler runs, and twice the same happens.
+    fn must_have_run(&self, clean: &Finished<S>) -> Found {
+        let (ran, ended) = clean.shared.with(|state| {
+            let mut runs = state.facts.runs.values();
+            let ended = runs.any(|run| run.status == Some(Status::Success));
+            (!state.facts.attempts.is_empty(), ended)
+        });
+        let broken = match ran || ended {
+            true => self.repeat(clean),
+            false => Some(Broken::new(
+                "NothingRan",
+                "no handler ran, though nothing went wrong: has a consumer the tasks and operations that are asked for?",
+            )),
+        };
+        match broken {
+            Some(broken) => Err(Box::new(Failure::new(broken, clean))),
+            None => Ok(()),
+        }
     }
 
     /// Has something else go wrong wherever a run comes to after its first fault.

@@ -18,6 +18,8 @@ pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
     keeps_its_place(state, label, call);
     state.facts.attempts.push(Ran {
         task: ctx.uuid().clone(),
+        label: Arc::clone(label),
+        ended: false,
         run: step,
         previous: ctx.previous().clone(),
         left: None,
@@ -26,15 +28,30 @@ pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
 }
 
 /// An attempt has ended.
-pub(crate) fn ended(state: &mut State, number: usize, outcome: Option<&Outcome>) {
+pub(crate) fn ended(
+    state: &mut State,
+    number: usize,
+    outcome: Option<&Outcome>,
+    error: Option<&str>,
+) {
     let Some(ran) = state.facts.attempts.get_mut(number) else {
         return;
     };
+    ran.ended = true;
+    let label = Arc::clone(&ran.label);
     ran.left = outcome.filter(|outcome| outcome.is_success()).cloned();
     let (task, failed) = (ran.task.clone(), u32::from(ran.left.is_none()));
     let task = state.facts.task(&task);
     task.ended += 1;
     task.failed += failed;
+    let said = outcome.map(Outcome::stderr).or(error).unwrap_or_default();
+    if said.contains("IO is disabled") {
+        let what = format!(
+            "{label} opens a socket or a pipe, and a simulated run has none: give the handler a client that a test can \
+             replace, such as one around `Effects`"
+        );
+        state.facts.broke("NoRealWorld", what);
+    }
 }
 
 /// A task that failed is tried as often as its policy says. Where nothing but a delivery counts, a crash forgets.

@@ -62,6 +62,25 @@ fn left_over(state: &mut State) -> Broken {
     let waiting =
         waiting.map(|one| format!("the record of {} waits in {}", one.label, one.record.topic));
     let waiting: Vec<String> = waiting.collect();
+    // Those whose process has died do not count; the latest of a task may be one that lives.
+    let open_end = state.facts.attempts.iter().rev().find(|ran| !ran.ended);
+    let stuck = open_end.filter(|ran| {
+        state
+            .facts
+            .attempts
+            .iter()
+            .rev()
+            .find(|one| one.task == ran.task)
+            .is_some_and(|last| !last.ended)
+    });
+    let stuck = stuck.map(|ran| {
+        format!(
+            "; the handler of {} does not return: does it wait for something outside the simulation, such as a thread \
+             or a lock?",
+            ran.label
+        )
+    });
+    let stuck = stuck.unwrap_or_default();
     let outputs = state.outputs.len();
     let (invariant, left) = match (open.is_empty(), waiting.is_empty(), outputs) {
         (false, ..) => ("Terminal", [open, waiting].concat().join("; ")),
@@ -72,7 +91,10 @@ fn left_over(state: &mut State) -> Broken {
         ),
         (true, true, _) => ("NothingLost", format!("{outputs} outputs are not relayed")),
     };
-    Broken::new(invariant, format!("after {now:?} this is left: {left}"))
+    Broken::new(
+        invariant,
+        format!("after {now:?} this is left: {left}{stuck}"),
+    )
 }
 
 /// What handlers have spawned ends with them.

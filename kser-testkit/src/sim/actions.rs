@@ -41,7 +41,7 @@ impl Driver {
         let shared = &self.place.shared;
         let now = shared.clock().now();
         // Without a touch, which would have the driver look again.
-        let mut actions = shared.with(|state| {
+        let mut actions = shared.timed(|state| {
             state.broker.expire(now);
             state.end_troubles();
             let mut actions = Vec::new();

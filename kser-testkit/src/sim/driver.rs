@@ -79,11 +79,11 @@ impl Driver {
         if let Some(panicked) = self.reap().await {
             return Some(End::Panicked(panicked));
         }
-        if self
-            .place
-            .shared
-            .with(|state| !state.facts.broken.is_empty())
-        {
+        let broken = self.place.shared.with(|state| {
+            state.pulse.beat();
+            !state.facts.broken.is_empty()
+        });
+        if broken {
             return Some(End::Broken);
         }
         let actions = self.actions();

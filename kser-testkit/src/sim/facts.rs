@@ -76,6 +76,9 @@ pub(crate) struct TaskFacts {
 #[derive(Debug, Clone)]
 pub(crate) struct Ran {
     pub(crate) task: TaskId,
+    pub(crate) label: Arc<str>,
+    /// Its handler has returned.
+    pub(crate) ended: bool,
     pub(crate) run: Option<(RunId, u32)>,
     pub(crate) previous: Outcome,
     /// What it left, if it succeeded.

@@ -18,12 +18,14 @@ use super::{Setup, World};
 use crate::choices::{Choices, Tape};
 use crate::faults::{Fault, Site};
 use crate::plan::Plan;
+use crate::watchdog::Pulse;
 
 /// A scenario, and what is the same in all runs of it.
 pub(crate) struct Scenario<'s, S> {
     pub(crate) make: &'s dyn Fn(&mut World) -> S,
     pub(crate) setup: Setup,
     pub(crate) heal_within: Duration,
+    pub(crate) pulse: Pulse,
 }
 
 /// One run that has come to its end.
@@ -72,14 +74,17 @@ impl<S> Scenario<'_, S> {
     }
 
     fn begin(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Begun<S> {
+        self.pulse.begin("the scenario");
         let shared = Shared::new(self.setup.clone(), idle, true);
         let mut world = World::new(shared.clone(), self.setup.clone());
         let state = (self.make)(&mut world);
         let repeatable = world.repeatable.clone();
+        world.must_do_something();
         let tasks = world.tasks();
         shared.with(|state| {
             state.sites.trouble(trouble);
             state.facts.watched = tasks;
+            state.pulse = self.pulse.clone();
         });
         let place = Place {
             shared: shared.clone(),

@@ -16,6 +16,7 @@ use super::labels::Labels;
 use super::sites::Sites;
 use super::trace::Trace;
 use crate::faults::Kind;
+use crate::watchdog::Pulse;
 
 /// All that the processes of a simulated run share: the broker, and what was seen of the run.
 #[derive(Debug, Clone)]
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub(crate) labels: Labels,
     pub(crate) trace: Trace,
     pub(crate) facts: Facts,
+    pub(crate) pulse: Pulse,
     pub(crate) sites: Sites,
     pub(crate) parked: BTreeMap<u64, Parked>,
     pub(crate) parkings: u64,
@@ -129,6 +131,7 @@ impl Shared {
             labels: Labels::default(),
             trace: Trace::default(),
             facts: Facts::default(),
+            pulse: Pulse::default(),
             sites: Sites::default(),
             parked: BTreeMap::new(),
             parkings: 0,
@@ -151,18 +154,21 @@ impl Shared {
 
     /// Does something to what is shared.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.lock())
+    }
+
+    /// Does something that is noted with its time.
+    pub(crate) fn timed<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let now = self.0.clock.elapsed();
         let mut state = self.lock();
-        // Outside its runtime a run has no time: it stays what it was.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            state.now = self.0.clock.elapsed();
-        }
+        state.now = now;
         f(&mut state)
     }
 
     /// Does something to the broker, which others may wait for.
     pub(crate) fn change<T>(&self, f: impl FnOnce(&mut State, Timestamp) -> T) -> T {
         let now = self.0.clock.now();
-        let done = self.with(|state| {
+        let done = self.timed(|state| {
             state.broker.expire(now);
             f(state, now)
         });

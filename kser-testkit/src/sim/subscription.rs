@@ -82,7 +82,7 @@ impl SimSubscription {
         port.shared.change(|state, _| {
             let given = state.broker.give(self.member, spot)?;
             state.delivered(&port.name, spot, &given);
-            let settle = SimSettle::new(port.clone(), given.label);
+            let settle = SimSettle::new(port.clone(), given.label, self.interest.group.is_none());
             let origin = Origin {
                 partition: i32::try_from(spot.partition).unwrap_or(i32::MAX),
                 offset: i64::try_from(spot.offset).unwrap_or(i64::MAX),

@@ -64,13 +64,14 @@ impl Service<Call> for Watched<Handler> {
 
     fn call(&mut self, call: Call) -> Attempted {
         let (port, ctx) = (self.port.clone(), call.ctx.clone());
-        let (label, number) = port.shared.with(|state| {
+        let (label, number) = port.shared.timed(|state| {
             let label = match (ctx.run(), ctx.step()) {
                 (Some(run), Some(step)) => state.labels.step(run, step),
                 _ => state.labels.task(ctx.uuid(), ctx.entrypoint()),
             };
             port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
             let label: Arc<str> = label.into();
+            state.pulse.begin(&label);
             let number = invariants::began(state, &label, &call);
             (label, number)
         });
@@ -86,14 +87,15 @@ impl Service<Call> for Watched<Handler> {
         };
         Box::pin(ATTEMPT.scope(attempt, async move {
             let ended = handler.await;
-            port.shared.with(|state| {
+            port.shared.timed(|state| {
                 let how = match &ended {
                     Ok(outcome) if outcome.is_success() => "succeeds".to_owned(),
                     Ok(outcome) => format!("fails: {}", outcome.shown()),
                     Err(error) => format!("fails: {error}"),
                 };
                 port.note(state, format!("{label} {how}"));
-                invariants::ended(state, number, ended.as_ref().ok());
+                let failed = ended.as_ref().err().map(|error| error.to_string());
+                invariants::ended(state, number, ended.as_ref().ok(), failed.as_deref());
             });
             ended
         }))
@@ -124,7 +126,7 @@ impl Waits {
     /// A wait for something other than what the simulation lets through.
     fn waited(&self, parkings: u64) {
         let (port, path) = (&self.port, &self.path);
-        let fault = port.shared.with(|state| {
+        let fault = port.shared.timed(|state| {
             if state.parkings != parkings || !state.is_alive(port.life) {
                 return None;
             }

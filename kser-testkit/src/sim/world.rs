@@ -162,6 +162,20 @@ impl World {
         self.shared.with(|state| state.labels.new_run(name))
     }
 
+    /// A scenario in which nothing can happen is a mistake.
+    #[track_caller]
+    pub(crate) fn must_do_something(&self) {
+        assert!(
+            !self.consumers.is_empty(),
+            "nothing can run: the scenario has no consumers. Add some with `world.consumers(2).task(..)`"
+        );
+        assert!(
+            !self.clients.is_empty(),
+            "nothing can run: the scenario asks for nothing. Ask with `world.launch(..)`, `world.send(..)` or \
+             `world.client(..)`"
+        );
+    }
+
     /// Lists the entrypoints that are tasks.
     pub(crate) fn tasks(&self) -> BTreeSet<Name> {
         let registries = self.consumers.iter().map(|spec| &spec.registry);

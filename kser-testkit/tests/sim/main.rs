@@ -1,6 +1,9 @@
 //! The simulation, as its users see it.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod by_hand;
 mod crashes;
 mod faults;
+mod mistakes;
+mod sameness;
 mod shop;

@@ -1,0 +1,169 @@
+//! Scenarios that cannot work end at once, and say what is wrong and how to mend it.
+
+use std::panic::catch_unwind;
+use std::process::Command;
+use std::time::Duration;
+
+use kser::{Entrypoint, Step, TaskError};
+use kser_testkit::{Faults, Sim, World};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Work {}
+
+impl Entrypoint for Work {
+    const PATH: &'static str = "shop.Work";
+}
+
+fn launch(world: &mut World) {
+    world.launch_steps("shop.Job", vec![Step::new(Work {})]);
+}
+
+/// What a simulation says that panics.
+fn said(test: impl FnOnce() + std::panic::UnwindSafe) -> String {
+    let panic = catch_unwind(test).unwrap_err();
+    let text = panic.downcast_ref::<String>().cloned();
+    text.unwrap_or_else(|| (*panic.downcast_ref::<&str>().unwrap()).to_owned())
+}
+
+#[test]
+fn a_scenario_without_consumers_is_refused() {
+    let said = said(|| drop(Sim::new(launch).try_check(|_| {})));
+    assert!(said.contains("has no consumers"), "{said}");
+}
+
+#[test]
+fn a_scenario_that_asks_for_nothing_is_refused() {
+    let make = |world: &mut World| {
+        world.consumers(1).task(|_: Work| async {});
+    };
+    let said = said(move || drop(Sim::new(make).try_check(|_| {})));
+    assert!(said.contains("asks for nothing"), "{said}");
+}
+
+#[test]
+fn a_scenario_in_which_no_handler_runs_is_caught() {
+    let sim = Sim::new(|world| {
+        world.consumers(1);
+        world.send(Work {});
+    });
+    let failure = sim.heal_within(Duration::from_secs(7200)).try_check(|_| {});
+    let failure = failure.unwrap_err();
+    assert!(
+        ["NothingRan", "Redelivery"].contains(&failure.invariant()),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_simulation_inside_a_runtime_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let said = said(|| {
+        let _inside = runtime.enter();
+        let _ = Sim::new(launch).try_check(|_| {});
+    });
+    assert!(said.contains("use it from a plain `#[test] fn`"), "{said}");
+}
+
+#[test]
+fn a_run_of_another_version_is_refused() {
+    let said = said(|| drop(Sim::new(launch).replay("v9 | | ").try_check(|_| {})));
+    assert!(said.contains("make the failure again"), "{said}");
+}
+
+#[test]
+fn a_handler_that_opens_a_socket_is_caught() {
+    let sim = Sim::new(|world| {
+        let dial = |_: Work| async {
+            let dialled = tokio::net::TcpStream::connect("127.0.0.1:9").await;
+            dialled
+                .map(|_| ())
+                .map_err(|error| TaskError::internal(error.to_string()))
+        };
+        world.consumers(1).task(dial);
+        launch(world);
+    });
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "NoRealWorld", "{failure}");
+    assert!(
+        failure.what().contains("Job#1/1.Work opens a socket"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_handler_that_waits_for_nothing_is_caught() {
+    let sim = Sim::new(|world| {
+        world
+            .consumers(1)
+            .task(|_: Work| std::future::pending::<()>());
+        launch(world);
+    });
+    let sim = sim
+        .heal_within(Duration::from_secs(60))
+        .faults(Faults::any_single_crash());
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "Terminal", "{failure}");
+    assert!(
+        failure
+            .what()
+            .contains("the handler of Job#1/1.Work does not return"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_handler_that_reads_the_real_time_is_caught() {
+    let sim = Sim::new(|world| {
+        let late = |_: Work| async {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is what a handler should not do"
+            )]
+            let now = std::time::SystemTime::now();
+            let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+            tokio::time::sleep(Duration::from_nanos(u64::from(since.subsec_nanos())) * 1000).await;
+        };
+        world.consumers(1).task(late);
+        launch(world);
+    });
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+}
+
+/// Is run by the test below, in a process of its own.
+#[test]
+#[ignore = "it hangs: the test below runs it"]
+fn a_handler_that_goes_round() {
+    let sim = Sim::new(|world| {
+        world.consumers(1).task(|_: Work| async {
+            let mut turns = 0_u64;
+            while turns < u64::MAX {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+        });
+        launch(world);
+    });
+    sim.check(|_| {});
+}
+
+#[test]
+fn a_handler_that_goes_round_ends_its_process() {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args([
+        "--ignored",
+        "--exact",
+        "mistakes::a_handler_that_goes_round",
+    ]);
+    process.env("KSER_TESTKIT_PATIENCE", "1");
+    let ended = process.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(101), "{said}");
+    assert!(
+        said.contains("the last that began is \"Job#1/1.Work\""),
+        "{said}"
+    );
+}
