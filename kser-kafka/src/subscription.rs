@@ -100,6 +100,7 @@ mod tests {
             link: Arc::default(),
             waits: None,
             settle: Arc::new(Nobody),
+            retention: None,
         })
     }
 

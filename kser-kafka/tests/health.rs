@@ -6,7 +6,7 @@ use kser_core::{Health, Interest, Record, Room, Subscription, Topic, TopicSpec, 
 use kser_kafka::KafkaTransport;
 
 /// Looks at the health until it is as expected.
-async fn until(member: &dyn Subscription, what: &str, expected: impl Fn(&Health) -> bool) {
+async fn until(member: &mut dyn Subscription, what: &str, expected: impl Fn(&Health) -> bool + Send) {
     for _ in 0..300 {
         if expected(&member.health()) {
             return;
@@ -33,7 +33,7 @@ test_services::kafka_tests!(
         while held.len() < 10 {
             held.extend(member.receive(Room::records(10)).await.unwrap());
         }
-        until(&*member, "ten wait", |health| health.lag == Some(10)).await;
+        until(&mut *member, "ten wait", |health| health.lag == Some(10)).await;
         let health = member.health();
         assert_eq!(health.assigned.len(), 3, "{health:?}");
         assert!(health.oldest_waiting.is_some(), "{health:?}");
@@ -44,7 +44,7 @@ test_services::kafka_tests!(
         for delivery in held {
             let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
         }
-        until(&*member, "nothing waits", |health| {
+        until(&mut *member, "nothing waits", |health| {
             health.lag == Some(0) && health.oldest_waiting.is_none()
         })
         .await;
