@@ -110,19 +110,27 @@ impl Task for Courier {
     }
 }
 
+/// What the shop can do.
+fn shop(db: &Database) -> Result<Registry, kser::Error> {
+    let retry = RetryPolicy::exponential(3, Duration::from_millis(100))?;
+    let cashier = Cashier { db: db.clone() };
+    Registry::new()
+        .operation(Checkouts)?
+        .task(cashier.with_retry(retry))
+}
+
+/// What the warehouse can do.
+fn warehouse(db: &Database) -> Result<Registry, kser::Error> {
+    Registry::new().task(Courier { db: db.clone() })
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     kser_examples::show_log();
     let kser = kser::connect_with_store(&kser_examples::url(), "memory://").await?;
     let db = Database::default();
-    let retry = RetryPolicy::exponential(3, Duration::from_millis(100))?;
-    let cashier = Cashier { db: db.clone() };
-    let shop = Registry::new()
-        .operation(Checkouts)?
-        .task(cashier.with_retry(retry))?;
-    let shop = kser.consumer(shop).spawn();
-    let courier = Courier { db: db.clone() };
-    let warehouse = kser.consumer(Registry::new().task(courier)?).spawn();
+    let shop = kser.consumer(shop(&db)?).spawn();
+    let warehouse = kser.consumer(warehouse(&db)?).spawn();
 
     let checkout = kser.producer().launch(Checkout { order: 42 });
     let run = checkout
@@ -160,4 +168,43 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     warehouse.stop().await?;
     println!("{}", run.status().await?.status);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use kser::{Connection, Error, RunId};
+    use kser_testkit::{Faults, Sim};
+
+    use super::*;
+
+    /// What the person at the desk does, who is patient.
+    async fn desk(kser: Connection, run: RunId, db: Database) -> Result<(), Error> {
+        while kser.runs().status(&run).await?.position < 2 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let approval = Outcome::text("approved by the owner");
+        kser.runs().report(&run, &run.step(2), approval).await?;
+        kser.runs().wait(&run).await?;
+        db.with(|tables| tables.addresses.insert(42, "Elm Street 1".to_owned()));
+        kser.runs().resume(&run).await?;
+        kser.runs().wait(&run).await.map(|_| ())
+    }
+
+    #[test]
+    fn a_checkout_survives_any_single_crash() {
+        let sim = Sim::new(|world| {
+            let db = Database::default();
+            world.consumers(2).registry(shop(&db).unwrap());
+            world.consumers(1).registry(warehouse(&db).unwrap());
+            let run = world.launch(Checkout { order: 42 });
+            let (at_the_desk, tables) = (run.clone(), db.clone());
+            world.client(|kser| desk(kser, at_the_desk, tables));
+            (run, db)
+        });
+        sim.faults(Faults::any_single_crash()).check(|run| {
+            let (checkout, db) = run.state;
+            run.assert_succeeded(checkout);
+            assert_eq!(db.with(|tables| tables.charges.len()), 1, "charged once");
+        });
+    }
 }

@@ -46,3 +46,29 @@ async fn main() -> Result<(), kser::Error> {
     println!("{}", state.status);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use kser_testkit::{Faults, Setup, Sim};
+
+    use super::*;
+
+    #[test]
+    fn a_game_survives_any_single_crash() {
+        for setup in [
+            Setup::stored(),
+            Setup::exactly_once(),
+            Setup::at_least_once(),
+        ] {
+            let sim = Sim::new(|world| {
+                world.consumers(2).task(roll).operation(launch);
+                world.launch(DiceLaunch { rolls: 3 })
+            });
+            let sim = sim.on(setup).faults(Faults::any_single_crash());
+            sim.check(|run| {
+                run.assert_succeeded(run.state);
+                assert!(run.outcome(run.state).stdout().starts_with("You made a"));
+            });
+        }
+    }
+}

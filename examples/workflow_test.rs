@@ -43,3 +43,25 @@ async fn main() -> Result<(), kser::Error> {
     println!("the operation adds up");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use kser_testkit::{Faults, Sim};
+
+    use super::*;
+
+    /// The same operation, with something else going wrong in each run: it adds up every time.
+    #[test]
+    fn it_adds_up_whatever_goes_wrong() {
+        let sim = Sim::new(|world| {
+            world.consumers(2).task(add);
+            let steps = vec![Step::new(Add { n: 40 }), Step::new(Add { n: 2 })];
+            world.launch_steps("sums.Sum", steps)
+        });
+        sim.faults(Faults::any_single()).check(|run| {
+            run.assert_succeeded(run.state);
+            let sum: Add = run.outcome(run.state).retval_as().unwrap();
+            assert_eq!(sum.n, 42);
+        });
+    }
+}
