@@ -5,5 +5,6 @@ mod by_hand;
 mod crashes;
 mod faults;
 mod mistakes;
+mod readme;
 mod sameness;
 mod shop;

@@ -1,0 +1,43 @@
+//! What the README shows is what is seen.
+
+use kser::{Context, Entrypoint, Step};
+use kser_testkit::{Faults, Sim};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Charge {}
+
+impl Entrypoint for Charge {
+    const PATH: &'static str = "shop.Charge";
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ship {}
+
+impl Entrypoint for Ship {
+    const PATH: &'static str = "shop.Ship";
+}
+
+#[test]
+fn the_failure_of_the_readme_is_what_is_said() {
+    let sim = Sim::new(|world| {
+        let bank = world.effects("bank");
+        let charge = move |_: Context, _: Charge| {
+            let bank = bank.clone();
+            async move { bank.call("charge").await }
+        };
+        world.consumers(2).task(charge).task(|_: Ship| async {});
+        let steps = vec![Step::new(Charge {}), Step::new(Ship {})];
+        world.launch_steps("shop.Checkout", steps)
+    });
+    let failure = sim.faults(Faults::any_single_crash()).try_check(|_| {});
+    let said = failure.unwrap_err().to_string();
+    let said = said.replace(
+        "readme::the_failure_of_the_readme_is_what_is_said",
+        "a_card_is_charged_once",
+    );
+    let readme = include_str!("../../README.md");
+    for line in said.lines().take(3) {
+        assert!(readme.contains(line), "the README does not show:\n{line}");
+    }
+}
