@@ -6,7 +6,11 @@ use kser_core::{Health, Interest, Record, Room, Subscription, Topic, TopicSpec, 
 use kser_kafka::KafkaTransport;
 
 /// Looks at the health until it is as expected.
-async fn until(member: &mut dyn Subscription, what: &str, expected: impl Fn(&Health) -> bool + Send) {
+async fn until(
+    member: &mut dyn Subscription,
+    what: &str,
+    expected: impl Fn(&Health) -> bool + Send,
+) {
     for _ in 0..300 {
         if expected(&member.health()) {
             return;
