@@ -7,6 +7,7 @@ use kser_core::{
     Description, Error, Interest, NotPublished, Record, Settling, Subscription, Topic, TopicSpec,
     Transport,
 };
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
@@ -76,27 +77,30 @@ impl KafkaTransport {
         let instance = interest.instance.as_deref();
         let waiting = Arc::new(Link::default());
         let waits = Member::of_waits(Arc::clone(&waiting), Arc::clone(publisher), &topics);
-        let waits = match waits {
-            Some(member) => {
-                let group = format!("{group}.delay");
-                self.begin(member, Arc::clone(&waiting), group, instance, Vec::new())?;
-                Some(waiting)
-            }
-            None => None,
-        };
         let link = Arc::new(Link::default());
-        let member = Member::new(Arc::clone(&link), Arc::clone(publisher), &topics);
-        self.begin(member, Arc::clone(&link), group, instance, topics)?;
         let settle = Arc::new(Settler {
             link: Arc::clone(&link),
             cluster: Arc::clone(&self.0),
         });
-        Ok(Box::new(KafkaSubscription {
-            link,
-            waits,
+        // Dropping it ends the first thread, should the second not begin.
+        let mut subscription = Box::new(KafkaSubscription {
+            link: Arc::clone(&link),
+            waits: None,
             settle,
             retention,
-        }))
+        });
+        if let Some(member) = waits {
+            let group = format!("{group}.delay");
+            let mut settings = self.0.config.consumer(&group, instance);
+            // Nobody knows this group who would give it offsets: what waits is sent on from the first record on.
+            settings.set("auto.offset.reset", "earliest");
+            subscription.waits = Some(Arc::clone(&waiting));
+            self.begin(member, waiting, group, &settings, Vec::new())?;
+        }
+        let member = Member::new(Arc::clone(&link), Arc::clone(publisher), &topics);
+        let settings = self.0.config.consumer(&group, instance);
+        self.begin(member, link, group, &settings, topics)?;
+        Ok(subscription)
     }
 
     /// Starts the thread of a member. `topics` are those that its health names when they are missing.
@@ -105,12 +109,11 @@ impl KafkaTransport {
         member: Member,
         link: Arc<Link>,
         group: String,
-        instance: Option<&str>,
+        settings: &ClientConfig,
         topics: Vec<Topic>,
     ) -> Result<(), Error> {
         let config = &self.0.config;
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
-        let settings = config.consumer(&group, instance);
         let context = Context::new(member, Arc::clone(&link), Heard::default(), group, config);
         let mut consumer: BaseConsumer<Context> = settings
             .create_with_context(context)
@@ -145,8 +148,10 @@ impl KafkaTransport {
         let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
         let run = move || match Observer::start(consumer, of_thread, topics) {
             Ok(observer) => {
-                let _ = started.send(Ok(()));
-                observer.run();
+                // Whoever asked may have gone meanwhile.
+                if started.send(Ok(())).is_ok() {
+                    observer.run();
+                }
             }
             Err(error) => drop(started.send(Err(error))),
         };
@@ -163,10 +168,7 @@ impl KafkaTransport {
     }
 }
 
-fn make_consumer(
-    settings: &rdkafka::ClientConfig,
-    heard: Heard,
-) -> Result<BaseConsumer<Heard>, Error> {
+fn make_consumer(settings: &ClientConfig, heard: Heard) -> Result<BaseConsumer<Heard>, Error> {
     let made = settings.create_with_context(heard);
     made.map_err(|error| failed("making a consumer", None, error))
 }

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{member, publish, receive, settled, text, told, topic, transport};
-use kser_core::Topic;
+use kser_core::{Room, Topic};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -104,6 +104,23 @@ test_services::kafka_tests!(
         let mut second = member(&transport, &topic).await;
         publish(&transport, &topic, &["3"]).await;
         assert_eq!(settled(&mut *second, 2).await, ["2", "3"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_group_with_offsets_starts_where_a_missing_one_is_an_error() {
+        let topic = topic(&[]);
+        publish(&transport().await, &topic, &["0", "1"]).await;
+        // As an operator does, who does not think of the group of the waits.
+        commit(&topic, 1, "");
+        let config = KafkaConfig::new(test_services::kafka());
+        let config = config.with("auto.offset.reset", "error").unwrap();
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let mut member = member(&transport, &topic).await;
+        assert_eq!(settled(&mut *member, 1).await, ["1"]);
+        // That group would have said by now that it cannot begin.
+        let more = tokio::time::timeout(Duration::from_secs(3), member.receive(Room::records(1)));
+        assert!(more.await.is_err());
+        member.close().await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]
