@@ -24,6 +24,7 @@ use crate::progress::Budget;
 /// | `partitioner` | `murmur2_random` | a key goes where Java and Python clients put it |
 /// | `auto.offset.reset` | `earliest` | a new group misses nothing; `error` stops instead |
 /// | `topic.metadata.refresh.interval.ms` | 10000 | new partitions and topics are seen within it |
+/// | `allow.auto.create.topics` | false | a topic that is missing is an error, whatever the brokers would make of it |
 ///
 /// With `group.protocol` = `consumer` (KIP-848) the brokers decide about sessions and assignments, and those keys are left out.
 ///
@@ -82,7 +83,8 @@ const OWNED: [(&str, &str); 11] = [
 ];
 
 /// Settings of both clients.
-const DEFAULTS: [(&str, &str); 5] = [
+const DEFAULTS: [(&str, &str); 6] = [
+    ("allow.auto.create.topics", "false"),
     ("topic.metadata.refresh.interval.ms", "10000"),
     ("topic.metadata.propagation.max.ms", "1500"),
     ("reconnect.backoff.max.ms", "1000"),
