@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kser_core::Topic;
 use rdkafka::client::ClientContext;
@@ -33,7 +33,16 @@ pub(crate) struct Context {
     budget: Budget,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
-    ends: Mutex<BTreeMap<(String, i32), i64>>,
+    known: Mutex<Known>,
+}
+
+/// What the statistics of the client say.
+#[derive(Debug, Default)]
+struct Known {
+    /// Where the logs of partitions end.
+    ends: BTreeMap<(String, i32), i64>,
+    /// When a broker was heard of last.
+    heard: Option<Instant>,
 }
 
 impl Context {
@@ -53,7 +62,7 @@ impl Context {
             revoke_grace: config.revoke_grace,
             budget: config.metadata,
             abandoned: AtomicBool::new(false),
-            ends: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -63,8 +72,17 @@ impl Context {
 
     /// Returns where the log of a partition ends, as far as was heard.
     pub(crate) fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.get(&(topic.to_owned(), partition)).copied()
+        let known = self.known();
+        known.ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
+    pub(crate) fn heard_at(&self) -> Option<Instant> {
+        self.known().heard
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
@@ -221,12 +239,18 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.clear();
+        let mut known = self.known();
+        let idle = statistics.brokers.values();
+        let idle = idle.filter_map(|broker| u64::try_from(broker.rxidle).ok());
+        if let Some(idle) = idle.min() {
+            known.heard = monotonic().checked_sub(Duration::from_micros(idle));
+        }
+        known.ends.clear();
         for (topic, of_topic) in statistics.topics {
-            for (partition, known) in of_topic.partitions {
-                if known.ls_offset >= 0 {
-                    ends.insert((topic.clone(), partition), known.ls_offset);
+            for (partition, found) in of_topic.partitions {
+                if found.ls_offset >= 0 {
+                    let place = (topic.clone(), partition);
+                    known.ends.insert(place, found.ls_offset);
                 }
             }
         }

@@ -82,7 +82,8 @@ impl Watch {
         }
         health.lag = lag;
         health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
-        health.last_heard = Some(self.heard.elapsed());
+        let heard = context.heard_at().max(Some(self.heard));
+        health.last_heard = heard.map(|heard| heard.elapsed());
         health.missing = self.missing.iter().cloned().collect();
         context.link.set_health(health);
     }

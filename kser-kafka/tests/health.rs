@@ -54,4 +54,26 @@ test_services::kafka_tests!(
         .await;
         member.close().await.unwrap();
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_member_without_work_hears_of_the_brokers_all_the_time() {
+        let url = format!("kafka://{}", test_services::kafka());
+        let transport = KafkaTransport::connect(&url).await.unwrap();
+        let topic = Topic::new(format!("idle-{}", std::process::id())).unwrap();
+        let specs = [TopicSpec::work(topic.clone()).with_partitions(1)];
+        transport.ensure_topics(&specs).await.unwrap();
+        let interest = Interest::group(topic.as_str(), vec![topic.clone()]);
+        let mut member = transport.subscribe(interest).await.unwrap();
+        until(&mut *member, "it is a member", |health| {
+            !health.assigned.is_empty()
+        })
+        .await;
+        for _ in 0..60 {
+            let heard = member.health().last_heard;
+            let limit = Duration::from_secs(4);
+            assert!(heard.is_some_and(|heard| heard < limit), "{heard:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        member.close().await.unwrap();
+    }
 );
