@@ -80,7 +80,10 @@ pub(crate) fn not_published(error: KafkaError, topic: &str, size: usize) -> Erro
 
 /// Returns the code of an error, if it has one.
 pub(crate) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
-    error.rdkafka_error_code()
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
 }
 
 /// Says whether the topic, or the partition, is not there.
@@ -109,5 +112,34 @@ const fn is_temporary(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::InvalidTopic
             | RDKafkaErrorCode::MessageSizeTooLarge
             | RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::InvalidSessionTimeout
+            | RDKafkaErrorCode::PolicyViolation
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_so_is_no_passing_failure() {
+        for source in [
+            KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed),
+            KafkaError::AdminOp(RDKafkaErrorCode::PolicyViolation),
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId),
+            KafkaError::MessageConsumption(RDKafkaErrorCode::InvalidSessionTimeout),
+        ] {
+            let error = failed("trying", None, source.clone());
+            assert!(!error.is_temporary(), "{source}");
+        }
+        for source in [
+            KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut),
+            KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure),
+            KafkaError::Canceled,
+        ] {
+            let error = failed("trying", None, source.clone());
+            assert!(error.is_temporary(), "{source}");
+        }
+    }
 }

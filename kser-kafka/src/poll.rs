@@ -224,6 +224,7 @@ impl Poll {
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::InvalidSessionTimeout
                 | RDKafkaErrorCode::UnsupportedAssignor
                 | RDKafkaErrorCode::InconsistentGroupProtocol,
             ) => Err(failed(
