@@ -111,6 +111,12 @@ const OF_CONSUMERS: [(&str, &str); 7] = [
     ("statistics.interval.ms", "1000"),
 ];
 
+/// Other names of keys that have a default here.
+const ALIASES: [(&str, &str); 2] = [
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("queue.buffering.max.ms", "linger.ms"),
+];
+
 /// What the classic protocol of groups takes, and KIP-848 refuses.
 const OF_CLASSIC_GROUPS: [(&str, &str); 3] = [
     ("session.timeout.ms", "20000"),
@@ -146,7 +152,7 @@ impl KafkaConfig {
         let rest = url.strip_prefix("kafka://");
         let rest = rest.ok_or_else(|| invalid("it does not begin with kafka://"))?;
         let (servers, query) = rest.split_once('?').unwrap_or((rest, ""));
-        if servers.is_empty() || servers.contains(['/', '@', '#']) {
+        if servers.is_empty() || servers.contains(['/', '@', '#', '&', '=']) {
             return Err(invalid(
                 "behind kafka:// there must be host:port, with commas between",
             ));
@@ -285,16 +291,22 @@ impl KafkaConfig {
 
     fn add(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
         for (key, value) in defaults {
-            if !self.settings.contains_key(*key) {
+            let is_set = |name: &str| self.settings.contains_key(name);
+            let others = ALIASES.iter().filter(|(_, of)| of == key);
+            if !is_set(key) && !others.map(|(other, _)| *other).any(is_set) {
                 config.set(*key, *value);
             }
         }
     }
 }
 
-/// Cuts the options of a URL, which may hold a password.
-fn without_values(url: &str) -> &str {
-    url.split('?').next().unwrap_or(url)
+/// Cuts what may hold a password out of a URL: its options, and a user before the brokers.
+fn without_values(url: &str) -> String {
+    let shown = url.split(['?', '&', '#']).next().unwrap_or(url);
+    match (shown.split_once("://"), shown.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, servers))) => format!("{scheme}://{servers}"),
+        _ => shown.to_owned(),
+    }
 }
 
 /// Values may be secrets: only the keys are shown.
@@ -304,5 +316,36 @@ impl fmt::Debug for KafkaConfig {
             .field("servers", &self.servers)
             .field("settings", &self.settings.keys())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_refused_shows_no_password() {
+        for url in [
+            "kafka://shop:secret@broker:9092",
+            "kafka+ssl://shop:secret@broker:9092",
+            "kafka://broker:9092/?sasl.password=secret",
+            "kafka://broker:9092&sasl.password=secret",
+            "kafka://broker:9092#sasl.password=secret",
+        ] {
+            let error = KafkaConfig::from_url(url).unwrap_err().to_string();
+            assert!(error.contains("broker:9092"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_name_of_a_key_overrules_its_default() {
+        for (other, key) in ALIASES {
+            let config = KafkaConfig::new("broker:9092").with(other, "7").unwrap();
+            for made in [config.producer(), config.consumer("g", None)] {
+                assert_eq!(made.get(key), None, "{other}");
+                assert_eq!(made.get(other), Some("7"));
+            }
+        }
     }
 }
