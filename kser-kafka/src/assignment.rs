@@ -7,7 +7,7 @@ use kser_core::{Cancellation, Record, Timestamp, Topic};
 use crate::link::{RecordId, Waiting};
 use crate::progress::PartitionProgress;
 
-/// How many records that wait for their time one partition may hold in memory, before it is paused.
+/// How many records that cannot be given out yet one partition may hold in memory, before it is paused.
 const PARKED: usize = 1000;
 
 /// A partition while it is ours: its records from the broker to the end of their tickets.
@@ -30,6 +30,7 @@ pub(crate) struct Assignment {
     pending: BTreeSet<i64>,
     /// Keys of which a released record waits: the later ones wait behind it.
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
+    /// How many wait for their time, without those of `keys`.
     parked: usize,
 }
 
@@ -333,7 +334,7 @@ impl Assignment {
             .progress
             .as_ref()
             .is_some_and(PartitionProgress::is_full);
-        full || self.parked >= PARKED || (self.waits_for.is_none() && self.pending.len() >= PARKED)
+        full || self.n_waiting() >= PARKED
     }
 
     /// Says whether records are fetched again after it was full.
@@ -342,7 +343,13 @@ impl Assignment {
             .progress
             .as_ref()
             .is_some_and(PartitionProgress::is_full);
-        !full && self.parked < PARKED / 2 && self.pending.len() < PARKED / 2
+        !full && self.n_waiting() < PARKED / 2
+    }
+
+    /// Counts what is in memory and cannot be given out yet.
+    fn n_waiting(&self) -> usize {
+        let behind: usize = self.keys.values().map(BTreeMap::len).sum();
+        self.parked + self.pending.len() + behind
     }
 
     /// Returns when the oldest record that is not done was published.
@@ -350,3 +357,6 @@ impl Assignment {
         self.held.first_key_value().map(|(_, held)| held.at)
     }
 }
+
+#[cfg(test)]
+mod tests;

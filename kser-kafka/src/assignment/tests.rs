@@ -1,0 +1,51 @@
+use super::*;
+use crate::progress::Budget;
+
+fn assignment(waits_for: Option<(Topic, Duration)>) -> Assignment {
+    Assignment::new(1, Topic::new("t").unwrap(), 0, waits_for)
+}
+
+fn record(key: Option<&'static str>) -> Record {
+    let mut record = Record::new(Topic::new("t").unwrap(), None);
+    record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
+    record
+}
+
+/// Has many records arrive, from this offset on.
+fn arrive(assignment: &mut Assignment, from: i64, key: Option<&'static str>) {
+    let now = Timestamp::default();
+    for offset in (from..).take(PARKED) {
+        assignment.arrived(offset, now, record(key), now);
+    }
+}
+
+#[test]
+fn no_more_is_fetched_while_the_progress_of_waits_cannot_be_read() {
+    let waits_for = Some((Topic::new("t").unwrap(), Duration::from_secs(1)));
+    let mut assignment = assignment(waits_for);
+    arrive(&mut assignment, 0, None);
+    assert!(assignment.is_full());
+}
+
+#[test]
+fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
+    let mut assignment = assignment(None);
+    let mut progress = PartitionProgress::take_over(Some(0), "", Budget::default());
+    let commit = progress.commit().unwrap();
+    progress.confirmed(&commit);
+    assignment.progress = Some(progress);
+    let (now, due) = (Timestamp::default(), Timestamp::from_millis(60_000));
+    let first = assignment.arrived(0, now, record(Some("k")), now);
+    assert!(matches!(first, Next::Deliver(_)), "{first:?}");
+    assert_eq!(assignment.released(0, due, &[]), Some(due));
+    for offset in (1..).take(PARKED) {
+        assignment.arrived(offset, now, record(Some("k")), now);
+        while assignment.next_pending(now).is_some() {}
+        let progress = assignment.progress.as_mut().unwrap();
+        let commit = progress.commit().unwrap();
+        progress.confirmed(&commit);
+    }
+    assert!(assignment.is_full());
+    assert_eq!(assignment.due(0, due).len(), PARKED + 1);
+    assert!(assignment.has_room());
+}
