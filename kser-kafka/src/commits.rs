@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use kser_core::Error;
@@ -11,14 +12,20 @@ use crate::link::RecordId;
 
 /// How long a commit is waited for.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long after a failed commit the next is written.
-const AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How long after a commit that was not answered the next is written, whoever waits for it.
+const AFTER_SILENCE: Duration = Duration::from_millis(500);
+/// How long after one that was refused, as in a rebalance.
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
+/// How long commits fail until that is said, and how often it is then.
+const SAY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 /// Commits from time to time what is done, and at once what is waited for.
 #[derive(Debug)]
 pub(crate) struct Commits {
     every: Duration,
     next: Instant,
+    /// Since the last commit failed: when to say so.
+    failing: Option<Instant>,
     /// Those who may run a suspect once a commit names it.
     begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
 }
@@ -28,6 +35,7 @@ impl Commits {
         Self {
             every,
             next: monotonic(),
+            failing: None,
             begun: Vec::new(),
         }
     }
@@ -52,7 +60,7 @@ impl Commits {
         let waits = member
             .assignments()
             .any(|assignment| assignment.wants_commit());
-        let is_urgent = (waits || !self.begun.is_empty()) && !self.is_failing(now);
+        let is_urgent = (waits || !self.begun.is_empty()) && self.failing.is_none();
         if now < self.next && !is_urgent {
             return None;
         }
@@ -68,26 +76,40 @@ impl Commits {
         self.next = monotonic() + self.every;
         match written {
             Ok(durable) => {
+                match durable.iter().all(|durable| *durable) {
+                    true => self.failing = None,
+                    false => self.failed(context, AFTER_REFUSAL, &"the brokers refuse it"),
+                }
                 self.confirm(context, news, &durable);
                 Some(waits)
             }
             Err(error) => {
-                tracing::debug!(target: "kser_kafka", %error, "a commit is not confirmed");
-                self.next = monotonic() + AFTER_FAILURE;
+                self.failed(context, AFTER_SILENCE, &error);
                 None
             }
         }
     }
 
-    /// After a failed commit the next waits, whoever waits for it.
-    fn is_failing(&self, now: Instant) -> bool {
-        self.next.saturating_duration_since(now) > self.every
+    /// A commit failed: the next waits for a while.
+    fn failed(&mut self, context: &Context, pause: Duration, why: &dyn Display) {
+        let now = monotonic();
+        self.next = now + pause.max(self.every);
+        tracing::debug!(target: "kser_kafka", %why, "a commit is not confirmed");
+        let say = self.failing.get_or_insert(now + SAY.0);
+        if now >= *say {
+            *say = now + SAY.1;
+            tracing::warn!(
+                target: "kser_kafka",
+                group = context.group, %why,
+                "what is done cannot be committed, and records wait for it",
+            );
+        }
     }
 
     fn confirm(&mut self, context: &Context, news: Vec<Entry>, durable: &[bool]) {
         for (entry, durable) in news.into_iter().zip(durable) {
             if !durable {
-                tracing::debug!(target: "kser_kafka", ?entry, "a commit is not what is read back");
+                tracing::trace!(target: "kser_kafka", ?entry, "a commit is not what is read back");
                 continue;
             }
             self.tell(context, |assignment| assignment == entry.assignment);
