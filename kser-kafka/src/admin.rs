@@ -8,6 +8,7 @@ use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
+use crate::aside::Aside;
 use crate::clock::{SystemClock, monotonic};
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
@@ -22,7 +23,7 @@ const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a
 
 /// Asks the brokers about topics, and makes them.
 pub(crate) struct Admin {
-    client: Arc<AdminClient<Heard>>,
+    client: Arc<Aside<AdminClient<Heard>>>,
     heard: Heard,
 }
 
@@ -31,7 +32,7 @@ impl Admin {
         let client = config.create_with_context(heard.clone());
         let client = client.map_err(|error| failed("making a client", None, error))?;
         Ok(Self {
-            client: Arc::new(client),
+            client: Arc::new(Aside::new(client)),
             heard,
         })
     }

@@ -1,20 +1,13 @@
 use std::sync::Arc;
 
 use kser_core::{Error, Record};
-use rdkafka::producer::ThreadedProducer;
 use tokio::sync::OnceCell;
 
-use crate::publish::{Publisher, Reports};
+use crate::publish::{Client, Publisher};
 
 /// The producer for what is sent alone, made when it is first needed.
 #[derive(Default)]
-pub(crate) struct Alone(OnceCell<Arc<ThreadedProducer<Reports>>>);
-
-impl Alone {
-    pub(crate) fn take(&mut self) -> Option<Arc<ThreadedProducer<Reports>>> {
-        self.0.take()
-    }
-}
+pub(crate) struct Alone(OnceCell<Arc<Client>>);
 
 impl Publisher {
     /// Sends once more what the brokers refused for its size. They refuse whole batches, and the client does not divide

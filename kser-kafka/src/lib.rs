@@ -2,6 +2,7 @@
 
 mod admin;
 mod alone;
+mod aside;
 mod assignment;
 mod clock;
 mod cluster;

@@ -11,9 +11,10 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::alone::Alone;
+use crate::aside::Aside;
 use crate::delay;
 use crate::error::{failed, not_published};
 use crate::heard::Heard;
@@ -30,7 +31,7 @@ const OVERHEAD: usize = 128;
 /// Sends records and waits for the brokers' reports.
 pub(crate) struct Publisher {
     config: ClientConfig,
-    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+    producer: RwLock<Arc<Client>>,
     room: Arc<Semaphore>,
     heard: Heard,
     pub(crate) alone: Alone,
@@ -39,7 +40,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(config: ClientConfig, heard: Heard) -> Result<Self, Error> {
         let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
-        let producer = make(&config, &room, &heard)?;
+        let producer = make(&config, &heard)?;
         Ok(Self {
             config,
             producer: RwLock::new(producer),
@@ -69,7 +70,7 @@ impl Publisher {
     /// Sends records with a producer, and returns which failed.
     pub(crate) async fn publish_with(
         &self,
-        producer: &ThreadedProducer<Reports>,
+        producer: &Client,
         records: impl Iterator<Item = (usize, &Record)> + Send,
         count: usize,
     ) -> Vec<(usize, Error)> {
@@ -81,10 +82,8 @@ impl Publisher {
                 continue;
             }
             let cost = u32::try_from(size + OVERHEAD).unwrap_or(ON_THE_WAY);
-            if let Ok(permit) = self.room.acquire_many(cost).await {
-                permit.forget();
-            }
-            let slot = Slot::new(&batch, index, cost);
+            let room = Arc::clone(&self.room).acquire_many_owned(cost).await;
+            let slot = Slot::new(&batch, index, room.ok());
             if let Err((error, slot)) = send(producer, record, slot) {
                 self.retry(producer, record, error, slot).await;
             }
@@ -94,10 +93,10 @@ impl Publisher {
     }
 
     /// Makes a producer that puts each record in a batch of its own.
-    pub(crate) fn make_alone(&self) -> Result<Arc<ThreadedProducer<Reports>>, Error> {
+    pub(crate) fn make_alone(&self) -> Result<Arc<Client>, Error> {
         let mut config = self.config.clone();
         config.set("batch.num.messages", "1");
-        make(&config, &self.room, &self.heard)
+        make(&config, &self.heard)
     }
 
     /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait.
@@ -107,22 +106,22 @@ impl Publisher {
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) {
         let cost = u32::try_from(record.size() + OVERHEAD).unwrap_or(ON_THE_WAY);
-        let Ok(permit) = self.room.try_acquire_many(cost) else {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cost) else {
             return done(Err(Error::TimedOut {
                 what: "room to send a record",
             }));
         };
-        permit.forget();
+        // Nobody looks at it afterwards, as `publish` does.
+        self.replace_if_fatal(&self.producer());
         let producer = self.producer();
         let batch = Arc::new(Batch {
             told: Mutex::new(Some(Box::new(done))),
             ..Batch::empty(1)
         });
-        if let Err((error, slot)) = send(&producer, record, Slot::new(&batch, 0, cost)) {
-            slot.finish(
-                producer.context(),
-                Some(not_published(error, record.topic.as_str(), record.size())),
-            );
+        let slot = Slot::new(&batch, 0, Some(room));
+        if let Err((error, slot)) = send(&producer, record, slot) {
+            let error = not_published(error, record.topic.as_str(), record.size());
+            slot.finish(Some(error));
         }
     }
 
@@ -146,7 +145,7 @@ impl Publisher {
         }
     }
 
-    fn producer(&self) -> Arc<ThreadedProducer<Reports>> {
+    fn producer(&self) -> Arc<Client> {
         let producer = self.producer.read();
         Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
     }
@@ -154,7 +153,7 @@ impl Publisher {
     /// The client's own queue is full, although there was room on the way: a moment later it is not.
     async fn retry(
         &self,
-        producer: &ThreadedProducer<Reports>,
+        producer: &Client,
         record: &Record,
         mut error: KafkaError,
         mut slot: Box<Slot>,
@@ -166,14 +165,12 @@ impl Publisher {
                 Err(back) => (error, slot) = back,
             }
         }
-        slot.finish(
-            producer.context(),
-            Some(not_published(error, record.topic.as_str(), record.size())),
-        );
+        let error = not_published(error, record.topic.as_str(), record.size());
+        slot.finish(Some(error));
     }
 
     /// An idempotent producer that has met a fatal error sends nothing more: another takes its place.
-    fn replace_if_fatal(&self, used: &Arc<ThreadedProducer<Reports>>) {
+    fn replace_if_fatal(&self, used: &Arc<Client>) {
         let Some((code, reason)) = used.client().fatal_error() else {
             return;
         };
@@ -185,8 +182,8 @@ impl Publisher {
         if !Arc::ptr_eq(&current, used) {
             return;
         }
-        match make(&self.config, &self.room, &self.heard) {
-            Ok(fresh) => drop_elsewhere(std::mem::replace(&mut *current, fresh)),
+        match make(&self.config, &self.heard) {
+            Ok(fresh) => *current = fresh,
             Err(error) => {
                 tracing::error!(target: "kser_kafka", %error, "there is no other producer")
             }
@@ -194,41 +191,15 @@ impl Publisher {
     }
 }
 
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        drop_elsewhere(self.producer());
-        if let Some(alone) = self.alone.take() {
-            drop_elsewhere(alone);
-        }
-    }
-}
-
-/// Dropping a producer waits for its threads, and with a broker that does not answer for longer.
-fn drop_elsewhere(producer: Arc<ThreadedProducer<Reports>>) {
-    let _ = std::thread::Builder::new().spawn(move || drop(producer));
-}
-
-fn make(
-    config: &ClientConfig,
-    room: &Arc<Semaphore>,
-    heard: &Heard,
-) -> Result<Arc<ThreadedProducer<Reports>>, Error> {
-    let reports = Reports {
-        room: Arc::clone(room),
-        heard: heard.clone(),
-    };
-    let made = config.create_with_context(reports);
-    made.map(Arc::new)
+fn make(config: &ClientConfig, heard: &Heard) -> Result<Arc<Client>, Error> {
+    let made = config.create_with_context(Reports(heard.clone()));
+    made.map(|made| Arc::new(Aside::new(made)))
         .map_err(|error| failed("making a producer", None, error))
 }
 
 type Refused = (KafkaError, Box<Slot>);
 
-fn send(
-    producer: &ThreadedProducer<Reports>,
-    record: &Record,
-    slot: Box<Slot>,
-) -> Result<(), Refused> {
+fn send(producer: &Client, record: &Record, slot: Box<Slot>) -> Result<(), Refused> {
     let topic = delay::topic(record);
     let mut message: BaseRecord<'_, [u8], [u8], Box<Slot>> =
         BaseRecord::with_opaque_to(topic.as_ref(), slot);
@@ -261,20 +232,20 @@ fn headers(record: &Record) -> Option<OwnedHeaders> {
 }
 
 /// Hears how each record ended.
-pub(crate) struct Reports {
-    room: Arc<Semaphore>,
-    heard: Heard,
-}
+pub(crate) struct Reports(Heard);
+
+/// A producer that can be dropped anywhere.
+pub(crate) type Client = Aside<ThreadedProducer<Reports>>;
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.heard.log(level, facility, message);
+        self.0.log(level, facility, message);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.heard.error(error, reason);
+        self.0.error(error, reason);
     }
 }
 
@@ -290,7 +261,7 @@ impl ProducerContext for Reports {
                 message.payload_len() + message.key_len(),
             )
         });
-        slot.finish(self, error);
+        slot.finish(error);
     }
 }
 
@@ -298,20 +269,20 @@ impl ProducerContext for Reports {
 pub(crate) struct Slot {
     batch: Arc<Batch>,
     index: usize,
-    cost: u32,
+    /// The room that it takes on the way, until it is dropped.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Slot {
-    fn new(batch: &Arc<Batch>, index: usize, cost: u32) -> Box<Self> {
+    fn new(batch: &Arc<Batch>, index: usize, room: Option<OwnedSemaphorePermit>) -> Box<Self> {
         Box::new(Self {
             batch: Arc::clone(batch),
             index,
-            cost,
+            _room: room,
         })
     }
 
-    fn finish(self, reports: &Reports, error: Option<Error>) {
-        reports.room.add_permits(self.cost as usize);
+    fn finish(self, error: Option<Error>) {
         self.batch.report(self.index, error);
     }
 }
@@ -383,5 +354,28 @@ const fn too_large(size: usize) -> Error {
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_publish_that_is_dropped_gives_its_room_back() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "localhost:1");
+        config.set("queue.buffering.max.messages", "1");
+        let publisher = Publisher::new(config, Heard::default()).unwrap();
+        let record = Record::new(Topic::new("t").unwrap(), None);
+        let cost = record.size() + OVERHEAD;
+        // The second finds the queue of the client full, and waits.
+        tokio::select! {
+            biased;
+            _ = publisher.publish(vec![record.clone(), record]) => {}
+            () = std::future::ready(()) => {}
+        }
+        let room = publisher.room.available_permits();
+        assert_eq!(ON_THE_WAY as usize - room, cost);
     }
 }
