@@ -213,8 +213,8 @@ impl KafkaConfig {
         self
     }
 
-    /// Sets how long what is settled waits for its commit at most; 25 ms unless set. A crash runs again what was settled
-    /// in that time.
+    /// Sets how long after a commit the next one is written at the soonest; 25 ms unless set. What is settled waits that
+    /// long for its commit, and up to 20 ms more: a crash runs it again.
     #[must_use]
     pub const fn with_commit_every(mut self, interval: Duration) -> Self {
         self.commit_every = interval;

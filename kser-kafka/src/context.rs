@@ -92,6 +92,7 @@ impl Context {
         }
         let committed = committed.unwrap_or_default();
         let (mut list, mut without) = (TopicPartitionList::new(), Vec::new());
+        let until = monotonic() + HOOK;
         let mut member = self.member();
         for element in partitions.elements() {
             let (topic, partition) = (element.topic(), element.partition());
@@ -107,7 +108,7 @@ impl Context {
             }
             let mut progress = self.take_over(committed);
             if !committed.metadata.is_empty()
-                && let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, HOOK)
+                && let Some((_, end)) = ends(consumer, topic, partition, until)
             {
                 progress.log_ended(end);
             }
@@ -139,9 +140,10 @@ impl Context {
     /// Says where the group has no offset and records are: it is new here, or its offsets expired.
     fn say_where_it_starts(&self, consumer: &BaseConsumer<Self>, without: &[(Topic, i32)]) {
         let mut found: BTreeMap<&Topic, Vec<i32>> = BTreeMap::new();
+        let until = monotonic() + HOOK;
         for (topic, partition) in without {
-            let ends = consumer.fetch_watermarks(topic.as_str(), *partition, HOOK);
-            if ends.is_ok_and(|(low, high)| high > low) {
+            let ends = ends(consumer, topic.as_str(), *partition, until);
+            if ends.is_some_and(|(low, high)| high > low) {
                 found.entry(topic).or_default().push(*partition);
             }
         }
@@ -224,6 +226,21 @@ impl Context {
             }
             self.link.bell.wait(left.min(Duration::from_millis(1)));
         }
+    }
+}
+
+/// Asks where the log of a partition begins and ends. All that are asked about share one limit, since there may be many,
+/// and without an answer nothing is wrong.
+fn ends(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    partition: i32,
+    until: Instant,
+) -> Option<(i64, i64)> {
+    let left = until.saturating_duration_since(monotonic());
+    match left.is_zero() {
+        true => None,
+        false => consumer.fetch_watermarks(topic, partition, left).ok(),
     }
 }
 

@@ -19,6 +19,8 @@ use crate::member::Arrived;
 const TURN: usize = 512;
 /// The longest sleep of a turn without messages. The client rings when one comes: this is for what it does not ring for.
 const SLEEP: Duration = Duration::from_millis(20);
+/// The shortest sleep, when something is near that nobody rings for.
+const NAP: Duration = Duration::from_millis(1);
 /// How long nobody has to receive until the partitions are paused: a pause throws away what is fetched.
 const CROWDED: Duration = Duration::from_millis(500);
 /// How long a partition whose progress cannot be read waits for the next try, and how long that may take.
@@ -108,10 +110,10 @@ impl Poll {
         }
         if !fetched {
             let member = self.context.member();
-            let sleep = SLEEP.min(self.commits.every());
+            let sleep = self.commits.every().clamp(NAP, SLEEP);
             let limit = match member.closing {
                 // Nothing is due any more, and nobody rings when the last record is settled.
-                true => Duration::from_millis(1),
+                true => NAP,
                 false => member.until_next().unwrap_or(sleep).min(sleep),
             };
             drop(member);
