@@ -1,4 +1,24 @@
 //! What can go wrong, and where.
+//!
+//! A [`Fault`] happens at a [`Site`]: at a call of the transport or the store, at an effect, or where a handler waits.
+//! Each happens once and ends by itself, so that a run can come to its end. More of the same is two faults, or many that
+//! are drawn: crash loops, storms of rebalances, flapping outages.
+//!
+//! What needs no fault of its own:
+//!
+//! | what | how it is tried |
+//! |---|---|
+//! | records of several partitions in another order, a cancel that races with an end | [`every_order`](crate::Sim::every_order) |
+//! | a start during an outage, a second launch of one id | an outage: [`launch`](crate::World::launch) asks until it is certain |
+//! | a partition that is nobody's for a while | every crash: the broker waits for the session to end |
+//! | a handler that fails, an effect whose answer is lost | [`Reject`](Fault::Reject) and [`Unknown`](Fault::Unknown) of an effect |
+//! | dead letters that cannot be written | an outage at their publication |
+//! | a crash without a restart | [`ByHand::crash`](crate::ByHand::crash) |
+//! | bytes that are no message, unknown entrypoints, old beside new handlers | [`World::client`](crate::World::client), [`World::consumers`](crate::World::consumers) twice |
+//!
+//! What is left out, because the contract of transports and stores forbids it, so that nothing above could be right: what
+//! was acknowledged is lost by the broker, retention removes what waits, a commit is lost in silence, order within a key is
+//! broken, a payload is changed on the way, a read is stale. A backend shows with its suite that it does none of it.
 
 mod fault;
 mod set;

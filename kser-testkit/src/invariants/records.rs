@@ -39,7 +39,7 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
     let Some(envelope) = message.metadata.envelope() else {
         return;
     };
-    let count = state.facts.count;
+    let count = state.broker.next_number();
     let facts = state.facts.run(&envelope.run);
     facts.launched = true;
     facts.latest = count;

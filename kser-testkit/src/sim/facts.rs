@@ -29,8 +29,6 @@ pub(crate) struct Facts {
     pub(crate) letters: BTreeMap<Bytes, u32>,
     /// The latest that has begun of each key.
     pub(crate) begun: BTreeMap<(Topic, Bytes), u64>,
-    /// Counts what was published.
-    pub(crate) count: u64,
     /// What broke an invariant, the moment it did.
     pub(crate) broken: Vec<Broken>,
 }

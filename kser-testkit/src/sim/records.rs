@@ -20,7 +20,6 @@ impl State {
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(who, format!("publishes {label}{shown}"));
-        self.facts.count += 1;
         self.learn(
             &record,
             message.as_deref(),
@@ -32,7 +31,7 @@ impl State {
 
     /// Learns what a published record tells.
     fn learn(&mut self, record: &Record, message: Option<&Message>, label: &str, output: bool) {
-        let count = self.facts.count;
+        let count = self.broker.next_number();
         if let Some(event) = labels::event(record) {
             // Where there is a store, it is what counts.
             if self.row() != Row::Stored {

@@ -181,6 +181,15 @@ impl<S> Run<'_, S> {
             .unwrap_or_default()
     }
 
+    /// Lists the runs of operations that were launched, and their statuses, also those that handlers launched.
+    #[must_use]
+    pub fn runs(&self) -> Vec<(RunId, Option<Status>)> {
+        self.facts(|facts| {
+            let launched = facts.runs.iter().filter(|(_, run)| run.launched);
+            launched.map(|(id, run)| (id.clone(), run.status)).collect()
+        })
+    }
+
     /// Asserts that a run of an operation succeeded.
     ///
     /// # Panics

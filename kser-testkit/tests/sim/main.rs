@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod crashes;
+mod everything;
 mod faults;
 mod mistakes;
 mod readme;

@@ -40,6 +40,11 @@ impl Broker {
         }
     }
 
+    /// Returns the number that the next record gets: it counts all.
+    pub(crate) const fn next_number(&self) -> u64 {
+        self.count + 1
+    }
+
     /// Appends a record.
     pub(crate) fn publish(&mut self, record: Record, content: Content, now: Timestamp) {
         let topic = record.topic.clone();
