@@ -5,6 +5,7 @@ mod by_hand;
 mod crashes;
 mod everything;
 mod faults;
+mod found;
 mod mistakes;
 mod readme;
 mod sameness;

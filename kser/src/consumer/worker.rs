@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::Owner;
-use kser_core::{Cancellation, NotSettled, Registry, Settled, Ticket, Timestamp};
+use kser_core::{Cancellation, Error, NotSettled, Registry, Settled, Ticket, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -72,10 +72,7 @@ impl Worker {
                 Left::Nothing(settled) => break settled,
                 Left::Wait(kept, until) => {
                     drop(place.take());
-                    if !self.wait(&work, until).await {
-                        break Box::pin(self.leave(kept, &mut work, until)).await;
-                    }
-                    place = self.place(1).await;
+                    place = self.pause(&work, until).await;
                     if place.is_none() {
                         break Box::pin(self.leave(kept, &mut work, until)).await;
                     }
@@ -92,10 +89,16 @@ impl Worker {
                     }
                     match ticket.begin().await {
                         Ok(()) => work.alone = true,
+                        Err(Error::Lost) => break ticket.release(None),
                         Err(error) => {
-                            tracing::error!(%error, "a suspect is given back: that it runs cannot be noted");
+                            tracing::error!(%error, "a suspect waits: that it runs cannot be noted");
+                            // In hand, so that what is behind it waits too.
+                            drop(place.take());
                             let again = self.connection.shared().clock.now() + LAST_CALL;
-                            break ticket.release(Some(again));
+                            place = self.pause(&work, again).await;
+                            if place.is_none() {
+                                break Box::pin(self.leave(ticket, &mut work, again)).await;
+                            }
                         }
                     }
                 }
@@ -164,6 +167,14 @@ impl Worker {
             () = self.stop.cancelled() => false,
             () = work.revoked.cancelled() => false,
             () = sleep(pause) => true,
+        }
+    }
+
+    /// Waits until then, and for a place to go on in. `None` if it is not to go on.
+    async fn pause(&self, work: &Work, until: Timestamp) -> Option<OwnedSemaphorePermit> {
+        match self.wait(work, until).await {
+            true => self.place(1).await,
+            false => None,
         }
     }
 
