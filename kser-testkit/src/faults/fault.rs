@@ -17,7 +17,7 @@ pub enum Fault {
     Rebalance,
     /// The consumer is asked to stop, and started again after it has.
     Leave,
-    /// The clock of the process jumps ahead by 10 minutes.
+    /// The machine of the process is started again, with a clock that is 10 minutes ahead.
     ClockJump,
     /// The call fails, and has no effect.
     Reject,

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use kser_core::Timestamp;
 use tokio::time::Instant;
@@ -94,6 +93,7 @@ impl State {
     /// Lets a call through, or has something go wrong with it.
     fn go(&mut self, number: u64, life: usize, spot: Option<Spot>, now: Timestamp) -> Then {
         let (path, kind) = self.path_of(number, spot.as_ref());
+        self.half = false;
         let consumer = self.lives[life].consumer.is_some();
         let (site, fault) = self.sites.reach(&path, kind, consumer);
         let name = Arc::clone(&self.lives[life].name);
@@ -132,7 +132,8 @@ impl State {
             Some(fault) => {
                 self.disturb(fault, number, life, kind, spot.as_ref(), now);
                 match fault {
-                    Fault::Duplicate | Fault::ClockJump => (go(false), Then::Nothing),
+                    Fault::Duplicate => (go(false), Then::Nothing),
+                    Fault::ClockJump => return Then::Crash,
                     _ => return Then::Nothing,
                 }
             }
@@ -159,8 +160,9 @@ impl State {
             }
             (Fault::Rebalance, _) => self.broker.rebalance(),
             (Fault::ClockJump, _) => {
-                let jump = u64::try_from(Fault::JUMP.as_millis()).unwrap_or(u64::MAX);
-                self.lives[life].ahead.fetch_add(jump, Ordering::Relaxed);
+                if let Some(consumer) = self.lives[life].consumer {
+                    *self.ahead.entry(consumer).or_default() += Fault::JUMP;
+                }
             }
             (Fault::OutageFails | Fault::OutageHangs, _) => {
                 self.outage = Some(Outage {

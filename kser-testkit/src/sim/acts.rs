@@ -4,7 +4,7 @@ use kser_core::Timestamp;
 
 use super::broker::Spot;
 use super::state::{State, Verdict, Want};
-use crate::faults::Kind;
+use crate::faults::{Fault, Kind};
 
 /// What the driver does to those it drives.
 impl State {
@@ -41,8 +41,13 @@ impl State {
         self.gone(life, now)
     }
 
-    /// A consumer that stopped when it was asked to owns nothing more.
+    /// A consumer that stopped when it was asked to owns nothing more. Where something else went wrong, there may have
+    /// been no time left for a goodbye.
     pub(super) fn must_have_left(&mut self, life: usize, name: &str) {
+        let mut fired = self.sites.fired().iter();
+        if fired.any(|(_, fault)| *fault != Fault::Leave) {
+            return;
+        }
         let members = self.lives.get(life).map(|life| life.members.clone());
         let mut members = members.into_iter().flatten();
         let stays = members.any(|member| {

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -46,26 +45,23 @@ impl Clock for SimClock {
     }
 }
 
-/// How many milliseconds a process's clock is ahead of the others.
-pub(crate) type Ahead = Arc<AtomicU64>;
-
-/// The clock of one process.
-#[derive(Debug, Clone)]
+/// The clock of one process, which may be ahead of the others. Within a life it goes as they do, as that of
+/// [`SystemClock`](kser::SystemClock) does: a machine's time is read when a process starts.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ProcessClock {
     clock: SimClock,
-    ahead: Ahead,
+    ahead: Duration,
 }
 
 impl ProcessClock {
-    pub(crate) const fn new(clock: SimClock, ahead: Ahead) -> Self {
+    pub(crate) const fn new(clock: SimClock, ahead: Duration) -> Self {
         Self { clock, ahead }
     }
 }
 
 impl Clock for ProcessClock {
     fn now(&self) -> Timestamp {
-        let ahead = self.ahead.load(Ordering::Relaxed);
-        self.clock.now() + Duration::from_millis(ahead)
+        self.clock.now() + self.ahead
     }
 }
 

@@ -79,9 +79,7 @@ impl Place {
                 connection.with_mode(Mode::AtLeastOnce)
             }
         };
-        let ahead = self
-            .shared
-            .with(|state| Arc::clone(&state.lives[port.life].ahead));
+        let ahead = self.shared.with(|state| state.lives[port.life].ahead);
         let clock = ProcessClock::new(*self.shared.clock(), ahead);
         Ok(connection.with_clock(clock).with_ids(SimIds::new(ids)))
     }

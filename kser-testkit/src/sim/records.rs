@@ -16,16 +16,13 @@ impl State {
     pub(super) fn publish(&mut self, who: &str, record: Record, now: Timestamp, output: bool) {
         let message = labels::message(&record).map(Arc::new);
         let label = self.labels.record(&record, message.as_deref());
+        // One with a time is another attempt, or waits for a consumer that knows it.
+        let first = output && record.not_before.is_none();
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(who, format!("publishes {label}{shown}"));
-        self.learn(
-            &record,
-            message.as_deref(),
-            &label,
-            output && wait.is_none(),
-        );
+        self.learn(&record, message.as_deref(), &label, first);
         self.broker.publish(record, Content { message, label }, now);
     }
 

@@ -33,15 +33,15 @@ impl SimSettle {
     /// Publishes the outputs of a delivery that is ours.
     fn publish(&self, serial: u64, outputs: Vec<Record>) -> Result<(), Error> {
         self.port.shared.change(|state, now| {
+            let late = std::mem::take(&mut state.late);
+            let half = std::mem::take(&mut state.half);
             if state.facts.is_published(serial) {
                 return Ok(());
             }
-            let late = std::mem::take(&mut state.late);
             let unfenced = state.broker.setup.broken == Some(Breakage::NoFencing);
             if !late && !unfenced && !state.broker.is_ours(serial) {
                 return Err(Error::Lost);
             }
-            let half = std::mem::take(&mut state.half);
             let count = match half {
                 true => outputs.len() / 2,
                 false => outputs.len(),

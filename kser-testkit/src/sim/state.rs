@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Setup;
 use super::broker::{Broker, MemberId, Spot};
-use super::clock::{Ahead, SimClock};
+use super::clock::SimClock;
 use super::facts::Facts;
 use super::idle::Idle;
 use super::labels::Labels;
@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) dying: Vec<usize>,
     /// Outputs that the store keeps and that are not relayed.
     pub(crate) outputs: BTreeSet<OutputId>,
+    /// How far the clocks of the consumers' machines are ahead.
+    pub(crate) ahead: BTreeMap<usize, Duration>,
     pub(crate) outage: Option<Outage>,
     /// The next publication stops half way.
     pub(crate) half: bool,
@@ -67,7 +69,7 @@ pub(crate) struct Life {
     /// It stands still until then.
     pub(crate) frozen: Option<Duration>,
     /// How far its clock is ahead of the others.
-    pub(crate) ahead: Ahead,
+    pub(crate) ahead: Duration,
 }
 
 /// An outage that goes on.
@@ -138,6 +140,7 @@ impl Shared {
             lives: Vec::new(),
             dying: Vec::new(),
             outputs: BTreeSet::new(),
+            ahead: BTreeMap::new(),
             outage: None,
             half: false,
             late: false,
@@ -207,13 +210,14 @@ impl State {
 
     /// Begins a life.
     pub(crate) fn begin_life(&mut self, name: &str, consumer: Option<usize>) -> usize {
+        let ahead = consumer.and_then(|consumer| self.ahead.get(&consumer).copied());
         self.lives.push(Life {
             name: name.into(),
             consumer,
             alive: true,
             members: Vec::new(),
             frozen: None,
-            ahead: Ahead::default(),
+            ahead: ahead.unwrap_or_default(),
         });
         self.lives.len() - 1
     }
