@@ -22,6 +22,8 @@ struct Held<'a> {
     superseded: &'a Cancellation,
     length: Duration,
     renew_at: Instant,
+    /// The last renewal failed: what is known of the run may be old.
+    failed: bool,
 }
 
 impl<'a> Lease<'a> {
@@ -48,6 +50,7 @@ impl<'a> Lease<'a> {
             superseded: &worker.superseded,
             length,
             renew_at: Instant::now() + length / 3,
+            failed: false,
         }))
     }
 
@@ -67,7 +70,8 @@ impl<'a> Lease<'a> {
         tokio::select! {
             biased;
             () = sleep_until(held.renew_at) => {}
-            changed = held.stored.store.changed(held.run, version) => {
+            // After a failure only at its time: the version that is known may be an old one, and then this returns at once.
+            changed = held.stored.store.changed(held.run, version), if !held.failed => {
                 if changed.is_err() {
                     sleep_until(held.renew_at).await;
                 }
@@ -87,7 +91,9 @@ impl Held<'_> {
             until: now + self.length,
         };
         let (known, along) = (self.known.clone(), Along::default());
-        match self.stored.apply_to(self.run, known, event, along).await {
+        let renewed = self.stored.apply_to(self.run, known, event, along).await;
+        self.failed = renewed.is_err();
+        match renewed {
             Ok(Tried::Applied(applied)) => {
                 *self.known.progress = applied.after.progress;
                 self.renew_at = Instant::now() + self.length / 3;
