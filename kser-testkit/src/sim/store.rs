@@ -82,7 +82,17 @@ impl SimStore {
             match &write.attempt {
                 Some(attempt) => format!("{}/end", labels.step(run, attempt.position)),
                 None if progress.is_started() => {
-                    format!("{}/start", labels.step(run, progress.position()))
+                    let stored = state
+                        .facts
+                        .runs
+                        .get(run)
+                        .and_then(|run| run.stored.as_ref());
+                    let same = |stored: &Progress| stored.attempts() == progress.attempts();
+                    let verb = match stored.is_some_and(same) {
+                        true => "renew",
+                        false => "start",
+                    };
+                    format!("{}/{verb}", labels.step(run, progress.position()))
                 }
                 None => format!("{}/write", labels.known_run(run)),
             }
