@@ -17,7 +17,7 @@ pub enum Fault {
     Rebalance,
     /// The consumer is asked to stop, and started again after it has.
     Leave,
-    /// The machine of the process is started again, with a clock that is 10 minutes ahead.
+    /// The machine of the process is started again, with a clock that is a minute ahead.
     ClockJump,
     /// The call fails, and has no effect.
     Reject,
@@ -67,7 +67,7 @@ impl Fault {
     /// How long a delivery is delayed.
     pub(crate) const DELAY: Duration = Duration::from_secs(5);
     /// How far a clock jumps.
-    pub(crate) const JUMP: Duration = Duration::from_secs(600);
+    pub(crate) const JUMP: Duration = Duration::from_secs(60);
     /// How long a call hangs.
     pub(crate) const HANG: Duration = Duration::from_secs(40);
     /// How long an outage lasts.
