@@ -169,10 +169,10 @@ impl<'a> Url<'a> {
 
     /// Refuses all that could stand behind `memory://`, but for the prefix.
     fn only_scheme(self) -> Result<Self, Error> {
-        let (place, scheme) = (self.place, self.scheme);
-        if !place.is_empty() {
-            let reason = format!("nothing may stand before the options, and {place:?} does");
-            return Err(invalid(&format!("{scheme}://{place}"), reason));
+        let scheme = self.scheme;
+        if !self.place.is_empty() {
+            let reason = "nothing may stand before the options".to_owned();
+            return Err(invalid(&format!("{scheme}://"), reason));
         }
         if let Some(option) = self.options.first() {
             let name = option.split('=').next().unwrap_or_default();
@@ -208,11 +208,11 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Values behind the `?` may be secrets, and are not shown.
+/// All but the scheme may hold a secret, and is not shown.
 fn invalid(url: &str, reason: String) -> Error {
-    let shown = url.split('?').next().unwrap_or(url);
-    Error::Invalid {
-        what: format!("the URL {shown:?}"),
-        reason,
-    }
+    let what = match url.split_once("://") {
+        Some((scheme, _)) => format!("the URL {:?}", format!("{scheme}://…")),
+        None => "the URL".to_owned(),
+    };
+    Error::Invalid { what, reason }
 }

@@ -208,6 +208,21 @@ async fn a_launch_with_an_envelope_of_ones_own_is_refused() -> Result<(), Error>
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_url_that_is_refused_shows_no_password() {
+    for url in [
+        "shop:secret@broker",
+        "memory://shop:secret@broker",
+        "memory://?password=secret",
+        "smoke-signals://shop:secret@hill",
+        "kafka://shop:secret@broker:9092",
+    ] {
+        let refused = kser::connect(url).await.unwrap_err();
+        let shown = format!("{refused:?} {}", told(&refused));
+        assert!(!shown.contains("secret"), "{url}: {shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_url_that_would_be_half_understood_is_refused() {
     for (url, store, expected) in [
         (
