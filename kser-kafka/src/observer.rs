@@ -9,6 +9,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
+use crate::error::is_missing;
 use crate::heard::Heard;
 use crate::link::{Link, RecordId, Waiting};
 
@@ -96,6 +97,15 @@ impl Observer {
         for topic in &self.topics {
             let metadata = self.consumer.fetch_metadata(Some(topic.as_str()), ANSWER)?;
             let found = metadata.topics().first();
+            if let Some(error) = found.and_then(|found| found.error()) {
+                let code = RDKafkaErrorCode::from(error);
+                // A topic that is not there has nothing yet: all that comes into it later is seen. Of one that cannot be
+                // told now, what was before would be seen too.
+                if at_start && !is_missing(code) {
+                    return Err(KafkaError::MetadataFetch(code));
+                }
+                continue;
+            }
             let partitions = found.map(|found| found.partitions()).unwrap_or_default();
             for partition in partitions.iter().map(|partition| partition.id()) {
                 if self.seen.contains(&(topic.clone(), partition)) {
