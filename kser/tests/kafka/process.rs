@@ -1,14 +1,15 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser::{ConsumerHandle, Error};
 use libtest_mimic::Failed;
 use tokio::time::Instant;
 
+use super::lines::Lines;
 use super::road;
 
 /// Names the connection of a process that is a consumer.
@@ -23,7 +24,7 @@ const TOPICS: &str = "KSER_TEST_TOPICS";
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    lines: Arc<Mutex<Vec<(Instant, String)>>>,
+    lines: Lines,
 }
 
 /// What a process is to be.
@@ -85,12 +86,12 @@ impl Setup {
             .env(TOPICS, &self.topics)
             .stdout(output)
             .spawn()?;
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Lines::default();
         if let Some(out) = child.stdout.take() {
-            let read = Arc::clone(&lines);
+            let read = lines.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(out).lines().map_while(Result::ok) {
-                    read.lock().unwrap().push((Instant::now(), line));
+                    read.add(line);
                 }
             });
         }
@@ -137,26 +138,13 @@ impl Process {
         self.signal("-TERM")?;
         self.end(Duration::from_secs(15)).await
     }
+}
 
-    pub(crate) fn output(&self) -> String {
-        let lines = self.lines.lock().unwrap();
-        let lines: Vec<_> = lines.iter().map(|(_, line)| line.as_str()).collect();
-        lines.join("\n")
-    }
+impl Deref for Process {
+    type Target = Lines;
 
-    /// What was printed behind a word, and when.
-    pub(crate) fn said(&self, word: &str) -> Vec<(Instant, String)> {
-        let lines = self.lines.lock().unwrap();
-        let said = lines.iter().filter_map(|(at, line)| {
-            let rest = line.strip_prefix(word)?.strip_prefix(' ')?;
-            Some((*at, rest.to_owned()))
-        });
-        said.collect()
-    }
-
-    /// The texts that were printed behind a word.
-    pub(crate) fn texts(&self, word: &str) -> Vec<String> {
-        self.said(word).into_iter().map(|(_, text)| text).collect()
+    fn deref(&self) -> &Lines {
+        &self.lines
     }
 }
 

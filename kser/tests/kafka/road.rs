@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
 use std::time::Duration;
 
 use kser::{Entrypoint, Outcome, Registry, Run, Status, Step};
 use libtest_mimic::Failed;
 use serde::{Deserialize, Serialize};
+
+use super::lines::Lines;
 use tokio::time::Instant;
 
 macro_rules! entrypoint {
@@ -32,7 +34,7 @@ pub(crate) const LEGS: u32 = 3;
 /// What was done, and when.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Diary {
-    lines: Arc<Mutex<Vec<(Instant, String)>>>,
+    lines: Lines,
     is_printed: bool,
 }
 
@@ -48,25 +50,16 @@ impl Diary {
     pub(crate) fn note(&self, word: &str, text: &str) {
         match self.is_printed {
             true => println!("{word} {text}"),
-            false => {
-                let line = format!("{word} {text}");
-                self.lines.lock().unwrap().push((Instant::now(), line));
-            }
+            false => self.lines.add(format!("{word} {text}")),
         }
     }
+}
 
-    /// What was noted behind a word, and when.
-    pub(crate) fn said(&self, word: &str) -> Vec<(Instant, String)> {
-        let lines = self.lines.lock().unwrap();
-        let said = lines.iter().filter_map(|(at, line)| {
-            let rest = line.strip_prefix(word)?.strip_prefix(' ')?;
-            Some((*at, rest.to_owned()))
-        });
-        said.collect()
-    }
+impl Deref for Diary {
+    type Target = Lines;
 
-    pub(crate) fn texts(&self, word: &str) -> Vec<String> {
-        self.said(word).into_iter().map(|(_, text)| text).collect()
+    fn deref(&self) -> &Lines {
+        &self.lines
     }
 }
 
