@@ -244,7 +244,8 @@ fn ends(
     }
 }
 
-fn say(what: &str, done: KafkaResult<()>) {
+/// Logs what the client could not do.
+pub(crate) fn say(what: &str, done: KafkaResult<()>) {
     if let Err(error) = done {
         tracing::error!(target: "kser_kafka", %error, "{what}");
     }

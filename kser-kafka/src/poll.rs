@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commits::Commits;
-use crate::context::Context;
+use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::member::Arrived;
 
@@ -295,17 +295,14 @@ impl Poll {
             }
             assignment.paused = is_full || all;
         }
-        for (what, list) in [("paused", &pause), ("resumed", &resume)] {
-            if list.count() == 0 {
-                continue;
-            }
-            let done = match what {
-                "paused" => self.consumer.pause(list),
-                _ => self.consumer.resume(list),
-            };
-            if let Err(error) = done {
-                tracing::error!(target: "kser_kafka", %error, "partitions cannot be {what}");
-            }
+        if pause.count() > 0 {
+            say("partitions cannot be paused", self.consumer.pause(&pause));
+        }
+        if resume.count() > 0 {
+            say(
+                "partitions cannot be resumed",
+                self.consumer.resume(&resume),
+            );
         }
     }
 
