@@ -9,6 +9,7 @@ use common::{member, publish, receive, settled, text, told, topic, transport};
 use kser_core::{Room, Topic};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -29,12 +30,21 @@ fn partition(topic: &Topic) -> TopicPartitionList {
     list
 }
 
+/// Commits as an operator does: once the brokers have noticed that the last member has left.
 fn commit(topic: &Topic, offset: i64, metadata: &str) {
     let mut list = TopicPartitionList::new();
     let mut element = list.add_partition(topic.as_str(), 0);
     element.set_offset(Offset::Offset(offset)).unwrap();
     element.set_metadata(metadata);
-    group(topic).commit(&list, CommitMode::Sync).unwrap();
+    let group = group(topic);
+    let mut tries = 0;
+    while let Err(error) = group.commit(&list, CommitMode::Sync) {
+        let has_members = Some(RDKafkaErrorCode::UnknownMemberId);
+        assert_eq!(error.rdkafka_error_code(), has_members, "{error}");
+        assert!(tries < 100, "the group still has members");
+        tries += 1;
+        std::thread::sleep(LIMIT / 100);
+    }
 }
 
 fn committed(topic: &Topic) -> (Offset, String) {
