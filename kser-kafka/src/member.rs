@@ -124,6 +124,13 @@ impl Member {
         self.assignments.get_mut(&assignment)?.progress.as_mut()
     }
 
+    /// Lists the partitions that are ours.
+    pub(crate) fn partitions(&self) -> Vec<(String, i32)> {
+        let assignments = self.assignments.values();
+        let places = assignments.map(|it| (it.topic.as_str().to_owned(), it.partition));
+        places.collect()
+    }
+
     pub(crate) fn assignments(&mut self) -> impl Iterator<Item = &mut Assignment> {
         self.assignments.values_mut()
     }

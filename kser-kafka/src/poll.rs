@@ -1,5 +1,6 @@
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use kser_core::Error;
@@ -25,8 +26,10 @@ const NAP: Duration = Duration::from_millis(1);
 const CROWDED: Duration = Duration::from_millis(500);
 /// How long a partition whose progress cannot be read waits for the next try, and how long that may take.
 const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
+/// How long the brokers are waited for at a goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long leaving the group is waited for.
-const LEAVE: Duration = Duration::from_secs(3);
+const LEAVE: Duration = Duration::from_millis(800);
 
 /// The thread that alone touches a consumer: it polls, commits, pauses, and never waits for a task.
 pub(crate) struct Poll {
@@ -77,10 +80,10 @@ impl Poll {
         };
         match end {
             End::Closed(answer) => {
-                let left = self.leave();
+                let said = self.say_goodbye();
                 self.context.link.finish(Error::Closed);
-                // Whoever closes does not wait until the client's threads have ended.
-                let _ = answer.send(left);
+                leave(self.consumer);
+                let _ = answer.send(said);
             }
             End::Dropped => self.abandon(Error::Closed),
             End::Failed(error) => self.abandon(error),
@@ -306,21 +309,26 @@ impl Poll {
         }
     }
 
-    /// Leaves the group with a goodbye: the hook of the rebalance writes it.
-    fn leave(&mut self) -> Result<(), Error> {
-        let until = monotonic() + LEAVE;
-        self.consumer.unsubscribe();
-        loop {
-            let _ = self.consumer.poll(Duration::from_millis(10));
-            if self.context.member().assignments().next().is_none() {
-                return Ok(());
-            }
-            if monotonic() >= until {
-                self.context.abandoned.store(true, Ordering::Release);
-                return Err(Error::TimedOut {
-                    what: "leaving the group",
-                });
-            }
+    /// Writes a goodbye for all partitions.
+    ///
+    /// The group is left by dropping the client, which is asked for nothing before: a client that has unsubscribed, and is
+    /// closed while it still gives its partitions up, does not tell the brokers that it leaves.
+    fn say_goodbye(&self) -> Result<(), Error> {
+        let mut member = self.context.member();
+        let all = member.partitions();
+        let goodbye = commit::goodbye(&mut member, &all);
+        drop(member);
+        let written = match self.consumer.assignment_lost() {
+            true => Ok(Vec::new()),
+            false => commit::write(&self.consumer, &goodbye, GOODBYE),
+        };
+        self.give_up(&all);
+        let durable = written.map_err(|error| failed("saying goodbye", None, error))?;
+        match durable.iter().all(|durable| *durable) {
+            true => Ok(()),
+            false => Err(Error::TimedOut {
+                what: "the goodbye to the group",
+            }),
         }
     }
 
@@ -332,16 +340,30 @@ impl Poll {
         {
             tracing::debug!(target: "kser_kafka", %error, "the last commit is not confirmed");
         }
+        let all = self.context.member().partitions();
+        self.give_up(&all);
+        self.context.link.finish(error);
+    }
+
+    /// Has nothing any more. From now on nothing is written.
+    fn give_up(&self, partitions: &[(String, i32)]) {
         self.context.abandoned.store(true, Ordering::Release);
         let mut member = self.context.member();
-        let all: Vec<_> = member
-            .assignments()
-            .map(|assignment| (assignment.topic.clone(), assignment.partition))
-            .collect();
-        for (topic, partition) in all {
-            member.gone(topic.as_str(), partition);
+        for (topic, partition) in partitions {
+            member.gone(topic, *partition);
         }
-        drop(member);
-        self.context.link.finish(error);
+    }
+}
+
+/// Drops a client, which leaves its group, and waits for that within a limit: with brokers that are silent it takes
+/// minutes.
+fn leave(consumer: BaseConsumer<Context>) {
+    let (left, leaving) = mpsc::channel();
+    let leave = move || {
+        drop(consumer);
+        let _ = left.send(());
+    };
+    if thread::Builder::new().spawn(leave).is_ok() {
+        let _ = leaving.recv_timeout(LEAVE);
     }
 }

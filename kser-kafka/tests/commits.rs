@@ -117,6 +117,21 @@ test_services::kafka_tests!(
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_member_that_has_closed_is_out_of_its_group() {
+        let (transport, topic) = (transport().await, topic(&[]));
+        for round in 0..20 {
+            publish(&transport, &topic, &["work"]).await;
+            let mut member = member(&transport, &topic).await;
+            assert_eq!(settled(&mut *member, 1).await, ["work"], "{round}");
+            member.close().await.unwrap();
+            let began = tokio::time::Instant::now();
+            commit(&topic, i64::from(round) + 1, "");
+            let took = began.elapsed();
+            assert!(took < LIMIT / 5, "round {round}: it took {took:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_group_with_offsets_starts_where_a_missing_one_is_an_error() {
         let topic = topic(&[]);
         publish(&transport().await, &topic, &["0", "1"]).await;
