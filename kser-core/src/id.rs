@@ -1,8 +1,9 @@
 use std::borrow::Borrow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
 
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
@@ -141,8 +142,12 @@ impl TaskId {
 
 /// A UUID of version 5 (RFC 9562) over the parent, what is derived, and its index.
 fn derived(parent: &str, kind: &str, index: u32) -> String {
-    let name = format!("kser:{kind}:{index}:{parent}");
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+    let mut name = String::with_capacity(parent.len() + 32);
+    // A string takes whatever is written to it.
+    let _ = write!(name, "kser:{kind}:{index}:{parent}");
+    let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+    let mut text = Uuid::encode_buffer();
+    uuid.hyphenated().encode_lower(&mut text).to_owned()
 }
 
 impl From<RunId> for TaskId {

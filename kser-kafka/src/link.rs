@@ -92,7 +92,13 @@ impl Link {
     }
 
     pub(crate) fn take_orders(&self) -> Orders {
-        std::mem::take(&mut *lock(&self.orders))
+        let mut orders = lock(&self.orders);
+        // As many are settled until the next time.
+        let next = Orders {
+            done: Vec::with_capacity(orders.done.len()),
+            ..Orders::default()
+        };
+        std::mem::replace(&mut *orders, next)
     }
 
     /// Marks a record as done, if its partition is still ours.

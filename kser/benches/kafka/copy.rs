@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,17 +11,12 @@ const COUNT: usize = 400_000;
 
 /// Consume, run (no work), publish, settle: against a loop of the bare client.
 pub(crate) fn run(setup: &Setup) {
-    let (mut bare, mut ours, mut alone) =
-        (Figures::default(), Figures::default(), Figures::default());
+    let (mut bare, mut ours) = (Figures::default(), Figures::default());
     for _ in 0..RUNS {
-        let (kser, prefix) = setup.runtime.block_on(setup.connect(6));
-        setup.runtime.block_on(fill(&kser, COUNT));
+        let (kser, prefix) = filled(setup);
         let [input, output] = ["work", "out"].map(|topic| format!("{prefix}{topic}"));
         bare.take(|| raw::copy(&setup.servers, &input, &output, COUNT));
         ours.take(|| setup.runtime.block_on(copies(&kser, true)));
-        let (kser, _) = setup.runtime.block_on(setup.connect(6));
-        setup.runtime.block_on(fill(&kser, COUNT));
-        alone.take(|| setup.runtime.block_on(copies(&kser, false)));
     }
     bare.say("copy, bare client");
     ours.say("copy, kser");
@@ -28,26 +24,53 @@ pub(crate) fn run(setup: &Setup) {
         "copy, ratio: {:.2}",
         median(ours.rates) / median(bare.rates)
     );
-    alone.say("consume, run, settle, kser");
 }
 
-/// Rates, and microseconds of processor time for each message.
+/// Consume, run (no work), settle.
+pub(crate) fn run_alone(setup: &Setup) {
+    let mut ours = Figures::default();
+    for _ in 0..RUNS {
+        let (kser, _) = filled(setup);
+        ours.take(|| setup.runtime.block_on(copies(&kser, false)));
+    }
+    ours.say("consume, run, settle, kser");
+}
+
+fn filled(setup: &Setup) -> (kser::Connection, String) {
+    setup.runtime.block_on(async {
+        let (kser, prefix) = setup.connect(6).await;
+        fill(&kser, COUNT).await;
+        (kser, prefix)
+    })
+}
+
+/// Rates, and microseconds of processor time for each message, by the kind of thread.
 #[derive(Default)]
 struct Figures {
     rates: Vec<f64>,
-    costs: Vec<f64>,
+    costs: BTreeMap<String, Vec<f64>>,
 }
 
 impl Figures {
     fn take(&mut self, run: impl FnOnce() -> f64) {
         let before = processor();
         self.rates.push(run());
-        self.costs.push((processor() - before) * 1e6 / COUNT as f64);
+        for (thread, after) in processor() {
+            let used = after - before.get(&thread).copied().unwrap_or_default();
+            let costs = self.costs.entry(thread).or_default();
+            costs.push(used * 1e6 / COUNT as f64);
+        }
     }
 
     fn say(&self, what: &str) {
-        let (rate, cost) = (median(self.rates.clone()), median(self.costs.clone()));
-        println!("{what}: {rate:.0}/s, {cost:.1} us of processor time each");
+        let rate = median(self.rates.clone());
+        println!("{what}: {rate:.0}/s; processor time each:");
+        for (thread, costs) in &self.costs {
+            let cost = median(costs.clone());
+            if cost >= 0.05 {
+                println!("    {thread}: {cost:.1} us");
+            }
+        }
     }
 }
 

@@ -33,8 +33,9 @@ fn main() {
         .filter(|name| !name.starts_with('-'))
         .collect();
     let setup = setup::Setup::new();
-    let all: [(&str, Run); 10] = [
+    let all: [(&str, Run); 11] = [
         ("copy", copy::run),
+        ("run", copy::run_alone),
         ("hop", hop::run),
         ("operations", operations::run),
         ("plain", plain::run),

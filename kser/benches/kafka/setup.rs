@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -103,15 +104,22 @@ impl Counter {
     }
 }
 
-/// The seconds of processor time that this process has used, all threads together.
-pub(crate) fn processor() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(") ").next().unwrap_or_default();
-    let ticks = fields.split(' ').skip(11).take(2);
-    ticks
-        .filter_map(|ticks| ticks.parse::<f64>().ok())
-        .sum::<f64>()
-        / 100.0
+/// The seconds of processor time that each kind of thread of this process has used, by its name.
+pub(crate) fn processor() -> BTreeMap<String, f64> {
+    let mut used = BTreeMap::new();
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    for thread in threads.flatten() {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let Some((name, fields)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let name = name.split_once('(').map_or(name, |(_, name)| name);
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '/');
+        let ticks = fields.split(' ').skip(11).take(2);
+        let ticks = ticks.filter_map(|ticks| ticks.parse::<f64>().ok());
+        *used.entry(name.to_owned()).or_default() += ticks.sum::<f64>() / 100.0;
+    }
+    used
 }
 
 /// The median of several runs.

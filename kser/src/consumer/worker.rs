@@ -62,7 +62,7 @@ impl Worker {
             if work.revoked.is_cancelled() && work.decided.is_none() {
                 break ticket.release(None);
             }
-            let decision = self.decide(&mut work).await;
+            let decision = Box::pin(self.decide(&mut work)).await;
             work.alone = false;
             if matches!(decision, Decision::Done(_)) {
                 // What has run waits for the transport, and others may run meanwhile.
