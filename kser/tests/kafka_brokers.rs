@@ -8,7 +8,7 @@ use std::time::Duration;
 use kafka::process::{Setup, was_consumer};
 use kafka::road::{self, Diary, Log, Trip, all_arrive, walk};
 use kafka::{SHORT_SESSION, Tested, connect, expect, on_cluster, until, url_of};
-use kser::{Connection, Run};
+use kser::{Connection, Error, Run};
 use libtest_mimic::{Arguments, Failed};
 use test_services::Cluster;
 use tokio::time::{Instant, sleep};
@@ -102,10 +102,22 @@ async fn under_load(count: u16, happens: fn(&Cluster)) -> Tested {
 async fn launch(kser: &Connection, trips: std::ops::Range<u32>) -> Result<Vec<Run>, Failed> {
     let mut runs = Vec::new();
     for trip in trips {
-        runs.push(kser.producer().launch(Trip { trip, ms: 5 }).await?);
+        runs.push(launch_one(kser, trip).await?);
         sleep(Duration::from_millis(5)).await;
     }
     Ok(runs)
+}
+
+/// Launches one operation, again under its id when a broker that dies leaves open whether it was launched.
+async fn launch_one(kser: &Connection, trip: u32) -> Result<Run, Error> {
+    let id = format!("trip {trip}");
+    loop {
+        let launch = kser.producer().launch(Trip { trip, ms: 5 });
+        match launch.with_id(id.as_str()).await {
+            Err(Error::MaybeSent { .. }) => {}
+            launched => return launched,
+        }
+    }
 }
 
 /// SIGTERM while the broker is silent: with work in flight, with many groups, and before anything was assigned.
