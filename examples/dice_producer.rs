@@ -7,6 +7,7 @@ async fn main() -> Result<(), kser::Error> {
     kser_examples::show_log();
     let kser = kser::connect(&kser_examples::url()).await?;
     let run = kser.producer().launch(DiceLaunch { rolls: 3 }).await?;
+    println!("{} is launched, and ends when a consumer runs", run.id());
     println!("{}", run.wait().await?.status);
     Ok(())
 }
