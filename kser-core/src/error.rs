@@ -55,7 +55,9 @@ pub enum Error {
         reason: String,
     },
     /// The topic does not exist. The text says which call makes it.
-    #[error("topic {topic} does not exist; make it with `ensure_topics`")]
+    #[error(
+        "topic {topic} does not exist; make it with `ensure_topics`, or on Kafka with `?create=6` in the URL"
+    )]
     MissingTopic {
         /// Its name.
         topic: String,

@@ -101,7 +101,7 @@ impl Watch {
             }
         }
         for topic in missing.difference(&self.missing) {
-            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; make it with `ensure_topics`");
+            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; make it with `ensure_topics`, or with `?create=6` in the URL");
         }
         self.ask = (!missing.is_empty()).then(|| monotonic() + ASK.0);
         self.missing = missing;

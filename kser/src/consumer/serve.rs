@@ -128,7 +128,7 @@ fn say_what_is_promised(shared: &Shared) {
     if in_order && shared.mode == Mode::AtLeastOnce {
         tracing::warn!(
             target: "kser",
-            "states are carried and the transport settles in order: a redelivery can run a step, and all after it, twice",
+            "states are carried, and the transport publishes before it settles: a redelivery can run a step, and all after it, twice",
         );
     }
 }
