@@ -34,7 +34,17 @@ fn main() {
         on_kafka("members_share_the_partitions_evenly_with_kip_848", || {
             shared_evenly("group.protocol=consumer")
         }),
-        on_kafka("members_join_and_leave_at_random", at_random),
+        on_kafka("members_join_and_leave_at_random", || {
+            at_random(SHORT_SESSION)
+        }),
+        on_kafka("members_join_and_leave_at_random_with_range", || {
+            at_random(
+                "session.timeout.ms=1500&heartbeat.interval.ms=300&partition.assignment.strategy=range",
+            )
+        }),
+        on_kafka("members_join_and_leave_at_random_with_kip_848", || {
+            at_random("group.protocol=consumer")
+        }),
         on_kafka(
             "a_task_may_take_longer_than_every_limit_of_the_client",
             long_tasks,
@@ -292,9 +302,9 @@ async fn shared_evenly(options: &str) -> Tested {
 }
 
 /// Members come, go and are killed. Nothing is lost, and what is not done again keeps the order of its key.
-async fn at_random() -> Tested {
+async fn at_random(settings: &'static str) -> Tested {
     const KEYS: u32 = 12;
-    let url = url(SHORT_SESSION);
+    let url = url(settings);
     let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
     let setup = Setup::new(&url);
     let mut random = Random::new("members");
