@@ -17,7 +17,7 @@ use crate::commit::{self, Committed};
 use crate::heard::Heard;
 use crate::link::Link;
 use crate::member::Member;
-use crate::progress::{Budget, PartitionProgress};
+use crate::progress::{Author, Budget, PartitionProgress};
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);
@@ -30,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) group: String,
     reset: String,
     pub(crate) revoke_grace: Duration,
+    author: Author,
     budget: Budget,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
@@ -60,6 +61,7 @@ impl Context {
             group,
             reset: config.reset().to_owned(),
             revoke_grace: config.revoke_grace,
+            author: Author::new(),
             budget: config.metadata,
             abandoned: AtomicBool::new(false),
             known: Mutex::default(),
@@ -134,7 +136,8 @@ impl Context {
 
     /// Makes the progress of a partition of what its last owner wrote.
     pub(crate) fn take_over(&self, committed: &Committed) -> PartitionProgress {
-        PartitionProgress::take_over(committed.offset, &committed.metadata, self.budget)
+        let metadata = &committed.metadata;
+        PartitionProgress::take_over(committed.offset, metadata, self.author, self.budget)
     }
 
     /// Says where the group has no offset and records are: it is new here, or its offsets expired.
