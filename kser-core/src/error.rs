@@ -106,8 +106,8 @@ pub enum Error {
         /// What its last step said.
         error: TaskError,
     },
-    /// The message may have been sent or not. Launching the same id again does no harm.
-    #[error("the launch of {id} may have been sent or not")]
+    /// The message may have been sent or not. Sending or launching the same id again does no harm.
+    #[error("message {id} may have been sent or not")]
     MaybeSent {
         /// The id of the run or of the task.
         id: RunId,
