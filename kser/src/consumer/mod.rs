@@ -6,6 +6,8 @@ mod decision;
 mod end;
 mod ending;
 mod handle;
+mod held;
+mod instead;
 mod lanes;
 mod later;
 mod launch;
