@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kser_core::{Clock, Health, Topic};
+use kser_core::{Clock, Health, HeldPartition, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::assignment::Assignment;
 use crate::clock::{SystemClock, monotonic};
 use crate::context::Context;
 use crate::progress::PartitionProgress;
@@ -20,6 +21,8 @@ pub(crate) struct Watch {
     heard: Instant,
     ask: Option<Instant>,
     missing: BTreeSet<Topic>,
+    /// The last commit was not confirmed.
+    pub(crate) commits_fail: bool,
 }
 
 impl Watch {
@@ -29,6 +32,7 @@ impl Watch {
             heard: monotonic(),
             ask: Some(monotonic()),
             missing: BTreeSet::new(),
+            commits_fail: false,
         }
     }
 
@@ -70,8 +74,8 @@ impl Watch {
                 .progress
                 .as_ref()
                 .and_then(PartitionProgress::first_not_done);
-            let behind =
-                end.map(|end| next.map_or(0, |next| u64::try_from(end - next).unwrap_or(0)));
+            let behind = end.zip(next.or(assignment.log_start));
+            let behind = behind.map(|(end, next)| u64::try_from(end - next).unwrap_or(0));
             lag = lag.zip(behind).map(|(lag, behind)| lag + behind);
             oldest = oldest.into_iter().chain(assignment.oldest()).min();
             let suspects = assignment
@@ -79,6 +83,10 @@ impl Watch {
                 .as_ref()
                 .map_or(0, PartitionProgress::n_suspects);
             health.suspects += suspects;
+            if let Some(reason) = held_because(assignment, self.commits_fail) {
+                let held = HeldPartition::new(topic.clone(), partition, reason);
+                health.held.push(held);
+            }
         }
         health.lag = lag;
         health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
@@ -106,4 +114,29 @@ impl Watch {
         self.ask = (!missing.is_empty()).then(|| monotonic() + ASK.0);
         self.missing = missing;
     }
+}
+
+/// Says why nothing more is handed out of a partition, if that is so.
+fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
+    let Some(progress) = &assignment.progress else {
+        return Some("its committed offset cannot be read yet".to_owned());
+    };
+    if commits_fail && assignment.wants_commit() {
+        return Some("records wait for a commit, and the brokers do not confirm it".to_owned());
+    }
+    if !assignment.paused {
+        return None;
+    }
+    let waiting = assignment.n_waiting();
+    Some(match (progress.is_full(), progress.first_not_done()) {
+        (true, Some(offset)) => {
+            format!(
+                "no commit can tell what more is done out of order until offset {offset} is done"
+            )
+        }
+        _ if !assignment.has_room() => {
+            format!("{waiting} records wait for their time, or behind one of their key")
+        }
+        _ => "nobody receives what is fetched".to_owned(),
+    })
 }
