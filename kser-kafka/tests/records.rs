@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{admin, member, publish, raw, receive, settled, text, told, topic, transport};
-use kser_core::{Error, NotSettled, Record, Transport};
+use kser_core::{Error, NotSettled, Record, Timestamp, Transport};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -111,6 +111,20 @@ test_services::kafka_tests!(
         publish(&transport, &topic, &["after"]).await;
         let texts = settled(&mut *member, 4).await;
         assert_eq!(texts, ["before", "even", "odd", "after"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_delay_where_nobody_reads_what_waits_is_refused() {
+        let (transport, topic) = (transport().await, topic(&[]));
+        let due = Timestamp::from_millis(u64::MAX / 2);
+        for suffix in [".dlt", ".delay.1s"] {
+            let letters = topic.with_suffix(suffix).unwrap();
+            let record = Record::new(letters.clone(), None).with_not_before(Some(due));
+            let not = transport.publish(vec![record]).await.unwrap_err();
+            let error = not.into_error();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            assert!(error.to_string().contains(letters.as_str()), "{error}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
