@@ -61,3 +61,39 @@ impl Publisher {
         Ok(Arc::clone(single.insert(made)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kser_core::Topic;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::KafkaConfig;
+    use crate::heard::Heard;
+
+    const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    const FATAL: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_that_met_a_fatal_error_is_replaced() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let config = KafkaConfig::new(cluster.bootstrap_servers());
+        let publisher = Publisher::new(config.producer(), Heard::default()).unwrap();
+        let publish = async |errors: &[RDKafkaRespErr]| {
+            cluster.clear_request_errors(RDKafkaApiKey::Produce);
+            cluster.request_errors(RDKafkaApiKey::Produce, errors);
+            let topic = Topic::new("t").unwrap();
+            publisher.publish(vec![Record::new(topic, None)]).await
+        };
+        publish(&[TOO_LARGE]).await.unwrap();
+        publish(&[TOO_LARGE, FATAL]).await.unwrap_err();
+        let broken = Arc::clone(publisher.alone.0.lock().unwrap().as_ref().unwrap());
+        assert!(broken.client().fatal_error().is_some());
+        publish(&[TOO_LARGE]).await.unwrap();
+        // The one for all others too.
+        publish(&[FATAL]).await.unwrap_err();
+        publish(&[]).await.unwrap();
+    }
+}
