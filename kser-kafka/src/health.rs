@@ -64,18 +64,16 @@ impl Watch {
         let mut lag = Some(0);
         let mut oldest = None;
         for assignment in context.member().assignments() {
+            let (topic, partition) = (&assignment.topic, assignment.partition);
+            if let Some(reason) = held_because(assignment, self.commits_fail) {
+                let held = HeldPartition::new(topic.clone(), partition, reason);
+                health.held.push(held);
+            }
             if assignment.waits_for.is_some() {
                 continue;
             }
-            let (topic, partition) = (&assignment.topic, assignment.partition);
             health.assigned.push((topic.clone(), partition));
-            let end = context.end_of(topic.as_str(), partition);
-            let next = assignment
-                .progress
-                .as_ref()
-                .and_then(PartitionProgress::first_not_done);
-            let behind = end.zip(next.or(assignment.log_start));
-            let behind = behind.map(|(end, next)| u64::try_from(end - next).unwrap_or(0));
+            let behind = lag_of(assignment, context.end_of(topic.as_str(), partition));
             lag = lag.zip(behind).map(|(lag, behind)| lag + behind);
             oldest = oldest.into_iter().chain(assignment.oldest()).min();
             let suspects = assignment
@@ -83,10 +81,6 @@ impl Watch {
                 .as_ref()
                 .map_or(0, PartitionProgress::n_suspects);
             health.suspects += suspects;
-            if let Some(reason) = held_because(assignment, self.commits_fail) {
-                let held = HeldPartition::new(topic.clone(), partition, reason);
-                health.held.push(held);
-            }
         }
         health.lag = lag;
         health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
@@ -116,6 +110,14 @@ impl Watch {
     }
 }
 
+/// Counts what waits in a partition whose log ends here.
+fn lag_of(assignment: &Assignment, end: Option<i64>) -> Option<u64> {
+    let progress = assignment.progress.as_ref();
+    let next = progress.and_then(PartitionProgress::first_not_done);
+    let next = next.or(assignment.log_start)?;
+    Some(u64::try_from(end? - next).unwrap_or(0))
+}
+
 /// Says why nothing more is handed out of a partition, if that is so.
 fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
     let Some(progress) = &assignment.progress else {
@@ -124,7 +126,8 @@ fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
     if commits_fail && assignment.wants_commit() {
         return Some("records wait for a commit, and the brokers do not confirm it".to_owned());
     }
-    if !assignment.paused {
+    // That many wait for their time is what a topic of waits is for.
+    if !assignment.paused || assignment.waits_for.is_some() {
         return None;
     }
     let waiting = assignment.n_waiting();
@@ -139,4 +142,24 @@ fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
         }
         _ => "nobody receives what is fetched".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::{Author, Budget};
+
+    #[test]
+    fn the_lag_of_a_group_without_an_offset_is_that_of_the_log() {
+        let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
+        assert_eq!(lag_of(&assignment, Some(9)), None);
+        let taken = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
+        assignment.progress = Some(taken);
+        assert_eq!(lag_of(&assignment, Some(9)), None);
+        assignment.log_start = Some(2);
+        assert_eq!(lag_of(&assignment, Some(9)), Some(7));
+        assert_eq!(lag_of(&assignment, None), None);
+        assignment.progress.as_mut().unwrap().received(5);
+        assert_eq!(lag_of(&assignment, Some(9)), Some(4));
+    }
 }
