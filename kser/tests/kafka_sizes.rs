@@ -74,6 +74,10 @@ fn main() {
             missing_output,
         ),
         on_cluster("a_step_is_replayed_once_its_topic_takes_it", replayed),
+        on_cluster(
+            "a_dead_letter_that_is_too_large_itself_is_held_and_named",
+            held_letter,
+        ),
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(4);
@@ -281,16 +285,10 @@ async fn missing_output() -> Tested {
     Ok(consumer.stop().await?)
 }
 
-async fn replayed() -> Tested {
-    let (place, diary) = (Place::new(), Diary::default());
-    let kser = small(&place, &["load"], false).await?;
-    let consumer = kser.consumer(registry(&diary)).spawn();
-    let run = kser.producer().launch(Haul {}).await?;
-    fails(&run, &place, "load").await?;
-    let mut letters = kser.dead_letters("load").await?;
-    let letter = tokio::time::timeout(LONG, letters.next()).await??;
+/// Raises the limit of a topic, as an operator does.
+async fn raise(place: &Place, topic: &str) -> Tested {
     let change = format!(
-        "--alter --entity-type topics --entity-name {}load --add-config max.message.bytes=1000000",
+        "--alter --entity-type topics --entity-name {}{topic} --add-config max.message.bytes=1000000",
         place.prefix
     );
     let admin = place.admin.clone();
@@ -299,6 +297,44 @@ async fn replayed() -> Tested {
         admin.tool("kafka.admin.ConfigCommand", &arguments)
     };
     tokio::task::spawn_blocking(raise).await??;
+    Ok(())
+}
+
+async fn held_letter() -> Tested {
+    let (place, diary) = (Place::new(), Diary::default());
+    let kser = small(&place, &["road.dlt"], false).await?;
+    let consumer = kser.consumer(registry(&diary)).spawn();
+    let text = "x".repeat(LARGE);
+    kser.producer().send(Doomed { text }).await?;
+    let named = || {
+        let held = consumer.health().unsettled;
+        let [held] = &held[..] else { return false };
+        held.topic.as_str() == format!("{}road", place.prefix) && held.reason.contains("road.dlt")
+    };
+    until("it is held", LONG, named).await?;
+    kser.producer().send(walk("next", 0)).await?;
+    until("others run", LONG, || diary.texts("done") == ["next"]).await?;
+    expect(named(), || format!("{:?}", consumer.health()))?;
+    raise(&place, "road.dlt").await?;
+    let letter = letter(&kser, "road").await?;
+    expect(
+        letter.message()?.entrypoint.as_str() == "road.Doomed",
+        || format!("{letter:?}"),
+    )?;
+    letter.keep();
+    until("it is not held any more", LONG, || !named()).await?;
+    Ok(consumer.stop().await?)
+}
+
+async fn replayed() -> Tested {
+    let (place, diary) = (Place::new(), Diary::default());
+    let kser = small(&place, &["load"], false).await?;
+    let consumer = kser.consumer(registry(&diary)).spawn();
+    let run = kser.producer().launch(Haul {}).await?;
+    fails(&run, &place, "load").await?;
+    let mut letters = kser.dead_letters("load").await?;
+    let letter = tokio::time::timeout(LONG, letters.next()).await??;
+    raise(&place, "load").await?;
     letter.replay().await?;
     until("it goes on", LONG, || diary.texts("done").len() == 2).await?;
     expect(diary.texts("done") == ["first", "load"], || diary.output())?;
