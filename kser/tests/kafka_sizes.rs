@@ -39,6 +39,7 @@ entrypoint!(Parcel, "road.Parcel", { topic: String });
 // Tasks that leave much.
 entrypoint!(Tale, "road.Tale", {});
 entrypoint!(Doomed, "road.Doomed", { text: String });
+entrypoint!(Flaky, "road.Flaky", { text: String });
 
 fn main() {
     let trials = vec![
@@ -72,6 +73,10 @@ fn main() {
         on_kafka(
             "what_was_published_is_not_published_again_while_the_rest_is_held",
             missing_output,
+        ),
+        on_kafka(
+            "a_retry_that_cannot_wait_is_the_last_and_its_letter_says_why",
+            refused_wait,
         ),
         on_cluster("a_step_is_replayed_once_its_topic_takes_it", replayed),
         on_cluster(
@@ -110,7 +115,9 @@ fn registry(diary: &Diary) -> Registry {
         Err::<(), _>(TaskError::new("Doomed", doomed.text))
     });
     let doomed = doomed.with_retry(RetryPolicy::never());
+    let flaky = |_: Flaky| async { Err::<(), _>(TaskError::new("Flaky", "try again")) };
     let all = road::registry(diary.clone()).task(carry).unwrap();
+    let all = all.task(flaky).unwrap();
     let all = all.task(parcel).unwrap().task(tale).unwrap();
     all.task(doomed).unwrap().operation(haul).unwrap()
 }
@@ -240,6 +247,24 @@ async fn refused_event() -> Tested {
     expect(entrypoint.as_str() == "road.Tale", || {
         entrypoint.to_string()
     })?;
+    letter.keep();
+    Ok(consumer.stop().await?)
+}
+
+async fn refused_wait() -> Tested {
+    let (place, diary) = (Place::new(), Diary::default());
+    let waits = ["road.delay.1s", "road.delay.10s"];
+    let kser = small(&place, &waits, false).await?;
+    let consumer = kser.consumer(registry(&diary));
+    let consumer = consumer.with_longest_park(Duration::ZERO).spawn();
+    let text = "x".repeat(LARGE);
+    kser.producer().send(Flaky { text }).await?;
+    let letter = letter(&kser, "road").await?;
+    says_all(&place, "road.delay.1s", &letter.error().unwrap_or_default())?;
+    let origin = letter.origin().map(|(topic, _)| topic);
+    let expected = (1, Some(format!("{}road", place.prefix)));
+    let found = (letter.attempts(), origin);
+    expect(found == expected, || format!("{found:?}"))?;
     letter.keep();
     Ok(consumer.stop().await?)
 }
