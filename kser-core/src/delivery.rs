@@ -85,7 +85,8 @@ pub trait Settle: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours.
+    /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours:
+    /// [`Error::Unpublished`] says which outputs are not published, and another try is given those only.
     async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error>;
 
     /// Notes durably that the delivery is about to run. Asked for suspects only: those whose
@@ -163,7 +164,8 @@ impl Ticket {
     ///
     /// # Errors
     ///
-    /// [`NotSettled`] gives the ticket back, for another try or to release it.
+    /// [`NotSettled`] gives the ticket back, for another try or to release it. After [`Error::Unpublished`], give the
+    /// other try those outputs only that it names: the others would be published twice.
     ///
     /// # Cancel safety
     ///

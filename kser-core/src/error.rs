@@ -1,5 +1,5 @@
 use crate::sequencing::Rejected;
-use crate::{Name, RunId, Status, TaskError};
+use crate::{Name, NotPublished, RunId, Status, TaskError};
 
 /// The cause of an error, of any type.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -37,6 +37,17 @@ pub enum Error {
         size: usize,
         /// How large it may be.
         limit: usize,
+    },
+    /// A topic does not take a record of this size, and it is not published. Make it smaller, or raise the topic's limit,
+    /// which is `max.message.bytes` on Kafka.
+    #[error("topic {topic} does not take a record of {size} bytes{}", its_limit(*limit))]
+    TooLargeForTopic {
+        /// Its name.
+        topic: String,
+        /// How large the record is, without what the backend adds to it.
+        size: usize,
+        /// How large it may be with that; `None` when the backend does not tell.
+        limit: Option<usize>,
     },
     /// A topic cannot have this name, in Kafka as here.
     #[error("{name:?} cannot be a topic name: {reason}")]
@@ -108,13 +119,19 @@ pub enum Error {
         /// What its last step said.
         error: TaskError,
     },
-    /// The message may have been sent or not. Launching the same id again does no harm.
-    #[error("the launch of {id} may have been sent or not")]
+    /// The message may have been sent or not. Sending or launching the same id again does no harm.
+    #[error("message {id} may have been sent or not")]
     MaybeSent {
         /// The id of the run or of the task.
         id: RunId,
         /// Why nobody knows.
         source: Source,
+    },
+    /// Some outputs of a settle are not published; those that are not named are.
+    #[error("not all outputs are published")]
+    Unpublished {
+        /// Which are not, and why.
+        source: NotPublished,
     },
     /// The time that was given for waiting is over. What was waited for goes on.
     #[error("{what} took longer than the time given for it")]
@@ -157,12 +174,22 @@ pub enum Error {
 impl Error {
     /// Says whether doing the same again may work.
     #[must_use]
-    pub const fn is_temporary(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         match self {
+            Self::Unpublished { source } => {
+                let mut failed = source.failed.iter();
+                failed.all(|(_, error)| error.is_temporary())
+            }
             Self::Backend { temporary, .. } => *temporary,
             Self::MaybeSent { .. } | Self::TimedOut { .. } => true,
             _ => false,
         }
+    }
+
+    /// Says whether something is over a limit, so that it is certainly not sent.
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::TooLargeForTopic { .. })
     }
 
     pub(crate) fn encode(source: impl Into<Source>) -> Self {
@@ -176,4 +203,8 @@ impl Error {
             source: source.into(),
         }
     }
+}
+
+fn its_limit(limit: Option<usize>) -> String {
+    limit.map_or_else(String::new, |limit| format!(": its limit is {limit}"))
 }

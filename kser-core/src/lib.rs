@@ -91,5 +91,6 @@ pub use task_error::TaskError;
 pub use time::{Clock, Timestamp};
 pub use topic::Topic;
 pub use transport::{
-    Description, Health, Interest, NotPublished, Room, Settling, Subscription, TopicSpec, Transport,
+    Description, Health, HeldPartition, Interest, NotPublished, Room, Settling, Subscription,
+    TopicSpec, Transport,
 };

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ pub trait Transport: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`NotPublished`] lists the records that may not be durable; the others are. [`Error::TooLarge`] and
-    /// [`Error::MissingTopic`] in it mean that the record is certainly not published.
+    /// [`NotPublished`] lists the records that may not be durable; the others are. [`Error::TooLarge`],
+    /// [`Error::TooLargeForTopic`] and [`Error::MissingTopic`] in it mean that the record is certainly not published.
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished>;
 
     /// Joins a group, or observes everything from now on. Returns when its start is fixed: what is published after that
@@ -297,11 +297,36 @@ pub struct Health {
     pub missing: Vec<Topic>,
     /// How many of the deliveries that are not settled may have killed their process before.
     pub suspects: usize,
+    /// Those of its parts from which the backend hands out nothing more for now, and why.
+    pub held: Vec<HeldPartition>,
 }
 
-/// Records that may not be durable.
-#[derive(Debug, thiserror::Error)]
-#[error("{} of the records may not be published", failed.len())]
+/// A part of a topic that does not go on, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldPartition {
+    /// The topic.
+    pub topic: Topic,
+    /// The part of it.
+    pub partition: i32,
+    /// What it waits for, for people.
+    pub reason: String,
+}
+
+impl HeldPartition {
+    /// Names a part of a topic, and what it waits for.
+    #[must_use]
+    pub fn new(topic: Topic, partition: i32, reason: impl Into<String>) -> Self {
+        Self {
+            topic,
+            partition,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Records that may not be durable. Its source is the first reason.
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct NotPublished {
     /// Their positions in what was to be published, and why.
@@ -320,6 +345,20 @@ impl NotPublished {
     pub fn into_error(self) -> Error {
         let first = self.failed.into_iter().next();
         first.map_or(Error::Closed, |(_, error)| error)
+    }
+}
+
+impl fmt::Display for NotPublished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.failed.len();
+        write!(f, "{count} of the records may not be published")
+    }
+}
+
+impl std::error::Error for NotPublished {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let (_, first) = self.failed.first()?;
+        Some(first)
     }
 }
 

@@ -127,28 +127,37 @@ impl Admin {
         if topics.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let names: Vec<_> = topics.iter().map(Topic::as_str).collect();
+        let found = self.setting(&names, "retention.ms").await?;
+        let kept = topics.iter().zip(found);
+        let kept = kept.filter_map(|(topic, millis)| {
+            let millis = millis?.parse().ok()?;
+            Some((topic.clone(), Duration::from_millis(millis)))
+        });
+        Ok(kept.collect())
+    }
+
+    /// Returns how large a record of a topic may be, with what the client adds to it. `None` when that cannot be told.
+    pub(crate) async fn largest_record(&self, topic: &str) -> Option<usize> {
+        let found = self.setting(&[topic], "max.message.bytes").await;
+        found.ok()?.pop()??.parse().ok()
+    }
+
+    /// Asks for a setting of topics: one answer for each, `None` where it is not told.
+    async fn setting(&self, topics: &[&str], key: &str) -> Result<Vec<Option<String>>, Error> {
+        let topics = topics.iter();
         let asked: Vec<_> = topics
-            .iter()
-            .map(|topic| ResourceSpecifier::Topic(topic.as_str()))
+            .map(|topic| ResourceSpecifier::Topic(topic))
             .collect();
         let options = AdminOptions::new().request_timeout(Some(ANSWER));
         let began = SystemClock.now();
         let found = self.client.describe_configs(&asked, &options).await;
-        let found = found
-            .map_err(|error| failed("asking for retention", self.heard.since(began), error))?;
-        let mut retention = BTreeMap::new();
-        for (topic, found) in topics.iter().zip(found) {
-            let entry = found.ok().and_then(|found| {
-                found
-                    .get("retention.ms")
-                    .and_then(|entry| entry.value.clone())
-            });
-            let millis = entry.and_then(|value| value.parse::<u64>().ok());
-            if let Some(millis) = millis {
-                retention.insert(topic.clone(), Duration::from_millis(millis));
-            }
-        }
-        Ok(retention)
+        let what = || format!("asking for the `{key}` of topics");
+        let found = found.map_err(|error| failed(what(), self.heard.since(began), error))?;
+        let values = found
+            .into_iter()
+            .map(|found| found.ok()?.get(key)?.value.clone());
+        Ok(values.collect())
     }
 
     /// Asks on a thread of its own, since the client's calls block.

@@ -23,6 +23,8 @@ pub(crate) struct Assignment {
     /// `None` until the committed offset is read: until then nothing is delivered.
     pub(crate) progress: Option<PartitionProgress>,
     pub(crate) paused: bool,
+    /// Where the log began when the group had no offset, if that was told: its first record is still to come.
+    pub(crate) log_start: Option<i64>,
     /// The offset up to which records have come, or could not come.
     last: Option<i64>,
     held: BTreeMap<i64, Held>,
@@ -81,6 +83,7 @@ impl Assignment {
             revoked: Cancellation::default(),
             progress: None,
             paused: false,
+            log_start: None,
             last: None,
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
@@ -347,7 +350,7 @@ impl Assignment {
     }
 
     /// Counts what is in memory and cannot be given out yet.
-    fn n_waiting(&self) -> usize {
+    pub(crate) fn n_waiting(&self) -> usize {
         let behind: usize = self.keys.values().map(BTreeMap::len).sum();
         self.parked + self.pending.len() + behind
     }

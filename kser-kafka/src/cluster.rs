@@ -17,13 +17,27 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Publishes records. If that was asked for, topics that are missing are made.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
-        if self.config.create.is_none() {
-            return self.publisher.publish(records).await;
-        }
-        match self.publisher.publish(records.clone()).await {
+        let published = match self.config.create {
+            None => self.publisher.publish(records).await,
+            Some(_) => match self.publisher.publish(records.clone()).await {
+                Ok(()) => Ok(()),
+                Err(not) => self.publish_again(records, not).await,
+            },
+        };
+        match published {
             Ok(()) => Ok(()),
-            Err(not) => self.publish_again(records, not).await,
+            Err(not) => Err(self.with_limits(not).await),
         }
+    }
+
+    /// Names the limits of the topics that do not take a record, if the brokers tell them.
+    async fn with_limits(&self, mut not: NotPublished) -> NotPublished {
+        for (_, error) in &mut not.failed {
+            if let Error::TooLargeForTopic { topic, limit, .. } = error {
+                *limit = self.admin.largest_record(topic).await;
+            }
+        }
+        not
     }
 
     /// Makes topics, and for each that keeps work those where its records wait.

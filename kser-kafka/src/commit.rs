@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -91,9 +91,10 @@ pub(crate) fn write(
     Ok(confirmed.collect())
 }
 
-/// Reads what the group has written about partitions, within a limit.
-pub(crate) fn read(
-    consumer: &BaseConsumer<Context>,
+/// Reads what the group has written about partitions, within a limit. Partitions of which that cannot be told now are left
+/// out, unless it can be told of none.
+pub(crate) fn read<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     partitions: &TopicPartitionList,
     limit: Duration,
 ) -> KafkaResult<BTreeMap<(String, i32), Committed>> {
@@ -102,9 +103,14 @@ pub(crate) fn read(
         asked.add_partition(element.topic(), element.partition());
     }
     let found = consumer.committed_offsets(asked, limit)?;
-    let mut committed = BTreeMap::new();
+    let (mut committed, mut failed) = (BTreeMap::new(), None);
     for element in found.elements() {
-        element.error()?;
+        if let Err(error) = element.error() {
+            let (topic, partition) = (element.topic(), element.partition());
+            tracing::warn!(target: "kser_kafka", topic, partition, %error, "a committed offset cannot be read");
+            failed = Some(error);
+            continue;
+        }
         let offset = match element.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -115,5 +121,38 @@ pub(crate) fn read(
         let metadata = metadata.unwrap_or_default();
         committed.insert(place, Committed { offset, metadata });
     }
-    Ok(committed)
+    match failed {
+        Some(error) if committed.is_empty() => Err(error),
+        _ => Ok(committed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::config::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    /// Reads the offsets of partition 0 of these topics from a broker that has one of the name `t`.
+    fn read_of(topics: &[&str]) -> KafkaResult<Vec<(String, i32)>> {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let consumer: BaseConsumer = config.set("group.id", "g").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            list.add_partition(topic, 0);
+        }
+        let read = read(&consumer, &list, Duration::from_secs(10));
+        read.map(|found| found.into_keys().collect())
+    }
+
+    #[test]
+    fn a_partition_that_errs_is_left_out() {
+        let found = read_of(&["a", "t", "z"]).unwrap();
+        assert_eq!(found, [("t".to_owned(), 0)]);
+        assert!(read_of(&["a"]).is_err());
+    }
 }

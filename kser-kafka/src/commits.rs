@@ -44,6 +44,11 @@ impl Commits {
         self.every
     }
 
+    /// Says whether the last commit was not confirmed.
+    pub(crate) const fn are_failing(&self) -> bool {
+        self.failing.is_some()
+    }
+
     /// A suspect waits for a commit that names it.
     pub(crate) fn names(&mut self, id: RecordId, answer: oneshot::Sender<Result<(), Error>>) {
         self.begun.push((id, answer));

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::commit::{self, Committed};
 use crate::heard::Heard;
 use crate::link::Link;
 use crate::member::Member;
-use crate::progress::{Budget, PartitionProgress};
+use crate::progress::{Author, Budget, PartitionProgress};
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) group: String,
     reset: String,
     pub(crate) revoke_grace: Duration,
+    author: Author,
     budget: Budget,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
@@ -60,6 +62,7 @@ impl Context {
             group,
             reset: config.reset().to_owned(),
             revoke_grace: config.revoke_grace,
+            author: Author::new(),
             budget: config.metadata,
             abandoned: AtomicBool::new(false),
             known: Mutex::default(),
@@ -121,7 +124,7 @@ impl Context {
             }
         }
         drop(member);
-        self.say_where_it_starts(consumer, &without);
+        self.look_where_it_starts(consumer, &without);
         let assigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
             _ => consumer.assign(&list),
@@ -134,16 +137,23 @@ impl Context {
 
     /// Makes the progress of a partition of what its last owner wrote.
     pub(crate) fn take_over(&self, committed: &Committed) -> PartitionProgress {
-        PartitionProgress::take_over(committed.offset, &committed.metadata, self.budget)
+        let metadata = &committed.metadata;
+        PartitionProgress::take_over(committed.offset, metadata, self.author, self.budget)
     }
 
-    /// Says where the group has no offset and records are: it is new here, or its offsets expired.
-    fn say_where_it_starts(&self, consumer: &BaseConsumer<Self>, without: &[(Topic, i32)]) {
+    /// Looks where the log begins of which the group has no offset, and says where records are: it is new here, or its
+    /// offsets expired.
+    fn look_where_it_starts(&self, consumer: &BaseConsumer<Self>, without: &[(Topic, i32)]) {
         let mut found: BTreeMap<&Topic, Vec<i32>> = BTreeMap::new();
         let until = monotonic() + HOOK;
         for (topic, partition) in without {
-            let ends = ends(consumer, topic.as_str(), *partition, until);
-            if ends.is_some_and(|(low, high)| high > low) {
+            let Some((low, high)) = ends(consumer, topic.as_str(), *partition, until) else {
+                continue;
+            };
+            if let Some(assignment) = self.member().of(topic.as_str(), *partition) {
+                assignment.log_start = Some(low);
+            }
+            if high > low {
                 found.entry(topic).or_default().push(*partition);
             }
         }
@@ -179,8 +189,10 @@ impl Context {
             self.say_what_is_lost(&all);
         } else {
             let goodbye = commit::goodbye(&mut member, &all);
-            if let Err(error) = commit::write(consumer, &goodbye, HOOK) {
-                tracing::warn!(target: "kser_kafka", %error, "partitions are left without a goodbye");
+            match commit::write(consumer, &goodbye, HOOK) {
+                Ok(durable) if durable.iter().all(|durable| *durable) => {}
+                Ok(_) => self.say_no_goodbye(&all, &"the brokers refuse it"),
+                Err(error) => self.say_no_goodbye(&all, &error),
             }
         }
         for (topic, partition) in &all {
@@ -195,6 +207,14 @@ impl Context {
             say("partitions cannot be given up", unassigned);
         }
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = all.len(), lost, "revoked");
+    }
+
+    fn say_no_goodbye(&self, partitions: &[(String, i32)], why: &dyn Display) {
+        tracing::warn!(
+            target: "kser_kafka",
+            group = self.group, %why, ?partitions,
+            "partitions are left without a goodbye, and what ran may count as a crash",
+        );
     }
 
     fn say_what_is_lost(&self, partitions: &[(String, i32)]) {

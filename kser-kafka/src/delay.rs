@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::{Clock, Record, Timestamp, Topic};
+use kser_core::{Clock, Error, Record, Timestamp, Topic};
 
 use crate::clock::SystemClock;
 
@@ -29,6 +29,18 @@ pub(crate) fn topic(record: &Record) -> Cow<'_, str> {
     match wait(record) {
         None => Cow::Borrowed(record.topic.as_str()),
         Some((suffix, _)) => Cow::Owned(format!("{}{suffix}", record.topic)),
+    }
+}
+
+/// Refuses a record that would wait where nobody reads.
+pub(crate) fn refuse(record: &Record) -> Result<(), Error> {
+    match wait(record) {
+        Some(_) if has_none(&record.topic) => Err(Error::Unsupported {
+            what: format!("a delay for topic {}", record.topic),
+            hint: "records of dead letters and of waits do not wait; give it to the topic that runs it"
+                .to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

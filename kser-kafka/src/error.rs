@@ -69,9 +69,10 @@ pub(crate) fn not_published(error: KafkaError, topic: &str, size: usize) -> Erro
             topic: topic.to_owned(),
         },
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
-            Error::Unsupported {
-                what: format!("a record of {size} bytes in topic {topic}"),
-                hint: "it is over the topic's `max.message.bytes`".to_owned(),
+            Error::TooLargeForTopic {
+                topic: topic.to_owned(),
+                size,
+                limit: None,
             }
         }
         _ => failed(format!("publishing to {topic}"), None, error),

@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kser_core::{Clock, Health, Topic};
+use kser_core::{Clock, Health, HeldPartition, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::assignment::Assignment;
 use crate::clock::{SystemClock, monotonic};
 use crate::context::Context;
 use crate::progress::PartitionProgress;
@@ -20,6 +21,8 @@ pub(crate) struct Watch {
     heard: Instant,
     ask: Option<Instant>,
     missing: BTreeSet<Topic>,
+    /// The last commit was not confirmed.
+    pub(crate) commits_fail: bool,
 }
 
 impl Watch {
@@ -29,6 +32,7 @@ impl Watch {
             heard: monotonic(),
             ask: Some(monotonic()),
             missing: BTreeSet::new(),
+            commits_fail: false,
         }
     }
 
@@ -60,18 +64,16 @@ impl Watch {
         let mut lag = Some(0);
         let mut oldest = None;
         for assignment in context.member().assignments() {
+            let (topic, partition) = (&assignment.topic, assignment.partition);
+            if let Some(reason) = held_because(assignment, self.commits_fail) {
+                let held = HeldPartition::new(topic.clone(), partition, reason);
+                health.held.push(held);
+            }
             if assignment.waits_for.is_some() {
                 continue;
             }
-            let (topic, partition) = (&assignment.topic, assignment.partition);
             health.assigned.push((topic.clone(), partition));
-            let end = context.end_of(topic.as_str(), partition);
-            let next = assignment
-                .progress
-                .as_ref()
-                .and_then(PartitionProgress::first_not_done);
-            let behind =
-                end.map(|end| next.map_or(0, |next| u64::try_from(end - next).unwrap_or(0)));
+            let behind = lag_of(assignment, context.end_of(topic.as_str(), partition));
             lag = lag.zip(behind).map(|(lag, behind)| lag + behind);
             oldest = oldest.into_iter().chain(assignment.oldest()).min();
             let suspects = assignment
@@ -105,5 +107,59 @@ impl Watch {
         }
         self.ask = (!missing.is_empty()).then(|| monotonic() + ASK.0);
         self.missing = missing;
+    }
+}
+
+/// Counts what waits in a partition whose log ends here.
+fn lag_of(assignment: &Assignment, end: Option<i64>) -> Option<u64> {
+    let progress = assignment.progress.as_ref();
+    let next = progress.and_then(PartitionProgress::first_not_done);
+    let next = next.or(assignment.log_start)?;
+    Some(u64::try_from(end? - next).unwrap_or(0))
+}
+
+/// Says why nothing more is handed out of a partition, if that is so.
+fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
+    let Some(progress) = &assignment.progress else {
+        return Some("its committed offset cannot be read yet".to_owned());
+    };
+    if commits_fail && assignment.wants_commit() {
+        return Some("records wait for a commit, and the brokers do not confirm it".to_owned());
+    }
+    // That many wait for their time is what a topic of waits is for.
+    if !assignment.paused || assignment.waits_for.is_some() {
+        return None;
+    }
+    let waiting = assignment.n_waiting();
+    Some(match (progress.is_full(), progress.first_not_done()) {
+        (true, Some(offset)) => {
+            format!(
+                "no commit can tell what more is done out of order until offset {offset} is done"
+            )
+        }
+        _ if !assignment.has_room() => {
+            format!("{waiting} records wait for their time, or behind one of their key")
+        }
+        _ => "nobody receives what is fetched".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::{Author, Budget};
+
+    #[test]
+    fn the_lag_of_a_group_without_an_offset_is_that_of_the_log() {
+        let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
+        assert_eq!(lag_of(&assignment, Some(9)), None);
+        let taken = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
+        assignment.progress = Some(taken);
+        assert_eq!(lag_of(&assignment, Some(9)), None);
+        assignment.log_start = Some(2);
+        assert_eq!(lag_of(&assignment, Some(9)), Some(7));
+        assert_eq!(lag_of(&assignment, None), None);
+        assignment.progress.as_mut().unwrap().received(5);
+        assert_eq!(lag_of(&assignment, Some(9)), Some(4));
     }
 }

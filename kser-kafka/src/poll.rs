@@ -108,6 +108,7 @@ impl Poll {
         }
         self.press_back();
         if self.health.is_due() {
+            self.health.commits_fail = self.commits.are_failing();
             self.health
                 .look(&self.consumer, &self.context, &self.topics);
         }

@@ -81,6 +81,10 @@ impl Publisher {
                 batch.report(index, Some(too_large(size)));
                 continue;
             }
+            if let Err(error) = delay::refuse(record) {
+                batch.report(index, Some(error));
+                continue;
+            }
             let cost = u32::try_from(size + OVERHEAD).unwrap_or(ON_THE_WAY);
             let room = Arc::clone(&self.room).acquire_many_owned(cost).await;
             let slot = Slot::new(&batch, index, room.ok());

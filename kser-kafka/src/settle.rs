@@ -23,7 +23,7 @@ impl Settle for Settler {
         }
         if !outputs.is_empty() {
             let published = self.cluster.publish(outputs).await;
-            published.map_err(kser_core::NotPublished::into_error)?;
+            published.map_err(|source| Error::Unpublished { source })?;
         }
         self.link.done(id)
     }
@@ -53,7 +53,7 @@ pub(crate) struct Unowned(pub(crate) Arc<Cluster>);
 impl Settle for Unowned {
     async fn settle(&self, _: u128, outputs: Vec<Record>) -> Result<(), Error> {
         let published = self.0.publish(outputs).await;
-        published.map_err(kser_core::NotPublished::into_error)
+        published.map_err(|source| Error::Unpublished { source })
     }
 
     async fn begin(&self, _: u128) -> Result<(), Error> {

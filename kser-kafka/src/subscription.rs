@@ -38,6 +38,9 @@ impl Subscription for KafkaSubscription {
 
     fn health(&self) -> Health {
         let mut health = self.link.health();
+        if let Some(waits) = &self.waits {
+            health.held.append(&mut waits.health().held);
+        }
         health.retention = self.retention;
         health
     }

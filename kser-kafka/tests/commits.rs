@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{member, publish, receive, settled, text, told, topic, transport};
+use common::{member, publish, raw, receive, settled, text, told, topic, transport};
 use kser_core::{Room, Topic};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -98,6 +98,18 @@ test_services::kafka_tests!(
             assert_eq!(committed(&topic).0, Offset::Offset(5), "{metadata:?}");
         }
         drop(kept);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn metadata_that_is_no_utf_8_is_ignored() {
+        let (transport, topic) = (transport().await, topic(&[]));
+        publish(&transport, &topic, &["0", "1", "2"]).await;
+        let (address, group) = (test_services::kafka(), format!("{topic}.group"));
+        raw::commit_with_metadata(address, &group, topic.as_str(), 1, b"\xff\xfe\x00\xc3");
+        let mut member = member(&transport, &topic).await;
+        assert_eq!(settled(&mut *member, 2).await, ["1", "2"]);
+        member.close().await.unwrap();
+        assert_eq!(committed(&topic).0, Offset::Offset(3));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kser_core::{Health, Interest, Record, Room, Subscription, Topic, TopicSpec, Transport};
-use kser_kafka::KafkaTransport;
+use kser_kafka::{KafkaConfig, KafkaTransport};
 
 /// Looks at the health until it is as expected.
 async fn until(
@@ -52,6 +52,45 @@ test_services::kafka_tests!(
             health.lag == Some(0) && health.oldest_waiting.is_none()
         })
         .await;
+        member.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_whose_commit_is_full_is_held_until_the_oldest_is_done() {
+        let config = KafkaConfig::new(test_services::kafka());
+        let config = config.with_commit_metadata(256).unwrap();
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let topic = Topic::new(format!("full-{}", std::process::id())).unwrap();
+        let specs = [TopicSpec::work(topic.clone()).with_partitions(1)];
+        transport.ensure_topics(&specs).await.unwrap();
+        let records = (0..1000).map(|_| Record::new(topic.clone(), Some("work".into())));
+        transport.publish(records.collect()).await.unwrap();
+        let interest = Interest::group(topic.as_str(), vec![topic.clone()]);
+        let mut member = transport.subscribe(interest).await.unwrap();
+        let mut held = Vec::new();
+        while held.len() < 1000 {
+            held.extend(member.receive(Room::records(1000)).await.unwrap());
+        }
+        assert_eq!(member.health().held, []);
+        // Every other one, so that no few words can say which.
+        let mut kept = Vec::new();
+        for (n, delivery) in held.into_iter().enumerate() {
+            match n % 2 {
+                0 => kept.push(delivery),
+                _ => drop(delivery.ticket.settle(Vec::new()).await.unwrap()),
+            }
+        }
+        until(&mut *member, "it is held", |health| {
+            let [held] = &health.held[..] else {
+                return false;
+            };
+            held.topic == topic && held.partition == 0 && held.reason.contains("until offset 0")
+        })
+        .await;
+        for delivery in kept {
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+        until(&mut *member, "it goes on", |health| health.held.is_empty()).await;
         member.close().await.unwrap();
     }
 

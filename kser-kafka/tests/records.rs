@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{admin, member, publish, raw, receive, settled, text, told, topic, transport};
-use kser_core::{NotSettled, Record, Transport};
+use kser_core::{Error, NotSettled, Record, Timestamp, Transport};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -114,6 +114,20 @@ test_services::kafka_tests!(
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_delay_where_nobody_reads_what_waits_is_refused() {
+        let (transport, topic) = (transport().await, topic(&[]));
+        let due = Timestamp::from_millis(u64::MAX / 2);
+        for suffix in [".dlt", ".delay.1s"] {
+            let letters = topic.with_suffix(suffix).unwrap();
+            let record = Record::new(letters.clone(), None).with_not_before(Some(due));
+            let not = transport.publish(vec![record]).await.unwrap_err();
+            let error = not.into_error();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            assert!(error.to_string().contains(letters.as_str()), "{error}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn what_its_topic_does_not_take_is_refused_and_the_error_names_it() {
         let (transport, topic) = (transport().await, topic(&[("max.message.bytes", "10000")]));
         let large = Record::new(topic.clone(), Some(vec![b'x'; 20_000].into()));
@@ -126,22 +140,26 @@ test_services::kafka_tests!(
             panic!("{:?}", not.failed)
         };
         let said = told(error);
-        assert!(
-            !error.is_temporary() && said.contains("max.message.bytes"),
-            "{said}"
-        );
-        assert!(
-            said.contains(topic.as_str()) && said.contains("20000"),
-            "{said}"
-        );
+        assert!(!error.is_temporary(), "{said}");
+        let (name, size) = (topic.as_str(), large.size().to_string());
+        for part in [name, &size, "its limit is 10000"] {
+            assert!(said.contains(part), "{said}");
+        }
         // Nor do many small ones, which travel together.
         let many = vec![Record::new(topic.clone(), Some(vec![b'x'; 500].into())); 200];
         transport.publish(many).await.unwrap();
-        // A settle that cannot publish it keeps the input.
+        // A settle that cannot publish it keeps the input, and says which outputs are left.
         let mut member = member(&transport, &topic).await;
         let delivery = receive(&mut *member, 1).await.remove(0);
-        let not = delivery.ticket.settle(vec![large]).await;
-        let NotSettled { ticket, .. } = not.unwrap_err();
+        let small = Record::new(topic.clone(), Some("beside".into()));
+        let not = delivery.ticket.settle(vec![small, large]).await;
+        let NotSettled { ticket, source, .. } = not.unwrap_err();
+        let Error::Unpublished { source } = source else {
+            panic!("{source}")
+        };
+        let [(1, Error::TooLargeForTopic { .. })] = &source.failed[..] else {
+            panic!("{source:?}")
+        };
         assert!(!ticket.settle(Vec::new()).await.unwrap().is_lost());
     }
 );

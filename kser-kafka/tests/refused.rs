@@ -11,6 +11,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 static REFUSALS: AtomicUsize = AtomicUsize::new(0);
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
+static GOODBYES: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts what the thread that commits says.
 struct Counting;
@@ -21,19 +22,19 @@ impl Subscriber for Counting {
     }
 
     fn event(&self, event: &Event<'_>) {
-        if event
-            .metadata()
-            .file()
-            .unwrap_or_default()
-            .ends_with("commits.rs")
-        {
-            let count = match *event.metadata().level() {
-                Level::WARN => &WARNINGS,
-                Level::DEBUG => &REFUSALS,
-                _ => return,
-            };
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        let file = event.metadata().file().unwrap_or_default();
+        let file = file.rsplit('/').next();
+        let count = match (file, *event.metadata().level()) {
+            (Some("commits.rs"), Level::WARN) => &WARNINGS,
+            (Some("commits.rs"), Level::DEBUG) => &REFUSALS,
+            (Some("context.rs"), Level::WARN)
+                if event.metadata().fields().field("why").is_some() =>
+            {
+                &GOODBYES
+            }
+            _ => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -55,18 +56,36 @@ test_services::cluster_tests!(
         let config = KafkaConfig::new(cluster.bootstrap());
         let transport = KafkaTransport::with_config(config).await.unwrap();
         let topic = Topic::new("t").unwrap();
-        let specs = [TopicSpec::work(topic.clone()).with_partitions(1)];
+        let specs = [TopicSpec::work(topic.clone()).with_partitions(2)];
         transport.ensure_topics(&specs).await.unwrap();
-        let record = Record::new(topic.clone(), None);
-        transport.publish(vec![record]).await.unwrap();
+        let record = |key: u8| Record::new(topic.clone(), None).with_key(vec![key]);
+        transport
+            .publish((0..20).map(record).collect())
+            .await
+            .unwrap();
         let interest = Interest::group("g", vec![topic]);
-        let mut member = transport.subscribe(interest).await.unwrap();
+        let mut member = transport.subscribe(interest.clone()).await.unwrap();
         // It may not begin, since its beginning cannot be noted.
         let limit = Duration::from_secs(10);
         let received = tokio::time::timeout(limit, member.receive(Room::records(1)));
         assert!(received.await.is_err());
+        let held = member.health().held;
+        assert_eq!(held.len(), 2, "{held:?}");
+        for held in &held {
+            assert_eq!(held.topic.as_str(), "t");
+            assert!(held.reason.contains("wait for a commit"), "{held:?}");
+        }
         assert!(WARNINGS.load(Ordering::Relaxed) > 0);
         let refusals = REFUSALS.load(Ordering::Relaxed);
         assert!((1..=110).contains(&refusals), "{refusals}");
+        // Another joins, and a partition goes to it: nor is the goodbye taken.
+        let said = GOODBYES.load(Ordering::Relaxed);
+        let _other = transport.subscribe(interest).await.unwrap();
+        let waited = tokio::time::timeout(limit, async {
+            while GOODBYES.load(Ordering::Relaxed) == said {
+                tokio::time::sleep(limit / 100).await;
+            }
+        });
+        waited.await.unwrap();
     }
 );

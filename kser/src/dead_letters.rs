@@ -103,7 +103,7 @@ impl DeadLetter {
         Message::decode(self.record.payload.as_deref().unwrap_or_default())
     }
 
-    /// Returns the topic and the place in it where the record was at first.
+    /// Returns the topic and the place in it where the record was at first; `None` for one that its topic did not take.
     #[must_use]
     pub fn origin(&self) -> Option<(String, Origin)> {
         let origin = std::str::from_utf8(self.record.header(headers::ORIGIN)?).ok()?;
@@ -318,7 +318,10 @@ async fn settle(ticket: Ticket, records: Vec<Record>) -> Result<(), Error> {
         Ok(_) => Ok(()),
         Err(NotSettled { source, ticket, .. }) => {
             let _ = ticket.release(None);
-            Err(source)
+            Err(match source {
+                Error::Unpublished { source } => source.into_error(),
+                other => other,
+            })
         }
     }
 }

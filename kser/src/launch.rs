@@ -319,20 +319,30 @@ async fn publish(shared: &Shared, run: &RunRef, records: Vec<Record>) -> Result<
     let Some(first) = records.first() else {
         return Ok(());
     };
-    let (topic, count) = (first.topic.clone(), records.len());
+    let topic = first.topic.clone();
     let uuid = run.id.clone().into();
+    let events = shared.post.routes.events()?;
+    let asks = |record: &Record| record.topic != events;
+    let asks: Vec<_> = records.iter().map(asks).collect();
     let published = shared.publish(records).await;
-    let published = published.map_err(|failed| not_sent(failed, count, &run.id));
+    let published = published.map_err(|failed| not_sent(failed, &asks, &run.id));
     logged(&published, Some(&topic), &run.name, &uuid);
     published
 }
 
-/// Only if all of it was certainly refused, nothing was sent.
-fn not_sent(failed: NotPublished, count: usize, id: &RunId) -> Error {
-    let refused = failed.failed.len() == count;
-    let certain = failed.failed.iter().all(|(_, error)| is_refusal(error));
-    let error = failed.into_error();
-    match refused && certain {
+/// Only if all that asks for something was certainly refused, nothing was sent. News of it may have been.
+fn not_sent(failed: NotPublished, asks: &[bool], id: &RunId) -> Error {
+    let all = asks.iter().filter(|asks| **asks).count();
+    let asks = |index: usize| asks.get(index).copied().unwrap_or_default();
+    let (asking, news): (Vec<_>, Vec<_>) = failed
+        .failed
+        .into_iter()
+        .partition(|(index, _)| asks(*index));
+    let refused = asking.iter().all(|(_, error)| is_refusal(error));
+    let certain = refused && asking.len() == all;
+    let first = asking.into_iter().chain(news).next();
+    let error = first.map_or(Error::Closed, |(_, error)| error);
+    match certain {
         true => error,
         false => Error::MaybeSent {
             id: id.clone(),

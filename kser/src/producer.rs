@@ -188,6 +188,7 @@ pub(crate) const fn is_refusal(error: &Error) -> bool {
     matches!(
         error,
         Error::TooLarge { .. }
+            | Error::TooLargeForTopic { .. }
             | Error::MissingTopic { .. }
             | Error::InvalidTopic { .. }
             | Error::Unsupported { .. }

@@ -189,6 +189,58 @@ async fn a_fork_that_is_refused_leaves_no_run_and_one_of_unknown_fate_has_an_id(
     consumer.stop().await
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stored_step_that_its_topic_does_not_take_ends_its_run_in_a_sweep() -> Result<(), Error> {
+    let faulty = Faulty::new(MemoryTransport::new());
+    let kser = stored(&faulty).await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    // It is sent again when nobody has reported its end.
+    let external = Step::new(note("a")).external(Duration::from_secs(3600));
+    let external = external.with_attempts(2);
+    for step in [Step::new(note("a")), external] {
+        faulty.fail(Fault::Silence);
+        let launch = kser.producer().launch_steps("test.Small", vec![step]);
+        let Err(Error::MaybeSent { id, .. }) = launch.await else {
+            panic!("nobody knows whether it was sent");
+        };
+        faulty.fail(Fault::Small("test"));
+        let state = kser.runs().wait(&id).await?;
+        assert_eq!(state.status, Status::Failed);
+        let error = state.outcome.error().unwrap().to_string();
+        assert!(error.contains("topic test does not take"), "{error}");
+        // Someone raises the limit.
+        faulty.heal();
+        kser.runs().resume(&id).await?;
+    }
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(diary.read(), ["a", "a"]);
+    consumer.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_topic_does_not_take_is_refused_and_not_perhaps_sent() -> Result<(), Error> {
+    let faulty = Faulty::new(MemoryTransport::new());
+    faulty.fail(Fault::Small("test"));
+    for kser in [stored(&faulty).await, carried(&faulty).await] {
+        let sent = kser.producer().send(note("a")).await;
+        assert!(
+            matches!(sent, Err(Error::TooLargeForTopic { .. })),
+            "{sent:?}"
+        );
+    }
+    let kser = stored(&faulty).await;
+    let steps = vec![Step::new(note("a"))];
+    let launched = kser.producer().launch_steps("test.Small", steps).await;
+    assert!(
+        matches!(launched, Err(Error::TooLargeForTopic { .. })),
+        "{launched:?}"
+    );
+    let runs = kser.runs().list(&kser::RunFilter::default()).await?;
+    assert_eq!(runs, Vec::new());
+    Ok(())
+}
+
 /// The row is there, and a sweep begins the run in time.
 #[tokio::test(start_paused = true)]
 async fn a_launch_whose_row_may_be_there_may_have_been_sent() -> Result<(), Error> {

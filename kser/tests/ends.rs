@@ -148,3 +148,26 @@ async fn a_relay_repeats_none_for_the_sake_of_another() {
     assert_eq!(seen, 2, "once at first, and once since that was not noted");
     consumer.stop().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_writes_one_dead_letter_of_what_its_topic_does_not_take() {
+    let (transport, store, kser) = fragile().await;
+    let mut letters = kser.dead_letters("bad").await.unwrap();
+    let sends = |ctx: Context, _: Note| async move {
+        ctx.send_to("bad", None, Doomed {})?;
+        Ok::<_, TaskError>("sent")
+    };
+    let consumer = kser.consumer(Registry::new().task(sends).unwrap()).spawn();
+    store.lose(Loss::Relayed);
+    let steps = vec![Step::new(note("a"))];
+    let run = kser.producer().launch_steps("test.Sends", steps).await;
+    run.unwrap().result().await.unwrap();
+    transport.fail(Fault::Small("bad"));
+    let letter = letters.next().await.unwrap();
+    let error = letter.error().unwrap();
+    assert!(error.contains("topic bad does not take"), "{error}");
+    letter.discard().await.unwrap();
+    let more = tokio::time::timeout(HOUR, letters.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    consumer.stop().await.unwrap();
+}

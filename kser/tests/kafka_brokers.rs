@@ -48,6 +48,18 @@ fn main() {
                 cluster.restart(1);
             })
         }),
+        on_cluster("a_one_of_three_brokers_is_frozen_and_wakes", || {
+            under_load(3, |cluster| {
+                cluster.freeze(1);
+                // Long enough for the others to go on without it.
+                std::thread::sleep(Duration::from_secs(15));
+                cluster.thaw(1);
+            })
+        }),
+        on_cluster(
+            "a_step_that_runs_in_four_outages_is_no_suspect",
+            outages_in_a_row,
+        ),
         on_cluster("a_stop_ends_in_time_with_a_silent_broker", stop_in_silence),
         on_cluster("a_start_waits_for_no_broker_for_ever", no_broker),
     ];
@@ -97,6 +109,34 @@ async fn under_load(count: u16, happens: fn(&Cluster)) -> Tested {
         runs.len() * 4
     );
     log.in_order(200)
+}
+
+/// The broker is silent beyond the session again and again, while the same step runs.
+async fn outages_in_a_row() -> Tested {
+    let cluster = brokers(1).await?;
+    let url = url_of(&cluster.bootstrap(), SHORT_SESSION);
+    let diary = Diary::default();
+    let registry = road::registry(diary.clone());
+    let kser = connect(&url, &registry, 1).await?;
+    let consumer = kser.consumer(registry).spawn();
+    let run = kser.producer().launch(Trip { trip: 0, ms: 3000 }).await?;
+    let begun = || {
+        diary
+            .texts("ran")
+            .iter()
+            .filter(|leg| *leg == "0 1")
+            .count()
+    };
+    for outages in 0..4 {
+        until("the step runs, again", RECOVERY, || begun() > outages).await?;
+        cluster.freeze(1);
+        sleep(Duration::from_secs(4)).await;
+        cluster.thaw(1);
+    }
+    all_arrive(&[run], RECOVERY).await?;
+    // At least: what the brokers take for another rebalance runs it once more.
+    expect(begun() >= 5, || format!("it began {} times", begun()))?;
+    Ok(consumer.stop().await?)
 }
 
 async fn launch(kser: &Connection, trips: std::ops::Range<u32>) -> Result<Vec<Run>, Failed> {

@@ -29,6 +29,7 @@ fn main() {
             graceful_restart,
         ),
         on_kafka("a_handler_that_is_stuck_does_not_hold_a_stop", stuck),
+        on_kafka("a_second_signal_ends_a_consumer_at_once", two_signals),
         on_kafka("a_restart_with_holes_runs_only_the_holes", holes),
         on_kafka("members_share_the_partitions_evenly", || shared_evenly("")),
         on_kafka("members_share_the_partitions_evenly_with_kip_848", || {
@@ -231,6 +232,26 @@ async fn stuck() -> Tested {
     ran.sort();
     expect(ran == ["last", "stuck"], || format!("{ran:?}"))?;
     next.kill()?;
+    Ok(())
+}
+
+/// A person who is in a hurry: the second signal does not wait for the task, which runs again elsewhere.
+async fn two_signals() -> Tested {
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
+    kser.producer().send(walk("long", 8_000)).await?;
+    let setup = Setup::new(&url).with_deadline(LONG);
+    let mut process = setup.start()?;
+    until("it runs", LONG, || !process.texts("ran").is_empty()).await?;
+    process.signal("-INT")?;
+    sleep(Duration::from_millis(1300)).await;
+    expect(!process.has_ended()?, || process.output())?;
+    process.signal("-INT")?;
+    let status = process.end(Duration::from_secs(2)).await?;
+    expect(status.code() == Some(130), || format!("{status}"))?;
+    let mut next = setup.start()?;
+    until("it is done", LONG, || next.texts("done") == ["long"]).await?;
+    next.stop().await?;
     Ok(())
 }
 

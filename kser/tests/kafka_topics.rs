@@ -9,7 +9,7 @@ use std::time::Duration;
 use kafka::place::Place;
 use kafka::process::{Setup, was_consumer};
 use kafka::road::{self, Diary, Log, Trip, all_arrive, walk};
-use kafka::{Tested, connect, expect, on_cluster, on_kafka, until};
+use kafka::{Tested, connect, expect, on_kafka, until};
 use kser::core::{Record, Topic};
 use kser::{
     Context, Entrypoint, IntoTask, KafkaTransport, NoStore, Registry, RetryPolicy, Routes,
@@ -47,10 +47,6 @@ fn main() {
         on_kafka(
             "s_with_a_store_expired_offsets_run_nothing_again",
             expired_with_store,
-        ),
-        on_cluster(
-            "a_record_that_its_topic_does_not_take_is_held_until_it_does",
-            too_large,
         ),
     ];
     let mut arguments = Arguments::from_args();
@@ -334,35 +330,4 @@ async fn expired_with_store() -> Tested {
     }
     let ran = diary.texts("ran");
     expect(ran.len() == 8, || format!("{ran:?}"))
-}
-
-/// A step whose message is too large for its topic: the input is kept, and the error says what to do.
-async fn too_large() -> Tested {
-    let place = Place::new();
-    let kser = kser::connect(&place.url()).await?;
-    let diary = Diary::default();
-    kser.ensure_topics(&registry(&diary), Some(1)).await?;
-    let topic = format!("{}road", place.prefix);
-    let limit = |bytes: u32| {
-        let (admin, topic) = (place.admin.clone(), topic.clone());
-        tokio::task::spawn_blocking(move || {
-            let change = format!(
-                "--alter --entity-type topics --entity-name {topic} --add-config max.message.bytes={bytes}"
-            );
-            let arguments: Vec<_> = change.split(' ').collect();
-            admin.tool("kafka.admin.ConfigCommand", &arguments)
-        })
-    };
-    limit(520).await??;
-    let consumer = kser.consumer(registry(&diary)).spawn();
-    let run = kser.producer().launch(Trip { trip: 0, ms: 0 }).await?;
-    until("it is planned", LONG, || diary.texts("ran") == ["0 0"]).await?;
-    kser.producer().send(walk("small", 0)).await?;
-    until("others run", LONG, || diary.texts("done") == ["small"]).await?;
-    expect(diary.texts("ran").len() == 2, || {
-        format!("{:?}", diary.texts("ran"))
-    })?;
-    limit(1_000_000).await??;
-    all_arrive(&[run], LONG).await?;
-    Ok(consumer.stop().await?)
 }

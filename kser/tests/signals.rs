@@ -26,6 +26,14 @@ fn main() {
             "a_second_one_later_ends_at_once",
             a_second_one_later_ends_at_once,
         ),
+        Trial::test(
+            "one_after_the_consumer_has_ended_ends_at_once",
+            one_after_the_consumer_has_ended_ends_at_once,
+        ),
+        Trial::test(
+            "a_second_consumer_is_asked_first",
+            a_second_consumer_is_asked_first,
+        ),
         Trial::test("a_handler_that_never_yields_on_one_thread", || {
             never_yields("hog-one")
         }),
@@ -75,6 +83,31 @@ fn a_second_one_later_ends_at_once() -> Result<(), Failed> {
     )
 }
 
+/// The program goes on after its consumer: it can still be interrupted.
+fn one_after_the_consumer_has_ended_ends_at_once() -> Result<(), Failed> {
+    let mut child = start("lingering")?;
+    send(&child, "-INT")?;
+    read_until(&mut child, "stopped: Ok(())\n")?;
+    std::thread::sleep(Duration::from_millis(1300));
+    send(&child, "-INT")?;
+    let (status, output) = end(&mut child, Duration::from_secs(2))?;
+    expect(status.code() == Some(130), &format!("{status}: {output}"))
+}
+
+/// The program runs another consumer after the first, which has a stop of its own.
+fn a_second_consumer_is_asked_first() -> Result<(), Failed> {
+    let mut child = start("twice")?;
+    send(&child, "-INT")?;
+    read_until(&mut child, "running\n")?;
+    std::thread::sleep(Duration::from_millis(1300));
+    send(&child, "-INT")?;
+    let (status, output) = end(&mut child, Duration::from_secs(5))?;
+    expect(
+        status.code() == Some(0) && output.contains("finished"),
+        &format!("{status}: {output}"),
+    )
+}
+
 fn never_yields(kind: &str) -> Result<(), Failed> {
     let mut child = start(kind)?;
     let began = now();
@@ -106,14 +139,19 @@ fn start(kind: &str) -> Result<Child, Failed> {
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()?;
+    read_until(&mut child, "running\n")?;
+    Ok(child)
+}
+
+fn read_until(child: &mut Child, text: &str) -> Result<(), Failed> {
     let out = child.stdout.as_mut().ok_or("no output")?;
     let mut byte = [0];
     let mut seen = Vec::new();
-    while !seen.ends_with(b"running\n") {
+    while !seen.ends_with(text.as_bytes()) {
         out.read_exact(&mut byte)?;
         seen.push(byte[0]);
     }
-    Ok(child)
+    Ok(())
 }
 
 fn send(child: &Child, signal: &str) -> Result<(), Failed> {
@@ -168,6 +206,14 @@ fn be(kind: &str) {
     let runtime = builder.worker_threads(2).enable_all().build().unwrap();
     let stopped = runtime.block_on(work(kind.to_owned()));
     println!("stopped: {stopped:?}");
+    match kind {
+        "lingering" => std::thread::sleep(Duration::from_secs(3600)),
+        "twice" => {
+            let stopped = runtime.block_on(work(kind.to_owned()));
+            println!("stopped: {stopped:?}");
+        }
+        _ => {}
+    }
 }
 
 async fn work(kind: String) -> Result<(), Error> {
@@ -179,7 +225,8 @@ async fn work(kind: String) -> Result<(), Error> {
             println!("running");
             let hour = Duration::from_secs(3600);
             match kind.as_str() {
-                "slow" => tokio::time::sleep(Duration::from_millis(600)).await,
+                "lingering" => {}
+                "slow" | "twice" => tokio::time::sleep(Duration::from_millis(600)).await,
                 "patient" => tokio::time::sleep(hour).await,
                 "hog-blocking" => {
                     let _ = tokio::task::spawn_blocking(move || std::thread::sleep(hour)).await;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::progress::Budget;
+use crate::progress::{Author, Budget};
 
 fn assignment(waits_for: Option<(Topic, Duration)>) -> Assignment {
     Assignment::new(1, Topic::new("t").unwrap(), 0, waits_for)
@@ -30,7 +30,7 @@ fn no_more_is_fetched_while_the_progress_of_waits_cannot_be_read() {
 #[test]
 fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
     let mut assignment = assignment(None);
-    let mut progress = PartitionProgress::take_over(Some(0), "", Budget::default());
+    let mut progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
     let commit = progress.commit().unwrap();
     progress.confirmed(&commit);
     assignment.progress = Some(progress);

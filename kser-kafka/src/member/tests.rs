@@ -4,7 +4,7 @@ use kser_core::{Room, Settle};
 use super::*;
 use crate::KafkaConfig;
 use crate::heard::Heard;
-use crate::progress::Budget;
+use crate::progress::{Author, Budget};
 
 /// A member of which two partitions are read from the start, without a client.
 fn member() -> Member {
@@ -17,7 +17,8 @@ fn member() -> Member {
     );
     for partition in [0, 1] {
         let assignment = member.assigned("t", partition).unwrap();
-        let mut progress = PartitionProgress::take_over(Some(0), "", Budget::default());
+        let mut progress =
+            PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
         let commit = progress.commit().unwrap();
         progress.confirmed(&commit);
         assignment.progress = Some(progress);

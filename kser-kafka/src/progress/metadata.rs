@@ -9,9 +9,9 @@ const VERSION: u8 = 1;
 const GOODBYE: u8 = 1;
 const AS_BITS: u8 = 2;
 /// Version, check and flags.
-const FIXED: usize = 1 + 8 + 1;
-/// With the three marks and the number of suspects.
-const HEADER: usize = FIXED + 4 * varint::LONGEST;
+const SEALED: usize = 1 + 8 + 1;
+/// With the author, the three marks and the number of suspects.
+const HEADER: usize = SEALED + 8 + 4 * varint::LONGEST;
 const ONE_SUSPECT: usize = 2 * varint::LONGEST;
 
 /// How many bytes of text the broker takes beside an offset (its `offset.metadata.max.bytes`).
@@ -58,6 +58,8 @@ impl Default for Budget {
 /// What is said beside an offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Metadata {
+    /// Who wrote this.
+    pub(super) author: u64,
     /// Nothing runs any more under who wrote this.
     pub(super) goodbye: bool,
     /// Records below it may have begun under who wrote this.
@@ -93,7 +95,7 @@ pub(super) struct Encoded {
 impl Metadata {
     pub(super) fn encode(&self, base: i64, budget: Budget) -> Encoded {
         let above = |offset: i64| u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
-        let mut body = Vec::new();
+        let mut body = self.author.to_le_bytes().to_vec();
         for mark in [self.ahead, self.once, self.twice] {
             varint::write(above(mark), &mut body);
         }
@@ -107,7 +109,7 @@ impl Metadata {
                 &mut body,
             );
         }
-        let map = done_map::write(base, &self.done, budget.bytes - FIXED - body.len());
+        let map = done_map::write(base, &self.done, budget.bytes - SEALED - body.len());
         body.extend_from_slice(&map.bytes);
         let goodbye = if self.goodbye { GOODBYE } else { 0 };
         let form = if map.form == Form::Bits { AS_BITS } else { 0 };
@@ -121,7 +123,8 @@ impl Metadata {
     /// Reads what [`encode`](Self::encode) wrote for this offset. `None` for anything else.
     pub(super) fn decode(base: i64, text: &str) -> Option<Self> {
         let bytes = base64::decode(text)?;
-        let (flags, mut body) = unseal(base, &bytes)?;
+        let (flags, body) = unseal(base, &bytes)?;
+        let (author, mut body) = body.split_first_chunk()?;
         let mut number = || varint::read(&mut body);
         let mut offset = || base.checked_add_unsigned(number()?);
         let (ahead, once, twice) = (offset()?, offset()?, offset()?);
@@ -141,6 +144,7 @@ impl Metadata {
             Form::Bits
         };
         Some(Self {
+            author: u64::from_le_bytes(*author),
             goodbye: flags & GOODBYE != 0,
             ahead,
             once,

@@ -4,6 +4,7 @@
 //! not done; what is done above it, and what may have begun, stands in the text beside the offset, for whoever takes
 //! the partition over.
 
+mod author;
 mod base64;
 mod counts;
 mod done_map;
@@ -18,6 +19,7 @@ use std::collections::VecDeque;
 use std::iter;
 use std::ops::Range;
 
+pub(crate) use self::author::Author;
 pub(crate) use self::metadata::Budget;
 
 use self::counts::{Counts, SUSPECT};
@@ -40,6 +42,7 @@ pub(crate) struct PartitionProgress {
     done_ahead: VecDeque<Range<i64>>,
     counts: Counts,
     window: Window,
+    author: Author,
     budget: Budget,
     /// Counts the changes that a commit would tell of.
     revision: u64,
@@ -66,16 +69,23 @@ impl PartitionProgress {
     /// is received is the start) and the text beside it.
     ///
     /// A text that is damaged, someone else's, of another version, or of another offset says nothing. What a
-    /// predecessor who said no goodbye may have begun is counted.
-    pub(crate) fn take_over(committed: Option<i64>, metadata: &str, budget: Budget) -> Self {
+    /// predecessor who said no goodbye may have begun is counted, unless that was `author`, who lives: it had lost the
+    /// partition, and has it again before anybody else began a record.
+    pub(crate) fn take_over(
+        committed: Option<i64>,
+        metadata: &str,
+        author: Author,
+        budget: Budget,
+    ) -> Self {
         let found = committed.and_then(|base| Metadata::decode(base, metadata));
         let found = found.unwrap_or_default();
         let mut progress = Self {
             next: committed,
             held: OffsetSet::default(),
-            counts: Counts::take_over(&found),
+            counts: Counts::take_over(&found, author),
             done_ahead: found.done.into(),
             window: Window::new(),
+            author,
             budget,
             revision: 1,
             confirmed: 0,
@@ -172,6 +182,7 @@ impl PartitionProgress {
         let (offset, next) = (self.first_not_done()?, self.next?);
         self.counts.forget_below(offset);
         let mut metadata = Metadata {
+            author: self.author.0,
             goodbye: self.left,
             done: self.done_above(offset, next),
             ..Metadata::default()

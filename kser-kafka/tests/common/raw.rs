@@ -10,10 +10,36 @@ pub(crate) fn publish_with_header(address: &str, topic: &str, name: &[u8], paylo
     request.extend([0, 0, 0, 3, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     request.extend(5000_i32.to_be_bytes());
     request.extend(1_i32.to_be_bytes());
-    request.extend(i16::try_from(topic.len()).unwrap().to_be_bytes());
-    request.extend(topic.as_bytes());
+    request.extend(short(topic.as_bytes()));
     request.extend([0, 0, 0, 1, 0, 0, 0, 0]);
     request.extend(sized(batch(record(name, payload))));
+    ask(address, topic, request);
+}
+
+/// Commits an offset of partition 0 with these bytes beside it.
+pub(crate) fn commit_with_metadata(
+    address: &str,
+    group: &str,
+    topic: &str,
+    offset: i64,
+    metadata: &[u8],
+) {
+    // Offset commit, version 2, correlation 1, no client id.
+    let mut request = vec![0, 8, 0, 2, 0, 0, 0, 1, 0xff, 0xff];
+    request.extend(short(group.as_bytes()));
+    // From no member, kept as long as the brokers say.
+    request.extend([0xff, 0xff, 0xff, 0xff, 0, 0]);
+    request.extend([0xff; 8]);
+    request.extend(1_i32.to_be_bytes());
+    request.extend(short(topic.as_bytes()));
+    request.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+    request.extend(offset.to_be_bytes());
+    request.extend(short(metadata));
+    ask(address, topic, request);
+}
+
+/// Sends a request about partition 0 of a topic, to which the answer has to be that it is done.
+fn ask(address: &str, topic: &str, request: Vec<u8>) {
     let mut stream = TcpStream::connect(address.split(',').next().unwrap()).unwrap();
     stream.write_all(&sized(request)).unwrap();
     let mut size = [0; 4];
@@ -23,6 +49,11 @@ pub(crate) fn publish_with_header(address: &str, topic: &str, name: &[u8], paylo
     // Behind the correlation, the topic and its partition.
     let error = 4 + 4 + 2 + topic.len() + 4 + 4;
     assert_eq!(answer[error..error + 2], [0, 0], "{answer:?}");
+}
+
+fn short(bytes: &[u8]) -> Vec<u8> {
+    let size = i16::try_from(bytes.len()).unwrap().to_be_bytes();
+    [&size[..], bytes].concat()
 }
 
 fn sized(bytes: Vec<u8>) -> Vec<u8> {

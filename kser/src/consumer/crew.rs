@@ -87,6 +87,7 @@ impl Crew {
             transport: transport.collect(),
             held: self.lanes.records(),
             held_bytes: self.lanes.bytes(),
+            unsettled: self.worker.unsettled.list(),
             paused: false,
         }
     }

@@ -30,7 +30,7 @@ impl Worker {
     /// Decides what becomes of a delivery. What cannot be decided now is looked at again.
     pub(super) async fn decide(&self, work: &mut Work) -> Decision {
         if let Some(done) = work.decided.take() {
-            return Decision::Done(done);
+            return Box::pin(self.decided(work, done)).await;
         }
         let decided = self.read(work).await;
         decided.unwrap_or_else(|error| self.undecided(work, &error))

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use kser_core::Record;
 use kser_core::store::OutputId;
+use kser_core::{Error, Record};
+
+use super::instead::Refused;
 
 /// What becomes of a delivery. Whoever decides has no ticket, so that no path can forget it.
 #[derive(Debug)]
@@ -21,8 +23,57 @@ pub(crate) enum Decision {
 pub(crate) struct Done {
     /// Published in the same settle.
     pub(crate) records: Vec<Record>,
-    /// Those of them that the store keeps until they are relayed.
+    /// The last of them are those that the store keeps until they are relayed.
     pub(crate) relayed: Vec<OutputId>,
+}
+
+impl Done {
+    /// Takes out what is published, and what its topic does not take. Returns which outputs of the store are published,
+    /// and what is refused.
+    pub(crate) fn part(
+        &mut self,
+        mut failed: Vec<(usize, Error)>,
+    ) -> (Vec<OutputId>, Vec<Refused>) {
+        let first_output = self.records.len().saturating_sub(self.relayed.len());
+        failed.sort_by_key(|(index, _)| *index);
+        let mut failed = failed.into_iter().peekable();
+        let (mut published, mut refused) = (Vec::new(), Vec::new());
+        let (records, outputs) = (
+            std::mem::take(&mut self.records),
+            std::mem::take(&mut self.relayed),
+        );
+        let mut outputs = outputs.into_iter();
+        for (index, record) in records.into_iter().enumerate() {
+            let output = match index >= first_output {
+                true => outputs.next(),
+                false => None,
+            };
+            match failed.next_if(|(at, _)| *at == index) {
+                None => published.extend(output),
+                Some((_, error)) if error.is_too_large() => refused.push(Refused {
+                    record,
+                    output,
+                    error,
+                }),
+                Some(_) => {
+                    self.records.push(record);
+                    self.relayed.extend(output);
+                }
+            }
+        }
+        (published, refused)
+    }
+
+    /// Adds records: the last of them stands for `output`, if that is one.
+    pub(crate) fn put(&mut self, mut records: Vec<Record>, output: Option<OutputId>) {
+        let last = output.and_then(|output| Some((records.pop()?, output)));
+        records.append(&mut self.records);
+        self.records = records;
+        if let Some((record, output)) = last {
+            self.records.push(record);
+            self.relayed.push(output);
+        }
+    }
 }
 
 impl Decision {

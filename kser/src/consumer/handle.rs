@@ -1,7 +1,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kser_core::{Cancellation, Error, Health};
+use kser_core::{Cancellation, Error, Health, HeldPartition};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::crew::Paused;
@@ -29,6 +29,9 @@ pub struct ConsumerHealth {
     pub held: usize,
     /// How many bytes they have.
     pub held_bytes: usize,
+    /// Where deliveries are held because what follows from them cannot be published, and why. Their keys wait, and so do
+    /// the marks behind them; other keys go on.
+    pub unsettled: Vec<HeldPartition>,
     /// Whether new deliveries are taken.
     pub paused: bool,
 }

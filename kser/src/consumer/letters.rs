@@ -18,13 +18,9 @@ pub(crate) fn dead_letter(
     let mut letter = work.record.clone();
     letter.topic = work.record.topic.with_suffix(DEAD_LETTERS)?;
     letter.not_before = None;
-    if letter.header(headers::ORIGIN).is_none() {
-        let place = (
-            &work.record.topic,
-            work.origin.partition,
-            work.origin.offset,
-        );
-        let origin = format!("{}/{}/{}", place.0, place.1, place.2);
+    if let (None, Some(origin)) = (letter.header(headers::ORIGIN), work.origin) {
+        let (topic, partition, offset) = (&work.record.topic, origin.partition, origin.offset);
+        let origin = format!("{topic}/{partition}/{offset}");
         headers::set(&mut letter, headers::ORIGIN, origin);
     }
     let first = work.tries.first.or(work.waits_since).unwrap_or(now);
@@ -59,6 +55,11 @@ pub(crate) fn within(mut letter: Record, largest: usize) -> Record {
         headers::remove(&mut letter, name);
     }
     letter
+}
+
+/// Says whether a record is on its way to the dead letters.
+pub(crate) fn is_letter(record: &Record) -> bool {
+    record.topic.as_str().ends_with(DEAD_LETTERS)
 }
 
 /// What a failed outcome says for a header: its error's name, code and message.

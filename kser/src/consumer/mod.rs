@@ -6,6 +6,8 @@ mod decision;
 mod end;
 mod ending;
 mod handle;
+mod held;
+mod instead;
 mod lanes;
 mod later;
 mod launch;
@@ -157,8 +159,12 @@ impl Consumer {
     }
 
     /// Stops on SIGINT and SIGTERM, which mean the same. A second signal, at least a second later, ends the process at
-    /// once with an exit code that is not zero; so does the deadline plus one and a half seconds, if tasks are left that
-    /// did not end when they were asked to. The default is to leave signals alone.
+    /// once with an exit code that is not zero, also when the consumer has ended and the program goes on; so does the
+    /// deadline plus one and a half seconds, if tasks are left that did not end when they were asked to. The default is to
+    /// leave signals alone.
+    ///
+    /// After a consumer that ended without a signal, such as by [`ConsumerHandle::request_stop`], nobody listens: signals
+    /// are ignored, unless the program listens itself, until another consumer is run with this.
     pub fn with_signals(mut self) -> Self {
         self.options.signals = true;
         self

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::awaited::Awaited;
 use super::crew::Crew;
+use super::held::Unsettled;
 use super::options::{GOODBYE, LAST_CALL, Options};
 use super::signals::Watch;
 use super::sweep::sweep;
@@ -82,6 +83,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         places: Arc::new(Semaphore::new(options.concurrency)),
         stop: handle.stopping().clone(),
         running: handle.tasks().clone(),
+        unsettled: Unsettled::default(),
         cancel: Cancellation::default(),
         kill: Cancellation::default(),
         superseded: Cancellation::default(),

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,10 +15,14 @@ const SLACK: Duration = Duration::from_millis(1500);
 /// How much later than the first a signal must come to be another request. A terminal and a parent both send one.
 const APART: Duration = Duration::from_secs(1);
 
+/// Who listens on after a signal has ended a consumer: nobody else would, and the process could not be interrupted.
+static PAST: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
+
 /// Listens to signals on a thread of its own, so that a handler that never yields cannot keep the process alive.
 #[derive(Debug)]
 pub(crate) struct Watch {
     signals: Handle,
+    heard: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
 }
 
@@ -29,12 +33,15 @@ impl Watch {
             temporary: false,
             source: error.into(),
         })?;
+        // From now on a signal is for this one.
+        past().drain(..).for_each(|before| before.close());
         let watch = Self {
             signals: signals.handle(),
+            heard: Arc::default(),
             ended: Arc::default(),
         };
-        let ended = Arc::clone(&watch.ended);
-        thread::spawn(move || listen(signals, &handle, deadline, &ended));
+        let (heard, ended) = (Arc::clone(&watch.heard), Arc::clone(&watch.ended));
+        thread::spawn(move || listen(signals, &handle, deadline, &heard, &ended));
         Ok(watch)
     }
 
@@ -42,27 +49,35 @@ impl Watch {
     pub(crate) fn ended(self, graceful: bool) {
         if graceful {
             self.ended.store(true, Ordering::Release);
-            self.signals.close();
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.signals.close();
+        match self.heard.load(Ordering::Acquire) {
+            true => past().push(self.signals.clone()),
+            false => self.signals.close(),
+        }
     }
+}
+
+fn past() -> MutexGuard<'static, Vec<Handle>> {
+    PAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn listen(
     mut signals: Signals,
     handle: &ConsumerHandle,
     deadline: Duration,
+    heard: &AtomicBool,
     ended: &Arc<AtomicBool>,
 ) {
     let mut coming = signals.forever();
     let Some(signal) = coming.next() else {
         return;
     };
+    heard.store(true, Ordering::Release);
     tracing::info!(signal, "Consumer.Stopping...");
     handle.request_stop();
     let guard = (handle.clone(), Arc::clone(ended));

@@ -1,11 +1,14 @@
-use kser_core::sequencing::Event;
+use kser_core::sequencing::{Effect, Event, StepKey};
 use kser_core::store::OutputId;
-use kser_core::{Error, RunId};
+use kser_core::{Error, Record, RunId};
 use tokio::time::sleep;
 
+use super::letters;
 use super::options::Options;
+use super::work::Work;
 use crate::connection::Shared;
-use crate::stored::{Stored, run_ref};
+use crate::post::{RunRef, too_large};
+use crate::stored::{Known, Stored, run_ref};
 
 /// How many runs or outputs one look takes.
 const AT_ONCE: usize = 100;
@@ -58,10 +61,52 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
     let Some(info) = stored.store.run(id).await? else {
         return Ok(());
     };
-    let records = stored.records(&run_ref(&info)?, &applied, Some(&info.launch))?;
+    let run = run_ref(&info)?;
+    let records = stored.records(&run, &applied, Some(&info.launch))?;
     tracing::info!(run = ?id, "a run that did not move is published again");
+    let wants = |effect: &Effect| matches!(effect, Effect::Publish { .. });
+    let is_step = applied.after.effects.first().is_some_and(wants);
+    match stored.shared.publish(records).await {
+        Ok(()) => Ok(()),
+        Err(not) => match not.into_error() {
+            error if is_step && error.is_too_large() => unsendable(stored, &run, &error).await,
+            error => Err(error),
+        },
+    }
+}
+
+/// The topic of the pending step does not take its message: the run ends here, until someone retries it.
+async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
+    tracing::error!(run = ?run.id, %error, "a step cannot be sent");
+    let ended = |known: &Known| {
+        let outcome = too_large(error);
+        match &known.here {
+            Some(here) if here.external.is_some() => Event::Reported {
+                step: here.key.clone(),
+                outcome,
+            },
+            here => Event::GivenUp {
+                step: here
+                    .as_ref()
+                    .map_or_else(the_build, |here| here.key.clone()),
+                outcome,
+                seen: known.progress.version(),
+            },
+        }
+    };
+    let applied = stored.apply(&run.id, ended).await?;
+    let records = stored.records(run, &applied, None)?;
     let published = stored.shared.publish(records).await;
     published.map_err(kser_core::NotPublished::into_error)
+}
+
+/// The build, which is told by its place alone.
+fn the_build() -> StepKey {
+    StepKey {
+        position: 0,
+        uuid: "".into(),
+        entrypoint: "".into(),
+    }
 }
 
 /// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others, nor have them
@@ -77,9 +122,9 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
             .into_iter()
             .map(|output| (output.id, output.record))
             .unzip();
-        let published = stored.shared.publish(records).await;
+        let published = stored.shared.publish(records.clone()).await;
         let failed = published.err().map(|error| error.failed);
-        let failed = failed.unwrap_or_default();
+        let failed = give_up(stored.shared, &records, failed.unwrap_or_default()).await;
         let sent = (0..ids.len()).filter(|at| failed.iter().all(|(index, _)| index != at));
         let sent: Vec<_> = sent.filter_map(|at| ids.get(at).cloned()).collect();
         stored.store.relayed(&sent).await?;
@@ -90,4 +135,39 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
+}
+
+/// Writes dead letters of what its topic does not take. Returns what is not published, nor its letter.
+async fn give_up(
+    shared: &Shared,
+    records: &[Record],
+    mut failed: Vec<(usize, Error)>,
+) -> Vec<(usize, Error)> {
+    let (mut indices, mut letters) = (Vec::new(), Vec::new());
+    for (index, error) in failed.iter().filter(|(_, error)| error.is_too_large()) {
+        if let Some(Ok(letter)) = records
+            .get(*index)
+            .map(|record| letter(shared, record, error))
+        {
+            indices.push(*index);
+            letters.push(letter);
+        }
+    }
+    if letters.is_empty() {
+        return failed;
+    }
+    let published = shared.publish(letters).await;
+    let refused = published.err().map(|error| error.failed);
+    for (at, _) in refused.unwrap_or_default().into_iter().rev() {
+        indices.remove(at);
+    }
+    failed.retain(|(index, _)| !indices.contains(index));
+    failed
+}
+
+fn letter(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
+    tracing::error!(target: "kser", topic = %record.topic, %error, "what a handler sends is a dead letter");
+    let work = Work::alone(record.clone());
+    let group = shared.post.routes.group(&record.topic);
+    letters::dead_letter(&work, &group, 0, &error.to_string(), shared.clock.now())
 }

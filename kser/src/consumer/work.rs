@@ -1,6 +1,8 @@
 use kser_core::{Cancellation, Delivery, Origin, Record, Ticket, Timestamp};
 
 use super::decision::Done;
+use super::held::Held;
+use super::instead::Refused;
 use crate::headers;
 use crate::stored::Known;
 
@@ -8,7 +10,8 @@ use crate::stored::Known;
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) record: Record,
-    pub(crate) origin: Origin,
+    /// Where it was found; `None` if it was never sent.
+    pub(crate) origin: Option<Origin>,
     pub(crate) revoked: Cancellation,
     /// The attempts that failed, as far as nothing else counts them.
     pub(crate) tries: Tries,
@@ -24,8 +27,12 @@ pub(crate) struct Work {
     pub(crate) counted: u32,
     /// What was decided and could not be settled.
     pub(crate) decided: Option<Done>,
+    /// What of it its topic does not take.
+    pub(crate) refused: Vec<Refused>,
     /// How often it could not be settled.
     pub(crate) unsettled: u32,
+    /// Says why it cannot, as long as it is held for that.
+    pub(crate) held: Option<Held>,
 }
 
 /// The failed attempts at a task whose state is carried.
@@ -47,6 +54,26 @@ impl Work {
             revoked,
             ..
         } = delivery;
+        let work = Self {
+            revoked,
+            unreported,
+            ..Self::of(record, Some(origin))
+        };
+        (work, ticket)
+    }
+
+    /// A record that follows from `from`, and that its topic refuses. One that is the delivery again was where that is.
+    pub(crate) fn unsent(record: Record, from: &Self) -> Self {
+        let is_same = record.topic == from.record.topic && record.payload == from.record.payload;
+        Self::of(record, from.origin.filter(|_| is_same))
+    }
+
+    /// A record that follows from nothing that is known.
+    pub(crate) fn alone(record: Record) -> Self {
+        Self::of(record, None)
+    }
+
+    fn of(record: Record, origin: Option<Origin>) -> Self {
         let failed = headers::number(&record, headers::ATTEMPTS).unwrap_or_default();
         let tries = Tries {
             failed: u32::try_from(failed).unwrap_or(u32::MAX),
@@ -54,20 +81,21 @@ impl Work {
             last: headers::moment(&record, headers::LAST_FAILED),
         };
         let waits_since = headers::moment(&record, headers::WAITS_SINCE);
-        let work = Self {
+        Self {
             waits_since,
             record,
             origin,
-            revoked,
+            revoked: Cancellation::default(),
             tries,
-            unreported,
+            unreported: 0,
             known: None,
             alone: false,
             counted: 0,
             decided: None,
+            refused: Vec::new(),
             unsettled: 0,
-        };
-        (work, ticket)
+            held: None,
+        }
     }
 
     /// Notes that an attempt failed.

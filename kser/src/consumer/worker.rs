@@ -2,11 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::Owner;
+use kser_core::store::OutputId;
 use kser_core::{Cancellation, Error, NotSettled, Registry, Settled, Ticket, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::decision::{Decision, Done};
+use super::held::Unsettled;
 use super::lanes::{Lane, Turn};
 use super::layers::Layers;
 use super::now::RunningTasks;
@@ -23,6 +25,7 @@ pub(crate) struct Worker {
     pub(super) options: Options,
     pub(super) owner: Owner,
     pub(super) running: RunningTasks,
+    pub(super) unsettled: Unsettled,
     /// The places to run. A suspect takes all of them.
     pub(super) places: Arc<Semaphore>,
     /// Nothing new is to begin.
@@ -123,7 +126,8 @@ impl Worker {
         }
     }
 
-    /// Settles; what fails is tried again later, since what was decided may be written already.
+    /// Settles; what fails is tried again later, since what was decided may be written already. What was published is not
+    /// published again.
     async fn settle(&self, ticket: Ticket, done: Done, work: &mut Work) -> Left {
         let records = match done.records.is_empty() {
             true => Vec::new(),
@@ -132,28 +136,47 @@ impl Worker {
         match ticket.settle(records).await {
             Ok(settled) => {
                 if !settled.is_lost() {
-                    self.relayed(&done).await;
+                    self.relayed(&done.relayed).await;
                 }
                 Left::Nothing(settled)
             }
             Err(NotSettled { source, ticket, .. }) => {
-                let pause = backoff(work.unsettled);
-                work.unsettled += 1;
-                work.decided = Some(done);
-                let topic = &work.record.topic;
-                let error: &dyn std::error::Error = &source;
-                tracing::error!(%topic, error, tries = work.unsettled, "a delivery is held: it cannot be settled");
+                let (pause, published) = self.hold(work, done, source);
+                self.relayed(&published).await;
                 Left::Wait(ticket, self.connection.shared().clock.now() + pause)
             }
         }
     }
 
-    async fn relayed(&self, done: &Done) {
-        if done.relayed.is_empty() {
+    /// Keeps what is left to do after a settle that failed. Returns how long to wait until the next try, and which outputs
+    /// of the store are published.
+    fn hold(&self, work: &mut Work, mut done: Done, error: Error) -> (Duration, Vec<OutputId>) {
+        let mut pause = backoff(work.unsettled);
+        work.unsettled += 1;
+        let topic = &work.record.topic;
+        let partition = work.origin.map_or(0, |origin| origin.partition);
+        let held = self.unsettled.hold(topic.clone(), partition, chain(&error));
+        let shown: &dyn std::error::Error = &error;
+        tracing::error!(%topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
+        let mut published = Vec::new();
+        if let Error::Unpublished { source } = error {
+            (published, work.refused) = done.part(source.failed);
+            if !work.refused.is_empty() {
+                // What its topic does not take now, it does not take later.
+                pause = Duration::ZERO;
+            }
+        }
+        work.held = Some(held);
+        work.decided = Some(done);
+        (pause, published)
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) {
+        if outputs.is_empty() {
             return;
         }
         if let Some(store) = &self.connection.shared().store
-            && let Err(error) = store.relayed(&done.relayed).await
+            && let Err(error) = store.relayed(outputs).await
         {
             tracing::warn!(%error, "outputs are published and not marked: they may be published again");
         }
@@ -181,6 +204,8 @@ impl Worker {
     /// Parts from a delivery that waits. Counts that are only in memory leave in a delayed record.
     async fn leave(&self, ticket: Ticket, work: &mut Work, until: Timestamp) -> Settled {
         let done = match work.decided.take() {
+            // Something is to go out that is not written yet: it comes again, and follows from that.
+            Some(_) if !work.refused.is_empty() => return ticket.release(None),
             Some(done) => done,
             None if work.counted > 0 => Done {
                 records: vec![work.delayed(until)],
@@ -190,7 +215,7 @@ impl Worker {
         };
         match ticket.settle(done.records.clone()).await {
             Ok(settled) => {
-                self.relayed(&done).await;
+                self.relayed(&done.relayed).await;
                 settled
             }
             Err(NotSettled { source, ticket, .. }) => {
@@ -212,6 +237,12 @@ impl Worker {
             places = all.acquire_many_owned(places) => places.ok(),
         }
     }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(chain);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// 10 ms, then twice as long each time, at most 10 s.

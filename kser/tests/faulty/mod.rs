@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     None,
     /// Topics of this name are missing; of the empty name, all.
     Topic(&'static str),
+    /// A topic takes no record as large as any is.
+    Small(&'static str),
     /// Nothing is published, and nobody knows.
     Silence,
     /// Topics cannot be made.
@@ -87,6 +89,14 @@ impl Transport for Faulty {
                     let topic = topic.to_owned();
                     refused.push((index, Error::MissingTopic { topic }));
                 }
+                Fault::Small(small) if small == topic => refused.push((
+                    index,
+                    Error::TooLargeForTopic {
+                        topic: topic.to_owned(),
+                        size: record.size(),
+                        limit: Some(10),
+                    },
+                )),
                 _ => accepted.push(record),
             }
         }

@@ -23,6 +23,7 @@ fn action() -> impl Strategy<Value = Action> {
         5 => fate().prop_map(Action::Commit),
         1 => fate().prop_map(Action::Goodbye),
         2 => Just(Action::Crash),
+        2 => Just(Action::LoseAndRegain),
         1 => Just(Action::CrashThenLogEnd),
     ]
 }
@@ -66,7 +67,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read_without_a_panic_and_says_nothing(offset: i64, text in "\\PC{0,200}") {
-        let found = PartitionProgress::take_over(Some(offset), &text, Budget::default());
+        let found = PartitionProgress::take_over(Some(offset), &text, Author::new(), Budget::default());
         prop_assert_eq!((found.next(), found.n_suspects()), (Some(offset), 0));
         prop_assert!(found.done_ahead.is_empty());
     }
@@ -111,6 +112,7 @@ fn every_short_story_is_accounted_for() {
         Action::Commit(Fate::Durable),
         Action::Commit(Fate::Confirmed),
         Action::Goodbye(Fate::Confirmed),
+        Action::LoseAndRegain,
         Action::Crash,
     ];
     for deaths in 0..3 {

@@ -74,9 +74,9 @@ fn done_is_said_twice_or_of_an_unknown_record_without_effect() {
 
 #[test]
 fn a_group_without_an_offset_starts_at_the_first_record() {
-    let mut progress = PartitionProgress::take_over(None, "", Budget::default());
+    let mut progress = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
     assert_eq!((progress.commit(), progress.goodbye()), (None, None));
-    let mut progress = PartitionProgress::take_over(None, "", Budget::default());
+    let mut progress = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
     assert!(!progress.changed() && !progress.is_urgent() && !progress.is_full());
     assert_eq!(progress.received(40), Some(0));
     assert!(progress.changed());

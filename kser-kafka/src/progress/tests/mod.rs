@@ -9,13 +9,13 @@ mod speed;
 use super::*;
 
 fn start() -> PartitionProgress {
-    PartitionProgress::take_over(Some(0), "", Budget::default())
+    PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default())
 }
 
 /// A partition of which these records were received, under the smallest budget.
 fn received(offsets: Range<i64>) -> PartitionProgress {
     let budget = Budget::new(Budget::SMALLEST).expect("the smallest");
-    let mut progress = PartitionProgress::take_over(Some(offsets.start), "", budget);
+    let mut progress = PartitionProgress::take_over(Some(offsets.start), "", Author::new(), budget);
     for offset in offsets {
         assert_eq!(progress.received(offset), Some(0));
     }
@@ -29,7 +29,16 @@ fn confirm(progress: &mut PartitionProgress) -> Commit {
 }
 
 fn succeed(commit: &Commit) -> PartitionProgress {
-    PartitionProgress::take_over(Some(commit.offset), &commit.metadata, Budget::default())
+    take_over(commit, Author::new())
+}
+
+fn take_over(commit: &Commit, author: Author) -> PartitionProgress {
+    PartitionProgress::take_over(
+        Some(commit.offset),
+        &commit.metadata,
+        author,
+        Budget::default(),
+    )
 }
 
 /// What of these offsets a successor is to deliver.

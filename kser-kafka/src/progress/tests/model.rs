@@ -28,6 +28,8 @@ pub(super) enum Action {
     DoneEach(usize),
     Commit(Fate),
     Goodbye(Fate),
+    /// The owner loses the partition without a goodbye, and has it again.
+    LoseAndRegain,
     Crash,
     /// A crash, after which the successor knows where the log ends.
     CrashThenLogEnd,
@@ -36,6 +38,7 @@ pub(super) enum Action {
 /// What a commit means.
 #[derive(Debug, Clone)]
 struct Meaning {
+    author: Author,
     done: BTreeSet<i64>,
     counts: Vec<u32>,
     begun: BTreeSet<i64>,
@@ -46,6 +49,7 @@ struct Meaning {
 /// One owner of the partition, whose account is checked.
 #[derive(Debug)]
 struct Owner {
+    author: Author,
     progress: PartitionProgress,
     position: i64,
     /// The records that were received.
@@ -69,10 +73,11 @@ pub(super) struct World {
 }
 
 impl Owner {
-    fn new(committed: Option<i64>, metadata: &str, budget: usize) -> Self {
+    fn new(committed: Option<i64>, metadata: &str, author: Author, budget: usize) -> Self {
         let budget = Budget::new(budget).expect("large enough");
         Self {
-            progress: PartitionProgress::take_over(committed, metadata, budget),
+            author,
+            progress: PartitionProgress::take_over(committed, metadata, author, budget),
             position: committed.unwrap_or(0),
             received: BTreeSet::new(),
             done: BTreeSet::new(),
@@ -110,7 +115,7 @@ impl World {
             log: BTreeSet::new(),
             end: 0,
             broker: None,
-            owner: Owner::new(None, "", budget),
+            owner: Owner::new(None, "", Author::new(), budget),
         }
     }
 
@@ -132,10 +137,11 @@ impl World {
             Action::Commit(fate) => self.commit(fate, false),
             Action::Goodbye(fate) => {
                 self.commit(fate, true);
-                self.succeed(false);
+                self.succeed(Author::new(), false);
             }
-            Action::Crash => self.succeed(false),
-            Action::CrashThenLogEnd => self.succeed(true),
+            Action::LoseAndRegain => self.succeed(self.owner.author, false),
+            Action::Crash => self.succeed(Author::new(), false),
+            Action::CrashThenLogEnd => self.succeed(Author::new(), true),
         }
         self.check();
     }
@@ -228,6 +234,7 @@ impl World {
             assert_eq!(commit.offset, *oldest, "the first that is not done");
         }
         let meaning = Meaning {
+            author: owner.author,
             done: owner.done.clone(),
             counts: owner.counts.clone(),
             begun: owner.begun.clone(),
@@ -244,12 +251,14 @@ impl World {
     }
 
     /// Someone takes over what the broker has, and counts what that says.
-    fn succeed(&mut self, knows_end: bool) {
+    fn succeed(&mut self, author: Author, knows_end: bool) {
         let Some((commit, meaning)) = &self.broker else {
-            self.owner = Owner::new(None, "", self.budget);
+            self.owner = Owner::new(None, "", author, self.budget);
             return;
         };
-        let take_over = || Owner::new(Some(commit.offset), &commit.metadata, self.budget);
+        let died = !meaning.goodbye && meaning.author != author;
+        let (at, text) = (Some(commit.offset), &commit.metadata);
+        let take_over = || Owner::new(at, text, author, self.budget);
         let mut owner = take_over();
         owner.done = kept(take_over().progress, commit, meaning, &self.log);
         for offset in 0..meaning.ahead.max(meaning.counts.len() as i64) {
@@ -261,12 +270,12 @@ impl World {
             };
             let may_be = !(knows_end && offset >= self.end);
             owner.counts.push(if may_be {
-                before + u32::from(begun && !meaning.goodbye)
+                before + u32::from(begun && died)
             } else {
                 0
             });
         }
-        if !meaning.goodbye {
+        if died {
             for offset in &self.owner.running {
                 assert_eq!(
                     owner.count(*offset),
@@ -302,7 +311,7 @@ impl World {
 
     /// Lets a last owner end everything: then every record was done by someone.
     pub(super) fn finish(&mut self) {
-        self.succeed(false);
+        self.succeed(Author::new(), false);
         self.receive(usize::MAX);
         self.act(Action::DoneEach(2));
         self.act(Action::DoneEach(1));

@@ -1,0 +1,15 @@
+use std::hash::{BuildHasher, RandomState};
+
+/// A member of a group that lives, as the text of its commits names it: one that starts again is another.
+///
+/// A member that reads its own name knows that nobody has begun a record since it wrote that: whoever takes a partition
+/// over writes first. Nor can the records have killed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Author(pub(super) u64);
+
+impl Author {
+    /// Draws a name that nobody else has.
+    pub(crate) fn new() -> Self {
+        Self(RandomState::new().hash_one(()))
+    }
+}

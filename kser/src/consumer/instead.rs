@@ -1,0 +1,151 @@
+use std::time::Duration;
+
+use kser_core::store::OutputId;
+use kser_core::{Error, Message, Mode, Outcome, Record, Status};
+
+use super::decision::{Decision, Done};
+use super::letters;
+use super::work::Work;
+use super::worker::{Worker, backoff};
+use crate::RunEvent;
+use crate::post::too_large;
+
+/// A record that was decided on, and that its topic does not take.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) record: Record,
+    /// Set if the store keeps it until it is relayed.
+    pub(crate) output: Option<OutputId>,
+    pub(crate) error: Error,
+}
+
+/// What goes out in place of a record.
+enum Instead {
+    Records(Vec<Record>),
+    /// Nothing can: it is tried again until its topic takes it.
+    Itself,
+    /// That cannot be told before.
+    Later(Duration),
+}
+
+impl Worker {
+    /// What was decided and is not published yet, with something else in place of what a topic does not take.
+    pub(super) async fn decided(&self, work: &mut Work, mut done: Done) -> Decision {
+        let mut wait = None;
+        let mut refused = std::mem::take(&mut work.refused);
+        while let Some(one) = refused.pop() {
+            match self.instead_of(work, &one).await {
+                Ok(Instead::Records(records)) => done.put(records, one.output),
+                Ok(Instead::Itself) => {
+                    done.put(vec![one.record], one.output);
+                    wait = Some(backoff(work.unsettled));
+                }
+                Ok(Instead::Later(pause)) => {
+                    work.refused.push(one);
+                    wait = Some(pause);
+                }
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(topic = %work.record.topic, error, "a record that its topic refuses cannot be given up yet");
+                    work.refused.push(one);
+                    wait = Some(backoff(work.unsettled));
+                }
+            }
+        }
+        match wait {
+            None => Decision::Done(done),
+            Some(pause) => {
+                work.decided = Some(done);
+                Decision::Later(pause)
+            }
+        }
+    }
+
+    /// A record that its topic does not take becomes a dead letter, and ends the run whose step it is.
+    async fn instead_of(&self, work: &Work, refused: &Refused) -> Result<Instead, Error> {
+        let Refused {
+            record,
+            output,
+            error,
+        } = refused;
+        if letters::is_letter(record) {
+            return self.instead_of_letter(work, record, output.is_some(), error);
+        }
+        if record.topic == self.connection.shared().post.routes.events()? {
+            return self.instead_of_event(work, record, error);
+        }
+        let unsent = Work::unsent(record.clone(), work);
+        let payload = record.payload.as_deref().unwrap_or_default();
+        let Ok(message) = Message::decode(payload) else {
+            let letter = self.letter(&unsent, unsent.tries.failed, &error.to_string())?;
+            return Ok(Instead::Records(vec![letter]));
+        };
+        let given_up = Box::pin(self.give_up(&unsent, &message, too_large(error)));
+        Ok(match given_up.await? {
+            Decision::Done(done) => Instead::Records(done.records),
+            Decision::Later(pause) => Instead::Later(pause),
+            Decision::Back | Decision::Alone => Instead::Itself,
+        })
+    }
+
+    /// A dead letter leaves out what is ours. That of a record that was never sent is the delivery's own at last, from
+    /// which it follows again, unless the store keeps it; the delivery's own is held.
+    fn instead_of_letter(
+        &self,
+        work: &Work,
+        letter: &Record,
+        is_output: bool,
+        error: &Error,
+    ) -> Result<Instead, Error> {
+        let bare = letters::within(letter.clone(), 0);
+        if bare.size() < letter.size() {
+            return Ok(Instead::Records(vec![bare]));
+        }
+        if letter.payload == work.record.payload {
+            return Ok(Instead::Itself);
+        }
+        tracing::error!(target: "kser", %error, "a record and its dead letter are not taken by their topics");
+        let message = Message::decode(letter.payload.as_deref().unwrap_or_default());
+        let mode = message.ok().and_then(|message| mode_of(&message));
+        if is_output || mode == Some(Mode::Stored) {
+            // The store has the step, for whoever retries it, and what a handler sends, for a sweep.
+            return Ok(Instead::Records(Vec::new()));
+        }
+        let own = self.letter(work, work.tries.failed, &error.to_string())?;
+        Ok(Instead::Records(vec![own]))
+    }
+
+    /// The end of a run that is too large to be told is a failure. Other news is left out.
+    fn instead_of_event(
+        &self,
+        work: &Work,
+        record: &Record,
+        error: &Error,
+    ) -> Result<Instead, Error> {
+        let mut event = RunEvent::decode(record.payload.as_deref().unwrap_or_default())?;
+        let message = Message::decode(work.record.payload.as_deref().unwrap_or_default());
+        let mode = message.ok().and_then(|message| mode_of(&message));
+        let mode = mode.unwrap_or(self.connection.shared().mode);
+        let outcome = too_large(error);
+        let is_smaller = event
+            .outcome
+            .as_ref()
+            .is_some_and(|told: &Outcome| told.encoded_len() > outcome.encoded_len());
+        if mode == Mode::Stored || !event.status.is_terminal() || !is_smaller {
+            tracing::error!(target: "kser", run = ?event.run, %error, "a change of status is not told");
+            return Ok(Instead::Records(Vec::new()));
+        }
+        let mut records = Vec::new();
+        if event.status != Status::Failed {
+            records.push(self.letter(work, work.tries.failed, &error.to_string())?);
+        }
+        event.status = Status::Failed;
+        event.outcome = Some(outcome);
+        records.push(self.connection.shared().post.event(&event)?);
+        Ok(Instead::Records(records))
+    }
+}
+
+fn mode_of(message: &Message) -> Option<Mode> {
+    message.metadata.envelope().map(|envelope| envelope.mode)
+}
