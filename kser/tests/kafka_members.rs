@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kafka::process::{Process, Setup, was_consumer};
 use kafka::road::{self, Diary, Log, Stuck, Trip, all_arrive, walk};
-use kafka::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use kafka::{SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
 use libtest_mimic::{Arguments, Failed};
 use tokio::time::{Instant, sleep};
 
@@ -31,21 +31,6 @@ fn main() {
         on_kafka("a_handler_that_is_stuck_does_not_hold_a_stop", stuck),
         on_kafka("a_second_signal_ends_a_consumer_at_once", two_signals),
         on_kafka("a_restart_with_holes_runs_only_the_holes", holes),
-        on_kafka("members_share_the_partitions_evenly", || shared_evenly("")),
-        on_kafka("members_share_the_partitions_evenly_with_kip_848", || {
-            shared_evenly("group.protocol=consumer")
-        }),
-        on_kafka("members_join_and_leave_at_random", || {
-            at_random(SHORT_SESSION)
-        }),
-        on_kafka("members_join_and_leave_at_random_with_range", || {
-            at_random(
-                "session.timeout.ms=1500&heartbeat.interval.ms=300&partition.assignment.strategy=range",
-            )
-        }),
-        on_kafka("members_join_and_leave_at_random_with_kip_848", || {
-            at_random("group.protocol=consumer")
-        }),
         on_kafka(
             "a_task_may_take_longer_than_every_limit_of_the_client",
             long_tasks,
@@ -287,108 +272,6 @@ async fn holes() -> Tested {
     })?;
     next.kill()?;
     Ok(())
-}
-
-/// Each member has its share of the partitions with work, and tasks run in all.
-async fn shared_evenly(options: &str) -> Tested {
-    let url = url(options);
-    let diaries = [(); 3].map(|()| Diary::default());
-    let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
-    let members = diaries
-        .clone()
-        .map(|diary| kser.consumer(road::registry(diary)).spawn());
-    let shares = || {
-        members.iter().all(|member| {
-            let health = member.health().transport;
-            health
-                .iter()
-                .map(|health| health.assigned.len())
-                .sum::<usize>()
-                == 2
-        })
-    };
-    until("each has two of six", LONG, shares).await?;
-    for n in 0..60 {
-        kser.producer()
-            .send(walk("a", 0))
-            .with_key(format!("{n}"))
-            .await?;
-    }
-    let ran = || diaries.iter().all(|diary| !diary.texts("done").is_empty());
-    until("each runs some", LONG, ran).await?;
-    for member in members {
-        member.stop().await?;
-    }
-    Ok(())
-}
-
-/// Members come, go and are killed. Nothing is lost, and what is not done again keeps the order of its key.
-async fn at_random(settings: &'static str) -> Tested {
-    const KEYS: u32 = 12;
-    let url = url(settings);
-    let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
-    let setup = Setup::new(&url);
-    let mut random = Random::new("members");
-    let (mut members, mut gone): (Vec<Process>, Vec<Process>) = (vec![setup.start()?], Vec::new());
-    let producer = kser.producer();
-    let sender = tokio::spawn(async move {
-        for n in 0..1200_u32 {
-            let key = n % KEYS;
-            let name = format!("{key} {}", n / KEYS);
-            producer
-                .send(walk(name, 2))
-                .with_key(format!("{key}"))
-                .await?;
-            sleep(Duration::from_millis(5)).await;
-        }
-        Ok::<_, kser::Error>(())
-    });
-    for _ in 0..20 {
-        sleep(Duration::from_millis(random.between(100, 500))).await;
-        match random.between(0, 5) {
-            0..=2 if members.len() < 4 => members.push(setup.start()?),
-            3 | 4 if members.len() > 1 => {
-                let mut member = members.remove(0);
-                member.kill()?;
-                gone.push(member);
-            }
-            _ if members.len() > 1 => {
-                let member = members.remove(0);
-                member.signal("-TERM")?;
-                gone.push(member);
-            }
-            _ => {}
-        }
-    }
-    sender.await??;
-    let all = || firsts(gone.iter().chain(&members)).len() >= 1200;
-    until("all run", LONG, all).await?;
-    for member in &mut members {
-        member.stop().await?;
-    }
-    for member in &mut gone {
-        member.end(LONG).await?;
-    }
-    let firsts = firsts(gone.iter().chain(&members));
-    for key in 0..KEYS {
-        let of_key = (0..100).map(|n| firsts.get(&(key, n)));
-        let times: Option<Vec<_>> = of_key.collect();
-        let times = times.ok_or("something is lost")?;
-        expect(times.is_sorted(), || format!("key {key} ran out of order"))?;
-    }
-    Ok(())
-}
-
-/// When each began for the first time, by key and number.
-fn firsts<'a>(
-    members: impl Iterator<Item = &'a Process>,
-) -> std::collections::BTreeMap<(u32, u32), Instant> {
-    let mut log = Log::default();
-    members.for_each(|member| log.add(member.said("ran")));
-    let firsts = log.0.into_iter();
-    firsts
-        .filter_map(|(name, runs)| Some((name, runs.into_iter().min()?)))
-        .collect()
 }
 
 /// Conformance 51: the client's limits are for its thread, not for tasks.
