@@ -83,7 +83,10 @@ impl<'s, S> Search<'s, S> {
         for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
             let first = self.planned(&plan, Choices::boring())?;
-            if faults.are_pairs() {
+            let repeats = plan
+                .iter()
+                .any(|(site, fault)| faults.repeats(&clean.seen, site, *fault));
+            if faults.are_pairs() && !repeats {
                 self.pairs(&plan, &first, faults)?;
             }
             plans.push(plan);
@@ -114,7 +117,9 @@ impl<'s, S> Search<'s, S> {
     /// Has something else go wrong wherever a run comes to after its first fault.
     fn pairs(&mut self, plan: &Faulty, first: &Finished<S>, faults: &Faults) -> Found {
         let fired = first.fired.first().map(|(site, _)| site);
-        for second in faults.at(&first.seen, fired) {
+        let seconds = faults.at(&first.seen, fired).into_iter();
+        let seconds = seconds.filter(|(site, fault)| !faults.repeats(&first.seen, site, *fault));
+        for second in seconds {
             let both = [plan.clone(), vec![second]].concat();
             self.planned(&both, Choices::boring())?;
         }

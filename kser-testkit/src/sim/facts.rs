@@ -129,6 +129,15 @@ impl Facts {
     }
 }
 
+impl RunFacts {
+    /// Says whether nothing more is to come of the run: it was not launched, or has ended, and nobody is at a step of it.
+    pub(crate) fn is_over(&self) -> bool {
+        let ended = self.status.is_some_and(Status::is_terminal);
+        let at_work = self.stored.as_ref().is_some_and(Progress::is_started);
+        !self.launched || (ended && !at_work)
+    }
+}
+
 impl State {
     pub(crate) fn row(&self) -> super::Row {
         self.broker.setup.row

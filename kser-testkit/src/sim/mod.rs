@@ -37,7 +37,7 @@ pub use self::consumers::Consumers;
 pub(crate) use self::driver::End;
 pub(crate) use self::facts::{Applied, Ran};
 pub(crate) use self::idle::Idle;
-pub(crate) use self::labels::event;
+pub(crate) use self::labels::Told;
 pub use self::run::Run;
 pub(crate) use self::run::{Finished, Scenario};
 pub use self::setup::{Breakage, Row, Setup};

@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
-use kser_core::{Message, Record, Timestamp};
+use kser_core::{Record, Timestamp};
 
 use super::Row;
 use super::broker::Spot;
 use super::broker::records::{Content, Given};
-use super::labels;
+use super::labels::Told;
 use super::state::State;
 use super::trace::Moment;
 use crate::invariants;
@@ -14,25 +12,25 @@ use crate::invariants;
 impl State {
     /// Publishes a record, as the output of a delivery or by itself.
     pub(super) fn publish(&mut self, who: &str, record: Record, now: Timestamp, output: bool) {
-        let message = labels::message(&record).map(Arc::new);
-        let label = self.labels.record(&record, message.as_deref());
+        let told = Told::by(&record);
+        let label = self.labels.record(&record, &told);
         // One with a time is another attempt, or waits for a consumer that knows it.
         let first = output && record.not_before.is_none();
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(who, format!("publishes {label}{shown}"));
-        self.learn(&record, message.as_deref(), &label, first);
-        self.broker.publish(record, Content { message, label }, now);
+        self.learn(&record, &told, &label, first);
+        self.broker.publish(record, Content { told, label }, now);
     }
 
     /// Learns what a published record tells.
-    fn learn(&mut self, record: &Record, message: Option<&Message>, label: &str, output: bool) {
+    fn learn(&mut self, record: &Record, told: &Told, label: &str, output: bool) {
         let count = self.broker.next_number();
-        if let Some(event) = labels::event(record) {
+        if let Told::Event(event) = told {
             // Where there is a store, it is what counts.
             if self.row() != Row::Stored {
-                invariants::announced(self, &event);
+                invariants::announced(self, event);
             }
             return;
         }
@@ -41,7 +39,7 @@ impl State {
             let payload = record.payload.clone().unwrap_or_default();
             *self.facts.letters.entry(payload).or_default() += 1;
         }
-        let Some(message) = message else {
+        let Some(message) = told.message() else {
             return;
         };
         let watched = self.facts.watched.contains(&message.entrypoint);

@@ -63,7 +63,7 @@ impl SimSubscription {
             match state.broker.member(self.member) {
                 None => Seat::Gone,
                 Some(member) if member.superseded => Seat::Superseded,
-                Some(_) => match state.broker.offers(self.member, now) {
+                Some(_) => match state.broker.offers(self.member, now).collect::<Vec<_>>() {
                     spots if spots.is_empty() => Seat::Nothing(state.broker.next_due(now)),
                     spots => Seat::Has(spots),
                 },
@@ -219,7 +219,10 @@ impl Drop for SimSubscription {
         // The broker hears nothing of a process that died.
         if !self.closed && self.port.is_alive() {
             let shared = &self.port.shared;
-            shared.change(|state, now| state.broker.vanish(self.member, now));
+            shared.change(|state, now| {
+                state.sites.part();
+                state.broker.vanish(self.member, now);
+            });
         }
     }
 }

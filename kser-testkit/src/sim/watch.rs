@@ -7,6 +7,7 @@ use kser_core::{Outcome, TaskId};
 use tower::{Layer, Service};
 
 use super::port::Port;
+use super::sites::Arrival;
 use crate::faults::{Fault, Kind};
 use crate::invariants;
 
@@ -113,7 +114,10 @@ impl Future for Waits {
     type Output = Result<Outcome, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let before = self.port.shared.with(|state| state.parkings);
+        let before = self.port.shared.with(|state| {
+            state.sites.part();
+            state.parkings
+        });
         let polled = self.handler.as_mut().poll(cx);
         if polled.is_pending() {
             self.waited(before);
@@ -130,7 +134,13 @@ impl Waits {
             if state.parkings != parkings || !state.is_alive(port.life) {
                 return None;
             }
-            let (site, fault) = state.sites.reach(path, Kind::Await, true);
+            let arrival = Arrival {
+                kind: Kind::Await,
+                life: port.life,
+                consumer: true,
+                now: state.now,
+            };
+            let (site, fault) = state.sites.reach(path, arrival);
             if let Some(fault) = fault {
                 port.note(state, format!("{fault} {site}"));
             }

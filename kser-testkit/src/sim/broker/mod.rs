@@ -8,12 +8,13 @@ pub(super) mod records;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kser_core::{Message, Record, Timestamp, Topic};
+use kser_core::{Record, Timestamp, Topic};
 
 pub(crate) use self::group::Spot;
 use self::group::{Group, Part, Stand, Unsettled};
 pub(crate) use self::members::Member;
 use super::Setup;
+use super::labels::Told;
 
 /// Names one who receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +50,8 @@ struct Log {
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) record: Record,
-    /// The message in it, if it is one, which is read once.
-    pub(crate) message: Option<Arc<Message>>,
+    /// What it tells.
+    pub(crate) told: Told,
     /// What it is about.
     pub(crate) label: Arc<str>,
     pub(crate) at: Timestamp,

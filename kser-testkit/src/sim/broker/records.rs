@@ -1,16 +1,17 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use kser_core::{Cancellation, Error, Message, Record, Timestamp};
+use kser_core::{Cancellation, Error, Record, Timestamp};
 
 use super::super::Breakage;
+use super::super::labels::Told;
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
 
 /// What is known of a record, beside it.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
-    /// The message in it, if it is one.
-    pub(crate) message: Option<Arc<Message>>,
+    /// What it tells, which is read once.
+    pub(crate) told: Told,
     /// What it is about.
     pub(crate) label: Arc<str>,
 }
@@ -59,7 +60,7 @@ impl Broker {
         let offset = log.partitions[partition].len();
         log.partitions[partition].push(Published {
             record,
-            message: content.message,
+            told: content.told,
             label: content.label,
             at: now,
             number,
@@ -99,27 +100,27 @@ impl Broker {
     }
 
     /// Lists the records that a member may be given now: the next of each of its partitions.
-    pub(crate) fn offers(&self, member: MemberId, now: Timestamp) -> Vec<Spot> {
-        let Some(known) = self.members.get(&member) else {
-            return Vec::new();
-        };
-        let Some(group) = &known.group else {
-            return known.observed(now).into_iter().collect();
-        };
-        let parts = self
-            .groups
-            .get(group)
-            .into_iter()
-            .flat_map(|group| &group.parts);
-        let owned = parts.filter(|(_, part)| part.owner == Some(member));
-        let next = owned.filter_map(|((topic, partition), part)| {
+    pub(crate) fn offers(&self, member: MemberId, now: Timestamp) -> impl Iterator<Item = Spot> {
+        let known = self.members.get(&member);
+        let group = known.and_then(|known| self.groups.get(known.group.as_ref()?));
+        let observer = known.filter(|known| known.group.is_none());
+        let parts = group.into_iter().flat_map(|group| &group.parts);
+        let owned = parts.filter(move |(_, part)| part.owner == Some(member));
+        let next = owned.filter_map(move |((topic, partition), part)| {
+            let offset = part.ready(now).next()?;
             Some(Spot {
                 topic: topic.clone(),
                 partition: *partition,
-                offset: part.ready(now).next()?,
+                offset,
             })
         });
-        next.collect()
+        let observed = observer.and_then(|known| known.observed(now));
+        observed.into_iter().chain(next)
+    }
+
+    /// Says whether there is a record that a member may be given now.
+    pub(crate) fn has_offer(&self, member: MemberId, now: Timestamp) -> bool {
+        self.offers(member, now).next().is_some()
     }
 
     /// Gives a record that was offered to a member.
@@ -237,11 +238,11 @@ impl Broker {
         if let Some(published) = self.published(spot).cloned() {
             let Published {
                 record,
-                message,
+                told,
                 label,
                 ..
             } = published;
-            self.publish(record, Content { message, label }, now);
+            self.publish(record, Content { told, label }, now);
         }
     }
 
