@@ -8,6 +8,7 @@ use super::facts::RunFacts;
 use super::process::{Place, Process};
 use super::world::{ClientSpec, World};
 use crate::choices::Tape;
+use crate::invariants;
 
 /// More than this is a run that never ends.
 const MOST_STEPS: usize = 20_000;
@@ -81,6 +82,7 @@ impl Driver {
         }
         let broken = self.place.shared.with(|state| {
             state.pulse.beat();
+            invariants::conserved(state);
             !state.facts.broken.is_empty()
         });
         if broken {

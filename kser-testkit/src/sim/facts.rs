@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kser_core::sequencing::Progress;
 use kser_core::{Metadata, Name, Outcome, RunId, Status, TaskId, Topic};
 
+use super::broker::Spot;
 use super::state::State;
 use crate::invariants::Broken;
 
@@ -15,6 +16,10 @@ pub(crate) struct Facts {
     /// The deliveries whose outputs are published, and those that are done.
     published: BTreeSet<u64>,
     committed: BTreeSet<u64>,
+    /// The records that a group has done.
+    pub(crate) done: BTreeSet<Spot>,
+    /// How many records were in flight when it was last looked whether all is accounted for.
+    pub(crate) in_flight: usize,
     /// How often the simulation published a record a second time.
     pub(crate) duplicated: usize,
     pub(crate) effects: Vec<Applied>,

@@ -31,11 +31,11 @@ use std::any::Any;
 
 use kser_core::Error;
 
-pub(crate) use self::broker::Published;
+pub(crate) use self::broker::{Moved, Published};
 pub use self::by_hand::ByHand;
 pub use self::consumers::Consumers;
 pub(crate) use self::driver::End;
-pub(crate) use self::facts::{Applied, Ran};
+pub(crate) use self::facts::{Applied, Ran, TaskFacts};
 pub(crate) use self::idle::Idle;
 pub(crate) use self::labels::Told;
 pub use self::run::Run;

@@ -4,6 +4,7 @@ use super::Row;
 use super::broker::Spot;
 use super::broker::records::{Content, Given};
 use super::labels::Told;
+use super::port::Port;
 use super::state::State;
 use super::trace::Moment;
 use crate::invariants;
@@ -58,34 +59,38 @@ impl State {
         invariants::published(self, message, label, letter);
     }
 
-    pub(super) fn delivered(&mut self, who: &str, spot: &Spot, given: &Given) {
+    pub(super) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
         let again = match given.unreported {
             0 => String::new(),
             count => format!(", which {count} before did not report"),
         };
         let place = format!("{}:{}:{}", spot.topic, spot.partition, spot.offset);
-        self.note(who, format!("receives {} ({place}){again}", given.label));
+        let what = format!("receives {} ({place}){again}", given.label);
+        self.note(&port.name, what);
+        invariants::one_more_held(self, port.life);
     }
 
     /// A delivery is marked as done, or was someone else's.
     pub(super) fn commit(&mut self, who: &str, label: &str, serial: u64) -> bool {
         let ours = self.broker.is_ours(serial);
         let record = self.broker.published_of(serial);
-        let done = self.broker.commit(serial);
-        match done {
-            true => {
-                self.facts.committed(serial);
-                self.note(who, format!("commits {label}"));
-            }
-            false => self.note(who, format!("cannot commit {label}: it is someone else's")),
-        }
-        if done && !ours {
+        let committed = self.broker.commit(serial);
+        let Some(moved) = committed else {
+            self.note(who, format!("cannot commit {label}: it is someone else's"));
+            return false;
+        };
+        self.facts.committed(serial);
+        self.note(who, format!("commits {label}"));
+        if !ours {
             let what = format!("{who} has committed {label}, which is someone else's");
             self.facts.broke("Fenced", what);
         }
-        if let Some(record) = record.filter(|_| done) {
+        if let Some(moved) = moved {
+            invariants::moved(self, label, moved);
+        }
+        if let Some(record) = record {
             invariants::committed(self, &record);
         }
-        done
+        true
     }
 }

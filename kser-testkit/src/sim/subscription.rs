@@ -81,7 +81,7 @@ impl SimSubscription {
         let port = &self.port;
         port.shared.change(|state, _| {
             let given = state.broker.give(self.member, spot)?;
-            state.delivered(&port.name, spot, &given);
+            state.delivered(port, spot, &given);
             let settle = SimSettle::new(port.clone(), given.label, self.interest.group.is_none());
             let origin = Origin {
                 partition: i32::try_from(spot.partition).unwrap_or(i32::MAX),

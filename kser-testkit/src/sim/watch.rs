@@ -74,8 +74,10 @@ impl Service<Call> for Watched<Handler> {
             let label: Arc<str> = label.into();
             state.pulse.begin(&label);
             let number = invariants::began(state, &label, &call);
+            invariants::one_more_runs(state, port.life);
             (label, number)
         });
+        let runs = Runs(port.clone());
         let attempt = Attempt {
             port: port.clone(),
             task: ctx.uuid().clone(),
@@ -88,6 +90,7 @@ impl Service<Call> for Watched<Handler> {
         };
         Box::pin(ATTEMPT.scope(attempt, async move {
             let ended = handler.await;
+            drop(runs);
             port.shared.timed(|state| {
                 let how = match &ended {
                     Ok(outcome) if outcome.is_success() => "succeeds".to_owned(),
@@ -100,6 +103,17 @@ impl Service<Call> for Watched<Handler> {
             });
             ended
         }))
+    }
+}
+
+/// A handler that runs, until it has returned or is dropped.
+struct Runs(Port);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let Self(port) = self;
+        port.shared
+            .with(|state| state.lives[port.life].running -= 1);
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) enum Flaw {
     Reorders,
     Panics,
     LeavesSilently,
+    GivesTooMuch,
 }
 
 #[derive(Debug, Clone)]

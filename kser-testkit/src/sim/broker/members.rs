@@ -215,6 +215,13 @@ impl Broker {
                 .is_some_and(|member| !member.seen.is_empty())
     }
 
+    /// Counts the records of its partitions that members hold.
+    pub(crate) fn held_by(&self, members: &[MemberId]) -> usize {
+        let parts = self.groups.values().flat_map(|group| group.parts.values());
+        let theirs = parts.filter(|part| part.owner.is_some_and(|owner| members.contains(&owner)));
+        theirs.map(Part::count_held).sum()
+    }
+
     /// Lists the partitions of a member, and how many records wait in them.
     pub(crate) fn assigned(&self, id: MemberId) -> Vec<(Topic, usize, usize)> {
         let parts = self.groups.values().flat_map(|group| &group.parts);

@@ -13,6 +13,7 @@ use kser_core::{Record, Timestamp, Topic};
 pub(crate) use self::group::Spot;
 use self::group::{Group, Part, Stand, Unsettled};
 pub(crate) use self::members::Member;
+pub(crate) use self::records::Moved;
 use super::Setup;
 use super::labels::Told;
 
@@ -100,6 +101,17 @@ impl Broker {
     pub(crate) fn unsettled(&self) -> usize {
         let parts = self.groups.values().flat_map(|group| group.parts.values());
         parts.map(|part| part.unsettled.len()).sum()
+    }
+
+    /// Lists the records that somebody is to do something about: those that a group has not settled, and those in topics
+    /// that no group reads, dead letters apart.
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = &Published> {
+        let unread = self.topics.iter().filter(|(topic, log)| {
+            let letters = topic.as_str().ends_with(".dlt");
+            !log.grouped && !letters
+        });
+        let unread = unread.flat_map(|(_, log)| log.partitions.iter().flatten());
+        self.waiting().into_iter().chain(unread)
     }
 
     /// Lists the records that some group has not settled.

@@ -26,6 +26,15 @@ pub(crate) struct Given {
     pub(crate) revoked: Cancellation,
 }
 
+/// How far a group is in a partition: behind the last record before which all are done.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    /// The record that is done now.
+    pub(crate) spot: Spot,
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+}
+
 /// Publishing, delivering and settling.
 impl Broker {
     /// Refuses a record that is too large.
@@ -158,22 +167,39 @@ impl Broker {
         })
     }
 
-    /// Marks a delivery as done. `false` when it is someone else's.
-    pub(crate) fn commit(&mut self, serial: u64) -> bool {
+    /// Marks a delivery as done. Returns how far its group is in the partition, before and after, if it has one; `None`
+    /// when the delivery is someone else's.
+    pub(crate) fn commit(&mut self, serial: u64) -> Option<Option<Moved>> {
         if self.observed_by(serial) {
-            return true;
+            return Some(None);
         }
-        let place = match self.setup.broken {
+        let broken = self.setup.broken;
+        let (group, spot) = match broken {
             Some(Breakage::NoFencing) => self.held.get(&serial).cloned(),
             _ => self.ours(serial),
-        };
-        let Some((group, spot)) = place else {
-            return false;
-        };
+        }?;
         self.held.remove(&serial);
-        let part = self.part_mut(&group, &spot.topic, spot.partition);
-        part.and_then(|part| part.unsettled.remove(&spot.offset));
-        true
+        let end = self.topics.get(&spot.topic)?.partitions[spot.partition].len();
+        let part = self.part_mut(&group, &spot.topic, spot.partition)?;
+        let before = part.position(end);
+        let done = part.unsettled.remove(&spot.offset);
+        match broken {
+            // As one who keeps nothing but the latest offset.
+            Some(Breakage::CommitsPast) => {
+                part.unsettled = part.unsettled.split_off(&spot.offset);
+            }
+            // As one whose commits overtake each other.
+            Some(Breakage::CommitsBack) if spot.offset > 0 => {
+                part.unsettled.extend(done.map(|done| (0, done.again())));
+            }
+            _ => {}
+        }
+        let after = part.position(end);
+        Some(Some(Moved {
+            spot,
+            before,
+            after,
+        }))
     }
 
     /// Returns the record of a delivery that is ours.
