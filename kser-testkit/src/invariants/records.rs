@@ -1,5 +1,5 @@
 use kser::RunEvent;
-use kser_core::{Message, Status};
+use kser_core::{Message, Record, Status};
 
 use crate::sim::{Published, Row, State, Told};
 
@@ -26,6 +26,24 @@ pub(crate) fn announced(state: &mut State, event: &RunEvent) {
     }
     let outcome = event.outcome.clone().unwrap_or_default();
     state.stands(run, to, outcome);
+}
+
+/// A dead letter is written: it has the bytes that were sent, and says why.
+pub(crate) fn letter(state: &mut State, record: &Record, label: &str) {
+    let mut sent = state.broker.all();
+    let changed = !sent.any(|sent| sent.record.payload == record.payload);
+    let mut headers = record.headers.iter();
+    let silent = !headers.any(|(name, _)| name == "kser-error");
+    drop(sent);
+    for (wrong, how) in [
+        (changed, "has other bytes than were sent"),
+        (silent, "gives no reason"),
+    ] {
+        if wrong {
+            let what = format!("{label} {how}");
+            state.facts.broke("DeadLetterOnce", what);
+        }
+    }
 }
 
 /// A message is published.

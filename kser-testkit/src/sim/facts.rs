@@ -71,6 +71,10 @@ pub(crate) struct TaskFacts {
     pub(crate) attempts: u32,
     pub(crate) ended: u32,
     pub(crate) failed: u32,
+    /// When it failed last, in which life of a process and generation of the groups, and how often there.
+    pub(crate) failed_at: Option<Duration>,
+    pub(crate) failed_in: Option<(usize, u64)>,
+    pub(crate) failed_in_a_row: u32,
     /// It is no step of a run, and its handler is watched.
     pub(crate) lone: bool,
 }
@@ -80,6 +84,8 @@ pub(crate) struct TaskFacts {
 pub(crate) struct Ran {
     pub(crate) task: TaskId,
     pub(crate) label: Arc<str>,
+    /// The life of a process that made it.
+    pub(crate) life: usize,
     /// Its handler has returned.
     pub(crate) ended: bool,
     pub(crate) run: Option<(RunId, u32)>,
@@ -131,6 +137,18 @@ impl Facts {
     /// Notes that something does not hold.
     pub(crate) fn broke(&mut self, invariant: &'static str, what: String) {
         self.broken.push(Broken { invariant, what });
+    }
+}
+
+impl TaskFacts {
+    /// Notes that an attempt has failed.
+    pub(crate) fn fails(&mut self, now: Duration, here: (usize, u64)) {
+        self.failed_in_a_row = match self.failed_in == Some(here) {
+            true => self.failed_in_a_row + 1,
+            false => 1,
+        };
+        self.failed_in = Some(here);
+        self.failed_at = Some(now);
     }
 }
 

@@ -43,6 +43,9 @@ impl State {
         let Some(message) = told.message() else {
             return;
         };
+        if letter {
+            invariants::letter(self, record, label);
+        }
         let watched = self.facts.watched.contains(&message.entrypoint);
         let task = self.facts.task(&message.uuid);
         task.lone = watched && message.metadata.envelope().is_none();

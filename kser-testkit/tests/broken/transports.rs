@@ -65,6 +65,22 @@ fn one_that_forgets_how_often_it_was_tried_is_caught() {
 }
 
 #[test]
+fn one_that_forgets_to_wait_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), failing(Flaw::ForgetsWaits)),
+        "RetryBudget"
+    );
+}
+
+#[test]
+fn one_that_changes_dead_letters_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), failing(Flaw::ChangesLetters)),
+        "DeadLetterOnce"
+    );
+}
+
+#[test]
 fn one_that_never_commits_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::NeverCommits)),

@@ -200,6 +200,11 @@ impl Broker {
         }
     }
 
+    /// Counts how often partitions were given to members.
+    pub(crate) fn generation(&self) -> u64 {
+        self.groups.values().map(|group| group.generation).sum()
+    }
+
     pub(crate) fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.get(&id)
     }

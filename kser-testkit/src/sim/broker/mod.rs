@@ -103,6 +103,12 @@ impl Broker {
         parts.map(|part| part.unsettled.len()).sum()
     }
 
+    /// Lists all records that were ever published.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Published> {
+        let partitions = self.topics.values().flat_map(|log| &log.partitions);
+        partitions.flatten()
+    }
+
     /// Lists the records that somebody is to do something about: those that a group has not settled, and those in topics
     /// that no group reads, dead letters apart.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = &Published> {
