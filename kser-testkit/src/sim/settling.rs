@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Settling, Timestamp};
 
 use super::Breakage;
+use super::labels::Told;
 use super::port::Port;
 use crate::faults::Kind;
 
@@ -47,7 +48,8 @@ impl SimSettle {
                 false => outputs.len(),
             };
             for output in outputs.into_iter().take(count) {
-                state.publish(&self.port.name, output, now, true);
+                let told = Told::by(&output);
+                state.publish(&self.port.name, output, told, now, true);
             }
             if !half {
                 state.facts.published(serial);
@@ -76,7 +78,10 @@ impl Settle for SimSettle {
         let serial = serial(ticket);
         let port = &self.port;
         if self.observed && outputs.is_empty() {
-            port.shared.change(|state, _| state.broker.commit(serial));
+            port.shared.change(|state, _| {
+                state.sites.part();
+                state.broker.commit(serial)
+            });
             return Ok(());
         }
         let settling = port.shared.with(|state| {
@@ -124,6 +129,7 @@ impl Settle for SimSettle {
             return;
         }
         self.port.shared.change(|state, _| {
+            state.sites.part();
             state.broker.release(serial(ticket), not_before);
             self.port.note(state, format!("gives back {}", self.label));
         });

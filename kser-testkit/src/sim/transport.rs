@@ -3,7 +3,7 @@ use kser_core::{
     Description, Error, Interest, NotPublished, Record, Subscription, Topic, TopicSpec, Transport,
 };
 
-use super::labels;
+use super::labels::Told;
 use super::port::Port;
 use super::state::Shared;
 use super::subscription::SimSubscription;
@@ -49,13 +49,14 @@ impl Transport for SimTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let port = &self.port;
         let count = records.len();
-        let path = port.shared.with(|state| match records.first() {
-            Some(first) => {
-                let message = labels::message(first);
-                format!("{}/send", state.labels.record(first, message.as_ref()))
+        let mut first = records.first().map(Told::by);
+        let path = match (records.first(), &first) {
+            (Some(record), Some(told)) => {
+                let label = port.shared.with(|state| state.labels.record(record, told));
+                format!("{label}/send")
             }
-            None => "nothing/send".to_owned(),
-        });
+            _ => "nothing/send".to_owned(),
+        };
         let publish = async {
             port.shared.change(|state, now| {
                 let mut failed = Vec::new();
@@ -65,8 +66,9 @@ impl Transport for SimTransport {
                     false => count,
                 };
                 for (index, record) in records.into_iter().enumerate().take(count) {
+                    let told = first.take().unwrap_or_else(|| Told::by(&record));
                     match state.broker.fits(&record) {
-                        Ok(()) => state.publish(&port.name, record, now, false),
+                        Ok(()) => state.publish(&port.name, record, told, now, false),
                         Err(error) => failed.push((index, error)),
                     }
                 }
@@ -95,6 +97,7 @@ impl Transport for SimTransport {
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         self.port.shared.change(|state, _| {
+            state.sites.part();
             for spec in topics {
                 state.broker.ensure(&spec.topic, spec.partitions, spec.kept);
             }
