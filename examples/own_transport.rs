@@ -1,5 +1,5 @@
 //! The smallest transport: a list, a lock and a bell. It keeps the whole contract, as the suite of `kser-testkit` shows
-//! (`cargo test --example own_transport`), and operations run on it like on any other.
+//! (`cargo test -p kser-examples --example own_transport`), and operations run on it like on any other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

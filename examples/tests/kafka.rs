@@ -23,7 +23,7 @@ fn program(name: &str) -> PathBuf {
     let program = this.ancestors().nth(2).unwrap().join("examples").join(name);
     assert!(
         program.exists(),
-        "there is no {}: `cargo test -p kser-examples` builds it",
+        "there is no {}: `cargo test --workspace` builds it",
         program.display()
     );
     program
