@@ -7,11 +7,11 @@ use super::kept::Kept;
 use super::shrink::shrink;
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
-use crate::faults::{Fault, Faults, Site};
+use crate::faults::{Fault, Faults, Kind, Site};
 use crate::invariants::{self, Broken};
 use crate::plan::Plan;
 use crate::quiet::quietly;
-use crate::sim::{Finished, Run, Scenario, Swarm, Trouble};
+use crate::sim::{End, Finished, Run, Scenario, Swarm, Trouble};
 
 /// How often something goes wrong in a random run, at most.
 const MOST_FAULTS: u64 = 12;
@@ -47,6 +47,7 @@ impl<'s, S> Search<'s, S> {
 
     /// Makes one run again.
     pub(super) fn replay(&mut self, case: &Plan) -> Found {
+        self.learn_the_usual();
         let choices = Choices::Replay(case.picks.clone());
         self.planned(&case.faults, choices).map(|_| ())
     }
@@ -56,6 +57,14 @@ impl<'s, S> Search<'s, S> {
         let choices = Choices::Replay(plan.picks.clone());
         let finished = self.run(Trouble::planned(&plan.faults), choices);
         self.judge(&finished, &Faulty::new())
+    }
+
+    /// Finds out how all ends when nothing goes wrong, unless that is known.
+    fn learn_the_usual(&mut self) {
+        if self.ends.is_none() {
+            let clean = self.again(&Plan::default());
+            self.ends = Some(ends(&clean)).filter(|_| clean.end == End::Done);
+        }
     }
 
     /// Makes the runs again that failed before. Those that the scenario no longer comes to are told, and left out.
@@ -83,7 +92,10 @@ impl<'s, S> Search<'s, S> {
         for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
             let first = self.planned(&plan, Choices::boring())?;
-            if faults.are_pairs() {
+            let repeats = plan
+                .iter()
+                .any(|(site, fault)| faults.repeats(&clean.seen, site, *fault));
+            if faults.are_pairs() && !repeats {
                 self.pairs(&plan, &first, faults)?;
             }
             plans.push(plan);
@@ -114,7 +126,9 @@ impl<'s, S> Search<'s, S> {
     /// Has something else go wrong wherever a run comes to after its first fault.
     fn pairs(&mut self, plan: &Faulty, first: &Finished<S>, faults: &Faults) -> Found {
         let fired = first.fired.first().map(|(site, _)| site);
-        for second in faults.at(&first.seen, fired) {
+        let seconds = faults.at(&first.seen, fired).into_iter();
+        let seconds = seconds.filter(|(site, fault)| !faults.repeats(&first.seen, site, *fault));
+        for second in seconds {
             let both = [plan.clone(), vec![second]].concat();
             self.planned(&both, Choices::boring())?;
         }
@@ -200,19 +214,20 @@ impl<'s, S> Search<'s, S> {
         broken.or_else(|| self.ends_otherwise(finished))
     }
 
-    /// A message that came twice, or late, and another order of events change nothing about how all ends.
+    /// A message that came twice, a call of which nobody knows whether it had its effect, and another order of events
+    /// change nothing about how all ends.
     fn ends_otherwise(&self, finished: &Finished<S>) -> Option<Broken> {
         let usual = self.ends.as_ref()?;
-        let mut faults = finished.fired.iter().map(|(_, fault)| fault);
-        let invariant = match finished.fired.is_empty() {
-            true => "OrderIsNoop",
-            false if faults.all(|fault| *fault == Fault::Duplicate) => "DuplicateIsNoop",
-            false => return None,
-        };
+        let invariant = unchanging(finished)?;
         let ended = ends(finished);
-        let (id, now) = ended
-            .iter()
-            .find(|(id, end)| usual.get(*id) != Some(*end))?;
+        let (id, now) = ended.iter().find(|(id, end)| {
+            let usual = usual.get(*id);
+            match invariant {
+                // An attempt may have gone by, which a handler may tell.
+                "UnknownIsUnknown" => usual.map(|end| end.0) != Some(end.0),
+                _ => usual != Some(*end),
+            }
+        })?;
         let what = format!("{id} ends as {now:?}, and usually as {:?}", usual.get(id));
         Some(Broken::new(invariant, what))
     }
@@ -243,6 +258,23 @@ fn ends<S>(finished: &Finished<S>) -> Ends {
         let told = runs.map(|(id, run)| (id.clone(), (run.status, run.outcome.clone())));
         told.collect()
     })
+}
+
+/// Under which name what went wrong in a run has no say in how all ends.
+fn unchanging<S>(finished: &Finished<S>) -> Option<&'static str> {
+    let calls = |site: &Site| {
+        let mut seen = finished.seen.iter();
+        seen.any(|seen| seen.site == *site && !matches!(seen.kind, Kind::Effect))
+    };
+    match &*finished.fired {
+        [] => Some("OrderIsNoop"),
+        // Whether it had its effect or not. More of them may use up the attempts.
+        [(site, Fault::Reject | Fault::Unknown)] if calls(site) => Some("UnknownIsUnknown"),
+        fired if fired.iter().all(|(_, fault)| *fault == Fault::Duplicate) => {
+            Some("DuplicateIsNoop")
+        }
+        _ => None,
+    }
 }
 
 /// Some of the kinds of faults, drawn.

@@ -46,7 +46,8 @@ impl Faults {
     }
 
     /// As [`any_single_crash`](Self::any_single_crash), and two crashes, the second wherever the run comes to after the
-    /// first.
+    /// first. Among the pairs, a crash right after a call stands for the one before the next call of its process, where
+    /// nothing happens between the two.
     #[must_use]
     pub fn any_two_crashes() -> Self {
         Self::pairs([Fault::CrashBefore, Fault::CrashAfter])
@@ -60,6 +61,14 @@ impl Faults {
         self.pairs
     }
 
+    /// Says whether one of a pair is left out, because it is the same as another: a process that dies after a call, and
+    /// one that dies before the next, if there is nothing between them.
+    pub(crate) fn repeats(&self, seen: &[Seen], site: &Site, fault: Fault) -> bool {
+        let both = [Fault::CrashBefore, Fault::CrashAfter].map(|crash| self.kinds.contains(&crash));
+        let applies = fault == Fault::CrashBefore && both == [true; 2];
+        applies && seen.iter().any(|seen| seen.same && seen.site == *site)
+    }
+
     /// Lists single faults at the sites of a run, those after `first` if it is given.
     pub(crate) fn at(&self, seen: &[Seen], first: Option<&Site>) -> Vec<(Site, Fault)> {
         let from = first.and_then(|first| seen.iter().position(|seen| seen.site == *first));
@@ -69,5 +78,80 @@ impl Faults {
             fitting.map(|fault| (seen.site.clone(), *fault))
         });
         faults.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kser_core::{Entrypoint, Step};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::choices::Choices;
+    use crate::sim::{Scenario, Setup, Trouble, World};
+    use crate::watchdog::Pulse;
+
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Work {}
+
+    impl Entrypoint for Work {
+        const PATH: &'static str = "shop.Work";
+    }
+
+    async fn work(_: Work) {}
+
+    fn make(world: &mut World) {
+        world.consumers(2).task(work);
+        for _ in 0..2 {
+            world.launch_steps("shop.Job", vec![Step::new(Work {}); 2]);
+        }
+        world.send_with_key(Work {}, "one key");
+    }
+
+    /// What happens after a crash.
+    fn rest(scenario: &Scenario<'_, ()>, site: &Site, fault: Fault) -> String {
+        let trouble = Trouble::planned(&[(site.clone(), fault)]);
+        let run = scenario.run(trouble, Choices::boring());
+        let trace = run.shared.with(|state| state.trace.to_string());
+        let (_, rest) = trace.split_once(" crashes\n").expect("it has crashed");
+        rest.to_owned()
+    }
+
+    #[test]
+    fn what_is_left_out_of_the_pairs_is_the_same_as_what_is_tried() {
+        let setups = [
+            Setup::stored(),
+            Setup::exactly_once(),
+            Setup::at_least_once(),
+        ];
+        for setup in setups {
+            let scenario = Scenario {
+                make: &make,
+                setup,
+                heal_within: std::time::Duration::from_secs(3600),
+                pulse: Pulse::default(),
+            };
+            let clean = scenario.run(Trouble::Nothing, Choices::boring());
+            let mut left_out = 0;
+            for pair in clean.seen.windows(2) {
+                let [before, after] = pair else { continue };
+                if !after.same || !after.consumer {
+                    continue;
+                }
+                left_out += 1;
+                let fault = match Fault::CrashAfter.fits(before.kind) {
+                    true => Fault::CrashAfter,
+                    false => Fault::CrashBefore,
+                };
+                assert_eq!(
+                    rest(&scenario, &before.site, fault),
+                    rest(&scenario, &after.site, Fault::CrashBefore),
+                    "{} and {}",
+                    before.site,
+                    after.site
+                );
+            }
+            assert!(left_out >= 2, "{left_out}");
+        }
     }
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser::Call;
 use kser_core::{Outcome, RunId};
@@ -6,7 +7,7 @@ use kser_core::{Outcome, RunId};
 use crate::sim::{Ran, Row, State};
 
 /// An attempt at a task begins. Returns its number.
-pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
+pub(crate) fn began(state: &mut State, life: usize, label: &Arc<str>, call: &Call) -> usize {
     let ctx = &call.ctx;
     let step = ctx.run().cloned().zip(ctx.step());
     if let Some((run, position)) = &step {
@@ -14,11 +15,12 @@ pub(crate) fn began(state: &mut State, label: &Arc<str>, call: &Call) -> usize {
         nothing_after_an_end(state, label, run);
         is_given_what_was_left(state, label, (run, *position), ctx.previous());
     }
-    within_budget(state, label, call);
+    within_budget(state, life, label, call);
     keeps_its_place(state, label, call);
     state.facts.attempts.push(Ran {
         task: ctx.uuid().clone(),
         label: Arc::clone(label),
+        life,
         ended: false,
         run: step,
         previous: ctx.previous().clone(),
@@ -41,9 +43,14 @@ pub(crate) fn ended(
     let label = Arc::clone(&ran.label);
     ran.left = outcome.filter(|outcome| outcome.is_success()).cloned();
     let (task, failed) = (ran.task.clone(), u32::from(ran.left.is_none()));
+    let here = (ran.life, state.broker.generation());
+    let now = state.now;
     let task = state.facts.task(&task);
     task.ended += 1;
     task.failed += failed;
+    if failed > 0 {
+        task.fails(now, here);
+    }
     let said = outcome.map(Outcome::stderr).or(error).unwrap_or_default();
     if said.contains("IO is disabled") {
         let what = format!(
@@ -54,18 +61,35 @@ pub(crate) fn ended(
     }
 }
 
-/// A task that failed is tried as often as its policy says. Where nothing but a delivery counts, a crash forgets.
-fn within_budget(state: &mut State, label: &str, call: &Call) {
-    let counts = state.row() == Row::Stored || state.sites.fired().is_empty();
-    let repaired = call
-        .ctx
-        .run()
-        .is_some_and(|run| state.facts.run(run).repaired);
-    let failed = state.facts.task(call.ctx.uuid()).failed;
-    let most = call.task.retry().attempts();
-    if counts && !repaired && failed >= most {
+/// A task that failed is tried as often as its policy says, and no sooner. Where no store counts, a crash forgets, and so
+/// does a partition that goes to another member.
+fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
+    let run = call.ctx.run();
+    let stored = state.row() == Row::Stored && run.is_some();
+    let repaired = run.is_some_and(|run| state.facts.run(run).repaired);
+    let (now, here) = (state.now, (life, state.broker.generation()));
+    let forgets = !state.sites.fired().is_empty();
+    let task = state.facts.task(call.ctx.uuid());
+    let kept = !forgets && task.failed_in == Some(here);
+    if repaired || !(stored || kept) {
+        return;
+    }
+    let since = task.failed_at.map(|at| now.saturating_sub(at));
+    let failed = match stored {
+        true => task.failed,
+        false => task.failed_in_a_row,
+    };
+    let (most, wait) = (call.task.retry().attempts(), call.task.retry().first_wait());
+    if failed >= most {
         let what = format!(
             "{label} is tried again after {failed} failures, and its policy allows {most} attempts"
+        );
+        state.facts.broke("RetryBudget", what);
+    }
+    // Moments are whole milliseconds.
+    if let Some(since) = since.filter(|since| *since + Duration::from_millis(1) < wait) {
+        let what = format!(
+            "{label} is tried again {since:?} after it failed, and its policy waits {wait:?}"
         );
         state.facts.broke("RetryBudget", what);
     }

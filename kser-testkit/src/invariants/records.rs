@@ -1,7 +1,7 @@
 use kser::RunEvent;
-use kser_core::{Message, Status};
+use kser_core::{Message, Record, Status};
 
-use crate::sim::{Published, Row, State, event};
+use crate::sim::{Published, Row, State, Told};
 
 /// A status of a run is announced, where there is no store.
 pub(crate) fn announced(state: &mut State, event: &RunEvent) {
@@ -26,6 +26,24 @@ pub(crate) fn announced(state: &mut State, event: &RunEvent) {
     }
     let outcome = event.outcome.clone().unwrap_or_default();
     state.stands(run, to, outcome);
+}
+
+/// A dead letter is written: it has the bytes that were sent, and says why.
+pub(crate) fn letter(state: &mut State, record: &Record, label: &str) {
+    let mut sent = state.broker.all();
+    let changed = !sent.any(|sent| sent.record.payload == record.payload);
+    let mut headers = record.headers.iter();
+    let silent = !headers.any(|(name, _)| name == "kser-error");
+    drop(sent);
+    for (wrong, how) in [
+        (changed, "has other bytes than were sent"),
+        (silent, "gives no reason"),
+    ] {
+        if wrong {
+            let what = format!("{label} {how}");
+            state.facts.broke("DeadLetterOnce", what);
+        }
+    }
 }
 
 /// A message is published.
@@ -61,12 +79,13 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
 /// A record is done with. What follows from it must be there.
 pub(crate) fn committed(state: &mut State, done: &Published) {
     let Published { label, number, .. } = done;
-    let lost = match &done.message {
-        None => {
+    let lost = match &done.told {
+        Told::Event(_) => false,
+        Told::Bytes => {
             let payload = done.record.payload.clone().unwrap_or_default();
-            event(&done.record).is_none() && !state.facts.letters.contains_key(&payload)
+            !state.facts.letters.contains_key(&payload)
         }
-        Some(message) => match message.metadata.envelope() {
+        Told::Message(message) => match message.metadata.envelope() {
             // The store is the truth.
             Some(_) if state.row() == Row::Stored => false,
             Some(envelope) => {

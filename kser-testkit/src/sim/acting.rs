@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::actions::Action;
 use super::broker::Spot;
 use super::driver::Driver;
+use super::sites::Arrival;
 use super::state::{Outage, State, Verdict};
 use crate::faults::{Fault, Kind};
 
@@ -25,6 +26,9 @@ const MOST_CONSUMERS: usize = 6;
 impl Driver {
     /// Does what was decided, and has go wrong what is to.
     pub(super) fn act(&mut self, action: Action) {
+        if !matches!(action, Action::Let { .. } | Action::Give { .. }) {
+            self.place.shared.with(|state| state.sites.part());
+        }
         let (number, life, spot) = match action {
             Action::Start(number) => return self.start(number),
             Action::Ask(number) => return self.ask(number),
@@ -95,13 +99,20 @@ impl State {
         let (path, kind) = self.path_of(number, spot.as_ref());
         self.half = false;
         let consumer = self.lives[life].consumer.is_some();
-        let (site, fault) = self.sites.reach(&path, kind, consumer);
+        let arrival = Arrival {
+            kind,
+            life,
+            consumer,
+            now: self.now,
+        };
+        let (site, fault) = self.sites.reach(&path, arrival);
         let name = Arc::clone(&self.lives[life].name);
         if let Some(fault) = fault {
             self.note(&name, format!("{fault} {site}"));
         }
         if fault.is_none() && self.outage_of(kind).is_some() {
             self.note(&name, format!("is refused {site}"));
+            self.sites.part();
             self.decide(number, Verdict::Refuse);
             return Then::Nothing;
         }

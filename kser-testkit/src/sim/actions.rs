@@ -1,4 +1,4 @@
-use kser_core::Clock;
+use kser_core::{Clock, Timestamp};
 use tokio::time::Instant;
 
 use super::broker::Spot;
@@ -69,7 +69,7 @@ impl State {
         &self,
         number: u64,
         parked: &Parked,
-        now: kser_core::Timestamp,
+        now: Timestamp,
         settling: &mut Vec<usize>,
         actions: &mut Vec<Action>,
     ) {
@@ -105,7 +105,7 @@ impl State {
                 Some(known) if !known.superseded => {
                     if self.outage_of(Kind::Receive).is_none() {
                         let spots = self.broker.offers(*member, now);
-                        let gives = spots.into_iter().map(|spot| Action::Give {
+                        let gives = spots.map(|spot| Action::Give {
                             parked: parked_as,
                             life,
                             spot,
@@ -120,6 +120,18 @@ impl State {
             },
             Want::Leave(member) if !self.broker.holds(*member) => actions.push(go),
             Want::Leave(_) => {}
+        }
+    }
+
+    /// Says whether the driver may have something to do for a call that begins to wait. Nothing comes of one that waits
+    /// for a record where there is none: a consumer begins it afresh whenever it looks up.
+    pub(super) fn stirs(&self, want: &Want, now: Timestamp) -> bool {
+        match want {
+            Want::Receive(member) => match self.broker.member(*member) {
+                Some(known) if !known.superseded => self.broker.has_offer(*member, now),
+                _ => true,
+            },
+            _ => true,
         }
     }
 

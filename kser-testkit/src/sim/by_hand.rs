@@ -120,8 +120,7 @@ impl<S> ByHand<S> {
         self.shared.with(|state| {
             let waiting = state.broker.waiting().into_iter();
             let here = waiting.filter(|one| one.record.topic.as_str() == topic);
-            here.filter_map(|one| one.message.as_deref().cloned())
-                .collect()
+            here.filter_map(|one| one.told.message().cloned()).collect()
         })
     }
 

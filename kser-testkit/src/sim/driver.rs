@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use kser_core::store::RunFilter;
-use kser_core::{Clock, StateStore};
+use kser_core::Clock;
 use tokio::time::{Instant, sleep_until};
 
 use super::consumers::{ConsumerSpec, Wrap};
+use super::facts::RunFacts;
 use super::process::{Place, Process};
 use super::world::{ClientSpec, World};
 use crate::choices::Tape;
+use crate::invariants;
 
 /// More than this is a run that never ends.
 const MOST_STEPS: usize = 20_000;
@@ -81,6 +82,7 @@ impl Driver {
         }
         let broken = self.place.shared.with(|state| {
             state.pulse.beat();
+            invariants::conserved(state);
             !state.facts.broken.is_empty()
         });
         if broken {
@@ -88,7 +90,7 @@ impl Driver {
         }
         let actions = self.actions();
         if actions.is_empty() {
-            if self.is_done().await {
+            if self.is_done() {
                 return Some(End::Done);
             }
             if Instant::now() >= self.limit {
@@ -263,7 +265,7 @@ impl Driver {
     }
 
     /// Says whether all that was asked for is done, and nothing is left over.
-    async fn is_done(&mut self) -> bool {
+    fn is_done(&self) -> bool {
         let up = self.lives.iter().all(|(_, at)| at.is_none());
         let clients = self
             .processes
@@ -272,18 +274,11 @@ impl Driver {
         if !up || clients {
             return false;
         }
-        let quiet = self.place.shared.with(|state| {
-            let ended = |status: &kser_core::Status| status.is_terminal();
-            let mut runs = state.facts.runs.values().filter(|run| run.launched);
-            let all = runs.all(|run| run.status.as_ref().is_some_and(ended));
+        self.place.shared.with(|state| {
+            let mut runs = state.facts.runs.values();
+            let all = runs.all(RunFacts::is_over);
             all && state.broker.unsettled() == 0 && state.outputs.is_empty()
-        });
-        if !quiet || self.place.row != super::Row::Stored {
-            return quiet;
-        }
-        let rows = self.place.rows.list(&RunFilter::default()).await;
-        let mut rows = rows.into_iter().flatten();
-        rows.all(|run| run.progress.status().is_terminal() && !run.progress.is_started())
+        })
     }
 
     /// Ends all processes, and counts the tasks that are left.

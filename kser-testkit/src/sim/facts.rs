@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kser_core::sequencing::Progress;
 use kser_core::{Metadata, Name, Outcome, RunId, Status, TaskId, Topic};
 
+use super::broker::Spot;
 use super::state::State;
 use crate::invariants::Broken;
 
@@ -15,6 +16,10 @@ pub(crate) struct Facts {
     /// The deliveries whose outputs are published, and those that are done.
     published: BTreeSet<u64>,
     committed: BTreeSet<u64>,
+    /// The records that a group has done.
+    pub(crate) done: BTreeSet<Spot>,
+    /// How many records were in flight when it was last looked whether all is accounted for.
+    pub(crate) in_flight: usize,
     /// How often the simulation published a record a second time.
     pub(crate) duplicated: usize,
     pub(crate) effects: Vec<Applied>,
@@ -66,6 +71,10 @@ pub(crate) struct TaskFacts {
     pub(crate) attempts: u32,
     pub(crate) ended: u32,
     pub(crate) failed: u32,
+    /// When it failed last, in which life of a process and generation of the groups, and how often there.
+    pub(crate) failed_at: Option<Duration>,
+    pub(crate) failed_in: Option<(usize, u64)>,
+    pub(crate) failed_in_a_row: u32,
     /// It is no step of a run, and its handler is watched.
     pub(crate) lone: bool,
 }
@@ -75,6 +84,8 @@ pub(crate) struct TaskFacts {
 pub(crate) struct Ran {
     pub(crate) task: TaskId,
     pub(crate) label: Arc<str>,
+    /// The life of a process that made it.
+    pub(crate) life: usize,
     /// Its handler has returned.
     pub(crate) ended: bool,
     pub(crate) run: Option<(RunId, u32)>,
@@ -126,6 +137,27 @@ impl Facts {
     /// Notes that something does not hold.
     pub(crate) fn broke(&mut self, invariant: &'static str, what: String) {
         self.broken.push(Broken { invariant, what });
+    }
+}
+
+impl TaskFacts {
+    /// Notes that an attempt has failed.
+    pub(crate) fn fails(&mut self, now: Duration, here: (usize, u64)) {
+        self.failed_in_a_row = match self.failed_in == Some(here) {
+            true => self.failed_in_a_row + 1,
+            false => 1,
+        };
+        self.failed_in = Some(here);
+        self.failed_at = Some(now);
+    }
+}
+
+impl RunFacts {
+    /// Says whether nothing more is to come of the run: it was not launched, or has ended, and nobody is at a step of it.
+    pub(crate) fn is_over(&self) -> bool {
+        let ended = self.status.is_some_and(Status::is_terminal);
+        let at_work = self.stored.as_ref().is_some_and(Progress::is_started);
+        !self.launched || (ended && !at_work)
     }
 }
 

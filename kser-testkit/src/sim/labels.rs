@@ -66,19 +66,18 @@ impl Labels {
         }
     }
 
-    /// What a record is about, whose message this is if it is one.
-    pub(crate) fn record(&mut self, record: &Record, message: Option<&Message>) -> Arc<str> {
+    /// What a record is about.
+    pub(crate) fn record(&mut self, record: &Record, told: &Told) -> Arc<str> {
         let topic = record.topic.as_str();
-        if let Some(message) = message {
-            let about = self.message(message);
-            return match topic.rsplit_once('.') {
-                Some((_, "dlt")) => format!("{about}/dead letter").into(),
-                _ => about.into(),
-            };
-        }
-        match event(record) {
-            Some(event) => format!("{}/{}", self.run(&event.run, &event.name), event.status).into(),
-            None => format!("bytes in {topic}").into(),
+        match told {
+            Told::Message(message) => match topic.rsplit_once('.') {
+                Some((_, "dlt")) => format!("{}/dead letter", self.message(message)).into(),
+                _ => self.message(message).into(),
+            },
+            Told::Event(event) => {
+                format!("{}/{}", self.run(&event.run, &event.name), event.status).into()
+            }
+            Told::Bytes => format!("bytes in {topic}").into(),
         }
     }
 
@@ -111,14 +110,33 @@ impl Labels {
     }
 }
 
-/// Reads the message in a record.
-pub(crate) fn message(record: &Record) -> Option<Message> {
-    Message::decode(record.payload.as_deref()?).ok()
+/// What a record tells.
+#[derive(Debug, Clone)]
+pub(crate) enum Told {
+    Message(Arc<Message>),
+    Event(Arc<RunEvent>),
+    /// Nothing that can be read.
+    Bytes,
 }
 
-/// Reads the event in a record, which is none if it is not in the topic of the events.
-pub(crate) fn event(record: &Record) -> Option<RunEvent> {
-    let payload = record.payload.as_deref()?;
-    let events = record.topic.as_str().ends_with("kser.events");
-    events.then(|| RunEvent::decode(payload).ok()).flatten()
+impl Told {
+    /// Reads a record.
+    pub(crate) fn by(record: &Record) -> Self {
+        let Some(payload) = record.payload.as_deref() else {
+            return Self::Bytes;
+        };
+        if record.topic.as_str().ends_with("kser.events") {
+            let event = RunEvent::decode(payload).map(Arc::new);
+            return event.map_or(Self::Bytes, Self::Event);
+        }
+        let message = Message::decode(payload).map(Arc::new);
+        message.map_or(Self::Bytes, Self::Message)
+    }
+
+    pub(crate) fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Event(_) | Self::Bytes => None,
+        }
+    }
 }

@@ -31,13 +31,13 @@ use std::any::Any;
 
 use kser_core::Error;
 
-pub(crate) use self::broker::Published;
+pub(crate) use self::broker::{Moved, Published};
 pub use self::by_hand::ByHand;
 pub use self::consumers::Consumers;
 pub(crate) use self::driver::End;
-pub(crate) use self::facts::{Applied, Ran};
+pub(crate) use self::facts::{Applied, Ran, TaskFacts};
 pub(crate) use self::idle::Idle;
-pub(crate) use self::labels::event;
+pub(crate) use self::labels::Told;
 pub use self::run::Run;
 pub(crate) use self::run::{Finished, Scenario};
 pub use self::setup::{Breakage, Row, Setup};

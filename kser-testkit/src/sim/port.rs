@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use kser_core::Error;
+use kser_core::{Clock, Error};
 
 use super::state::{Parked, Shared, State, Verdict, Want};
 use crate::faults::{Fault, Kind};
@@ -99,7 +99,10 @@ impl Future for Gate<'_> {
         let this = &mut *self;
         let (shared, life) = (&this.port.shared, this.port.life);
         if let Some(want) = this.want.take() {
-            this.number = shared.with(|state| {
+            let now = shared.clock().now();
+            let stirs;
+            (this.number, stirs) = shared.with(|state| {
+                let stirs = state.stirs(&want, now);
                 state.parkings += 1;
                 let parked = Parked {
                     life,
@@ -109,9 +112,11 @@ impl Future for Gate<'_> {
                     late: false,
                 };
                 state.parked.insert(state.parkings, parked);
-                state.parkings
+                (state.parkings, stirs)
             });
-            shared.idle().touch();
+            if stirs {
+                shared.idle().touch();
+            }
             return Poll::Pending;
         }
         shared.with(|state| {

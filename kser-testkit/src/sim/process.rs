@@ -9,7 +9,7 @@ use super::Row;
 use super::clock::{ProcessClock, SimIds};
 use super::consumers::{ConsumerSpec, Wrap};
 use super::port::Port;
-use super::state::Shared;
+use super::state::{Limits, Shared};
 use super::store::SimStore;
 use super::transport::SimTransport;
 use super::watch::Watch;
@@ -45,8 +45,15 @@ impl Place {
                 .connect(&port_of, &format!("{name}.{life}"), &spec.wrap)
                 .await?;
             let consumer = connection.consumer(spec.registry);
-            let consumer = consumer.with_layer(Watch(port_of));
+            let consumer = consumer.with_layer(Watch(port_of.clone()));
             let consumer = (spec.configure)(consumer, number + 1);
+            let limits = Limits {
+                running: consumer.concurrency(),
+                held: consumer.held_records(),
+            };
+            port_of
+                .shared
+                .with(|state| state.lives[port_of.life].limits = Some(limits));
             let _ = told.set(consumer.handle());
             consumer.run().await
         });

@@ -1,11 +1,10 @@
-use std::sync::Arc;
-
-use kser_core::{Message, Record, Timestamp};
+use kser_core::{Record, Timestamp};
 
 use super::Row;
 use super::broker::Spot;
 use super::broker::records::{Content, Given};
-use super::labels;
+use super::labels::Told;
+use super::port::Port;
 use super::state::State;
 use super::trace::Moment;
 use crate::invariants;
@@ -14,25 +13,25 @@ use crate::invariants;
 impl State {
     /// Publishes a record, as the output of a delivery or by itself.
     pub(super) fn publish(&mut self, who: &str, record: Record, now: Timestamp, output: bool) {
-        let message = labels::message(&record).map(Arc::new);
-        let label = self.labels.record(&record, message.as_deref());
+        let told = Told::by(&record);
+        let label = self.labels.record(&record, &told);
         // One with a time is another attempt, or waits for a consumer that knows it.
         let first = output && record.not_before.is_none();
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(who, format!("publishes {label}{shown}"));
-        self.learn(&record, message.as_deref(), &label, first);
-        self.broker.publish(record, Content { message, label }, now);
+        self.learn(&record, &told, &label, first);
+        self.broker.publish(record, Content { told, label }, now);
     }
 
     /// Learns what a published record tells.
-    fn learn(&mut self, record: &Record, message: Option<&Message>, label: &str, output: bool) {
+    fn learn(&mut self, record: &Record, told: &Told, label: &str, output: bool) {
         let count = self.broker.next_number();
-        if let Some(event) = labels::event(record) {
+        if let Told::Event(event) = told {
             // Where there is a store, it is what counts.
             if self.row() != Row::Stored {
-                invariants::announced(self, &event);
+                invariants::announced(self, event);
             }
             return;
         }
@@ -41,9 +40,12 @@ impl State {
             let payload = record.payload.clone().unwrap_or_default();
             *self.facts.letters.entry(payload).or_default() += 1;
         }
-        let Some(message) = message else {
+        let Some(message) = told.message() else {
             return;
         };
+        if letter {
+            invariants::letter(self, record, label);
+        }
         let watched = self.facts.watched.contains(&message.entrypoint);
         let task = self.facts.task(&message.uuid);
         task.lone = watched && message.metadata.envelope().is_none();
@@ -60,34 +62,38 @@ impl State {
         invariants::published(self, message, label, letter);
     }
 
-    pub(super) fn delivered(&mut self, who: &str, spot: &Spot, given: &Given) {
+    pub(super) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
         let again = match given.unreported {
             0 => String::new(),
             count => format!(", which {count} before did not report"),
         };
         let place = format!("{}:{}:{}", spot.topic, spot.partition, spot.offset);
-        self.note(who, format!("receives {} ({place}){again}", given.label));
+        let what = format!("receives {} ({place}){again}", given.label);
+        self.note(&port.name, what);
+        invariants::one_more_held(self, port.life);
     }
 
     /// A delivery is marked as done, or was someone else's.
     pub(super) fn commit(&mut self, who: &str, label: &str, serial: u64) -> bool {
         let ours = self.broker.is_ours(serial);
         let record = self.broker.published_of(serial);
-        let done = self.broker.commit(serial);
-        match done {
-            true => {
-                self.facts.committed(serial);
-                self.note(who, format!("commits {label}"));
-            }
-            false => self.note(who, format!("cannot commit {label}: it is someone else's")),
-        }
-        if done && !ours {
+        let committed = self.broker.commit(serial);
+        let Some(moved) = committed else {
+            self.note(who, format!("cannot commit {label}: it is someone else's"));
+            return false;
+        };
+        self.facts.committed(serial);
+        self.note(who, format!("commits {label}"));
+        if !ours {
             let what = format!("{who} has committed {label}, which is someone else's");
             self.facts.broke("Fenced", what);
         }
-        if let Some(record) = record.filter(|_| done) {
+        if let Some(moved) = moved {
+            invariants::moved(self, label, moved);
+        }
+        if let Some(record) = record {
             invariants::committed(self, &record);
         }
-        done
+        true
     }
 }

@@ -76,7 +76,10 @@ impl Settle for SimSettle {
         let serial = serial(ticket);
         let port = &self.port;
         if self.observed && outputs.is_empty() {
-            port.shared.change(|state, _| state.broker.commit(serial));
+            port.shared.change(|state, _| {
+                state.sites.part();
+                state.broker.commit(serial)
+            });
             return Ok(());
         }
         let settling = port.shared.with(|state| {
@@ -124,6 +127,7 @@ impl Settle for SimSettle {
             return;
         }
         self.port.shared.change(|state, _| {
+            state.sites.part();
             state.broker.release(serial(ticket), not_before);
             self.port.note(state, format!("gives back {}", self.label));
         });

@@ -32,6 +32,10 @@ pub enum Breakage {
     NoFencing,
     /// What is taken back from a member is gone.
     NoRedelivery,
+    /// A commit marks all that is before it in its partition as done.
+    CommitsPast,
+    /// A commit marks what was done long ago as not done.
+    CommitsBack,
 }
 
 /// A row of the promises of kser.

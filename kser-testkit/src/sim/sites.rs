@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::choices;
 use crate::faults::{Fault, Kind, Site};
@@ -11,6 +12,19 @@ pub(crate) struct Sites {
     seen: Vec<Seen>,
     trouble: Trouble,
     fired: Vec<(Site, Fault)>,
+    /// The call before this one, if nothing else has happened since.
+    previous: Option<Arrival>,
+}
+
+/// A call that comes to a site.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) kind: Kind,
+    /// The life of a process that makes it.
+    pub(crate) life: usize,
+    /// It is a consumer's.
+    pub(crate) consumer: bool,
+    pub(crate) now: Duration,
 }
 
 /// A site that a run came to.
@@ -20,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) kind: Kind,
     /// It was a consumer's.
     pub(crate) consumer: bool,
+    /// A crash before it is the same as one right after the call before it.
+    pub(crate) same: bool,
 }
 
 /// What goes wrong in a run.
@@ -51,12 +67,8 @@ impl Sites {
     }
 
     /// Comes to a site, and says what goes wrong there.
-    pub(crate) fn reach(
-        &mut self,
-        path: &Arc<str>,
-        kind: Kind,
-        consumer: bool,
-    ) -> (Site, Option<Fault>) {
+    pub(crate) fn reach(&mut self, path: &Arc<str>, arrival: Arrival) -> (Site, Option<Fault>) {
+        let Arrival { kind, consumer, .. } = arrival;
         let count = match self.counts.get_mut(path) {
             Some(count) => count,
             None => self.counts.entry(Arc::clone(path)).or_default(),
@@ -71,12 +83,20 @@ impl Sites {
         if let Some(fault) = fault {
             self.fired.push((site.clone(), fault));
         }
+        let previous = self.previous.take();
         self.seen.push(Seen {
             site: site.clone(),
             kind,
             consumer,
+            same: previous.is_some_and(|previous| previous.leads_to(&arrival, path)),
         });
+        self.previous = Some(arrival).filter(|_| fault.is_none());
         (site, fault)
+    }
+
+    /// Something happens between two calls.
+    pub(crate) fn part(&mut self) {
+        self.previous = None;
     }
 
     pub(crate) fn seen(&self) -> &[Seen] {
@@ -86,6 +106,22 @@ impl Sites {
     /// Lists what has gone wrong.
     pub(crate) fn fired(&self) -> &[(Site, Fault)] {
         &self.fired
+    }
+}
+
+impl Arrival {
+    /// Says whether a process does nothing that matters between this call and the next: no time passes, and nobody's
+    /// code may run there but its own. A handler that does parts them, and so does what builds an operation.
+    fn leads_to(&self, next: &Self, path: &str) -> bool {
+        use Kind::{Commit, Publish, Read, Receive, Settle, Subscribe, Write};
+        let bare = match self.kind {
+            Receive | Read => matches!(next.kind, Read | Write) && !path.ends_with("/end"),
+            Write => matches!(next.kind, Publish | Commit | Receive | Read | Subscribe),
+            Publish => matches!(next.kind, Commit),
+            Commit | Settle | Subscribe => matches!(next.kind, Receive | Read | Subscribe),
+            _ => false,
+        };
+        bare && self.life == next.life && self.now == next.now
     }
 }
 

@@ -70,6 +70,17 @@ pub(crate) struct Life {
     pub(crate) frozen: Option<Duration>,
     /// How far its clock is ahead of the others.
     pub(crate) ahead: Duration,
+    /// How many handlers it may run at once, and how many records it may hold; `None` for a client.
+    pub(crate) limits: Option<Limits>,
+    /// How many handlers run.
+    pub(crate) running: usize,
+}
+
+/// How much a consumer takes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) running: usize,
+    pub(crate) held: usize,
 }
 
 /// An outage that goes on.
@@ -218,6 +229,8 @@ impl State {
             members: Vec::new(),
             frozen: None,
             ahead: ahead.unwrap_or_default(),
+            limits: None,
+            running: 0,
         });
         self.lives.len() - 1
     }

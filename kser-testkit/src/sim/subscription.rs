@@ -63,7 +63,7 @@ impl SimSubscription {
             match state.broker.member(self.member) {
                 None => Seat::Gone,
                 Some(member) if member.superseded => Seat::Superseded,
-                Some(_) => match state.broker.offers(self.member, now) {
+                Some(_) => match state.broker.offers(self.member, now).collect::<Vec<_>>() {
                     spots if spots.is_empty() => Seat::Nothing(state.broker.next_due(now)),
                     spots => Seat::Has(spots),
                 },
@@ -81,7 +81,7 @@ impl SimSubscription {
         let port = &self.port;
         port.shared.change(|state, _| {
             let given = state.broker.give(self.member, spot)?;
-            state.delivered(&port.name, spot, &given);
+            state.delivered(port, spot, &given);
             let settle = SimSettle::new(port.clone(), given.label, self.interest.group.is_none());
             let origin = Origin {
                 partition: i32::try_from(spot.partition).unwrap_or(i32::MAX),
@@ -219,7 +219,10 @@ impl Drop for SimSubscription {
         // The broker hears nothing of a process that died.
         if !self.closed && self.port.is_alive() {
             let shared = &self.port.shared;
-            shared.change(|state, now| state.broker.vanish(self.member, now));
+            shared.change(|state, now| {
+                state.sites.part();
+                state.broker.vanish(self.member, now);
+            });
         }
     }
 }

@@ -3,7 +3,7 @@ use kser_core::{
     Description, Error, Interest, NotPublished, Record, Subscription, Topic, TopicSpec, Transport,
 };
 
-use super::labels;
+use super::labels::Told;
 use super::port::Port;
 use super::state::Shared;
 use super::subscription::SimSubscription;
@@ -49,13 +49,14 @@ impl Transport for SimTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let port = &self.port;
         let count = records.len();
-        let path = port.shared.with(|state| match records.first() {
+        let path = match records.first() {
             Some(first) => {
-                let message = labels::message(first);
-                format!("{}/send", state.labels.record(first, message.as_ref()))
+                let told = Told::by(first);
+                let label = port.shared.with(|state| state.labels.record(first, &told));
+                format!("{label}/send")
             }
             None => "nothing/send".to_owned(),
-        });
+        };
         let publish = async {
             port.shared.change(|state, now| {
                 let mut failed = Vec::new();
@@ -95,6 +96,7 @@ impl Transport for SimTransport {
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         self.port.shared.change(|state, _| {
+            state.sites.part();
             for spec in topics {
                 state.broker.ensure(&spec.topic, spec.partitions, spec.kept);
             }

@@ -7,6 +7,7 @@ use kser_core::{Outcome, TaskId};
 use tower::{Layer, Service};
 
 use super::port::Port;
+use super::sites::Arrival;
 use crate::faults::{Fault, Kind};
 use crate::invariants;
 
@@ -72,9 +73,11 @@ impl Service<Call> for Watched<Handler> {
             port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
             let label: Arc<str> = label.into();
             state.pulse.begin(&label);
-            let number = invariants::began(state, &label, &call);
+            let number = invariants::began(state, port.life, &label, &call);
+            invariants::one_more_runs(state, port.life);
             (label, number)
         });
+        let runs = Runs(port.clone());
         let attempt = Attempt {
             port: port.clone(),
             task: ctx.uuid().clone(),
@@ -87,6 +90,7 @@ impl Service<Call> for Watched<Handler> {
         };
         Box::pin(ATTEMPT.scope(attempt, async move {
             let ended = handler.await;
+            drop(runs);
             port.shared.timed(|state| {
                 let how = match &ended {
                     Ok(outcome) if outcome.is_success() => "succeeds".to_owned(),
@@ -102,6 +106,17 @@ impl Service<Call> for Watched<Handler> {
     }
 }
 
+/// A handler that runs, until it has returned or is dropped.
+struct Runs(Port);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let Self(port) = self;
+        port.shared
+            .with(|state| state.lives[port.life].running -= 1);
+    }
+}
+
 /// Counts the waits of a handler.
 struct Waits {
     handler: Attempted,
@@ -113,7 +128,10 @@ impl Future for Waits {
     type Output = Result<Outcome, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let before = self.port.shared.with(|state| state.parkings);
+        let before = self.port.shared.with(|state| {
+            state.sites.part();
+            state.parkings
+        });
         let polled = self.handler.as_mut().poll(cx);
         if polled.is_pending() {
             self.waited(before);
@@ -130,7 +148,13 @@ impl Waits {
             if state.parkings != parkings || !state.is_alive(port.life) {
                 return None;
             }
-            let (site, fault) = state.sites.reach(path, Kind::Await, true);
+            let arrival = Arrival {
+                kind: Kind::Await,
+                life: port.life,
+                consumer: true,
+                now: state.now,
+            };
+            let (site, fault) = state.sites.reach(path, arrival);
             if let Some(fault) = fault {
                 port.note(state, format!("{fault} {site}"));
             }

@@ -1,8 +1,11 @@
+use std::future::{Ready, ready};
 use std::hash::{BuildHasher, RandomState};
+use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
-use kser::{Context, Step, TaskError};
+use kser::{Call, Context, Handler, Outcome, Step, TaskError};
 use kser_testkit::{Faults, Setup, Sim, World};
+use tower::Service;
 
 use crate::workflow::{Work, caught, launch};
 
@@ -57,6 +60,49 @@ fn one_whose_work_outlives_it_is_caught() {
         launch(world);
     };
     assert_eq!(caught(Setup::stored(), make), "NoLeak");
+}
+
+/// A layer that answers before its handler has.
+#[derive(Clone)]
+struct Hasty(Handler);
+
+impl Service<Call> for Hasty {
+    type Response = Outcome;
+    type Error = TaskError;
+    type Future = Ready<Result<Outcome, TaskError>>;
+
+    fn poll_ready(&mut self, _: &mut Poller<'_>) -> Poll<Result<(), TaskError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        tokio::spawn(self.0.call(call));
+        ready(Ok(Outcome::default()))
+    }
+}
+
+#[test]
+fn one_that_goes_on_in_the_background_is_caught() {
+    let make = |world: &mut World| {
+        let slow = |_: Work| tokio::time::sleep(Duration::from_secs(10));
+        let consumers = world.consumers(1).task(slow);
+        consumers.configure(|consumer, _| {
+            let hasty = tower::layer::layer_fn(Hasty);
+            consumer.with_concurrency(1).with_layer(hasty)
+        });
+        launch(world);
+    };
+    assert_eq!(caught(Setup::stored(), make), "Backpressure");
+}
+
+#[test]
+fn one_that_never_returns_is_caught() {
+    let make = |world: &mut World| {
+        let work = |_: Work| std::future::pending::<()>();
+        world.consumers(1).task(work);
+        launch(world);
+    };
+    assert_eq!(caught(Setup::stored(), make), "Terminal");
 }
 
 #[test]

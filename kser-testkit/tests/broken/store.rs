@@ -20,6 +20,7 @@ pub(crate) enum Flaw {
     GoesBack,
     EndsTwice,
     LosesOutputs,
+    GivesUpWhenInDoubt,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +49,21 @@ impl Bad {
             Flaw::KeepsNoLease => changed(&progress, |value| value["lease"] = Value::Null),
             _ => progress,
         }
+    }
+
+    /// Fails a run that goes on.
+    async fn fail(&self, id: &RunId) -> Result<(), Error> {
+        let stored = self.inner.read(id).await?.value;
+        if let Some(stored) = stored.filter(|stored| !stored.status().is_terminal()) {
+            let version = stored.version();
+            let failed = changed(&stored, |value| {
+                value["status"] = json!("FAILED");
+                value["lease"] = Value::Null;
+                value["version"] = json!(version + 1);
+            });
+            self.inner.swap(id, version, Write::new(failed)).await?;
+        }
+        Ok(())
     }
 
     fn spoil(&self, write: &mut Write) {
@@ -99,7 +115,11 @@ impl StateStore for Bad {
             expected = stored.map_or(expected, |stored| stored.version());
         }
         let after = write.progress.clone();
-        let Timed { now, value } = self.inner.swap(id, expected, write).await?;
+        let swapped = self.inner.swap(id, expected, write).await;
+        if swapped.is_err() && self.flaw == Flaw::GivesUpWhenInDoubt {
+            self.fail(id).await?;
+        }
+        let Timed { now, value } = swapped?;
         if self.flaw == Flaw::EndsTwice && after.status() == Status::Success {
             let version = after.version();
             let failed = changed(&after, |value| {

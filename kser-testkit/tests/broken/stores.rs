@@ -67,6 +67,14 @@ fn one_that_ends_a_run_twice_is_caught() {
     );
 }
 
+#[test]
+fn one_that_gives_up_when_it_cannot_know_is_caught() {
+    assert_eq!(
+        caught(Setup::stored(), flawed(Flaw::GivesUpWhenInDoubt)),
+        "UnknownIsUnknown"
+    );
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Send {}
 

@@ -30,6 +30,9 @@ pub(crate) enum Flaw {
     Reorders,
     Panics,
     LeavesSilently,
+    GivesTooMuch,
+    ForgetsWaits,
+    ChangesLetters,
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +64,16 @@ impl Bad {
             Flaw::LosesDelayed if record.not_before.is_some() => Vec::new(),
             Flaw::PublishesTwice if step == Some(2) => vec![record.clone(), record],
             Flaw::WritesLettersTwice if letter => vec![record.clone(), record],
+            Flaw::ChangesLetters if letter => {
+                let mut message = message.unwrap();
+                message.metadata.set("seen", Raw::new("true").unwrap());
+                record.payload = Some(message.encode().unwrap());
+                vec![record]
+            }
+            Flaw::ForgetsWaits => {
+                record.not_before = None;
+                vec![record]
+            }
             Flaw::ForgetsAttempts => {
                 record.headers.retain(|(name, _)| name != "kser-attempts");
                 vec![record]

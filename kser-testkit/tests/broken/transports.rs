@@ -65,6 +65,22 @@ fn one_that_forgets_how_often_it_was_tried_is_caught() {
 }
 
 #[test]
+fn one_that_forgets_to_wait_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), failing(Flaw::ForgetsWaits)),
+        "RetryBudget"
+    );
+}
+
+#[test]
+fn one_that_changes_dead_letters_is_caught() {
+    assert_eq!(
+        caught(Setup::at_least_once(), failing(Flaw::ChangesLetters)),
+        "DeadLetterOnce"
+    );
+}
+
+#[test]
 fn one_that_never_commits_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::NeverCommits)),
@@ -160,31 +176,59 @@ fn one_that_leaves_silently_is_caught() {
     );
 }
 
+/// The workflow, or three tasks of one key, on a broker that is broken.
+fn broken(breakage: Breakage, make: fn(&mut World)) -> &'static str {
+    let mut setup = Setup::at_least_once();
+    setup.broken = Some(breakage);
+    caught(setup, move |world| {
+        workers(world);
+        make(world);
+    })
+}
+
 #[test]
 fn one_that_does_not_fence_is_caught() {
-    let mut setup = Setup::at_least_once();
-    setup.broken = Some(Breakage::NoFencing);
-    let make = |world: &mut World| {
-        workers(world);
-        launch(world);
-    };
-    assert_eq!(caught(setup, make), "Fenced");
+    assert_eq!(broken(Breakage::NoFencing, launch), "Fenced");
 }
 
 #[test]
 fn one_that_redelivers_nothing_is_caught() {
-    let mut setup = Setup::at_least_once();
-    setup.broken = Some(Breakage::NoRedelivery);
+    assert_eq!(broken(Breakage::NoRedelivery, send), "Conservation");
+    assert_eq!(broken(Breakage::NoRedelivery, launch), "Conservation");
+}
+
+/// Tasks of several keys, which run side by side and end in another order than they came in.
+fn side_by_side(world: &mut World) {
+    let wait = |work: Work| tokio::time::sleep(Duration::from_secs(10 - u64::from(work.number)));
+    world.consumers(1).task(wait);
+    for number in 1..=3 {
+        world.send(Work { number });
+    }
+}
+
+#[test]
+fn one_that_commits_past_what_is_not_done_is_caught() {
+    let mut setup = Setup::at_least_once().with_partitions(1);
+    setup.broken = Some(Breakage::CommitsPast);
+    assert_eq!(caught(setup, side_by_side), "CommitPrefix");
+}
+
+#[test]
+fn one_whose_commits_go_back_is_caught() {
+    let mut setup = Setup::at_least_once().with_partitions(1);
+    setup.broken = Some(Breakage::CommitsBack);
+    assert_eq!(caught(setup, side_by_side), "CommitMonotonic");
+}
+
+#[test]
+fn one_that_gives_more_than_there_is_room_for_is_caught() {
     let make = |world: &mut World| {
-        workers(world);
+        workers(world)
+            .configure(|consumer, _| consumer.with_held(1, 1_000_000))
+            .wrap_transport(with(Flaw::GivesTooMuch));
         send(world);
     };
-    assert_eq!(caught(setup.clone(), make), "NothingLost");
-    let make = |world: &mut World| {
-        workers(world);
-        launch(world);
-    };
-    assert_eq!(caught(setup, make), "Terminal");
+    assert_eq!(caught(Setup::at_least_once(), make), "Backpressure");
 }
 
 #[test]

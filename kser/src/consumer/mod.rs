@@ -176,6 +176,18 @@ impl Consumer {
         self
     }
 
+    /// Returns how many tasks it runs at once at most.
+    #[must_use]
+    pub const fn concurrency(&self) -> usize {
+        self.options.concurrency
+    }
+
+    /// Returns how many records it holds at most.
+    #[must_use]
+    pub const fn held_records(&self) -> usize {
+        self.options.held_records
+    }
+
     /// Returns what stops, pauses and looks at the consumer, also while it runs.
     #[must_use]
     pub fn handle(&self) -> ConsumerHandle {

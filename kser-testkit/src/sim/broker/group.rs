@@ -68,6 +68,12 @@ impl Unsettled {
         }
     }
 
+    /// The record, as if nobody had done it.
+    pub(super) fn again(mut self) -> Self {
+        self.stand = Stand::Ready;
+        self
+    }
+
     /// Says whether it may be delivered, its key apart.
     fn is_due(&self, now: Timestamp) -> bool {
         match self.stand {
@@ -92,6 +98,12 @@ impl Part {
             }
             None
         })
+    }
+
+    /// Returns the first record that is not done; `end` is behind the last.
+    pub(super) fn position(&self, end: usize) -> usize {
+        let first = self.unsettled.keys().next();
+        first.copied().unwrap_or(end)
     }
 
     /// Returns when a record becomes ready by itself.
@@ -132,7 +144,12 @@ impl Part {
     }
 
     pub(super) fn holds(&self) -> bool {
-        let mut records = self.unsettled.values();
-        records.any(|record| matches!(record.stand, Stand::Held { .. }))
+        self.count_held() > 0
+    }
+
+    pub(super) fn count_held(&self) -> usize {
+        let records = self.unsettled.values();
+        let held = records.filter(|record| matches!(record.stand, Stand::Held { .. }));
+        held.count()
     }
 }

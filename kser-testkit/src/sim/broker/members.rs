@@ -200,6 +200,11 @@ impl Broker {
         }
     }
 
+    /// Counts how often partitions were given to members.
+    pub(crate) fn generation(&self) -> u64 {
+        self.groups.values().map(|group| group.generation).sum()
+    }
+
     pub(crate) fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.get(&id)
     }
@@ -213,6 +218,13 @@ impl Broker {
                 .members
                 .get(&id)
                 .is_some_and(|member| !member.seen.is_empty())
+    }
+
+    /// Counts the records of its partitions that members hold.
+    pub(crate) fn held_by(&self, members: &[MemberId]) -> usize {
+        let parts = self.groups.values().flat_map(|group| group.parts.values());
+        let theirs = parts.filter(|part| part.owner.is_some_and(|owner| members.contains(&owner)));
+        theirs.map(Part::count_held).sum()
     }
 
     /// Lists the partitions of a member, and how many records wait in them.

@@ -8,12 +8,14 @@ pub(super) mod records;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kser_core::{Message, Record, Timestamp, Topic};
+use kser_core::{Record, Timestamp, Topic};
 
 pub(crate) use self::group::Spot;
 use self::group::{Group, Part, Stand, Unsettled};
 pub(crate) use self::members::Member;
+pub(crate) use self::records::Moved;
 use super::Setup;
+use super::labels::Told;
 
 /// Names one who receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +51,8 @@ struct Log {
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) record: Record,
-    /// The message in it, if it is one, which is read once.
-    pub(crate) message: Option<Arc<Message>>,
+    /// What it tells.
+    pub(crate) told: Told,
     /// What it is about.
     pub(crate) label: Arc<str>,
     pub(crate) at: Timestamp,
@@ -99,6 +101,23 @@ impl Broker {
     pub(crate) fn unsettled(&self) -> usize {
         let parts = self.groups.values().flat_map(|group| group.parts.values());
         parts.map(|part| part.unsettled.len()).sum()
+    }
+
+    /// Lists all records that were ever published.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Published> {
+        let partitions = self.topics.values().flat_map(|log| &log.partitions);
+        partitions.flatten()
+    }
+
+    /// Lists the records that somebody is to do something about: those that a group has not settled, and those in topics
+    /// that no group reads, dead letters apart.
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = &Published> {
+        let unread = self.topics.iter().filter(|(topic, log)| {
+            let letters = topic.as_str().ends_with(".dlt");
+            !log.grouped && !letters
+        });
+        let unread = unread.flat_map(|(_, log)| log.partitions.iter().flatten());
+        self.waiting().into_iter().chain(unread)
     }
 
     /// Lists the records that some group has not settled.

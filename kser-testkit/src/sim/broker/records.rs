@@ -1,16 +1,17 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use kser_core::{Cancellation, Error, Message, Record, Timestamp};
+use kser_core::{Cancellation, Error, Record, Timestamp};
 
 use super::super::Breakage;
+use super::super::labels::Told;
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
 
 /// What is known of a record, beside it.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
-    /// The message in it, if it is one.
-    pub(crate) message: Option<Arc<Message>>,
+    /// What it tells, which is read once.
+    pub(crate) told: Told,
     /// What it is about.
     pub(crate) label: Arc<str>,
 }
@@ -23,6 +24,15 @@ pub(crate) struct Given {
     pub(crate) serial: u64,
     pub(crate) unreported: u32,
     pub(crate) revoked: Cancellation,
+}
+
+/// How far a group is in a partition: behind the last record before which all are done.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    /// The record that is done now.
+    pub(crate) spot: Spot,
+    pub(crate) before: usize,
+    pub(crate) after: usize,
 }
 
 /// Publishing, delivering and settling.
@@ -59,7 +69,7 @@ impl Broker {
         let offset = log.partitions[partition].len();
         log.partitions[partition].push(Published {
             record,
-            message: content.message,
+            told: content.told,
             label: content.label,
             at: now,
             number,
@@ -99,27 +109,27 @@ impl Broker {
     }
 
     /// Lists the records that a member may be given now: the next of each of its partitions.
-    pub(crate) fn offers(&self, member: MemberId, now: Timestamp) -> Vec<Spot> {
-        let Some(known) = self.members.get(&member) else {
-            return Vec::new();
-        };
-        let Some(group) = &known.group else {
-            return known.observed(now).into_iter().collect();
-        };
-        let parts = self
-            .groups
-            .get(group)
-            .into_iter()
-            .flat_map(|group| &group.parts);
-        let owned = parts.filter(|(_, part)| part.owner == Some(member));
-        let next = owned.filter_map(|((topic, partition), part)| {
+    pub(crate) fn offers(&self, member: MemberId, now: Timestamp) -> impl Iterator<Item = Spot> {
+        let known = self.members.get(&member);
+        let group = known.and_then(|known| self.groups.get(known.group.as_ref()?));
+        let observer = known.filter(|known| known.group.is_none());
+        let parts = group.into_iter().flat_map(|group| &group.parts);
+        let owned = parts.filter(move |(_, part)| part.owner == Some(member));
+        let next = owned.filter_map(move |((topic, partition), part)| {
+            let offset = part.ready(now).next()?;
             Some(Spot {
                 topic: topic.clone(),
                 partition: *partition,
-                offset: part.ready(now).next()?,
+                offset,
             })
         });
-        next.collect()
+        let observed = observer.and_then(|known| known.observed(now));
+        observed.into_iter().chain(next)
+    }
+
+    /// Says whether there is a record that a member may be given now.
+    pub(crate) fn has_offer(&self, member: MemberId, now: Timestamp) -> bool {
+        self.offers(member, now).next().is_some()
     }
 
     /// Gives a record that was offered to a member.
@@ -157,22 +167,39 @@ impl Broker {
         })
     }
 
-    /// Marks a delivery as done. `false` when it is someone else's.
-    pub(crate) fn commit(&mut self, serial: u64) -> bool {
+    /// Marks a delivery as done. Returns how far its group is in the partition, before and after, if it has one; `None`
+    /// when the delivery is someone else's.
+    pub(crate) fn commit(&mut self, serial: u64) -> Option<Option<Moved>> {
         if self.observed_by(serial) {
-            return true;
+            return Some(None);
         }
-        let place = match self.setup.broken {
+        let broken = self.setup.broken;
+        let (group, spot) = match broken {
             Some(Breakage::NoFencing) => self.held.get(&serial).cloned(),
             _ => self.ours(serial),
-        };
-        let Some((group, spot)) = place else {
-            return false;
-        };
+        }?;
         self.held.remove(&serial);
-        let part = self.part_mut(&group, &spot.topic, spot.partition);
-        part.and_then(|part| part.unsettled.remove(&spot.offset));
-        true
+        let end = self.topics.get(&spot.topic)?.partitions[spot.partition].len();
+        let part = self.part_mut(&group, &spot.topic, spot.partition)?;
+        let before = part.position(end);
+        let done = part.unsettled.remove(&spot.offset);
+        match broken {
+            // As one who keeps nothing but the latest offset.
+            Some(Breakage::CommitsPast) => {
+                part.unsettled = part.unsettled.split_off(&spot.offset);
+            }
+            // As one whose commits overtake each other.
+            Some(Breakage::CommitsBack) if spot.offset > 0 => {
+                part.unsettled.extend(done.map(|done| (0, done.again())));
+            }
+            _ => {}
+        }
+        let after = part.position(end);
+        Some(Some(Moved {
+            spot,
+            before,
+            after,
+        }))
     }
 
     /// Returns the record of a delivery that is ours.
@@ -237,11 +264,11 @@ impl Broker {
         if let Some(published) = self.published(spot).cloned() {
             let Published {
                 record,
-                message,
+                told,
                 label,
                 ..
             } = published;
-            self.publish(record, Content { message, label }, now);
+            self.publish(record, Content { told, label }, now);
         }
     }
 

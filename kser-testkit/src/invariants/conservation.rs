@@ -1,0 +1,51 @@
+use crate::sim::{Row, State, TaskFacts};
+
+/// Whatever was begun has ended, or there is a record from which it goes on: looked at whenever records are gone.
+pub(crate) fn conserved(state: &mut State) {
+    let left = state.broker.unsettled();
+    let before = std::mem::replace(&mut state.facts.in_flight, left);
+    if left >= before {
+        return;
+    }
+    if let Some(id) = lost_run(state).or_else(|| lost_task(state)) {
+        let what = format!(
+            "{id} has neither succeeded nor failed, is in no dead letter, and no record of it is left"
+        );
+        state.facts.broke("Conservation", what);
+    }
+}
+
+/// Where there is a store, it has the runs, and sees to their records.
+fn lost_run(state: &State) -> Option<String> {
+    if state.row() == Row::Stored {
+        return None;
+    }
+    let runs = state.facts.runs.iter();
+    let mut open = runs.filter(|(_, run)| run.launched && !run.is_over());
+    let lost = open.find(|(id, _)| {
+        let messages = state
+            .broker
+            .in_flight()
+            .filter_map(|one| one.told.message());
+        let mut envelopes = messages.filter_map(|message| message.metadata.envelope());
+        !envelopes.any(|envelope| envelope.run == **id)
+    });
+    lost.map(|(id, _)| id.to_string())
+}
+
+fn lost_task(state: &State) -> Option<String> {
+    let mut open = state.facts.tasks.iter().filter(|(_, task)| is_open(task));
+    let lost = open.find(|(id, _)| {
+        let mut messages = state
+            .broker
+            .in_flight()
+            .filter_map(|one| one.told.message());
+        !messages.any(|message| message.uuid == **id)
+    });
+    lost.map(|(id, _)| id.to_string())
+}
+
+/// A lone task that has neither succeeded nor become a dead letter.
+const fn is_open(task: &TaskFacts) -> bool {
+    task.lone && task.first > 0 && task.ended == task.failed && task.letters == 0
+}
