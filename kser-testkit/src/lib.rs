@@ -8,6 +8,7 @@
 mod capabilities;
 mod choices;
 mod effects;
+mod environment;
 mod explore;
 mod failure;
 pub mod faults;

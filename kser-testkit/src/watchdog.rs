@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::environment;
+
 /// How long a run may take without a step, unless the environment says otherwise.
 const PATIENCE: u64 = 20;
 
@@ -45,10 +47,7 @@ impl Watchdog {
     pub(crate) fn start() -> Self {
         let (alive, gone) = channel();
         let pulse = Pulse::default();
-        let patience = std::env::var("KSER_TESTKIT_PATIENCE").ok();
-        let patience = patience
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(PATIENCE);
+        let patience = environment::number("KSER_TESTKIT_PATIENCE").unwrap_or(PATIENCE);
         if patience > 0 {
             let (watched, test) = (pulse.clone(), crate::explore::test_name());
             let test = test.unwrap_or_else(|| "a simulation".to_owned());

@@ -8,5 +8,6 @@ mod faults;
 mod found;
 mod mistakes;
 mod readme;
+mod said;
 mod sameness;
 mod shop;
