@@ -1,5 +1,6 @@
 //! Which runs of a scenario are made, and what is required of each.
 
+mod chance;
 mod kept;
 mod search;
 mod shrink;

@@ -2,16 +2,16 @@ use std::collections::BTreeMap;
 
 use kser_core::{Outcome, RunId, Status};
 
-use super::Report;
 use super::kept::Kept;
 use super::shrink::shrink;
+use super::{Report, chance};
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
 use crate::faults::{Fault, Faults, Kind, Site};
 use crate::invariants::{self, Broken};
 use crate::plan::Plan;
 use crate::quiet::quietly;
-use crate::sim::{End, Finished, Run, Scenario, Swarm, Trouble};
+use crate::sim::{End, Finished, Run, Scenario, Swarm, Trace, Trouble};
 
 /// How often something goes wrong in a random run, at most.
 const MOST_FAULTS: u64 = 12;
@@ -25,8 +25,8 @@ pub(super) struct Search<'s, S> {
     scenario: &'s Scenario<'s, S>,
     check: &'s dyn Fn(&Run<'_, S>),
     kept: Kept,
-    /// How all ended when nothing went wrong.
-    ends: Option<Ends>,
+    /// What happened when nothing went wrong, and how all ended.
+    usual: Option<(Trace, Ends)>,
     pub(super) report: Report,
 }
 
@@ -40,7 +40,7 @@ impl<'s, S> Search<'s, S> {
             scenario,
             check,
             kept,
-            ends: None,
+            usual: None,
             report: Report::default(),
         }
     }
@@ -61,9 +61,9 @@ impl<'s, S> Search<'s, S> {
 
     /// Finds out how all ends when nothing goes wrong, unless that is known.
     fn learn_the_usual(&mut self) {
-        if self.ends.is_none() {
+        if self.usual.is_none() {
             let clean = self.again(&Plan::default());
-            self.ends = Some(ends(&clean)).filter(|_| clean.end == End::Done);
+            self.usual = Some(usual(&clean)).filter(|_| clean.end == End::Done);
         }
     }
 
@@ -87,7 +87,7 @@ impl<'s, S> Search<'s, S> {
     pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Faulty>, Box<Failure>> {
         let clean = self.planned(&Faulty::new(), Choices::boring())?;
         self.must_have_run(&clean)?;
-        self.ends = Some(ends(&clean));
+        self.usual = Some(usual(&clean));
         let mut plans = vec![Faulty::new()];
         for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
@@ -111,7 +111,7 @@ impl<'s, S> Search<'s, S> {
             (!state.facts.attempts.is_empty(), ended)
         });
         let broken = match ran || ended {
-            true => self.repeat(clean),
+            true => self.repeat(clean, &Faulty::new()),
             false => Some(Broken::new(
                 "NothingRan",
                 "no handler ran, though nothing went wrong: has a consumer the tasks and operations that are asked for?",
@@ -181,14 +181,18 @@ impl<'s, S> Search<'s, S> {
     }
 
     fn judge(&self, finished: &Finished<S>, plan: &Faulty) -> Found {
+        let usual = self.usual.as_ref();
+        if let Some(differs) = usual.and_then(|(usual, _)| chance::beginning(usual, finished)) {
+            return Err(Box::new(Failure::new(differs, finished)));
+        }
         let Some(broken) = self.broken(finished, plan) else {
             return Ok(());
         };
+        if let Some(differs) = self.repeat(finished, plan) {
+            return Err(Box::new(Failure::new(differs, finished)));
+        }
         if broken.invariant == "NotVacuous" {
             return Err(Box::new(Failure::new(broken, finished)));
-        }
-        if let Some(differs) = self.repeat(finished) {
-            return Err(Box::new(Failure::new(differs, finished)));
         }
         let found = finished.case();
         // At once: what follows may be stopped.
@@ -217,7 +221,7 @@ impl<'s, S> Search<'s, S> {
     /// A message that came twice, a call of which nobody knows whether it had its effect, and another order of events
     /// change nothing about how all ends.
     fn ends_otherwise(&self, finished: &Finished<S>) -> Option<Broken> {
-        let usual = self.ends.as_ref()?;
+        let (_, usual) = self.usual.as_ref()?;
         let invariant = unchanging(finished)?;
         let ended = ends(finished);
         let (id, now) = ended.iter().find(|(id, end)| {
@@ -238,17 +242,21 @@ impl<'s, S> Search<'s, S> {
     }
 
     /// Makes a run again, and says where it differs.
-    fn repeat(&self, finished: &Finished<S>) -> Option<Broken> {
-        let again = self.again(&finished.case());
-        let first = finished.shared.with(|state| state.trace.clone());
-        let second = again.shared.with(|state| state.trace.clone());
-        let (at, first, second) = first.difference(&second)?;
-        let what = format!(
-            "the same run, made twice, differs from event {at} on: first {first:?}, then {second:?}. Something decides by \
-             chance: real time, random numbers, or the order of a HashMap"
-        );
-        Some(Broken::new("Deterministic", what))
+    fn repeat(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
+        let mut case = finished.case();
+        // What was planned and did not come may come the second time.
+        if !plan.is_empty() {
+            case.faults.clone_from(plan);
+        }
+        let again = self.again(&case);
+        chance::twice(finished, &again)
     }
+}
+
+/// What happened in a run, and how all ended.
+fn usual<S>(clean: &Finished<S>) -> (Trace, Ends) {
+    let trace = clean.shared.with(|state| state.trace.clone());
+    (trace, ends(clean))
 }
 
 /// How the runs of operations ended.

@@ -2,9 +2,11 @@
 
 use std::panic::catch_unwind;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kser::{Entrypoint, Step, TaskError};
+use kser_testkit::faults::Fault;
 use kser_testkit::{Faults, Sim, World};
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +131,43 @@ fn a_handler_that_reads_the_real_time_is_caught() {
         world.consumers(1).task(late);
         launch(world);
     });
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+}
+
+#[test]
+fn a_handler_that_is_by_chance_the_same_twice_is_caught_in_a_later_run() {
+    let runs = AtomicU32::new(0);
+    let sim = Sim::new(move |world| {
+        // The run in which nothing goes wrong is made twice.
+        let otherwise = runs.fetch_add(1, Ordering::Relaxed) >= 2;
+        let seconds = if otherwise { 2 } else { 1 };
+        world
+            .consumers(1)
+            .task(move |_: Work| tokio::time::sleep(Duration::from_secs(seconds)));
+        launch(world);
+    });
+    let sim = sim.faults(Faults::single([Fault::CrashBefore]));
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+    let said = "before anything went wrong in it";
+    assert!(failure.what().contains(said), "{failure}");
+}
+
+#[test]
+fn a_fault_that_does_not_come_by_chance_is_told_as_chance() {
+    let replayed = AtomicU32::new(0);
+    let sim = Sim::new(move |world| {
+        let run = replayed.fetch_add(1, Ordering::Relaxed);
+        let work = move |_: Work| {
+            // The usual run, and the one that is replayed, wait for nothing.
+            let seconds = if run < 2 { 0 } else { 1 };
+            tokio::time::sleep(Duration::from_secs(seconds))
+        };
+        world.consumers(1).task(work);
+        launch(world);
+    });
+    let sim = sim.replay("v1 | crash before Job#1/1.Work/await/1 |");
     let failure = sim.try_check(|_| {}).unwrap_err();
     assert_eq!(failure.invariant(), "Deterministic", "{failure}");
 }
