@@ -65,6 +65,24 @@ impl Tape {
         picks
     }
 
+    /// Says which of the decisions of a replay was not made as it was written down, if one was not.
+    pub(crate) fn strays(&self, picks: &[u32]) -> Option<String> {
+        let mut picks = picks.iter().enumerate().filter(|(_, pick)| **pick > 0);
+        picks.find_map(|(at, pick)| {
+            let number = at + 1;
+            match self.made.get(at) {
+                Some((made, _)) if made == pick => None,
+                Some((_, count)) => Some(format!(
+                    "decision {number} was to be {pick}, and there are {count} to choose from, counted from 0"
+                )),
+                None => Some(format!(
+                    "decision {number} was to be {pick}, and the run asks for {}",
+                    self.made.len()
+                )),
+            }
+        })
+    }
+
     /// Returns the beginning of the next tape, of those that differ: the last decision that can be another is.
     pub(crate) fn next(&self) -> Option<Vec<u32>> {
         let last = self

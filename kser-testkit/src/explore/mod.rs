@@ -211,7 +211,7 @@ impl<S> Sim<S> {
             return Ok(search.report);
         }
         if let Some(plan) = &self.plan {
-            search.plan(plan)?;
+            let _ = search.plan(plan)?;
             return Ok(search.report);
         }
         search.regressions()?;

@@ -45,18 +45,23 @@ impl<'s, S> Search<'s, S> {
         }
     }
 
-    /// Makes one run again.
+    /// Makes one run again, just as it was.
     pub(super) fn replay(&mut self, case: &Plan) -> Found {
         self.learn_the_usual();
         let choices = Choices::Replay(case.picks.clone());
-        self.planned(&case.faults, choices).map(|_| ())
+        let finished = self.planned(&case.faults, choices)?;
+        match finished.tape.strays(&case.picks) {
+            Some(what) => Err(vacuous(what, &finished, case)),
+            None => Ok(()),
+        }
     }
 
     /// Makes one run that may not come to all that was to go wrong.
-    pub(super) fn plan(&mut self, plan: &Plan) -> Found {
+    pub(super) fn plan(&mut self, plan: &Plan) -> Result<Finished<S>, Box<Failure>> {
         let choices = Choices::Replay(plan.picks.clone());
         let finished = self.run(Trouble::planned(&plan.faults), choices);
-        self.judge(&finished, &Faulty::new())
+        self.judge(&finished, &Faulty::new())?;
+        Ok(finished)
     }
 
     /// Finds out how all ends when nothing goes wrong, unless that is known.
@@ -67,17 +72,18 @@ impl<'s, S> Search<'s, S> {
         }
     }
 
-    /// Makes the runs again that failed before. Those that the scenario no longer comes to are told, and left out.
+    /// Makes the runs again that failed before, as far as the scenario still comes to what went wrong in them. One of which
+    /// nothing is left is refused.
     pub(super) fn regressions(&mut self) -> Found {
-        for case in self.kept.cases() {
-            match self.replay(&case) {
-                Err(failure) if failure.invariant() == "NotVacuous" => {
-                    eprintln!(
-                        "a run that failed before is no longer one: {}",
-                        failure.what()
-                    );
-                }
-                found => found?,
+        for (place, case) in self.kept.cases() {
+            self.learn_the_usual();
+            let finished = self.plan(&case)?;
+            if let Some((site, fault)) = case.faults.first().filter(|_| finished.fired.is_empty()) {
+                let what = format!(
+                    "nothing goes wrong any more in the run of {place}, which does not come to \"{fault} {site}\": has the \
+                     workflow changed? Then delete the line"
+                );
+                return Err(vacuous(what, &finished, &case));
             }
         }
         Ok(())
@@ -192,9 +198,12 @@ impl<'s, S> Search<'s, S> {
             return Err(Box::new(Failure::new(differs, finished)));
         }
         if broken.invariant == "NotVacuous" {
-            return Err(Box::new(Failure::new(broken, finished)));
+            let mut case = finished.case();
+            case.faults.clone_from(plan);
+            return Err(vacuous(broken.what, finished, &case));
         }
         let found = finished.case();
+        let known = self.kept.has(&found);
         // At once: what follows may be stopped.
         self.kept.keep(&found, None);
         let mut smallest = None;
@@ -208,7 +217,7 @@ impl<'s, S> Search<'s, S> {
                 .or(smallest.take());
             fails
         });
-        let saved = self.kept.keep(&small, Some(&found));
+        let saved = self.kept.keep(&small, Some(&found).filter(|_| !known));
         let failure = smallest.unwrap_or_else(|| Failure::new(broken, finished));
         Err(Box::new(failure.shrunk(&found, runs).saved_in(saved)))
     }
@@ -251,6 +260,12 @@ impl<'s, S> Search<'s, S> {
         let again = self.again(&case);
         chance::twice(finished, &again)
     }
+}
+
+/// A run that is not as it was planned.
+fn vacuous<S>(what: String, finished: &Finished<S>, case: &Plan) -> Box<Failure> {
+    let failure = Failure::new(Broken::new("NotVacuous", what), finished);
+    Box::new(failure.planned(case.clone()))
 }
 
 /// What happened in a run, and how all ended.

@@ -1,10 +1,14 @@
 //! What is said when a test cannot be made or cannot go on, as `cargo test` shows it: each of the tests that say it is run
 //! in a process of its own.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use kser::{Entrypoint, Step};
-use kser_testkit::{Sim, World};
+use kser_testkit::faults::Fault;
+use kser_testkit::{Faults, Sim, World};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -98,4 +102,84 @@ fn nonsense_in_the_environment_is_refused() {
     }
     let (ended, said) = run("a_job", &[("KSER_TESTKIT_SEED", "random")]);
     assert!(ended.status.success(), "{said}");
+}
+
+#[test]
+#[ignore = "it fails, as the tests below want"]
+fn a_job_that_takes_an_hour() {
+    let sim = Sim::new(job).faults(Faults::single([Fault::OutageFails]));
+    sim.check(|run| assert!(run.virtual_elapsed() < Duration::from_secs(1)));
+}
+
+#[test]
+#[ignore = "it fails, as the tests below want"]
+fn a_job_that_is_never_right() {
+    Sim::new(job).check(|_| panic!("it is never right"));
+}
+
+/// A package of its own, with runs of one of the tests above that are written down.
+fn package(name: &str, test: &str, kept: &str) -> (PathBuf, PathBuf) {
+    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = root.join("tests").join("kser-regressions");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(format!("said-{test}.txt"));
+    fs::write(&file, kept).unwrap();
+    (root, file)
+}
+
+#[test]
+fn a_run_that_is_written_down_and_cannot_be_made_is_told_with_its_line() {
+    for (name, line, words) in [
+        (
+            "another-version",
+            "v9 | | 1",
+            "cannot be read, mend it or delete the line: the run was written down as \"v9\"",
+        ),
+        (
+            "garbage",
+            "once upon a time",
+            "cannot be read, mend it or delete the line: \"once upon a time\" is not a run",
+        ),
+        (
+            "no-such-site",
+            "v1 | crash after Old#1/receive/1 | ",
+            "Then delete the line",
+        ),
+    ] {
+        let (root, _) = package(name, "a_job", &format!("# A comment\n{line}\n"));
+        let root = [("CARGO_MANIFEST_DIR", root.to_str().unwrap())];
+        fails(
+            "a_job",
+            &root,
+            &["tests/kser-regressions/said-a_job.txt:2", words],
+        );
+    }
+}
+
+#[test]
+fn what_else_is_written_down_stays_as_it_is() {
+    let test = "a_job_that_takes_an_hour";
+    let other = "# Ours\n\nv1 |  duplicate Job#1/1.Work/receive/1  | 0\n";
+    let (root, file) = package("stays", test, other);
+    let root = [("CARGO_MANIFEST_DIR", root.to_str().unwrap())];
+    for _ in 0..2 {
+        fails(test, &root, &["kept in tests/kser-regressions/said-a_job"]);
+        let kept = fs::read_to_string(&file).unwrap();
+        let added = kept.strip_prefix(other).unwrap();
+        assert_eq!(added.lines().count(), 1, "{kept}");
+        assert!(added.starts_with("v1 | outage that fails from "), "{kept}");
+    }
+}
+
+#[test]
+fn a_run_in_which_nothing_goes_wrong_is_not_written_down() {
+    let test = "a_job_that_is_never_right";
+    let (root, file) = package("never", test, "");
+    let root = [("CARGO_MANIFEST_DIR", root.to_str().unwrap())];
+    fails(
+        test,
+        &root,
+        &["it is never right", "faults: none, in the usual order"],
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
 }
