@@ -223,6 +223,7 @@ impl<'s, S> Search<'s, S> {
     }
 
     fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
+        self.scenario.pulse.begin("the check of the run");
         let broken = quietly(|| invariants::judge(finished, plan, self.check));
         broken.or_else(|| self.ends_otherwise(finished))
     }

@@ -74,7 +74,7 @@ impl<S> Scenario<'_, S> {
     }
 
     fn begin(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Begun<S> {
-        self.pulse.begin("the scenario");
+        self.pulse.begin_run();
         let shared = Shared::new(self.setup.clone(), idle, true);
         let mut world = World::new(shared.clone(), self.setup.clone());
         let state = (self.make)(&mut world);

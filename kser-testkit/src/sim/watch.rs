@@ -162,7 +162,7 @@ impl Waits {
             };
             let (site, fault) = state.sites.reach(path, arrival);
             if let Some(fault) = fault {
-                port.note(state, format!("{fault} {site}"));
+                state.goes_wrong(&port.name, fault, &site);
             }
             if fault == Some(Fault::CrashBefore) {
                 state.dying.push(port.life);

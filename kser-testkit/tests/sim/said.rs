@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kser::{Entrypoint, Step};
@@ -182,4 +184,37 @@ fn a_run_in_which_nothing_goes_wrong_is_not_written_down() {
         &["it is never right", "faults: none, in the usual order"],
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), "");
+}
+
+#[test]
+#[ignore = "it hangs, as the test below wants"]
+fn a_handler_that_goes_round_after_a_crash() {
+    let crashed = AtomicBool::new(false);
+    let crashed = Arc::new(crashed);
+    let sim = Sim::new(move |world| {
+        let crashed = Arc::clone(&crashed);
+        crashed.store(false, Ordering::Relaxed);
+        world.consumers(1).task(move |_: Work| {
+            let again = crashed.swap(true, Ordering::Relaxed);
+            async move {
+                while again {
+                    tokio::task::yield_now().await;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        world.launch_steps("shop.Job", vec![Step::new(Work {})]);
+    });
+    sim.faults(Faults::any_single_crash()).check(|_| {});
+}
+
+#[test]
+fn a_handler_that_goes_round_ends_its_process_with_what_makes_it_again() {
+    let test = "a_handler_that_goes_round_after_a_crash";
+    let words = [
+        "the last that began is \"Job#1/1.Work\"",
+        "KSER_TESTKIT_REPLAY='v1 | crash before Job#1/1.Work/await/1 | ' cargo test said::a_handler_that_goes",
+        "This ends the whole test binary",
+    ];
+    fails(test, &[("KSER_TESTKIT_PATIENCE", "1")], &words);
 }
