@@ -43,9 +43,8 @@ impl Effects {
     /// Does something, such as `charge`. It may fail, where the faults of a run say so, with an error that is worth
     /// another attempt.
     ///
-    /// # Panics
-    ///
-    /// When it is awaited outside a handler that a simulation runs, such as in a task of its own.
+    /// It is called in the handler itself: in a task that the handler spawns nobody knows for which task it is, and the
+    /// run ends there, as one that breaks `EffectOnce`.
     pub fn call(&self, what: impl AsRef<str>) -> EffectCall {
         EffectCall {
             effects: self.clone(),
@@ -105,6 +104,20 @@ impl Effects {
         }
     }
 
+    /// Ends the run, and never returns. A panic would come back to the handler as an error of tokio's, whose text is
+    /// another one each time.
+    async fn called_outside<T>(&self, what: &str) -> T {
+        self.shared.change(|state, _| {
+            let what = format!(
+                "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns, nor in \
+                 a client or the check",
+                self.name
+            );
+            state.facts.broke("EffectOnce", what);
+        });
+        std::future::pending().await
+    }
+
     /// Lists who did something, each time that it was done, in one run or in all.
     fn done(&self, what: &str, run: Option<&str>) -> Vec<Arc<str>> {
         self.shared.with(|state| {
@@ -161,10 +174,7 @@ impl EffectCall {
             shared_key,
         } = self;
         let Some(attempt) = Attempt::current() else {
-            panic!(
-                "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns",
-                effects.name
-            );
+            return effects.called_outside(&what).await;
         };
         let Attempt {
             port,

@@ -1,5 +1,6 @@
 //! Scenarios that cannot work end at once, and say what is wrong and how to mend it.
 
+use std::future::ready;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -169,4 +170,77 @@ fn a_fault_that_does_not_come_by_chance_is_told_as_chance() {
     let sim = sim.replay("v1 | crash before Job#1/1.Work/await/1 |");
     let failure = sim.try_check(|_| {}).unwrap_err();
     assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+}
+
+#[test]
+fn an_effect_in_a_task_that_a_handler_spawns_is_told_as_that() {
+    let sim = Sim::new(|world| {
+        let shop = world.effects("shop");
+        world.consumers(1).task(move |_: Work| {
+            let shop = shop.clone();
+            async move {
+                let spawned = tokio::spawn(async move { shop.call("work").await });
+                spawned
+                    .await
+                    .map_err(|error| TaskError::internal(error.to_string()))?
+            }
+        });
+        launch(world);
+    });
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "EffectOnce", "{failure}");
+    assert!(
+        failure
+            .what()
+            .starts_with("shop.work is called outside a handler"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_run_that_is_not_there_or_ends_otherwise_is_told_in_words() {
+    let said = |fails: bool, wanted: &'static str, id: &'static str| {
+        let sim = Sim::new(move |world| {
+            let broken = || TaskError::new("Broken", "for good").permanent();
+            let work = move |_: Work| ready(if fails { Err(broken()) } else { Ok(()) });
+            world.consumers(1).task(work);
+            launch(world);
+        });
+        let failure = sim.try_check(|run| match wanted {
+            "SUCCESS" => run.assert_succeeded(&id.into()),
+            _ => run.assert_failed(&id.into()),
+        });
+        failure.unwrap_err().what().to_owned()
+    };
+    assert_eq!(
+        said(false, "SUCCESS", "Job#2"),
+        "there is no run Job#2; there is Job#1"
+    );
+    assert_eq!(
+        said(false, "FAILED", "Job#1"),
+        "Job#1 is SUCCESS, and not FAILED"
+    );
+    let failed = said(true, "SUCCESS", "Job#1");
+    assert!(
+        failed.starts_with("Job#1 is FAILED, and not SUCCESS: "),
+        "{failed}"
+    );
+}
+
+#[test]
+fn a_trace_says_where_a_record_is_and_who_died_with_it() {
+    let sim = Sim::new(|world| {
+        world.consumers(1).task(|_: Work| async {});
+        launch(world);
+    });
+    let sim = sim.replay("v1 | crash after Job#1/1.Work/receive/1 | ");
+    sim.check(|run| {
+        let trace = run.trace().to_string();
+        let again = "offset 0); a consumer died with it before";
+        assert!(
+            trace.contains("receives Job#1/1.Work (shop, partition "),
+            "{trace}"
+        );
+        assert!(trace.contains(again), "{trace}");
+    });
 }
