@@ -55,7 +55,8 @@ impl Place {
                 .shared
                 .with(|state| state.lives[port_of.life].limits = Some(limits));
             let _ = told.set(consumer.handle());
-            consumer.run().await
+            // It is large: moved to its place once.
+            Box::pin(consumer.run()).await
         });
         Process { port, task, handle }
     }

@@ -12,8 +12,14 @@ use crate::invariants;
 /// What goes through the broker, and is noted.
 impl State {
     /// Publishes a record, as the output of a delivery or by itself.
-    pub(super) fn publish(&mut self, who: &str, record: Record, now: Timestamp, output: bool) {
-        let told = Told::by(&record);
+    pub(super) fn publish(
+        &mut self,
+        who: &str,
+        record: Record,
+        told: Told,
+        now: Timestamp,
+        output: bool,
+    ) {
         let label = self.labels.record(&record, &told);
         // One with a time is another attempt, or waits for a consumer that knows it.
         let first = output && record.not_before.is_none();

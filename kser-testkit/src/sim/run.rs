@@ -111,8 +111,8 @@ impl<S> Scenario<'_, S> {
         let leaked = driver.end().await;
         let elapsed = shared.clock().elapsed();
         let (seen, fired) = shared.with(|state| {
-            let sites = &state.sites;
-            (sites.seen().to_vec(), sites.fired().to_vec())
+            let sites = &mut state.sites;
+            (sites.take_seen(), sites.fired().to_vec())
         });
         Finished {
             state: begun.state,

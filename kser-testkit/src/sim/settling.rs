@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Settling, Timestamp};
 
 use super::Breakage;
+use super::labels::Told;
 use super::port::Port;
 use crate::faults::Kind;
 
@@ -47,7 +48,8 @@ impl SimSettle {
                 false => outputs.len(),
             };
             for output in outputs.into_iter().take(count) {
-                state.publish(&self.port.name, output, now, true);
+                let told = Told::by(&output);
+                state.publish(&self.port.name, output, told, now, true);
             }
             if !half {
                 state.facts.published(serial);

@@ -99,8 +99,9 @@ impl Sites {
         self.previous = None;
     }
 
-    pub(crate) fn seen(&self) -> &[Seen] {
-        &self.seen
+    /// Returns the sites that were seen since the last time.
+    pub(crate) fn take_seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
     }
 
     /// Lists what has gone wrong.

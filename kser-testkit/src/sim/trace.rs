@@ -17,9 +17,9 @@ struct Event {
     what: String,
 }
 
-/// FNV-1a over all that happened, of 64 bits.
+/// FNV-1a of 64 bits: the same in every process, build and version of Rust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Hash(u64);
+pub(super) struct Hash(u64);
 
 impl Default for Hash {
     fn default() -> Self {
@@ -28,7 +28,11 @@ impl Default for Hash {
 }
 
 impl Hash {
-    fn write(&mut self, bytes: &[u8]) {
+    pub(super) const fn value(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -50,7 +54,7 @@ impl Trace {
     /// Returns a number that two traces share only if the same happened in them.
     #[must_use]
     pub const fn hash(&self) -> u64 {
-        self.hash.0
+        self.hash.value()
     }
 
     /// Counts what happened.

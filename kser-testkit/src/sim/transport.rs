@@ -49,13 +49,13 @@ impl Transport for SimTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let port = &self.port;
         let count = records.len();
-        let path = match records.first() {
-            Some(first) => {
-                let told = Told::by(first);
-                let label = port.shared.with(|state| state.labels.record(first, &told));
+        let mut first = records.first().map(Told::by);
+        let path = match (records.first(), &first) {
+            (Some(record), Some(told)) => {
+                let label = port.shared.with(|state| state.labels.record(record, told));
                 format!("{label}/send")
             }
-            None => "nothing/send".to_owned(),
+            _ => "nothing/send".to_owned(),
         };
         let publish = async {
             port.shared.change(|state, now| {
@@ -66,8 +66,9 @@ impl Transport for SimTransport {
                     false => count,
                 };
                 for (index, record) in records.into_iter().enumerate().take(count) {
+                    let told = first.take().unwrap_or_else(|| Told::by(&record));
                     match state.broker.fits(&record) {
-                        Ok(()) => state.publish(&port.name, record, now, false),
+                        Ok(()) => state.publish(&port.name, record, told, now, false),
                         Err(error) => failed.push((index, error)),
                     }
                 }

@@ -7,6 +7,7 @@ mod everything;
 mod faults;
 mod found;
 mod mistakes;
+mod outside;
 mod readme;
 mod said;
 mod sameness;

@@ -1,10 +1,10 @@
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use kser_core::{Cancellation, Error, Record, Timestamp};
 
 use super::super::Breakage;
 use super::super::labels::Told;
+use super::super::trace::Hash;
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
 
 /// What is known of a record, beside it.
@@ -97,9 +97,9 @@ impl Broker {
         let count = log.partitions.len();
         match &record.key {
             Some(key) => {
-                let mut hasher = DefaultHasher::new();
-                hasher.write(key);
-                usize::try_from(hasher.finish() % count as u64).unwrap_or_default()
+                let mut hash = Hash::default();
+                hash.write(key);
+                usize::try_from((hash.value() >> 32) % count as u64).unwrap_or_default()
             }
             None => {
                 log.turn += 1;
