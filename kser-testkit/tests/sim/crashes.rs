@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use kser::Step;
+use kser::{Context, Step};
 use kser_testkit::{Faults, Setup, Sim};
 
 use crate::shop::{Charge, Checkout, STEPS, handlers};
@@ -166,4 +166,40 @@ fn each_run_and_each_lone_task_does_its_own_once() {
         let said = never.unwrap_err().downcast::<String>().unwrap();
         assert!(said.contains("done 0 times in Charge#1"), "{said}");
     });
+}
+
+#[test]
+fn an_attempt_after_a_crash_has_the_number_of_the_one_that_crashed() {
+    for setup in setups() {
+        let crash = "v1 | crash after Checkout#1/2.Charge/shop.charge/1 | ";
+        let report = shop(true).on(setup).replay(crash).check(|run| {
+            let trace = run.trace().to_string();
+            let attempt = |number| {
+                trace
+                    .matches(&format!("runs Checkout#1/2.Charge, attempt {number}"))
+                    .count()
+            };
+            assert_eq!([attempt(1), attempt(2)], [2, 0], "{trace}");
+        });
+        assert_eq!(report.runs, 1);
+    }
+}
+
+/// So no crash finds it, which is why the README begins with every fault.
+#[test]
+fn a_key_with_the_number_of_the_attempt_is_found_by_any_single_fault_and_by_no_crash() {
+    let sim = || {
+        Sim::new(|world| {
+            let shop = world.effects("shop");
+            let charge = move |ctx: Context, _: Charge| {
+                let key = format!("{}-{}", ctx.idempotency_key(), ctx.attempt());
+                shop.call("charge").with_key(key).into_future()
+            };
+            world.consumers(2).task(charge);
+            world.launch_steps("shop.Book", vec![Step::new(Charge { order: 1 })]);
+        })
+    };
+    sim().faults(Faults::any_single_crash()).check(|_| {});
+    let failure = sim().faults(Faults::any_single()).try_check(|_| {});
+    assert_eq!(failure.unwrap_err().invariant(), "EffectOnce");
 }
