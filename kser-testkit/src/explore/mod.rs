@@ -1,9 +1,9 @@
 //! Which runs of a scenario are made, and what is required of each.
 
-mod chance;
 mod kept;
 mod search;
 mod shrink;
+mod usual;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

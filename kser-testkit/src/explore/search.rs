@@ -1,23 +1,21 @@
-use std::collections::BTreeMap;
+use kser_core::Status;
 
-use kser_core::{Outcome, RunId, Status};
-
+use super::Report;
 use super::kept::Kept;
 use super::shrink::shrink;
-use super::{Report, chance};
+use super::usual::{Usual, differs_from};
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
-use crate::faults::{Fault, Faults, Kind, Site};
+use crate::faults::{Fault, Faults, Site};
 use crate::invariants::{self, Broken};
 use crate::plan::Plan;
 use crate::quiet::quietly;
-use crate::sim::{End, Finished, Run, Scenario, Swarm, Trace, Trouble};
+use crate::sim::{End, Finished, Run, Scenario, Swarm, Trouble};
 
 /// How often something goes wrong in a random run, at most.
 const MOST_FAULTS: u64 = 12;
 
 type Faulty = Vec<(Site, Fault)>;
-type Ends = BTreeMap<RunId, (Option<Status>, Outcome)>;
 type Found = Result<(), Box<Failure>>;
 
 /// Makes runs until one is found in which something does not hold.
@@ -25,8 +23,8 @@ pub(super) struct Search<'s, S> {
     scenario: &'s Scenario<'s, S>,
     check: &'s dyn Fn(&Run<'_, S>),
     kept: Kept,
-    /// What happened when nothing went wrong, and how all ended.
-    usual: Option<(Trace, Ends)>,
+    /// The run in which nothing goes wrong.
+    usual: Option<Usual>,
     pub(super) report: Report,
 }
 
@@ -68,7 +66,7 @@ impl<'s, S> Search<'s, S> {
     fn learn_the_usual(&mut self) {
         if self.usual.is_none() {
             let clean = self.again(&Plan::default());
-            self.usual = Some(usual(&clean)).filter(|_| clean.end == End::Done);
+            self.usual = Some(Usual::of(&clean)).filter(|_| clean.end == End::Done);
         }
     }
 
@@ -93,7 +91,7 @@ impl<'s, S> Search<'s, S> {
     pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Faulty>, Box<Failure>> {
         let clean = self.planned(&Faulty::new(), Choices::boring())?;
         self.must_have_run(&clean)?;
-        self.usual = Some(usual(&clean));
+        self.usual = Some(Usual::of(&clean));
         let mut plans = vec![Faulty::new()];
         for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
@@ -188,7 +186,7 @@ impl<'s, S> Search<'s, S> {
 
     fn judge(&self, finished: &Finished<S>, plan: &Faulty) -> Found {
         let usual = self.usual.as_ref();
-        if let Some(differs) = usual.and_then(|(usual, _)| chance::beginning(usual, finished)) {
+        if let Some(differs) = usual.and_then(|usual| usual.begins_otherwise(finished)) {
             return Err(Box::new(Failure::new(differs, finished)));
         }
         let Some(broken) = self.broken(finished, plan) else {
@@ -225,25 +223,7 @@ impl<'s, S> Search<'s, S> {
     fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
         self.scenario.pulse.begin("the check of the run");
         let broken = quietly(|| invariants::judge(finished, plan, self.check));
-        broken.or_else(|| self.ends_otherwise(finished))
-    }
-
-    /// A message that came twice, a call of which nobody knows whether it had its effect, and another order of events
-    /// change nothing about how all ends.
-    fn ends_otherwise(&self, finished: &Finished<S>) -> Option<Broken> {
-        let (_, usual) = self.usual.as_ref()?;
-        let invariant = unchanging(finished)?;
-        let ended = ends(finished);
-        let (id, now) = ended.iter().find(|(id, end)| {
-            let usual = usual.get(*id);
-            match invariant {
-                // An attempt may have gone by, which a handler may tell.
-                "UnknownIsUnknown" => usual.map(|end| end.0) != Some(end.0),
-                _ => usual != Some(*end),
-            }
-        })?;
-        let what = format!("{id} ends as {now:?}, and usually as {:?}", usual.get(id));
-        Some(Broken::new(invariant, what))
+        broken.or_else(|| self.usual.as_ref()?.ends_otherwise(finished))
     }
 
     fn again(&self, case: &Plan) -> Finished<S> {
@@ -259,7 +239,7 @@ impl<'s, S> Search<'s, S> {
             case.faults.clone_from(plan);
         }
         let again = self.again(&case);
-        chance::twice(finished, &again)
+        differs_from(finished, &again)
     }
 }
 
@@ -267,38 +247,6 @@ impl<'s, S> Search<'s, S> {
 fn vacuous<S>(what: String, finished: &Finished<S>, case: &Plan) -> Box<Failure> {
     let failure = Failure::new(Broken::new("NotVacuous", what), finished);
     Box::new(failure.planned(case.clone()))
-}
-
-/// What happened in a run, and how all ended.
-fn usual<S>(clean: &Finished<S>) -> (Trace, Ends) {
-    let trace = clean.shared.with(|state| state.trace.clone());
-    (trace, ends(clean))
-}
-
-/// How the runs of operations ended.
-fn ends<S>(finished: &Finished<S>) -> Ends {
-    finished.shared.with(|state| {
-        let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
-        let told = runs.map(|(id, run)| (id.clone(), (run.status, run.outcome.clone())));
-        told.collect()
-    })
-}
-
-/// Under which name what went wrong in a run has no say in how all ends.
-fn unchanging<S>(finished: &Finished<S>) -> Option<&'static str> {
-    let calls = |site: &Site| {
-        let mut seen = finished.seen.iter();
-        seen.any(|seen| seen.site == *site && !matches!(seen.kind, Kind::Effect))
-    };
-    match &*finished.fired {
-        [] => Some("OrderIsNoop"),
-        // Whether it had its effect or not. More of them may use up the attempts.
-        [(site, Fault::Reject | Fault::Unknown)] if calls(site) => Some("UnknownIsUnknown"),
-        fired if fired.iter().all(|(_, fault)| *fault == Fault::Duplicate) => {
-            Some("DuplicateIsNoop")
-        }
-        _ => None,
-    }
 }
 
 /// Some of the kinds of faults, drawn.
