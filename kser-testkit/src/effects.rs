@@ -43,8 +43,8 @@ impl Effects {
     /// Does something, such as `charge`. It may fail, where the faults of a run say so, with an error that is worth
     /// another attempt.
     ///
-    /// It is called in the handler itself: in a task that the handler spawns nobody knows for which task it is, and the
-    /// run ends there, as one that breaks `EffectOnce`.
+    /// It is called in the handler itself. Elsewhere, such as in a task that the handler spawns, nobody knows for which task
+    /// it is: the call fails, and the run ends there, as one that breaks `EffectOnce`.
     pub fn call(&self, what: impl AsRef<str>) -> EffectCall {
         EffectCall {
             effects: self.clone(),
@@ -104,18 +104,16 @@ impl Effects {
         }
     }
 
-    /// Ends the run, and never returns. A panic would come back to the handler as an error of tokio's, whose text is
-    /// another one each time.
-    async fn called_outside<T>(&self, what: &str) -> T {
-        self.shared.change(|state, _| {
-            let what = format!(
-                "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns, nor in \
-                 a client or the check",
-                self.name
-            );
-            state.facts.broke("EffectOnce", what);
-        });
-        std::future::pending().await
+    /// Ends the run. A panic would come back to the handler as an error of tokio's, whose text is another one each time.
+    fn called_outside(&self, what: &str) -> TaskError {
+        let what = format!(
+            "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns, nor in a \
+             client or the check",
+            self.name
+        );
+        self.shared
+            .change(|state, _| state.facts.broke("EffectOnce", what.clone()));
+        TaskError::new("OutsideHandler", what).permanent()
     }
 
     /// Lists who did something, each time that it was done, in one run or in all.
@@ -174,7 +172,7 @@ impl EffectCall {
             shared_key,
         } = self;
         let Some(attempt) = Attempt::current() else {
-            return effects.called_outside(&what).await;
+            return Err(effects.called_outside(&what));
         };
         let Attempt {
             port,

@@ -147,7 +147,8 @@ impl<S> Sim<S> {
     ///
     /// # Panics
     ///
-    /// When something does not hold, with all that is needed to find out why.
+    /// When something does not hold, with all that is needed to find out why; when the scenario cannot be made, a line of
+    /// that file cannot be read, or one of the variables makes no sense.
     #[track_caller]
     pub fn check(mut self, check: impl Fn(&Run<'_, S>)) -> Report {
         if let Some(run) = environment::text("KSER_TESTKIT_REPLAY") {
