@@ -135,7 +135,12 @@ impl Context {
         self.0.step
     }
 
-    /// Counts the attempts, this one included: from 1 again after a repair or a replay.
+    /// Counts the attempts that the retry policy counts, this one included: 1, and one more after each that failed.
+    ///
+    /// An attempt that its process did not survive, or that a graceful stop gave back, does not count: the one in its place
+    /// has the same number. Without a store a crash may also forget the failed ones before it. It is 1 again after a repair
+    /// or a replay. So it makes no key for other systems: [`idempotency_key`](Self::idempotency_key) does, and
+    /// [`fence`](Self::fence) never repeats.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempt

@@ -35,11 +35,11 @@ impl Tape {
         }
     }
 
-    /// Decides between `count` things.
-    pub(crate) fn pick(&mut self, count: usize) -> usize {
+    /// Decides between `count` things. Says whether there was anything to decide.
+    pub(crate) fn pick(&mut self, count: usize) -> (bool, usize) {
         let spent = matches!(self.choices, Choices::Bounded(_, most) if self.departures >= most);
         if count < 2 || spent {
-            return 0;
+            return (false, 0);
         }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let at = self.made.len();
@@ -53,16 +53,31 @@ impl Tape {
             self.departures += 1;
         }
         self.made.push((picked, count));
-        picked as usize
+        (true, picked as usize)
     }
 
     /// Returns what was decided, without the boring end.
     pub(crate) fn picks(&self) -> Vec<u32> {
-        let mut picks: Vec<u32> = self.made.iter().map(|(picked, _)| *picked).collect();
-        while picks.last() == Some(&0) {
-            picks.pop();
-        }
-        picks
+        let picks = self.made.iter().map(|(picked, _)| *picked);
+        without_boring_end(picks.collect())
+    }
+
+    /// Says which of the decisions of a replay was not made as it was written down, if one was not.
+    pub(crate) fn strays(&self, picks: &[u32]) -> Option<String> {
+        let mut picks = picks.iter().enumerate().filter(|(_, pick)| **pick > 0);
+        picks.find_map(|(at, pick)| {
+            let number = at + 1;
+            match self.made.get(at) {
+                Some((made, _)) if made == pick => None,
+                Some((_, count)) => Some(format!(
+                    "decision {number} was to be {pick}, and there are {count} to choose from, counted from 0"
+                )),
+                None => Some(format!(
+                    "decision {number} was to be {pick}, and the run asks for {}",
+                    self.made.len()
+                )),
+            }
+        })
     }
 
     /// Returns the beginning of the next tape, of those that differ: the last decision that can be another is.
@@ -76,6 +91,14 @@ impl Tape {
         picks[last] += 1;
         Some(picks)
     }
+}
+
+/// Decisions, without those at the end that would be made anyway.
+pub(crate) fn without_boring_end(mut picks: Vec<u32>) -> Vec<u32> {
+    while picks.last() == Some(&0) {
+        picks.pop();
+    }
+    picks
 }
 
 /// SplitMix64: the next number of a seed.
@@ -96,9 +119,9 @@ mod tests {
         let (mut seen, mut made) = (Vec::new(), Some(Vec::new()));
         while let Some(picks) = made {
             let mut tape = Tape::new(Choices::Replay(picks));
-            let first = tape.pick(3);
+            let (_, first) = tape.pick(3);
             // The second decision depends on the first.
-            let second = tape.pick(first + 1);
+            let (_, second) = tape.pick(first + 1);
             seen.push((first, second));
             made = tape.next();
         }
@@ -108,7 +131,7 @@ mod tests {
     #[test]
     fn after_enough_departures_all_is_boring() {
         let mut tape = Tape::new(Choices::Bounded(vec![1, 1, 1], 2));
-        let picked: Vec<usize> = (0..3).map(|_| tape.pick(2)).collect();
+        let picked: Vec<usize> = (0..3).map(|_| tape.pick(2).1).collect();
         assert_eq!(picked, [1, 1, 0]);
     }
 }

@@ -13,7 +13,8 @@ use crate::sim::{Applied, Attempt, Shared};
 ///
 /// A call with a key is done once for that key, as by a service that knows idempotency keys. One without is done each
 /// time it is made. What a task does twice breaks the invariant `EffectOnce`, unless the service
-/// [may be repeated](crate::World::repeatable).
+/// [may be repeated](crate::World::repeatable). So does a key that another task has used, since the service does nothing
+/// for the second, unless it is [given as shared](EffectCall::with_shared_key).
 ///
 /// Cloning is cheap, and clones are the same service.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub struct EffectCall {
     effects: Effects,
     what: Arc<str>,
     key: Option<Arc<str>>,
+    shared_key: bool,
 }
 
 impl Effects {
@@ -41,47 +43,88 @@ impl Effects {
     /// Does something, such as `charge`. It may fail, where the faults of a run say so, with an error that is worth
     /// another attempt.
     ///
-    /// # Panics
-    ///
-    /// When it is awaited outside a handler that a simulation runs, such as in a task of its own.
+    /// It is called in the handler itself. Elsewhere, such as in a task that the handler spawns, nobody knows for which task
+    /// it is: the call fails, and the run ends there, as one that breaks `EffectOnce`.
     pub fn call(&self, what: impl AsRef<str>) -> EffectCall {
         EffectCall {
             effects: self.clone(),
             what: what.as_ref().into(),
             key: None,
+            shared_key: false,
         }
     }
 
     /// Returns how often something was done, over all tasks.
     #[must_use]
     pub fn count(&self, what: &str) -> usize {
-        self.shared.with(|state| {
-            let effects = state.facts.effects.iter();
-            let done = effects.filter(|one| one.service == self.name && !one.repeated);
-            done.filter(|one| &*one.what == what).count()
-        })
+        self.done(what, None).len()
     }
 
-    /// Asserts that each of these was done exactly once.
+    /// Asserts that each of these was done exactly once, over all tasks. Where several runs do the same,
+    /// [`assert_exactly_once_in`](Self::assert_exactly_once_in) asks about one of them.
     ///
     /// # Panics
     ///
     /// If one was not, or more often.
     #[track_caller]
     pub fn assert_exactly_once<'a>(&self, whats: impl IntoIterator<Item = &'a str>) {
+        self.once(whats, None);
+    }
+
+    /// Asserts that each of these was done exactly once in a run of an operation, or by a lone task: it takes the id of
+    /// either.
+    ///
+    /// # Panics
+    ///
+    /// If one was not, or more often.
+    #[track_caller]
+    pub fn assert_exactly_once_in<'a>(
+        &self,
+        run: impl AsRef<str>,
+        whats: impl IntoIterator<Item = &'a str>,
+    ) {
+        self.once(whats, Some(run.as_ref()));
+    }
+
+    #[track_caller]
+    fn once<'a>(&self, whats: impl IntoIterator<Item = &'a str>, run: Option<&str>) {
+        let within = run.map(|run| format!(" in {run}")).unwrap_or_default();
         for what in whats {
-            let count = self.count(what);
-            assert!(
-                count == 1,
-                "{}: {}.{what} was done {count} times, and not once",
-                if count == 0 {
-                    "EffectDone"
-                } else {
-                    "EffectOnce"
-                },
+            let done = self.done(what, run);
+            let (name, by) = match &*done {
+                [_] => continue,
+                [] => ("EffectDone", String::new()),
+                done => ("EffectOnce", format!(": by {}", done.join(" and by "))),
+            };
+            let count = done.len();
+            panic!(
+                "{name}: {}.{what} was done {count} times{within}, and not once{by}",
                 self.name
             );
         }
+    }
+
+    /// Ends the run. A panic would come back to the handler as an error of tokio's, whose text is another one each time.
+    fn called_outside(&self, what: &str) -> TaskError {
+        let what = format!(
+            "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns, nor in a \
+             client or the check",
+            self.name
+        );
+        self.shared
+            .change(|state, _| state.facts.broke("EffectOnce", what.clone()));
+        TaskError::new("OutsideHandler", what).permanent()
+    }
+
+    /// Lists who did something, each time that it was done, in one run or in all.
+    fn done(&self, what: &str, run: Option<&str>) -> Vec<Arc<str>> {
+        self.shared.with(|state| {
+            let effects = state.facts.effects.iter();
+            let done = effects.filter(|one| one.service == self.name && !one.repeated);
+            let done = done.filter(|one| &*one.what == what);
+            let here = done.filter(|one| run.is_none_or(|run| one.run.as_str() == run));
+            here.map(|one| Arc::clone(&one.label)).collect()
+        })
     }
 
     /// Asserts that each of these was done at least once.
@@ -115,15 +158,28 @@ impl EffectCall {
         self
     }
 
+    /// Gives a key that other tasks give too, on purpose: whichever comes first does it for all of them.
+    pub fn with_shared_key(mut self, key: impl AsRef<str>) -> Self {
+        self.shared_key = true;
+        self.with_key(key)
+    }
+
     async fn go(self) -> Result<(), TaskError> {
-        let Self { effects, what, key } = self;
+        let Self {
+            effects,
+            what,
+            key,
+            shared_key,
+        } = self;
         let Some(attempt) = Attempt::current() else {
-            panic!(
-                "{}.{what} is called outside a handler: call it in the handler itself, not in a task that it spawns",
-                effects.name
-            );
+            return Err(effects.called_outside(&what));
         };
-        let Attempt { port, task, label } = attempt;
+        let Attempt {
+            port,
+            task,
+            run,
+            label,
+        } = attempt;
         let path = format!("{label}/{}.{what}", effects.name);
         let apply = async {
             port.shared.change(|state, _| {
@@ -143,7 +199,9 @@ impl EffectCall {
                     service: Arc::clone(&effects.name),
                     what: Arc::clone(&what),
                     key: key.clone(),
+                    shared_key,
                     task: task.clone(),
+                    run: run.clone(),
                     label: Arc::clone(&label),
                     by: Arc::clone(&port.name),
                     at: state.now,

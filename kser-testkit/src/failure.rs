@@ -36,6 +36,12 @@ impl Failure {
         }
     }
 
+    /// Says what was planned, where that is not what went wrong.
+    pub(crate) fn planned(mut self, case: Plan) -> Self {
+        self.case = case;
+        self
+    }
+
     pub(crate) fn shrunk(mut self, from: &Plan, runs: usize) -> Self {
         self.shrunk = Some((from.faults.len(), runs));
         self
@@ -76,7 +82,8 @@ impl Failure {
         &self.trace
     }
 
-    fn went_wrong(&self) -> String {
+    /// What went wrong, and in which order all came.
+    fn course(&self) -> String {
         let faults = self.case.faults.iter();
         let faults: Vec<String> = faults
             .map(|(site, fault)| format!("{fault} {site}"))
@@ -87,7 +94,7 @@ impl Failure {
             count => format!("in an order that departs {count} times from the usual one"),
         };
         let faults = match faults.is_empty() {
-            true => "nothing".to_owned(),
+            true => "none".to_owned(),
             false => faults.join("; "),
         };
         match self.shrunk {
@@ -106,7 +113,7 @@ impl fmt::Display for Failure {
             "Check" => writeln!(f, "the check fails: {what}")?,
             _ => writeln!(f, "invariant {invariant} violated: {what}")?,
         }
-        writeln!(f, "what went wrong: {}", self.went_wrong())?;
+        writeln!(f, "faults: {}", self.course())?;
         match &self.test {
             Some(test) => writeln!(
                 f,

@@ -4,10 +4,15 @@
     clippy::missing_panics_doc,
     reason = "a failed expectation is a failed test"
 )]
+#![expect(
+    clippy::test_attr_in_doctest,
+    reason = "it can be pasted so, and `tests/sim/checkout.rs` runs it"
+)]
 
 mod capabilities;
 mod choices;
 mod effects;
+mod environment;
 mod explore;
 mod failure;
 pub mod faults;

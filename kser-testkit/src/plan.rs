@@ -8,6 +8,9 @@ use crate::faults::{Fault, Site};
 /// The form of the text. It changes with what the numbers mean.
 const VERSION: &str = "v1";
 
+/// What is shown to one who has written something else.
+const EXAMPLE: &str = "v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1";
+
 /// What goes wrong in a run, and what is decided in it.
 ///
 /// Its text is `v1 | <faults> | <decisions>`, such as `v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1`: faults are
@@ -48,8 +51,7 @@ impl FromStr for Plan {
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((version, rest)) = text.trim().split_once('|') else {
             return Err(format!(
-                "{text:?} is not a run: it should be like `{}`",
-                Self::default()
+                "{text:?} is not a run: it should be like `{EXAMPLE}`"
             ));
         };
         if version.trim() != VERSION {
@@ -110,7 +112,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told() {
         for (text, told) in [
-            ("", "not a run"),
+            (
+                "",
+                "it should be like `v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1`",
+            ),
             ("v2 | | ", "this version of kser-testkit reads \"v1\""),
             ("v1 | melt c1/due/1 |", "is not a fault"),
             ("v1 | crash after nowhere |", "is not a site"),

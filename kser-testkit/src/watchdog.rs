@@ -3,12 +3,20 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::choices::without_boring_end;
+use crate::environment;
+use crate::faults::{Fault, Site};
+use crate::plan::Plan;
+
 /// How long a run may take without a step, unless the environment says otherwise.
 const PATIENCE: u64 = 20;
+
+/// How often it is looked within that time.
+const LOOKS: u32 = 10;
 
 /// Watches the runs of one test, from when it is made until it is dropped.
 #[derive(Debug)]
@@ -24,8 +32,15 @@ pub(crate) struct Pulse(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     beats: AtomicU64,
-    /// What the run did last.
-    latest: Mutex<String>,
+    latest: Mutex<Latest>,
+}
+
+/// What the run did last.
+#[derive(Debug, Default)]
+struct Latest {
+    began: String,
+    /// What has gone wrong in the run, and what was decided.
+    case: Plan,
 }
 
 impl Pulse {
@@ -36,7 +51,28 @@ impl Pulse {
     /// Says what is begun, and might not end.
     pub(crate) fn begin(&self, what: &str) {
         self.beat();
-        what.clone_into(&mut self.0.latest.lock().unwrap_or_else(PoisonError::into_inner));
+        what.clone_into(&mut self.latest().began);
+    }
+
+    /// A run begins, of which nothing is known.
+    pub(crate) fn begin_run(&self) {
+        self.latest().case = Plan::default();
+        self.begin("the closure that makes the scenario");
+    }
+
+    /// Something goes wrong.
+    pub(crate) fn went_wrong(&self, site: &Site, fault: Fault) {
+        self.latest().case.faults.push((site.clone(), fault));
+    }
+
+    /// Something is decided.
+    pub(crate) fn decided(&self, picked: usize) {
+        let picked = u32::try_from(picked).unwrap_or(u32::MAX);
+        self.latest().case.picks.push(picked);
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,10 +81,7 @@ impl Watchdog {
     pub(crate) fn start() -> Self {
         let (alive, gone) = channel();
         let pulse = Pulse::default();
-        let patience = std::env::var("KSER_TESTKIT_PATIENCE").ok();
-        let patience = patience
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(PATIENCE);
+        let patience = environment::number("KSER_TESTKIT_PATIENCE").unwrap_or(PATIENCE);
         if patience > 0 {
             let (watched, test) = (pulse.clone(), crate::explore::test_name());
             let test = test.unwrap_or_else(|| "a simulation".to_owned());
@@ -67,25 +100,58 @@ impl Watchdog {
 }
 
 fn watch(pulse: &Pulse, gone: &Receiver<()>, patience: Duration, test: &str) {
-    let mut before = u64::MAX;
-    while gone.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-        let beats = pulse.0.beats.load(Ordering::Relaxed);
-        if beats == before {
-            let latest = pulse
-                .0
-                .latest
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+    let mut stillness = Stillness::default();
+    while gone.recv_timeout(patience / LOOKS) == Err(RecvTimeoutError::Timeout) {
+        if stillness.lasts(pulse.0.beats.load(Ordering::Relaxed)) {
+            let Latest { began, case } = &mut *pulse.latest();
+            case.picks = without_boring_end(std::mem::take(&mut case.picks));
             // Not with `eprintln`, which a test captures, and nobody would see it.
             let _ = writeln!(
                 std::io::stderr(),
-                "{test} hangs: for {patience:?} of real time nothing has happened in the simulation, and the last that \
-                 began is {latest:?}. A handler or a client blocks its thread or goes round without end: use tokio's time \
+                "\n{test} hangs: for {patience:?} of real time nothing has happened in the simulation, and the last that \
+                 began is {began:?}. A handler or a client blocks its thread or goes round without end: use tokio's time \
                  and tokio's locks, await what takes long, and leave sleeping to `tokio::time::sleep`, which costs no time \
-                 here. KSER_TESTKIT_PATIENCE sets how many seconds a run may stand still, 0 for ever"
+                 here. KSER_TESTKIT_PATIENCE sets how many seconds a run may stand still, 0 for ever\n\
+                 to make it again: KSER_TESTKIT_REPLAY='{case}' cargo test {test} -- --exact\n\
+                 This ends the whole test binary: nothing else can end a thread that is blocked, and the tests that had \
+                 not ended yet say nothing"
             );
             std::process::exit(101);
         }
-        before = beats;
+    }
+}
+
+/// How long nothing has happened.
+#[derive(Debug, Default)]
+struct Stillness {
+    beats: u64,
+    looks: u32,
+}
+
+impl Stillness {
+    /// Looks at the beats, and says whether there was none for as long as the patience is.
+    const fn lasts(&mut self, beats: u64) -> bool {
+        self.looks = if beats == self.beats {
+            self.looks + 1
+        } else {
+            0
+        };
+        self.beats = beats;
+        self.looks >= LOOKS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_one_patience_after_the_last_beat() {
+        let mut stillness = Stillness::default();
+        for beats in [0, 0, 1, 7] {
+            assert!(!stillness.lasts(beats));
+        }
+        let looks = (1..).find(|_| stillness.lasts(7));
+        assert_eq!(looks, Some(LOOKS));
     }
 }

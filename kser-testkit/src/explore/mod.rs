@@ -3,6 +3,7 @@
 mod kept;
 mod search;
 mod shrink;
+mod usual;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +14,7 @@ use tokio::runtime::Handle;
 use self::kept::Kept;
 use self::search::Search;
 use crate::choices::Choices;
+use crate::environment;
 use crate::failure::Failure;
 use crate::faults::{Fault, Faults, Site};
 use crate::plan::Plan;
@@ -31,7 +33,7 @@ pub struct Sim<S> {
     departures: Option<u32>,
     random: usize,
     seed: u64,
-    replay: Option<String>,
+    replay: Option<Plan>,
     plan: Option<Plan>,
     heal_within: Duration,
 }
@@ -98,9 +100,16 @@ impl<S> Sim<S> {
         self
     }
 
-    /// Makes one run only, as a failure wrote it down.
-    pub fn replay(mut self, run: impl Into<String>) -> Self {
-        self.replay = Some(run.into());
+    /// Makes one run only, as a failure wrote it down. It has to go as it was written: every fault happens, and every
+    /// decision is asked for.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    #[track_caller]
+    pub fn replay(mut self, run: impl AsRef<str>) -> Self {
+        let run: Result<Plan, String> = run.as_ref().parse();
+        self.replay = Some(run.unwrap_or_else(|error| panic!("{error}")));
         self
     }
 
@@ -138,11 +147,13 @@ impl<S> Sim<S> {
     ///
     /// # Panics
     ///
-    /// When something does not hold, with all that is needed to find out why.
+    /// When something does not hold, with all that is needed to find out why; when the scenario cannot be made, a line of
+    /// that file cannot be read, or one of the variables makes no sense.
     #[track_caller]
     pub fn check(mut self, check: impl Fn(&Run<'_, S>)) -> Report {
-        if let Ok(run) = std::env::var("KSER_TESTKIT_REPLAY") {
-            self.replay = Some(run);
+        if let Some(run) = environment::text("KSER_TESTKIT_REPLAY") {
+            let run: Result<Plan, String> = run.parse();
+            self.replay = Some(run.unwrap_or_else(|error| panic!("KSER_TESTKIT_REPLAY: {error}")));
         }
         match self.search(&check, Kept::of_this_test()) {
             Ok(report) => report,
@@ -158,7 +169,7 @@ impl<S> Sim<S> {
     ///
     /// # Panics
     ///
-    /// When a run that is to be made again cannot be read.
+    /// When the scenario cannot be made.
     #[track_caller]
     pub fn try_check(self, check: impl Fn(&Run<'_, S>)) -> Result<Report, Box<Failure>> {
         self.search(&check, Kept::nothing())
@@ -196,13 +207,12 @@ impl<S> Sim<S> {
         let watchdog = Watchdog::start();
         let scenario = self.scenario(watchdog.pulse());
         let mut search = Search::new(&scenario, check, kept);
-        if let Some(text) = &self.replay {
-            let case: Plan = text.parse().unwrap_or_else(|error| panic!("{error}"));
-            search.replay(&case)?;
+        if let Some(case) = &self.replay {
+            search.replay(case)?;
             return Ok(search.report);
         }
         if let Some(plan) = &self.plan {
-            search.plan(plan)?;
+            let _ = search.plan(plan)?;
             return Ok(search.report);
         }
         search.regressions()?;
@@ -212,7 +222,7 @@ impl<S> Sim<S> {
         }
         let runs = match self.random {
             0 => 0,
-            runs => number("KSER_TESTKIT_RUNS")
+            runs => environment::number("KSER_TESTKIT_RUNS")
                 .map_or(runs, |runs| usize::try_from(runs).unwrap_or(usize::MAX)),
         };
         search.random(runs, seed(self.seed), &self.faults)?;
@@ -226,16 +236,12 @@ pub(crate) fn test_name() -> Option<String> {
     name.filter(|name| name != "main")
 }
 
-/// A number that the environment sets.
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 /// The seed that the environment sets, or this one.
+#[track_caller]
 fn seed(unless: u64) -> u64 {
-    match std::env::var("KSER_TESTKIT_SEED").as_deref() {
-        Ok("random") => RandomState::new().hash_one(unless),
-        _ => number("KSER_TESTKIT_SEED").unwrap_or(unless),
+    match environment::text("KSER_TESTKIT_SEED").as_deref() {
+        Some("random") => RandomState::new().hash_one(unless),
+        _ => environment::number("KSER_TESTKIT_SEED").unwrap_or(unless),
     }
 }
 

@@ -1,13 +1,12 @@
-use std::collections::BTreeMap;
-
-use kser_core::{Outcome, RunId, Status};
+use kser_core::Status;
 
 use super::Report;
 use super::kept::Kept;
 use super::shrink::shrink;
+use super::usual::{Usual, differs_from};
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
-use crate::faults::{Fault, Faults, Kind, Site};
+use crate::faults::{Fault, Faults, Site};
 use crate::invariants::{self, Broken};
 use crate::plan::Plan;
 use crate::quiet::quietly;
@@ -17,7 +16,6 @@ use crate::sim::{End, Finished, Run, Scenario, Swarm, Trouble};
 const MOST_FAULTS: u64 = 12;
 
 type Faulty = Vec<(Site, Fault)>;
-type Ends = BTreeMap<RunId, (Option<Status>, Outcome)>;
 type Found = Result<(), Box<Failure>>;
 
 /// Makes runs until one is found in which something does not hold.
@@ -25,8 +23,8 @@ pub(super) struct Search<'s, S> {
     scenario: &'s Scenario<'s, S>,
     check: &'s dyn Fn(&Run<'_, S>),
     kept: Kept,
-    /// How all ended when nothing went wrong.
-    ends: Option<Ends>,
+    /// The run in which nothing goes wrong.
+    usual: Option<Usual>,
     pub(super) report: Report,
 }
 
@@ -40,44 +38,50 @@ impl<'s, S> Search<'s, S> {
             scenario,
             check,
             kept,
-            ends: None,
+            usual: None,
             report: Report::default(),
         }
     }
 
-    /// Makes one run again.
+    /// Makes one run again, just as it was.
     pub(super) fn replay(&mut self, case: &Plan) -> Found {
         self.learn_the_usual();
         let choices = Choices::Replay(case.picks.clone());
-        self.planned(&case.faults, choices).map(|_| ())
+        let finished = self.planned(&case.faults, choices)?;
+        match finished.tape.strays(&case.picks) {
+            Some(what) => Err(vacuous(what, &finished, case)),
+            None => Ok(()),
+        }
     }
 
     /// Makes one run that may not come to all that was to go wrong.
-    pub(super) fn plan(&mut self, plan: &Plan) -> Found {
+    pub(super) fn plan(&mut self, plan: &Plan) -> Result<Finished<S>, Box<Failure>> {
         let choices = Choices::Replay(plan.picks.clone());
         let finished = self.run(Trouble::planned(&plan.faults), choices);
-        self.judge(&finished, &Faulty::new())
+        self.judge(&finished, &Faulty::new())?;
+        Ok(finished)
     }
 
     /// Finds out how all ends when nothing goes wrong, unless that is known.
     fn learn_the_usual(&mut self) {
-        if self.ends.is_none() {
+        if self.usual.is_none() {
             let clean = self.again(&Plan::default());
-            self.ends = Some(ends(&clean)).filter(|_| clean.end == End::Done);
+            self.usual = Some(Usual::of(&clean)).filter(|_| clean.end == End::Done);
         }
     }
 
-    /// Makes the runs again that failed before. Those that the scenario no longer comes to are told, and left out.
+    /// Makes the runs again that failed before, as far as the scenario still comes to what went wrong in them. One of which
+    /// nothing is left is refused.
     pub(super) fn regressions(&mut self) -> Found {
-        for case in self.kept.cases() {
-            match self.replay(&case) {
-                Err(failure) if failure.invariant() == "NotVacuous" => {
-                    eprintln!(
-                        "a run that failed before is no longer one: {}",
-                        failure.what()
-                    );
-                }
-                found => found?,
+        for (place, case) in self.kept.cases() {
+            self.learn_the_usual();
+            let finished = self.plan(&case)?;
+            if let Some((site, fault)) = case.faults.first().filter(|_| finished.fired.is_empty()) {
+                let what = format!(
+                    "nothing goes wrong any more in the run of {place}, which does not come to \"{fault} {site}\": has the \
+                     workflow changed? Then delete the line"
+                );
+                return Err(vacuous(what, &finished, &case));
             }
         }
         Ok(())
@@ -87,7 +91,7 @@ impl<'s, S> Search<'s, S> {
     pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Faulty>, Box<Failure>> {
         let clean = self.planned(&Faulty::new(), Choices::boring())?;
         self.must_have_run(&clean)?;
-        self.ends = Some(ends(&clean));
+        self.usual = Some(Usual::of(&clean));
         let mut plans = vec![Faulty::new()];
         for fault in faults.at(&clean.seen, None) {
             let plan = vec![fault];
@@ -111,7 +115,7 @@ impl<'s, S> Search<'s, S> {
             (!state.facts.attempts.is_empty(), ended)
         });
         let broken = match ran || ended {
-            true => self.repeat(clean),
+            true => self.repeat(clean, &Faulty::new()),
             false => Some(Broken::new(
                 "NothingRan",
                 "no handler ran, though nothing went wrong: has a consumer the tasks and operations that are asked for?",
@@ -181,16 +185,23 @@ impl<'s, S> Search<'s, S> {
     }
 
     fn judge(&self, finished: &Finished<S>, plan: &Faulty) -> Found {
+        let usual = self.usual.as_ref();
+        if let Some(differs) = usual.and_then(|usual| usual.begins_otherwise(finished)) {
+            return Err(Box::new(Failure::new(differs, finished)));
+        }
         let Some(broken) = self.broken(finished, plan) else {
             return Ok(());
         };
-        if broken.invariant == "NotVacuous" {
-            return Err(Box::new(Failure::new(broken, finished)));
-        }
-        if let Some(differs) = self.repeat(finished) {
+        if let Some(differs) = self.repeat(finished, plan) {
             return Err(Box::new(Failure::new(differs, finished)));
         }
+        if broken.invariant == "NotVacuous" {
+            let mut case = finished.case();
+            case.faults.clone_from(plan);
+            return Err(vacuous(broken.what, finished, &case));
+        }
         let found = finished.case();
+        let known = self.kept.has(&found);
         // At once: what follows may be stopped.
         self.kept.keep(&found, None);
         let mut smallest = None;
@@ -204,32 +215,15 @@ impl<'s, S> Search<'s, S> {
                 .or(smallest.take());
             fails
         });
-        let saved = self.kept.keep(&small, Some(&found));
+        let saved = self.kept.keep(&small, Some(&found).filter(|_| !known));
         let failure = smallest.unwrap_or_else(|| Failure::new(broken, finished));
         Err(Box::new(failure.shrunk(&found, runs).saved_in(saved)))
     }
 
     fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
+        self.scenario.pulse.begin("the check of the run");
         let broken = quietly(|| invariants::judge(finished, plan, self.check));
-        broken.or_else(|| self.ends_otherwise(finished))
-    }
-
-    /// A message that came twice, a call of which nobody knows whether it had its effect, and another order of events
-    /// change nothing about how all ends.
-    fn ends_otherwise(&self, finished: &Finished<S>) -> Option<Broken> {
-        let usual = self.ends.as_ref()?;
-        let invariant = unchanging(finished)?;
-        let ended = ends(finished);
-        let (id, now) = ended.iter().find(|(id, end)| {
-            let usual = usual.get(*id);
-            match invariant {
-                // An attempt may have gone by, which a handler may tell.
-                "UnknownIsUnknown" => usual.map(|end| end.0) != Some(end.0),
-                _ => usual != Some(*end),
-            }
-        })?;
-        let what = format!("{id} ends as {now:?}, and usually as {:?}", usual.get(id));
-        Some(Broken::new(invariant, what))
+        broken.or_else(|| self.usual.as_ref()?.ends_otherwise(finished))
     }
 
     fn again(&self, case: &Plan) -> Finished<S> {
@@ -238,43 +232,21 @@ impl<'s, S> Search<'s, S> {
     }
 
     /// Makes a run again, and says where it differs.
-    fn repeat(&self, finished: &Finished<S>) -> Option<Broken> {
-        let again = self.again(&finished.case());
-        let first = finished.shared.with(|state| state.trace.clone());
-        let second = again.shared.with(|state| state.trace.clone());
-        let (at, first, second) = first.difference(&second)?;
-        let what = format!(
-            "the same run, made twice, differs from event {at} on: first {first:?}, then {second:?}. Something decides by \
-             chance: real time, random numbers, or the order of a HashMap"
-        );
-        Some(Broken::new("Deterministic", what))
-    }
-}
-
-/// How the runs of operations ended.
-fn ends<S>(finished: &Finished<S>) -> Ends {
-    finished.shared.with(|state| {
-        let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
-        let told = runs.map(|(id, run)| (id.clone(), (run.status, run.outcome.clone())));
-        told.collect()
-    })
-}
-
-/// Under which name what went wrong in a run has no say in how all ends.
-fn unchanging<S>(finished: &Finished<S>) -> Option<&'static str> {
-    let calls = |site: &Site| {
-        let mut seen = finished.seen.iter();
-        seen.any(|seen| seen.site == *site && !matches!(seen.kind, Kind::Effect))
-    };
-    match &*finished.fired {
-        [] => Some("OrderIsNoop"),
-        // Whether it had its effect or not. More of them may use up the attempts.
-        [(site, Fault::Reject | Fault::Unknown)] if calls(site) => Some("UnknownIsUnknown"),
-        fired if fired.iter().all(|(_, fault)| *fault == Fault::Duplicate) => {
-            Some("DuplicateIsNoop")
+    fn repeat(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
+        let mut case = finished.case();
+        // What was planned and did not come may come the second time.
+        if !plan.is_empty() {
+            case.faults.clone_from(plan);
         }
-        _ => None,
+        let again = self.again(&case);
+        differs_from(finished, &again)
     }
+}
+
+/// A run that is not as it was planned.
+fn vacuous<S>(what: String, finished: &Finished<S>, case: &Plan) -> Box<Failure> {
+    let failure = Failure::new(Broken::new("NotVacuous", what), finished);
+    Box::new(failure.planned(case.clone()))
 }
 
 /// Some of the kinds of faults, drawn.

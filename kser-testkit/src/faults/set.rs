@@ -15,7 +15,8 @@ impl Faults {
         Self::default()
     }
 
-    /// One crash of a consumer, before or after every call and at every wait of a handler: one run for each.
+    /// One crash of a consumer, before or after every call and at every wait of a handler: one run for each. They are a part
+    /// of [`any_single`](Self::any_single), which also finds what goes wrong when a call only fails.
     #[must_use]
     pub fn any_single_crash() -> Self {
         Self::single([Fault::CrashBefore, Fault::CrashAfter])

@@ -5,6 +5,34 @@ use crate::sim::{Applied, Finished, Moment};
 
 /// What a task does is done once for it.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
+    done_twice(finished).or_else(|| key_of_another(finished))
+}
+
+/// What a task asks for with the key of another is not done for it at all.
+fn key_of_another<S>(finished: &Finished<S>) -> Option<Broken> {
+    finished.shared.with(|state| {
+        let effects = &state.facts.effects;
+        let mut repeated = effects.iter().filter(|one| one.repeated);
+        repeated.find_map(|again| {
+            let named = |one: &&Applied| {
+                one.service == again.service && one.what == again.what && one.key == again.key
+            };
+            let first = effects.iter().find(named)?;
+            if first.task == again.task || (first.shared_key && again.shared_key) {
+                return None;
+            }
+            let (label, other) = (&again.label, &first.label);
+            let what = format!(
+                "{label} gives {}.{} the key of {other}: the service does it for the first only. Use \
+                 ctx.idempotency_key(), or with_shared_key if one is to do it for both",
+                again.service, again.what
+            );
+            Some(Broken::new("EffectOnce", what))
+        })
+    })
+}
+
+fn done_twice<S>(finished: &Finished<S>) -> Option<Broken> {
     finished.shared.with(|state| {
         let mut done: BTreeMap<_, Vec<&Applied>> = BTreeMap::new();
         for effect in state.facts.effects.iter().filter(|effect| !effect.repeated) {

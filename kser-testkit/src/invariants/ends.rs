@@ -75,8 +75,8 @@ fn left_over(state: &mut State) -> Broken {
     });
     let stuck = stuck.map(|ran| {
         format!(
-            "; the handler of {} does not return: does it wait for something outside the simulation, such as a thread \
-             or a lock?",
+            "; the handler of {} does not return: does it sleep for longer than `heal_within` ({now:?}), or wait for \
+             something outside the simulation, such as a thread or a lock?",
             ran.label
         )
     });

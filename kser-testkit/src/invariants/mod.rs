@@ -56,7 +56,10 @@ fn not_vacuous<S>(finished: &Finished<S>, plan: &[(Site, Fault)]) -> Option<Brok
         .iter()
         .find(|planned| !finished.fired.contains(planned));
     missed.map(|(site, fault)| {
-        let what = format!("\"{fault} {site}\" was planned, and the run did not come there");
+        let what = format!(
+            "\"{fault} {site}\" was planned, and the run did not come there: has the workflow changed since this was written \
+             down, or does it decide by chance?"
+        );
         Broken::new("NotVacuous", what)
     })
 }

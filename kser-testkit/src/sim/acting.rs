@@ -108,7 +108,7 @@ impl State {
         let (site, fault) = self.sites.reach(&path, arrival);
         let name = Arc::clone(&self.lives[life].name);
         if let Some(fault) = fault {
-            self.note(&name, format!("{fault} {site}"));
+            self.goes_wrong(&name, fault, &site);
         }
         if fault.is_none() && self.outage_of(kind).is_some() {
             self.note(&name, format!("is refused {site}"));

@@ -103,7 +103,11 @@ impl Driver {
         if self.steps > MOST_STEPS {
             return Some(End::Endless);
         }
-        let picked = self.tape.pick(actions.len());
+        let (decided, picked) = self.tape.pick(actions.len());
+        if decided {
+            let shared = &self.place.shared;
+            shared.with(|state| state.pulse.decided(picked));
+        }
         if let Some(action) = actions.into_iter().nth(picked) {
             self.act(action);
         }

@@ -100,7 +100,11 @@ pub(crate) struct Applied {
     pub(crate) service: Arc<str>,
     pub(crate) what: Arc<str>,
     pub(crate) key: Option<Arc<str>>,
+    /// Other tasks may give the same key.
+    pub(crate) shared_key: bool,
     pub(crate) task: TaskId,
+    /// The run that the task is a step of; its own id for a lone one.
+    pub(crate) run: RunId,
     /// What the task is called.
     pub(crate) label: Arc<str>,
     pub(crate) by: Arc<str>,

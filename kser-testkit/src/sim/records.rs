@@ -71,9 +71,16 @@ impl State {
     pub(super) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
         let again = match given.unreported {
             0 => String::new(),
-            count => format!(", which {count} before did not report"),
+            1 => "; a consumer died with it before".to_owned(),
+            count => format!("; {count} consumers died with it before"),
         };
-        let place = format!("{}:{}:{}", spot.topic, spot.partition, spot.offset);
+        let Spot {
+            topic,
+            partition,
+            offset,
+            ..
+        } = spot;
+        let place = format!("{topic}, partition {partition}, offset {offset}");
         let what = format!("receives {} ({place}){again}", given.label);
         self.note(&port.name, what);
         invariants::one_more_held(self, port.life);

@@ -74,7 +74,7 @@ impl<S> Scenario<'_, S> {
     }
 
     fn begin(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Begun<S> {
-        self.pulse.begin("the scenario");
+        self.pulse.begin_run();
         let shared = Shared::new(self.setup.clone(), idle, true);
         let mut world = World::new(shared.clone(), self.setup.clone());
         let state = (self.make)(&mut world);
@@ -197,13 +197,7 @@ impl<S> Run<'_, S> {
     /// If it did not.
     #[track_caller]
     pub fn assert_succeeded(&self, run: &RunId) {
-        let status = self.status(run);
-        let said = self.outcome(run);
-        let said = said.shown();
-        assert!(
-            status == Some(Status::Success),
-            "{run} is {status:?}, and not SUCCESS: {said}"
-        );
+        self.assert_is(run, Status::Success);
     }
 
     /// Asserts that a run of an operation failed.
@@ -213,10 +207,23 @@ impl<S> Run<'_, S> {
     /// If it did not.
     #[track_caller]
     pub fn assert_failed(&self, run: &RunId) {
-        let status = self.status(run);
+        self.assert_is(run, Status::Failed);
+    }
+
+    #[track_caller]
+    fn assert_is(&self, run: &RunId, wanted: Status) {
+        let Some(status) = self.status(run) else {
+            let known: Vec<String> = self.runs().iter().map(|(id, _)| id.to_string()).collect();
+            panic!("there is no run {run}; there is {}", known.join(", "));
+        };
+        let outcome = self.outcome(run);
+        let said = match outcome.shown() {
+            "" => String::new(),
+            said => format!(": {said}"),
+        };
         assert!(
-            status == Some(Status::Failed),
-            "{run} is {status:?}, and not FAILED"
+            status == wanted,
+            "{run} is {status}, and not {wanted}{said}"
         );
     }
 

@@ -63,19 +63,19 @@ impl Setup {
         }
     }
 
-    /// States in a store beside an at-least-once transport. This is the default.
+    /// States in a store beside an at-least-once transport, as with a store beside Kafka. This is the default.
     #[must_use]
     pub const fn stored() -> Self {
         Self::new(Row::Stored)
     }
 
-    /// States in the messages, settled as Kafka's transactions do.
+    /// States in the messages, settled as Kafka's transactions do. kser's Kafka transport does not offer them yet.
     #[must_use]
     pub const fn exactly_once() -> Self {
         Self::new(Row::ExactlyOnce)
     }
 
-    /// States in the messages, on an at-least-once transport.
+    /// States in the messages, on an at-least-once transport: what `kser::connect("kafka://...")` gives.
     #[must_use]
     pub const fn at_least_once() -> Self {
         Self::new(Row::AtLeastOnce)

@@ -15,7 +15,7 @@ use super::idle::Idle;
 use super::labels::Labels;
 use super::sites::Sites;
 use super::trace::Trace;
-use crate::faults::Kind;
+use crate::faults::{Fault, Kind, Site};
 use crate::watchdog::Pulse;
 
 /// All that the processes of a simulated run share: the broker, and what was seen of the run.
@@ -217,6 +217,12 @@ impl State {
     /// Writes a line of the trace.
     pub(crate) fn note(&mut self, who: &str, what: impl Into<String>) {
         self.trace.note(self.now, who, what.into());
+    }
+
+    /// Something goes wrong.
+    pub(crate) fn goes_wrong(&mut self, who: &str, fault: Fault, site: &Site) {
+        self.note(who, format!("{fault} {site}"));
+        self.pulse.went_wrong(site, fault);
     }
 
     /// Begins a life.

@@ -172,7 +172,7 @@ impl StateStore for SimStore {
                     state.outputs.extend(kept);
                     format!("writes {what}: {}", stand(&progress))
                 }
-                false => format!("cannot write {what}: it has moved"),
+                false => format!("cannot write {what}: the run has changed since it was read"),
             });
             Ok(swapped)
         };

@@ -83,9 +83,19 @@ impl Trace {
         self.events.iter().skip(first).map(ToString::to_string)
     }
 
-    /// Says where two traces differ first.
-    pub(crate) fn difference(&self, other: &Self) -> Option<(usize, String, String)> {
+    /// Returns where something happened that is told so, if it did.
+    pub(crate) fn find(&self, what: &str) -> Option<usize> {
+        self.events.iter().position(|event| event.what == what)
+    }
+
+    /// Says where two traces differ first, of the events before a place.
+    pub(crate) fn difference(
+        &self,
+        other: &Self,
+        before: Option<usize>,
+    ) -> Option<(usize, String, String)> {
         let longest = self.events.len().max(other.events.len());
+        let longest = before.unwrap_or(longest);
         let line = |trace: &Self, at: usize| match trace.events.get(at) {
             Some(event) => event.to_string(),
             None => "(nothing)".to_owned(),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use kser::{Call, Handler};
-use kser_core::{Outcome, TaskId};
+use kser_core::{Outcome, RunId, TaskId};
 use tower::{Layer, Service};
 
 use super::port::Port;
@@ -21,6 +21,8 @@ tokio::task_local! {
 pub(crate) struct Attempt {
     pub(crate) port: Port,
     pub(crate) task: TaskId,
+    /// The run that it is a step of; its own id for a lone one.
+    pub(crate) run: RunId,
     /// What the task is called.
     pub(crate) label: Arc<str>,
 }
@@ -81,6 +83,10 @@ impl Service<Call> for Watched<Handler> {
         let attempt = Attempt {
             port: port.clone(),
             task: ctx.uuid().clone(),
+            run: ctx
+                .run()
+                .cloned()
+                .unwrap_or_else(|| ctx.uuid().clone().into()),
             label: Arc::clone(&label),
         };
         let handler = Waits {
@@ -156,7 +162,7 @@ impl Waits {
             };
             let (site, fault) = state.sites.reach(path, arrival);
             if let Some(fault) = fault {
-                port.note(state, format!("{fault} {site}"));
+                state.goes_wrong(&port.name, fault, &site);
             }
             if fault == Some(Fault::CrashBefore) {
                 state.dying.push(port.life);

@@ -182,5 +182,30 @@ fn a_plan_that_a_run_does_not_come_to_is_caught() {
         launch(world);
     });
     let sim = sim.replay("v1 | crash before Job#1/7.Nowhere/commit/1 |");
-    assert_eq!(sim.try_check(|_| {}).unwrap_err().invariant(), "NotVacuous");
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "NotVacuous");
+    let said = failure.to_string();
+    let planned = "crash before Job#1/7.Nowhere/commit/1";
+    assert!(said.contains("has the workflow changed"), "{said}");
+    assert!(said.contains(&format!("faults: {planned}, ")), "{said}");
+    assert_eq!(failure.replay(), format!("v1 | {planned} | "));
+}
+
+#[test]
+fn decisions_that_a_run_does_not_ask_for_are_caught() {
+    let many = format!("{}1", "0 ".repeat(99));
+    for (decisions, said) in [
+        ("99", "decision 1 was to be 99"),
+        (&many, "the run asks for"),
+    ] {
+        let sim = Sim::new(|world| {
+            world.consumers(2).task(|_: Work| async {});
+            launch(world);
+        });
+        let sim = sim.replay(format!("v1 | | {decisions}"));
+        let failure = sim.try_check(|_| {}).unwrap_err();
+        assert_eq!(failure.invariant(), "NotVacuous");
+        assert!(failure.what().contains(said), "{failure}");
+        assert_eq!(failure.replay(), format!("v1 |  | {decisions}"));
+    }
 }

@@ -6,7 +6,7 @@
 //! | NoSkip | `invariants/rows.rs`, when the store is written | a store that skips a step |
 //! | StopOnFailure | `invariants/attempts.rs` | a transport that goes on after the end |
 //! | ResultForwarded | `invariants/attempts.rs` | a transport that forwards another result |
-//! | EffectOnce | `invariants/effects.rs`, at the end | a handler that forgets its key, or makes one of the attempt |
+//! | EffectOnce | `invariants/effects.rs`, at the end | a handler that forgets its key, makes one of the attempt, or gives that of another task |
 //! | EffectDone | `effects.rs`, as the test asserts it | a handler that does nothing |
 //! | OneTerminal | `invariants/rows.rs`, `records.rs` | a store that ends a run twice, a transport that says another end |
 //! | StatusMonotonic | `invariants/rows.rs`, `records.rs` | a store that goes back |
@@ -21,18 +21,18 @@
 //! | Exclusive | `invariants/rows.rs` | a store that keeps no lease, and one whose time runs ahead |
 //! | Fenced | `sim/records.rs`, at every commit | a broker that does not fence |
 //! | KeyOrder | `invariants/attempts.rs` | a transport that reorders a key |
-//! | UnknownIsUnknown | `explore/search.rs`, against the run in which nothing goes wrong | a store that gives up when it cannot know |
+//! | UnknownIsUnknown | `explore/usual.rs`, against the run in which nothing goes wrong | a store that gives up when it cannot know |
 //! | Redelivery | `invariants/ends.rs` | a transport that never commits |
 //! | RetryBudget | `invariants/attempts.rs` | transports that forget how often it was tried, and to wait |
 //! | DeadLetterOnce | `invariants/records.rs` | transports that write dead letters twice, and change them |
-//! | DuplicateIsNoop, OrderIsNoop | `explore/search.rs` | handlers whose outcome counts deliveries, and says who was first |
+//! | DuplicateIsNoop, OrderIsNoop | `explore/usual.rs` | handlers whose outcome counts deliveries, and says who was first |
 //! | Envelope | `invariants/records.rs` | a transport that changes metadata |
 //! | Backpressure | `invariants/limits.rs`, at every delivery and handler | a layer that goes on in the background, a transport that gives too much |
 //! | Shutdown | `sim/acts.rs`, when a consumer has stopped | a member that leaves silently |
 //! | NoPanic | `invariants/ends.rs` | a transport that panics |
 //! | NoLivelock | `invariants/ends.rs` | a client that asks and asks |
 //! | NoLeak | `invariants/ends.rs` | a handler whose work outlives it |
-//! | Deterministic | `explore/search.rs` | a handler that decides by chance, and one that reads the real time |
+//! | Deterministic | `explore/usual.rs` | a handler that decides by chance, and one that reads the real time |
 //! | NotVacuous | `invariants/mod.rs` | a plan that a run does not come to |
 //! | NothingRan, NoRealWorld | `explore/search.rs`, `invariants/attempts.rs` | a scenario that runs nothing, a handler that opens a socket: `tests/sim/mistakes.rs` |
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]

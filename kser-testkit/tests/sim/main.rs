@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod by_hand;
+mod checkout;
 mod crashes;
 mod everything;
 mod faults;
@@ -9,5 +10,6 @@ mod found;
 mod mistakes;
 mod outside;
 mod readme;
+mod said;
 mod sameness;
 mod shop;

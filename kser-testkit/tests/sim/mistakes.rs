@@ -1,10 +1,12 @@
 //! Scenarios that cannot work end at once, and say what is wrong and how to mend it.
 
+use std::future::ready;
 use std::panic::catch_unwind;
-use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kser::{Entrypoint, Step, TaskError};
+use kser_testkit::faults::Fault;
 use kser_testkit::{Faults, Sim, World};
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +111,7 @@ fn a_handler_that_waits_for_nothing_is_caught() {
     assert!(
         failure
             .what()
-            .contains("the handler of Job#1/1.Work does not return"),
+            .contains("Job#1/1.Work does not return: does it sleep for longer than `heal_within` (60s), or wait"),
         "{failure}"
     );
 }
@@ -133,37 +135,112 @@ fn a_handler_that_reads_the_real_time_is_caught() {
     assert_eq!(failure.invariant(), "Deterministic", "{failure}");
 }
 
-/// Is run by the test below, in a process of its own.
 #[test]
-#[ignore = "it hangs: the test below runs it"]
-fn a_handler_that_goes_round() {
+fn a_handler_that_is_by_chance_the_same_twice_is_caught_in_a_later_run() {
+    let runs = AtomicU32::new(0);
+    let sim = Sim::new(move |world| {
+        // The run in which nothing goes wrong is made twice.
+        let otherwise = runs.fetch_add(1, Ordering::Relaxed) >= 2;
+        let seconds = if otherwise { 2 } else { 1 };
+        world
+            .consumers(1)
+            .task(move |_: Work| tokio::time::sleep(Duration::from_secs(seconds)));
+        launch(world);
+    });
+    let sim = sim.faults(Faults::single([Fault::CrashBefore]));
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+    let said = "before anything went wrong in it";
+    assert!(failure.what().contains(said), "{failure}");
+}
+
+#[test]
+fn a_fault_that_does_not_come_by_chance_is_told_as_chance() {
+    let replayed = AtomicU32::new(0);
+    let sim = Sim::new(move |world| {
+        let run = replayed.fetch_add(1, Ordering::Relaxed);
+        let work = move |_: Work| {
+            // The usual run, and the one that is replayed, wait for nothing.
+            let seconds = if run < 2 { 0 } else { 1 };
+            tokio::time::sleep(Duration::from_secs(seconds))
+        };
+        world.consumers(1).task(work);
+        launch(world);
+    });
+    let sim = sim.replay("v1 | crash before Job#1/1.Work/await/1 |");
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "Deterministic", "{failure}");
+}
+
+#[test]
+fn an_effect_in_a_task_that_a_handler_spawns_is_told_as_that() {
     let sim = Sim::new(|world| {
-        world.consumers(1).task(|_: Work| async {
-            let mut turns = 0_u64;
-            while turns < u64::MAX {
-                tokio::task::yield_now().await;
-                turns += 1;
+        let shop = world.effects("shop");
+        world.consumers(1).task(move |_: Work| {
+            let shop = shop.clone();
+            async move {
+                let spawned = tokio::spawn(async move { shop.call("work").await });
+                spawned
+                    .await
+                    .map_err(|error| TaskError::internal(error.to_string()))?
             }
         });
         launch(world);
     });
-    sim.check(|_| {});
+    let failure = sim.try_check(|_| {}).unwrap_err();
+    assert_eq!(failure.invariant(), "EffectOnce", "{failure}");
+    assert!(
+        failure
+            .what()
+            .starts_with("shop.work is called outside a handler"),
+        "{failure}"
+    );
 }
 
 #[test]
-fn a_handler_that_goes_round_ends_its_process() {
-    let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args([
-        "--ignored",
-        "--exact",
-        "mistakes::a_handler_that_goes_round",
-    ]);
-    process.env("KSER_TESTKIT_PATIENCE", "1");
-    let ended = process.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(101), "{said}");
-    assert!(
-        said.contains("the last that began is \"Job#1/1.Work\""),
-        "{said}"
+fn a_run_that_is_not_there_or_ends_otherwise_is_told_in_words() {
+    let said = |fails: bool, wanted: &'static str, id: &'static str| {
+        let sim = Sim::new(move |world| {
+            let broken = || TaskError::new("Broken", "for good").permanent();
+            let work = move |_: Work| ready(if fails { Err(broken()) } else { Ok(()) });
+            world.consumers(1).task(work);
+            launch(world);
+        });
+        let failure = sim.try_check(|run| match wanted {
+            "SUCCESS" => run.assert_succeeded(&id.into()),
+            _ => run.assert_failed(&id.into()),
+        });
+        failure.unwrap_err().what().to_owned()
+    };
+    assert_eq!(
+        said(false, "SUCCESS", "Job#2"),
+        "there is no run Job#2; there is Job#1"
     );
+    assert_eq!(
+        said(false, "FAILED", "Job#1"),
+        "Job#1 is SUCCESS, and not FAILED"
+    );
+    let failed = said(true, "SUCCESS", "Job#1");
+    assert!(
+        failed.starts_with("Job#1 is FAILED, and not SUCCESS: "),
+        "{failed}"
+    );
+}
+
+#[test]
+fn a_trace_says_where_a_record_is_and_who_died_with_it() {
+    let sim = Sim::new(|world| {
+        world.consumers(1).task(|_: Work| async {});
+        launch(world);
+    });
+    let sim = sim.replay("v1 | crash after Job#1/1.Work/receive/1 | ");
+    sim.check(|run| {
+        let trace = run.trace().to_string();
+        let again = "offset 0); a consumer died with it before";
+        assert!(
+            trace.contains("receives Job#1/1.Work (shop, partition "),
+            "{trace}"
+        );
+        assert!(trace.contains(again), "{trace}");
+    });
 }

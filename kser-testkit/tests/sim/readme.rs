@@ -30,7 +30,7 @@ fn the_failure_of_the_readme_is_what_is_said() {
         let steps = vec![Step::new(Charge {}), Step::new(Ship {})];
         world.launch_steps("shop.Checkout", steps)
     });
-    let failure = sim.faults(Faults::any_single_crash()).try_check(|_| {});
+    let failure = sim.faults(Faults::any_single()).try_check(|_| {});
     let said = failure.unwrap_err().to_string();
     let said = said.replace(
         "readme::the_failure_of_the_readme_is_what_is_said",
@@ -48,4 +48,11 @@ fn the_failure_of_the_readme_is_what_is_said() {
         let (_, behind) = found.unwrap_or_else(|| panic!("it does not say:\n{line}\n{said}"));
         rest = behind;
     }
+}
+
+#[test]
+fn the_test_of_the_readme_is_the_one_that_runs_here() {
+    let test = include_str!("checkout.rs");
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&format!("```rust\n{test}```\n")));
 }

@@ -1,0 +1,31 @@
+//! What the environment sets. Nonsense there is an error, and not as if nothing were set.
+
+use std::env::{VarError, var};
+
+/// Reads a number.
+///
+/// # Panics
+///
+/// When it is none.
+#[track_caller]
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let text = text(name)?;
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(_) => panic!("{name} is {text:?}, and should be a whole number"),
+    }
+}
+
+/// Reads a text.
+///
+/// # Panics
+///
+/// When it is none.
+#[track_caller]
+pub(crate) fn text(name: &str) -> Option<String> {
+    match var(name) {
+        Ok(text) => Some(text),
+        Err(VarError::NotPresent) => None,
+        Err(VarError::NotUnicode(text)) => panic!("{name} is {text:?}, and should be text"),
+    }
+}
