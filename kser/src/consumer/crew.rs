@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kser_core::{Delivery, Error, Room, Subscription};
+use kser_core::{Delivery, Error, HeldPartition, Room, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
@@ -87,9 +87,18 @@ impl Crew {
             transport: transport.collect(),
             held: self.lanes.records(),
             held_bytes: self.lanes.bytes(),
-            unsettled: self.worker.unsettled.list(),
+            unsettled: self.unsettled(),
             paused: false,
         }
+    }
+
+    /// Lists the partitions of which deliveries are held, each with one reason.
+    fn unsettled(&self) -> Vec<HeldPartition> {
+        let mut held = self.worker.unsettled.list();
+        // Stable: the oldest reason stays.
+        held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        held.dedup_by(|a, b| (&a.topic, a.partition) == (&b.topic, b.partition));
+        held
     }
 
     fn room(&self) -> Room {

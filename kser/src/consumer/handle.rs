@@ -5,7 +5,7 @@ use kser_core::{Cancellation, Error, Health, HeldPartition};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::crew::Paused;
-use super::now::{RunningTask, RunningTasks};
+use super::now::{Now, RunningTask};
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct ConsumerHandle(Arc<Inner>);
 struct Inner {
     stop: Cancellation,
     paused: Paused,
-    running: RunningTasks,
+    running: Now<RunningTask>,
     health: Mutex<ConsumerHealth>,
 }
 
@@ -41,7 +41,7 @@ impl ConsumerHandle {
         Self(Arc::new(Inner {
             stop: Cancellation::default(),
             paused: Paused::new(),
-            running: RunningTasks::default(),
+            running: Now::default(),
             health: Mutex::default(),
         }))
     }
@@ -98,7 +98,7 @@ impl ConsumerHandle {
         &self.0.paused
     }
 
-    pub(super) fn tasks(&self) -> &RunningTasks {
+    pub(super) fn tasks(&self) -> &Now<RunningTask> {
         &self.0.running
     }
 }

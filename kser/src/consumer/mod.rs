@@ -6,7 +6,6 @@ mod decision;
 mod end;
 mod ending;
 mod handle;
-mod held;
 mod instead;
 mod lanes;
 mod later;

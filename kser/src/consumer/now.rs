@@ -19,48 +19,69 @@ pub struct RunningTask {
     pub since: Timestamp,
 }
 
-/// What runs now, by a number that grows.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RunningTasks(Arc<Mutex<Table>>);
+/// What is so at this moment, the oldest first.
+#[derive(Debug)]
+pub(crate) struct Now<T>(Arc<Mutex<Table<T>>>);
 
-#[derive(Debug, Default)]
-struct Table {
-    tasks: BTreeMap<u64, RunningTask>,
+/// By a number that grows.
+#[derive(Debug)]
+struct Table<T> {
+    all: BTreeMap<u64, T>,
     begun: u64,
 }
 
-impl RunningTasks {
-    /// Notes that a task runs, until what is returned is dropped.
-    pub(crate) fn begin(&self, task: RunningTask) -> Entry<'_> {
+impl<T> Now<T> {
+    /// Notes what is so, until what is returned is dropped.
+    pub(crate) fn begin(&self, what: T) -> Entry<T> {
         let mut table = self.table();
         table.begun += 1;
         let number = table.begun;
-        table.tasks.insert(number, task);
+        table.all.insert(number, what);
         Entry {
-            tasks: self,
+            of: self.clone(),
             number,
         }
     }
 
-    /// Lists them, the oldest first.
-    pub(crate) fn list(&self) -> Vec<RunningTask> {
-        self.table().tasks.values().cloned().collect()
+    /// Lists it.
+    pub(crate) fn list(&self) -> Vec<T>
+    where
+        T: Clone,
+    {
+        self.table().all.values().cloned().collect()
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, Table<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A task that runs.
+impl<T> Clone for Now<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Now<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Table {
+            all: BTreeMap::new(),
+            begun: 0,
+        })))
+    }
+}
+
+/// One thing that is so.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
-    tasks: &'a RunningTasks,
+#[must_use = "it is so until this is dropped"]
+pub(crate) struct Entry<T> {
+    of: Now<T>,
     number: u64,
 }
 
-impl Drop for Entry<'_> {
+impl<T> Drop for Entry<T> {
     fn drop(&mut self) {
-        self.tasks.table().tasks.remove(&self.number);
+        let ended = self.of.table().all.remove(&self.number);
+        drop(ended);
     }
 }

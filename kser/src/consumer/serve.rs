@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::awaited::Awaited;
 use super::crew::Crew;
-use super::held::Unsettled;
+use super::now::Now;
 use super::options::{GOODBYE, LAST_CALL, Options};
 use super::signals::Watch;
 use super::sweep::sweep;
@@ -83,7 +83,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         places: Arc::new(Semaphore::new(options.concurrency)),
         stop: handle.stopping().clone(),
         running: handle.tasks().clone(),
-        unsettled: Unsettled::default(),
+        unsettled: Now::default(),
         cancel: Cancellation::default(),
         kill: Cancellation::default(),
         superseded: Cancellation::default(),

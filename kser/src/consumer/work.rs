@@ -1,8 +1,8 @@
-use kser_core::{Cancellation, Delivery, Origin, Record, Ticket, Timestamp};
+use kser_core::{Cancellation, Delivery, HeldPartition, Origin, Record, Ticket, Timestamp};
 
 use super::decision::Done;
-use super::held::Held;
 use super::instead::Refused;
+use super::now::Entry;
 use crate::headers;
 use crate::stored::Known;
 
@@ -32,7 +32,7 @@ pub(crate) struct Work {
     /// How often it could not be settled.
     pub(crate) unsettled: u32,
     /// Says why it cannot, as long as it is held for that.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<Entry<HeldPartition>>,
 }
 
 /// The failed attempts at a task whose state is carried.

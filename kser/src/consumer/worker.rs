@@ -3,15 +3,16 @@ use std::time::Duration;
 
 use kser_core::sequencing::Owner;
 use kser_core::store::OutputId;
-use kser_core::{Cancellation, Error, NotSettled, Registry, Settled, Ticket, Timestamp};
+use kser_core::{
+    Cancellation, Error, HeldPartition, NotSettled, Registry, Settled, Ticket, Timestamp,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::decision::{Decision, Done};
-use super::held::Unsettled;
 use super::lanes::{Lane, Turn};
 use super::layers::Layers;
-use super::now::RunningTasks;
+use super::now::{Now, RunningTask};
 use super::options::{LAST_CALL, Options};
 use super::work::Work;
 use crate::Connection;
@@ -24,8 +25,9 @@ pub(crate) struct Worker {
     pub(super) layers: Layers,
     pub(super) options: Options,
     pub(super) owner: Owner,
-    pub(super) running: RunningTasks,
-    pub(super) unsettled: Unsettled,
+    pub(super) running: Now<RunningTask>,
+    /// Where deliveries are held whose results cannot be published.
+    pub(super) unsettled: Now<HeldPartition>,
     /// The places to run. A suspect takes all of them.
     pub(super) places: Arc<Semaphore>,
     /// Nothing new is to begin.
@@ -155,7 +157,8 @@ impl Worker {
         work.unsettled += 1;
         let topic = &work.record.topic;
         let partition = work.origin.map_or(0, |origin| origin.partition);
-        let held = self.unsettled.hold(topic.clone(), partition, chain(&error));
+        let held = HeldPartition::new(topic.clone(), partition, chain(&error));
+        let held = self.unsettled.begin(held);
         let shown: &dyn std::error::Error = &error;
         tracing::error!(%topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
         let mut published = Vec::new();
