@@ -4,7 +4,6 @@ mod against_model;
 mod counting;
 mod doing;
 mod model;
-mod speed;
 
 use super::*;
 
