@@ -29,6 +29,7 @@ mod entrypoint;
 mod envelope;
 mod error;
 mod execute;
+mod health;
 mod id;
 mod into_outcome;
 mod into_task;
@@ -65,6 +66,7 @@ pub use delivery::{Delivery, NotSettled, Origin, Settle, Settled, Ticket};
 pub use entrypoint::Entrypoint;
 pub use envelope::{Envelope, Mode};
 pub use error::Error;
+pub use health::{Health, HeldPartition, NotInGroup};
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};
@@ -91,6 +93,5 @@ pub use task_error::TaskError;
 pub use time::{Clock, Timestamp};
 pub use topic::Topic;
 pub use transport::{
-    Description, Health, HeldPartition, Interest, NotPublished, Room, Settling, Subscription,
-    TopicSpec, Transport,
+    Description, Interest, NotPublished, Room, Settling, Subscription, TopicSpec, Transport,
 };

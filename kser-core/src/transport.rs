@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Delivery, Error, Record, Topic};
+use crate::{Delivery, Error, Health, Record, Topic};
 
 /// Moves records between processes: what every backend must do, and no more.
 ///
@@ -276,53 +276,6 @@ pub enum Settling {
     Together,
     /// First the outputs, then the mark: a crash in between delivers the input again.
     InOrder,
-}
-
-/// What a backend knows of one member of a group.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Health {
-    /// The parts of topics that are this member's.
-    pub assigned: Vec<(Topic, i32)>,
-    /// How many records of its parts wait; `None` when the backend cannot tell.
-    pub lag: Option<u64>,
-    /// How long the oldest of them has waited; `None` when none waits or the backend cannot tell.
-    pub oldest_waiting: Option<Duration>,
-    /// How long its topics keep their records, the shortest of them: what waits longer is deleted. `None` when they keep
-    /// them for ever or the backend cannot tell.
-    pub retention: Option<Duration>,
-    /// How long ago the backend was heard of last; `None` when that has no meaning.
-    pub last_heard: Option<Duration>,
-    /// Topics that were asked for and do not exist.
-    pub missing: Vec<Topic>,
-    /// How many of the deliveries that are not settled may have killed their process before.
-    pub suspects: usize,
-    /// Those of its parts from which the backend hands out nothing more for now, and why.
-    pub held: Vec<HeldPartition>,
-}
-
-/// A part of a topic that does not go on, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HeldPartition {
-    /// The topic.
-    pub topic: Topic,
-    /// The part of it.
-    pub partition: i32,
-    /// What it waits for, for people.
-    pub reason: String,
-}
-
-impl HeldPartition {
-    /// Names a part of a topic, and what it waits for.
-    #[must_use]
-    pub fn new(topic: Topic, partition: i32, reason: impl Into<String>) -> Self {
-        Self {
-            topic,
-            partition,
-            reason: reason.into(),
-        }
-    }
 }
 
 /// Records that may not be durable. Its source is the first reason.

@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use crate::Topic;
+
+/// What a backend knows of one member of a group.
+///
+/// The figures are of the last look, which a backend takes about once a second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// The partitions that this member reads now.
+    pub assigned: Vec<(Topic, i32)>,
+    /// The partitions of topics with delayed records from which this member sends records on; on Kafka those of
+    /// `<topic>.delay.*`. Empty where a backend keeps delays otherwise.
+    pub delays: Vec<(Topic, i32)>,
+    /// The number of records in the assigned partitions that are not done: 0 when nothing is left. A record that was
+    /// done out of order does not count. `None` when no partition is assigned, or the backend cannot tell.
+    pub lag: Option<u64>,
+    /// The age of the oldest received record that is not done; `None` when there is none, or the backend cannot tell.
+    pub oldest_waiting: Option<Duration>,
+    /// The time for which the topics keep their records, the shortest of them: an older record is deleted, run or not.
+    /// `None` when they keep records for ever, or the backend cannot tell.
+    pub retention: Option<Duration>,
+    /// The time since the backend was heard of last; `None` when that has no meaning.
+    pub last_heard: Option<Duration>,
+    /// The groups that this member ought to be in and is not: from those it receives nothing. Empty in good health. A
+    /// start and a rebalance show here for as long as they take.
+    pub not_in_group: Vec<NotInGroup>,
+    /// The topics that were asked for and do not exist.
+    pub missing: Vec<Topic>,
+    /// The number of unsettled deliveries that may have killed their process before.
+    pub suspects: usize,
+    /// The assigned partitions from which the backend hands out no record for now, with the reason.
+    pub held: Vec<HeldPartition>,
+}
+
+/// A group that a member ought to be in and is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotInGroup {
+    /// The name of the group.
+    pub group: String,
+    /// The time for which it has not been in the group.
+    pub duration: Duration,
+    /// The reason, for people.
+    pub reason: String,
+}
+
+impl NotInGroup {
+    /// Names a group, the time for which the member has not been in it, and the reason.
+    #[must_use]
+    pub fn new(group: impl Into<String>, duration: Duration, reason: impl Into<String>) -> Self {
+        Self {
+            group: group.into(),
+            duration,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// A partition that does not go on, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldPartition {
+    /// The topic.
+    pub topic: Topic,
+    /// The number of the partition.
+    pub partition: i32,
+    /// The reason, for people.
+    pub reason: String,
+}
+
+impl HeldPartition {
+    /// Names a partition and the reason why it does not go on.
+    #[must_use]
+    pub fn new(topic: Topic, partition: i32, reason: impl Into<String>) -> Self {
+        Self {
+            topic,
+            partition,
+            reason: reason.into(),
+        }
+    }
+}
