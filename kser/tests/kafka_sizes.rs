@@ -319,7 +319,7 @@ async fn raise(place: &Place, topic: &str) -> Tested {
     let admin = place.admin.clone();
     let raise = move || {
         let arguments: Vec<_> = change.split(' ').collect();
-        admin.tool("kafka.admin.ConfigCommand", &arguments)
+        admin.tool("org.apache.kafka.tools.ConfigCommand", &arguments)
     };
     tokio::task::spawn_blocking(raise).await??;
     Ok(())

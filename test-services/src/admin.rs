@@ -1,5 +1,6 @@
 use crate::deadline::retry;
 use crate::installation::{Installation, succeed};
+use crate::release::Release;
 use crate::wire::{Connection, Request, Response};
 
 const CREATE_TOPICS: i16 = 19;
@@ -153,13 +154,13 @@ impl Admin {
     }
 
     /// Runs a console tool of Kafka, such as `org.apache.kafka.tools.TopicCommand`, and gives what it prints. The argument
-    /// `--bootstrap-server` is added.
+    /// `--bootstrap-server` is added. The tools are those of Kafka 4.4.0, whichever release the brokers are.
     ///
     /// # Errors
     ///
     /// What it prints when it fails.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut java = Installation::get().java(true);
+        let mut java = Installation::get(Release::default()).java(true);
         java.arg(class)
             .args(["--bootstrap-server", &self.bootstrap])
             .args(arguments);

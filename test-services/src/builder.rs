@@ -3,11 +3,13 @@ use std::fmt::Write as _;
 use crate::cluster::Cluster;
 use crate::installation::Installation;
 use crate::layout::{Layout, Node};
+use crate::release::Release;
 
 /// What a [`Cluster`] is to be. Unless said otherwise: one broker, quick to start, on ports that are free.
 #[derive(Debug, Clone)]
 pub struct ClusterBuilder {
     brokers: u16,
+    release: Release,
     first_port: Option<u16>,
     sasl_ssl: bool,
     fast_start: bool,
@@ -18,6 +20,7 @@ impl ClusterBuilder {
     pub(crate) fn new() -> Self {
         Self {
             brokers: 1,
+            release: Release::default(),
             first_port: None,
             sasl_ssl: false,
             fast_start: true,
@@ -30,6 +33,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn with_brokers(mut self, n: u16) -> Self {
         self.brokers = n;
+        self
+    }
+
+    /// Starts brokers of this release. Defaults to 4.4.0.
+    #[must_use]
+    pub fn with_release(mut self, release: Release) -> Self {
+        self.release = release;
         self
     }
 
@@ -78,14 +88,14 @@ impl ClusterBuilder {
     fn try_start(self) -> Result<Cluster, String> {
         let secure = self
             .sasl_ssl
-            .then(|| Installation::get().secure())
+            .then(|| Installation::get(self.release).secure())
             .transpose()?;
         let mut layout = Layout::new(self.nodes());
         if let Some(secure) = &secure {
             layout.properties = secure.properties();
         }
         layout.properties.push_str(&self.properties);
-        Cluster::launch_all(layout, secure, self.fast_start)
+        Cluster::launch_all(layout, secure, self.release, self.fast_start)
     }
 
     fn nodes(&self) -> Vec<Node> {

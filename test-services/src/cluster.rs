@@ -6,6 +6,7 @@ use crate::builder::ClusterBuilder;
 use crate::deadline::retry;
 use crate::installation::Installation;
 use crate::layout::Layout;
+use crate::release::Release;
 use crate::secure::{Access, Secure};
 use crate::watchdog::Watchdog;
 use crate::wire::Connection;
@@ -15,6 +16,7 @@ use crate::wire::Connection;
 pub struct Cluster {
     layout: Layout,
     secure: Option<Secure>,
+    release: Release,
     /// Starts fast, or runs fast.
     fast_start: bool,
     /// By id, from 1 on. Dropped before the folder is.
@@ -43,12 +45,13 @@ impl Cluster {
     pub(crate) fn launch_all(
         layout: Layout,
         secure: Option<Secure>,
+        release: Release,
         fast_start: bool,
     ) -> Result<Self, String> {
         let watchdog = Watchdog::new()?;
         let template = secure
             .as_ref()
-            .map_or_else(|| Installation::get().template(), Secure::template);
+            .map_or_else(|| Installation::get(release).template(), Secure::template);
         for node in &layout.nodes {
             let folder = watchdog.folder().join(node.id.to_string());
             layout
@@ -59,6 +62,7 @@ impl Cluster {
         let cluster = Self {
             layout,
             secure,
+            release,
             fast_start,
             brokers,
             watchdog,
@@ -174,7 +178,7 @@ impl Cluster {
     }
 
     fn launch(&self, id: u16) -> Result<(), String> {
-        let mut java = Installation::get().java(self.fast_start);
+        let mut java = Installation::get(self.release).java(self.fast_start);
         java.arg(if self.fast_start {
             "-Xmx512m"
         } else {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use crate::broker::Broker;
 use crate::layout::{Layout, Node};
+use crate::release::Release;
 use crate::secure;
 use crate::secure::Secure;
 use crate::wire::Connection;
@@ -15,7 +16,7 @@ use crate::wire::Connection;
 const POM: &str = include_str!("../pom.xml");
 
 /// Changes whenever what is made here would be made otherwise.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// What starts fast and is good enough for anything but benchmarks: the archive of classes holds only with these.
 const FAST_START: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
@@ -23,9 +24,10 @@ const FAST_START: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 /// A cluster id to be replaced in each copy of a template.
 pub(crate) const TEMPLATE_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// Kafka as it lies in cargo's target folder: made once, used by all test processes.
+/// A release of Kafka as it lies in cargo's target folder: made once, used by all test processes.
 #[derive(Debug)]
 pub(crate) struct Installation {
+    release: Release,
     folder: PathBuf,
 }
 
@@ -35,17 +37,22 @@ pub(crate) fn home() -> &'static Path {
 }
 
 impl Installation {
-    /// The one of this workspace. The first call of all fetches Kafka, which takes some 10 seconds; others wait for it.
-    pub(crate) fn get() -> &'static Self {
-        static ONE: OnceLock<Result<Installation, String>> = OnceLock::new();
-        let one = ONE.get_or_init(Self::find_or_make);
+    /// Returns the installation of a release in this workspace. The first call of all fetches Kafka, which takes some 10
+    /// seconds; others wait for it.
+    pub(crate) fn get(release: Release) -> &'static Self {
+        static V4_4_0: OnceLock<Result<Installation, String>> = OnceLock::new();
+        static V4_3_1: OnceLock<Result<Installation, String>> = OnceLock::new();
+        let one = match release {
+            Release::V4_4_0 => &V4_4_0,
+            Release::V4_3_1 => &V4_3_1,
+        };
+        let one = one.get_or_init(|| Self::find_or_make(release));
         one.as_ref().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn find_or_make() -> Result<Self, String> {
-        let one = Self {
-            folder: home().join(name()?),
-        };
+    fn find_or_make(release: Release) -> Result<Self, String> {
+        let folder = home().join(name(release)?);
+        let one = Self { release, folder };
         once(&one.folder, || one.make())?;
         Ok(one)
     }
@@ -55,6 +62,7 @@ impl Installation {
         fs::write(&pom, POM).map_err(|error| error.to_string())?;
         let mut libs = OsStr::new("-DoutputDirectory=").to_owned();
         libs.push(self.folder.join("libs"));
+        let version = format!("-Dkafka.version={}", self.release.version());
         succeed(
             Command::new("mvn")
                 .args([
@@ -65,7 +73,7 @@ impl Installation {
                 ])
                 .arg(&pom)
                 .arg("dependency:copy-dependencies")
-                .arg(libs),
+                .args([libs, version.into()]),
         )?;
         self.format(&self.folder.join("plain"), &[])?;
         self.archive()
@@ -169,11 +177,12 @@ fn once(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> Result<(), 
 
 /// The name of the folder: another one for other jars, another Java (whose archive of classes would be ignored without a
 /// word) or another recipe.
-fn name() -> Result<String, String> {
+fn name(release: Release) -> Result<String, String> {
     let java = succeed(Command::new("java").arg("-version"))?;
     let mut hasher = DefaultHasher::new();
     (POM, RECIPE, java.stderr).hash(&mut hasher);
-    Ok(format!("kafka-{:016x}", hasher.finish()))
+    let version = release.version();
+    Ok(format!("kafka-{version}-{:016x}", hasher.finish()))
 }
 
 /// Runs a command to its end, which must be a good one.

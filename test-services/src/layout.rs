@@ -107,10 +107,7 @@ impl Layout {
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
         fs::write(folder.join("server.properties"), self.properties(id, &data))?;
-        for file in fs::read_dir(template)? {
-            let file = file?;
-            fs::copy(file.path(), data.join(file.file_name()))?;
-        }
+        copy_all(template, &data)?;
         let meta = data.join("meta.properties");
         fs::write(&meta, self.meta(id, &fs::read_to_string(&meta)?))
     }
@@ -163,4 +160,19 @@ impl Layout {
         text.push_str(&self.properties);
         text
     }
+}
+
+/// Copies the files of a folder and of the folders in it.
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&to)?;
+            copy_all(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }

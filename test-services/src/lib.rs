@@ -27,6 +27,9 @@
 //!
 //! # Which Kafka
 //!
+//! Brokers are of Apache Kafka 4.4.0. [`ClusterBuilder::with_release`] starts another [`Release`], for the few tests that a
+//! suite runs on it too. Console tools are always those of 4.4.0.
+//!
 //! [`kafka`] is one broker for all tests of a process, so each takes topics and groups of its own names. Tests that kill
 //! brokers, or that need other settings, start a [`Cluster`] of their own. Both have Kafka's clocks run fast (see
 //! `layout.rs`): groups join at once, a broker that was killed is missed after 1 s (of three: 2 s).
@@ -63,6 +66,7 @@ mod macros;
 mod metadata;
 mod ports;
 mod python;
+mod release;
 mod secure;
 mod shared;
 mod watchdog;
@@ -72,6 +76,7 @@ pub use admin::Admin;
 pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
 pub use python::python;
+pub use release::Release;
 pub use secure::Access;
 pub use shared::kafka;
 

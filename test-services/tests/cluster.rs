@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use test_services::{Admin, Cluster};
+use test_services::{Admin, Cluster, Release};
 
 mod common;
 
@@ -120,10 +120,25 @@ test_services::cluster_tests!(
         let cluster = builder.with_full_speed().start();
         let broker = ["--entity-type", "brokers", "--entity-name", "1"];
         let described = cluster.admin().tool(
-            "kafka.admin.ConfigCommand",
+            "org.apache.kafka.tools.ConfigCommand",
             &[&["--describe", "--all"], &broker[..]].concat(),
         );
         assert!(described.unwrap().contains("offsets.retention.minutes=7 "));
+    }
+
+    #[test]
+    fn a_cluster_is_of_the_release_that_it_is_given() {
+        let former = Cluster::builder().with_release(Release::V4_3_1).start();
+        let newest = Cluster::start(1);
+        for (cluster, level) in [
+            (former, "SupportedMaxVersion: 4.3-"),
+            (newest, "SupportedMaxVersion: 4.4-"),
+        ] {
+            let class = "org.apache.kafka.tools.FeatureCommand";
+            let said = cluster.admin().tool(class, &["describe"]).unwrap();
+            let line = said.lines().find(|line| line.contains("metadata.version"));
+            assert!(line.is_some_and(|line| line.contains(level)), "{said}");
+        }
     }
 
     #[test]
