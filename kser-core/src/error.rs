@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::sequencing::Rejected;
 use crate::{Name, NotPublished, RunId, Status, TaskError};
 
@@ -48,6 +50,19 @@ pub enum Error {
         size: usize,
         /// How large it may be with that; `None` when the backend does not tell.
         limit: Option<usize>,
+    },
+    /// A record would wait where it is deleted before it is due, and is not published. Wait less, or raise the topic's
+    /// retention, which is `retention.ms` on Kafka.
+    #[error(
+        "a record would wait {wait:?} in topic {topic}, which keeps its records for {kept:?} only"
+    )]
+    NotKept {
+        /// The topic in which it would wait.
+        topic: String,
+        /// How long it would wait there.
+        wait: Duration,
+        /// How long the topic keeps its records.
+        kept: Duration,
     },
     /// A topic cannot have this name, in Kafka as here.
     #[error("{name:?} cannot be a topic name: {reason}")]
@@ -190,6 +205,12 @@ impl Error {
     #[must_use]
     pub const fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::TooLargeForTopic { .. })
+    }
+
+    /// Says whether a topic does not take a record as it is, so that it is certainly not sent, now or later.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        self.is_too_large() || matches!(self, Self::NotKept { .. })
     }
 
     pub(crate) fn encode(source: impl Into<Source>) -> Self {

@@ -1,9 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::{Clock, Error, Topic, TopicSpec};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
@@ -62,19 +65,12 @@ impl Admin {
         self.ask("looking for topics", ask).await
     }
 
-    /// Makes those that do not exist, and waits until they can be used.
-    pub(crate) async fn ensure(&self, specs: &[TopicSpec]) -> Result<(), Error> {
-        let topics: Vec<_> = specs.iter().map(|spec| spec.topic.clone()).collect();
-        let missing: BTreeSet<_> = self.missing(&topics).await?.into_iter().collect();
-        let new: Vec<_> = specs
-            .iter()
-            .filter(|spec| missing.contains(&spec.topic))
-            .collect();
+    /// Creates topics that do not exist, and waits until they can be used.
+    pub(crate) async fn create(&self, new: &[Creation]) -> Result<(), Error> {
         if new.is_empty() {
             return Ok(());
         }
-        let topics = new.iter().map(|spec| new_topic(spec));
-        let topics: Vec<_> = topics.collect();
+        let topics: Vec<_> = new.iter().map(Creation::to_client).collect();
         let options = AdminOptions::new()
             .operation_timeout(Some(ANSWER))
             .request_timeout(Some(ANSWER));
@@ -90,7 +86,7 @@ impl Admin {
                 }
             }
         }
-        self.spread(new.iter().map(|spec| spec.topic.clone()).collect())
+        self.spread(new.iter().map(|new| new.spec.topic.clone()).collect())
             .await
     }
 
@@ -119,45 +115,46 @@ impl Admin {
         self.ask("waiting for new topics", ask).await
     }
 
-    /// Returns how long the topics keep their records.
+    /// Returns how long the topics keep their records; a topic that keeps them for ever, or that the brokers do not tell
+    /// about, is absent.
     pub(crate) async fn retention(
         &self,
         topics: &[Topic],
     ) -> Result<BTreeMap<Topic, Duration>, Error> {
-        if topics.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let names: Vec<_> = topics.iter().map(Topic::as_str).collect();
-        let found = self.setting(&names, "retention.ms").await?;
+        let found = self.settings(topics).await?;
         let kept = topics.iter().zip(found);
-        let kept = kept.filter_map(|(topic, millis)| {
-            let millis = millis?.parse().ok()?;
-            Some((topic.clone(), Duration::from_millis(millis)))
-        });
+        let kept = kept.filter_map(|(topic, settings)| Some((topic.clone(), settings?.retention?)));
         Ok(kept.collect())
     }
 
     /// Returns how large a record of a topic may be, with what the client adds to it. `None` when that cannot be told.
     pub(crate) async fn largest_record(&self, topic: &str) -> Option<usize> {
-        let found = self.setting(&[topic], "max.message.bytes").await;
-        found.ok()?.pop()??.parse().ok()
+        let topic = Topic::new(topic).ok()?;
+        self.settings(&[topic]).await.ok()?.pop()??.largest
     }
 
-    /// Asks for a setting of topics: one answer for each, `None` where it is not told.
-    async fn setting(&self, topics: &[&str], key: &str) -> Result<Vec<Option<String>>, Error> {
-        let topics = topics.iter();
-        let asked: Vec<_> = topics
-            .map(|topic| ResourceSpecifier::Topic(topic))
+    /// Returns the settings of topics in their order; `None` for a topic about which the brokers do not tell.
+    pub(crate) async fn settings(
+        &self,
+        topics: &[Topic],
+    ) -> Result<Vec<Option<TopicSettings>>, Error> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = topics.iter();
+        let asked: Vec<_> = asked
+            .map(|topic| ResourceSpecifier::Topic(topic.as_str()))
             .collect();
         let options = AdminOptions::new().request_timeout(Some(ANSWER));
         let began = SystemClock.now();
         let found = self.client.describe_configs(&asked, &options).await;
-        let what = || format!("asking for the `{key}` of topics");
-        let found = found.map_err(|error| failed(what(), self.heard.since(began), error))?;
-        let values = found
-            .into_iter()
-            .map(|found| found.ok()?.get(key)?.value.clone());
-        Ok(values.collect())
+        let what = "asking for the settings of topics";
+        let found = found.map_err(|error| failed(what, self.heard.since(began), error))?;
+        let mut settings: BTreeMap<_, _> = found.into_iter().filter_map(named).collect();
+        Ok(topics
+            .iter()
+            .map(|topic| settings.remove(topic.as_str()))
+            .collect())
     }
 
     /// Asks on a thread of its own, since the client's calls block.
@@ -178,18 +175,56 @@ impl Admin {
     }
 }
 
-fn new_topic(spec: &TopicSpec) -> NewTopic<'_> {
-    let partitions = spec.partitions.and_then(|count| i32::try_from(count).ok());
-    // -1 asks for what the brokers take.
-    let replication = TopicReplication::Fixed(-1);
-    let topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication);
-    match spec.kept {
-        true => topic.set("cleanup.policy", "delete"),
-        // Read by those who are there when it is written.
-        false => topic
-            .set("cleanup.policy", "delete")
-            .set("retention.ms", "86400000"),
+/// A topic to create, with settings that it does not take from the brokers.
+#[derive(Debug)]
+pub(crate) struct Creation {
+    pub(crate) spec: TopicSpec,
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+impl Creation {
+    fn to_client(&self) -> NewTopic<'_> {
+        let spec = &self.spec;
+        let partitions = spec.partitions.and_then(|count| i32::try_from(count).ok());
+        // -1 asks for what the brokers take.
+        let replication = TopicReplication::Fixed(-1);
+        let mut topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication)
+            .set("cleanup.policy", "delete");
+        if !spec.kept {
+            // Observers read a record when it is written, or never.
+            topic = topic.set("retention.ms", "86400000");
+        }
+        for (key, value) in &self.settings {
+            topic = topic.set(key, value);
+        }
+        topic
     }
+}
+
+/// The settings of a topic on which waits depend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicSettings {
+    /// How long it keeps its records; `None` for ever.
+    pub(crate) retention: Option<Duration>,
+    /// `max.message.bytes`; `None` when the brokers do not tell.
+    pub(crate) largest: Option<usize>,
+}
+
+/// Reads the settings of a topic, with its name.
+fn named(found: Result<ConfigResource, RDKafkaErrorCode>) -> Option<(String, TopicSettings)> {
+    let found = found.ok()?;
+    let OwnedResourceSpecifier::Topic(name) = &found.specifier else {
+        return None;
+    };
+    let value = |key| found.get(key)?.value.as_deref();
+    let settings = TopicSettings {
+        // It is -1 where records are kept for ever.
+        retention: value("retention.ms")
+            .and_then(|millis| millis.parse().ok())
+            .map(Duration::from_millis),
+        largest: value("max.message.bytes").and_then(|bytes| bytes.parse().ok()),
+    };
+    Some((name.clone(), settings))
 }
 
 impl std::fmt::Debug for Admin {

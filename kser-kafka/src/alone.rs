@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kser_core::{Error, Record};
 use rdkafka::producer::Producer;
 
-use crate::publish::{Client, Publisher};
+use crate::publish::Publisher;
+use crate::report::Client;
 
 /// The producer for what is sent alone, made when it is first needed.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Publisher {
                 failed.extend(self.publish_with(&producer, again, refused.len()).await);
             }
             Err(error) => {
-                tracing::error!(target: "kser_kafka", %error, "there is no producer for single records");
+                say_without(&error);
                 failed.extend(refused);
             }
         }
@@ -44,6 +45,32 @@ impl Publisher {
             }
         }
         failed
+    }
+
+    /// Sends a record in a batch of its own, without waiting: `done` is told how it ended. `refused` is why it was not
+    /// published before.
+    pub(crate) fn send_alone(
+        &self,
+        record: Record,
+        refused: Error,
+        done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
+    ) {
+        let producer = match self.single() {
+            Ok(producer) => producer,
+            Err(error) => {
+                say_without(&error);
+                return done(Err(refused));
+            }
+        };
+        let bytes = record.size();
+        self.start(&producer, &record, move |sent| {
+            done(sent.map_err(|mut error| {
+                if let Error::TooLargeForTopic { size, .. } = &mut error {
+                    *size = bytes;
+                }
+                error
+            }));
+        });
     }
 
     /// Returns the producer for single records: another one after a fatal error.
@@ -60,6 +87,11 @@ impl Publisher {
         let made = self.make_alone()?;
         Ok(Arc::clone(single.insert(made)))
     }
+}
+
+fn say_without(error: &Error) {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not sent alone");
 }
 
 #[cfg(test)]

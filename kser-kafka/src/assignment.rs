@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::{Cancellation, Record, Timestamp, Topic};
+use kser_core::{Cancellation, Error, Record, Timestamp, Topic};
 
 use crate::link::{RecordId, Waiting};
 use crate::progress::PartitionProgress;
+use crate::unsent::Unsent;
 
 /// How many records that cannot be given out yet one partition may hold in memory, before it is paused.
 const PARKED: usize = 1000;
@@ -34,6 +35,8 @@ pub(crate) struct Assignment {
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
     /// How many wait for their time, without those of `keys`.
     parked: usize,
+    /// The waiting records that could not be sent on.
+    pub(crate) unsent: Unsent,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,7 @@ impl Assignment {
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
             parked: 0,
+            unsent: Unsent::default(),
         }
     }
 
@@ -236,6 +240,7 @@ impl Assignment {
         if let Some(progress) = &mut self.progress
             && self.held.remove(&offset).is_some()
         {
+            self.unsent.sent(offset);
             progress.done(offset);
         }
     }
@@ -254,11 +259,6 @@ impl Assignment {
         }
         let held = self.held.get_mut(&offset)?;
         held.place = Place::Parked;
-        if held.record.not_before.is_some() {
-            // It was not delivered: it could not be sent on to where it waits next.
-            self.parked += 1;
-            return Some(due);
-        }
         if let Some(key) = held.record.key.clone() {
             let waiting = self.keys.entry(key).or_default();
             waiting.insert(offset, due);
@@ -272,6 +272,14 @@ impl Assignment {
             }
         }
         Some(due)
+    }
+
+    /// Keeps a waiting record that could not be sent on. Returns after which pause it is tried again, and how often it was.
+    pub(crate) fn unsent(&mut self, offset: i64, error: &Error) -> Option<(Duration, u32)> {
+        let held = self.held.get_mut(&offset)?;
+        held.place = Place::Parked;
+        self.parked += 1;
+        Some(self.unsent.failed(offset, error))
     }
 
     /// Returns the key of a record that is held.

@@ -1,10 +1,17 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::{Error, NotPublished, Record, Topic, TopicSpec};
 
 use crate::KafkaConfig;
-use crate::admin::Admin;
+use crate::admin::{Admin, Creation};
+use crate::limits::Limits;
 use crate::publish::Publisher;
+
+/// How often brokers are asked for the settings of topics that were just created, and how long after each other.
+const TRIES: u32 = 10;
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The clients that all subscriptions of a transport share.
 #[derive(Debug)]
@@ -12,11 +19,47 @@ pub(crate) struct Cluster {
     pub(crate) config: KafkaConfig,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) admin: Admin,
+    pub(crate) limits: Limits,
 }
 
 impl Cluster {
-    /// Publishes records. If that was asked for, topics that are missing are made.
+    /// Publishes records. If that was asked for, topics that are missing are created. A record that has to wait is
+    /// published only if it can come back.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        let refused = self.refused_waits(&records).await;
+        if refused.is_empty() {
+            return self.publish_now(records).await;
+        }
+        let is_refused = |at: usize| refused.iter().any(|(refused, _)| *refused == at);
+        let others = records.into_iter().enumerate();
+        let others = others.filter(|(at, _)| !is_refused(*at));
+        let (indices, others): (Vec<_>, Vec<_>) = others.unzip();
+        let mut failed = match self.publish_now(others).await {
+            Ok(()) => Vec::new(),
+            Err(not) => at(&indices, not.failed),
+        };
+        failed.extend(refused);
+        failed.sort_by_key(|(index, _)| *index);
+        Err(NotPublished::new(failed))
+    }
+
+    /// Returns the positions of waiting records that could not come back, and why.
+    async fn refused_waits(&self, records: &[Record]) -> Vec<(usize, Error)> {
+        let compresses = self.config.compresses();
+        let mut refused = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            let Some(wait) = crate::delay::left(record) else {
+                continue;
+            };
+            let asked = self.limits.refuse(&self.admin, record, wait, compresses);
+            if let Err(error) = asked.await {
+                refused.push((index, error));
+            }
+        }
+        refused
+    }
+
+    async fn publish_now(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let published = match self.config.create {
             None => self.publisher.publish(records).await,
             Some(_) => match self.publisher.publish(records.clone()).await {
@@ -40,7 +83,7 @@ impl Cluster {
         not
     }
 
-    /// Makes topics, and for each that keeps work those where its records wait.
+    /// Creates the topics that do not exist, and for each that keeps work those where its records wait.
     pub(crate) async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         let mut specs = topics.to_vec();
         for spec in topics
@@ -55,7 +98,51 @@ impl Cluster {
                 }
             }
         }
-        self.admin.ensure(&specs).await
+        let names: Vec<_> = specs.iter().map(|spec| spec.topic.clone()).collect();
+        let missing: BTreeSet<_> = self.admin.missing(&names).await?.into_iter().collect();
+        specs.retain(|spec| missing.contains(&spec.topic));
+        // The settings of a topic are known once it exists: those beside it depend on them.
+        let (beside, own): (Vec<_>, Vec<_>) = specs
+            .into_iter()
+            .partition(|spec| crate::delay::parent(&spec.topic).is_some());
+        let own = own.into_iter().map(|spec| Creation {
+            spec,
+            settings: Vec::new(),
+        });
+        self.admin.create(&own.collect::<Vec<_>>()).await?;
+        let beside = self.with_settings(beside).await;
+        self.admin.create(&beside).await
+    }
+
+    /// Gives the topics beside others their settings. Where the settings of the others cannot be read, the brokers'
+    /// defaults stay, but for the retention of waits.
+    async fn with_settings(&self, beside: Vec<TopicSpec>) -> Vec<Creation> {
+        let parents = beside
+            .iter()
+            .filter_map(|spec| crate::delay::parent(&spec.topic));
+        let parents: BTreeSet<_> = parents.map(|(parent, _)| parent).collect();
+        let parents: Vec<_> = parents.into_iter().collect();
+        let mut found = Vec::new();
+        for tries in 0..TRIES {
+            if tries > 0 {
+                // A broker that does not know a new topic yet tells nothing about it.
+                tokio::time::sleep(AGAIN).await;
+            }
+            found = self.admin.settings(&parents).await.unwrap_or_default();
+            if !found.is_empty() && found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        let found: BTreeMap<_, _> = parents.into_iter().zip(found).collect();
+        let create = |spec: TopicSpec| {
+            let settings = crate::delay::parent(&spec.topic).map(|(parent, length)| {
+                let parent = found.get(&parent).and_then(Option::as_ref);
+                crate::beside::settings(parent, length)
+            });
+            let settings = settings.unwrap_or_default();
+            Creation { spec, settings }
+        };
+        beside.into_iter().map(create).collect()
     }
 
     /// Makes topics that are missing, if that was asked for.
@@ -104,8 +191,7 @@ impl Cluster {
             .learn(records.iter().map(|record| &record.topic))
             .await;
         if let Err(not) = self.publisher.publish(records).await {
-            let at = |(position, error): (usize, Error)| Some((*indices.get(position)?, error));
-            failed.extend(not.failed.into_iter().filter_map(at));
+            failed.extend(at(&indices, not.failed));
         }
         failed.sort_by_key(|(index, _)| *index);
         match failed.is_empty() {
@@ -113,4 +199,10 @@ impl Cluster {
             false => Err(NotPublished::new(failed)),
         }
     }
+}
+
+/// Gives failures the positions that the records had before some were left out.
+fn at(indices: &[usize], failed: Vec<(usize, Error)>) -> Vec<(usize, Error)> {
+    let at = |(position, error): (usize, Error)| Some((*indices.get(position)?, error));
+    failed.into_iter().filter_map(at).collect()
 }

@@ -268,6 +268,13 @@ impl KafkaConfig {
         config
     }
 
+    /// Says whether producers compress batches, so that the bytes that are sent are fewer than those of the records.
+    pub(crate) fn compresses(&self) -> bool {
+        let codecs = ["compression.type", "compression.codec"];
+        let mut codecs = codecs.iter().filter_map(|key| self.settings.get(*key));
+        codecs.any(|codec| codec != "none")
+    }
+
     /// Where a group without an offset begins.
     pub(crate) fn reset(&self) -> &str {
         let reset = self.settings.get("auto.offset.reset");

@@ -126,6 +126,9 @@ fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
     if commits_fail && assignment.wants_commit() {
         return Some("records wait for a commit, and the brokers do not confirm it".to_owned());
     }
+    if let Some(reason) = assignment.unsent.reason() {
+        return Some(reason);
+    }
     // That many wait for their time is what a topic of waits is for.
     if !assignment.paused || assignment.waits_for.is_some() {
         return None;

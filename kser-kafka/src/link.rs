@@ -74,6 +74,8 @@ impl Inbox {
 pub(crate) struct Orders {
     pub(crate) done: Vec<RecordId>,
     pub(crate) released: Vec<(RecordId, Option<Timestamp>)>,
+    /// Waiting records that could not be sent on, and why.
+    pub(crate) unsent: Vec<(RecordId, Error)>,
     pub(crate) begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
     pub(crate) close: Option<oneshot::Sender<Result<(), Error>>>,
     pub(crate) dropped: bool,
@@ -117,6 +119,11 @@ impl Link {
     pub(crate) fn release(&self, id: RecordId, not_before: Option<Timestamp>) {
         lock(&self.inbox).released += 1;
         self.order(|orders| orders.released.push((id, not_before)));
+    }
+
+    /// Says that a waiting record could not be sent on.
+    pub(crate) fn unsent(&self, id: RecordId, error: Error) {
+        self.order(|orders| orders.unsent.push((id, error)));
     }
 
     /// Says that so many releases are done.

@@ -12,9 +12,7 @@ use crate::clock::SystemClock;
 use crate::link::{Link, Orders, RecordId, Waiting};
 use crate::progress::PartitionProgress;
 use crate::publish::Publisher;
-
-/// How long after a hop that failed it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+use crate::unsent::Said;
 
 /// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
 #[derive(Debug)]
@@ -26,6 +24,10 @@ pub(crate) struct Member {
     assignments: BTreeMap<u64, Assignment>,
     places: BTreeMap<(usize, i32), u64>,
     timers: BinaryHeap<Reverse<(Timestamp, u64, i64)>>,
+    /// Some of the timers belong to assignments that are gone.
+    has_dead_timers: bool,
+    /// The topics to which waiting records could not be sent on, as far as a log line said so.
+    said: Said,
     out: Vec<Waiting>,
     next_id: u64,
     /// Nothing is given out any more.
@@ -84,6 +86,8 @@ impl Member {
             assignments: BTreeMap::new(),
             places: BTreeMap::new(),
             timers: BinaryHeap::new(),
+            has_dead_timers: false,
+            said: Said::default(),
             out: Vec::new(),
             next_id: 1,
             closing: false,
@@ -145,6 +149,7 @@ impl Member {
             self.link.recall(|waiting| waiting.id.assignment == id);
             if let Some(assignment) = self.assignments.remove(&id) {
                 assignment.revoked.cancel();
+                self.has_dead_timers = true;
             }
         }
     }
@@ -200,6 +205,12 @@ impl Member {
         if self.closing {
             return;
         }
+        if std::mem::take(&mut self.has_dead_timers) {
+            // Once for all partitions of a rebalance. A timer may be an hour away, and rebalances may be many.
+            let assignments = &self.assignments;
+            self.timers
+                .retain(|Reverse((_, id, _))| assignments.contains_key(id));
+        }
         let now = SystemClock.now();
         while let Some(Reverse((due, id, offset))) = self.timers.peek().copied() {
             if due > now {
@@ -229,23 +240,46 @@ impl Member {
                     assignment: id,
                     offset,
                 },
-                &record,
+                record,
             ),
             Next::Nothing => {}
         }
     }
 
-    /// Publishes a record that waits once more, and then has no more to do with it.
-    fn hop(&self, id: RecordId, record: &Record) {
+    /// Publishes a waiting record once more. It is done once it is published.
+    fn hop(&self, id: RecordId, record: Record) {
         let link = Arc::clone(&self.link);
-        self.publisher.send(record, move |published| match published {
-            Ok(()) => drop(link.done(id)),
-            Err(error) => {
-                tracing::warn!(target: "kser_kafka", %error, "a record that waits stays where it is");
-                let again = SystemClock.now() + AGAIN;
-                link.release(id, Some(again));
+        self.publisher
+            .send(record, move |published| match published {
+                Ok(()) => drop(link.done(id)),
+                Err(error) => link.unsent(id, error),
+            });
+    }
+
+    /// Keeps a waiting record that could not be sent on, and tries it again later.
+    fn unsent(&mut self, id: RecordId, error: &Error) {
+        let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
+            return;
+        };
+        if self.closing {
+            return assignment.recalled(id.offset);
+        }
+        let now = SystemClock.now();
+        if let Some((pause, tries)) = assignment.unsent(id.offset, error) {
+            let due = now + pause;
+            self.timers.push(Reverse((due, id.assignment, id.offset)));
+            let to = assignment.waits_for.as_ref().map(|(topic, _)| topic);
+            if let Some(to) = to.filter(|to| self.said.may_say(to, now)) {
+                let (topic, partition, offset) =
+                    (&assignment.topic, assignment.partition, id.offset);
+                let error: &dyn std::error::Error = error;
+                tracing::warn!(
+                    target: "kser_kafka",
+                    %topic, partition, offset, error, tries, retry_in = ?pause,
+                    "sending a waiting record on to {to} failed; it stays where it is",
+                );
             }
-        });
+        }
     }
 
     /// Hands over what is ready to be received.
@@ -262,6 +296,9 @@ impl Member {
         let mut orders = link.take_orders();
         for id in orders.done.drain(..) {
             self.done(id);
+        }
+        for (id, error) in orders.unsent.drain(..) {
+            self.unsent(id, &error);
         }
         let released = orders.released.len();
         for (id, not_before) in orders.released.drain(..) {

@@ -1,23 +1,22 @@
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::{Error, NotPublished, Record, Topic};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::alone::Alone;
 use crate::aside::Aside;
 use crate::delay;
 use crate::error::{failed, not_published};
 use crate::heard::Heard;
+use crate::report::{Batch, Client, Reports, Slot};
 
 /// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
 const ON_THE_WAY: u32 = 64 << 20;
@@ -103,9 +102,29 @@ impl Publisher {
         make(&config, &self.heard)
     }
 
-    /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait.
+    /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait. A record that is
+    /// refused for the size of its batch is sent once more, alone.
     pub(crate) fn send(
+        self: &Arc<Self>,
+        record: Record,
+        done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
+    ) {
+        // No caller looks at it afterwards, as that of `publish` does.
+        self.replace_if_fatal(&self.producer());
+        let publisher = Arc::clone(self);
+        let again = record.clone();
+        self.start(&self.producer(), &record, move |sent| match sent {
+            Err(error @ Error::TooLargeForTopic { .. }) => {
+                publisher.send_alone(again, error, done);
+            }
+            sent => done(sent),
+        });
+    }
+
+    /// Hands a record to a producer without waiting.
+    pub(crate) fn start(
         &self,
+        producer: &Client,
         record: &Record,
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) {
@@ -115,15 +134,8 @@ impl Publisher {
                 what: "room to send a record",
             }));
         };
-        // Nobody looks at it afterwards, as `publish` does.
-        self.replace_if_fatal(&self.producer());
-        let producer = self.producer();
-        let batch = Arc::new(Batch {
-            told: Mutex::new(Some(Box::new(done))),
-            ..Batch::empty(1)
-        });
-        let slot = Slot::new(&batch, 0, Some(room));
-        if let Err((error, slot)) = send(&producer, record, slot) {
+        let slot = Slot::new(&Batch::telling(done), 0, Some(room));
+        if let Err((error, slot)) = send(producer, record, slot) {
             let error = not_published(error, record.topic.as_str(), record.size());
             slot.finish(Some(error));
         }
@@ -196,7 +208,7 @@ impl Publisher {
 }
 
 fn make(config: &ClientConfig, heard: &Heard) -> Result<Arc<Client>, Error> {
-    let made = config.create_with_context(Reports(heard.clone()));
+    let made = config.create_with_context(Reports::new(heard.clone()));
     made.map(|made| Arc::new(Aside::new(made)))
         .map_err(|error| failed("making a producer", None, error))
 }
@@ -233,118 +245,6 @@ fn headers(record: &Record) -> Option<OwnedHeaders> {
         });
     }
     Some(headers)
-}
-
-/// Hears how each record ended.
-pub(crate) struct Reports(Heard);
-
-/// A producer that can be dropped anywhere.
-pub(crate) type Client = Aside<ThreadedProducer<Reports>>;
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Slot>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
-        let error = result.as_ref().err().map(|(error, message)| {
-            use rdkafka::Message as _;
-            not_published(
-                error.clone(),
-                message.topic(),
-                message.payload_len() + message.key_len(),
-            )
-        });
-        slot.finish(error);
-    }
-}
-
-/// The place of a record in its batch.
-pub(crate) struct Slot {
-    batch: Arc<Batch>,
-    index: usize,
-    /// The room that it takes on the way, until it is dropped.
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-impl Slot {
-    fn new(batch: &Arc<Batch>, index: usize, room: Option<OwnedSemaphorePermit>) -> Box<Self> {
-        Box::new(Self {
-            batch: Arc::clone(batch),
-            index,
-            _room: room,
-        })
-    }
-
-    fn finish(self, error: Option<Error>) {
-        self.batch.report(self.index, error);
-    }
-}
-
-type Told = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
-
-/// Records that were sent together, and how they ended.
-struct Batch {
-    left: AtomicUsize,
-    failed: Mutex<Vec<(usize, Error)>>,
-    reported: Notify,
-    told: Mutex<Option<Told>>,
-}
-
-impl Batch {
-    fn new(records: usize) -> Arc<Self> {
-        Arc::new(Self::empty(records))
-    }
-
-    fn empty(records: usize) -> Self {
-        Self {
-            left: AtomicUsize::new(records),
-            failed: Mutex::default(),
-            reported: Notify::new(),
-            told: Mutex::default(),
-        }
-    }
-
-    fn report(&self, index: usize, error: Option<Error>) {
-        if let Some(error) = error {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.push((index, error));
-        }
-        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.reported.notify_one();
-            let told = self
-                .told
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(told) = told {
-                told(self.failed().pop().map_or(Ok(()), |(_, error)| Err(error)));
-            }
-        }
-    }
-
-    async fn all_reported(&self) {
-        while self.left.load(Ordering::Acquire) > 0 {
-            self.reported.notified().await;
-        }
-    }
-
-    fn failed(&self) -> Vec<(usize, Error)> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut failed = std::mem::take(&mut *failed);
-        failed.sort_by_key(|(index, _)| *index);
-        failed
-    }
 }
 
 const fn too_large(size: usize) -> Error {

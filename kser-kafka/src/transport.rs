@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
+use crate::limits::Limits;
 use crate::link::Link;
 use crate::member::Member;
 use crate::observer::Observer;
@@ -60,6 +61,7 @@ impl KafkaTransport {
             config,
             publisher,
             admin,
+            limits: Limits::default(),
         })))
     }
 

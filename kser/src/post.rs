@@ -315,10 +315,14 @@ fn key(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// An outcome that says that something was too large.
+/// Makes the outcome of a step whose record is over a limit, or cannot wait.
 pub(crate) fn too_large(error: &Error) -> Outcome {
-    let error = kser_core::TaskError::new("TooLarge", error.to_string())
-        .with_code(413)
+    let (name, code) = match error {
+        Error::NotKept { .. } => ("NotKept", 507),
+        _ => ("TooLarge", 413),
+    };
+    let error = kser_core::TaskError::new(name, error.to_string())
+        .with_code(code)
         .permanent();
     Outcome::from(&error)
 }

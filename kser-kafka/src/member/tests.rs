@@ -120,3 +120,24 @@ async fn a_record_given_back_in_a_revocation_comes_before_those_of_its_key() {
     member.flush();
     assert_eq!(received(&member).await, [(0, 0), (0, 1)]);
 }
+
+#[test]
+fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
+    let mut member = member();
+    for offset in 0..100 {
+        arrive(&mut member, 1, offset, None);
+        let id = id_of(&mut member, 1, offset);
+        let due = SystemClock.now() + Duration::from_secs(3600);
+        member.link.release(id, Some(due));
+    }
+    let link = Arc::clone(&member.link);
+    member.obey_settled(&link);
+    member.look_at_timers();
+    assert_eq!(member.timers.len(), 100);
+    member.gone("t", 0);
+    member.look_at_timers();
+    assert_eq!(member.timers.len(), 100);
+    member.gone("t", 1);
+    member.look_at_timers();
+    assert_eq!(member.timers.len(), 0);
+}

@@ -50,7 +50,7 @@ impl Done {
             };
             match failed.next_if(|(at, _)| *at == index) {
                 None => published.extend(output),
-                Some((_, error)) if error.is_too_large() => refused.push(Refused {
+                Some((_, error)) if error.is_refused() => refused.push(Refused {
                     record,
                     output,
                     error,

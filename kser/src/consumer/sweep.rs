@@ -69,7 +69,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
     match stored.shared.publish(records).await {
         Ok(()) => Ok(()),
         Err(not) => match not.into_error() {
-            error if is_step && error.is_too_large() => unsendable(stored, &run, &error).await,
+            error if is_step && error.is_refused() => unsendable(stored, &run, &error).await,
             error => Err(error),
         },
     }
@@ -144,7 +144,7 @@ async fn give_up(
     mut failed: Vec<(usize, Error)>,
 ) -> Vec<(usize, Error)> {
     let (mut indices, mut letters) = (Vec::new(), Vec::new());
-    for (index, error) in failed.iter().filter(|(_, error)| error.is_too_large()) {
+    for (index, error) in failed.iter().filter(|(_, error)| error.is_refused()) {
         if let Some(Ok(letter)) = records
             .get(*index)
             .map(|record| letter(shared, record, error))

@@ -1,0 +1,192 @@
+//! What the topics of a wait take and keep: asked before a record waits, since it could not come back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kser_core::{Error, Record, Topic};
+
+use crate::admin::{Admin, TopicSettings};
+use crate::clock::monotonic;
+use crate::delay;
+
+/// How long the settings of a topic are believed.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+/// The settings of topics and of those where their records wait, as the brokers told them lately.
+#[derive(Debug, Default)]
+pub(crate) struct Limits(Mutex<BTreeMap<Topic, (Instant, Arc<Found>)>>);
+
+type Found = BTreeMap<Topic, TopicSettings>;
+
+impl Limits {
+    /// Refuses a waiting record that the topics on its way do not take, or do not keep for as long as it waits there.
+    /// Brokers that do not tell refuse nothing here.
+    ///
+    /// A client that compresses sends fewer bytes than can be told here: then sizes are not looked at.
+    pub(crate) async fn refuse(
+        &self,
+        admin: &Admin,
+        record: &Record,
+        wait: Duration,
+        compresses: bool,
+    ) -> Result<(), Error> {
+        let found = self.of(admin, &record.topic).await;
+        refuse(&found, record, wait, compresses)
+    }
+
+    async fn of(&self, admin: &Admin, topic: &Topic) -> Arc<Found> {
+        let now = monotonic();
+        if let Some(found) = self.believed(topic, now) {
+            return found;
+        }
+        let steps = delay::topics(topic).map(|(step, _)| step);
+        let topics: Vec<_> = [topic.clone()].into_iter().chain(steps).collect();
+        let told = match admin.settings(&topics).await {
+            Ok(told) => told,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(target: "kser_kafka", %topic, error, "reading the settings of a topic and its delay topics failed; records wait there unchecked");
+                Vec::new()
+            }
+        };
+        let told = topics.into_iter().zip(told);
+        let found = told.filter_map(|(topic, told)| Some((topic, told?)));
+        let found = Arc::new(found.collect::<Found>());
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(topic.clone(), (now, Arc::clone(&found)));
+        found
+    }
+
+    fn believed(&self, topic: &Topic, now: Instant) -> Option<Arc<Found>> {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, found) = asked.get(topic)?;
+        (now.duration_since(*at) < BELIEVED).then(|| Arc::clone(found))
+    }
+}
+
+fn refuse(found: &Found, record: &Record, wait: Duration, compresses: bool) -> Result<(), Error> {
+    let fits = |topic: &Topic, added: usize| {
+        let limit = found.get(topic).and_then(|found| found.largest);
+        match limit {
+            Some(limit) if !compresses && batch_bytes(record) + added > limit => {
+                Err(Error::TooLargeForTopic {
+                    topic: topic.to_string(),
+                    size: record.size(),
+                    limit: Some(limit),
+                })
+            }
+            _ => Ok(()),
+        }
+    };
+    fits(&record.topic, 0)?;
+    for (topic, length) in delay::on_the_way(&record.topic, wait) {
+        fits(&topic, delay::HEADER_BYTES)?;
+        let kept = found.get(&topic).and_then(|found| found.retention);
+        if let Some(kept) = kept.filter(|kept| *kept <= length) {
+            return Err(Error::NotKept {
+                topic: topic.to_string(),
+                wait: length,
+                kept,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns how many bytes a record takes alone in a batch, without compression: what `max.message.bytes` limits.
+fn batch_bytes(record: &Record) -> usize {
+    /// What a batch has before its records.
+    const BATCH: usize = 61;
+    let bytes = |part: Option<usize>| part.map_or(varint(1), |len| varint(len) + len);
+    let len = |part: &Option<bytes::Bytes>| part.as_ref().map(bytes::Bytes::len);
+    let headers = record.headers.iter();
+    let headers = headers.map(|(name, value)| bytes(Some(name.len())) + bytes(len(value)));
+    let headers: usize = headers.sum();
+    // Attributes, and the differences of time and offset, which are zero.
+    let body = 3 + bytes(len(&record.key)) + bytes(len(&record.payload));
+    let body = body + varint(record.headers.len()) + headers;
+    BATCH + varint(body) + body
+}
+
+/// Returns how many bytes a number takes, as records have them (zigzag).
+const fn varint(number: usize) -> usize {
+    let bits = usize::BITS - number.leading_zeros() + 1;
+    (bits as usize).div_ceil(7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str) -> Topic {
+        Topic::new(name).unwrap()
+    }
+
+    fn found(topics: &[(&str, Option<u64>, Option<usize>)]) -> Found {
+        let settings = topics.iter().map(|(name, seconds, largest)| {
+            let retention = seconds.map(Duration::from_secs);
+            let largest = *largest;
+            (topic(name), TopicSettings { retention, largest })
+        });
+        settings.collect()
+    }
+
+    fn record(bytes: usize) -> Record {
+        Record::new(topic("t"), Some(vec![b'x'; bytes].into()))
+    }
+
+    #[test]
+    fn a_batch_of_one_record_is_as_long_as_in_the_protocol() {
+        let cases = [(record(0), 68), (record(63), 132), (record(64), 134)];
+        for (record, expected) in cases {
+            assert_eq!(batch_bytes(&record), expected, "{record:?}");
+        }
+        // A test on a broker has the same number: 1930 bytes are the most where the limit is 2000.
+        assert_eq!(batch_bytes(&record(1930)), 2000);
+        let with_header = record(0).with_header("name", "value");
+        assert_eq!(batch_bytes(&with_header), 68 + 5 + 6);
+    }
+
+    #[test]
+    fn a_record_that_could_not_come_back_does_not_wait() {
+        let found = found(&[("t", None, Some(2000)), ("t.delay.1s", None, Some(10_000))]);
+        let wait = Duration::from_secs(1);
+        assert!(refuse(&found, &record(1500), wait, false).is_ok());
+        let refused = refuse(&found, &record(2000), wait, false);
+        let Err(Error::TooLargeForTopic { topic, size, limit }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((topic.as_str(), size, limit), ("t", 2000, Some(2000)));
+        assert!(refuse(&found, &record(2000), wait, true).is_ok());
+    }
+
+    #[test]
+    fn a_record_does_not_wait_where_it_cannot_be_published() {
+        let found = found(&[("t.delay.1s", None, Some(2000))]);
+        let wait = Duration::from_secs(12);
+        let refused = refuse(&found, &record(2000), wait, false);
+        let Err(Error::TooLargeForTopic { topic, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(topic, "t.delay.1s");
+    }
+
+    #[test]
+    fn a_record_does_not_wait_where_it_is_deleted() {
+        let short = found(&[
+            ("t.delay.10s", Some(6), None),
+            ("t.delay.1m", Some(6), None),
+        ]);
+        let refused = refuse(&short, &record(1), Duration::from_secs(40), false);
+        let Err(Error::NotKept { topic, wait, kept }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(topic, "t.delay.10s");
+        assert_eq!((wait.as_secs(), kept.as_secs()), (10, 6));
+        // It does not wait there.
+        assert!(refuse(&short, &record(1), Duration::from_secs(9), false).is_ok());
+        let enough = found(&[("t.delay.10s", Some(11), None)]);
+        assert!(refuse(&enough, &record(1), Duration::from_secs(40), false).is_ok());
+    }
+}

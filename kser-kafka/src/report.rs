@@ -1,0 +1,148 @@
+//! The reports of the brokers on what was published.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kser_core::Error;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{ProducerContext, ThreadedProducer};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::aside::Aside;
+use crate::error::not_published;
+use crate::heard::Heard;
+
+/// Hears how each record ended.
+pub(crate) struct Reports(Heard);
+
+impl Reports {
+    pub(crate) const fn new(heard: Heard) -> Self {
+        Self(heard)
+    }
+}
+
+/// A producer that can be dropped anywhere.
+pub(crate) type Client = Aside<ThreadedProducer<Reports>>;
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Slot>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
+        let error = result.as_ref().err().map(|(error, message)| {
+            use rdkafka::Message as _;
+            not_published(
+                error.clone(),
+                message.topic(),
+                message.payload_len() + message.key_len(),
+            )
+        });
+        slot.finish(error);
+    }
+}
+
+/// The place of a record in its batch.
+pub(crate) struct Slot {
+    batch: Arc<Batch>,
+    index: usize,
+    /// The room that it takes on the way, until it is dropped.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    pub(crate) fn new(
+        batch: &Arc<Batch>,
+        index: usize,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            batch: Arc::clone(batch),
+            index,
+            _room: room,
+        })
+    }
+
+    pub(crate) fn finish(self, error: Option<Error>) {
+        self.batch.report(self.index, error);
+    }
+}
+
+type Told = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
+
+/// Records that were sent together, and how they ended.
+pub(crate) struct Batch {
+    left: AtomicUsize,
+    failed: Mutex<Vec<(usize, Error)>>,
+    reported: Notify,
+    told: Mutex<Option<Told>>,
+}
+
+impl Batch {
+    pub(crate) fn new(records: usize) -> Arc<Self> {
+        Arc::new(Self::empty(records))
+    }
+
+    /// A batch of a single record, which tells `done` how the record ended.
+    pub(crate) fn telling(
+        done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            told: Mutex::new(Some(Box::new(done))),
+            ..Self::empty(1)
+        })
+    }
+
+    fn empty(records: usize) -> Self {
+        Self {
+            left: AtomicUsize::new(records),
+            failed: Mutex::default(),
+            reported: Notify::new(),
+            told: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn report(&self, index: usize, error: Option<Error>) {
+        if let Some(error) = error {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.push((index, error));
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.reported.notify_one();
+            let told = self
+                .told
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(told) = told {
+                told(self.failed().pop().map_or(Ok(()), |(_, error)| Err(error)));
+            }
+        }
+    }
+
+    pub(crate) async fn all_reported(&self) {
+        while self.left.load(Ordering::Acquire) > 0 {
+            self.reported.notified().await;
+        }
+    }
+
+    pub(crate) fn failed(&self) -> Vec<(usize, Error)> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = std::mem::take(&mut *failed);
+        failed.sort_by_key(|(index, _)| *index);
+        failed
+    }
+}

@@ -1,0 +1,147 @@
+//! Waiting records that cannot be sent on: when each is tried again, and what is said about them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kser_core::{Error, Timestamp, Topic};
+
+/// The pause after the first failure. Each pause is twice as long as the one before.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest pause after a failure that may pass by itself, and after a refusal, which an operator has to mend.
+const LONGEST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// How often a log line says about one topic that records cannot be sent on to it.
+const SAY: Duration = Duration::from_secs(60);
+
+/// The waiting records of a partition that could not be sent on, by their offsets.
+#[derive(Debug, Default)]
+pub(crate) struct Unsent(BTreeMap<i64, Failure>);
+
+#[derive(Debug, Default)]
+struct Failure {
+    tries: u32,
+    temporary: bool,
+    reason: String,
+}
+
+impl Unsent {
+    /// Notes that a record could not be sent on. Returns after which pause it is tried again, and how often it was.
+    pub(crate) fn failed(&mut self, offset: i64, error: &Error) -> (Duration, u32) {
+        let failure = self.0.entry(offset).or_default();
+        failure.tries += 1;
+        failure.temporary = error.is_temporary();
+        failure.reason = chain(error);
+        let longest = match failure.temporary {
+            true => LONGEST.0,
+            false => LONGEST.1,
+        };
+        let pause = FIRST.saturating_mul(1 << (failure.tries - 1).min(16));
+        (pause.min(longest), failure.tries)
+    }
+
+    /// Forgets a record that was sent on, or is not ours any more.
+    pub(crate) fn sent(&mut self, offset: i64) {
+        self.0.remove(&offset);
+    }
+
+    /// Says how many records cannot be sent on, and why the oldest cannot. A failure that may pass by itself counts from
+    /// the second on.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let counts = |failure: &&Failure| !failure.temporary || failure.tries > 1;
+        let mut failures = self.0.values().filter(counts);
+        let first = failures.next()?;
+        let records = match failures.count() {
+            0 => "1 record".to_owned(),
+            more => format!("{} records", more + 1),
+        };
+        let reason = &first.reason;
+        Some(format!("{records} cannot be sent on when due: {reason}"))
+    }
+}
+
+/// The topics about which a log line said lately that records cannot be sent on to them.
+#[derive(Debug, Default)]
+pub(crate) struct Said(BTreeMap<Topic, Timestamp>);
+
+impl Said {
+    /// Says whether a log line about a topic is due, and notes that it is written.
+    pub(crate) fn may_say(&mut self, topic: &Topic, now: Timestamp) -> bool {
+        let last = self.0.get(topic);
+        let is_due = last.is_none_or(|last| now.since(*last) >= SAY);
+        if is_due {
+            self.0.insert(topic.clone(), now);
+        }
+        is_due
+    }
+}
+
+/// Writes an error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(chain);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Error {
+        Error::TooLargeForTopic {
+            topic: "t".to_owned(),
+            size: 2500,
+            limit: None,
+        }
+    }
+
+    #[test]
+    fn the_pauses_grow_up_to_a_limit() {
+        let mut unsent = Unsent::default();
+        let pauses = |unsent: &mut Unsent, error: &Error| {
+            let pauses = (0..40).map(|_| unsent.failed(1, error).0.as_secs());
+            pauses.collect::<Vec<_>>()
+        };
+        let of_refused = pauses(&mut unsent, &refused());
+        assert_eq!(of_refused[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(of_refused[39], 60);
+        unsent.sent(1);
+        let passing = Error::TimedOut { what: "a broker" };
+        assert_eq!(pauses(&mut unsent, &passing)[..6], [1, 2, 4, 8, 10, 10]);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_on_is_counted_and_explained_until_it_is_sent() {
+        let mut unsent = Unsent::default();
+        assert_eq!(unsent.reason(), None);
+        unsent.failed(7, &refused());
+        let reason = unsent.reason().unwrap();
+        assert!(reason.starts_with("1 record cannot be sent on"), "{reason}");
+        assert!(
+            reason.contains("does not take a record of 2500 bytes"),
+            "{reason}"
+        );
+        unsent.failed(8, &refused());
+        assert!(unsent.reason().unwrap().starts_with("2 records"));
+        unsent.sent(7);
+        unsent.sent(8);
+        assert_eq!(unsent.reason(), None);
+    }
+
+    #[test]
+    fn a_failure_that_passes_is_no_reason_yet() {
+        let mut unsent = Unsent::default();
+        let passing = Error::TimedOut { what: "a broker" };
+        unsent.failed(7, &passing);
+        assert_eq!(unsent.reason(), None);
+        unsent.failed(7, &passing);
+        assert!(unsent.reason().is_some());
+    }
+
+    #[test]
+    fn one_topic_has_a_line_a_minute() {
+        let mut said = Said::default();
+        let [a, b] = ["a", "b"].map(|name| Topic::new(name).unwrap());
+        let seconds = |seconds: u64| Timestamp::from_millis(seconds * 1000);
+        let lines = (0..120).filter(|n| said.may_say(&a, seconds(*n))).count();
+        assert_eq!(lines, 2);
+        assert!(said.may_say(&b, seconds(120)));
+    }
+}
