@@ -6,12 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::assignment::Assignment;
+use crate::clock::monotonic;
 use crate::context::Context;
 use crate::member::Member;
 use crate::progress::Commit;
+
+/// The number of partitions in one request. The client's work for a request grows with the square of it: 1,000 take it
+/// 10 ms, 10,000 more than a second.
+const PARTITIONS: usize = 1000;
+/// The number of goodbye requests that may be refused whole. Each of them is followed by one of half the size.
+const REFUSALS: usize = 5;
 
 /// What a group has written about a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +28,7 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
 }
 
-/// What is to be written about a partition.
+/// A commit of one partition, and the assignment that it is for.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) assignment: u64,
@@ -29,19 +37,67 @@ pub(crate) struct Entry {
     pub(crate) commit: Commit,
 }
 
-/// Collects what the partitions have to say that no commit says.
-pub(crate) fn news(member: &mut Member) -> Vec<Entry> {
-    let changed = member.assignments().filter_map(|assignment| {
-        let progress = assignment.progress.as_mut()?;
-        let commit = (progress.changed()).then(|| progress.commit())??;
-        Some(Entry {
-            assignment: assignment.id,
-            topic: assignment.topic.as_str().to_owned(),
-            partition: assignment.partition,
-            commit,
-        })
-    });
-    changed.collect()
+impl Entry {
+    /// Returns the bytes that the broker's record of this commit may take in the log of the offsets.
+    fn size(&self, group: &str) -> usize {
+        // Lengths, versions, partition, offset, leader epoch, two times, the topic's id, and the record around them.
+        const FIXED: usize = 90;
+        FIXED + group.len() + self.topic.len() + self.commit.metadata.len()
+    }
+}
+
+/// The commits that one request takes.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) bytes: usize,
+    /// Further partitions have changes that did not fit.
+    pub(crate) is_full: bool,
+}
+
+impl Request {
+    /// Adds an entry, if it fits or is the first. Returns whether there may be room for another.
+    fn add(&mut self, entry: Entry, group: &str, limit: usize) -> bool {
+        self.bytes += entry.size(group);
+        self.entries.push(entry);
+        self.entries.len() < PARTITIONS && self.bytes < limit
+    }
+}
+
+/// Collects the changes that no commit contains yet, as many as one request takes: beginning with the assignment after
+/// `after`, so that a partition whose commit is refused does not keep the others from theirs.
+pub(crate) fn next_request(member: &mut Member, after: u64, group: &str, limit: usize) -> Request {
+    let mut request = Request::default();
+    let mut add = |assignment: &mut Assignment| {
+        if !request.is_full
+            && let Some(entry) = change(assignment)
+        {
+            request.is_full = !request.add(entry, group, limit);
+        }
+    };
+    for is_after in [true, false] {
+        let assignments = member.assignments();
+        assignments
+            .filter(|assignment| (assignment.id > after) == is_after)
+            .for_each(&mut add);
+    }
+    request
+}
+
+/// Collects all changes that no commit contains yet.
+pub(crate) fn changes(member: &mut Member) -> Vec<Entry> {
+    member.assignments().filter_map(change).collect()
+}
+
+fn change(assignment: &mut Assignment) -> Option<Entry> {
+    let progress = assignment.progress.as_mut()?;
+    let commit = (progress.changed()).then(|| progress.commit())??;
+    Some(Entry {
+        assignment: assignment.id,
+        topic: assignment.topic.as_str().to_owned(),
+        partition: assignment.partition,
+        commit,
+    })
 }
 
 /// Collects the last words about partitions.
@@ -65,22 +121,27 @@ pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<
     entries
 }
 
-/// Writes commits and reads them back. Returns which are durable.
-pub(crate) fn write(
-    consumer: &BaseConsumer<Context>,
-    entries: &[Entry],
-    limit: Duration,
-) -> KafkaResult<Vec<bool>> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Sends one request of commits, without waiting for the answer.
+pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[Entry]) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
     for entry in entries {
         let mut element = list.add_partition(&entry.topic, entry.partition);
         element.set_offset(Offset::Offset(entry.commit.offset))?;
         element.set_metadata(&entry.commit.metadata);
     }
-    consumer.commit(&list, CommitMode::Async)?;
+    consumer.commit(&list, CommitMode::Async)
+}
+
+/// Reads back commits that were sent. Returns which of them are durable.
+pub(crate) fn read_back(
+    consumer: &BaseConsumer<Context>,
+    entries: &[Entry],
+    limit: Duration,
+) -> KafkaResult<Vec<bool>> {
+    let mut list = TopicPartitionList::with_capacity(entries.len());
+    for entry in entries {
+        list.add_partition(&entry.topic, entry.partition);
+    }
     let found = read(consumer, &list, limit)?;
     let confirmed = entries.iter().map(|entry| {
         let found = found.get(&(entry.topic.clone(), entry.partition));
@@ -91,19 +152,102 @@ pub(crate) fn write(
     Ok(confirmed.collect())
 }
 
-/// Reads what the group has written about partitions, within a limit. Partitions of which that cannot be told now are left
-/// out, unless it can be told of none.
+/// Writes commits in as many requests as they need, and reads them back. Returns which are durable.
+///
+/// `limit` is for 1,000 partitions: twice as many may take twice as long.
+pub(crate) fn write_all(
+    consumer: &BaseConsumer<Context>,
+    entries: &[Entry],
+    limit: Duration,
+) -> KafkaResult<Vec<bool>> {
+    let context = consumer.context();
+    let until = monotonic() + for_partitions(limit, entries.len());
+    let mut durable = Vec::with_capacity(entries.len());
+    let mut refusals = 0;
+    while durable.len() < entries.len() {
+        let rest = &entries[durable.len()..];
+        let (count, bytes) = one_request(rest, &context.group, context.request_size.bytes());
+        let request = &rest[..count];
+        send(consumer, request)?;
+        let left = until.saturating_duration_since(monotonic());
+        let found = match read_back(consumer, request, left) {
+            Ok(found) => found,
+            Err(error) if durable.is_empty() => return Err(error),
+            Err(_) => break,
+        };
+        let is_refused = !found.contains(&true);
+        if is_refused && count > 1 && refusals < REFUSALS {
+            context.request_size.refused(bytes);
+            refusals += 1;
+            continue;
+        }
+        if !is_refused {
+            context.request_size.taken();
+        }
+        durable.extend(found);
+    }
+    durable.resize(entries.len(), false);
+    Ok(durable)
+}
+
+/// Returns how many of the entries one request takes, at least one, and their bytes.
+fn one_request(entries: &[Entry], group: &str, limit: usize) -> (usize, usize) {
+    let (mut count, mut bytes) = (0, 0);
+    for entry in entries.iter().take(PARTITIONS) {
+        count += 1;
+        bytes += entry.size(group);
+        if bytes >= limit {
+            break;
+        }
+    }
+    (count, bytes)
+}
+
+/// Returns a limit of 1,000 partitions for more of them.
+fn for_partitions(limit: Duration, count: usize) -> Duration {
+    let more = u32::try_from(count / PARTITIONS).unwrap_or(u32::MAX - 1);
+    limit.saturating_mul(more + 1)
+}
+
+/// Reads what the group has written about partitions, 1,000 in a request. `limit` is for one request. Partitions whose
+/// offset cannot be read now are left out.
+///
+/// # Errors
+///
+/// The last error, if no offset can be read.
 pub(crate) fn read<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &TopicPartitionList,
     limit: Duration,
 ) -> KafkaResult<BTreeMap<(String, i32), Committed>> {
-    let mut asked = TopicPartitionList::with_capacity(partitions.count());
-    for element in partitions.elements() {
-        asked.add_partition(element.topic(), element.partition());
-    }
-    let found = consumer.committed_offsets(asked, limit)?;
     let (mut committed, mut failed) = (BTreeMap::new(), None);
+    let elements = partitions.elements();
+    for piece in elements.chunks(PARTITIONS) {
+        let mut asked = TopicPartitionList::with_capacity(piece.len());
+        for element in piece {
+            asked.add_partition(element.topic(), element.partition());
+        }
+        match consumer.committed_offsets(asked, limit) {
+            Ok(found) => failed = take_committed(&found, &mut committed).or(failed),
+            // The next piece would wait as long.
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    match failed {
+        Some(error) if committed.is_empty() => Err(error),
+        _ => Ok(committed),
+    }
+}
+
+/// Takes the offsets out of an answer. Returns an error of a partition, if one has any.
+fn take_committed(
+    found: &TopicPartitionList,
+    committed: &mut BTreeMap<(String, i32), Committed>,
+) -> Option<KafkaError> {
+    let mut failed = None;
     for element in found.elements() {
         if let Err(error) = element.error() {
             let (topic, partition) = (element.topic(), element.partition());
@@ -121,10 +265,7 @@ pub(crate) fn read<C: ConsumerContext>(
         let metadata = metadata.unwrap_or_default();
         committed.insert(place, Committed { offset, metadata });
     }
-    match failed {
-        Some(error) if committed.is_empty() => Err(error),
-        _ => Ok(committed),
-    }
+    failed
 }
 
 #[cfg(test)]
@@ -147,6 +288,29 @@ mod tests {
         }
         let read = read(&consumer, &list, Duration::from_secs(10));
         read.map(|found| found.into_keys().collect())
+    }
+
+    fn assignments(request: &Request) -> Vec<u64> {
+        let entries = request.entries.iter();
+        entries.map(|entry| entry.assignment).collect()
+    }
+
+    #[test]
+    fn requests_are_bounded_and_go_round() {
+        let mut member = crate::member::tests::member();
+        for assignment in member.assignments() {
+            assignment.progress.as_mut().unwrap().received(0);
+            assignment.progress.as_mut().unwrap().done(0);
+        }
+        let all = next_request(&mut member, 0, "g", usize::MAX);
+        assert_eq!(assignments(&all), [1, 2]);
+        assert!(!all.is_full && all.bytes > 200, "{all:?}");
+        let one = next_request(&mut member, 0, "g", 1);
+        assert_eq!(assignments(&one), [1]);
+        assert!(one.is_full);
+        // What is refused does not come first again.
+        assert_eq!(assignments(&next_request(&mut member, 1, "g", 1)), [2]);
+        assert_eq!(assignments(&next_request(&mut member, 2, "g", 1)), [1]);
     }
 
     #[test]

@@ -3,16 +3,18 @@ use std::time::{Duration, Instant};
 
 use kser_core::Error;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use crate::clock::monotonic;
-use crate::commit::{self, Entry};
+use crate::commit::{self, Entry, Request};
 use crate::context::Context;
+use crate::error::description;
 use crate::link::RecordId;
 
-/// How long a commit is waited for.
-const ANSWER: Duration = Duration::from_secs(2);
-/// How long after a commit that was not answered the next is written, whoever waits for it.
+/// How long the answer to a read-back is waited for: at first, and at most, after several that did not come in time.
+const ANSWER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(16));
+/// How long after a read-back without an answer the next follows.
 const AFTER_SILENCE: Duration = Duration::from_millis(500);
 /// How long after one that was refused, as in a rebalance.
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
@@ -26,8 +28,14 @@ pub(crate) struct Commits {
     next: Instant,
     /// Since the last commit failed: when to say so.
     failing: Option<Instant>,
-    /// Those who may run a suspect once a commit names it.
+    /// The callers that may run a suspect once a commit names it.
     begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
+    /// The last assignment of the last request.
+    last: u64,
+    /// A request that was sent and could not be read back yet. It may have been taken.
+    unanswered: Option<Request>,
+    answer: Duration,
+    has_shortened: bool,
 }
 
 impl Commits {
@@ -37,6 +45,10 @@ impl Commits {
             next: monotonic(),
             failing: None,
             begun: Vec::new(),
+            last: 0,
+            unanswered: None,
+            answer: ANSWER.0,
+            has_shortened: false,
         }
     }
 
@@ -44,9 +56,14 @@ impl Commits {
         self.every
     }
 
-    /// Says whether the last commit was not confirmed.
-    pub(crate) const fn are_failing(&self) -> bool {
-        self.failing.is_some()
+    /// Returns why the last commit was not confirmed, if it was not.
+    pub(crate) fn failing(&self, context: &Context) -> Option<String> {
+        self.failing?;
+        let why = match &self.unanswered {
+            Some(_) => None,
+            None => context.refusal(),
+        };
+        Some(why.unwrap_or_else(|| "the brokers do not confirm it".to_owned()))
     }
 
     /// A suspect waits for a commit that names it.
@@ -54,7 +71,8 @@ impl Commits {
         self.begun.push((id, answer));
     }
 
-    /// Commits when it is time, or something waits for it. Says, if something is confirmed, whether records may go on.
+    /// Commits when it is time, or something waits for it: one request of what has changed. Says, if something is
+    /// confirmed, whether records may go on.
     pub(crate) fn commit_if_due(
         &mut self,
         consumer: &BaseConsumer<Context>,
@@ -65,54 +83,112 @@ impl Commits {
         let waits = member
             .assignments()
             .any(|assignment| assignment.wants_commit());
+        drop(member);
         let is_urgent = (waits || !self.begun.is_empty()) && self.failing.is_none();
         if now < self.next && !is_urgent {
             return None;
         }
-        let news = commit::news(&mut member);
-        drop(member);
-        self.tell(context, |assignment| {
-            news.iter().all(|entry| entry.assignment != assignment)
-        });
-        if news.is_empty() || consumer.assignment_lost() {
-            return None;
-        }
-        let written = commit::write(consumer, &news, ANSWER);
-        self.next = monotonic() + self.every;
-        match written {
-            Ok(durable) => {
-                match durable.iter().all(|durable| *durable) {
-                    true => self.failing = None,
-                    false => self.failed(context, AFTER_REFUSAL, &"the brokers refuse it"),
+        let request = match self.unanswered.take() {
+            Some(sent) => sent,
+            None => {
+                let limit = context.request_size.bytes();
+                let (last, group) = (self.last, &context.group);
+                let request = commit::next_request(&mut context.member(), last, group, limit);
+                self.tell_unchanged(context);
+                if request.entries.is_empty() || consumer.assignment_lost() {
+                    return None;
                 }
-                self.confirm(context, news, &durable);
+                if let Err(error) = commit::send(consumer, &request.entries) {
+                    self.failed(context, AFTER_SILENCE, &error);
+                    return None;
+                }
+                request
+            }
+        };
+        let asked = monotonic();
+        match commit::read_back(consumer, &request.entries, self.answer) {
+            Ok(durable) => {
+                self.answer = (asked.elapsed() * 2).clamp(ANSWER.0, ANSWER.1);
+                self.answered(context, request, &durable);
                 Some(waits)
             }
             Err(error) => {
+                self.answer = (self.answer * 2).min(ANSWER.1);
+                // An answer that comes late counts: before anything else is written, the same is read again.
+                self.unanswered = Some(request);
                 self.failed(context, AFTER_SILENCE, &error);
                 None
             }
         }
     }
 
+    /// Takes the answer to a request.
+    fn answered(&mut self, context: &Context, request: Request, durable: &[bool]) {
+        self.last = request.entries.last().map_or(0, |last| last.assignment);
+        let now = monotonic();
+        self.next = if request.is_full {
+            now
+        } else {
+            now + self.every
+        };
+        let is_refused = !durable.contains(&true);
+        match durable.contains(&false) {
+            false => self.failing = None,
+            true => self.refused(context, &request.entries, durable),
+        }
+        match is_refused {
+            true if request.entries.len() > 1 => context.request_size.refused(request.bytes),
+            true => {}
+            false => context.request_size.taken(),
+        }
+        self.confirm(context, request.entries, durable);
+    }
+
+    /// The broker has refused commits: texts that are too long for it are shortened.
+    fn refused(&mut self, context: &Context, entries: &[Entry], durable: &[bool]) {
+        let why = context.refusal();
+        let too_long = description(RDKafkaErrorCode::OffsetMetadataTooLarge);
+        if why.as_ref().is_some_and(|why| why.contains(&too_long)) {
+            let refused = entries
+                .iter()
+                .zip(durable)
+                .filter(|(_, durable)| !**durable);
+            for (entry, _) in refused {
+                if let Some(progress) = context.member().progress(entry.assignment) {
+                    progress.shorten_text();
+                }
+            }
+            if !std::mem::replace(&mut self.has_shortened, true) {
+                tracing::warn!(
+                    target: "kser_kafka",
+                    group = context.group,
+                    "commit failed: its metadata is longer than `offset.metadata.max.bytes` of the brokers; it is \
+                     shortened, and less can be done out of order: see `with_commit_metadata`",
+                );
+            }
+        }
+        let why = why.unwrap_or_else(|| "the brokers refuse it".to_owned());
+        self.failed(context, AFTER_REFUSAL, &why);
+    }
+
     /// A commit failed: the next waits for a while.
     fn failed(&mut self, context: &Context, pause: Duration, why: &dyn Display) {
         let now = monotonic();
         self.next = now + pause.max(self.every);
-        tracing::debug!(target: "kser_kafka", %why, "a commit is not confirmed");
+        tracing::debug!(target: "kser_kafka", group = context.group, %why, "commit failed");
         let say = self.failing.get_or_insert(now + SAY.0);
         if now >= *say {
             *say = now + SAY.1;
             tracing::warn!(
                 target: "kser_kafka",
                 group = context.group, %why,
-                "what is done cannot be committed, and records wait for it",
+                "commit failed: the offsets of group {}; records wait for it, and it is tried again", context.group,
             );
         }
     }
 
-    fn confirm(&mut self, context: &Context, news: Vec<Entry>, durable: &[bool]) {
-        for (entry, durable) in news.into_iter().zip(durable) {
+    fn confirm(&mut self, context: &Context, entries: Vec<Entry>, durable: &[bool]) {
+        for (entry, durable) in entries.into_iter().zip(durable) {
             if !durable {
                 tracing::trace!(target: "kser_kafka", ?entry, "a commit is not what is read back");
                 continue;
@@ -125,6 +201,15 @@ impl Commits {
         let mut member = context.member();
         member.go_on();
         member.flush();
+    }
+
+    /// Tells those whose suspects are in a commit that was confirmed before.
+    fn tell_unchanged(&mut self, context: &Context) {
+        self.tell(context, |assignment| {
+            let mut member = context.member();
+            let progress = member.progress(assignment);
+            progress.is_none_or(|progress| !progress.changed())
+        });
     }
 
     /// Tells those who wait that a commit names their suspects, or that the partition is gone.

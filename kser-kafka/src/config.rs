@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use kser_core::Error;
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use crate::progress::Budget;
 
@@ -287,6 +287,8 @@ impl KafkaConfig {
 
     fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // Refused commits and resets of offsets are warnings, and the client makes none unless it is told to.
+        config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("bootstrap.servers", &self.servers);
         for (key, value) in &self.settings {
             config.set(key, value);

@@ -19,9 +19,13 @@ use crate::heard::Heard;
 use crate::link::Link;
 use crate::member::Member;
 use crate::progress::{Author, Budget, PartitionProgress};
+use crate::request_size::RequestSize;
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);
+
+/// How many characters of a reason are shown.
+const REASON: usize = 200;
 
 /// What the client calls back: all on the thread that polls it.
 pub(crate) struct Context {
@@ -33,18 +37,21 @@ pub(crate) struct Context {
     pub(crate) revoke_grace: Duration,
     author: Author,
     budget: Budget,
+    pub(crate) request_size: RequestSize,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
     known: Mutex<Known>,
 }
 
-/// What the statistics of the client say.
+/// What the statistics and the log of the client say.
 #[derive(Debug, Default)]
 struct Known {
     /// Where the logs of partitions end.
     ends: BTreeMap<(String, i32), i64>,
     /// When a broker was heard of last.
     heard: Option<Instant>,
+    /// Why the last commit was refused.
+    refusal: Option<String>,
 }
 
 impl Context {
@@ -64,6 +71,7 @@ impl Context {
             revoke_grace: config.revoke_grace,
             author: Author::new(),
             budget: config.metadata,
+            request_size: RequestSize::new(),
             abandoned: AtomicBool::new(false),
             known: Mutex::default(),
         }
@@ -82,6 +90,12 @@ impl Context {
     /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
     pub(crate) fn heard_at(&self) -> Option<Instant> {
         self.known().heard
+    }
+
+    /// Returns why the brokers refused the last commit that they refused, once the client has said so in its log: it
+    /// reports the errors of commits that are not waited for nowhere else.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.known().refusal.clone()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -189,7 +203,7 @@ impl Context {
             self.say_what_is_lost(&all);
         } else {
             let goodbye = commit::goodbye(&mut member, &all);
-            match commit::write(consumer, &goodbye, HOOK) {
+            match commit::write_all(consumer, &goodbye, HOOK) {
                 Ok(durable) if durable.iter().all(|durable| *durable) => {}
                 Ok(_) => self.say_no_goodbye(&all, &"the brokers refuse it"),
                 Err(error) => self.say_no_goodbye(&all, &error),
@@ -273,6 +287,11 @@ pub(crate) fn say(what: &str, done: KafkaResult<()>) {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "COMMITFAIL" {
+            // It begins with the name of the client's thread, and ends with a list of partitions.
+            let (_, text) = message.split_once("]: ").unwrap_or(("", message));
+            self.known().refusal = Some(text.chars().take(REASON).collect());
+        }
         self.heard.log(level, facility, message);
     }
 

@@ -87,6 +87,15 @@ pub(crate) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     }
 }
 
+/// Returns the client's description of an error, as its log has it.
+pub(crate) fn description(code: RDKafkaErrorCode) -> String {
+    let text = code.to_string();
+    let described = text
+        .split_once(" (")
+        .map(|(_, text)| text.trim_end_matches(')'));
+    described.unwrap_or(&text).to_owned()
+}
+
 /// Says whether the topic, or the partition, is not there.
 pub(crate) const fn is_missing(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -122,6 +131,12 @@ const fn is_temporary(code: RDKafkaErrorCode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_description_is_that_of_the_log() {
+        let found = description(RDKafkaErrorCode::OffsetMetadataTooLarge);
+        assert_eq!(found, "Broker: Offset metadata string too large");
+    }
 
     #[test]
     fn what_stays_so_is_no_passing_failure() {

@@ -21,8 +21,8 @@ pub(crate) struct Watch {
     heard: Instant,
     ask: Option<Instant>,
     missing: BTreeSet<Topic>,
-    /// The last commit was not confirmed.
-    pub(crate) commits_fail: bool,
+    /// Why the last commit was not confirmed, if it was not.
+    pub(crate) commits_fail: Option<String>,
 }
 
 impl Watch {
@@ -32,7 +32,7 @@ impl Watch {
             heard: monotonic(),
             ask: Some(monotonic()),
             missing: BTreeSet::new(),
-            commits_fail: false,
+            commits_fail: None,
         }
     }
 
@@ -65,7 +65,7 @@ impl Watch {
         let mut oldest = None;
         for assignment in context.member().assignments() {
             let (topic, partition) = (&assignment.topic, assignment.partition);
-            if let Some(reason) = held_because(assignment, self.commits_fail) {
+            if let Some(reason) = held_because(assignment, self.commits_fail.as_deref()) {
                 let held = HeldPartition::new(topic.clone(), partition, reason);
                 health.held.push(held);
             }
@@ -119,12 +119,12 @@ fn lag_of(assignment: &Assignment, end: Option<i64>) -> Option<u64> {
 }
 
 /// Says why nothing more is handed out of a partition, if that is so.
-fn held_because(assignment: &Assignment, commits_fail: bool) -> Option<String> {
+fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<String> {
     let Some(progress) = &assignment.progress else {
         return Some("its committed offset cannot be read yet".to_owned());
     };
-    if commits_fail && assignment.wants_commit() {
-        return Some("records wait for a commit, and the brokers do not confirm it".to_owned());
+    if let Some(why) = commits_fail.filter(|_| assignment.wants_commit()) {
+        return Some(format!("records wait for a commit, which fails: {why}"));
     }
     if let Some(reason) = assignment.unsent.reason() {
         return Some(reason);

@@ -23,6 +23,7 @@ mod poll;
 mod progress;
 mod publish;
 mod report;
+mod request_size;
 mod settle;
 mod subscription;
 mod transport;

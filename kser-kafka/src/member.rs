@@ -396,4 +396,4 @@ pub(crate) fn record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

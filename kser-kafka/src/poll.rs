@@ -28,6 +28,8 @@ const CROWDED: Duration = Duration::from_millis(500);
 const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// How long the brokers are waited for at a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the last commit before a crash-like end is waited for.
+const ABANDON: Duration = Duration::from_millis(500);
 /// How long leaving the group is waited for.
 const LEAVE: Duration = Duration::from_millis(800);
 
@@ -108,7 +110,7 @@ impl Poll {
         }
         self.press_back();
         if self.health.is_due() {
-            self.health.commits_fail = self.commits.are_failing();
+            self.health.commits_fail = self.commits.failing(&self.context);
             self.health
                 .look(&self.consumer, &self.context, &self.topics);
         }
@@ -321,7 +323,7 @@ impl Poll {
         drop(member);
         let written = match self.consumer.assignment_lost() {
             true => Ok(Vec::new()),
-            false => commit::write(&self.consumer, &goodbye, GOODBYE),
+            false => commit::write_all(&self.consumer, &goodbye, GOODBYE),
         };
         self.give_up(&all);
         let durable = written.map_err(|error| failed("saying goodbye", None, error))?;
@@ -335,9 +337,9 @@ impl Poll {
 
     /// Leaves as a crash does: what is settled is written, and nothing else.
     fn abandon(&mut self, error: Error) {
-        let news = commit::news(&mut self.context.member());
+        let changes = commit::changes(&mut self.context.member());
         if !self.consumer.assignment_lost()
-            && let Err(error) = commit::write(&self.consumer, &news, Duration::from_millis(500))
+            && let Err(error) = commit::write_all(&self.consumer, &changes, ABANDON)
         {
             tracing::debug!(target: "kser_kafka", %error, "the last commit is not confirmed");
         }

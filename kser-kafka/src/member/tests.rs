@@ -7,7 +7,7 @@ use crate::heard::Heard;
 use crate::progress::{Author, Budget};
 
 /// A member of which two partitions are read from the start, without a client.
-fn member() -> Member {
+pub(crate) fn member() -> Member {
     let publisher = Publisher::new(KafkaConfig::new("localhost:1").producer(), Heard::default());
     let topic = Topic::new("t").unwrap();
     let mut member = Member::new(

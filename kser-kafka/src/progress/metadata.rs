@@ -35,6 +35,13 @@ impl Budget {
         })
     }
 
+    /// Returns half of it, but not less than [`Budget::SMALLEST`].
+    pub(crate) fn halved(self) -> Self {
+        Self {
+            bytes: (self.bytes / 2).max(base64::bytes_in(Self::SMALLEST)),
+        }
+    }
+
     /// What the suspects may take. Each runs alone in its process, so that there are few.
     const fn for_suspects(self) -> usize {
         self.bytes / 8

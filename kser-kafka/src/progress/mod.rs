@@ -210,6 +210,11 @@ impl PartitionProgress {
         self.window.confirm(commit.ahead);
     }
 
+    /// Halves the length of the text beside the offset, since the broker takes none that is so long.
+    pub(crate) fn shorten_text(&mut self) {
+        self.budget = self.budget.halved();
+    }
+
     /// Returns what an owner whose records have all ended or been given back writes last: for its successor nothing
     /// counts because of it, and older counts stay. From now on nothing may begin, and every commit says goodbye.
     pub(crate) fn goodbye(&mut self) -> Option<Commit> {
