@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Diary, Note, both, connection, note, slow};
+use common::{Diary, Note, both, connection, note, noting, slow};
 use kser::{
-    Context, Error, IntoTask, Mode, Outcome, Registry, RetryPolicy, Status, Step, TaskError,
+    Context, Error, IntoTask, Mode, Outcome, Registry, RetryPolicy, Routes, Status, Step, TaskError,
 };
 use tokio::time::{Instant, sleep};
 
@@ -259,6 +259,20 @@ async fn a_new_life_of_an_instance_takes_over_at_once() -> Result<(), Error> {
         "instance one was started again elsewhere"
     );
     new.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_topics_share_a_group_does_not_supersede_itself() -> Result<(), Error> {
+    let routes = Routes::new().with_group("test", "one")?;
+    let routes = routes.with_group("other", "one")?;
+    let kser = connection(Mode::AtLeastOnce).await.with_routes(routes);
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).with_instance("one");
+    let consumer = consumer.with_topics(["test", "other", "test"])?.spawn();
+    kser.producer().send(note("a")).await?;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(diary.read(), ["a"]);
+    consumer.stop().await
 }
 
 #[tokio::test(start_paused = true)]

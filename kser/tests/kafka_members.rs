@@ -8,6 +8,7 @@ use std::time::Duration;
 use kafka::process::{Process, Setup, was_consumer};
 use kafka::road::{self, Diary, Log, Stuck, Trip, all_arrive, walk};
 use kafka::{SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use kser::Routes;
 use libtest_mimic::{Arguments, Failed};
 use tokio::time::{Instant, sleep};
 
@@ -34,6 +35,10 @@ fn main() {
         on_kafka(
             "a_task_may_take_longer_than_every_limit_of_the_client",
             long_tasks,
+        ),
+        on_kafka(
+            "an_instance_whose_topics_share_a_group_is_one_member_of_it",
+            two_topics_of_one_group,
         ),
     ];
     let mut arguments = Arguments::from_args();
@@ -284,4 +289,29 @@ async fn long_tasks() -> Result<(), Failed> {
     process.stop().await?;
     expect(process.texts("ran") == ["long"], || process.output())?;
     nothing_runs_again(&kser, &Setup::new(&url)).await
+}
+
+/// Two topics that are executed by one group, by a consumer with an instance's name.
+async fn two_topics_of_one_group() -> Tested {
+    let routes = Routes::new()
+        .with_prefix(kafka::prefix())?
+        .with_topic("road.Walk", "walks")?
+        .with_group("walks", "people")?
+        .with_group("road", "people")?;
+    let kser = kser::connect(&format!("kafka://{}", test_services::kafka())).await?;
+    let (kser, diary) = (kser.with_routes(routes), Diary::default());
+    let registry = road::registry(diary.clone());
+    kser.ensure_topics(&registry, Some(2)).await?;
+    let consumer = kser.consumer(registry).with_instance("porter").spawn();
+    let mut trips = Vec::new();
+    for trip in 0..10 {
+        trips.push(kser.producer().launch(Trip { trip, ms: 0 }).await?);
+        kser.producer().send(walk(format!("{trip}"), 0)).await?;
+    }
+    all_arrive(&trips, LONG).await?;
+    until("the walks are done", LONG, || {
+        diary.texts("done").len() == 10
+    })
+    .await?;
+    Ok(consumer.stop().await?)
 }

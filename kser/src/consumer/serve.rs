@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kser_core::sequencing::Owner;
@@ -13,6 +14,7 @@ use super::signals::Watch;
 use super::sweep::sweep;
 use super::worker::Worker;
 use super::{Consumer, ConsumerHandle};
+use crate::Routes;
 use crate::connection::Shared;
 
 /// Runs a consumer from its start to its end.
@@ -96,17 +98,17 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
     Ok((Arc::new(worker), subscriptions))
 }
 
-/// Subscribes to topics, each in its group. One that is missing is awaited, unless all are.
+/// Subscribes once for each group, to all of its topics: two subscriptions of one group would fence each other if the
+/// consumer is an instance. A group whose topics are all missing is awaited, unless all groups are.
 async fn subscribe(
     shared: &Shared,
     options: &Options,
     topics: Vec<Topic>,
 ) -> Result<Vec<Box<dyn Subscription>>, Error> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for topic in topics {
+    for (group, topics) in by_group(&shared.post.routes, topics) {
         let instance = options.instance.as_ref().map(ToString::to_string);
-        let group = shared.post.routes.group(&topic);
-        let interest = Interest::group(group, vec![topic]).with_instance(instance);
+        let interest = Interest::group(group, topics).with_instance(instance);
         match shared.transport.subscribe(interest.clone()).await {
             Ok(subscription) => found.push(subscription),
             Err(error @ Error::MissingTopic { .. }) => missing.push((interest, error)),
@@ -122,6 +124,18 @@ async fn subscribe(
         found.push(Box::new(awaited));
     }
     Ok(found)
+}
+
+/// Sorts topics by their groups, each topic once.
+fn by_group(routes: &Routes, topics: Vec<Topic>) -> BTreeMap<String, Vec<Topic>> {
+    let mut groups: BTreeMap<String, Vec<Topic>> = BTreeMap::new();
+    for topic in topics {
+        let of_group = groups.entry(routes.group(&topic)).or_default();
+        if !of_group.contains(&topic) {
+            of_group.push(topic);
+        }
+    }
+    groups
 }
 
 /// A consumer that promises less than exactly once says so.
