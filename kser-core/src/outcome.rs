@@ -121,8 +121,8 @@ impl Outcome {
         self.retval.parse()
     }
 
-    /// Says whether the task succeeded: the retcode is below 300 and `retval` has no `error`. This is the only place
-    /// that decides it.
+    /// Says whether the task succeeded: the retcode is below 300, and `error` in `retval` is absent or null. Any other
+    /// value of `error` is a failure, also `""`, `false` and `{}`. This is the only place that decides it.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.retcode.value() < 300 && self.error_value().is_none()
@@ -199,7 +199,13 @@ impl Outcome {
         most <= limit || self.encoded_len() <= limit
     }
 
+    /// Returns the error in `retval`. Null is none: so a field that may hold an error says that it holds none.
     fn error_value(&self) -> Option<Raw> {
+        let value = self.error_field()?;
+        (value.as_str() != "null").then_some(value)
+    }
+
+    fn error_field(&self) -> Option<Raw> {
         match self.retval.is_empty() || !self.retval.as_str().contains("error") {
             // A name may be written with escapes: then only the fields tell.
             true if !self.retval.as_str().contains('\\') => None,

@@ -81,6 +81,7 @@ fn wanted(message: &Message, want: &Value) -> Result<(), Failed> {
             "retcode" => Value::from(result.retcode()),
             "result_uuid" => Value::from(result.uuid().unwrap().as_str()),
             "stdout" => Value::from(result.stdout()),
+            "success" => Value::from(result.is_success()),
             "entrypoint" => Value::from(message.entrypoint.as_str()),
             "params" => serde_json::from_str(message.params.as_str())?,
             other => return Err(format!("no idea how to check {other}").into()),
