@@ -1,29 +1,75 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use kser_core::sequencing::Event;
-use kser_core::{
-    Delivery, Envelope, Error, Interest, Message, Mode, NotSettled, Origin, Record, Room, Status,
-    Subscription, Ticket, Timestamp, Topic,
-};
+use kser_core::{Delivery, Error, Interest, Origin, Record, Room, Subscription, Ticket, Topic};
+use tokio::time::{Instant, timeout_at};
 
-use crate::connection::Shared;
-use crate::post::RunRef;
-use crate::stored::{Stored, run_ref};
+use crate::Connection;
+use crate::dead_letter::DeadLetter;
 use crate::topics::DEAD_LETTERS;
-use crate::{Connection, RunEvent, headers};
 
-/// The dead letters of one topic, to be looked at and replayed.
+/// How long [`DeadLetters::list`] waits for a letter after the one before it.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How long [`DeadLetters::list`] waits for the backend to assign partitions.
+const ASSIGNED: Duration = Duration::from_secs(30);
+
+/// A session that looks at the dead letters of one topic and replays them.
 ///
-/// One who works on them is a member of the group `kser.<topic>.dlt`: a letter is in one hand at a time.
+/// The session is a member of the group `kser.<topic>.dlt`: a letter is in the hands of one session at a time. A session
+/// returns each letter once. A letter that is neither replayed nor discarded stays in the topic, and comes again in the
+/// next session: it is held until [`close`](Self::close), or until this is dropped.
+///
+/// ```
+/// # use kser::{Entrypoint, Registry, TaskError};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Resize { width: u32 }
+/// # impl Entrypoint for Resize { const PATH: &'static str = "image.Resize"; }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), kser::Error> {
+/// # let kser = kser::connect("memory://").await?;
+/// # let fails = |_: Resize| async { Err::<(), _>(TaskError::new("TooWide", "no").with_code(422)) };
+/// # let consumer = kser.consumer(Registry::new().task(fails)?).spawn();
+/// # for width in [1, 2] { kser.producer().send(Resize { width }).await?; }
+/// # tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+/// let mut letters = kser.dead_letters("image").await?;
+/// for letter in letters.list(100).await? {
+///     println!("{:?}: {:?}", letter.origin(), letter.error());
+/// }
+/// letters.close().await?;
+/// # consumer.stop().await
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DeadLetters {
     connection: Connection,
     subscription: Box<dyn Subscription>,
-    received: VecDeque<Delivery>,
+    /// The letters that are received and not returned yet.
+    received: VecDeque<(Place, Record)>,
+    session: Open,
 }
+
+/// Closes the session when it is dropped.
+#[derive(Debug, Default)]
+struct Open(Arc<Session>);
+
+/// The topic, partition and offset of a letter.
+pub(crate) type Place = (Topic, Origin);
+
+/// The tickets of the letters that are neither replayed nor discarded; `None` once the session is closed.
+#[derive(Debug)]
+pub(crate) struct Session(Mutex<Option<BTreeMap<Place, Ticket>>>);
 
 impl DeadLetters {
     pub(crate) async fn open(connection: Connection, topic: &str) -> Result<Self, Error> {
+        if topic.ends_with(DEAD_LETTERS) {
+            return Err(Error::InvalidTopic {
+                name: topic.to_owned(),
+                reason: "name the topic itself, without `.dlt`",
+            });
+        }
         let shared = connection.shared();
         let topic = shared.post.routes.prefixed(&Topic::new(topic)?)?;
         let letters = topic.with_suffix(DEAD_LETTERS)?;
@@ -34,10 +80,11 @@ impl DeadLetters {
             connection,
             subscription,
             received: VecDeque::new(),
+            session: Open::default(),
         })
     }
 
-    /// Waits for the next letter.
+    /// Waits for the next letter that this session has not returned yet.
     ///
     /// # Errors
     ///
@@ -48,280 +95,130 @@ impl DeadLetters {
     /// Dropping the future loses no letter.
     pub async fn next(&mut self) -> Result<DeadLetter, Error> {
         loop {
-            if let Some(delivery) = self.received.pop_front() {
-                return Ok(DeadLetter::new(self.connection.clone(), delivery));
+            if let Some(letter) = self.take() {
+                return Ok(letter);
             }
-            let room = Room::records(1);
-            self.received.extend(self.subscription.receive(room).await?);
+            self.receive(1).await?;
         }
     }
 
-    /// Leaves the letters to others.
+    /// Returns the letters that this session has not returned yet, at most `limit`, and settles none of them.
+    ///
+    /// It joins the group, and returns when no letter has come for 2 seconds; a backend that has assigned no partition to
+    /// this session, as when another session has them all, is waited for at most 30 seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the transport does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no letter.
+    pub async fn list(&mut self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let patience = Instant::now() + ASSIGNED;
+        let mut quiet = Instant::now() + QUIET;
+        while self.received.len() < limit {
+            let room = limit - self.received.len();
+            match timeout_at(quiet.min(patience), self.receive(room)).await {
+                Ok(received) => {
+                    received?;
+                    quiet = Instant::now() + QUIET;
+                }
+                Err(_) if Instant::now() >= patience || self.is_assigned() => break,
+                Err(_) => quiet = Instant::now() + QUIET,
+            }
+        }
+        let count = limit.min(self.received.len());
+        Ok((0..count).filter_map(|_| self.take()).collect())
+    }
+
+    /// Releases the letters that are neither replayed nor discarded, also those that the caller still has, and leaves the
+    /// group.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] when the transport does not answer.
     pub async fn close(self) -> Result<(), Error> {
-        for delivery in self.received {
-            let _ = delivery.ticket.release(None);
-        }
+        drop(self.session);
         self.subscription.close().await
     }
-}
 
-/// A record that was given up, and why. One that is dropped stays among the dead letters.
-#[derive(Debug)]
-#[must_use = "replay, discard or keep it"]
-pub struct DeadLetter {
-    connection: Connection,
-    record: Record,
-    ticket: Ticket,
-}
-
-impl DeadLetter {
-    fn new(connection: Connection, delivery: Delivery) -> Self {
-        let Delivery { record, ticket, .. } = delivery;
-        Self {
-            connection,
-            record,
-            ticket,
-        }
-    }
-
-    /// Returns the record as it was given up, our headers behind the others.
-    #[must_use]
-    pub const fn record(&self) -> &Record {
-        &self.record
-    }
-
-    /// Reads the message, if it is one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Decode`] when it is none, which may be why it is here.
-    pub fn message(&self) -> Result<Message, Error> {
-        Message::decode(self.record.payload.as_deref().unwrap_or_default())
-    }
-
-    /// Returns the topic and the place in it where the record was at first; `None` for one that its topic did not take.
-    #[must_use]
-    pub fn origin(&self) -> Option<(String, Origin)> {
-        let origin = std::str::from_utf8(self.record.header(headers::ORIGIN)?).ok()?;
-        let (rest, offset) = origin.rsplit_once('/')?;
-        let (topic, partition) = rest.rsplit_once('/')?;
-        let origin = Origin {
-            partition: partition.parse().ok()?,
-            offset: offset.parse().ok()?,
-        };
-        Some((topic.to_owned(), origin))
-    }
-
-    /// Returns the group that gave it up.
-    #[must_use]
-    pub fn group(&self) -> Option<String> {
-        self.text(headers::GROUP)
-    }
-
-    /// Returns why it was given up.
-    #[must_use]
-    pub fn error(&self) -> Option<String> {
-        self.text(headers::ERROR)
-    }
-
-    /// Counts the attempts that were made; 0 for what could not be read or was unknown.
-    #[must_use]
-    pub fn attempts(&self) -> u64 {
-        headers::number(&self.record, headers::ATTEMPTS).unwrap_or_default()
-    }
-
-    /// Returns when the first and the last attempt failed.
-    #[must_use]
-    pub fn failed(&self) -> Option<(Timestamp, Timestamp)> {
-        let first = headers::moment(&self.record, headers::FIRST_FAILED)?;
-        let last = headers::moment(&self.record, headers::LAST_FAILED)?;
-        Some((first, last))
-    }
-
-    /// Counts how often the record was replayed before.
-    #[must_use]
-    pub fn replays(&self) -> u64 {
-        headers::number(&self.record, headers::REPLAY).unwrap_or_default()
-    }
-
-    /// Has the record run again where it came from, attempts counted from 1. A carried run goes on with it; a stored run
-    /// tries the step at which it stands again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Rejected`] when the stored run does not stand at this step: it was repaired otherwise. The letter stays
-    /// then, as after any other error.
-    pub async fn replay(self) -> Result<(), Error> {
-        let message = self.message().ok();
-        let shared = self.connection.shared();
-        let envelope = match &message {
-            Some(message) => envelope_of(shared, message, &self.record).await,
-            None => Ok(None),
-        };
-        let envelope = match envelope {
-            Ok(envelope) => envelope,
-            Err(error) => {
-                let _ = self.ticket.release(None);
-                return Err(error);
-            }
-        };
-        let prepared = match (&message, &envelope) {
-            (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
-                let retried = retried(shared, message, envelope).await;
-                retried.and_then(|records| self.as_sent(records))
-            }
-            (Some(message), Some(envelope)) => self.revived(message, envelope),
-            _ => self.original().map(|record| vec![record]),
-        };
-        match prepared {
-            Ok(records) => {
-                let carried = envelope.filter(|envelope| envelope.mode != Mode::Stored);
-                if let Some(envelope) = &carried {
-                    shared.observer.expect_replay(&envelope.run, true);
-                }
-                let settled = settle(self.ticket, records).await;
-                if let (Some(envelope), Err(_)) = (&carried, &settled) {
-                    shared.observer.expect_replay(&envelope.run, false);
-                }
-                settled
-            }
-            Err(error) => {
-                let _ = self.ticket.release(None);
-                Err(error)
+    /// Receives letters, and forgets those that the session knows: a rebalance may deliver them again.
+    async fn receive(&mut self, records: usize) -> Result<(), Error> {
+        let room = Room::records(records);
+        for delivery in self.subscription.receive(room).await? {
+            let Delivery {
+                record,
+                origin,
+                ticket,
+                ..
+            } = delivery;
+            let place = (record.topic.clone(), origin);
+            if self.session.0.hold(place.clone(), ticket) {
+                self.received.push_back((place, record));
             }
         }
+        Ok(())
     }
 
-    /// Forgets the letter.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Backend`] when the transport does not answer; the letter stays then.
-    pub async fn discard(self) -> Result<(), Error> {
-        settle(self.ticket, Vec::new()).await
+    fn take(&mut self) -> Option<DeadLetter> {
+        let (place, record) = self.received.pop_front()?;
+        let session = Arc::clone(&self.session.0);
+        let connection = self.connection.clone();
+        Some(DeadLetter::new(connection, session, place, record))
     }
 
-    /// Leaves the letter where it is. It comes again, at once, to whoever asks for the next one.
-    pub fn keep(self) {
-        let _ = self.ticket.release(None);
-    }
-
-    /// The original record, and the news that its run goes on.
-    fn revived(&self, message: &Message, envelope: &Envelope) -> Result<Vec<Record>, Error> {
-        let shared = self.connection.shared();
-        let progress = kser_core::sequencing::Progress::seen(envelope, message.result.clone());
-        let event = RunEvent {
-            replay: true,
-            ..RunEvent::changed(
-                envelope.run.clone(),
-                envelope.name.clone(),
-                &progress,
-                Status::Failed,
-                shared.clock.now(),
-            )
-        };
-        Ok(vec![shared.post.event(&event)?, self.original()?])
-    }
-
-    /// Gives the message of the step, as the store has it now, the headers that the record was sent with.
-    fn as_sent(&self, mut records: Vec<Record>) -> Result<Vec<Record>, Error> {
-        let original = self.original()?;
-        let mut steps = records.iter_mut();
-        if let Some(step) = steps.find(|record| record.topic == original.topic) {
-            step.headers = original.headers;
-        }
-        Ok(records)
-    }
-
-    /// The record as it was sent at first, but for where it came from and how often it was replayed.
-    fn original(&self) -> Result<Record, Error> {
-        let mut record = self.record.clone();
-        let topic = record.topic.as_str().strip_suffix(DEAD_LETTERS);
-        record.topic = Topic::new(topic.unwrap_or(record.topic.as_str()))?;
-        let gone = [
-            headers::ATTEMPTS,
-            headers::FIRST_FAILED,
-            headers::LAST_FAILED,
-            headers::GROUP,
-            headers::ERROR,
-        ];
-        for name in gone {
-            headers::remove(&mut record, name);
-        }
-        let replays = (self.replays() + 1).to_string();
-        headers::set(&mut record, headers::REPLAY, replays);
-        Ok(record)
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        let value = self.record.header(name)?;
-        Some(String::from_utf8_lossy(value).into_owned())
+    /// Says whether the backend has assigned partitions and can read them.
+    fn is_assigned(&self) -> bool {
+        let health = self.subscription.health();
+        !health.assigned.is_empty() && health.held.is_empty()
     }
 }
 
-/// What the message says of its run, or what the store does: a launch that others wrote says nothing.
-async fn envelope_of(
-    shared: &Shared,
-    message: &Message,
-    record: &Record,
-) -> Result<Option<Envelope>, Error> {
-    if let Some(envelope) = message.metadata.envelope() {
-        return Ok(Some(envelope.clone()));
-    }
-    let Some(store) = &shared.store else {
-        return Ok(None);
-    };
-    let run = store.run(&message.uuid.clone().into()).await?;
-    let launched = run.filter(|run| Some(&run.launch) == record.payload.as_ref());
-    Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
-}
-
-/// What a stored run publishes when the step of a letter is tried again.
-async fn retried(
-    shared: &Shared,
-    message: &Message,
-    envelope: &Envelope,
-) -> Result<Vec<Record>, Error> {
-    let store = shared.store("the replay of a step whose state is stored")?;
-    let stored = Stored { shared, store };
-    let applied = stored
-        .apply(&envelope.run, |known| Event::Retried {
-            step: kser_core::sequencing::StepKey {
-                position: envelope.step,
-                uuid: message.uuid.clone(),
-                entrypoint: known
-                    .here
-                    .as_ref()
-                    .filter(|here| here.key.uuid == message.uuid)
-                    .map_or_else(
-                        || message.entrypoint.clone(),
-                        |here| here.key.entrypoint.clone(),
-                    ),
-            },
-        })
-        .await?;
-    let info = store.run(&envelope.run).await?;
-    let info = info.ok_or_else(|| Error::UnknownRun {
-        id: envelope.run.clone(),
-    })?;
-    let run: RunRef = run_ref(&info)?;
-    stored.records(&run, &applied, Some(&info.launch))
-}
-
-async fn settle(ticket: Ticket, records: Vec<Record>) -> Result<(), Error> {
-    match ticket.settle(records).await {
-        Ok(settled) if settled.is_lost() => Err(Error::Lost),
-        Ok(_) => Ok(()),
-        Err(NotSettled { source, ticket, .. }) => {
+impl Session {
+    /// Holds the ticket of a letter. Says whether the letter is new to the session.
+    pub(crate) fn hold(&self, place: Place, ticket: Ticket) -> bool {
+        let mut open = self.open();
+        let Some(tickets) = open.as_mut() else {
+            drop(open);
             let _ = ticket.release(None);
-            Err(match source {
-                Error::Unpublished { source } => source.into_error(),
-                other => other,
-            })
+            return false;
+        };
+        let before = tickets.insert(place, ticket);
+        drop(open);
+        let is_new = before.is_none();
+        let _ = before.map(|before| before.release(None));
+        is_new
+    }
+
+    /// Takes the ticket of a letter, to settle it.
+    pub(crate) fn take(&self, place: &Place) -> Result<Ticket, Error> {
+        let mut open = self.open();
+        let ticket = open.as_mut().and_then(|tickets| tickets.remove(place));
+        ticket.ok_or(Error::Lost)
+    }
+
+    fn close(&self) {
+        let tickets = self.open().take().unwrap_or_default();
+        // The latest first, so that they keep their order.
+        for ticket in tickets.into_values().rev() {
+            let _ = ticket.release(None);
         }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<BTreeMap<Place, Ticket>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self(Mutex::new(Some(BTreeMap::new())))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }

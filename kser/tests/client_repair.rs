@@ -170,6 +170,8 @@ async fn a_letter_of_a_run_that_was_repaired_otherwise_is_not_replayed() -> Resu
     run.result().await?;
     let refused = letter.replay().await.unwrap_err();
     assert!(told(&refused).contains("the step is done"), "{refused}");
+    letters.close().await?;
+    let mut letters = kser.dead_letters("test").await?;
     letters.next().await?.discard().await?;
     sleep(Duration::from_secs(600)).await;
     assert_eq!(diary.read(), ["b"]);

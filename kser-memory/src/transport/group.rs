@@ -8,12 +8,15 @@ use super::fifo::Fifo;
 use super::held::{Held, TicketParts};
 use super::lanes::Lanes;
 
+/// What is behind the name of a topic whose records are dead letters.
+const DEAD_LETTERS: &str = ".dlt";
+
 /// The records of one topic that the members of one group share.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) topic: Topic,
     pub(super) reader: Reader,
-    /// May be delivered now. Of one key there is one at most, unless an observer reads.
+    /// May be delivered now. Of one key there is one at most, if the group has lanes.
     ready: Fifo<Entry>,
     lanes: Lanes,
     /// What is not due, in the order in which it will be.
@@ -181,8 +184,10 @@ impl Group {
         self.ages.oldest()
     }
 
+    /// Says whether a record waits for the one before it of its key. An observer does not hold others up, and dead letters
+    /// are looked at side by side.
     fn has_lanes(&self) -> bool {
-        self.reader != Reader::Observer
+        self.reader != Reader::Observer && !self.topic.as_str().ends_with(DEAD_LETTERS)
     }
 
     fn enqueue(&mut self, entry: Entry) {

@@ -128,6 +128,7 @@ fn an_external_step_is_ended_whatever_goes_wrong() {
 async fn replay(kser: &Connection, able: &AtomicBool) -> Result<(), Error> {
     let mut letters = kser.dead_letters("shop").await?;
     let mut refused = false;
+    // A letter that is not replayed comes again in the next session.
     while let Ok(letter) = timeout(PATIENCE, letters.next()).await {
         able.store(true, Ordering::Relaxed);
         let letter = letter?;
@@ -136,7 +137,11 @@ async fn replay(kser: &Connection, able: &AtomicBool) -> Result<(), Error> {
             continue;
         }
         match letter.replay().await {
-            Err(error) if !error.is_temporary() => refused = true,
+            Err(error) if !error.is_temporary() => {
+                refused = true;
+                letters.close().await?;
+                letters = kser.dead_letters("shop").await?;
+            }
             replayed => replayed?,
         }
     }

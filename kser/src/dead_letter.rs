@@ -1,0 +1,289 @@
+use std::sync::Arc;
+
+use kser_core::sequencing::{Event, Progress, StepKey};
+use kser_core::{
+    Envelope, Error, Message, Mode, NotSettled, Origin, Record, RunId, Status, Timestamp, Topic,
+    headers,
+};
+
+use crate::connection::Shared;
+use crate::dead_letters::{Place, Session};
+use crate::observer::Observer;
+use crate::post::RunRef;
+use crate::stored::{Stored, run_ref};
+use crate::topics::DEAD_LETTERS;
+use crate::{Connection, RunEvent};
+
+/// A record that was given up, with the reason. One that is dropped stays among the dead letters, as one that is
+/// [kept](Self::keep).
+#[derive(Debug)]
+pub struct DeadLetter {
+    connection: Connection,
+    session: Arc<Session>,
+    place: Place,
+    record: Record,
+}
+
+/// The replay of a carried run that the waiters of this connection wait beyond, until it is dropped.
+struct Expected<'a> {
+    observer: &'a Observer,
+    run: Option<&'a RunId>,
+}
+
+impl DeadLetter {
+    pub(crate) const fn new(
+        connection: Connection,
+        session: Arc<Session>,
+        place: Place,
+        record: Record,
+    ) -> Self {
+        Self {
+            connection,
+            session,
+            place,
+            record,
+        }
+    }
+
+    /// Returns the record as it was given up, our headers behind the others.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Reads the message, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when it is none, which may be why it is here.
+    pub fn message(&self) -> Result<Message, Error> {
+        Message::decode(self.record.payload.as_deref().unwrap_or_default())
+    }
+
+    /// Returns the topic and the place in it where the record was at first; `None` for one that its topic did not take.
+    #[must_use]
+    pub fn origin(&self) -> Option<(String, Origin)> {
+        let (topic, origin) = headers::origin(&self.record)?;
+        Some((topic.to_string(), origin))
+    }
+
+    /// Returns the group that gave it up.
+    #[must_use]
+    pub fn group(&self) -> Option<String> {
+        self.text(headers::GROUP)
+    }
+
+    /// Returns why it was given up.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.text(headers::ERROR)
+    }
+
+    /// Counts the attempts that were made; 0 for what could not be read or was unknown.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        headers::attempts(&self.record).unwrap_or_default().into()
+    }
+
+    /// Returns when the first and the last attempt failed.
+    #[must_use]
+    pub fn failed(&self) -> Option<(Timestamp, Timestamp)> {
+        // Whatever the clock of the reader says.
+        let ever = Timestamp::from_millis(u64::MAX);
+        let first = headers::passed(&self.record, headers::FIRST_FAILED, ever)?;
+        let last = headers::passed(&self.record, headers::LAST_FAILED, ever)?;
+        Some((first, last))
+    }
+
+    /// Counts how often the record was replayed before.
+    #[must_use]
+    pub fn replays(&self) -> u64 {
+        headers::replays(&self.record).unwrap_or_default()
+    }
+
+    /// Has the record run again where it came from, attempts counted from 1. A carried run goes on with it; a stored run
+    /// tries the step at which it stands again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] when the stored run does not stand at this step: it was repaired otherwise. [`Error::Lost`] when
+    /// the session is closed. The letter stays then, as after any other error, and comes again in the next session.
+    ///
+    /// # Cancel safety
+    ///
+    /// After the future was dropped the record may run again, the letter may stay, or both.
+    pub async fn replay(self) -> Result<(), Error> {
+        let message = self.message().ok();
+        let shared = self.connection.shared();
+        let envelope = match &message {
+            Some(message) => envelope_of(shared, message, &self.record).await?,
+            None => None,
+        };
+        let records = match (&message, &envelope) {
+            (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
+                self.as_sent(retried(shared, message, envelope).await?)?
+            }
+            (Some(message), Some(envelope)) => self.revived(message, envelope)?,
+            _ => vec![self.original()?],
+        };
+        let carried = envelope.filter(|envelope| envelope.mode != Mode::Stored);
+        let run = carried.as_ref().map(|envelope| &envelope.run);
+        let expected = Expected::new(&shared.observer, run);
+        self.settle(records).await?;
+        expected.comes();
+        Ok(())
+    }
+
+    /// Forgets the letter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the transport does not answer, [`Error::Lost`] when the session is closed; the letter stays
+    /// then.
+    pub async fn discard(self) -> Result<(), Error> {
+        self.settle(Vec::new()).await
+    }
+
+    /// Leaves the letter where it is, as dropping it does. It comes again in the next session.
+    pub fn keep(self) {
+        drop(self);
+    }
+
+    async fn settle(&self, records: Vec<Record>) -> Result<(), Error> {
+        let ticket = self.session.take(&self.place)?;
+        match ticket.settle(records).await {
+            Ok(settled) if settled.is_lost() => Err(Error::Lost),
+            Ok(_) => Ok(()),
+            Err(NotSettled { source, ticket, .. }) => {
+                self.session.hold(self.place.clone(), ticket);
+                Err(match source {
+                    Error::Unpublished { source } => source.into_error(),
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// The original record, and the news that its run goes on.
+    fn revived(&self, message: &Message, envelope: &Envelope) -> Result<Vec<Record>, Error> {
+        let shared = self.connection.shared();
+        let progress = Progress::seen(envelope, message.result.clone());
+        let event = RunEvent {
+            replay: true,
+            ..RunEvent::changed(
+                envelope.run.clone(),
+                envelope.name.clone(),
+                &progress,
+                Status::Failed,
+                shared.clock.now(),
+            )
+        };
+        Ok(vec![shared.post.event(&event)?, self.original()?])
+    }
+
+    /// Gives the message of the step, as the store has it now, the headers that the record was sent with.
+    fn as_sent(&self, mut records: Vec<Record>) -> Result<Vec<Record>, Error> {
+        let original = self.original()?;
+        let mut steps = records.iter_mut();
+        if let Some(step) = steps.find(|record| record.topic == original.topic) {
+            step.headers = original.headers;
+        }
+        Ok(records)
+    }
+
+    /// The record as it was sent at first, but for where it came from and how often it was replayed.
+    fn original(&self) -> Result<Record, Error> {
+        let mut record = self.record.clone();
+        let topic = record.topic.as_str().strip_suffix(DEAD_LETTERS);
+        record.topic = Topic::new(topic.unwrap_or(record.topic.as_str()))?;
+        let gone = [
+            headers::ATTEMPTS,
+            headers::FIRST_FAILED,
+            headers::LAST_FAILED,
+            headers::GROUP,
+            headers::ERROR,
+        ];
+        for name in gone {
+            headers::remove(&mut record, name);
+        }
+        let replays = (self.replays() + 1).min(headers::REPLAYS).to_string();
+        headers::set(&mut record, headers::REPLAY, replays);
+        Ok(record)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let value = self.record.header(name)?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+}
+
+impl<'a> Expected<'a> {
+    fn new(observer: &'a Observer, run: Option<&'a RunId>) -> Self {
+        if let Some(run) = run {
+            observer.expect_replay(run, true);
+        }
+        Self { observer, run }
+    }
+
+    /// The replay is published: its event takes the expectation back.
+    fn comes(mut self) {
+        self.run = None;
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run {
+            self.observer.expect_replay(run, false);
+        }
+    }
+}
+
+/// What the message says of its run, or what the store does: a launch that others wrote says nothing.
+async fn envelope_of(
+    shared: &Shared,
+    message: &Message,
+    record: &Record,
+) -> Result<Option<Envelope>, Error> {
+    if let Some(envelope) = message.metadata.envelope() {
+        return Ok(Some(envelope.clone()));
+    }
+    let Some(store) = &shared.store else {
+        return Ok(None);
+    };
+    let run = store.run(&message.uuid.clone().into()).await?;
+    let launched = run.filter(|run| Some(&run.launch) == record.payload.as_ref());
+    Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
+}
+
+/// What a stored run publishes when the step of a letter is tried again.
+async fn retried(
+    shared: &Shared,
+    message: &Message,
+    envelope: &Envelope,
+) -> Result<Vec<Record>, Error> {
+    let store = shared.store("the replay of a step whose state is stored")?;
+    let stored = Stored { shared, store };
+    let applied = stored
+        .apply(&envelope.run, |known| Event::Retried {
+            step: StepKey {
+                position: envelope.step,
+                uuid: message.uuid.clone(),
+                entrypoint: known
+                    .here
+                    .as_ref()
+                    .filter(|here| here.key.uuid == message.uuid)
+                    .map_or_else(
+                        || message.entrypoint.clone(),
+                        |here| here.key.entrypoint.clone(),
+                    ),
+            },
+        })
+        .await?;
+    let info = store.run(&envelope.run).await?;
+    let info = info.ok_or_else(|| Error::UnknownRun {
+        id: envelope.run.clone(),
+    })?;
+    let run: RunRef = run_ref(&info)?;
+    stored.records(&run, &applied, Some(&info.launch))
+}
