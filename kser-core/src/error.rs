@@ -160,6 +160,13 @@ pub enum Error {
     /// The delivery is no longer ours: it will be, or was, delivered to someone else.
     #[error("the delivery belongs to someone else now")]
     Lost,
+    /// A consumer of this connection has failed, so that the run that is waited for may never end. The run is as it was:
+    /// start a consumer of the same topics, and wait again.
+    #[error("a consumer of this connection has failed: {error}")]
+    ConsumerFailed {
+        /// What it failed with, with its causes.
+        error: String,
+    },
     /// Another process has taken over the instance's name. This one must stop.
     #[error("instance {instance} was started again elsewhere")]
     Superseded {
@@ -213,6 +220,13 @@ impl Error {
         self.is_too_large() || matches!(self, Self::NotKept { .. })
     }
 
+    /// Returns the text of the error followed by those of its causes, as `error: cause: cause`. `Display` leaves the causes
+    /// out.
+    #[must_use]
+    pub fn report(&self) -> String {
+        report(self)
+    }
+
     pub(crate) fn encode(source: impl Into<Source>) -> Self {
         Self::Encode {
             source: source.into(),
@@ -226,6 +240,30 @@ impl Error {
     }
 }
 
+fn report(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(report);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
 fn its_limit(limit: Option<usize>) -> String {
     limit.map_or_else(String::new, |limit| format!(": its limit is {limit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_has_every_cause() {
+        let cause = Error::decode("no bytes");
+        let error = Error::Backend {
+            backend: "kafka",
+            temporary: false,
+            source: cause.into(),
+        };
+        assert_eq!(
+            error.report(),
+            "kafka failed: cannot read the message: no bytes"
+        );
+    }
 }

@@ -113,7 +113,9 @@ pub trait Subscription: Debug + Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the transport was closed, [`Error::Backend`] otherwise.
+    /// [`Error::Closed`] after the transport was closed, [`Error::Superseded`] when a later life of the instance has
+    /// joined, [`Error::Backend`] otherwise. After an error that [is temporary](Error::is_temporary) the caller calls
+    /// `receive` again; after any other the subscription has ended.
     ///
     /// # Cancel safety
     ///

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::consumer::Consumer;
 use crate::dead_letters::DeadLetters;
+use crate::failures::Failures;
 use crate::observer::Observer;
 use crate::post::Post;
 use crate::producer::Producer;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) mode: Mode,
     pub(crate) description: Description,
     pub(crate) observer: Arc<Observer>,
+    /// The consumers, as the waiters see them.
+    pub(crate) failures: Arc<Failures>,
     /// Set once the topics that nobody has to make are there.
     ready: Arc<OnceCell<()>>,
 }
@@ -61,6 +64,7 @@ impl Connection {
         Ok(Self(Arc::new(Shared {
             store_clock: StoreClock::new(Arc::clone(&clock)),
             observer: Arc::new(Observer::default()),
+            failures: Arc::default(),
             ready: Arc::default(),
             log: Arc::new(LogOptions::default()),
             ids: Arc::new(RandomIds),
@@ -98,7 +102,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTopic`] when the topic cannot have that name, [`Error::MissingTopic`] when there is none.
+    /// [`Error::InvalidTopic`] when the topic cannot have that name, or it is that of the dead letters themselves;
+    /// [`Error::MissingTopic`] when there is none, on a transport that does not make topics at their first use.
     pub async fn dead_letters(&self, topic: impl AsRef<str>) -> Result<DeadLetters, Error> {
         DeadLetters::open(self.clone(), topic.as_ref()).await
     }
@@ -185,6 +190,7 @@ impl Connection {
         let mut shared = Arc::unwrap_or_clone(self.0);
         // What was made before keeps its observer, which knows the old routes.
         shared.observer = Arc::new(Observer::default());
+        shared.failures = Arc::default();
         shared.ready = Arc::default();
         change(&mut shared);
         Self(Arc::new(shared))

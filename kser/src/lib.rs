@@ -3,9 +3,10 @@
 mod connect;
 mod connection;
 mod consumer;
+mod dead_letter;
 mod dead_letters;
 mod event;
-mod headers;
+mod failures;
 mod launch;
 mod observer;
 mod post;
@@ -23,9 +24,11 @@ mod topics;
 pub use connect::{IntoStateStore, NoStore, connect, connect_with, connect_with_store};
 pub use connection::Connection;
 pub use consumer::{
-    Call, Consumer, ConsumerHandle, ConsumerHealth, Handle, Handler, RunningConsumer, RunningTask,
+    Call, Consumer, ConsumerHandle, ConsumerHealth, ConsumerState, Handle, Handler,
+    RunningConsumer, RunningTask,
 };
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use dead_letter::DeadLetter;
+pub use dead_letters::DeadLetters;
 pub use event::RunEvent;
 /// What backends are written against: the traits, and what goes through them.
 #[doc(no_inline)]

@@ -119,14 +119,19 @@ impl Run {
     /// # Errors
     ///
     /// [`Error::UnknownRun`] when the store has forgotten it, [`Error::Backend`] when a backend does not answer,
-    /// [`Error::Closed`] when the events are no longer received.
+    /// [`Error::Closed`] when the events are no longer received, [`Error::ConsumerFailed`] when a consumer of this
+    /// connection has failed and no other one of it receives from the same topics.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing: the run goes on, and can be waited for again.
     pub async fn wait(&self) -> Result<RunState, Error> {
         match &self.watched {
-            Some(watched) => watched.ended().await.map(RunState::of_event),
+            Some(watched) => tokio::select! {
+                biased;
+                ended = watched.ended() => ended.map(RunState::of_event),
+                error = self.connection.shared().failures.failed() => Err(error),
+            },
             None => self.runs().wait(&self.id).await,
         }
     }

@@ -42,7 +42,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status).
+    /// As [`status`](Self::status), and [`Error::ConsumerFailed`] when a consumer of this connection has failed and no
+    /// other one of it receives from the same topics.
     ///
     /// # Cancel safety
     ///
@@ -56,7 +57,11 @@ impl Runs {
             if progress.status().is_terminal() {
                 return Ok(state(id, &progress));
             }
-            stored.store.changed(id, progress.version()).await?;
+            tokio::select! {
+                biased;
+                changed = stored.store.changed(id, progress.version()) => changed?,
+                error = stored.shared.failures.failed() => return Err(error),
+            }
         }
     }
 

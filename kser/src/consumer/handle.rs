@@ -17,18 +17,45 @@ struct Inner {
     paused: Paused,
     running: Now<RunningTask>,
     health: Mutex<ConsumerHealth>,
+    state: Mutex<ConsumerState>,
+}
+
+/// Where a consumer is in its life.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConsumerState {
+    /// It is not run yet.
+    #[default]
+    Created,
+    /// It is run, and its subscriptions are not made yet.
+    Starting,
+    /// It receives, unless it is paused.
+    Running,
+    /// It was asked to stop, and has ended.
+    Stopped,
+    /// It has ended by an error, which was logged, and receives nothing more.
+    Failed {
+        /// The error, with its causes.
+        error: String,
+    },
+    /// Its future was dropped before it had ended, as a crash ends it.
+    Aborted,
 }
 
 /// How a consumer is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerHealth {
+    /// Whether it runs, or how it has ended. The other fields are as they were then.
+    pub state: ConsumerState,
     /// What the transport knows, one for each group.
     pub transport: Vec<Health>,
     /// How many records are held: running, waiting and parked.
     pub held: usize,
     /// How many bytes they have.
     pub held_bytes: usize,
+    /// How many of them wait in hand for their time, such as that of a retry.
+    pub parked: usize,
     /// Where deliveries are held because what follows from them cannot be published, and why. Their keys wait, and so do
     /// the marks behind them; other keys go on.
     pub unsettled: Vec<HeldPartition>,
@@ -43,6 +70,7 @@ impl ConsumerHandle {
             paused: Paused::new(),
             running: Now::default(),
             health: Mutex::default(),
+            state: Mutex::default(),
         }))
     }
 
@@ -73,7 +101,15 @@ impl ConsumerHandle {
         let health = self.0.health.lock();
         let mut health = health.unwrap_or_else(PoisonError::into_inner).clone();
         health.paused = self.0.paused.is_paused();
+        health.state = self.state();
         health
+    }
+
+    /// Tells whether the consumer runs, or how it has ended.
+    #[must_use]
+    pub fn state(&self) -> ConsumerState {
+        let state = self.0.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says which tasks do not end when they are asked to.
@@ -88,6 +124,10 @@ impl ConsumerHandle {
 
     pub(super) fn set_health(&self, health: ConsumerHealth) {
         *self.0.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    pub(super) fn set_state(&self, state: ConsumerState) {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     pub(super) fn stopping(&self) -> &Cancellation {

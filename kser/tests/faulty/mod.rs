@@ -12,6 +12,7 @@ use kser::core::{
 use kser::{Error, MemoryClock, MemoryTransport, Topic, Transport};
 use tokio::sync::watch;
 
+#[allow(unused_imports, reason = "not every test needs a store that fails")]
 pub(crate) use store::{Deaf, Loss};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,12 @@ pub(crate) enum Fault {
     Receive {
         temporary: bool,
     },
+    /// Members of groups receive errors.
+    Fetch {
+        temporary: bool,
+    },
+    /// Groups cannot be joined: their topics are missing.
+    Join,
 }
 
 #[derive(Debug, Clone)]
@@ -109,14 +116,15 @@ impl Transport for Faulty {
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
         let observes = interest.group.is_none();
-        let inner = self.inner.subscribe(interest).await?;
-        match observes {
-            true => Ok(Box::new(FaultySubscription {
-                inner,
-                fault: self.fault.subscribe(),
-            })),
-            false => Ok(inner),
+        if *self.fault.borrow() == Fault::Join && !observes {
+            let topic = interest.topics[0].to_string();
+            return Err(Error::MissingTopic { topic });
         }
+        Ok(Box::new(FaultySubscription {
+            inner: self.inner.subscribe(interest).await?,
+            observes,
+            fault: self.fault.subscribe(),
+        }))
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
@@ -137,17 +145,23 @@ impl Transport for Faulty {
 #[derive(Debug)]
 struct FaultySubscription {
     inner: Box<dyn Subscription>,
+    observes: bool,
     fault: watch::Receiver<Fault>,
 }
 
 #[async_trait::async_trait]
 impl Subscription for FaultySubscription {
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
-        let fails = |fault: &Fault| matches!(fault, Fault::Receive { .. });
+        let observes = self.observes;
+        let fails = move |fault: &Fault| match fault {
+            Fault::Receive { .. } => observes,
+            Fault::Fetch { .. } => !observes,
+            _ => false,
+        };
         tokio::select! {
             biased;
             fault = self.fault.wait_for(fails) => match fault.map(|fault| *fault) {
-                Ok(Fault::Receive { temporary }) => Err(failed(temporary)),
+                Ok(Fault::Receive { temporary } | Fault::Fetch { temporary }) => Err(failed(temporary)),
                 _ => Err(Error::Closed),
             },
             received = self.inner.receive(room) => received,

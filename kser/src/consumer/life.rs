@@ -1,0 +1,101 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kser_core::{Error, Topic};
+
+use super::{Consumer, ConsumerHandle, ConsumerState};
+use crate::failures::{Failures, Served};
+
+/// The life of a consumer, as its handle, the log and the waiters of its connection are told of it.
+#[derive(Debug)]
+pub(super) struct Life {
+    handle: ConsumerHandle,
+    failures: Arc<Failures>,
+    topics: BTreeSet<Topic>,
+    served: Option<Served>,
+    ended: bool,
+}
+
+impl Life {
+    pub(super) fn start(consumer: &Consumer) -> Self {
+        let handle = consumer.handle();
+        handle.set_state(ConsumerState::Starting);
+        Self {
+            handle,
+            failures: Arc::clone(&consumer.connection.shared().failures),
+            topics: topics(consumer).unwrap_or_default().into_iter().collect(),
+            served: None,
+            ended: false,
+        }
+    }
+
+    /// Records that the consumer receives.
+    pub(super) fn receives(&mut self) {
+        self.handle.set_state(ConsumerState::Running);
+        self.served = Some(self.failures.serve(self.topics.clone()));
+    }
+
+    /// Records how the consumer has ended.
+    pub(super) fn end(mut self, served: &Result<(), Error>) {
+        self.ended = true;
+        match served {
+            Ok(()) => self.handle.set_state(ConsumerState::Stopped),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        let report = error.report();
+        let topics: Vec<_> = self.topics.iter().map(Topic::as_str).collect();
+        tracing::error!(target: "kser", error = report, ?topics, "Consumer.Failed: nothing more is received from these topics");
+        self.served = None;
+        // The run of a waiter goes on where the instance was started again.
+        if !matches!(error, Error::Superseded { .. }) {
+            self.failures.fail(std::mem::take(&mut self.topics), error);
+        }
+        self.handle
+            .set_state(ConsumerState::Failed { error: report });
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        match std::thread::panicking() {
+            true => self.fail(&Error::Backend {
+                backend: "consumer",
+                temporary: false,
+                source: "it panicked".into(),
+            }),
+            false => self.handle.set_state(ConsumerState::Aborted),
+        }
+    }
+}
+
+/// Lists the topics that a consumer receives from, with the prefix.
+///
+/// # Errors
+///
+/// [`Error::InvalidTopic`] for a topic that cannot have its name, or whose dead letters cannot; [`Error::Invalid`] when
+/// there is none.
+pub(super) fn topics(consumer: &Consumer) -> Result<Vec<Topic>, Error> {
+    let routes = &consumer.connection.shared().post.routes;
+    let topics: BTreeSet<Topic> = match &consumer.options.topics {
+        Some(topics) => topics
+            .iter()
+            .map(|topic| routes.prefixed(topic))
+            .collect::<Result<_, _>>()?,
+        None => crate::topics::work(routes, &consumer.registry)?,
+    };
+    if topics.is_empty() {
+        return Err(Error::Invalid {
+            what: "a consumer".to_owned(),
+            reason: "it has no topics: register a task or an operation, or name the topics with `with_topics`"
+                .to_owned(),
+        });
+    }
+    topics.iter().try_for_each(crate::topics::with_room)?;
+    Ok(topics.into_iter().collect())
+}
