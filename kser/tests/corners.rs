@@ -51,6 +51,44 @@ async fn an_operation_is_no_step_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_is_launched_fails_at_once() {
+    for mode in [Mode::Stored, Mode::AtLeastOnce] {
+        let kser = connection(mode).await;
+        let diary = Diary::default();
+        let consumer = kser.consumer(common::noting(&diary)).spawn();
+        let run = kser.producer().launch(note("a")).await.unwrap();
+        let state = run.wait_for(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(state.status, Status::Failed, "{mode:?}");
+        let text = state.outcome.stderr();
+        assert!(
+            text.contains("test.Note is a task, not an operation"),
+            "{text}"
+        );
+        assert!(diary.read().is_empty(), "the handler has run");
+        let mut letters = kser.dead_letters("test").await.unwrap();
+        letters.next().await.unwrap().discard().await.unwrap();
+        consumer.stop().await.unwrap();
+    }
+}
+
+/// Its run has no row before the consumer reads the launch.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_a_handler_launches_fails_at_once() {
+    let kser = connection(Mode::Stored).await;
+    let launching =
+        |ctx: Context, _: Doomed| async move { ctx.launch(note("a")).map(|id| id.to_string()) };
+    let registry = notes().task(launching).unwrap();
+    let consumer = kser.consumer(registry).spawn();
+    let steps = vec![Step::new(Doomed {})];
+    let run = kser.producer().launch_steps("test.Run", steps).await;
+    let id = run.unwrap().result().await.unwrap().stdout().to_owned();
+    sleep(Duration::from_secs(5)).await;
+    let state = kser.runs().status(&id.into()).await.unwrap();
+    assert_eq!(state.status, Status::Failed);
+    consumer.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_attempt_keeps_its_step_until_it_ends() {
     let kser = connection(Mode::Stored).await;
     let diary = Diary::default();

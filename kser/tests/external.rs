@@ -114,3 +114,47 @@ async fn an_external_step_may_be_run_by_another_service_of_ours() -> Result<(), 
     }
     Ok(())
 }
+
+/// The topic of the step is one that a consumer of ours reads, in a group of its own.
+#[tokio::test(start_paused = true)]
+async fn an_external_step_is_not_failed_by_a_consumer_of_its_topic() -> Result<(), Error> {
+    for mode in [Mode::Stored, Mode::AtLeastOnce] {
+        for name in ["test.Ask", "test.Game"] {
+            let transport = MemoryTransport::new();
+            let kser = match mode {
+                Mode::Stored => {
+                    kser::connect_with(transport.clone(), kser::MemoryStore::new()).await?
+                }
+                _ => kser::connect_with(transport.clone(), NoStore).await?,
+            };
+            let build = |_: common::Game| async { Ok::<_, kser::TaskError>(Vec::<Step>::new()) };
+            let registry = noting(&Diary::default()).operation(build)?;
+            let consumer = kser.consumer(registry).spawn();
+            let outside = Interest::group("office", vec![Topic::new("test")?]);
+            let mut outside = transport.subscribe(outside).await?;
+            let ask = Step::named(name, &serde_json::json!({"notes": []}));
+            let steps = vec![
+                ask.external(Duration::from_secs(86_400)),
+                Step::new(note("after")),
+            ];
+            let run = kser.producer().launch_steps("test.External", steps).await?;
+            let delivery = outside.receive(Room::records(1)).await?.remove(0);
+            let message = Message::decode(delivery.record.payload.as_deref().unwrap())?;
+            let _ = delivery.ticket.settle(Vec::new()).await;
+            let waited = run.wait_for(Duration::from_secs(20 * 60)).await;
+            assert!(
+                matches!(waited, Err(Error::TimedOut { .. })),
+                "{name} {waited:?}"
+            );
+            let letters = kser.dead_letters("test").await?;
+            let mut letters = letters;
+            let letter = tokio::time::timeout(Duration::from_secs(1), letters.next()).await;
+            assert!(letter.is_err(), "{name}: a dead letter");
+            let answer = Outcome::text("answer");
+            kser.producer().report(&message, &answer).await?;
+            assert_eq!(run.result().await?.stdout(), "after");
+            consumer.stop().await?;
+        }
+    }
+    Ok(())
+}

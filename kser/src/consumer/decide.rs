@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use kser_core::sequencing::{Effect, Event, Progress, Rejected};
 use kser_core::{
     Envelope, Error, Handler, Message, Mode, OperationEntry, Outcome, Record, TaskEntry, TaskError,
@@ -86,6 +88,9 @@ impl Worker {
         }
         let asked = self.registry.get(&message.entrypoint);
         let job = match asked {
+            Some(Handler::Task(_)) if is_launch(message) => {
+                return Box::pin(self.launched_task(work, message)).await;
+            }
             Some(Handler::Task(entry)) => Job::Task(entry),
             Some(Handler::Operation(_)) if is_step(message) => {
                 return Box::pin(self.nested(work, message)).await;
@@ -94,6 +99,14 @@ impl Worker {
             Some(Handler::Status(entry)) => Job::Hook(entry),
             None => return Box::pin(self.unknown(work, message)).await,
         };
+        if let Some(places) = self.places_of.get(&message.entrypoint)
+            && work.place.is_none()
+        {
+            match Arc::clone(places).try_acquire_owned() {
+                Ok(place) => work.place = Some(place),
+                Err(_) => return Ok(Decision::Crowded(Arc::clone(places))),
+            }
+        }
         self.run(work, message, job).await
     }
 
@@ -118,8 +131,14 @@ impl Worker {
     /// Waits for a consumer that understands the message, as in a rolling deploy.
     pub(super) fn look_again(&self, work: &mut Work) -> Decision {
         let now = self.connection.shared().clock.now();
-        work.waits_since.get_or_insert(now);
-        Decision::done(vec![work.delayed(now + LOOK_AGAIN)])
+        let since = *work.waits_since.get_or_insert(now);
+        let left = self.options.unknown_wait.saturating_sub(now.since(since));
+        // A message of a newer version waits without end.
+        let pause = match left.is_zero() {
+            true => LOOK_AGAIN,
+            false => LOOK_AGAIN.min(left),
+        };
+        Decision::done(vec![work.delayed(now + pause)])
     }
 
     /// Says whether what nobody understands may still wait.
@@ -129,7 +148,8 @@ impl Worker {
         now.since(since) < self.options.unknown_wait
     }
 
-    /// Nobody here knows the entrypoint: perhaps someone will, within ten minutes.
+    /// Delays a message whose entrypoint has no handler here, for a consumer that has one, as in a rolling deploy; gives it
+    /// up when it has waited for so long.
     async fn unknown(&self, work: &mut Work, message: &Message) -> Result<Decision, Error> {
         if self.may_wait(work) {
             tracing::warn!(
@@ -139,14 +159,30 @@ impl Worker {
             );
             return Ok(self.look_again(work));
         }
+        if is_external(message) {
+            return Ok(run_elsewhere(message));
+        }
         // The text of the Python library, to the letter.
         let text = format!("Entrypoint '{}' not registred", message.entrypoint);
         let outcome = Outcome::from(&TaskError::validation(text));
         self.give_up(work, message, outcome).await
     }
 
+    /// Fails a run whose name is that of a task: a task has no steps, so that it is sent, not launched.
+    async fn launched_task(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+        let text = format!(
+            "{} is a task, not an operation: send it, or launch it as the step of an operation",
+            message.entrypoint
+        );
+        let outcome = Outcome::from(&TaskError::validation(text));
+        self.give_up(work, message, outcome).await
+    }
+
     /// The rules have no operations within operations: what is a step is run by a task.
     async fn nested(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+        if is_external(message) {
+            return Ok(run_elsewhere(message));
+        }
         let text = format!(
             "{} is an operation, which cannot be a step of another",
             message.entrypoint
@@ -171,6 +207,13 @@ impl Worker {
             return Ok(Decision::done(vec![letter]));
         };
         let run = self.run_of(message, envelope)?;
+        if let (true, Some(stored)) = (envelope.launch, &run.stored)
+            && Box::pin(self.insert(stored, work, message))
+                .await?
+                .is_none()
+        {
+            return self.other_content(work, message);
+        }
         let step = step_key(message, envelope.step);
         // What comes after it does not matter, nor whether it can be read.
         let mut known = seen_alone(message, envelope);
@@ -194,10 +237,6 @@ impl Worker {
                 Tried::Rejected(Rejected::Leased { until }, _) => {
                     let wait = until.since(run.now());
                     return Ok(Decision::Later(wait.min(self.options.longest_park)));
-                }
-                // Its run will come this far.
-                Tried::Rejected(Rejected::Ahead { .. }, _) => {
-                    return Ok(Decision::Later(self.options.longest_park));
                 }
                 Tried::Conflict(None) | Tried::Rejected(..) => {
                     return Ok(Decision::done(vec![letter]));
@@ -267,6 +306,24 @@ fn seen_alone(message: &Message, envelope: &Envelope) -> Known {
         here: here.map(Box::new),
         next: None,
     }
+}
+
+/// Says whether a message asks for a run.
+fn is_launch(message: &Message) -> bool {
+    let envelope = message.metadata.envelope();
+    envelope.is_some_and(|envelope| envelope.launch)
+}
+
+/// Says whether a message is an external step, which is ended by a report.
+fn is_external(message: &Message) -> bool {
+    let envelope = message.metadata.envelope();
+    envelope.is_some_and(|envelope| envelope.reply.is_some())
+}
+
+/// Leaves an external step to the person or the service that runs it. Its limit is watched where the state is.
+fn run_elsewhere(message: &Message) -> Decision {
+    tracing::debug!(target: "kser", uuid = ?message.uuid, "an external step has no task here; its report ends it");
+    Decision::quiet()
 }
 
 fn is_step(message: &Message) -> bool {

@@ -1,14 +1,20 @@
+use std::time::Duration;
+
 use kser_core::sequencing::{Effect, Event, Rejected, Transition};
 use kser_core::{Error, Record, Timestamp};
 
 use super::decision::Decision;
 use super::end::{Attempted, Written};
 use super::letters;
+use super::options::LOOK_AGAIN;
 use super::run::Run;
 use super::task::Task;
 use super::work::Work;
 use super::worker::Worker;
 use crate::stored::{Along, Known, Tried};
+
+/// How long a message waits in hand for a store that lags.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// The step is tried again: the ticket in hand is the publication that was asked for, if the wait is short.
@@ -106,15 +112,34 @@ impl Worker {
                 }
                 Decision::Later(until.since(now).min(park))
             }
-            Rejected::Ahead { position } => {
-                tracing::warn!(run = ?run.id(), position, "a step is ahead of its run's state: it waits");
-                Decision::Later(park)
-            }
+            Rejected::Ahead { position } => self.ahead(work, run, *position)?,
             Rejected::UnknownStep => {
                 let error = "the operation has no such step";
                 Decision::done(vec![self.letter(work, 0, error)?])
             }
             _ => Decision::quiet(),
         })
+    }
+    /// Defers a message that is ahead of the state of its run, as after the restore of a backup: in hand at first, for a
+    /// store that lags, then in a delayed record. After as long as an unknown entrypoint waits it is a dead letter, and
+    /// its run goes on from where it stands.
+    pub(super) fn ahead(
+        &self,
+        work: &mut Work,
+        run: &Run<'_>,
+        position: u32,
+    ) -> Result<Decision, Error> {
+        if !self.may_wait(work) {
+            let error =
+                format!("the run stands at step {position}, before the one of this message");
+            return Ok(Decision::done(vec![self.letter(work, 0, &error)?]));
+        }
+        let now = self.connection.shared().clock.now();
+        let waited = work.waits_since.map(|since| now.since(since));
+        if waited.unwrap_or_default() < self.options.longest_park {
+            return Ok(Decision::Later(A_MOMENT));
+        }
+        tracing::warn!(target: "kser", run = ?run.id(), position, "a message is ahead of the state of its run; looking again in {LOOK_AGAIN:?}");
+        Ok(self.look_again(work))
     }
 }

@@ -75,7 +75,7 @@ impl Worker {
     }
 
     /// Keeps a run that came without a row. `None` when there is one with other content.
-    async fn insert(
+    pub(super) async fn insert(
         &self,
         stored: &Stored<'_>,
         work: &Work,
@@ -121,7 +121,7 @@ impl Worker {
     }
 
     /// The same id with other content leaves the run alone.
-    fn other_content(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+    pub(super) fn other_content(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
         let id = message.uuid.clone().into();
         let error = Error::Conflict { id };
         let shown = error.to_string();

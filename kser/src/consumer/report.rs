@@ -2,7 +2,6 @@ use kser_core::sequencing::{Event, External, PlannedStep, Rejected, StepKey};
 use kser_core::{Envelope, Error, Message, Outcome};
 
 use super::decision::Decision;
-use super::options::LOOK_AGAIN;
 use super::run::{Run, step_key};
 use super::work::Work;
 use super::worker::Worker;
@@ -43,8 +42,8 @@ impl Worker {
                 Tried::Applied(applied) => return self.told_so(work, &run, &applied, &outcome),
                 Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
                 Tried::Conflict(None) => return Ok(Decision::quiet()),
-                Tried::Rejected(Rejected::Ahead { .. }, _) => {
-                    return Ok(Decision::Later(LOOK_AGAIN));
+                Tried::Rejected(Rejected::Ahead { position }, _) => {
+                    return self.ahead(work, &run, position);
                 }
                 Tried::Rejected(rejected @ (Rejected::UnknownStep | Rejected::NotExternal), _) => {
                     let letter = self.letter(work, 0, &rejected.to_string())?;
