@@ -34,6 +34,10 @@ fn main() {
             "a_second_consumer_is_asked_first",
             a_second_consumer_is_asked_first,
         ),
+        Trial::test(
+            "a_stop_has_the_time_that_it_may_need",
+            a_stop_has_the_time_that_it_may_need,
+        ),
         Trial::test("a_handler_that_never_yields_on_one_thread", || {
             never_yields("hog-one")
         }),
@@ -108,14 +112,25 @@ fn a_second_consumer_is_asked_first() -> Result<(), Failed> {
     )
 }
 
+/// Its handler does not listen, and takes long to be dropped.
+fn a_stop_has_the_time_that_it_may_need() -> Result<(), Failed> {
+    let mut child = start("clumsy")?;
+    send(&child, "-TERM")?;
+    let (status, output) = end(&mut child, DEADLINE + Duration::from_secs(10))?;
+    expect(
+        status.code() == Some(0) && output.contains("stopped: Ok"),
+        &format!("{status}: {output}"),
+    )
+}
+
 fn never_yields(kind: &str) -> Result<(), Failed> {
     let mut child = start(kind)?;
     let began = now();
     send(&child, "-TERM")?;
-    let (status, output) = end(&mut child, DEADLINE + Duration::from_secs(4))?;
+    let (status, output) = end(&mut child, DEADLINE + Duration::from_secs(10))?;
     let took = began.elapsed();
     expect(
-        took <= DEADLINE + Duration::from_secs(2),
+        took <= DEADLINE + Duration::from_secs(7),
         &format!("{took:?}"),
     )?;
     expect(
@@ -193,6 +208,15 @@ impl Entrypoint for Hog {
     const PATH: &'static str = "test.Hog";
 }
 
+/// What takes long to be dropped.
+struct Clumsy;
+
+impl Drop for Clumsy {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(800));
+    }
+}
+
 /// Lives as a child until a signal ends it.
 fn be(kind: &str) {
     tracing_subscriber::fmt()
@@ -227,6 +251,10 @@ async fn work(kind: String) -> Result<(), Error> {
             match kind.as_str() {
                 "lingering" => {}
                 "slow" | "twice" => tokio::time::sleep(Duration::from_millis(600)).await,
+                "clumsy" => {
+                    let _clumsy = Clumsy;
+                    tokio::time::sleep(hour).await;
+                }
                 "patient" => tokio::time::sleep(hour).await,
                 "hog-blocking" => {
                     let _ = tokio::task::spawn_blocking(move || std::thread::sleep(hour)).await;

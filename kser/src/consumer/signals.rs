@@ -8,9 +8,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::ConsumerHandle;
+use super::options::{GOODBYE, LAST_CALL};
 
-/// How long after its deadline a stop may take, before the process is ended.
-const SLACK: Duration = Duration::from_millis(1500);
+/// How long after its deadline a stop may take, before the process is ended: handlers see that they are cancelled, are
+/// dropped, and the groups are left, each within its limit.
+const SLACK: Duration = LAST_CALL
+    .saturating_add(LAST_CALL)
+    .saturating_add(GOODBYE)
+    .saturating_add(Duration::from_secs(1));
 
 /// How much later than the first a signal must come to be another request. A terminal and a parent both send one.
 const APART: Duration = Duration::from_secs(1);
@@ -82,7 +87,7 @@ fn listen(
     handle.request_stop();
     let guard = (handle.clone(), Arc::clone(ended));
     thread::spawn(move || {
-        thread::sleep(deadline + SLACK);
+        thread::sleep(deadline.saturating_add(SLACK));
         let (handle, ended) = guard;
         if !ended.load(Ordering::Acquire) {
             handle.name_left_behind();
