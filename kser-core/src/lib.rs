@@ -29,6 +29,7 @@ mod entrypoint;
 mod envelope;
 mod error;
 mod execute;
+pub mod headers;
 mod health;
 mod id;
 mod into_outcome;

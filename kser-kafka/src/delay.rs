@@ -8,8 +8,8 @@ use kser_core::{Clock, Error, Record, Timestamp, Topic};
 
 use crate::clock::SystemClock;
 
-/// When a waiting record is due, in milliseconds since 1970. Gone when it is delivered.
-pub(crate) const DUE: &str = "kser-due";
+/// When a waiting record is due. Gone when it is delivered.
+pub(crate) const DUE: &str = kser_core::headers::DUE;
 
 /// What is behind the name of a topic where its records wait, and how long each waits there at most.
 pub(crate) const STEPS: [(&str, Duration); 5] = [
@@ -110,6 +110,5 @@ pub(crate) fn has_none(topic: &Topic) -> bool {
 pub(crate) fn take_due(headers: &mut Vec<(String, Option<Bytes>)>) -> Option<Timestamp> {
     let found = headers.iter().rposition(|(name, _)| name == DUE)?;
     let (_, value) = headers.remove(found);
-    let millis = std::str::from_utf8(&value?).ok()?.parse().ok()?;
-    Some(Timestamp::from_millis(millis))
+    kser_core::headers::due(&value?, SystemClock.now())
 }

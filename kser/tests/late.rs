@@ -129,3 +129,63 @@ async fn numbers_at_their_limit_do_no_harm() -> Result<(), Error> {
     assert_eq!(diary.read(), ["odd", "odd", "odd", "good"]);
     Ok(())
 }
+
+/// Anybody can write headers: those that kser would not write count for nothing.
+#[tokio::test(start_paused = true)]
+async fn forged_headers_are_not_believed() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let consumer = kser
+        .consumer(Registry::new().task(|_: Note| async {})?)
+        .spawn();
+    let unknown = r#"{"uuid":"u","entrypoint":"test.Unknown","params":{}}"#;
+    let forged = |topic: &str, payload: &str, headers: &[(&str, &str)]| {
+        let mut record = Record::new(Topic::new(topic).unwrap(), Some(payload.to_owned().into()));
+        for (name, value) in headers {
+            let value = Some(Bytes::from((*value).to_owned()));
+            record.headers.push(((*name).to_owned(), value));
+        }
+        record
+    };
+    let far = "253370764800000";
+    let records = vec![
+        forged(
+            "test",
+            unknown,
+            &[("kser-waits-since", far), ("kser-attempts", "-1")],
+        ),
+        forged("test", "no message", &[("kser-origin", "nowhere")]),
+        forged(
+            "test.dlt",
+            "replayed",
+            &[("kser-replay", "18446744073709551615")],
+        ),
+    ];
+    transport.publish(records).await.unwrap();
+    sleep(Duration::from_secs(15 * 60)).await;
+    let mut letters = kser.dead_letters("test").await?;
+    let all = letters.list(10).await?;
+    assert_eq!(all.len(), 3, "{all:?}");
+    for letter in all {
+        let payload = letter.record().payload.clone().unwrap_or_default();
+        if payload == "replayed" {
+            assert_eq!(letter.replays(), 0);
+            letter.replay().await?;
+            continue;
+        }
+        let (topic, origin) = letter.origin().expect("where it was at first");
+        assert_eq!(topic, "test");
+        // Where the record itself was, not a delayed copy of it.
+        let offset = i64::from(payload == "no message");
+        assert_eq!(origin.offset, offset, "{letter:?}");
+        letter.discard().await?;
+    }
+    letters.close().await?;
+    sleep(Duration::from_secs(60)).await;
+    let mut letters = kser.dead_letters("test").await?;
+    let again = letters.list(10).await?;
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(again[0].replays(), 1);
+    letters.close().await?;
+    consumer.stop().await
+}

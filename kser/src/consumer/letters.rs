@@ -1,7 +1,6 @@
-use kser_core::{Error, Outcome, Record, TaskError, Timestamp};
+use kser_core::{Error, Outcome, Record, TaskError, Timestamp, headers};
 
 use super::work::Work;
-use crate::headers;
 use crate::topics::DEAD_LETTERS;
 
 /// How much of an error's text goes into a header.
@@ -18,11 +17,7 @@ pub(crate) fn dead_letter(
     let mut letter = work.record.clone();
     letter.topic = work.record.topic.with_suffix(DEAD_LETTERS)?;
     letter.not_before = None;
-    if let (None, Some(origin)) = (letter.header(headers::ORIGIN), work.origin) {
-        let (topic, partition, offset) = (&work.record.topic, origin.partition, origin.offset);
-        let origin = format!("{topic}/{partition}/{offset}");
-        headers::set(&mut letter, headers::ORIGIN, origin);
-    }
+    work.note_origin(&mut letter);
     let first = work.tries.first.or(work.waits_since).unwrap_or(now);
     let first = first.as_millis().to_string();
     headers::remove(&mut letter, headers::WAITS_SINCE);

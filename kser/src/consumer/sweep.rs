@@ -167,7 +167,7 @@ async fn give_up(
 
 fn letter(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
     tracing::error!(target: "kser", topic = %record.topic, %error, "what a handler sends is a dead letter");
-    let work = Work::alone(record.clone());
+    let work = Work::alone(record.clone(), &*shared.clock);
     let group = shared.post.routes.group(&record.topic);
     letters::dead_letter(&work, &group, 0, &error.to_string(), shared.clock.now())
 }

@@ -1,9 +1,12 @@
-use kser_core::{Cancellation, Delivery, HeldPartition, Origin, Record, Ticket, Timestamp};
+use kser_core::{
+    Cancellation, Clock, Delivery, HeldPartition, Origin, Record, Ticket, Timestamp, headers,
+};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::decision::Done;
 use super::instead::Refused;
 use super::now::Entry;
-use crate::headers;
 use crate::stored::Known;
 
 /// What is known about one delivery while it is worked on; the duty to finish it is apart.
@@ -23,6 +26,8 @@ pub(crate) struct Work {
     pub(crate) known: Option<Known>,
     /// Nothing else runs in this process.
     pub(crate) alone: bool,
+    /// The place of its entrypoint, where those are limited.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
     /// How many of the failed attempts are counted in memory only.
     pub(crate) counted: u32,
     /// What was decided and could not be settled.
@@ -45,7 +50,7 @@ pub(crate) struct Tries {
 
 impl Work {
     /// Takes a delivery apart.
-    pub(crate) fn new(delivery: Delivery) -> (Self, Ticket) {
+    pub(crate) fn new(delivery: Delivery, clock: &dyn Clock) -> (Self, Ticket) {
         let Delivery {
             record,
             origin,
@@ -57,30 +62,34 @@ impl Work {
         let work = Self {
             revoked,
             unreported,
-            ..Self::of(record, Some(origin))
+            ..Self::of(record, Some(origin), clock)
         };
         (work, ticket)
     }
 
     /// A record that follows from `from`, and that its topic refuses. One that is the delivery again was where that is.
-    pub(crate) fn unsent(record: Record, from: &Self) -> Self {
+    pub(crate) fn unsent(record: Record, from: &Self, clock: &dyn Clock) -> Self {
         let is_same = record.topic == from.record.topic && record.payload == from.record.payload;
-        Self::of(record, from.origin.filter(|_| is_same))
+        Self::of(record, from.origin.filter(|_| is_same), clock)
     }
 
     /// A record that follows from nothing that is known.
-    pub(crate) fn alone(record: Record) -> Self {
-        Self::of(record, None)
+    pub(crate) fn alone(record: Record, clock: &dyn Clock) -> Self {
+        Self::of(record, None, clock)
     }
 
-    fn of(record: Record, origin: Option<Origin>) -> Self {
-        let failed = headers::number(&record, headers::ATTEMPTS).unwrap_or_default();
-        let tries = Tries {
-            failed: u32::try_from(failed).unwrap_or(u32::MAX),
-            first: headers::moment(&record, headers::FIRST_FAILED),
-            last: headers::moment(&record, headers::LAST_FAILED),
+    fn of(record: Record, origin: Option<Origin>, clock: &dyn Clock) -> Self {
+        // Most records have no headers, and need no time.
+        let now = match record.headers.is_empty() {
+            true => Timestamp::default(),
+            false => clock.now(),
         };
-        let waits_since = headers::moment(&record, headers::WAITS_SINCE);
+        let tries = Tries {
+            failed: headers::attempts(&record).unwrap_or_default(),
+            first: headers::passed(&record, headers::FIRST_FAILED, now),
+            last: headers::passed(&record, headers::LAST_FAILED, now),
+        };
+        let waits_since = headers::passed(&record, headers::WAITS_SINCE, now);
         Self {
             waits_since,
             record,
@@ -90,6 +99,7 @@ impl Work {
             unreported: 0,
             known: None,
             alone: false,
+            place: None,
             counted: 0,
             decided: None,
             refused: Vec::new(),
@@ -106,9 +116,10 @@ impl Work {
         self.tries.last = Some(now);
     }
 
-    /// The same record, to be delivered later, with what is known of its failures.
+    /// The same record, to be delivered later, with what is known of its failures and where it was at first.
     pub(crate) fn delayed(&self, not_before: Timestamp) -> Record {
         let mut record = self.record.clone();
+        self.note_origin(&mut record);
         headers::remove(&mut record, headers::ATTEMPTS);
         if self.tries.failed > 0 {
             headers::set(
@@ -129,5 +140,11 @@ impl Work {
             }
         }
         record.with_not_before(Some(not_before))
+    }
+    /// Writes where the record was at first, unless it says so.
+    pub(crate) fn note_origin(&self, record: &mut Record) {
+        if let (None, Some(origin)) = (headers::origin(record), self.origin) {
+            headers::set_origin(record, &self.record.topic, origin);
+        }
     }
 }

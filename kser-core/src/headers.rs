@@ -1,0 +1,192 @@
+//! The headers that kser adds to delayed records and dead letters: their names, and the one parser for all of them.
+//!
+//! Anybody who can write to a topic can write headers. A value that kser does not write, such as a moment that is still to
+//! come, is ignored with a warning: as if the header were absent.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Origin, Record, Timestamp, Topic};
+
+/// How many counted attempts were made, as a decimal number.
+pub const ATTEMPTS: &str = "kser-attempts";
+/// When the first attempt failed, in milliseconds since 1970.
+pub const FIRST_FAILED: &str = "kser-first-failed";
+/// When the last attempt failed, in milliseconds since 1970.
+pub const LAST_FAILED: &str = "kser-last-failed";
+/// Since when no consumer has understood the record, in milliseconds since 1970.
+pub const WAITS_SINCE: &str = "kser-waits-since";
+/// When a waiting record is due, in milliseconds since 1970.
+pub const DUE: &str = "kser-due";
+/// Where the record was at first: `topic/partition/offset`.
+pub const ORIGIN: &str = "kser-origin";
+/// The group that gave the record up.
+pub const GROUP: &str = "kser-group";
+/// Why the record was given up.
+pub const ERROR: &str = "kser-error";
+/// How many times the record was replayed, as a decimal number.
+pub const REPLAY: &str = "kser-replay";
+
+/// The largest count of replays that is written and believed.
+pub const REPLAYS: u64 = 1000;
+
+/// How far ahead a record may be due: as long as the longest wait that can be asked for.
+const AHEAD: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// How far the clock of the writer may be ahead: a moment that is past by then counts as now.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// Reads how many counted attempts were made.
+#[must_use]
+pub fn attempts(record: &Record) -> Option<u32> {
+    number(record.header(ATTEMPTS)?, ATTEMPTS)
+}
+
+/// Reads how many times the record was replayed: at most 1,000.
+#[must_use]
+pub fn replays(record: &Record) -> Option<u64> {
+    let value = record.header(REPLAY)?;
+    let replays = number(value, REPLAY)?;
+    believe(replays, replays <= REPLAYS, value, REPLAY)
+}
+
+/// Reads a moment that has passed, such as [`FIRST_FAILED`] or [`WAITS_SINCE`].
+#[must_use]
+pub fn passed(record: &Record, name: &'static str, now: Timestamp) -> Option<Timestamp> {
+    let value = record.header(name)?;
+    let at = Timestamp::from_millis(number(value, name)?);
+    believe(at.min(now), at <= now + SKEW, value, name)
+}
+
+/// Reads the value of [`DUE`]: at most a year ahead.
+#[must_use]
+pub fn due(value: &[u8], now: Timestamp) -> Option<Timestamp> {
+    let at = Timestamp::from_millis(number(value, DUE)?);
+    believe(at, at <= now + AHEAD, value, DUE)
+}
+
+/// Reads where the record was at first.
+#[must_use]
+pub fn origin(record: &Record) -> Option<(Topic, Origin)> {
+    let value = record.header(ORIGIN)?;
+    let origin = read_origin(value);
+    if origin.is_none() {
+        ignored(value, ORIGIN);
+    }
+    origin
+}
+
+/// Sets a header, in place of those of this name.
+pub fn set(record: &mut Record, name: &str, value: impl Into<Bytes>) {
+    remove(record, name);
+    record.headers.push((name.to_owned(), Some(value.into())));
+}
+
+/// Sets the header that says where the record was at first.
+pub fn set_origin(record: &mut Record, topic: &Topic, origin: Origin) {
+    let Origin { partition, offset } = origin;
+    set(record, ORIGIN, format!("{topic}/{partition}/{offset}"));
+}
+
+/// Removes the headers of this name.
+pub fn remove(record: &mut Record, name: &str) {
+    record.headers.retain(|(key, _)| key != name);
+}
+
+fn read_origin(value: &[u8]) -> Option<(Topic, Origin)> {
+    let (rest, offset) = std::str::from_utf8(value).ok()?.rsplit_once('/')?;
+    let (topic, partition) = rest.rsplit_once('/')?;
+    let origin = Origin {
+        partition: partition.parse().ok().filter(|number| *number >= 0)?,
+        offset: offset.parse().ok().filter(|number| *number >= 0)?,
+    };
+    Some((Topic::new(topic).ok()?, origin))
+}
+
+fn number<T: FromStr + Display>(value: &[u8], name: &'static str) -> Option<T> {
+    let number = std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    if number.is_none() {
+        ignored(value, name);
+    }
+    number
+}
+
+fn believe<T>(value: T, is_plausible: bool, raw: &[u8], name: &'static str) -> Option<T> {
+    if !is_plausible {
+        ignored(raw, name);
+        return None;
+    }
+    Some(value)
+}
+
+fn ignored(value: &[u8], name: &'static str) {
+    let value = String::from_utf8_lossy(value);
+    let value = crate::log::clean(&value, 100);
+    tracing::warn!(target: "kser", header = name, "a header is ignored: kser does not write the value {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn with(name: &str, value: &str) -> Record {
+        let mut record = Record::new(Topic::new("t").unwrap(), None);
+        set(&mut record, name, value.to_owned());
+        record
+    }
+
+    #[test]
+    fn what_kser_writes_is_read() {
+        assert_eq!(attempts(&with(ATTEMPTS, "3")), Some(3));
+        assert_eq!(replays(&with(REPLAY, "1000")), Some(1000));
+        let past = with(WAITS_SINCE, "1799999999999");
+        let read = passed(&past, WAITS_SINCE, NOW);
+        assert_eq!(read, Some(Timestamp::from_millis(1_799_999_999_999)));
+        let year = (NOW + Duration::from_secs(365 * 24 * 3600)).as_millis();
+        assert_eq!(
+            due(year.to_string().as_bytes(), NOW),
+            Some(Timestamp::from_millis(year))
+        );
+        let mut record = with("user", "1");
+        let at = Origin {
+            partition: 2,
+            offset: 17,
+        };
+        set_origin(&mut record, &Topic::new("a").unwrap(), at);
+        assert_eq!(origin(&record), Some((Topic::new("a").unwrap(), at)));
+    }
+
+    #[test]
+    fn what_kser_does_not_write_is_ignored() {
+        for value in ["", "-1", "x", "99999999999999999999999999", "4294967296"] {
+            assert_eq!(attempts(&with(ATTEMPTS, value)), None, "{value}");
+        }
+        for value in ["1001", "18446744073709551615", "-1"] {
+            assert_eq!(replays(&with(REPLAY, value)), None, "{value}");
+        }
+        for value in ["18446744073709551615", "1800000060001"] {
+            let future = with(WAITS_SINCE, value);
+            assert_eq!(passed(&future, WAITS_SINCE, NOW), None, "{value}");
+        }
+        // The year 9999.
+        assert_eq!(due(b"253370764800000", NOW), None);
+        for value in [
+            "", "a", "a/1", "a/1/x", "a/-1/2", "a/1/-2", "a b/1/2", "/1/2",
+        ] {
+            assert_eq!(origin(&with(ORIGIN, value)), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_ahead_is_believed() {
+        let record = with(WAITS_SINCE, "1800000030000");
+        assert_eq!(passed(&record, WAITS_SINCE, NOW), Some(NOW));
+    }
+}
