@@ -119,9 +119,16 @@ pub struct Ticket {
 #[must_use = "it says whether the delivery was still ours"]
 pub struct Settled {
     lost: bool,
+    released: bool,
 }
 
 impl Settled {
+    /// Says whether the delivery was given back, to be delivered again.
+    #[must_use]
+    pub const fn is_released(&self) -> bool {
+        self.released
+    }
+
     /// Says that someone else has the delivery now: what was to be published is not.
     #[must_use]
     pub const fn is_lost(&self) -> bool {
@@ -183,14 +190,20 @@ impl Ticket {
             }
         };
         self.open = false;
-        Ok(Settled { lost })
+        Ok(Settled {
+            lost,
+            released: false,
+        })
     }
 
     /// Gives the delivery back, to be delivered again, not before a time.
     pub fn release(mut self, not_before: Option<Timestamp>) -> Settled {
         self.open = false;
         self.settle.release(self.id, not_before);
-        Settled { lost: false }
+        Settled {
+            lost: false,
+            released: true,
+        }
     }
 }
 

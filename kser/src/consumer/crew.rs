@@ -6,33 +6,48 @@ use std::time::Duration;
 use kser_core::{Delivery, Error, HeldPartition, Room, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::MissedTickBehavior;
 use tokio::time::error::Elapsed;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::handle::{ConsumerHandle, ConsumerHealth};
 use super::lanes::Lanes;
-use super::worker::{Finished, Worker};
+use super::worker::{Finished, Worker, backoff};
 
 /// How often the health of a consumer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Which part of what is held may wait in one lane.
+const LANE: usize = 4;
+
+/// How many times as many records as are held may be parked beside them.
+const PARKED: usize = 16;
 
 /// What runs, and what waits for it.
 pub(crate) struct Crew {
     worker: Arc<Worker>,
     lanes: Lanes,
     tasks: JoinSet<Finished>,
+    trouble: Option<Trouble>,
+}
+
+/// Temporary errors of `receive` in a row.
+struct Trouble {
+    latest: Error,
+    count: u32,
+    retry_at: Instant,
 }
 
 impl Crew {
     pub(crate) fn new(worker: Arc<Worker>) -> Self {
         Self {
+            lanes: Lanes::new(worker.options.held_records / LANE),
             worker,
-            lanes: Lanes::default(),
             tasks: JoinSet::new(),
+            trouble: None,
         }
     }
 
-    /// Receives and runs, until receiving fails. Dropping the future loses nothing: the crew keeps what it holds.
+    /// Receives and runs, until receiving fails for good; after a temporary error it receives again. Dropping the future loses nothing: the crew keeps what it holds.
     pub(crate) async fn work(
         &mut self,
         subscriptions: &mut [Box<dyn Subscription>],
@@ -45,7 +60,9 @@ impl Crew {
         loop {
             self.start_ready();
             let room = self.room();
-            let receiving = room.records > 0 && !paused.is_paused();
+            let retry_at = self.trouble.as_ref().map(|trouble| trouble.retry_at);
+            let retry_at = retry_at.filter(|at| *at > Instant::now());
+            let receiving = room.records > 0 && !paused.is_paused() && retry_at.is_none();
             tokio::select! {
                 biased;
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
@@ -56,16 +73,41 @@ impl Crew {
                 }
                 place = place(&self.worker), if self.lanes.is_ready() => self.start(place),
                 _ = changes.changed() => {}
+                () = self.worker.parked.changed(), if room.records == 0 => {}
                 _ = look.tick() => handle.set_health(self.health(subscriptions)),
+                () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
                 received = receive(subscriptions, room), if receiving => match received {
                     Ok(deliveries) => {
+                        self.trouble = None;
                         for delivery in deliveries {
-                            self.lanes.admit(delivery);
+                            let clock = &self.worker.connection.shared().clock;
+                            self.lanes.admit(delivery, || clock.now());
                         }
                     }
-                    Err(error) => return error,
+                    Err(error) if error.is_temporary() => self.try_again(error),
+                    Err(error) => return self.reason(error),
                 },
             }
+        }
+    }
+
+    /// Has the next `receive` wait after a temporary error.
+    fn try_again(&mut self, latest: Error) {
+        let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count) + 1;
+        let pause = backoff(count);
+        tracing::warn!(target: "kser", error = latest.report(), count, "receive failed; trying again in {pause:?}");
+        self.trouble = Some(Trouble {
+            latest,
+            count,
+            retry_at: Instant::now() + pause,
+        });
+    }
+
+    /// Returns why receiving has ended: a subscription that only says that it is closed has said why before.
+    fn reason(&mut self, error: Error) -> Error {
+        match (error, self.trouble.take()) {
+            (Error::Closed, Some(trouble)) => trouble.latest,
+            (error, _) => error,
         }
     }
 
@@ -87,8 +129,9 @@ impl Crew {
             transport: transport.collect(),
             held: self.lanes.records(),
             held_bytes: self.lanes.bytes(),
+            parked: self.worker.parked.records(),
             unsettled: self.unsettled(),
-            paused: false,
+            ..ConsumerHealth::default()
         }
     }
 
@@ -102,9 +145,14 @@ impl Crew {
     }
 
     fn room(&self) -> Room {
-        let options = &self.worker.options;
-        let bytes = options.held_bytes.saturating_sub(self.lanes.bytes());
-        let records = options.held_records.saturating_sub(self.lanes.records());
+        let (options, parked) = (&self.worker.options, &self.worker.parked);
+        let beside = parked.records();
+        let beside = beside.min(options.held_records.saturating_mul(PARKED));
+        let held = self.lanes.records().saturating_sub(beside);
+        let records = options.held_records.saturating_sub(held);
+        let beside = parked.bytes().min(options.held_bytes);
+        let held = self.lanes.bytes().saturating_sub(beside);
+        let bytes = options.held_bytes.saturating_sub(held);
         Room {
             records: match bytes {
                 0 => 0,
@@ -131,7 +179,11 @@ impl Crew {
 
     fn finished(&mut self, done: Result<Finished, JoinError>) {
         match done {
-            Ok(Finished { lane, bytes }) => self.lanes.finish(lane, bytes),
+            Ok(Finished {
+                lane,
+                bytes,
+                given_back,
+            }) => self.lanes.finish(lane, bytes, given_back),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
         }

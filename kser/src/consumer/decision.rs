@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
 use kser_core::{Error, Record};
+use tokio::sync::Semaphore;
 
 use super::instead::Refused;
 
@@ -16,6 +18,8 @@ pub(crate) enum Decision {
     Back,
     /// It is looked at again with nothing beside it.
     Alone,
+    /// It is looked at again with one of these places, which are those of its entrypoint and all taken.
+    Crowded(Arc<Semaphore>),
 }
 
 /// What follows a delivery that is done.

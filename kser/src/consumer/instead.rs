@@ -74,7 +74,7 @@ impl Worker {
         if record.topic == self.connection.shared().post.routes.events()? {
             return self.instead_of_event(work, record, error);
         }
-        let unsent = Work::unsent(record.clone(), work);
+        let unsent = Work::unsent(record.clone(), work, &*self.connection.shared().clock);
         let payload = record.payload.as_deref().unwrap_or_default();
         let Ok(message) = Message::decode(payload) else {
             let letter = self.letter(&unsent, unsent.tries.failed, &error.to_string())?;
@@ -84,7 +84,7 @@ impl Worker {
         Ok(match given_up.await? {
             Decision::Done(done) => Instead::Records(done.records),
             Decision::Later(pause) => Instead::Later(pause),
-            Decision::Back | Decision::Alone => Instead::Itself,
+            Decision::Back | Decision::Alone | Decision::Crowded(_) => Instead::Itself,
         })
     }
 

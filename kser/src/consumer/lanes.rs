@@ -1,8 +1,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::{Delivery, Topic};
+use kser_core::{Delivery, Timestamp, Topic};
+use tokio::time::Instant;
+
+/// How long the surplus of a lane is given back for, at least and at most.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What runs one at a time: a topic, a partition of it, and a key. Records without a key have no lane and run freely.
 pub(crate) type Lane = (Topic, i32, Bytes);
@@ -15,17 +21,43 @@ pub(crate) struct Turn {
 }
 
 /// Deliveries in the order of their keys, and how much is held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lanes {
-    /// Who waits behind the one whose turn it is. The hasher is fixed, so that a run can be repeated.
-    busy: HashMap<Lane, VecDeque<Delivery>, BuildHasherDefault<DefaultHasher>>,
-    /// Those whose turn has come and who have not begun.
-    ready: VecDeque<Turn>,
+    /// The deliveries behind the one whose turn it is. The hasher is fixed, so that a run can be repeated.
+    busy: HashMap<Lane, Queue, BuildHasherDefault<DefaultHasher>>,
+    /// The first deliveries of their lanes, and those without a lane, that have not begun.
+    fresh: VecDeque<Turn>,
+    /// The next deliveries of lanes in which the one before has finished. They take turns with the fresh ones: a lane with
+    /// many deliveries does not wait for all others, nor they for it.
+    continued: VecDeque<Turn>,
+    continued_is_next: bool,
+    /// How many deliveries may wait in one lane.
+    longest: usize,
     records: usize,
     bytes: usize,
 }
 
+/// The deliveries that wait in one lane.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Delivery>,
+    /// When the latest delivery finished, and how long after the one before it.
+    finished: Option<(Instant, Duration)>,
+}
+
 impl Lanes {
+    pub(crate) fn new(longest: usize) -> Self {
+        Self {
+            busy: HashMap::default(),
+            fresh: VecDeque::new(),
+            continued: VecDeque::new(),
+            continued_is_next: false,
+            longest: longest.max(1),
+            records: 0,
+            bytes: 0,
+        }
+    }
+
     /// Counts the records that are held: running, waiting and parked.
     pub(crate) const fn records(&self) -> usize {
         self.records
@@ -36,45 +68,66 @@ impl Lanes {
         self.bytes
     }
 
-    /// Says whether someone waits for a place to run.
+    /// Says whether a delivery waits for a place to run.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.fresh.is_empty() || !self.continued.is_empty()
     }
 
-    /// Takes a delivery in.
-    pub(crate) fn admit(&mut self, delivery: Delivery) {
-        self.records += 1;
-        self.bytes += delivery.record.size();
+    /// Takes a delivery in. One for whose lane there are enough is released for a while, so that a lane never takes the
+    /// room of the others; the transport holds back those of its key that come behind it.
+    pub(crate) fn admit(&mut self, delivery: Delivery, now: impl FnOnce() -> Timestamp) {
         let lane = delivery.record.key.clone().map(|key| {
             let topic = delivery.record.topic.clone();
             (topic, delivery.origin.partition, key)
         });
-        if let Some(key) = &lane {
-            if let Some(waiting) = self.busy.get_mut(key) {
-                waiting.push_back(delivery);
-                return;
-            }
-            self.busy.insert(key.clone(), VecDeque::new());
+        let size = delivery.record.size();
+        match lane {
+            Some(lane) => match self.busy.get_mut(&lane) {
+                Some(queue) if queue.waiting.len() >= self.longest => {
+                    let until = now() + queue.half_life();
+                    let _ = delivery.ticket.release(Some(until));
+                    return;
+                }
+                Some(queue) => queue.waiting.push_back(delivery),
+                None => {
+                    self.busy.insert(lane.clone(), Queue::default());
+                    let lane = Some(lane);
+                    self.fresh.push_back(Turn { lane, delivery });
+                }
+            },
+            None => self.fresh.push_back(Turn { lane, delivery }),
         }
-        self.ready.push_back(Turn { lane, delivery });
+        self.records += 1;
+        self.bytes += size;
     }
 
-    /// Returns the next whose turn it is.
+    /// Returns the next delivery to run.
     pub(crate) fn next(&mut self) -> Option<Turn> {
-        self.ready.pop_front()
+        let (first, second) = match self.continued_is_next {
+            true => (&mut self.continued, &mut self.fresh),
+            false => (&mut self.fresh, &mut self.continued),
+        };
+        self.continued_is_next = !self.continued_is_next;
+        first.pop_front().or_else(|| second.pop_front())
     }
 
-    /// Notes that one has finished, so that the one behind it may begin.
-    pub(crate) fn finish(&mut self, lane: Option<Lane>, bytes: usize) {
+    /// Notes that a delivery has finished, so that the one behind it may begin. What is behind one that was given back is
+    /// given back too: it must not run before it.
+    pub(crate) fn finish(&mut self, lane: Option<Lane>, bytes: usize, given_back: bool) {
         self.records -= 1;
         self.bytes -= bytes;
         let Some(lane) = lane else {
             return;
         };
-        match self.busy.get_mut(&lane).and_then(VecDeque::pop_front) {
+        if given_back {
+            let queue = self.busy.remove(&lane).unwrap_or_default();
+            self.release(queue.waiting);
+            return;
+        }
+        match self.busy.get_mut(&lane).and_then(Queue::next) {
             Some(delivery) => {
                 let lane = Some(lane);
-                self.ready.push_back(Turn { lane, delivery });
+                self.continued.push_back(Turn { lane, delivery });
             }
             None => {
                 self.busy.remove(&lane);
@@ -82,17 +135,39 @@ impl Lanes {
         }
     }
 
-    /// Gives back what has not begun, the latest of each lane first, so that they keep their order.
+    /// Gives back what has not begun.
     pub(crate) fn release_waiting(&mut self) {
-        let ready = std::mem::take(&mut self.ready);
-        let ready = ready.into_iter().map(|turn| turn.delivery);
-        let waiting = self.busy.values_mut().flat_map(std::mem::take);
-        let mut waiting: Vec<_> = ready.chain(waiting).collect();
-        for delivery in waiting.drain(..).rev() {
+        let ready = std::mem::take(&mut self.continued);
+        let ready = ready.into_iter().chain(std::mem::take(&mut self.fresh));
+        let waiting = self.busy.values_mut();
+        let waiting = waiting.flat_map(|queue| std::mem::take(&mut queue.waiting));
+        let all = ready.map(|turn| turn.delivery).chain(waiting).collect();
+        self.release(all);
+    }
+
+    /// Releases the latest first, so that they keep their order.
+    fn release(&mut self, deliveries: VecDeque<Delivery>) {
+        for delivery in deliveries.into_iter().rev() {
             self.records -= 1;
             self.bytes -= delivery.record.size();
             let _ = delivery.ticket.release(None);
         }
+    }
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Delivery> {
+        let now = Instant::now();
+        let before = self.finished.map(|(at, _)| at);
+        self.finished = Some((now, before.map_or(SHORTEST, |before| now - before)));
+        self.waiting.pop_front()
+    }
+
+    /// Returns how long half of what waits will take: what is given back comes again before the lane is empty.
+    fn half_life(&self) -> Duration {
+        let each = self.finished.map_or(SHORTEST, |(_, each)| each);
+        let half = u32::try_from(self.waiting.len() / 2).unwrap_or(u32::MAX);
+        each.saturating_mul(half).clamp(SHORTEST, LONGEST)
     }
 }
 
@@ -138,14 +213,14 @@ mod tests {
 
     #[test]
     fn a_key_runs_one_at_a_time_and_in_order() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(100);
         for (key, text) in [
             (Some("k"), "a"),
             (Some("k"), "b"),
             (Some("l"), "c"),
             (None, "d"),
         ] {
-            lanes.admit(delivery(key, text));
+            lanes.admit(delivery(key, text), Timestamp::default);
         }
         assert_eq!((lanes.records(), lanes.bytes()), (4, 7));
         let first = lanes.next().unwrap();
@@ -156,22 +231,104 @@ mod tests {
             drop_quietly(turn);
         }
         assert!(lanes.next().is_none());
-        lanes.finish(first.lane.clone(), 2);
+        lanes.finish(first.lane.clone(), 2, false);
         drop_quietly(first);
         let second = lanes.next().unwrap();
         assert_eq!(payload(&second), b"b");
-        lanes.finish(second.lane.clone(), 2);
+        lanes.finish(second.lane.clone(), 2, false);
         drop_quietly(second);
         assert_eq!(lanes.records(), 2);
     }
 
     #[test]
     fn what_waits_is_given_back() {
-        let mut lanes = Lanes::default();
-        lanes.admit(delivery(Some("k"), "a"));
-        lanes.admit(delivery(Some("k"), "b"));
+        let mut lanes = Lanes::new(100);
+        lanes.admit(delivery(Some("k"), "a"), Timestamp::default);
+        lanes.admit(delivery(Some("k"), "b"), Timestamp::default);
         lanes.release_waiting();
         assert_eq!((lanes.records(), lanes.bytes()), (0, 0));
         assert!(!lanes.is_ready());
+    }
+
+    /// What was released, by its payload's number.
+    #[derive(Debug, Default)]
+    struct Released(std::sync::Mutex<Vec<(u128, Option<Timestamp>)>>);
+
+    #[async_trait]
+    impl Settle for Released {
+        async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        async fn begin(&self, _: u128) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn release(&self, ticket: u128, until: Option<Timestamp>) {
+            self.0.lock().unwrap().push((ticket, until));
+        }
+    }
+
+    fn numbered(released: &Arc<Released>, key: Option<&'static str>, number: u128) -> Delivery {
+        let record = delivery(key, "x").record.clone();
+        let settle: Arc<dyn Settle> = Arc::<Released>::clone(released);
+        Delivery::new(record, Origin::default(), Ticket::new(number, settle))
+    }
+
+    #[tokio::test]
+    async fn a_busy_key_takes_turns_with_all_others() {
+        let mut lanes = Lanes::new(100);
+        let released = Arc::default();
+        for number in 0..50 {
+            lanes.admit(numbered(&released, Some("hot"), number), Timestamp::default);
+        }
+        for number in 50..100 {
+            lanes.admit(numbered(&released, None, number), Timestamp::default);
+        }
+        let (mut hot, mut others) = (0, 0);
+        for _ in 0..40 {
+            let turn = lanes.next().unwrap();
+            match turn.lane.is_some() {
+                true => hot += 1,
+                false => others += 1,
+            }
+            lanes.finish(turn.lane.clone(), turn.delivery.record.size(), false);
+            drop_quietly(turn);
+        }
+        assert!((19..=21).contains(&hot), "{hot} of it, {others} others");
+        lanes.release_waiting();
+    }
+
+    #[tokio::test]
+    async fn a_lane_gives_back_what_is_beyond_its_share() {
+        let mut lanes = Lanes::new(3);
+        let released = Arc::new(Released::default());
+        for number in 0..6 {
+            lanes.admit(numbered(&released, Some("hot"), number), Timestamp::default);
+        }
+        lanes.admit(numbered(&released, Some("other"), 6), Timestamp::default);
+        // The one whose turn it is, three behind it, and another key.
+        assert_eq!(lanes.records(), 5);
+        let given_back = std::mem::take(&mut *released.0.lock().unwrap());
+        let numbers: Vec<_> = given_back.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [4, 5]);
+        assert!(given_back.iter().all(|(_, until)| until.is_some()));
+        lanes.release_waiting();
+    }
+
+    #[tokio::test]
+    async fn what_is_behind_one_that_is_given_back_is_given_back_too() {
+        let mut lanes = Lanes::new(100);
+        let released = Arc::new(Released::default());
+        for number in 0..4 {
+            lanes.admit(numbered(&released, Some("k"), number), Timestamp::default);
+        }
+        let first = lanes.next().unwrap();
+        lanes.finish(first.lane.clone(), first.delivery.record.size(), true);
+        drop_quietly(first);
+        let order: Vec<_> = released.0.lock().unwrap().iter().map(|(n, _)| *n).collect();
+        assert_eq!(order, [3, 2, 1, 0]);
+        assert!(!lanes.is_ready());
+        assert_eq!((lanes.records(), lanes.bytes()), (0, 0));
     }
 }

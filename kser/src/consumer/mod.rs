@@ -1,3 +1,4 @@
+mod alone;
 mod attempt;
 mod awaited;
 mod crew;
@@ -13,8 +14,10 @@ mod launch;
 mod layers;
 mod lease;
 mod letters;
+mod life;
 mod now;
 mod options;
+mod parked;
 mod report;
 mod run;
 mod serve;
@@ -27,11 +30,11 @@ mod worker;
 
 use std::time::Duration;
 
-use kser_core::{Error, Instance, Outcome, Registry, Topic};
+use kser_core::{Entrypoint, Error, Instance, Outcome, Registry, Topic};
 use tower::{Layer, Service};
 
 pub(crate) use self::decide::STEP_ENDED;
-pub use self::handle::{ConsumerHandle, ConsumerHealth, RunningConsumer};
+pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer};
 use self::layers::Layers;
 pub use self::layers::{Call, Handle, Handler};
 pub use self::now::RunningTask;
@@ -104,8 +107,18 @@ impl Consumer {
         self
     }
 
-    /// Holds at most this many records (1,024 unless set), running, waiting and parked, and takes no more from the
-    /// transport once they have this many bytes (16 MiB unless set).
+    /// Runs at most this many tasks of the entrypoint `P` at once, at least 1, so that a slow entrypoint leaves places to the
+    /// others. Defaults to [`with_concurrency`](Self::with_concurrency), which limits all of them together.
+    pub fn with_concurrency_of<P: Entrypoint>(mut self, tasks: usize) -> Self {
+        let tasks = tasks.clamp(1, 1_000_000);
+        self.options.concurrency_of.insert(P::PATH.into(), tasks);
+        self
+    }
+
+    /// Holds at most this many records (1,024 unless set) that run or wait for a place, and takes no more from the
+    /// transport once they have this many bytes (16 MiB unless set). A quarter of the records may be of one key; what comes
+    /// beyond that is given back for up to a second. Retries that wait in hand are not counted, as long as they are no more
+    /// than 16 times as many records, and as many bytes.
     pub fn with_held(mut self, records: usize, bytes: usize) -> Self {
         self.options.held_records = records.max(1);
         self.options.held_bytes = bytes.max(1);
@@ -159,7 +172,7 @@ impl Consumer {
 
     /// Stops on SIGINT and SIGTERM, which mean the same. A second signal, at least a second later, ends the process at
     /// once with an exit code that is not zero, also when the consumer has ended and the program goes on; so does the
-    /// deadline plus one and a half seconds, if tasks are left that did not end when they were asked to. The default is to
+    /// deadline plus five seconds, if tasks are left that did not end when they were asked to. The default is to
     /// leave signals alone.
     ///
     /// After a consumer that ended without a signal, such as by [`ConsumerHandle::request_stop`], nobody listens: signals
@@ -204,7 +217,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTopic`] when none of its topics exists, [`Error::InvalidTopic`] when one cannot, [`Error::Superseded`] when the
+    /// [`Error::Invalid`] when it has no topics, [`Error::MissingTopic`] when none of them exists, [`Error::InvalidTopic`] when one cannot, [`Error::Superseded`] when the
     /// instance was started again elsewhere, [`Error::Backend`] when a backend fails for good.
     ///
     /// # Cancel safety

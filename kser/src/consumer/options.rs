@@ -1,6 +1,7 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kser_core::{Instance, Topic};
+use kser_core::{Instance, Name, Topic};
 
 /// How a consumer works. What each means is said at the methods of [`Consumer`](super::Consumer).
 #[derive(Debug, Clone)]
@@ -8,6 +9,7 @@ pub(crate) struct Options {
     pub(crate) topics: Option<Vec<Topic>>,
     pub(crate) instance: Option<Instance>,
     pub(crate) concurrency: usize,
+    pub(crate) concurrency_of: BTreeMap<Name, usize>,
     pub(crate) held_records: usize,
     pub(crate) held_bytes: usize,
     pub(crate) lease: Duration,
@@ -24,6 +26,7 @@ impl Default for Options {
             topics: None,
             instance: None,
             concurrency: 64,
+            concurrency_of: BTreeMap::new(),
             held_records: 1024,
             held_bytes: 16 * 1024 * 1024,
             lease: Duration::from_secs(30),

@@ -6,10 +6,13 @@ use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscri
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::alone::Alone;
 use super::awaited::Awaited;
 use super::crew::Crew;
+use super::life::{Life, topics};
 use super::now::Now;
 use super::options::{GOODBYE, LAST_CALL, Options};
+use super::parked::Parked;
 use super::signals::Watch;
 use super::sweep::sweep;
 use super::worker::Worker;
@@ -17,8 +20,15 @@ use super::{Consumer, ConsumerHandle};
 use crate::Routes;
 use crate::connection::Shared;
 
-/// Runs a consumer from its start to its end.
+/// Runs a consumer from its start to its end, which the log, its handle and the waiters of its connection are told of.
 pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
+    let mut life = Life::start(&consumer);
+    let served = receive(consumer, &mut life).await;
+    life.end(&served);
+    served
+}
+
+async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
     let handle = consumer.handle();
     let watch = match consumer.options.signals {
         true => Some(Watch::start(handle.clone(), consumer.options.deadline)?),
@@ -38,6 +48,7 @@ pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
         return Ok(());
     };
     tracing::info!(target: "kser", "Consumer.Starting...");
+    life.receives();
     say_what_is_promised(worker.connection.shared());
     let options = worker.options.clone();
     let mut crew = Crew::new(Arc::clone(&worker));
@@ -57,6 +68,7 @@ pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
 }
 
 async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscription>>), Error> {
+    let topics = topics(&consumer)?;
     let Consumer {
         connection,
         registry,
@@ -66,23 +78,18 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
     } = consumer;
     let shared = connection.shared();
     shared.ready().await?;
-    let routes = &shared.post.routes;
-    let topics: Vec<Topic> = match &options.topics {
-        Some(topics) => topics
-            .iter()
-            .map(|topic| routes.prefixed(topic))
-            .collect::<Result<_, _>>()?,
-        None => crate::topics::work(routes, &registry)?
-            .into_iter()
-            .collect(),
-    };
-    for topic in &topics {
-        crate::topics::with_room(topic)?;
-    }
     let owner = owner(shared, &options).await?;
     let subscriptions = subscribe(shared, &options, topics).await?;
     let worker = Worker {
         places: Arc::new(Semaphore::new(options.concurrency)),
+        places_of: options
+            .concurrency_of
+            .iter()
+            .map(|(name, places)| (name.clone(), Arc::new(Semaphore::new(*places))))
+            .collect(),
+        alone: Alone::new(),
+        parked: Parked::default(),
+        crowded: Parked::default(),
         stop: handle.stopping().clone(),
         running: handle.tasks().clone(),
         unsettled: Now::default(),

@@ -1,21 +1,27 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::Owner;
 use kser_core::store::OutputId;
 use kser_core::{
-    Cancellation, Error, HeldPartition, NotSettled, Registry, Settled, Ticket, Timestamp,
+    Cancellation, Error, HeldPartition, Name, NotSettled, Registry, Settled, Ticket, Timestamp,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use super::alone::{Alone, EXCLUSIVE, GIVEN_BACK};
 use super::decision::{Decision, Done};
 use super::lanes::{Lane, Turn};
 use super::layers::Layers;
 use super::now::{Now, RunningTask};
 use super::options::{LAST_CALL, Options};
+use super::parked::Parked;
 use super::work::Work;
 use crate::Connection;
+
+/// Which part of what is held may wait for places of their entrypoints.
+const CROWD: usize = 4;
 
 /// Does what deliveries ask for. Shared by all that run.
 #[derive(Debug)]
@@ -30,6 +36,14 @@ pub(crate) struct Worker {
     pub(super) unsettled: Now<HeldPartition>,
     /// The places to run. A suspect takes all of them.
     pub(super) places: Arc<Semaphore>,
+    /// The places of the entrypoints that have a limit of their own.
+    pub(super) places_of: BTreeMap<Name, Arc<Semaphore>>,
+    /// Where suspects wait for all places.
+    pub(super) alone: Alone,
+    /// The deliveries that wait in hand.
+    pub(super) parked: Parked,
+    /// The deliveries that wait for a place of their entrypoint.
+    pub(super) crowded: Parked,
     /// Nothing new is to begin.
     pub(super) stop: Cancellation,
     /// Handlers are to end.
@@ -45,6 +59,8 @@ pub(crate) struct Worker {
 pub(crate) struct Finished {
     pub(crate) lane: Option<Lane>,
     pub(crate) bytes: usize,
+    /// It was released: what is behind it in its lane must not run before it.
+    pub(crate) given_back: bool,
 }
 
 /// What is left to do about a delivery.
@@ -52,23 +68,21 @@ enum Left {
     Nothing(Settled),
     Wait(Ticket, Timestamp),
     Alone(Ticket),
+    Crowded(Ticket, Arc<Semaphore>),
 }
 
 impl Worker {
     /// Works on a delivery until it is settled or given back. While it waits it holds no place.
     pub(crate) async fn work(self: Arc<Self>, turn: Turn, place: OwnedSemaphorePermit) -> Finished {
-        let finished = Finished {
-            lane: turn.lane,
-            bytes: turn.delivery.record.size(),
-        };
-        let (mut work, mut ticket) = Work::new(turn.delivery);
+        let bytes = turn.delivery.record.size();
+        let (mut work, mut ticket) = Work::new(turn.delivery, &*self.connection.shared().clock);
         let mut place = Some(place);
         let settled = loop {
             if work.revoked.is_cancelled() && work.decided.is_none() {
                 break ticket.release(None);
             }
-            let decision = Box::pin(self.decide(&mut work)).await;
-            work.alone = false;
+            let decision = self.decide_within(&mut work, &mut place).await;
+            (work.alone, work.place) = (false, None);
             if matches!(decision, Decision::Done(_)) {
                 // What has run waits for the transport, and others may run meanwhile.
                 drop(place.take());
@@ -85,27 +99,17 @@ impl Worker {
                 }
                 Left::Alone(kept) => {
                     drop(place.take());
-                    tracing::warn!(topic = %work.record.topic, "a task that may kill its process runs alone");
-                    ticket = kept;
-                    let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
-                    place = self.place(all).await;
-                    if place.is_none() {
-                        break ticket.release(None);
-                    }
-                    match ticket.begin().await {
-                        Ok(()) => work.alone = true,
-                        Err(Error::Lost) => break ticket.release(None),
-                        Err(error) => {
-                            tracing::error!(%error, "a suspect waits: that it runs cannot be noted");
-                            // In hand, so that what is behind it waits too.
-                            drop(place.take());
-                            let again = self.connection.shared().clock.now() + LAST_CALL;
-                            place = self.pause(&work, again).await;
-                            if place.is_none() {
-                                break Box::pin(self.leave(ticket, &mut work, again)).await;
-                            }
-                        }
-                    }
+                    (ticket, place) = match Box::pin(self.alone(kept, &mut work)).await {
+                        Ok(alone) => alone,
+                        Err(settled) => break settled,
+                    };
+                }
+                Left::Crowded(kept, places) => {
+                    drop(place.take());
+                    (ticket, place) = match self.crowded(kept, &mut work, places).await {
+                        Ok(entered) => entered,
+                        Err(settled) => break settled,
+                    };
                 }
             }
         };
@@ -113,7 +117,100 @@ impl Worker {
         if settled.is_lost() {
             tracing::warn!(topic = %work.record.topic, "a delivery went to someone else while it was worked on");
         }
-        finished
+        Finished {
+            lane: turn.lane,
+            bytes,
+            given_back: settled.is_released(),
+        }
+    }
+
+    /// Decides. A suspect shares its places with others when it has run alone for long.
+    async fn decide_within(
+        &self,
+        work: &mut Work,
+        place: &mut Option<OwnedSemaphorePermit>,
+    ) -> Decision {
+        let alone = work.alone;
+        let mut deciding = Box::pin(self.decide(work));
+        if !alone {
+            return deciding.await;
+        }
+        tokio::select! {
+            biased;
+            decision = &mut deciding => return decision,
+            () = sleep(EXCLUSIVE) => {}
+        }
+        if let Some(all) = place {
+            drop(all.split(all.num_permits() - 1));
+        }
+        deciding.await
+    }
+
+    /// Waits until a suspect may run with nothing beside it, and notes that it begins. Gives it back for a while when
+    /// others run on.
+    async fn alone(
+        &self,
+        ticket: Ticket,
+        work: &mut Work,
+    ) -> Result<(Ticket, Option<OwnedSemaphorePermit>), Settled> {
+        tracing::warn!(target: "kser", topic = %work.record.topic, "a task that may kill its process waits to run alone");
+        let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
+        let entered = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(ticket.release(None)),
+            () = work.revoked.cancelled() => return Err(ticket.release(None)),
+            entered = self.alone.enter(&self.places, all) => entered,
+        };
+        let now = self.connection.shared().clock.now();
+        let Some(place) = entered else {
+            tracing::warn!(target: "kser", topic = %work.record.topic, "a task that may kill its process is given back for {GIVEN_BACK:?}: others run beside it");
+            return Err(ticket.release(Some(now + GIVEN_BACK)));
+        };
+        match ticket.begin().await {
+            Ok(()) => {
+                work.alone = true;
+                Ok((ticket, Some(place)))
+            }
+            Err(Error::Lost) => Err(ticket.release(None)),
+            Err(error) => {
+                tracing::error!(target: "kser", error = error.report(), "cannot record the start of a suspected poison message; retrying in {LAST_CALL:?}");
+                // In hand, so that what is behind it waits too.
+                drop(place);
+                match self.pause(work, now + LAST_CALL).await {
+                    Some(place) => Ok((ticket, Some(place))),
+                    None => Err(Box::pin(self.leave(ticket, work, now + LAST_CALL)).await),
+                }
+            }
+        }
+    }
+
+    /// Waits for a place of the entrypoint, and then for one to run. So few may wait that others have room.
+    async fn crowded(
+        &self,
+        ticket: Ticket,
+        work: &mut Work,
+        places: Arc<Semaphore>,
+    ) -> Result<(Ticket, Option<OwnedSemaphorePermit>), Settled> {
+        if self.crowded.records() >= (self.options.held_records / CROWD).max(1) {
+            let now = self.connection.shared().clock.now();
+            return Err(ticket.release(Some(now + LAST_CALL)));
+        }
+        let waiting = self.crowded.enter(work.record.size());
+        work.place = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            () = work.revoked.cancelled() => None,
+            place = places.acquire_owned() => place.ok(),
+        };
+        drop(waiting);
+        let place = match work.place {
+            Some(_) => self.place(1).await,
+            None => None,
+        };
+        match place {
+            Some(place) => Ok((ticket, Some(place))),
+            None => Err(ticket.release(None)),
+        }
     }
 
     /// The only place that turns a decision into the end of a ticket.
@@ -125,6 +222,7 @@ impl Worker {
             }
             Decision::Back => Left::Nothing(ticket.release(None)),
             Decision::Alone => Left::Alone(ticket),
+            Decision::Crowded(places) => Left::Crowded(ticket, places),
         }
     }
 
@@ -157,7 +255,7 @@ impl Worker {
         work.unsettled += 1;
         let topic = &work.record.topic;
         let partition = work.origin.map_or(0, |origin| origin.partition);
-        let held = HeldPartition::new(topic.clone(), partition, chain(&error));
+        let held = HeldPartition::new(topic.clone(), partition, error.report());
         let held = self.unsettled.begin(held);
         let shown: &dyn std::error::Error = &error;
         tracing::error!(%topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
@@ -188,6 +286,9 @@ impl Worker {
     /// Waits until then. Says whether to go on: not if the delivery goes to someone else, or the consumer stops.
     async fn wait(&self, work: &Work, until: Timestamp) -> bool {
         let pause = until.since(self.connection.shared().clock.now());
+        // What cannot be settled or decided holds up what is received.
+        let is_parked = work.unsettled == 0;
+        let _parked = is_parked.then(|| self.parked.enter(work.record.size()));
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,
@@ -240,12 +341,6 @@ impl Worker {
             places = all.acquire_many_owned(places) => places.ok(),
         }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(chain);
-    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// 10 ms, then twice as long each time, at most 10 s.

@@ -1,0 +1,59 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+/// How long a suspected poison message waits until nothing else runs. Nothing else begins meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a suspect is given back for when others ran on: perhaps another consumer is idle, or this one is by then.
+pub(super) const GIVEN_BACK: Duration = Duration::from_secs(300);
+
+/// How long nothing else begins while a suspect runs: one that kills its process does so soon, or takes others along.
+pub(super) const EXCLUSIVE: Duration = Duration::from_secs(60);
+
+/// Lets suspected poison messages run with nothing beside them, one at a time, within limits.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    turn: tokio::sync::Mutex<()>,
+    /// Until when no suspect waits, because one has waited in vain.
+    crowded_until: Mutex<Option<Instant>>,
+}
+
+impl Alone {
+    pub(super) const fn new() -> Self {
+        Self {
+            turn: tokio::sync::Mutex::const_new(()),
+            crowded_until: Mutex::new(None),
+        }
+    }
+
+    /// Waits until nothing else runs, and takes all places. `None` when others run on for too long.
+    pub(super) async fn enter(
+        &self,
+        places: &Arc<Semaphore>,
+        all: u32,
+    ) -> Option<OwnedSemaphorePermit> {
+        let _turn = self.turn.lock().await;
+        if self
+            .crowded_until()
+            .is_some_and(|until| until > Instant::now())
+        {
+            return None;
+        }
+        match timeout(PATIENCE, Arc::clone(places).acquire_many_owned(all)).await {
+            Ok(entered) => entered.ok(),
+            Err(_) => {
+                *self.crowded_until() = Some(Instant::now() + GIVEN_BACK);
+                None
+            }
+        }
+    }
+
+    fn crowded_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.crowded_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
