@@ -363,6 +363,15 @@ impl Assignment {
         self.parked + self.pending.len() + behind
     }
 
+    /// Returns the number of records that are not done, below the end of the log; `None` while that is not known. Below
+    /// `fetched` no record is to come.
+    pub(crate) fn lag(&self, fetched: Option<i64>, end: i64) -> Option<u64> {
+        let start = fetched
+            .max(self.log_start)
+            .max(self.last.map(|last| last + 1));
+        self.progress.as_ref()?.n_not_done(start, end)
+    }
+
     /// Returns when the oldest record that is not done was published.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.held.first_key_value().map(|(_, held)| held.at)

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use kser_core::{Error, NotPublished, Record, Topic, TopicSpec};
 
 use crate::KafkaConfig;
 use crate::admin::{Admin, Creation};
+use crate::ask::Asker;
+use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::publish::Publisher;
 
@@ -20,9 +22,22 @@ pub(crate) struct Cluster {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) admin: Admin,
     pub(crate) limits: Limits,
+    /// What the members ask about their health, while there are any.
+    pub(crate) asker: Mutex<Weak<Asker>>,
 }
 
 impl Cluster {
+    /// Returns what the members ask the brokers with, which ends with the last of them.
+    pub(crate) fn asker(&self) -> Result<Arc<Asker>, Error> {
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asker) = asker.upgrade() {
+            return Ok(asker);
+        }
+        let started = Arc::new(Asker::start(&self.config.asker(), Heard::default())?);
+        *asker = Arc::downgrade(&started);
+        Ok(started)
+    }
+
     /// Publishes records. If that was asked for, topics that are missing are created. A record that has to wait is
     /// published only if it can come back.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {

@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::context::Context;
+use crate::listing::list;
 use crate::member::Member;
 use crate::progress::Commit;
 
@@ -220,7 +221,7 @@ pub(crate) fn read<C: ConsumerContext>(
     partitions: &TopicPartitionList,
     limit: Duration,
 ) -> KafkaResult<BTreeMap<(String, i32), Committed>> {
-    let (mut committed, mut failed) = (BTreeMap::new(), None);
+    let (mut committed, mut failed, mut refused) = (BTreeMap::new(), None, Vec::new());
     let elements = partitions.elements();
     for piece in elements.chunks(PARTITIONS) {
         let mut asked = TopicPartitionList::with_capacity(piece.len());
@@ -228,7 +229,7 @@ pub(crate) fn read<C: ConsumerContext>(
             asked.add_partition(element.topic(), element.partition());
         }
         match consumer.committed_offsets(asked, limit) {
-            Ok(found) => failed = take_committed(&found, &mut committed).or(failed),
+            Ok(found) => take_committed(&found, &mut committed, &mut refused),
             // The next piece would wait as long.
             Err(error) => {
                 failed = Some(error);
@@ -236,23 +237,30 @@ pub(crate) fn read<C: ConsumerContext>(
             }
         }
     }
+    if let Some((_, _, error)) = refused.first() {
+        let partitions = refused.iter();
+        let partitions = partitions.map(|(topic, partition, _)| (&**topic, *partition));
+        tracing::warn!(
+            target: "kser_kafka",
+            partitions = list(partitions), %error, "reading committed offsets failed; these partitions wait",
+        );
+        failed.get_or_insert_with(|| error.clone());
+    }
     match failed {
         Some(error) if committed.is_empty() => Err(error),
         _ => Ok(committed),
     }
 }
 
-/// Takes the offsets out of an answer. Returns an error of a partition, if one has any.
+/// Takes the offsets out of an answer, and the errors of partitions.
 fn take_committed(
     found: &TopicPartitionList,
     committed: &mut BTreeMap<(String, i32), Committed>,
-) -> Option<KafkaError> {
-    let mut failed = None;
+    refused: &mut Vec<(String, i32, KafkaError)>,
+) {
     for element in found.elements() {
         if let Err(error) = element.error() {
-            let (topic, partition) = (element.topic(), element.partition());
-            tracing::warn!(target: "kser_kafka", topic, partition, %error, "a committed offset cannot be read");
-            failed = Some(error);
+            refused.push((element.topic().to_owned(), element.partition(), error));
             continue;
         }
         let offset = match element.offset() {
@@ -265,7 +273,6 @@ fn take_committed(
         let metadata = metadata.unwrap_or_default();
         committed.insert(place, Committed { offset, metadata });
     }
-    failed
 }
 
 #[cfg(test)]

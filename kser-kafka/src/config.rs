@@ -275,6 +275,17 @@ impl KafkaConfig {
         codecs.any(|codec| codec != "none")
     }
 
+    /// The settings of the client that asks the brokers for what the health tells. It is in no group, and sees of a log what
+    /// a consumer sees.
+    pub(crate) fn asker(&self) -> ClientConfig {
+        let mut config = self.consumer("", None);
+        for key in ["group.id", "group.protocol"] {
+            config.remove(key);
+        }
+        config.set("statistics.interval.ms", "0");
+        config
+    }
+
     /// Where a group without an offset begins.
     pub(crate) fn reset(&self) -> &str {
         let reset = self.settings.get("auto.offset.reset");

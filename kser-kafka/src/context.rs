@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +8,6 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -17,9 +15,11 @@ use crate::clock::monotonic;
 use crate::commit::{self, Committed};
 use crate::heard::Heard;
 use crate::link::Link;
+use crate::listing::list;
 use crate::member::Member;
 use crate::progress::{Author, Budget, PartitionProgress};
 use crate::request_size::RequestSize;
+use crate::statistics::{GroupState, Statistics};
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);
@@ -46,12 +46,13 @@ pub(crate) struct Context {
 /// What the statistics and the log of the client say.
 #[derive(Debug, Default)]
 struct Known {
-    /// Where the logs of partitions end.
-    ends: BTreeMap<(String, i32), i64>,
     /// When a broker was heard of last.
     heard: Option<Instant>,
     /// Why the last commit was refused.
     refusal: Option<String>,
+    statistics: Statistics,
+    /// Since the statistics came, all that was fetched before was taken.
+    is_drained: bool,
 }
 
 impl Context {
@@ -81,10 +82,21 @@ impl Context {
         self.member.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns where the log of a partition ends, as far as was heard.
-    pub(crate) fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
+    /// Returns the offset below which no record of a partition is to come any more, as far as the client has said it.
+    pub(crate) fn fetched_to(&self, topic: &str, partition: i32) -> Option<i64> {
         let known = self.known();
-        known.ends.get(&(topic.to_owned(), partition)).copied()
+        let fetched = known.statistics.fetched.get(topic, partition);
+        fetched.filter(|_| known.is_drained)
+    }
+
+    /// Notes that all that was fetched is taken.
+    pub(crate) fn drained(&self) {
+        self.known().is_drained = true;
+    }
+
+    /// Returns how the client stands with the group, if it has said so.
+    pub(crate) fn group_state(&self) -> Option<GroupState> {
+        self.known().statistics.group.clone()
     }
 
     /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
@@ -158,7 +170,7 @@ impl Context {
     /// Looks where the log begins of which the group has no offset, and says where records are: it is new here, or its
     /// offsets expired.
     fn look_where_it_starts(&self, consumer: &BaseConsumer<Self>, without: &[(Topic, i32)]) {
-        let mut found: BTreeMap<&Topic, Vec<i32>> = BTreeMap::new();
+        let mut found = Vec::new();
         let until = monotonic() + HOOK;
         for (topic, partition) in without {
             let Some((low, high)) = ends(consumer, topic.as_str(), *partition, until) else {
@@ -168,15 +180,14 @@ impl Context {
                 assignment.log_start = Some(low);
             }
             if high > low {
-                found.entry(topic).or_default().push(*partition);
+                found.push((topic.as_str(), *partition));
             }
         }
-        for (topic, partitions) in found {
+        if !found.is_empty() {
             tracing::warn!(
                 target: "kser_kafka",
-                "group {} has no offset in {topic} {partitions:?}, for the first time or because it expired: \
-                 `auto.offset.reset` is {}",
-                self.group, self.reset,
+                "group {} has no offset in {}, for the first time or because it expired: `auto.offset.reset` is {}",
+                self.group, list(found), self.reset,
             );
         }
     }
@@ -226,7 +237,7 @@ impl Context {
     fn say_no_goodbye(&self, partitions: &[(String, i32)], why: &dyn Display) {
         tracing::warn!(
             target: "kser_kafka",
-            group = self.group, %why, ?partitions,
+            group = self.group, %why, partitions = list(partitions.iter().map(place)),
             "partitions are left without a goodbye, and what ran may count as a crash",
         );
     }
@@ -235,9 +246,9 @@ impl Context {
         if !self.abandoned.load(Ordering::Acquire) {
             tracing::warn!(
                 target: "kser_kafka",
-                "group {} goes on without this member, which was not heard of in time: {partitions:?} are lost without a \
+                "group {} goes on without this member, which was not heard of in time: {} are lost without a \
                  goodbye, and what was not committed runs again",
-                self.group,
+                self.group, list(partitions.iter().map(place)),
             );
         }
     }
@@ -261,6 +272,10 @@ impl Context {
             self.link.bell.wait(left.min(Duration::from_millis(1)));
         }
     }
+}
+
+fn place(partition: &(String, i32)) -> (&str, i32) {
+    (&partition.0, partition.1)
 }
 
 /// Asks where the log of a partition begins and ends. All that are asked about share one limit, since there may be many,
@@ -295,22 +310,17 @@ impl ClientContext for Context {
         self.heard.log(level, facility, message);
     }
 
-    fn stats(&self, statistics: Statistics) {
+    fn stats_raw(&self, json: &[u8]) {
+        let Some(statistics) = Statistics::read(json) else {
+            tracing::debug!(target: "kser_kafka", group = self.group, "reading the statistics of the client failed");
+            return;
+        };
         let mut known = self.known();
-        let idle = statistics.brokers.values();
-        let idle = idle.filter_map(|broker| u64::try_from(broker.rxidle).ok());
-        if let Some(idle) = idle.min() {
-            known.heard = monotonic().checked_sub(Duration::from_micros(idle));
+        if let Some(idle) = statistics.idle {
+            known.heard = monotonic().checked_sub(idle);
         }
-        known.ends.clear();
-        for (topic, of_topic) in statistics.topics {
-            for (partition, found) in of_topic.partitions {
-                if found.ls_offset >= 0 {
-                    let place = (topic.clone(), partition);
-                    known.ends.insert(place, found.ls_offset);
-                }
-            }
-        }
+        known.statistics = statistics;
+        known.is_drained = false;
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -1,65 +1,78 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kser_core::{Clock, Health, HeldPartition, Topic};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use kser_core::{Clock, Health, HeldPartition, NotInGroup, Topic};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 
+use crate::ask::Asker;
 use crate::assignment::Assignment;
 use crate::clock::{SystemClock, monotonic};
 use crate::context::Context;
+use crate::presence::{self, Presence, Standing};
 use crate::progress::PartitionProgress;
+use crate::survey::Survey;
 
 /// How often the health is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often topics that are missing are asked for, and how long that may take.
-const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+/// The time for which an answer to an attempt to join, or trouble with the brokers, is given as a reason.
+const RECENT: Duration = Duration::from_secs(15);
+/// The time after a pause in which the client may name an offset to fetch that it has not fetched to.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Looks at what a member knows, from time to time.
 #[derive(Debug)]
 pub(crate) struct Watch {
     next: Instant,
     heard: Instant,
-    ask: Option<Instant>,
-    missing: BTreeSet<Topic>,
+    survey: Survey,
+    presence: Presence,
+    is_kip848: bool,
+    refusal: Option<(Instant, String)>,
+    /// The assignments that were paused lately.
+    paused: BTreeMap<u64, Instant>,
     /// Why the last commit was not confirmed, if it was not.
     pub(crate) commits_fail: Option<String>,
 }
 
 impl Watch {
-    pub(crate) fn new() -> Self {
+    /// Makes one for a member with these settings, whose health names those of the topics that are missing.
+    pub(crate) fn new(settings: &ClientConfig, asker: Arc<Asker>, topics: Vec<Topic>) -> Self {
         Self {
             next: monotonic(),
             heard: monotonic(),
-            ask: Some(monotonic()),
-            missing: BTreeSet::new(),
+            survey: Survey::new(asker, topics),
+            presence: Presence::default(),
+            is_kip848: settings.get("group.protocol") == Some("consumer"),
+            refusal: None,
+            paused: BTreeMap::new(),
             commits_fail: None,
         }
     }
 
-    /// The brokers answered.
+    /// Notes that a broker answered.
     pub(crate) fn heard(&mut self) {
         self.heard = monotonic();
     }
 
-    /// A topic may be missing: it is found out which.
+    /// Asks the brokers soon which topics are missing.
     pub(crate) fn look_soon(&mut self) {
-        self.ask.get_or_insert_with(|| monotonic() + LOOK);
+        self.survey.look_soon();
+    }
+
+    /// Notes an error that the client reports: if the member is not in its group, that may be why.
+    pub(crate) fn refused(&mut self, error: &KafkaError) {
+        self.refusal = Some((monotonic(), error.to_string()));
     }
 
     pub(crate) fn is_due(&self) -> bool {
         monotonic() >= self.next
     }
 
-    pub(crate) fn look(
-        &mut self,
-        consumer: &BaseConsumer<Context>,
-        context: &Context,
-        topics: &[Topic],
-    ) {
+    /// Makes the health anew.
+    pub(crate) fn look(&mut self, context: &Context) {
         self.next = monotonic() + LOOK;
-        if self.ask.is_some_and(|ask| monotonic() >= ask) {
-            self.ask_for(consumer, topics);
-        }
         let mut health = Health::default();
         let mut lag = Some(0);
         let mut oldest = None;
@@ -70,10 +83,11 @@ impl Watch {
                 health.held.push(held);
             }
             if assignment.waits_for.is_some() {
+                health.delays.push((topic.clone(), partition));
                 continue;
             }
             health.assigned.push((topic.clone(), partition));
-            let behind = lag_of(assignment, context.end_of(topic.as_str(), partition));
+            let behind = self.lag_of(assignment, context);
             lag = lag.zip(behind).map(|(lag, behind)| lag + behind);
             oldest = oldest.into_iter().chain(assignment.oldest()).min();
             let suspects = assignment
@@ -82,43 +96,66 @@ impl Watch {
                 .map_or(0, PartitionProgress::n_suspects);
             health.suspects += suspects;
         }
-        health.lag = lag;
+        self.paused.retain(|_, at| at.elapsed() < SETTLE);
+        health.lag = lag.filter(|_| !health.assigned.is_empty());
         health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
-        let heard = context.heard_at().max(Some(self.heard));
-        health.last_heard = heard.map(|heard| heard.elapsed());
-        health.missing = self.missing.iter().cloned().collect();
+        let has_partitions = !health.assigned.is_empty() || !health.delays.is_empty();
+        health.not_in_group = self
+            .look_at_group(context, has_partitions)
+            .into_iter()
+            .collect();
+        let group = (self.is_kip848 && !has_partitions).then_some(&*context.group);
+        self.survey.turn(&health.assigned, group);
+        let heard = [context.heard_at(), self.survey.heard(), Some(self.heard)];
+        health.last_heard = heard
+            .into_iter()
+            .max()
+            .flatten()
+            .map(|heard| heard.elapsed());
+        health.missing = self.survey.missing();
         context.link.set_health(health);
     }
 
-    fn ask_for(&mut self, consumer: &BaseConsumer<Context>, topics: &[Topic]) {
-        let mut missing = BTreeSet::new();
-        for topic in topics {
-            let found = consumer.fetch_metadata(Some(topic.as_str()), ASK.1);
-            let Ok(found) = found else {
-                break;
-            };
-            self.heard = monotonic();
-            if found.topics().iter().any(|found| found.error().is_some()) {
-                missing.insert(topic.clone());
-            }
+    fn lag_of(&mut self, assignment: &Assignment, context: &Context) -> Option<u64> {
+        let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
+        if assignment.paused {
+            self.paused.insert(assignment.id, monotonic());
         }
-        for topic in missing.difference(&self.missing) {
-            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; make it with `ensure_topics`, or with `?create=6` in the URL");
+        // A pause throws away what was fetched and not handed over: it is fetched again.
+        let fetched = match self.paused.contains_key(&assignment.id) {
+            true => None,
+            false => context.fetched_to(topic, partition),
+        };
+        assignment.lag(fetched, self.survey.end_of(topic, partition)?)
+    }
+
+    fn look_at_group(&mut self, context: &Context, has_partitions: bool) -> Option<NotInGroup> {
+        let client = context.group_state();
+        let recent = self.refusal.as_ref();
+        let refusal = recent.filter(|(at, _)| at.elapsed() < RECENT);
+        let trouble = context.heard.lately(RECENT);
+        let standing = Standing {
+            has_partitions,
+            client: client.as_ref(),
+            is_kip848: self.is_kip848,
+            n_classic: self.survey.n_classic(),
+            refusal: refusal.map(|(_, refusal)| &**refusal),
+            trouble: trouble.as_deref(),
+        };
+        let why = standing.why_outside();
+        let look = self
+            .presence
+            .look(monotonic(), why.is_some(), has_partitions);
+        let outside = why.zip(look.0);
+        let outside = outside.map(|(why, since)| NotInGroup::new(&*context.group, since, why));
+        if let Some(warning) = look.1 {
+            presence::warn(warning, &context.group, outside.as_ref());
         }
-        self.ask = (!missing.is_empty()).then(|| monotonic() + ASK.0);
-        self.missing = missing;
+        outside
     }
 }
 
-/// Counts what waits in a partition whose log ends here.
-fn lag_of(assignment: &Assignment, end: Option<i64>) -> Option<u64> {
-    let progress = assignment.progress.as_ref();
-    let next = progress.and_then(PartitionProgress::first_not_done);
-    let next = next.or(assignment.log_start)?;
-    Some(u64::try_from(end? - next).unwrap_or(0))
-}
-
-/// Says why nothing more is handed out of a partition, if that is so.
+/// Tells why no record of a partition is handed out; `None` when records are.
 fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<String> {
     let Some(progress) = &assignment.progress else {
         return Some("its committed offset cannot be read yet".to_owned());
@@ -152,17 +189,59 @@ mod tests {
     use super::*;
     use crate::progress::{Author, Budget};
 
+    fn assignment(committed: Option<i64>, text: &str) -> Assignment {
+        let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
+        let author = Author::new();
+        let progress = PartitionProgress::take_over(committed, text, author, Budget::default());
+        assignment.progress = Some(progress);
+        assignment
+    }
+
     #[test]
     fn the_lag_of_a_group_without_an_offset_is_that_of_the_log() {
-        let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
-        assert_eq!(lag_of(&assignment, Some(9)), None);
-        let taken = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
-        assignment.progress = Some(taken);
-        assert_eq!(lag_of(&assignment, Some(9)), None);
+        let unread = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
+        assert_eq!(unread.lag(None, 9), None);
+        let mut assignment = assignment(None, "");
+        assert_eq!(assignment.lag(None, 9), None);
         assignment.log_start = Some(2);
-        assert_eq!(lag_of(&assignment, Some(9)), Some(7));
-        assert_eq!(lag_of(&assignment, None), None);
+        assert_eq!(assignment.lag(None, 9), Some(7));
         assignment.progress.as_mut().unwrap().received(5);
-        assert_eq!(lag_of(&assignment, Some(9)), Some(4));
+        assert_eq!(assignment.lag(None, 9), Some(4));
+    }
+
+    #[test]
+    fn the_lag_does_not_count_what_is_done_out_of_order() {
+        let mut owner = assignment(Some(10), "");
+        let progress = owner.progress.as_mut().unwrap();
+        for offset in 10..20 {
+            progress.received(offset);
+        }
+        for offset in [12, 13, 14, 18] {
+            progress.done(offset);
+        }
+        assert_eq!(owner.lag(None, 30), Some(16));
+        let commit = owner.progress.as_mut().unwrap().commit().unwrap();
+        // Another member takes it over and has received nothing yet.
+        let mut next = assignment(Some(commit.offset), &commit.metadata);
+        assert_eq!(next.lag(None, 30), Some(16));
+        let progress = next.progress.as_mut().unwrap();
+        for offset in 10..20 {
+            progress.received(offset);
+        }
+        assert_eq!(next.lag(None, 30), Some(16));
+    }
+
+    #[test]
+    fn the_lag_does_not_count_what_is_no_record() {
+        let mut assignment = assignment(Some(0), "");
+        let progress = assignment.progress.as_mut().unwrap();
+        progress.received(0);
+        // The log ends with the marker of a transaction, up to which the client has fetched.
+        assert_eq!(assignment.lag(None, 2), Some(2));
+        assert_eq!(assignment.lag(Some(2), 2), Some(1));
+        assignment.progress.as_mut().unwrap().done(0);
+        assert_eq!(assignment.lag(Some(2), 2), Some(0));
+        // The end was asked before.
+        assert_eq!(assignment.lag(Some(2), 1), Some(0));
     }
 }

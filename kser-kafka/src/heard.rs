@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kser_core::{Clock, Timestamp};
 use rdkafka::client::ClientContext;
@@ -27,6 +28,13 @@ impl Heard {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, text) = last.trouble.as_ref()?;
         (*at >= since).then(|| text.clone())
+    }
+
+    /// Returns the last trouble, if it is not older than this.
+    pub(crate) fn lately(&self, age: Duration) -> Option<String> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, text) = last.trouble.as_ref()?;
+        (SystemClock.now().since(*at) <= age).then(|| text.clone())
     }
 
     fn trouble(&self, text: String) {

@@ -3,6 +3,7 @@
 mod admin;
 mod alone;
 mod aside;
+mod ask;
 mod assignment;
 mod beside;
 mod clock;
@@ -17,15 +18,20 @@ mod health;
 mod heard;
 mod limits;
 mod link;
+mod listing;
 mod member;
 mod observer;
+mod places;
 mod poll;
+mod presence;
 mod progress;
 mod publish;
 mod report;
 mod request_size;
 mod settle;
+mod statistics;
 mod subscription;
+mod survey;
 mod transport;
 mod unsent;
 

@@ -14,6 +14,7 @@ use crate::commit;
 use crate::commits::Commits;
 use crate::context::{Context, say};
 use crate::error::{code, failed};
+use crate::health::Watch;
 use crate::member::Arrived;
 
 /// How many messages are taken in one turn.
@@ -39,9 +40,10 @@ pub(crate) struct Poll {
     context: Arc<Context>,
     commits: Commits,
     next_load: Instant,
-    health: crate::health::Watch,
+    health: Watch,
+    /// The name of the member, if it has one.
+    instance: Option<String>,
     crowded: Option<Instant>,
-    topics: Vec<kser_core::Topic>,
 }
 
 /// Says whether nobody has received for so long that the partitions are paused.
@@ -60,7 +62,8 @@ impl Poll {
     pub(crate) fn new(
         consumer: BaseConsumer<Context>,
         commit_every: Duration,
-        topics: Vec<kser_core::Topic>,
+        health: Watch,
+        instance: Option<String>,
     ) -> Self {
         let context = Arc::clone(consumer.context());
         Self {
@@ -68,9 +71,9 @@ impl Poll {
             context,
             commits: Commits::new(commit_every),
             next_load: monotonic(),
-            health: crate::health::Watch::new(),
+            health,
+            instance,
             crowded: None,
-            topics,
         }
     }
 
@@ -111,8 +114,7 @@ impl Poll {
         self.press_back();
         if self.health.is_due() {
             self.health.commits_fail = self.commits.failing(&self.context);
-            self.health
-                .look(&self.consumer, &self.context, &self.topics);
+            self.health.look(&self.context);
         }
         if !fetched {
             let member = self.context.member();
@@ -184,6 +186,9 @@ impl Poll {
                 None => nothing += 1,
             }
         }
+        if nothing == 2 {
+            self.context.drained();
+        }
         if fetched > 0 {
             self.health.heard();
         }
@@ -215,6 +220,10 @@ impl Poll {
     fn trouble(&mut self, error: KafkaError) -> Result<(), Error> {
         let group = &self.context.group;
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            if let (RDKafkaErrorCode::FencedInstanceId, Some(instance)) = (code, &self.instance) {
+                let instance = instance.clone();
+                return Err(Error::Superseded { instance });
+            }
             let what = format!("the member of group {group} cannot go on: {reason}");
             return Err(failed(
                 what,
@@ -246,6 +255,7 @@ impl Poll {
             }
             _ => {
                 tracing::debug!(target: "kser_kafka", group, %error, "the client reports an error");
+                self.health.refused(&error);
                 Ok(())
             }
         }

@@ -39,7 +39,10 @@ impl Subscription for KafkaSubscription {
     fn health(&self) -> Health {
         let mut health = self.link.health();
         if let Some(waits) = &self.waits {
-            health.held.append(&mut waits.health().held);
+            let mut waits = waits.health();
+            health.held.append(&mut waits.held);
+            health.delays = waits.delays;
+            health.not_in_group.append(&mut waits.not_in_group);
         }
         health.retention = self.retention;
         health

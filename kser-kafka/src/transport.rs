@@ -1,5 +1,5 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use async_trait::async_trait;
@@ -14,9 +14,11 @@ use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
 use crate::admin::Admin;
+use crate::aside::Aside;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::error::{failed, no_thread};
+use crate::health::Watch;
 use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::link::Link;
@@ -55,13 +57,17 @@ impl KafkaTransport {
         let admin = Admin::new(&config.admin(), heard.clone())?;
         let publisher = Arc::new(Publisher::new(config.producer(), heard)?);
         // Settings of consumers are wrong now, or never.
-        make_consumer(&config.consumer("kser-check", None), Heard::default())?;
+        Aside::new(make_consumer(
+            &config.consumer("kser-check", None),
+            Heard::default(),
+        )?);
         admin.reach().await?;
         Ok(Self(Arc::new(Cluster {
             config,
             publisher,
             admin,
             limits: Limits::default(),
+            asker: Mutex::default(),
         })))
     }
 
@@ -125,7 +131,9 @@ impl KafkaTransport {
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
         let done = consumer.subscribe(&subscribed);
         done.map_err(|error| failed("subscribing", None, error))?;
-        let poll = Poll::new(consumer, config.commit_every, topics);
+        let health = Watch::new(settings, self.0.asker()?, topics);
+        let instance = settings.get("group.instance.id").map(str::to_owned);
+        let poll = Poll::new(consumer, config.commit_every, health, instance);
         let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
         let run = move || {
             // Whoever receives would wait for ever.

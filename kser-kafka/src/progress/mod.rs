@@ -256,6 +256,19 @@ impl PartitionProgress {
         self.held.first().or(self.next)
     }
 
+    /// Returns the number of records below the end of the log that are not done: those that are held, and those to come,
+    /// without those that a predecessor did. Below `start` no record is to come, which is needed while the partition has
+    /// no start of its own: without it the number is not known then.
+    pub(crate) fn n_not_done(&self, start: Option<i64>, end: i64) -> Option<u64> {
+        let next = self.next.max(start)?;
+        let done = self.done_ahead.iter().map(|run| {
+            let (from, to) = (run.start.max(next), run.end.min(end));
+            to.saturating_sub(from).max(0)
+        });
+        let to_come = end.saturating_sub(next).max(0) - done.sum::<i64>();
+        Some(self.held.len() as u64 + to_come.unsigned_abs())
+    }
+
     /// Returns the offset from which on nothing was received.
     #[cfg(test)]
     pub(crate) const fn next(&self) -> Option<i64> {

@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kser_core::{Error, Topic};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::clock::monotonic;
+use crate::error::{failed, is_missing, no_thread};
+use crate::heard::Heard;
+use crate::places::Places;
+
+/// The time that the brokers have for one question.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The longest time for which the events of the client are not served.
+const SERVE: Duration = Duration::from_secs(1);
+
+/// Asks the brokers what the health of members needs, with a client and on a thread of its own: an answer may take
+/// seconds, for which the thread that polls a consumer must not wait. Dropping it ends the thread.
+#[derive(Debug)]
+pub(crate) struct Asker(Sender<(Question, Sender<Answer>)>);
+
+/// A question of one member; what is empty is not asked.
+#[derive(Debug, Default)]
+pub(crate) struct Question {
+    /// The topics that may be missing.
+    pub(crate) topics: Vec<Topic>,
+    /// The partitions of which the end of the log is asked.
+    pub(crate) ends: Vec<(Topic, i32)>,
+    /// The group whose members of the classic protocol are counted.
+    pub(crate) group: Option<String>,
+}
+
+/// What the brokers say to a question.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// The topics that are not there; `None` when none were asked about.
+    pub(crate) topics: Option<Absent>,
+    /// Where logs end for a reader of committed records; `None` when the brokers do not tell.
+    pub(crate) ends: Option<Places>,
+    /// The number of members of the group by the classic protocol; `None` when the brokers do not tell.
+    pub(crate) n_classic: Option<usize>,
+    /// When a broker answered last.
+    pub(crate) heard: Option<Instant>,
+}
+
+/// Topics that are not there.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Absent {
+    /// The topics that do not exist.
+    pub(crate) missing: BTreeSet<Topic>,
+    /// The topics of which the brokers do not tell whether they exist.
+    pub(crate) unknown: BTreeSet<Topic>,
+}
+
+impl Asker {
+    /// Makes the client and starts the thread.
+    pub(crate) fn start(settings: &ClientConfig, heard: Heard) -> Result<Self, Error> {
+        let client: KafkaResult<BaseConsumer<Heard>> = settings.create_with_context(heard);
+        let client = client.map_err(|error| failed("making a client", None, error))?;
+        let (asker, questions) = channel();
+        let thread = thread::Builder::new().name("kser-kafka-health".to_owned());
+        let started = thread.spawn(move || serve(&client, &questions));
+        started.map_err(no_thread)?;
+        Ok(Self(asker))
+    }
+
+    /// Makes one that gets no answers.
+    #[cfg(test)]
+    pub(crate) fn without_brokers() -> Self {
+        Self(channel().0)
+    }
+
+    /// Asks without waiting. The channel closes without an answer when the thread has ended.
+    pub(crate) fn ask(&self, question: Question) -> Receiver<Answer> {
+        let (answer, answered) = channel();
+        // A thread that has ended drops the sender, which the receiver sees.
+        let _ = self.0.send((question, answer));
+        answered
+    }
+}
+
+fn serve(client: &BaseConsumer<Heard>, questions: &Receiver<(Question, Sender<Answer>)>) {
+    loop {
+        match questions.recv_timeout(SERVE) {
+            Ok((question, answer)) => drop(answer.send(answer_to(client, &question))),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Log lines and errors would pile up in the client. One poll of a millisecond takes all that are there.
+        while client.poll(Duration::from_millis(1)).is_some() {}
+    }
+}
+
+fn answer_to(client: &BaseConsumer<Heard>, question: &Question) -> Answer {
+    let mut answer = Answer::default();
+    if !question.topics.is_empty() {
+        let absent = absent(client, &question.topics);
+        if absent.unknown.len() < question.topics.len() {
+            answer.heard = Some(monotonic());
+        }
+        answer.topics = Some(absent);
+    }
+    if !question.ends.is_empty() {
+        match ends(client, &question.ends) {
+            Ok(ends) => {
+                answer.heard = Some(monotonic());
+                answer.ends = Some(ends);
+            }
+            Err(error) => {
+                tracing::debug!(target: "kser_kafka", %error, "asking for the ends of logs failed");
+            }
+        }
+    }
+    if let Some(group) = &question.group {
+        match n_classic(client, group) {
+            Ok(count) => {
+                answer.heard = Some(monotonic());
+                answer.n_classic = Some(count);
+            }
+            Err(error) => {
+                tracing::debug!(target: "kser_kafka", group, %error, "asking for a group failed");
+            }
+        }
+    }
+    answer
+}
+
+fn absent(client: &BaseConsumer<Heard>, topics: &[Topic]) -> Absent {
+    let mut absent = Absent::default();
+    for (index, topic) in topics.iter().enumerate() {
+        match exists(client, topic) {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => drop(absent.missing.insert(topic.clone())),
+            Ok(None) => drop(absent.unknown.insert(topic.clone())),
+            Err(error) => {
+                tracing::debug!(target: "kser_kafka", %topic, %error, "asking for topics failed");
+                // Each of the others would take its time too.
+                absent.unknown.extend(topics.iter().skip(index).cloned());
+                break;
+            }
+        }
+    }
+    absent
+}
+
+/// Asks whether a topic exists; `None` when the brokers tell neither, such as without the right to describe it.
+fn exists(client: &BaseConsumer<Heard>, topic: &Topic) -> KafkaResult<Option<bool>> {
+    let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
+    let found = metadata.topics().first();
+    let Some(error) = found.and_then(|found| found.error()) else {
+        return Ok(Some(found.is_some()));
+    };
+    let code = RDKafkaErrorCode::from(error);
+    Ok(is_missing(code).then_some(false))
+}
+
+/// Asks where logs end, all of one broker in one request. Partitions of which that is not told are left out.
+fn ends(client: &BaseConsumer<Heard>, partitions: &[(Topic, i32)]) -> KafkaResult<Places> {
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        // In place of a time: the end that readers of committed records see.
+        asked.add_partition_offset(topic.as_str(), *partition, Offset::End)?;
+    }
+    let found = client.offsets_for_times(asked, ANSWER)?;
+    let mut ends = Places::default();
+    for element in found.elements() {
+        if let (Ok(()), Offset::Offset(end)) = (element.error(), element.offset()) {
+            ends.insert(element.topic(), element.partition(), end);
+        }
+    }
+    Ok(ends)
+}
+
+/// Counts the members that a group has by the classic protocol. A group of the other protocol has none.
+fn n_classic(client: &BaseConsumer<Heard>, group: &str) -> Result<usize, KafkaError> {
+    let found = client.fetch_group_list(Some(group), ANSWER)?;
+    let mut found = found.groups().iter();
+    let found = found.find(|found| found.name() == group && found.protocol_type() == "consumer");
+    Ok(found.map_or(0, |found| found.members().len()))
+}

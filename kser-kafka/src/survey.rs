@@ -1,0 +1,187 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use kser_core::Topic;
+
+use crate::ask::{Absent, Answer, Asker, Question};
+use crate::clock::monotonic;
+use crate::places::Places;
+
+/// How often the ends of a thousand partitions are asked; of more partitions accordingly less often.
+const ENDS: Duration = Duration::from_secs(1);
+/// The age at which what the brokers said about ends is not used any more, beside the time between two questions.
+const OLD: Duration = Duration::from_secs(15);
+/// How often the brokers are asked about topics that are missing or unknown, and about a group.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What one member knows from the brokers. It asks from time to time and never waits.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    asker: Arc<Asker>,
+    answer: Option<Receiver<Answer>>,
+    topics: Vec<Topic>,
+    ask_topics: Option<Instant>,
+    ask_ends: Instant,
+    ask_group: Instant,
+    ends: Option<(Instant, Places)>,
+    keep_ends: Duration,
+    n_classic: Option<usize>,
+    missing: BTreeSet<Topic>,
+    heard: Option<Instant>,
+}
+
+impl Survey {
+    /// Makes one that asks which of these topics are missing.
+    pub(crate) fn new(asker: Arc<Asker>, topics: Vec<Topic>) -> Self {
+        let now = monotonic();
+        Self {
+            asker,
+            answer: None,
+            ask_topics: (!topics.is_empty()).then_some(now),
+            topics,
+            ask_ends: now,
+            ask_group: now,
+            ends: None,
+            keep_ends: OLD,
+            n_classic: None,
+            missing: BTreeSet::new(),
+            heard: None,
+        }
+    }
+
+    /// Asks about the topics soon: one may be missing.
+    pub(crate) fn look_soon(&mut self) {
+        if !self.topics.is_empty() {
+            self.ask_topics.get_or_insert_with(|| monotonic() + ENDS);
+        }
+    }
+
+    /// Takes the answer to the question before, and asks the next one when it is time. `group` is one of which it is to be
+    /// known whether members of the classic protocol are in it.
+    pub(crate) fn turn(&mut self, partitions: &[(Topic, i32)], group: Option<&str>) {
+        let now = monotonic();
+        match self.answer.as_ref().map(Receiver::try_recv) {
+            Some(Ok(answer)) => {
+                self.answer = None;
+                self.take(answer, now);
+            }
+            Some(Err(TryRecvError::Empty)) => return,
+            // The thread has ended: nothing more is known.
+            Some(Err(TryRecvError::Disconnected)) | None => self.answer = None,
+        }
+        let mut question = Question::default();
+        if self.ask_topics.is_some_and(|ask| now >= ask) {
+            self.ask_topics = None;
+            question.topics = self.topics.clone();
+        }
+        if !partitions.is_empty() && now >= self.ask_ends {
+            let thousands = u32::try_from(partitions.len() / 1000).unwrap_or(u32::MAX);
+            let pause = ENDS.saturating_mul(thousands.max(1));
+            self.ask_ends = now + pause;
+            self.keep_ends = OLD + pause;
+            question.ends = partitions.to_vec();
+        }
+        match group {
+            None => self.n_classic = None,
+            Some(group) if now >= self.ask_group => {
+                self.ask_group = now + AGAIN;
+                question.group = Some(group.to_owned());
+            }
+            Some(_) => {}
+        }
+        let is_empty = question.topics.is_empty() && question.ends.is_empty();
+        if !is_empty || question.group.is_some() {
+            self.answer = Some(self.asker.ask(question));
+        }
+    }
+
+    fn take(&mut self, answer: Answer, now: Instant) {
+        self.heard = self.heard.max(answer.heard);
+        if let Some(ends) = answer.ends {
+            self.ends = Some((now, ends));
+        }
+        if answer.n_classic.is_some() {
+            self.n_classic = answer.n_classic;
+        }
+        if let Some(absent) = answer.topics {
+            self.take_topics(absent, now);
+        }
+    }
+
+    /// Keeps what is known of a topic until the brokers tell otherwise.
+    fn take_topics(&mut self, absent: Absent, now: Instant) {
+        let Absent {
+            mut missing,
+            unknown,
+        } = absent;
+        missing.extend(self.missing.intersection(&unknown).cloned());
+        for topic in missing.difference(&self.missing) {
+            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; make it with `ensure_topics`, or with `?create=6` in the URL");
+        }
+        if !missing.is_empty() || !unknown.is_empty() {
+            self.ask_topics = Some(now + AGAIN);
+        }
+        self.missing = missing;
+    }
+
+    /// Returns where the log of a partition ends, if the brokers told that lately.
+    pub(crate) fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
+        let (at, ends) = self.ends.as_ref()?;
+        match at.elapsed() <= self.keep_ends {
+            true => ends.get(topic, partition),
+            false => None,
+        }
+    }
+
+    /// Lists the topics that are missing.
+    pub(crate) fn missing(&self) -> Vec<Topic> {
+        self.missing.iter().cloned().collect()
+    }
+
+    pub(crate) const fn n_classic(&self) -> Option<usize> {
+        self.n_classic
+    }
+
+    /// Returns when a broker answered last.
+    pub(crate) const fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(names: &[&str]) -> BTreeSet<Topic> {
+        names
+            .iter()
+            .map(|name| Topic::new(*name).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_topic_is_missing_until_the_brokers_tell_otherwise() {
+        let asker = Arc::new(Asker::without_brokers());
+        let now = monotonic();
+        let mut survey = Survey::new(asker, topics(&["a", "b"]).into_iter().collect());
+        let mut take = |missing: &[&str], unknown: &[&str]| {
+            survey.ask_topics = None;
+            let absent = Absent {
+                missing: topics(missing),
+                unknown: topics(unknown),
+            };
+            survey.take_topics(absent, now);
+            let names = survey.missing().into_iter();
+            let names: Vec<_> = names.map(|topic| topic.to_string()).collect();
+            (names, survey.ask_topics.is_some())
+        };
+        let a = || vec!["a".to_owned()];
+        assert_eq!(take(&["a"], &[]), (a(), true));
+        // The brokers refuse to tell: nothing is found, and nothing is forgotten.
+        assert_eq!(take(&[], &["a", "b"]), (a(), true));
+        assert_eq!(take(&[], &["b"]), (Vec::new(), true));
+        assert_eq!(take(&[], &[]), (Vec::new(), false));
+    }
+}

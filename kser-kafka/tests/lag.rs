@@ -1,0 +1,102 @@
+//! The lag of a member, on real Kafka.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{admin, publish, receive, topic};
+use kser_core::{Room, Subscription};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// Waits until the lag is this for two seconds on end, which is longer than from one look at it to the next.
+async fn stays(member: &mut dyn Subscription, lag: u64) {
+    let mut same = 0;
+    for _ in 0..300 {
+        same = match member.health().lag == Some(lag) {
+            true => same + 1,
+            false => 0,
+        };
+        if same == 20 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the lag is not {lag}: {:?}", member.health());
+}
+
+fn transactional(name: &str) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", test_services::kafka());
+    let producer: BaseProducer = config.set("transactional.id", name).create().unwrap();
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    producer
+}
+
+test_services::kafka_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_left_behind_the_marker_of_a_transaction() {
+        let topic = topic(&[]);
+        let producer = transactional(topic.as_str());
+        // Records that are there, and records that are taken back.
+        for (payload, commits) in [("kept", true), ("aborted", false)] {
+            producer.begin_transaction().unwrap();
+            let record = BaseRecord::<(), str>::to(topic.as_str());
+            producer.send(record.payload(payload)).unwrap();
+            producer.flush(Duration::from_secs(10)).unwrap();
+            let limit = Duration::from_secs(10);
+            match commits {
+                true => producer.commit_transaction(limit).unwrap(),
+                false => producer.abort_transaction(limit).unwrap(),
+            }
+        }
+        let transport = common::transport().await;
+        let mut member = common::member(&transport, &topic).await;
+        let delivery = receive(&mut *member, 1).await.remove(0);
+        stays(&mut *member, 1).await;
+        let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        stays(&mut *member, 0).await;
+        // Another member begins behind all of it.
+        member.close().await.unwrap();
+        let mut member = common::member(&transport, &topic).await;
+        stays(&mut *member, 0).await;
+        member.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_lag_grows_while_no_record_is_received() {
+        let topic = topic(&[]);
+        let transport = common::transport().await;
+        let mut member = common::member(&transport, &topic).await;
+        // More than a member fetches ahead, so that the partition is paused once no record is received.
+        let payloads = vec!["x"; 6000];
+        publish(&transport, &topic, &payloads).await;
+        let first = tokio::time::timeout(Duration::from_secs(30), member.receive(Room::records(1)));
+        let first = first.await.unwrap().unwrap().remove(0);
+        stays(&mut *member, 6000).await;
+        publish(&transport, &topic, &payloads[..500]).await;
+        stays(&mut *member, 6500).await;
+        let _ = first.ticket.settle(Vec::new()).await.unwrap();
+        stays(&mut *member, 6499).await;
+        drop(member);
+        admin().delete_topic(topic.as_str());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_done_out_of_order_is_no_lag() {
+        let topic = topic(&[]);
+        let transport = common::transport().await;
+        let mut member = common::member(&transport, &topic).await;
+        publish(&transport, &topic, &["x"; 10]).await;
+        let mut held = receive(&mut *member, 10).await;
+        let oldest = held.remove(0);
+        for delivery in held {
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+        stays(&mut *member, 1).await;
+        let _ = oldest.ticket.settle(Vec::new()).await.unwrap();
+        stays(&mut *member, 0).await;
+        member.close().await.unwrap();
+    }
+);
