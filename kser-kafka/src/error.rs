@@ -123,6 +123,8 @@ const fn is_temporary(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::MessageSizeTooLarge
             | RDKafkaErrorCode::AutoOffsetReset
             | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::InconsistentGroupProtocol
+            | RDKafkaErrorCode::UnsupportedAssignor
             | RDKafkaErrorCode::InvalidSessionTimeout
             | RDKafkaErrorCode::PolicyViolation
     )
@@ -145,6 +147,9 @@ mod tests {
             KafkaError::AdminOp(RDKafkaErrorCode::PolicyViolation),
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId),
             KafkaError::MessageConsumption(RDKafkaErrorCode::InvalidSessionTimeout),
+            // Members that ask for eager and for cooperative assignments never share a group.
+            KafkaError::MessageConsumption(RDKafkaErrorCode::InconsistentGroupProtocol),
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::UnsupportedAssignor),
         ] {
             let error = failed("trying", None, source.clone());
             assert!(!error.is_temporary(), "{source}");
