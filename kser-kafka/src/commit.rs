@@ -2,7 +2,6 @@
 //! a broker that is frozen it does not return.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -26,7 +25,8 @@ const REFUSALS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset: Option<i64>,
-    pub(crate) metadata: String,
+    /// Any bytes, if another program wrote them.
+    pub(crate) metadata: Vec<u8>,
 }
 
 /// A commit of one partition, and the assignment that it is for.
@@ -147,7 +147,8 @@ pub(crate) fn read_back(
     let confirmed = entries.iter().map(|entry| {
         let found = found.get(&(entry.topic.clone(), entry.partition));
         found.is_some_and(|found| {
-            found.offset == Some(entry.commit.offset) && found.metadata == entry.commit.metadata
+            found.offset == Some(entry.commit.offset)
+                && found.metadata == entry.commit.metadata.as_bytes()
         })
     });
     Ok(confirmed.collect())
@@ -222,11 +223,11 @@ pub(crate) fn read<C: ConsumerContext>(
     limit: Duration,
 ) -> KafkaResult<BTreeMap<(String, i32), Committed>> {
     let (mut committed, mut failed, mut refused) = (BTreeMap::new(), None, Vec::new());
-    let elements = partitions.elements();
-    for piece in elements.chunks(PARTITIONS) {
+    let entries = kser_librdkafka::partitions(partitions);
+    for piece in entries.chunks(PARTITIONS) {
         let mut asked = TopicPartitionList::with_capacity(piece.len());
-        for element in piece {
-            asked.add_partition(element.topic(), element.partition());
+        for entry in piece {
+            asked.add_partition(entry.topic, entry.partition);
         }
         match consumer.committed_offsets(asked, limit) {
             Ok(found) => take_committed(&found, &mut committed, &mut refused),
@@ -258,19 +259,17 @@ fn take_committed(
     committed: &mut BTreeMap<(String, i32), Committed>,
     refused: &mut Vec<(String, i32, KafkaError)>,
 ) {
-    for element in found.elements() {
-        if let Err(error) = element.error() {
-            refused.push((element.topic().to_owned(), element.partition(), error));
+    for entry in kser_librdkafka::partitions(found) {
+        let place = (entry.topic.to_owned(), entry.partition);
+        if let Some(error) = entry.error {
+            refused.push((place.0, place.1, KafkaError::OffsetFetch(error)));
             continue;
         }
-        let offset = match element.offset() {
+        let offset = match entry.offset {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         };
-        // The client panics at metadata that is no UTF-8. Ours is: that is somebody else's.
-        let metadata = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
-        let place = (element.topic().to_owned(), element.partition());
-        let metadata = metadata.unwrap_or_default();
+        let metadata = entry.metadata.to_vec();
         committed.insert(place, Committed { offset, metadata });
     }
 }
@@ -318,6 +317,26 @@ mod tests {
         // What is refused does not come first again.
         assert_eq!(assignments(&next_request(&mut member, 1, "g", 1)), [2]);
         assert_eq!(assignments(&next_request(&mut member, 2, "g", 1)), [1]);
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_read_without_a_panic() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let text = b"\xff\xfe\x00\xc3";
+        test_services::Admin::new(&servers).commit("g", "t", 0, 1, text);
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", servers);
+        let consumer: BaseConsumer = config.set("group.id", "g").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition("t", 0);
+        let found = read(&consumer, &list, Duration::from_secs(10)).unwrap();
+        let committed = &found[&("t".to_owned(), 0)];
+        assert_eq!(
+            (committed.offset, &*committed.metadata),
+            (Some(1), &text[..])
+        );
     }
 
     #[test]

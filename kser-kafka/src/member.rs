@@ -1,11 +1,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::{Clock, Error, Record, Timestamp, Topic};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::assignment::{Assignment, Next};
 use crate::clock::SystemClock;
@@ -377,20 +376,21 @@ pub(crate) fn record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
     let bytes = bytes::Bytes::copy_from_slice;
     let mut record = Record::new(topic, message.payload().map(bytes));
     record.key = message.key().map(bytes);
-    if let Some(headers) = message.headers() {
-        // The client panics at a name that is no UTF-8, which others can write.
-        let read = |index| catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok();
-        let all = (0..headers.count()).filter_map(read);
-        record.headers = all
-            .map(|header| (header.key.to_owned(), header.value.map(bytes)))
-            .collect();
-        if record.headers.len() < headers.count() {
-            tracing::error!(
-                target: "kser_kafka",
-                topic = message.topic(), partition = message.partition(), offset = message.offset(),
-                "headers are left out whose names are no UTF-8",
-            );
+    let mut left_out = 0;
+    for header in kser_librdkafka::headers(message) {
+        match str::from_utf8(header.name) {
+            Ok(name) => record
+                .headers
+                .push((name.to_owned(), header.value.map(bytes))),
+            Err(_) => left_out += 1,
         }
+    }
+    if left_out > 0 {
+        tracing::error!(
+            target: "kser_kafka",
+            topic = message.topic(), partition = message.partition(), offset = message.offset(), left_out,
+            "reading headers failed: their names are not UTF-8; the record is delivered without them",
+        );
     }
     record
 }

@@ -209,7 +209,7 @@ impl Poll {
         if let Some(assignment) = member.assigned(topic, partition) {
             let nothing = commit::Committed {
                 offset: None,
-                metadata: String::new(),
+                metadata: Vec::new(),
             };
             assignment.progress = Some(self.context.take_over(&nothing));
         }

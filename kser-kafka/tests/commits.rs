@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{member, publish, raw, receive, settled, text, told, topic, transport};
+use common::{admin, member, publish, receive, settled, text, told, topic, transport};
 use kser_core::{Room, Topic};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -104,8 +104,8 @@ test_services::kafka_tests!(
     async fn metadata_that_is_no_utf_8_is_ignored() {
         let (transport, topic) = (transport().await, topic(&[]));
         publish(&transport, &topic, &["0", "1", "2"]).await;
-        let (address, group) = (test_services::kafka(), format!("{topic}.group"));
-        raw::commit_with_metadata(address, &group, topic.as_str(), 1, b"\xff\xfe\x00\xc3");
+        let (group, text) = (format!("{topic}.group"), b"\xff\xfe\x00\xc3");
+        admin().commit(&group, topic.as_str(), 0, 1, text);
         let mut member = member(&transport, &topic).await;
         assert_eq!(settled(&mut *member, 2).await, ["1", "2"]);
         member.close().await.unwrap();
@@ -117,7 +117,7 @@ test_services::kafka_tests!(
         let (transport, topic) = (transport().await, topic(&[]));
         publish(&transport, &topic, &["0", "1", "2"]).await;
         commit(&topic, 1, "");
-        common::admin().delete_records(topic.as_str(), 0, 2);
+        admin().delete_records(topic.as_str(), 0, 2);
         let mut first = member(&transport, &topic).await;
         assert_eq!(settled(&mut *first, 1).await, ["2"]);
         first.close().await.unwrap();

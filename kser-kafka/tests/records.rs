@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{admin, member, publish, raw, receive, settled, text, told, topic, transport};
+use common::{admin, member, publish, receive, settled, text, told, topic, transport};
 use kser_core::{Error, NotSettled, Record, Timestamp, Transport};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -102,15 +102,16 @@ test_services::kafka_tests!(
 
     #[tokio::test(flavor = "multi_thread")]
     async fn header_names_that_are_no_utf_8_do_no_harm() {
+        let before = common::n_utf_8_panics();
         let (transport, topic) = (transport().await, topic(&[]));
         let mut member = member(&transport, &topic).await;
         publish(&transport, &topic, &["before"]).await;
-        let address = test_services::kafka();
-        raw::publish_with_header(address, topic.as_str(), b"utf-8", b"even");
-        raw::publish_with_header(address, topic.as_str(), b"\xff\xfe", b"odd");
+        admin().publish(topic.as_str(), 0, &[(b"utf-8", Some(b"x"))], b"even");
+        admin().publish(topic.as_str(), 0, &[(b"\xff\xfe", Some(b"x"))], b"odd");
         publish(&transport, &topic, &["after"]).await;
         let texts = settled(&mut *member, 4).await;
         assert_eq!(texts, ["before", "even", "odd", "after"]);
+        assert_eq!(common::n_utf_8_panics(), before);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,11 @@
 use crate::deadline::retry;
 use crate::installation::{Installation, succeed};
+use crate::record_batch;
 use crate::release::Release;
 use crate::wire::{Connection, Request, Response};
 
+const PRODUCE: i16 = 0;
+const COMMIT_OFFSETS: i16 = 8;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
 const DELETE_RECORDS: i16 = 21;
@@ -110,12 +113,7 @@ impl Admin {
                     Ok(error)
                 })
             })?;
-            no_error(
-                errors
-                    .into_iter()
-                    .flatten()
-                    .map(|error| (error, String::new())),
-            )
+            no_errors(errors)
         });
         done.unwrap_or_else(|error| panic!("records of {topic} {partition}: {error}"));
     }
@@ -143,14 +141,71 @@ impl Admin {
                     Ok(error)
                 })
             })?;
-            no_error(
-                errors
-                    .into_iter()
-                    .flatten()
-                    .map(|error| (error, String::new())),
-            )
+            no_errors(errors)
         });
         done.unwrap_or_else(|error| panic!("offsets of {group} in {topic}: {error}"));
+    }
+
+    /// Publishes a record to a partition, with headers of any bytes, which clients need not offer.
+    pub fn publish(
+        &self,
+        topic: &str,
+        partition: u32,
+        headers: &[(&[u8], Option<&[u8]>)],
+        payload: &[u8],
+    ) {
+        let done = retry(|| {
+            let leader = self.connect()?.metadata()?.leader(topic, partition)?;
+            // No transaction, all replicas that are in sync.
+            let body = Request::new().i16(-1).i16(-1).i32(PATIENCE_MS);
+            let body = body.list(1).text(topic).list(1).i32(int(partition));
+            let body = body.bytes(&record_batch::of_one(headers, payload));
+            let mut answer = Connection::open(&leader)?.call(PRODUCE, 3, body)?;
+            let errors = answer.list(|topic| {
+                let _name = topic.text()?;
+                topic.list(|partition| {
+                    let (_index, error) = (partition.i32()?, partition.i16()?);
+                    let (_offset, _time) = (partition.i64()?, partition.i64()?);
+                    Ok(error)
+                })
+            })?;
+            no_errors(errors)
+        });
+        done.unwrap_or_else(|error| panic!("a record to {topic} {partition}: {error}"));
+    }
+
+    /// Commits an offset of a partition with any bytes beside it, as a tool does that is no member of the group. The group
+    /// must have no members.
+    pub fn commit(&self, group: &str, topic: &str, partition: u32, offset: i64, metadata: &[u8]) {
+        let done = retry(|| {
+            let coordinator = self.connect()?.coordinator(group)?;
+            // From no member, kept as long as the brokers say.
+            let body = Request::new().text(group).i32(-1).text("").i64(-1);
+            let body = body.list(1).text(topic).list(1).i32(int(partition));
+            let body = body.i64(offset).short_bytes(metadata);
+            let mut answer = Connection::open(&coordinator)?.call(COMMIT_OFFSETS, 2, body)?;
+            let errors = answer.list(|topic| {
+                let _name = topic.text()?;
+                topic.list(|partition| {
+                    let (_index, error) = (partition.i32()?, partition.i16()?);
+                    Ok(error)
+                })
+            })?;
+            no_errors(errors)
+        });
+        done.unwrap_or_else(|error| panic!("a commit of {group} in {topic}: {error}"));
+    }
+
+    /// Returns the id of the broker that leads a partition.
+    pub fn leader(&self, topic: &str, partition: u32) -> u16 {
+        let leader = retry(|| self.connect()?.metadata()?.leader_id(topic, partition));
+        leader.unwrap_or_else(|error| panic!("the leader of {topic} {partition}: {error}"))
+    }
+
+    /// Returns the ids of the brokers that have a partition.
+    pub fn replicas(&self, topic: &str, partition: u32) -> Vec<u16> {
+        let replicas = retry(|| self.connect()?.metadata()?.replicas(topic, partition));
+        replicas.unwrap_or_else(|error| panic!("the replicas of {topic} {partition}: {error}"))
     }
 
     /// Runs a console tool of Kafka, such as `org.apache.kafka.tools.TopicCommand`, and gives what it prints. The argument
@@ -209,6 +264,11 @@ impl Admin {
 
 fn int(n: u32) -> i32 {
     n.try_into().expect("fewer than two billion partitions")
+}
+
+fn no_errors(answers: Vec<Vec<i16>>) -> Result<(), String> {
+    let answers = answers.into_iter().flatten();
+    no_error(answers.map(|error| (error, String::new())))
 }
 
 fn no_error(answers: impl IntoIterator<Item = (i16, String)>) -> Result<(), String> {

@@ -66,6 +66,7 @@ mod macros;
 mod metadata;
 mod ports;
 mod python;
+mod record_batch;
 mod release;
 mod secure;
 mod shared;

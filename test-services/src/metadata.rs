@@ -44,12 +44,29 @@ impl Metadata {
 
     /// The address of the broker that leads a partition.
     pub(crate) fn leader(&self, topic: &str, partition: u32) -> Result<String, String> {
-        let partition = self.topic(topic)?.partitions.get(partition as usize);
-        let leader = partition
-            .and_then(|partition| self.brokers.iter().find(|(id, _)| *id == partition.leader));
+        let leader = self.partition(topic, partition)?.leader;
+        let leader = self.brokers.iter().find(|(id, _)| *id == leader);
         leader
             .map(|(_, address)| address.clone())
             .ok_or_else(|| "it has no leader".to_owned())
+    }
+
+    /// The id of the broker that leads a partition.
+    pub(crate) fn leader_id(&self, topic: &str, partition: u32) -> Result<u16, String> {
+        let leader = self.partition(topic, partition)?.leader;
+        u16::try_from(leader).map_err(|_| "it has no leader".to_owned())
+    }
+
+    /// The ids of the brokers that have a partition.
+    pub(crate) fn replicas(&self, topic: &str, partition: u32) -> Result<Vec<u16>, String> {
+        let replicas = self.partition(topic, partition)?.replicas.iter();
+        let replicas = replicas.map(|id| u16::try_from(*id).map_err(|error| error.to_string()));
+        replicas.collect()
+    }
+
+    fn partition(&self, topic: &str, partition: u32) -> Result<&Partition, String> {
+        let found = self.topic(topic)?.partitions.get(partition as usize);
+        found.ok_or_else(|| format!("there is no partition {partition} of {topic}"))
     }
 }
 

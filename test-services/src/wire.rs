@@ -98,8 +98,18 @@ impl Request {
     }
 
     pub(crate) fn text(self, value: &str) -> Self {
-        let length = i16::try_from(value.len()).expect("names are short");
-        self.i16(length).raw(value.as_bytes())
+        self.short_bytes(value.as_bytes())
+    }
+
+    /// Bytes, with a length as that of a text before them.
+    pub(crate) fn short_bytes(self, value: &[u8]) -> Self {
+        let length = i16::try_from(value.len()).expect("they are short");
+        self.i16(length).raw(value)
+    }
+
+    /// Bytes, with their length before them.
+    pub(crate) fn bytes(self, value: &[u8]) -> Self {
+        self.list(value.len()).raw(value)
     }
 
     fn raw(mut self, bytes: &[u8]) -> Self {

@@ -20,9 +20,10 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// `None` for what [`encode`] does not write.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+    let text = text.as_ref();
     let mut bytes = Vec::with_capacity(bytes_in(text.len()));
-    for group in text.as_bytes().chunks(4) {
+    for group in text.chunks(4) {
         let mut bits = 0;
         for at in 0..4 {
             bits = bits << 6 | group.get(at).map_or(Some(0), |digit| value(*digit))?;

@@ -128,7 +128,7 @@ impl Metadata {
     }
 
     /// Reads what [`encode`](Self::encode) wrote for this offset. `None` for anything else.
-    pub(super) fn decode(base: i64, text: &str) -> Option<Self> {
+    pub(super) fn decode(base: i64, text: &[u8]) -> Option<Self> {
         let bytes = base64::decode(text)?;
         let (flags, body) = unseal(base, &bytes)?;
         let (author, mut body) = body.split_first_chunk()?;

@@ -73,11 +73,11 @@ impl PartitionProgress {
     /// partition, and has it again before anybody else began a record.
     pub(crate) fn take_over(
         committed: Option<i64>,
-        metadata: &str,
+        metadata: impl AsRef<[u8]>,
         author: Author,
         budget: Budget,
     ) -> Self {
-        let found = committed.and_then(|base| Metadata::decode(base, metadata));
+        let found = committed.and_then(|base| Metadata::decode(base, metadata.as_ref()));
         let found = found.unwrap_or_default();
         let mut progress = Self {
             next: committed,

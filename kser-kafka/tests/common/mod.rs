@@ -1,8 +1,7 @@
 //! What the tests on a real broker share.
 #![allow(dead_code, reason = "no test needs all of it")]
 
-pub(crate) mod raw;
-
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -20,6 +19,23 @@ pub(crate) fn topic(settings: &[(&str, &str)]) -> Topic {
     let name = format!("records.{}.{n}", std::process::id());
     admin().create_topic_with(&name, 1, 1, settings);
     Topic::new(name).unwrap()
+}
+
+/// Counts the panics of this process about bytes that are not UTF-8. A panic that is caught counts too: a program may abort
+/// at it.
+pub(crate) fn n_utf_8_panics() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    static HOOK: OnceLock<()> = OnceLock::new();
+    HOOK.get_or_init(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.to_string().contains("Utf8Error") {
+                COUNT.fetch_add(1, Ordering::Relaxed);
+            }
+            before(panic);
+        }));
+    });
+    COUNT.load(Ordering::Relaxed)
 }
 
 pub(crate) fn admin() -> Admin {

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod message;
+mod partitions;
+mod topics;
+
+pub use message::{Header, headers, leader_epoch};
+pub use partitions::{Partition, partitions, set_leader_epoch};
+pub use topics::{TopicId, topic_ids};

@@ -1,0 +1,254 @@
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char};
+use std::fmt;
+use std::ptr::NonNull;
+use std::slice;
+use std::time::Duration;
+
+use rdkafka::bindings::{
+    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_broker,
+    rd_kafka_AdminOptions_set_request_timeout, rd_kafka_DescribeTopics,
+    rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
+    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
+    rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_t,
+    rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
+    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_error_code,
+    rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error,
+    rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
+};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+
+/// The id that brokers give a topic when it is created. A topic that is deleted and created again has another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(u128);
+
+impl TopicId {
+    /// Returns the id as a number. It is random and never zero.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for TopicId {
+    /// As Kafka's tools show it: 22 letters of URL-safe Base64.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for index in 0..22 {
+            // 128 bits and four zeros behind them.
+            let bits = match index {
+                21 => self.0 << 4,
+                _ => self.0 >> (122 - 6 * index),
+            };
+            let letter = LETTERS[(bits & 0x3f) as usize];
+            write!(f, "{}", char::from(letter))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TopicId({self})")
+    }
+}
+
+/// Asks a broker for the ids of topics, in one request, and waits up to `limit` for the answer. Names may repeat.
+///
+/// Asks the broker of the id `broker`, or without one that which the brokers call their controller; each knows all topics. Any
+/// client will do, also one that consumes. Its own queue is not served meanwhile.
+///
+/// # Errors
+///
+/// The answer is an error when there is none within the limit, or the request is refused. Of a single topic, when it does not
+/// exist, the client has no right to describe it, or the brokers tell no ids (`UnsupportedFeature`), as before Kafka 2.8.
+///
+/// # Panics
+///
+/// If a name has a zero byte.
+pub fn topic_ids<C: ClientContext>(
+    client: &Client<C>,
+    broker: Option<i32>,
+    topics: &[&str],
+    limit: Duration,
+) -> KafkaResult<BTreeMap<String, Result<TopicId, RDKafkaErrorCode>>> {
+    let mut topics = topics.to_vec();
+    topics.sort_unstable();
+    topics.dedup();
+    // An empty name fails the whole request, within the client.
+    let topics = topics.into_iter().filter(|topic| !topic.is_empty());
+    let names: Vec<_> = topics
+        .map(|topic| CString::new(topic).expect("no name has a zero byte"))
+        .collect();
+    let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    // librdkafka takes up to an hour.
+    let millis = millis.clamp(1, 3_600_000);
+    let queue = describe(client, broker, &names, millis)?;
+    // SAFETY: The queue is alive, and nobody else polls it.
+    let event = unsafe { rd_kafka_queue_poll(queue.pointer.as_ptr(), millis) };
+    // SAFETY: An event belongs to the caller of the poll, who destroys it so.
+    let Some(event) = (unsafe { Owned::new(event, rd_kafka_event_destroy) }) else {
+        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+    };
+    // SAFETY: The event is alive.
+    check(unsafe { rd_kafka_event_error(event.pointer.as_ptr()) })?;
+    // SAFETY: The event is alive. If it were of another kind, this would be null.
+    let result = unsafe { rd_kafka_event_DescribeTopics_result(event.pointer.as_ptr()) };
+    if result.is_null() {
+        return Err(KafkaError::AdminOp(RDKafkaErrorCode::InvalidType));
+    }
+    let mut count = 0;
+    // SAFETY: The result is not null, and lives as long as the event.
+    let first = unsafe { rd_kafka_DescribeTopics_result_topics(result, &raw mut count) };
+    let found = match first.is_null() {
+        true => &[][..],
+        // SAFETY: The result has an array of `count` pointers, which lives as long as the event.
+        false => unsafe { slice::from_raw_parts(first, count) },
+    };
+    // A topic that the answer leaves out may be a null.
+    let found = found.iter().filter(|topic| !topic.is_null());
+    // SAFETY: Each other pointer is to a description that lives as long as the event.
+    Ok(found.map(|topic| unsafe { read(*topic) }).collect())
+}
+
+/// Sends the request. The answer comes into the queue, which must not outlive the client.
+fn describe<C: ClientContext>(
+    client: &Client<C>,
+    broker: Option<i32>,
+    names: &[CString],
+    millis: i32,
+) -> KafkaResult<Owned<rdkafka::bindings::rd_kafka_queue_t>> {
+    let none = || KafkaError::AdminOp(RDKafkaErrorCode::CriticalSystemResource);
+    let client = client.native_ptr();
+    let mut names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: The array has as many pointers as is said, each to a C string that outlives the call, which copies them.
+    let collection =
+        unsafe { rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()) };
+    // SAFETY: The collection belongs to the caller, who destroys it so.
+    let collection = unsafe { Owned::new(collection, rd_kafka_TopicCollection_destroy) };
+    let collection = collection.ok_or_else(none)?;
+    let operation = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    // SAFETY: The client is alive, since the caller borrows it.
+    let options = unsafe { rd_kafka_AdminOptions_new(client, operation) };
+    // SAFETY: The options belong to the caller, who destroys them so.
+    let options = unsafe { Owned::new(options, rd_kafka_AdminOptions_destroy) };
+    let options = options.ok_or_else(none)?;
+    let mut said = [0 as c_char; 256];
+    // SAFETY: The options are alive, and the buffer for the text of an error is as long as is said.
+    check(unsafe {
+        rd_kafka_AdminOptions_set_request_timeout(
+            options.pointer.as_ptr(),
+            millis,
+            said.as_mut_ptr(),
+            said.len(),
+        )
+    })?;
+    if let Some(broker) = broker {
+        // SAFETY: As above.
+        check(unsafe {
+            rd_kafka_AdminOptions_set_broker(
+                options.pointer.as_ptr(),
+                broker,
+                said.as_mut_ptr(),
+                said.len(),
+            )
+        })?;
+    }
+    // SAFETY: The client is alive, since the caller borrows it.
+    let queue = unsafe { rd_kafka_queue_new(client) };
+    // SAFETY: The queue belongs to the caller, who destroys it so.
+    let queue = unsafe { Owned::new(queue, rd_kafka_queue_destroy) }.ok_or_else(none)?;
+    // SAFETY: All four are alive. The call copies the names and the options; the answer holds the queue by a reference of its
+    // own, and is dropped if the queue is gone.
+    unsafe {
+        rd_kafka_DescribeTopics(
+            client,
+            collection.pointer.as_ptr(),
+            options.pointer.as_ptr(),
+            queue.pointer.as_ptr(),
+        );
+    }
+    Ok(queue)
+}
+
+/// Reads the description of a topic.
+///
+/// # Safety
+///
+/// The pointer must be to a description that is alive.
+unsafe fn read(
+    topic: *const rd_kafka_TopicDescription_t,
+) -> (String, Result<TopicId, RDKafkaErrorCode>) {
+    // SAFETY: The description is alive, as the caller says.
+    let name = unsafe { rd_kafka_TopicDescription_name(topic) };
+    // SAFETY: A description has the name of its topic, a C string that lives as long as it does.
+    let name = unsafe { CStr::from_ptr(name) }
+        .to_string_lossy()
+        .into_owned();
+    // SAFETY: The description is alive, as the caller says.
+    let error = unsafe { rd_kafka_TopicDescription_error(topic) };
+    // SAFETY: The error is null, which is no error, or lives as long as the description.
+    let error = unsafe { rd_kafka_error_code(error) };
+    if let Err(KafkaError::AdminOp(code)) = check(error) {
+        return (name, Err(code));
+    }
+    // SAFETY: The description is alive, as the caller says.
+    let id = unsafe { rd_kafka_TopicDescription_topic_id(topic) };
+    // SAFETY: A description has an id that lives as long as it does.
+    let high = unsafe { rd_kafka_Uuid_most_significant_bits(id) };
+    // SAFETY: As above.
+    let low = unsafe { rd_kafka_Uuid_least_significant_bits(id) };
+    let id = u128::from(high.cast_unsigned()) << 64 | u128::from(low.cast_unsigned());
+    match id {
+        0 => (name, Err(RDKafkaErrorCode::UnsupportedFeature)),
+        _ => (name, Ok(TopicId(id))),
+    }
+}
+
+fn check(error: RDKafkaRespErr) -> KafkaResult<()> {
+    match error {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        _ => Err(KafkaError::AdminOp(error.into())),
+    }
+}
+
+/// A value of librdkafka that is destroyed when this is dropped.
+struct Owned<T> {
+    pointer: NonNull<T>,
+    destroy: unsafe extern "C" fn(*mut T),
+}
+
+impl<T> Owned<T> {
+    /// Takes a value over. `None` for a null.
+    ///
+    /// # Safety
+    ///
+    /// The value must be alive, of nobody else, and one that the function destroys.
+    unsafe fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
+        let pointer = NonNull::new(pointer)?;
+        Some(Self { pointer, destroy })
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: The value is alive until here, nobody else destroys it, and this is its function: see `new`.
+        unsafe { (self.destroy)(self.pointer.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_shown_as_kafka_shows_it() {
+        // From the tests of Kafka's `Uuid`.
+        let id = TopicId(1_u128);
+        assert_eq!(id.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        let id = TopicId(0xfffe_fdfc_fbfa_f9f8_f7f6_f5f4_f3f2_f1f0);
+        assert_eq!(id.to_string(), "__79_Pv6-fj39vX08_Lx8A");
+    }
+}
