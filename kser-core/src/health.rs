@@ -26,6 +26,12 @@ pub struct Health {
     /// The groups that this member ought to be in and is not: from those it receives nothing. Empty in good health. A
     /// start and a rebalance show here for as long as they take.
     pub not_in_group: Vec<NotInGroup>,
+    /// The number of records that were deleted before this member received them, by retention or by a tool, since it
+    /// subscribed. An upper bound where a backend numbers more than records, as Kafka does.
+    pub deleted: u64,
+    /// How often a partition went back to records of smaller offsets, since the member subscribed: its topic was created
+    /// anew, or its log was truncated. What is there runs, though some of it may have run before.
+    pub resets: u64,
     /// The topics that were asked for and do not exist.
     pub missing: Vec<Topic>,
     /// The number of unsettled deliveries that may have killed their process before.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use kser_core::{Cancellation, Error, Record, Timestamp, Topic};
 
 use crate::link::{RecordId, Waiting};
+use crate::position::Position;
 use crate::progress::PartitionProgress;
 use crate::unsent::Unsent;
 
@@ -21,15 +22,12 @@ pub(crate) struct Assignment {
     /// The topic whose records wait here, and how long each does at most.
     pub(crate) waits_for: Option<(Topic, Duration)>,
     pub(crate) revoked: Cancellation,
-    /// `None` until the committed offset is read: until then nothing is delivered.
+    /// `None` until the committed offset is read: until then the client does not fetch the partition.
     pub(crate) progress: Option<PartitionProgress>,
+    pub(crate) position: Position,
     pub(crate) paused: bool,
-    /// Where the log began when the group had no offset, if that was told: its first record is still to come.
-    pub(crate) log_start: Option<i64>,
-    /// The offset up to which records have come, or could not come.
-    last: Option<i64>,
     held: BTreeMap<i64, Held>,
-    /// What arrived before the progress was read, or is not named in a commit yet.
+    /// Records that no commit names yet.
     pending: BTreeSet<i64>,
     /// Keys of which a released record waits: the later ones wait behind it.
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
@@ -85,9 +83,8 @@ impl Assignment {
             waits_for,
             revoked: Cancellation::default(),
             progress: None,
+            position: Position::default(),
             paused: false,
-            log_start: None,
-            last: None,
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
@@ -96,14 +93,19 @@ impl Assignment {
         }
     }
 
-    /// Says that the records come from this offset on.
-    pub(crate) fn starts_at(&mut self, offset: i64) {
-        self.last = Some(offset - 1);
-    }
-
-    /// Says whether an offset is one that cannot come: the log was cut, or made anew.
-    pub(crate) fn went_back(&self, offset: i64) -> bool {
-        self.last.is_some_and(|last| offset <= last)
+    /// Begins with what is done of the partition.
+    ///
+    /// Records that have come already are noted at once and in order: what is passed over when a later one is noted counts as
+    /// done.
+    pub(crate) fn begin(&mut self, mut progress: PartitionProgress) {
+        for offset in self.held.keys().copied().collect::<Vec<_>>() {
+            match (progress.received(offset), self.held.get_mut(&offset)) {
+                (None, _) => self.recalled(offset),
+                (unreported, Some(held)) => held.unreported = unreported,
+                _ => {}
+            }
+        }
+        self.progress = Some(progress);
     }
 
     /// Takes a record from the broker.
@@ -114,7 +116,6 @@ impl Assignment {
         mut record: Record,
         now: Timestamp,
     ) -> Next {
-        self.last = Some(offset);
         if let Some((topic, _)) = &self.waits_for {
             record.topic = topic.clone();
             let due = crate::delay::take_due(&mut record.headers).unwrap_or(at);
@@ -130,26 +131,17 @@ impl Assignment {
         self.admit(offset, now)
     }
 
-    /// Goes on with what arrived before it could be delivered, in order.
+    /// Goes on with what could not be delivered when it arrived, in order.
     pub(crate) fn next_pending(&mut self, now: Timestamp) -> Option<(i64, Next)> {
         let progress = self.progress.as_ref()?;
-        loop {
-            let offset = *self.pending.first()?;
-            let admitted = self.held.get(&offset).map(|held| held.unreported.is_some());
-            let is_suspect = self
-                .held
-                .get(&offset)
-                .is_some_and(|held| held.unreported >= Some(2));
-            if admitted == Some(true) && !is_suspect && !progress.may_begin(offset) {
-                return None;
-            }
-            self.pending.pop_first();
-            match admitted {
-                Some(true) => return Some((offset, self.hand_over(offset))),
-                Some(false) => return Some((offset, self.admit(offset, now))),
-                None => {}
-            }
+        let offset = *self.pending.first()?;
+        let held = self.held.get(&offset);
+        let is_suspect = held.is_some_and(|held| held.unreported >= Some(2));
+        if self.waits_for.is_none() && !is_suspect && !progress.may_begin(offset) {
+            return None;
         }
+        self.pending.pop_first();
+        Some((offset, self.go_on(offset, now)))
     }
 
     fn admit(&mut self, offset: i64, now: Timestamp) -> Next {
@@ -164,6 +156,10 @@ impl Assignment {
         if let Some(held) = self.held.get_mut(&offset) {
             held.unreported = Some(unreported);
         }
+        self.go_on(offset, now)
+    }
+
+    fn go_on(&mut self, offset: i64, now: Timestamp) -> Next {
         match self.waits_for {
             Some(_) => self.look_at_wait(offset, now),
             None => self.hand_over(offset),
@@ -330,6 +326,7 @@ impl Assignment {
     /// Forgets a record that was not received: it is not done, and comes again to whoever has the partition.
     pub(crate) fn recalled(&mut self, offset: i64) {
         self.held.remove(&offset);
+        self.pending.remove(&offset);
     }
 
     /// Returns how many records are with the one who received them.
@@ -366,9 +363,7 @@ impl Assignment {
     /// Returns the number of records that are not done, below the end of the log; `None` while that is not known. Below
     /// `fetched` no record is to come.
     pub(crate) fn lag(&self, fetched: Option<i64>, end: i64) -> Option<u64> {
-        let start = fetched
-            .max(self.log_start)
-            .max(self.last.map(|last| last + 1));
+        let start = fetched.max(self.position.next());
         self.progress.as_ref()?.n_not_done(start, end)
     }
 

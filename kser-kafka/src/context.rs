@@ -3,21 +3,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kser_core::Topic;
+use kser_core::Error;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
-use crate::commit::{self, Committed};
+use crate::commit;
 use crate::heard::Heard;
 use crate::link::Link;
 use crate::listing::list;
 use crate::member::Member;
-use crate::progress::{Author, Budget, PartitionProgress};
+use crate::progress::{Author, Budget};
 use crate::request_size::RequestSize;
 use crate::statistics::{GroupState, Statistics};
 
@@ -33,14 +33,18 @@ pub(crate) struct Context {
     pub(crate) link: Arc<Link>,
     pub(crate) heard: Heard,
     pub(crate) group: String,
-    reset: String,
+    pub(crate) reset: String,
     pub(crate) revoke_grace: Duration,
-    author: Author,
-    budget: Budget,
+    pub(crate) author: Author,
+    pub(crate) budget: Budget,
     pub(crate) request_size: RequestSize,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
     known: Mutex<Known>,
+    /// The client said that it went to another offset than it was to, since that was looked at.
+    reset_heard: AtomicBool,
+    /// Why the member cannot go on.
+    ended: Mutex<Option<Error>>,
 }
 
 /// What the statistics and the log of the client say.
@@ -75,6 +79,8 @@ impl Context {
             request_size: RequestSize::new(),
             abandoned: AtomicBool::new(false),
             known: Mutex::default(),
+            reset_heard: AtomicBool::new(false),
+            ended: Mutex::default(),
         }
     }
 
@@ -99,6 +105,11 @@ impl Context {
         self.known().statistics.group.clone()
     }
 
+    /// Returns the offset from which the client was to fetch a partition next, when it said so last.
+    pub(crate) fn fetches_from(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.known().statistics.fetched.get(topic, partition)
+    }
+
     /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
     pub(crate) fn heard_at(&self) -> Option<Instant> {
         self.known().heard
@@ -110,86 +121,40 @@ impl Context {
         self.known().refusal.clone()
     }
 
+    /// Says whether the client went to another offset than it was to.
+    pub(crate) fn heard_reset(&self) -> bool {
+        self.reset_heard.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn forget_reset(&self) {
+        self.reset_heard.store(false, Ordering::Relaxed);
+    }
+
+    /// Has the member end, for a reason that a hook has found.
+    pub(crate) fn end(&self, error: Error) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.get_or_insert(error);
+    }
+
+    /// Returns why the member is to end, if it is.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
-        let committed = commit::read(consumer, partitions, HOOK);
-        if let Err(error) = &committed {
-            tracing::warn!(target: "kser_kafka", %error, "partitions wait: their offsets cannot be read");
-        }
-        let committed = committed.unwrap_or_default();
-        let (mut list, mut without) = (TopicPartitionList::new(), Vec::new());
-        let until = monotonic() + HOOK;
         let mut member = self.member();
         for element in partitions.elements() {
-            let (topic, partition) = (element.topic(), element.partition());
-            let Some(assignment) = member.assigned(topic, partition) else {
-                continue;
-            };
-            let mut entry = list.add_partition(topic, partition);
-            let Some(committed) = committed.get(&(topic.to_owned(), partition)) else {
-                continue;
-            };
-            if committed.offset.is_none() && assignment.waits_for.is_none() {
-                without.push((assignment.topic.clone(), partition));
-            }
-            let mut progress = self.take_over(committed);
-            if !committed.metadata.is_empty()
-                && let Some((_, end)) = ends(consumer, topic, partition, until)
-            {
-                progress.log_ended(end);
-            }
-            assignment.progress = Some(progress);
-            if let Some(offset) = committed.offset {
-                assignment.starts_at(offset);
-                if let Err(error) = entry.set_offset(Offset::Offset(offset)) {
-                    tracing::error!(target: "kser_kafka", %error, topic, partition, "no offset is set");
-                }
-            }
+            member.assigned(element.topic(), element.partition());
         }
         drop(member);
-        self.look_where_it_starts(consumer, &without);
-        let assigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
-            _ => consumer.assign(&list),
-        };
-        say("partitions cannot be assigned", assigned);
-        // The pause of an earlier assignment of the same partition is still there.
-        say("partitions cannot be resumed", consumer.resume(&list));
-        tracing::debug!(target: "kser_kafka", group = self.group, partitions = list.count(), "assigned");
-    }
-
-    /// Makes the progress of a partition of what its last owner wrote.
-    pub(crate) fn take_over(&self, committed: &Committed) -> PartitionProgress {
-        let metadata = &committed.metadata;
-        PartitionProgress::take_over(committed.offset, metadata, self.author, self.budget)
-    }
-
-    /// Looks where the log begins of which the group has no offset, and says where records are: it is new here, or its
-    /// offsets expired.
-    fn look_where_it_starts(&self, consumer: &BaseConsumer<Self>, without: &[(Topic, i32)]) {
-        let mut found = Vec::new();
-        let until = monotonic() + HOOK;
-        for (topic, partition) in without {
-            let Some((low, high)) = ends(consumer, topic.as_str(), *partition, until) else {
-                continue;
-            };
-            if let Some(assignment) = self.member().of(topic.as_str(), *partition) {
-                assignment.log_start = Some(low);
-            }
-            if high > low {
-                found.push((topic.as_str(), *partition));
-            }
-        }
-        if !found.is_empty() {
-            tracing::warn!(
-                target: "kser_kafka",
-                "group {} has no offset in {}, for the first time or because it expired: `auto.offset.reset` is {}",
-                self.group, list(found), self.reset,
-            );
-        }
+        self.start(consumer, HOOK);
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
@@ -203,9 +168,13 @@ impl Context {
             self.wait_for_given(&all);
         }
         let mut member = self.member();
+        let mut fetched = TopicPartitionList::new();
         for (topic, partition) in &all {
             if let Some(assignment) = member.of(topic, *partition) {
                 self.link.end(assignment.id);
+                if assignment.position.is_fetched {
+                    fetched.add_partition(topic, *partition);
+                }
             }
         }
         // What was settled until now is in these orders; from now on settling says that the record is lost.
@@ -225,7 +194,8 @@ impl Context {
         }
         drop(member);
         let unassigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+            // It refuses to give up any if there is one among them that it does not have.
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(&fetched),
             _ => consumer.unassign(),
         };
         if !self.abandoned.load(Ordering::Acquire) {
@@ -278,21 +248,6 @@ fn place(partition: &(String, i32)) -> (&str, i32) {
     (&partition.0, partition.1)
 }
 
-/// Asks where the log of a partition begins and ends. All that are asked about share one limit, since there may be many,
-/// and without an answer nothing is wrong.
-fn ends(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-    partition: i32,
-    until: Instant,
-) -> Option<(i64, i64)> {
-    let left = until.saturating_duration_since(monotonic());
-    match left.is_zero() {
-        true => None,
-        false => consumer.fetch_watermarks(topic, partition, left).ok(),
-    }
-}
-
 /// Logs what the client could not do.
 pub(crate) fn say(what: &str, done: KafkaResult<()>) {
     if let Err(error) = done {
@@ -306,6 +261,9 @@ impl ClientContext for Context {
             // It begins with the name of the client's thread, and ends with a list of partitions.
             let (_, text) = message.split_once("]: ").unwrap_or(("", message));
             self.known().refusal = Some(text.chars().take(REASON).collect());
+        }
+        if facility == "OFFSET" && level as i32 <= RDKafkaLogLevel::Warning as i32 {
+            self.reset_heard.store(true, Ordering::Relaxed);
         }
         self.heard.log(level, facility, message);
     }

@@ -77,8 +77,10 @@ impl Watch {
         let mut lag = Some(0);
         let mut oldest = None;
         for assignment in context.member().assignments() {
+            let stuck = self.stuck_because(assignment, context);
             let (topic, partition) = (&assignment.topic, assignment.partition);
-            if let Some(reason) = held_because(assignment, self.commits_fail.as_deref()) {
+            let reason = held_because(assignment, self.commits_fail.as_deref());
+            if let Some(reason) = reason.or(stuck) {
                 let held = HeldPartition::new(topic.clone(), partition, reason);
                 health.held.push(held);
             }
@@ -96,6 +98,9 @@ impl Watch {
                 .map_or(0, PartitionProgress::n_suspects);
             health.suspects += suspects;
         }
+        let member = context.member();
+        (health.deleted, health.resets) = (member.deleted, member.resets);
+        drop(member);
         self.paused.retain(|_, at| at.elapsed() < SETTLE);
         health.lag = lag.filter(|_| !health.assigned.is_empty());
         health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
@@ -114,6 +119,21 @@ impl Watch {
             .map(|heard| heard.elapsed());
         health.missing = self.survey.missing();
         context.link.set_health(health);
+    }
+
+    /// Tells why a partition is stuck whose log has more, if none of it has come for long.
+    fn stuck_because(&self, assignment: &mut Assignment, context: &Context) -> Option<String> {
+        let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
+        // What the client has read may be the end of a transaction, which is no record.
+        let fetched = context.fetches_from(topic, partition);
+        let read = fetched.max(assignment.position.next());
+        let has_more = read < self.survey.end_of(topic, partition);
+        let reads = assignment.position.is_fetched && !assignment.paused;
+        let is_stuck = assignment.position.is_stuck(has_more && reads, monotonic());
+        let next = assignment.position.next().filter(|_| is_stuck)?;
+        Some(format!(
+            "its log has more from offset {next} on, and the client has read none of it for 30 s"
+        ))
     }
 
     fn lag_of(&mut self, assignment: &Assignment, context: &Context) -> Option<u64> {
@@ -158,8 +178,13 @@ impl Watch {
 /// Tells why no record of a partition is handed out; `None` when records are.
 fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<String> {
     let Some(progress) = &assignment.progress else {
-        return Some("its committed offset cannot be read yet".to_owned());
+        return Some("it cannot be read yet where it starts".to_owned());
     };
+    if let Some(offset) = assignment.position.rewind {
+        return Some(format!(
+            "its log went back, and the client is to go to offset {offset}"
+        ));
+    }
     if let Some(why) = commits_fail.filter(|_| assignment.wants_commit()) {
         return Some(format!("records wait for a commit, which fails: {why}"));
     }
@@ -198,12 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn the_lag_of_a_group_without_an_offset_is_that_of_the_log() {
+    fn the_lag_is_counted_from_the_first_record_that_is_not_done() {
         let unread = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
         assert_eq!(unread.lag(None, 9), None);
-        let mut assignment = assignment(None, "");
-        assert_eq!(assignment.lag(None, 9), None);
-        assignment.log_start = Some(2);
+        let mut assignment = assignment(Some(2), "");
         assert_eq!(assignment.lag(None, 9), Some(7));
         assignment.progress.as_mut().unwrap().received(5);
         assert_eq!(assignment.lag(None, 9), Some(4));

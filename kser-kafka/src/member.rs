@@ -1,3 +1,5 @@
+mod arrival;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -5,6 +7,8 @@ use std::time::Duration;
 
 use kser_core::{Clock, Error, Record, Timestamp, Topic};
 use rdkafka::message::{BorrowedMessage, Message};
+
+pub(crate) use self::arrival::Arrived;
 
 use crate::assignment::{Assignment, Next};
 use crate::clock::SystemClock;
@@ -29,6 +33,10 @@ pub(crate) struct Member {
     said: Said,
     out: Vec<Waiting>,
     next_id: u64,
+    /// How many offsets were deleted from logs before their records were received.
+    pub(crate) deleted: u64,
+    /// How often the log of a partition went back.
+    pub(crate) resets: u64,
     /// Nothing is given out any more.
     pub(crate) closing: bool,
     /// What was asked for and is not yet done: all but what is settled and released.
@@ -89,6 +97,8 @@ impl Member {
             said: Said::default(),
             out: Vec::new(),
             next_id: 1,
+            deleted: 0,
+            resets: 0,
             closing: false,
             asked: Orders::default(),
         }
@@ -151,34 +161,6 @@ impl Member {
                 self.has_dead_timers = true;
             }
         }
-    }
-
-    /// Takes a message, unless the member closes: then it comes to whoever has the partition next. Says whether the log
-    /// of its partition began anew, so that its progress is worth nothing.
-    pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> Arrived {
-        let Some(subscribed) = self.topics.get(message.topic()) else {
-            return Arrived::Taken;
-        };
-        let record = record(subscribed.topic.clone(), message);
-        let at = message.timestamp().to_millis().unwrap_or_default();
-        let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
-        self.take(message.partition(), message.offset(), at, record)
-    }
-
-    fn take(&mut self, partition: i32, offset: i64, at: Timestamp, record: Record) -> Arrived {
-        if self.closing {
-            return Arrived::Taken;
-        }
-        let now = SystemClock.now();
-        let Some(assignment) = self.of(record.topic.as_str(), partition) else {
-            return Arrived::Taken;
-        };
-        if assignment.went_back(offset) {
-            return Arrived::WentBack;
-        }
-        let (id, next) = (assignment.id, assignment.arrived(offset, at, record, now));
-        self.follow(id, offset, next);
-        Arrived::Taken
     }
 
     /// Goes on with what waited for a commit, or for the progress to be read.
@@ -363,13 +345,6 @@ impl Member {
         }
         given
     }
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrived {
-    Taken,
-    WentBack,
 }
 
 pub(crate) fn record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {

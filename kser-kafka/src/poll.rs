@@ -16,6 +16,7 @@ use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::health::Watch;
 use crate::member::Arrived;
+use crate::resets::Resets;
 
 /// How many messages are taken in one turn.
 const TURN: usize = 512;
@@ -25,7 +26,7 @@ const SLEEP: Duration = Duration::from_millis(20);
 const NAP: Duration = Duration::from_millis(1);
 /// How long nobody has to receive until the partitions are paused: a pause throws away what is fetched.
 const CROWDED: Duration = Duration::from_millis(500);
-/// How long a partition whose progress cannot be read waits for the next try, and how long that may take.
+/// How long a partition of which cannot be read where it starts waits for the next try, and how long that may take.
 const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// How long the brokers are waited for at a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -43,6 +44,7 @@ pub(crate) struct Poll {
     health: Watch,
     /// The name of the member, if it has one.
     instance: Option<String>,
+    resets: Resets,
     crowded: Option<Instant>,
 }
 
@@ -73,6 +75,7 @@ impl Poll {
             next_load: monotonic(),
             health,
             instance,
+            resets: Resets::new(),
             crowded: None,
         }
     }
@@ -107,6 +110,10 @@ impl Poll {
         };
         self.context.member().flush();
         self.load();
+        if let Some(error) = self.context.ended() {
+            return Some(End::Failed(error));
+        }
+        self.resets.seek(&self.consumer, &self.context);
         if let Some(went_on) = self.commits.commit_if_due(&self.consumer, &self.context) {
             self.health.heard();
             fetched |= went_on;
@@ -174,12 +181,15 @@ impl Poll {
         let (mut fetched, mut nothing) = (0, 0);
         // After an event that is no message, a message may be there without a ring.
         while fetched < TURN.min(room) && nothing < 2 {
-            match self.consumer.poll(Duration::ZERO) {
+            let polled = self.consumer.poll(Duration::ZERO);
+            self.resets.look(&self.consumer, &self.context);
+            match polled {
                 Some(Ok(message)) => {
                     fetched += 1;
                     let arrived = self.context.member().arrived(&message);
                     if arrived == Arrived::WentBack {
-                        self.begin_anew(&message);
+                        let (resets, context) = (&mut self.resets, &self.context);
+                        resets.begin_anew(&self.consumer, context, &message);
                     }
                 }
                 Some(Err(error)) => self.trouble(error)?,
@@ -193,27 +203,6 @@ impl Poll {
             self.health.heard();
         }
         Ok(fetched > 0)
-    }
-
-    /// The log of a partition was cut or made anew: its offsets mean other records now.
-    fn begin_anew(&self, message: &rdkafka::message::BorrowedMessage<'_>) {
-        use rdkafka::Message as _;
-        let (topic, partition) = (message.topic(), message.partition());
-        tracing::error!(
-            target: "kser_kafka",
-            topic, partition, offset = message.offset(),
-            "the log goes back: it was cut or made anew, and what it has is run from there on",
-        );
-        let mut member = self.context.member();
-        member.gone(topic, partition);
-        if let Some(assignment) = member.assigned(topic, partition) {
-            let nothing = commit::Committed {
-                offset: None,
-                metadata: Vec::new(),
-            };
-            assignment.progress = Some(self.context.take_over(&nothing));
-        }
-        member.arrived(message);
     }
 
     /// Looks at an error that the client reports. Most of them pass.
@@ -261,37 +250,17 @@ impl Poll {
         }
     }
 
-    /// Reads the progress of partitions of which it could not be read when they came.
+    /// Starts partitions that could not be started when they came.
     fn load(&mut self) {
         let mut member = self.context.member();
-        let mut list = TopicPartitionList::new();
-        for assignment in member
-            .assignments()
-            .filter(|assignment| assignment.progress.is_none())
-        {
-            list.add_partition(assignment.topic.as_str(), assignment.partition);
-        }
+        let all_started = member.assignments().all(|it| it.position.is_fetched);
         drop(member);
-        if list.count() == 0 || monotonic() < self.next_load {
+        // A lost assignment would count as a live one after that.
+        if all_started || monotonic() < self.next_load || self.consumer.assignment_lost() {
             return;
         }
+        self.context.start(&self.consumer, LOAD.1);
         self.next_load = monotonic() + LOAD.0;
-        let committed = match commit::read(&self.consumer, &list, LOAD.1) {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::warn!(target: "kser_kafka", %error, "partitions wait: their offsets cannot be read");
-                return;
-            }
-        };
-        let mut member = self.context.member();
-        for ((topic, partition), committed) in &committed {
-            if let Some(assignment) = member.of(topic, *partition) {
-                let progress = self.context.take_over(committed);
-                assignment.progress.get_or_insert(progress);
-            }
-        }
-        member.go_on();
-        member.flush();
     }
 
     /// Pauses what has no room, and resumes what has some again.

@@ -43,6 +43,8 @@ impl Subscription for KafkaSubscription {
             health.held.append(&mut waits.held);
             health.delays = waits.delays;
             health.not_in_group.append(&mut waits.not_in_group);
+            health.deleted += waits.deleted;
+            health.resets += waits.resets;
         }
         health.retention = self.retention;
         health

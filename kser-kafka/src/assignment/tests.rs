@@ -33,7 +33,7 @@ fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
     let mut progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
     let commit = progress.commit().unwrap();
     progress.confirmed(&commit);
-    assignment.progress = Some(progress);
+    assignment.begin(progress);
     let (now, due) = (Timestamp::default(), Timestamp::from_millis(60_000));
     let first = assignment.arrived(0, now, record(Some("k")), now);
     assert!(matches!(first, Next::Deliver(_)), "{first:?}");
@@ -48,4 +48,40 @@ fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
     assert!(assignment.is_full());
     assert_eq!(assignment.due(0, due).len(), PARKED + 1);
     assert!(assignment.has_room());
+}
+
+/// Confirms a commit, and hands out what it allows.
+fn hand_out(assignment: &mut Assignment) -> (Vec<i64>, crate::progress::Commit) {
+    let mut given = Vec::new();
+    while let Some((offset, next)) = assignment.next_pending(Timestamp::default()) {
+        if let Next::Deliver(_) = next {
+            given.push(offset);
+        }
+    }
+    let progress = assignment.progress.as_mut().unwrap();
+    let commit = progress.commit().unwrap();
+    progress.confirmed(&commit);
+    (given, commit)
+}
+
+#[test]
+fn what_arrived_before_the_progress_is_read_is_handed_out_once_it_is() {
+    let mut assignment = assignment(None);
+    let now = Timestamp::default();
+    for offset in 0..300 {
+        assignment.arrived(offset, now, record(None), now);
+    }
+    let progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
+    assignment.begin(progress);
+    while assignment.next_pending(now).is_some() {}
+    assignment.arrived(300, now, record(None), now);
+    let (mut given, mut all) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let commit;
+        (given, commit) = hand_out(&mut assignment);
+        assert!(given.iter().all(|offset| *offset >= commit.offset));
+        all.append(&mut given);
+    }
+    assert!(given.is_empty());
+    assert_eq!(all, (0..=300).collect::<Vec<_>>());
 }

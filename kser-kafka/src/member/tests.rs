@@ -21,7 +21,7 @@ pub(crate) fn member() -> Member {
             PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
         let commit = progress.commit().unwrap();
         progress.confirmed(&commit);
-        assignment.progress = Some(progress);
+        assignment.begin(progress);
     }
     member
 }

@@ -103,6 +103,42 @@ impl PartitionProgress {
         self.counts.cut(end);
     }
 
+    /// Notes where the log begins: what is not done below that cannot come any more. Returns how many offsets those are. To be
+    /// said before records are received.
+    pub(crate) fn log_starts(&mut self, start: i64) -> u64 {
+        let Some(next) = self.next.filter(|next| *next < start) else {
+            return 0;
+        };
+        let below = |offset: i64| offset.min(start);
+        let runs = self.done_ahead.iter();
+        let done: u64 = runs
+            .map(|run| below(run.end).abs_diff(below(run.start)))
+            .sum();
+        self.advance(start);
+        self.revision += 1;
+        start.abs_diff(next) - done
+    }
+
+    /// Takes the partition over from itself, because its log went back: what is done or held from `offset` on stands for
+    /// records that are no more. Begins at the oldest record that is not done, though never above `offset`; what is done
+    /// behind it stays done.
+    pub(crate) fn went_back(&self, offset: i64) -> Self {
+        let first = self
+            .first_not_done()
+            .map_or(offset, |first| first.min(offset));
+        let next = self.next.unwrap_or(first);
+        let done = self.done_above(first, next).into_iter();
+        let done = done.map(|run| run.start..run.end.min(offset));
+        let mut progress = Self::take_over(Some(first), "", self.author, self.budget);
+        progress.counts = self.counts.clone();
+        progress.counts.cut(offset);
+        progress.done_ahead = done.filter(|run| !run.is_empty()).collect();
+        // What a suspect's beginning was named in is told by these numbers.
+        progress.revision = self.revision + 1;
+        progress.confirmed = self.confirmed;
+        progress
+    }
+
     /// Notes a record that came from the broker. Returns how often it may have begun and ended without a goodbye;
     /// `None` when it is not to be delivered: it is done, or held already.
     pub(crate) fn received(&mut self, offset: i64) -> Option<u32> {

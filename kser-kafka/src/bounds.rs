@@ -1,0 +1,140 @@
+//! Where logs begin and end: asked for many partitions in one request.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::clock::monotonic;
+use crate::error::code;
+
+/// A topic and the number of a partition.
+pub(crate) type Place = (String, i32);
+
+/// How many partitions are asked for at once: the client searches its list for each, so that twice as many take four times
+/// as long.
+const BATCH: usize = 1000;
+
+/// The first offset of a log, and the offset behind the last record that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// Asks where the logs of partitions begin and end. Each thousand of them costs two requests to each broker that leads
+/// some. Leaves out partitions for which no broker answers until then.
+pub(crate) fn read<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[Place],
+    until: Instant,
+) -> BTreeMap<Place, Bounds> {
+    let mut bounds = BTreeMap::new();
+    for partitions in partitions.chunks(BATCH) {
+        let starts = ask(consumer, partitions, Offset::Beginning, until);
+        let mut ends = ask(consumer, partitions, Offset::End, until);
+        for (place, start) in starts {
+            if let Some(end) = ends.remove(&place) {
+                bounds.insert(place, Bounds { start, end });
+            }
+        }
+    }
+    bounds
+}
+
+/// Asks for one bound. The client tells nothing about any partition if one of them errs: then each half is asked again.
+fn ask<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[Place],
+    bound: Offset,
+    until: Instant,
+) -> BTreeMap<Place, i64> {
+    let left = until.saturating_duration_since(monotonic());
+    if left.is_zero() || partitions.is_empty() {
+        return BTreeMap::new();
+    }
+    // An offset that stands for a bound takes the place of a time.
+    let asked = list(partitions, bound).and_then(|list| consumer.offsets_for_times(list, left));
+    match asked {
+        Ok(found) => found
+            .elements()
+            .iter()
+            .filter(|element| element.error().is_ok())
+            .filter_map(|element| match element.offset() {
+                Offset::Offset(offset) => {
+                    Some(((element.topic().to_owned(), element.partition()), offset))
+                }
+                _ => None,
+            })
+            .collect(),
+        Err(error) if partitions.len() > 1 && is_of_a_partition(&error) => {
+            let (first, second) = partitions.split_at(partitions.len() / 2);
+            let mut found = ask(consumer, first, bound, until);
+            found.append(&mut ask(consumer, second, bound, until));
+            found
+        }
+        Err(error) => {
+            let (topic, partition) = &partitions[0];
+            tracing::warn!(
+                target: "kser_kafka",
+                %error, topic, partition, partitions = partitions.len(),
+                "reading the start or end of logs failed: these partitions and others; they are asked for again",
+            );
+            BTreeMap::new()
+        }
+    }
+}
+
+fn list(partitions: &[Place], bound: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition_offset(topic, *partition, bound)?;
+    }
+    Ok(list)
+}
+
+/// Says whether a broker has answered, about one partition at least.
+fn is_of_a_partition(error: &KafkaError) -> bool {
+    code(error).is_some_and(|code| code as i32 > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::config::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn the_bounds_of_many_partitions_are_asked_at_once() {
+        let cluster = MockCluster::new(3).unwrap();
+        cluster.create_topic("t", 1100, 1).unwrap();
+        cluster.create_topic("u", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let producer: BaseProducer = config.create().unwrap();
+        for (topic, partition) in [("t", 7), ("t", 7), ("t", 1050), ("u", 0)] {
+            let record = BaseRecord::<(), str>::to(topic).partition(partition);
+            producer.send(record.payload("x")).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+        let consumer: BaseConsumer = config.set("group.id", "g").create().unwrap();
+        let mut places: Vec<_> = (0..1100).map(|n| ("t".to_owned(), n)).collect();
+        places.extend([("u".to_owned(), 0), ("missing".to_owned(), 0)]);
+        let found = read(&consumer, &places, monotonic() + LIMIT);
+        assert_eq!(found.len(), 1101);
+        let end = |topic: &str, partition| found[&(topic.to_owned(), partition)].end;
+        assert_eq!(end("t", 0), 0);
+        assert_eq!(end("t", 7), 2);
+        assert_eq!(end("t", 1050), 1);
+        assert_eq!(end("u", 0), 1);
+        assert!(found.values().all(|bounds| bounds.start == 0));
+    }
+}

@@ -1,0 +1,92 @@
+use kser_core::{Clock, Record, Timestamp};
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::{Member, record};
+use crate::clock::SystemClock;
+use crate::position::Came;
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    Taken,
+    WentBack,
+}
+
+/// Records that arrive, and logs of which some do not arrive any more.
+impl Member {
+    /// Takes a message, unless the member closes: then it comes to whoever has the partition next. Says whether the log
+    /// of its partition began anew, so that its progress is worth nothing.
+    pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> Arrived {
+        let Some(subscribed) = self.topics.get(message.topic()) else {
+            return Arrived::Taken;
+        };
+        let record = record(subscribed.topic.clone(), message);
+        let at = message.timestamp().to_millis().unwrap_or_default();
+        let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
+        self.take(message.partition(), message.offset(), at, record)
+    }
+
+    pub(super) fn take(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        at: Timestamp,
+        record: Record,
+    ) -> Arrived {
+        if self.closing {
+            return Arrived::Taken;
+        }
+        let now = SystemClock.now();
+        let Some(assignment) = self.of(record.topic.as_str(), partition) else {
+            return Arrived::Taken;
+        };
+        if assignment.position.rewind.is_some() {
+            return Arrived::Taken;
+        }
+        let topic = assignment.topic.as_str().to_owned();
+        let deleted = match assignment.position.came(offset) {
+            Came::WentBack => return Arrived::WentBack,
+            Came::Behind { deleted } => deleted,
+        };
+        let (id, next) = (assignment.id, assignment.arrived(offset, at, record, now));
+        self.follow(id, offset, next);
+        if deleted > 0 {
+            self.say_deleted(&topic, partition, offset, deleted);
+        }
+        Arrived::Taken
+    }
+
+    /// Begins a partition anew whose log went back to an offset, and returns the offset from which on it is read: that of the
+    /// oldest record that is not done, since tickets of the time before are lost. The client has to go there if it is another.
+    pub(crate) fn went_back(&mut self, topic: &str, partition: i32, offset: i64) -> Option<i64> {
+        let old = self.of(topic, partition)?;
+        let (next, is_paused) = (old.position.next()?, old.paused);
+        let progress = old.progress.as_ref()?.went_back(offset);
+        let first = progress.first_not_done()?.min(offset);
+        self.gone(topic, partition);
+        let assignment = self.assigned(topic, partition)?;
+        assignment.begin(progress);
+        assignment.paused = is_paused;
+        assignment.position.start(first);
+        assignment.position.is_fetched = true;
+        assignment.position.rewind = Some(first).filter(|first| *first < offset);
+        self.resets += 1;
+        tracing::error!(
+            target: "kser_kafka",
+            topic, partition, offset, expected = next, from = first, count = next.abs_diff(offset),
+            "the log went back: it was cut or made anew; what is not done, and what it has from there on, runs",
+        );
+        Some(first)
+    }
+
+    /// Counts offsets that were deleted before their records were received.
+    pub(crate) fn say_deleted(&mut self, topic: &str, partition: i32, start: i64, count: u64) {
+        self.deleted += count;
+        tracing::error!(
+            target: "kser_kafka",
+            topic, partition, count, offset = start,
+            "records were deleted before they were received, by retention or by a tool; the partition goes on at the start of \
+             its log",
+        );
+    }
+}

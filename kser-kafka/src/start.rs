@@ -1,0 +1,184 @@
+//! Where partitions start: the client is given a partition only with the offset, as a number, from which it is read. Left to
+//! find that out, it asks for each partition alone, and never reads one whose coordinator moves meanwhile.
+
+use std::time::Duration;
+
+use kser_core::Topic;
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::bounds::{self, Bounds, Place};
+use crate::clock::monotonic;
+use crate::commit::{self, Committed};
+use crate::context::{Context, say};
+use crate::error::failed;
+use crate::listing::list;
+use crate::progress::PartitionProgress;
+
+/// What is known about a partition that starts.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// The group has committed an offset of which the log has the record, or will have it.
+    Committed,
+    /// The group has committed nothing, and the log has so many offsets.
+    Nothing(u64),
+    /// So many offsets that were not done are deleted: the log begins behind the committed offset.
+    Deleted(u64),
+}
+
+impl Context {
+    /// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
+    pub(crate) fn start(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
+        let unread: Vec<Place> = self
+            .member()
+            .assignments()
+            .filter(|assignment| assignment.progress.is_none())
+            .map(|assignment| (assignment.topic.as_str().to_owned(), assignment.partition))
+            .collect();
+        if !unread.is_empty() {
+            self.read(consumer, &unread, limit);
+        }
+        self.fetch_started(consumer);
+    }
+
+    fn read(&self, consumer: &BaseConsumer<Self>, unread: &[Place], limit: Duration) {
+        let mut list = TopicPartitionList::with_capacity(unread.len());
+        for (topic, partition) in unread {
+            list.add_partition(topic, *partition);
+        }
+        let committed = match commit::read(consumer, &list, limit) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::warn!(
+                    target: "kser_kafka",
+                    group = self.group, %error, partitions = unread.len(),
+                    "reading committed offsets failed: the partitions start later",
+                );
+                return;
+            }
+        };
+        let places: Vec<_> = committed.keys().cloned().collect();
+        let mut bounds = bounds::read(consumer, &places, monotonic() + limit);
+        let mut new = Vec::new();
+        let mut member = self.member();
+        for (place, committed) in &committed {
+            let Some(assignment) = member.of(&place.0, place.1) else {
+                continue;
+            };
+            let Some((progress, start, found)) = self.begin(committed, bounds.remove(place)) else {
+                continue;
+            };
+            let (topic, partition) = (assignment.topic.clone(), place.1);
+            let is_of_waits = assignment.waits_for.is_some();
+            match found {
+                Found::Nothing(_) | Found::Deleted(1..) if self.is_strict() => {
+                    self.refuse(format!(
+                        "group {} has no offset in {topic} {partition} that can be used ({found:?}, the log begins at {start}), \
+                         and `auto.offset.reset` is `error`",
+                        self.group,
+                    ));
+                    continue;
+                }
+                Found::Nothing(1..) if !is_of_waits => new.push((topic, partition)),
+                _ => {}
+            }
+            assignment.begin(progress);
+            assignment.position.start(start);
+            if let Found::Deleted(count @ 1..) = found {
+                member.say_deleted(&place.0, partition, start, count);
+            }
+        }
+        drop(member);
+        self.say_new(&new);
+    }
+
+    /// Makes the progress of a partition of what its last owner wrote, and says from where on it is read. `None` if that
+    /// cannot be known without the bounds of the log.
+    fn begin(
+        &self,
+        committed: &Committed,
+        bounds: Option<Bounds>,
+    ) -> Option<(PartitionProgress, i64, Found)> {
+        let Some(offset) = committed.offset else {
+            let bounds = bounds?;
+            let progress = self.take_over(Some(bounds.start), b"");
+            let count = u64::try_from(bounds.end - bounds.start).unwrap_or(0);
+            return Some((progress, bounds.start, Found::Nothing(count)));
+        };
+        let mut progress = self.take_over(Some(offset), &committed.metadata);
+        let Some(bounds) = bounds else {
+            return Some((progress, offset, Found::Committed));
+        };
+        progress.log_ended(bounds.end);
+        let deleted = progress.log_starts(bounds.start);
+        let found = match deleted {
+            0 => Found::Committed,
+            _ => Found::Deleted(deleted),
+        };
+        // Whether the committed offset is beyond the end only the client can find out: what a transaction holds back is not
+        // counted in the end.
+        Some((progress, offset.max(bounds.start), found))
+    }
+
+    fn take_over(&self, committed: Option<i64>, metadata: &[u8]) -> PartitionProgress {
+        PartitionProgress::take_over(committed, metadata, self.author, self.budget)
+    }
+
+    /// Gives the client the partitions of which is known where they go on, and that it does not fetch yet.
+    fn fetch_started(&self, consumer: &BaseConsumer<Self>) {
+        let is_cooperative = matches!(
+            consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        );
+        let mut list = TopicPartitionList::new();
+        let mut member = self.member();
+        for assignment in member.assignments() {
+            // Without increments all partitions are given anew.
+            if is_cooperative && assignment.position.is_fetched {
+                continue;
+            }
+            if let Some(next) = assignment.position.next() {
+                let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
+                let added = list.add_partition_offset(topic, partition, Offset::Offset(next));
+                assignment.position.is_fetched = added.is_ok();
+                assignment.paused = false;
+                say("a partition cannot be assigned", added);
+            }
+        }
+        drop(member);
+        let assigned = match is_cooperative {
+            true => consumer.incremental_assign(&list),
+            false => consumer.assign(&list),
+        };
+        say("partitions cannot be assigned", assigned);
+        // The pause of an earlier assignment of the same partition is still there.
+        say("partitions cannot be resumed", consumer.resume(&list));
+        tracing::debug!(target: "kser_kafka", group = self.group, partitions = list.count(), "assigned");
+    }
+
+    /// Names the partitions in which the group has no offset although records are there: it is new, or its offsets expired.
+    fn say_new(&self, new: &[(Topic, i32)]) {
+        if !new.is_empty() {
+            let new = new
+                .iter()
+                .map(|(topic, partition)| (topic.as_str(), *partition));
+            tracing::warn!(
+                target: "kser_kafka",
+                "group {} has no offset in {}, for the first time or because it expired: `auto.offset.reset` is {}",
+                self.group, list(new), self.reset,
+            );
+        }
+    }
+
+    /// Says whether the member ends rather than to begin where no offset says so.
+    fn is_strict(&self) -> bool {
+        self.reset == "error"
+    }
+
+    /// Has the member end.
+    fn refuse(&self, why: String) {
+        let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
+        self.end(failed(why, None, code));
+    }
+}

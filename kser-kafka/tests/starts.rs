@@ -1,0 +1,138 @@
+//! Where partitions start, with brokers that do not say it at first.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kser_core::{Interest, Record, Room, Subscription, Topic, Transport};
+use kser_kafka::{KafkaConfig, KafkaTransport};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+const LONG: Duration = Duration::from_secs(30);
+
+const RECORDS: usize = 1000;
+
+/// Reads the records of a partition, of which some come later, whose committed offset the brokers refuse to tell at first:
+/// returns those that came, as soon as all have, or none has for a while.
+#[expect(
+    clippy::future_not_send,
+    reason = "the cluster stays on the thread of its test"
+)]
+async fn received(refusals: &[RDKafkaRespErr]) -> BTreeSet<i64> {
+    let cluster = MockCluster::new(1).unwrap();
+    // Dead letters have no topics of waits beside them, whose member would take some of the refusals.
+    let topic = Topic::new("t.dlt").unwrap();
+    cluster.create_topic(topic.as_str(), 1, 1).unwrap();
+    let config = KafkaConfig::new(cluster.bootstrap_servers());
+    let transport = KafkaTransport::with_config(config).await.unwrap();
+    let records = vec![Record::new(topic.clone(), Some("work".into())); RECORDS / 10];
+    transport.publish(records.clone()).await.unwrap();
+    cluster.request_errors(RDKafkaApiKey::OffsetFetch, refusals);
+    let interest = Interest::group("g", vec![topic]);
+    let mut member = transport.subscribe(interest).await.unwrap();
+    let publishing = tokio::spawn(async move {
+        for _ in 0..9 {
+            tokio::time::sleep(LONG / 100).await;
+            transport.publish(records.clone()).await.unwrap();
+        }
+    });
+    let mut came = BTreeSet::new();
+    let mut limit = LONG;
+    while came.len() < RECORDS {
+        let more = tokio::time::timeout(limit, member.receive(Room::records(1000)));
+        let Ok(more) = more.await else {
+            break;
+        };
+        for delivery in more.unwrap() {
+            assert!(came.insert(delivery.origin.offset));
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+        limit = LONG / 6;
+    }
+    publishing.await.unwrap();
+    came
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_record_is_left_out_while_the_committed_offset_cannot_be_read() {
+    use RDKafkaRespErr::{RD_KAFKA_RESP_ERR_NO_ERROR as YES, RD_KAFKA_RESP_ERR_UNKNOWN as NO};
+    let came = received(&[NO, YES, NO, NO, YES, NO, NO, NO]).await;
+    assert_eq!(came.len(), RECORDS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_come_although_the_coordinator_had_moved() {
+    use RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR as MOVED;
+    let came = received(&[MOVED, MOVED]).await;
+    assert_eq!(came.len(), RECORDS);
+}
+
+/// Has a transaction hold an offset of a group, so that nobody can read it until the transaction ends.
+fn hold_offset(topic: &Topic, group: &str) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", test_services::kafka());
+    let consumer: BaseConsumer = config.clone().set("group.id", group).create().unwrap();
+    config.set("transactional.id", topic.as_str());
+    let producer: BaseProducer = config.create().unwrap();
+    producer.init_transactions(LONG).unwrap();
+    producer.begin_transaction().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic.as_str(), 0, Offset::Offset(0))
+        .unwrap();
+    // A member that never joined may do so while the group is empty.
+    let member = consumer.group_metadata().unwrap();
+    producer
+        .send_offsets_to_transaction(&list, &member, LONG)
+        .unwrap();
+    producer
+}
+
+/// Settles all records of a partition, until all have come or none comes for a while.
+async fn settle_all(member: &mut dyn Subscription, count: usize) -> BTreeSet<i64> {
+    let mut came = BTreeSet::new();
+    while came.len() < count {
+        let more = tokio::time::timeout(LONG / 2, member.receive(Room::records(1000)));
+        let Ok(more) = more.await else {
+            break;
+        };
+        for delivery in more.unwrap() {
+            came.insert(delivery.origin.offset);
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+    }
+    came
+}
+
+/// How many times what depends on luck is tried: once, unless `KSER_ROUNDS` says more.
+fn rounds() -> usize {
+    let rounds = std::env::var("KSER_ROUNDS").ok();
+    rounds.map_or(1, |rounds| rounds.parse().unwrap())
+}
+
+test_services::kafka_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_records_come_although_a_transaction_holds_the_committed_offset() {
+        let transport = common::transport().await;
+        for round in 0..rounds() {
+            let topic = common::topic(&[]);
+            let records = vec![Record::new(topic.clone(), Some("work".into())); 5 * RECORDS];
+            transport.publish(records).await.unwrap();
+            let producer = hold_offset(&topic, &format!("{topic}.group"));
+            let ending = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(4));
+                producer.abort_transaction(LONG).unwrap();
+            });
+            let mut member = common::member(&transport, &topic).await;
+            let came = settle_all(&mut *member, 5 * RECORDS).await;
+            ending.join().unwrap();
+            assert_eq!(came.len(), 5 * RECORDS, "round {round}");
+            member.close().await.unwrap();
+        }
+    }
+);
