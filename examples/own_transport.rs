@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser::core::{
     Cancellation, Clock, Context, Delivery, Description, Entrypoint, Error, Health, Interest, Json,
-    NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription, Ticket,
-    Timestamp, Topic, TopicSpec, Transport,
+    Leave, NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription,
+    Ticket, Timestamp, Topic, TopicSpec, Transport,
 };
 use kser::{NoStore, SystemClock};
 use tokio::{sync::Notify, time::timeout};
@@ -221,6 +221,10 @@ impl Subscription for Member {
 
     fn health(&self) -> Health {
         Health::default()
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        None
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {

@@ -94,5 +94,5 @@ pub use task_error::TaskError;
 pub use time::{Clock, Timestamp};
 pub use topic::Topic;
 pub use transport::{
-    Description, Interest, NotPublished, Room, Settling, Subscription, TopicSpec, Transport,
+    Description, Interest, Leave, NotPublished, Room, Settling, Subscription, TopicSpec, Transport,
 };

@@ -69,7 +69,9 @@ use crate::{Delivery, Error, Health, Record, Topic};
 /// # Closing
 ///
 /// `close` waits until what was received is settled or released, and then leaves the group. After `close` the records
-/// go to the other members. A member that closed said goodbye: nothing of its is counted as unreported.
+/// go to the other members. A member that closed said goodbye: nothing of its is counted as unreported. A member that
+/// leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to the other
+/// members, and nothing of it is counted.
 #[async_trait]
 pub trait Transport: Debug + Send + Sync + 'static {
     /// Publishes records and returns when they are durable.
@@ -125,12 +127,29 @@ pub trait Subscription: Debug + Send {
     /// Tells what the backend knows of this member.
     fn health(&self) -> Health;
 
+    /// Returns what leaves the group at once, from any thread; `None` when the backend cannot. Handlers that do not end
+    /// would keep [`close`](Self::close) waiting.
+    fn leaver(&self) -> Option<Arc<dyn Leave>>;
+
     /// Waits until all that was received is settled or released, and leaves the group with a goodbye.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] when the backend does not answer. What is settled stays settled.
     async fn close(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// Leaves a group at once, while the subscription may be in use elsewhere, or stand still with its thread.
+#[async_trait]
+pub trait Leave: Debug + Send + Sync + 'static {
+    /// Gives back all that the member holds, and leaves the group with a goodbye: none of it is counted as
+    /// [`unreported`](Delivery::unreported). The subscription receives nothing more, and what is settled later is
+    /// [`Error::Lost`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the backend does not answer.
+    async fn leave(&self) -> Result<(), Error>;
 }
 
 /// What a subscription wants.

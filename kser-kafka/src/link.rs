@@ -78,6 +78,8 @@ pub(crate) struct Orders {
     pub(crate) unsent: Vec<(RecordId, Error)>,
     pub(crate) begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
     pub(crate) close: Option<oneshot::Sender<Result<(), Error>>>,
+    /// The close does not wait for what is held.
+    pub(crate) at_once: bool,
     pub(crate) dropped: bool,
 }
 

@@ -288,6 +288,7 @@ impl Member {
         link.released(released);
         self.asked.begun.append(&mut orders.begun);
         self.asked.dropped |= orders.dropped;
+        self.asked.at_once |= orders.at_once;
         if orders.close.is_some() {
             self.asked.close = orders.close;
         }

@@ -152,7 +152,7 @@ impl Poll {
         }
         if member.asked.close.is_some() {
             member.closing = true;
-            if member.recall(|_| true) == 0 {
+            if member.recall(|_| true) == 0 || member.asked.at_once {
                 return member.asked.close.take().map(End::Closed);
             }
         }

@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::{Delivery, Error, Health, Room, Settle, Subscription};
+use kser_core::{Delivery, Error, Health, Leave, Room, Settle, Subscription};
 use tokio::sync::oneshot;
 
 use crate::link::Link;
@@ -50,23 +50,48 @@ impl Subscription for KafkaSubscription {
         health
     }
 
-    async fn close(self: Box<Self>) -> Result<(), Error> {
-        let ask = |link: &Link| {
-            let (answer, closed) = oneshot::channel();
-            link.order(|orders| orders.close = Some(answer));
-            closed
-        };
-        let closing = [
-            Some(ask(&self.link)),
-            self.waits.as_ref().map(|link| ask(link)),
-        ];
-        let mut all = Ok(());
-        for closed in closing.into_iter().flatten() {
-            // The thread that would answer has ended before: there is nothing to leave any more.
-            all = all.and(closed.await.unwrap_or(Ok(())));
-        }
-        all
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        Some(Arc::new(Leaver {
+            link: Arc::clone(&self.link),
+            waits: self.waits.clone(),
+        }))
     }
+
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        close(&self.link, self.waits.as_deref(), false).await
+    }
+}
+
+/// Leaves at once what a subscription has joined.
+#[derive(Debug)]
+struct Leaver {
+    link: Arc<Link>,
+    waits: Option<Arc<Link>>,
+}
+
+#[async_trait]
+impl Leave for Leaver {
+    async fn leave(&self) -> Result<(), Error> {
+        close(&self.link, self.waits.as_deref(), true).await
+    }
+}
+
+async fn close(link: &Link, waits: Option<&Link>, at_once: bool) -> Result<(), Error> {
+    let ask = |link: &Link| {
+        let (answer, closed) = oneshot::channel();
+        link.order(|orders| {
+            orders.close = Some(answer);
+            orders.at_once |= at_once;
+        });
+        closed
+    };
+    let closing = [Some(ask(link)), waits.map(ask)];
+    let mut all = Ok(());
+    for closed in closing.into_iter().flatten() {
+        // The thread that would answer has ended before: there is nothing to leave any more.
+        all = all.and(closed.await.unwrap_or(Ok(())));
+    }
+    all
 }
 
 impl Drop for KafkaSubscription {

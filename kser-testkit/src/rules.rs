@@ -99,6 +99,7 @@ macro_rules! __transport_rules {
             closing::a_close_waits_for_what_is_held: "`close` waits until what was received is settled or released, and then leaves the group.",
             closing::after_a_close_the_others_get_the_records: "After `close` the records go to the other members.",
             closing::a_close_is_a_goodbye: "A member that closed said goodbye: nothing of its is counted as unreported.",
+            closing::a_member_that_leaves_at_once_says_goodbye: "A member that leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to the other members, and nothing of it is counted.",
         }
     };
 }

@@ -89,3 +89,33 @@ async fn a_count_in_memory_survives_a_stop() -> Result<(), Error> {
     assert_eq!(diary.read(), ["#1", "#2", "#3"]);
     consumer.stop().await
 }
+
+/// Its handler does not yield, and the process is stopped three times: it is a deploy each time, and no crash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_handler_that_blocks_its_thread_is_given_back() -> Result<(), Error> {
+    tokio::try_join!(
+        is_given_back(Mode::AtLeastOnce),
+        is_given_back(Mode::Stored)
+    )?;
+    Ok(())
+}
+
+async fn is_given_back(mode: Mode) -> Result<(), Error> {
+    let kser = connection(mode).await;
+    let blocking = |_: Note| async { std::thread::sleep(Duration::from_secs(8)) };
+    let registry = Registry::new().task(blocking)?;
+    let steps = vec![Step::new(note("x"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    for _ in 0..3 {
+        let consumer = kser.consumer(registry.clone());
+        let consumer = consumer.with_deadline(Duration::from_millis(100)).spawn();
+        while consumer.running().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        consumer.stop().await?;
+    }
+    let consumer = kser.consumer(common::noting(&Diary::default())).spawn();
+    let outcome = run.result().await?;
+    assert_eq!(outcome.stdout(), "x", "{mode:?}");
+    consumer.stop().await
+}

@@ -147,9 +147,9 @@ impl Group {
         self.held.begin(ticket)
     }
 
-    /// Takes back all that a member holds without a goodbye. Says whether it was anything.
-    pub(super) fn take_back(&mut self, member: usize) -> bool {
-        let entries = self.held.take_unreported(member);
+    /// Takes back all that a member holds, and counts it as unreported if there was no goodbye. Says whether it was anything.
+    pub(super) fn take_back(&mut self, member: usize, counted: bool) -> bool {
+        let entries = self.held.take_all(member, counted);
         let any = !entries.is_empty();
         // The latest first, so that the earliest is in front.
         for entry in entries.into_iter().rev() {

@@ -75,15 +75,15 @@ impl Held {
         Some((hold.member, hold.entry))
     }
 
-    /// Gives all that a member held without a goodbye, in the order of publication, and counts it as unreported. A
+    /// Gives all that a member held, in the order of publication, and counts it as unreported if there was no goodbye. A
     /// suspect that was not begun did not do it.
-    pub(super) fn take_unreported(&mut self, member: usize) -> Vec<Entry> {
+    pub(super) fn take_all(&mut self, member: usize, counted: bool) -> Vec<Entry> {
         let holds = self.slots.iter();
         let his = holds.filter(|(_, hold)| hold.member == member);
         let his: Vec<usize> = his.map(|(slot, _)| slot).collect();
         let holds = his.into_iter().filter_map(|slot| self.slots.remove(slot));
         let counted = holds.map(|mut hold| {
-            if hold.begun || hold.entry.unreported() + 1 < MAX_UNREPORTED {
+            if counted && (hold.begun || hold.entry.unreported() + 1 < MAX_UNREPORTED) {
                 hold.entry.count_unreported();
             }
             hold.entry

@@ -54,8 +54,8 @@ impl State {
         number
     }
 
-    /// Leaves all groups of a member. What it holds is counted as unreported and goes to others.
-    pub(super) fn leave(&mut self, number: usize, after: &mut After) {
+    /// Leaves all groups of a member. What it holds goes to others, counted as unreported if the member crashed.
+    pub(super) fn leave(&mut self, number: usize, counted: bool, after: &mut After) {
         let Some(member) = self.members.get_mut(number) else {
             return;
         };
@@ -68,7 +68,7 @@ impl State {
             let Some(group) = self.groups.get_mut(id) else {
                 continue;
             };
-            held |= group.take_back(number);
+            held |= group.take_back(number, counted);
             group.members.retain(|member| *member != number);
             group.idle.retain(|idle| idle.member != number);
             if group.members.is_empty() {
@@ -143,7 +143,7 @@ impl State {
             after.wakers.extend(member.waker.take());
             after.wakers.extend(member.closing.take());
         }
-        self.leave(number, after);
+        self.leave(number, true, after);
     }
 
     /// Forgets a group that nobody would come back to.

@@ -4,8 +4,8 @@ use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use kser_core::{
-    Clock, Delivery, Error, Health, Interest, Origin, Record, Room, Settle, Subscription, Ticket,
-    Timestamp,
+    Clock, Delivery, Error, Health, Interest, Leave, Origin, Record, Room, Settle, Subscription,
+    Ticket, Timestamp,
 };
 
 use super::broker::Broker;
@@ -101,6 +101,11 @@ impl Subscription for MemorySubscription {
         health
     }
 
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        let leaver: Arc<dyn Leave> = Arc::<Seat>::clone(&self.seat);
+        Some(leaver)
+    }
+
     async fn close(self: Box<Self>) -> Result<(), Error> {
         // Dropping the subscription leaves, with nothing in its hands.
         poll_fn(|cx| self.seat.poll_free(cx.waker())).await;
@@ -112,7 +117,7 @@ impl Drop for MemorySubscription {
     fn drop(&mut self) {
         let seat = &self.seat;
         seat.broker.with(|state, after| {
-            state.leave(seat.member, after);
+            state.leave(seat.member, true, after);
             state.members.remove(seat.member);
         });
     }
@@ -176,6 +181,15 @@ impl Seat {
                 }
                 _ => Poll::Ready(()),
             })
+    }
+}
+
+#[async_trait]
+impl Leave for Seat {
+    async fn leave(&self) -> Result<(), Error> {
+        self.broker
+            .with(|state, after| state.leave(self.member, false, after));
+        Ok(())
     }
 }
 

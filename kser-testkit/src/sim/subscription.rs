@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kser_core::{
-    Clock, Delivery, Error, Health, Interest, Origin, Room, Subscription, Ticket, Timestamp,
+    Clock, Delivery, Error, Health, Interest, Leave, Origin, Room, Subscription, Ticket, Timestamp,
 };
 
 use super::broker::{MemberId, Spot};
@@ -187,6 +187,10 @@ impl Subscription for SimSubscription {
             .map(|(topic, number, _)| (topic, part(number)))
             .collect();
         health
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        None
     }
 
     async fn close(mut self: Box<Self>) -> Result<(), Error> {

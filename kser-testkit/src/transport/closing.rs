@@ -52,3 +52,24 @@ pub async fn a_close_is_a_goodbye(harness: &TransportHarness) {
         harness.close(member).await;
     }
 }
+
+/// A member that leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to
+/// the other members, and nothing of it is counted.
+///
+/// [`Subscription::leaver`]: kser_core::Subscription::leaver
+pub async fn a_member_that_leaves_at_once_says_goodbye(harness: &TransportHarness) {
+    let topic = harness.topic().await;
+    harness.publish(&topic, None, &["a"]).await;
+    for _ in 0..3 {
+        let mut member = harness.member("group", &topic).await;
+        let delivery = harness.receive_one(&mut *member).await;
+        assert_eq!(delivery.unreported, 0, "every member before said goodbye");
+        let Some(leaver) = member.leaver() else {
+            release(delivery);
+            return harness.close(member).await;
+        };
+        leaver.leave().await.unwrap();
+        let settled = delivery.ticket.settle(Vec::new()).await.unwrap();
+        assert!(settled.is_lost(), "it goes to others");
+    }
+}

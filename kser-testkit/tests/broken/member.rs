@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::{Delivery, Error, Health, Message, Room, Subscription, Ticket};
+use kser_core::{Delivery, Error, Health, Leave, Message, Room, Subscription, Ticket};
 
 use crate::transport::{Bad, Flaw, Lent};
 
@@ -76,6 +76,10 @@ impl Subscription for Member {
 
     fn health(&self) -> Health {
         self.inner.health()
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        None
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{
-    Delivery, Error, Health, Interest, Origin, Record, Room, Settle, Subscription, Ticket,
+    Delivery, Error, Health, Interest, Leave, Origin, Record, Room, Settle, Subscription, Ticket,
     Timestamp,
 };
 
@@ -121,6 +121,10 @@ impl Subscription for Member {
 
     fn health(&self) -> Health {
         Health::default()
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        None
     }
 
     async fn close(mut self: Box<Self>) -> Result<(), Error> {

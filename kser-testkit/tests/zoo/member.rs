@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use kser_core::{
-    Cancellation, Delivery, Error, Health, Interest, Room, Settle, Subscription, Ticket, Transport,
+    Cancellation, Delivery, Error, Health, Interest, Leave, Room, Settle, Subscription, Ticket,
+    Transport,
 };
 
 use crate::lent::{Lent, at_once};
@@ -92,6 +93,13 @@ impl Subscription for Member {
         Health::default()
     }
 
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        match self.broken.flaw {
+            Flaw::NeverLeaves => Some(Arc::new(Stays)),
+            _ => self.inner.as_ref().and_then(|inner| inner.leaver()),
+        }
+    }
+
     async fn close(mut self: Box<Self>) -> Result<(), Error> {
         self.broken.closed.fetch_add(1, Ordering::Relaxed);
         let Some(mut inner) = self.inner.take() else {
@@ -108,6 +116,17 @@ impl Subscription for Member {
             }
             _ => inner.close().await?,
         }
+        Ok(())
+    }
+}
+
+/// Says that it has left.
+#[derive(Debug)]
+struct Stays;
+
+#[async_trait]
+impl Leave for Stays {
+    async fn leave(&self) -> Result<(), Error> {
         Ok(())
     }
 }

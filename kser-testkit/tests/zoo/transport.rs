@@ -56,6 +56,7 @@ pub(crate) enum Flaw {
     CloseDoesNotWait,
     CloseGoesOnReceiving,
     CloseIsNoGoodbye,
+    NeverLeaves,
 }
 
 /// Where a key is when keys are ignored.

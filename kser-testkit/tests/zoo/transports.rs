@@ -109,6 +109,10 @@ const TABLE: &[(Flaw, &str)] = &[
         "after_a_close_the_others_get_the_records",
     ),
     (Flaw::CloseIsNoGoodbye, "a_close_is_a_goodbye"),
+    (
+        Flaw::NeverLeaves,
+        "a_member_that_leaves_at_once_says_goodbye",
+    ),
 ];
 
 #[test]

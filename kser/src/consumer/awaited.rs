@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::{Delivery, Error, Health, Interest, Room, Subscription, Topic, Transport};
+use kser_core::{Delivery, Error, Health, Interest, Leave, Room, Subscription, Topic, Transport};
 use tokio::task::JoinSet;
 
 /// How often a topic that is missing is looked for.
@@ -17,6 +17,21 @@ pub(super) struct Awaited {
     /// Looks for it, on a task of its own: whoever receives drops its future all the time.
     looking: JoinSet<Subscribed>,
     found: Option<Box<dyn Subscription>>,
+    leaver: Arc<Leaver>,
+}
+
+/// Leaves the group once it is joined.
+#[derive(Debug, Default)]
+struct Leaver(OnceLock<Option<Arc<dyn Leave>>>);
+
+#[async_trait]
+impl Leave for Leaver {
+    async fn leave(&self) -> Result<(), Error> {
+        match self.0.get() {
+            Some(Some(leaver)) => leaver.leave().await,
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Awaited {
@@ -28,6 +43,7 @@ impl Awaited {
             topics,
             looking,
             found: None,
+            leaver: Arc::default(),
         }
     }
 }
@@ -49,7 +65,9 @@ async fn look(transport: Arc<dyn Transport>, interest: Interest) -> Subscribed {
 impl Subscription for Awaited {
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
         if let Some(looked) = self.looking.join_next().await {
-            self.found = Some(looked.map_err(|_| Error::Closed)??);
+            let found = looked.map_err(|_| Error::Closed)??;
+            let _ = self.leaver.0.set(found.leaver());
+            self.found = Some(found);
         }
         match &mut self.found {
             Some(found) => found.receive(room).await,
@@ -65,6 +83,11 @@ impl Subscription for Awaited {
         };
         let found = self.found.as_ref();
         found.map_or_else(missing, |found| found.health())
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        let leaver: Arc<dyn Leave> = Arc::<Leaver>::clone(&self.leaver);
+        Some(leaver)
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {

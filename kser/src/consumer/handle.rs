@@ -1,10 +1,11 @@
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kser_core::{Cancellation, Error, Health, HeldPartition};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::crew::Paused;
+use super::farewell::Farewell;
 use super::now::{Now, RunningTask};
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
@@ -18,6 +19,7 @@ struct Inner {
     running: Now<RunningTask>,
     health: Mutex<ConsumerHealth>,
     state: Mutex<ConsumerState>,
+    farewell: Mutex<Option<Arc<Farewell>>>,
 }
 
 /// Where a consumer is in its life.
@@ -71,6 +73,7 @@ impl ConsumerHandle {
             running: Now::default(),
             health: Mutex::default(),
             state: Mutex::default(),
+            farewell: Mutex::default(),
         }))
     }
 
@@ -128,6 +131,24 @@ impl ConsumerHandle {
 
     pub(super) fn set_state(&self, state: ConsumerState) {
         *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Sets what leaves the groups at once; `None` when the consumer has ended.
+    pub(super) fn set_farewell(&self, farewell: Option<Farewell>) {
+        *self.farewell() = farewell.map(Arc::new);
+    }
+
+    /// Gives back what is held, and leaves the groups at once.
+    pub(super) async fn say_farewell(&self) {
+        let farewell = self.farewell().clone();
+        if let Some(farewell) = farewell {
+            farewell.say().await;
+        }
+    }
+
+    fn farewell(&self) -> MutexGuard<'_, Option<Arc<Farewell>>> {
+        let farewell = self.0.farewell.lock();
+        farewell.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stopping(&self) -> &Cancellation {

@@ -38,6 +38,7 @@ impl Life {
     /// Records how the consumer has ended.
     pub(super) fn end(mut self, served: &Result<(), Error>) {
         self.ended = true;
+        self.handle.set_farewell(None);
         match served {
             Ok(()) => self.handle.set_state(ConsumerState::Stopped),
             Err(error) => self.fail(error),
@@ -63,6 +64,7 @@ impl Drop for Life {
         if self.ended {
             return;
         }
+        self.handle.set_farewell(None);
         match std::thread::panicking() {
             true => self.fail(&Error::Backend {
                 backend: "consumer",

@@ -6,6 +6,7 @@ mod decide;
 mod decision;
 mod end;
 mod ending;
+mod farewell;
 mod handle;
 mod instead;
 mod lanes;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::alone::Alone;
 use super::awaited::Awaited;
 use super::crew::Crew;
+use super::farewell::Farewell;
 use super::life::{Life, topics};
 use super::now::Now;
 use super::options::{GOODBYE, LAST_CALL, Options};
@@ -50,6 +51,9 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
     tracing::info!(target: "kser", "Consumer.Starting...");
     life.receives();
     say_what_is_promised(worker.connection.shared());
+    let leavers = subscriptions.iter();
+    let leavers = leavers.filter_map(|member| member.leaver()).collect();
+    handle.set_farewell(Some(Farewell::new(Arc::clone(&worker), leavers)));
     let options = worker.options.clone();
     let mut crew = Crew::new(Arc::clone(&worker));
     let ended = tokio::select! {
@@ -93,6 +97,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         stop: handle.stopping().clone(),
         running: handle.tasks().clone(),
         unsettled: Now::default(),
+        attempts: Now::default(),
         cancel: Cancellation::default(),
         kill: Cancellation::default(),
         superseded: Cancellation::default(),
@@ -200,7 +205,9 @@ async fn end(
     if !graceful {
         handle.name_left_behind();
         worker.kill.cancel();
-        let _ = crew.finish(LAST_CALL).await;
+        if crew.finish(LAST_CALL).await.is_err() {
+            handle.say_farewell().await;
+        }
     }
     drop(crew);
     leave(subscriptions).await;

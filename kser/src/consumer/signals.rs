@@ -71,6 +71,19 @@ fn past() -> MutexGuard<'static, Vec<Handle>> {
     PAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Leaves the groups, on a runtime of its own: the one of the consumer may stand still.
+fn say_farewell(handle: &ConsumerHandle) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(handle.say_farewell()),
+        Err(error) => {
+            tracing::error!(target: "kser", %error, "leaving the groups failed; what is held counts as a crash");
+        }
+    }
+}
+
 fn listen(
     mut signals: Signals,
     handle: &ConsumerHandle,
@@ -91,6 +104,7 @@ fn listen(
         let (handle, ended) = guard;
         if !ended.load(Ordering::Acquire) {
             handle.name_left_behind();
+            say_farewell(&handle);
             std::process::exit(1);
         }
     });

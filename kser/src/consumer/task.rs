@@ -6,6 +6,7 @@ use super::attempt::{self, Bounds, Ended};
 use super::decide::Job;
 use super::decision::Decision;
 use super::end::Attempted;
+use super::farewell::Running;
 use super::lease::Lease;
 use super::now::RunningTask;
 use super::run::{Run, step_key};
@@ -210,6 +211,14 @@ impl Worker {
             run: task.run.id().cloned(),
             attempt: ctx.attempt(),
             since: task.run.now(),
+        });
+        let stored = task.run.id().filter(|_| task.run.stored.is_some());
+        let _attempt = stored.map(|run| {
+            self.attempts.begin(Running {
+                run: run.clone(),
+                step: task.step.clone(),
+                attempt: known.progress.attempts(),
+            })
         });
         let mut lease = match (&task.run.stored, task.run.id()) {
             (Some(stored), Some(id)) => Lease::new(*stored, id, &task.step, known.clone(), self),

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::alone::{Alone, EXCLUSIVE, GIVEN_BACK};
 use super::decision::{Decision, Done};
+use super::farewell::Running;
 use super::lanes::{Lane, Turn};
 use super::layers::Layers;
 use super::now::{Now, RunningTask};
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     pub(super) options: Options,
     pub(super) owner: Owner,
     pub(super) running: Now<RunningTask>,
+    /// The attempts at steps of stored runs.
+    pub(super) attempts: Now<Running>,
     /// Where deliveries are held whose results cannot be published.
     pub(super) unsettled: Now<HeldPartition>,
     /// The places to run. A suspect takes all of them.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser::core::{
-    Delivery, Description, Health, Interest, NotPublished, Record, Room, Subscription, TopicSpec,
+    Delivery, Description, Health, Interest, Leave, NotPublished, Record, Room, Subscription,
+    TopicSpec,
 };
 use kser::{Error, MemoryClock, MemoryTransport, Topic, Transport};
 use tokio::sync::watch;
@@ -170,6 +171,10 @@ impl Subscription for FaultySubscription {
 
     fn health(&self) -> Health {
         self.inner.health()
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        self.inner.leaver()
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {

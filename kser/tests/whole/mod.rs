@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser::core::{
-    Delivery, Description, Health, Interest, NotPublished, Origin, Record, Room, Settle, Settling,
-    Subscription, Ticket, TopicSpec,
+    Delivery, Description, Health, Interest, Leave, NotPublished, Origin, Record, Room, Settle,
+    Settling, Subscription, Ticket, TopicSpec,
 };
 use kser::{Clock, Error, MemoryClock, Timestamp, Topic, Transport};
 use tokio::sync::Notify;
@@ -141,6 +141,10 @@ impl Subscription for Whole {
 
     fn health(&self) -> Health {
         Health::default()
+    }
+
+    fn leaver(&self) -> Option<Arc<dyn Leave>> {
+        None
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {

@@ -1,0 +1,73 @@
+use std::sync::Arc;
+
+use kser_core::sequencing::{Event, StepKey};
+use kser_core::{Error, Leave, RunId};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::options::GOODBYE;
+use super::worker::Worker;
+use crate::stored::Stored;
+
+/// An attempt at a step of a stored run that runs at this moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(super) run: RunId,
+    pub(super) step: StepKey,
+    pub(super) attempt: u32,
+}
+
+/// Leaves the groups of a consumer whose handlers do not end, from any thread: else what they run counts as a crash,
+/// and after three deploys as a poison message.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    worker: Arc<Worker>,
+    leavers: Vec<Arc<dyn Leave>>,
+}
+
+impl Farewell {
+    pub(super) const fn new(worker: Arc<Worker>, leavers: Vec<Arc<dyn Leave>>) -> Self {
+        Self { worker, leavers }
+    }
+
+    /// Gives back the attempts of stored runs, and leaves all groups at once, each within its limit.
+    pub(super) async fn say(&self) {
+        if timeout(GOODBYE, self.give_back()).await.is_err() {
+            tracing::warn!(target: "kser", "giving attempts back failed: the store is silent; they count as crashes");
+        }
+        let mut leaving = JoinSet::new();
+        for leaver in &self.leavers {
+            let leaver = Arc::clone(leaver);
+            leaving.spawn(async move { timeout(GOODBYE, leaver.leave()).await });
+        }
+        while let Some(left) = leaving.join_next().await {
+            let error = match left {
+                Ok(Ok(Ok(()))) => continue,
+                Ok(Ok(Err(error))) => error.report(),
+                Ok(Err(_)) => "the backend is silent".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(target: "kser", error, "leaving a group failed; what is held counts as a crash");
+        }
+    }
+
+    async fn give_back(&self) {
+        let shared = self.worker.connection.shared();
+        let Some(store) = &shared.store else {
+            return;
+        };
+        let stored = Stored { shared, store };
+        for Running { run, step, attempt } in self.worker.attempts.list() {
+            let interrupted = |_: &_| Event::Interrupted {
+                step: step.clone(),
+                attempt,
+            };
+            match stored.apply(&run, interrupted).await {
+                Ok(_) | Err(Error::Rejected { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(target: "kser", ?run, error = error.report(), "giving an attempt back failed; it counts as a crash");
+                }
+            }
+        }
+    }
+}
