@@ -39,6 +39,7 @@ struct Item {
     group: String,
     record: Record,
     unreported: u32,
+    failed: u32,
     /// Who holds it, by which ticket, and whether it was begun.
     held: Option<(u64, u64, bool)>,
     /// It was delivered before: its key waits for it.
@@ -67,6 +68,7 @@ impl List {
             group,
             record: record.clone(),
             unreported: 0,
+            failed: 0,
             held: None,
             first: false,
         };
@@ -195,6 +197,7 @@ impl Member {
             let ticket = Ticket::new(list.count.into(), settle);
             let delivery = Delivery::new(item.record, Origin::default(), ticket);
             let delivery = delivery.with_unreported(item.unreported);
+            let delivery = delivery.with_failed(item.failed);
             taken.push(delivery.with_revoked(self.revoked.clone()));
         }
         taken
@@ -275,11 +278,12 @@ impl Settle for Shared {
         })
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
         self.with(|list| {
             if let Some(index) = list.held(ticket) {
                 list.items[index].held = None;
                 list.items[index].record.not_before = not_before;
+                list.items[index].failed = failed;
             }
         });
     }

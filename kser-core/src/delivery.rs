@@ -15,6 +15,8 @@ pub struct Delivery {
     pub origin: Origin,
     /// How many deliveries of it may have begun and ended without a goodbye, as when a process dies.
     pub unreported: u32,
+    /// How many attempts had failed when it was given back ([`Ticket::release_failed`]), as far as the backend knows.
+    pub failed: u32,
     /// The duty.
     pub ticket: Ticket,
     /// Asks to stop when the delivery goes to someone else, as when a partition is taken away.
@@ -29,6 +31,7 @@ impl Delivery {
             record,
             origin,
             unreported: 0,
+            failed: 0,
             ticket,
             revoked: Cancellation::default(),
         }
@@ -47,6 +50,7 @@ impl Delivery {
             record,
             origin,
             unreported: 0,
+            failed: 0,
             ticket,
             revoked,
         }
@@ -56,6 +60,13 @@ impl Delivery {
     #[must_use]
     pub fn with_revoked(mut self, revoked: Cancellation) -> Self {
         self.revoked = revoked;
+        self
+    }
+
+    /// Counts the attempts that had failed when it was given back.
+    #[must_use]
+    pub const fn with_failed(mut self, failed: u32) -> Self {
+        self.failed = failed;
         self
     }
 
@@ -100,7 +111,10 @@ pub trait Settle: Debug + Send + Sync + 'static {
 
     /// Gives the delivery back, to be delivered again, not before a time. It must not block, and it may be lost, as a
     /// crash would lose it: then the record comes back when the backend notices.
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>);
+    ///
+    /// `failed` counts the attempts that failed since the record was published: the delivery comes again with it
+    /// ([`Delivery::failed`]), where the backend can keep it.
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32);
 }
 
 /// The duty to finish one delivery. It must be settled or released, which consumes it.
@@ -197,9 +211,14 @@ impl Ticket {
     }
 
     /// Gives the delivery back, to be delivered again, not before a time.
-    pub fn release(mut self, not_before: Option<Timestamp>) -> Settled {
+    pub fn release(self, not_before: Option<Timestamp>) -> Settled {
+        self.release_failed(not_before, 0)
+    }
+
+    /// Gives the delivery back with how many attempts have failed, as [`release`](Self::release) does otherwise.
+    pub fn release_failed(mut self, not_before: Option<Timestamp>, failed: u32) -> Settled {
         self.open = false;
-        self.settle.release(self.id, not_before);
+        self.settle.release(self.id, not_before, failed);
         Settled {
             lost: false,
             released: true,
@@ -211,7 +230,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
             tracing::error!(ticket = self.id, "a delivery was dropped, not settled");
-            self.settle.release(self.id, None);
+            self.settle.release(self.id, None, 0);
         }
     }
 }

@@ -39,7 +39,8 @@ impl Settle for Settler {
         noted.await.unwrap_or(Err(Error::Lost))
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+    /// The count of failed attempts is not kept: a stop or a rebalance has it begin again.
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, _failed: u32) {
         let id = RecordId::of_ticket(ticket);
         self.link.release(id, not_before);
     }
@@ -60,5 +61,5 @@ impl Settle for Unowned {
         Ok(())
     }
 
-    fn release(&self, _: u128, _: Option<Timestamp>) {}
+    fn release(&self, _: u128, _: Option<Timestamp>, _: u32) {}
 }

@@ -125,7 +125,7 @@ mod tests {
             Ok(())
         }
 
-        fn release(&self, _: u128, _: Option<kser_core::Timestamp>) {}
+        fn release(&self, _: u128, _: Option<kser_core::Timestamp>, _: u32) {}
     }
 
     fn subscription() -> Box<KafkaSubscription> {

@@ -119,3 +119,36 @@ async fn is_given_back(mode: Mode) -> Result<(), Error> {
     assert_eq!(outcome.stdout(), "x", "{mode:?}");
     consumer.stop().await
 }
+
+/// What is behind a retry of its key runs behind it, whoever has the consumer stop meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_stop_in_a_back_off_keeps_the_order_of_a_key() -> Result<(), Error> {
+    let kser = connection(Mode::AtLeastOnce).await;
+    let diary = Diary::default();
+    let seen = diary.clone();
+    let task = move |ctx: Context, note: Note| {
+        let (first, text) = (ctx.attempt() == 1, note.text);
+        let fails = first && text == "first";
+        seen.note(format!("{text}#{}", ctx.attempt()));
+        async move {
+            match fails {
+                true => Err(TaskError::new("Once", "once")),
+                false => Ok(()),
+            }
+        }
+    };
+    let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5))?);
+    let registry = Registry::new().task(task)?;
+    for text in ["first", "second", "third"] {
+        kser.producer().send(note(text)).with_key("k").await?;
+    }
+    for _ in 0..2 {
+        let consumer = kser.consumer(registry.clone()).spawn();
+        sleep(Duration::from_secs(1)).await;
+        consumer.stop().await?;
+    }
+    let consumer = kser.consumer(registry).spawn();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(diary.read(), ["first#1", "first#2", "second#1", "third#1"]);
+    consumer.stop().await
+}

@@ -47,7 +47,7 @@ impl Settle for Nobody {
         Ok(())
     }
 
-    fn release(&self, _: u128, _: Option<Timestamp>) {}
+    fn release(&self, _: u128, _: Option<Timestamp>, _: u32) {}
 }
 
 /// Receives what is there: partitions and offsets.

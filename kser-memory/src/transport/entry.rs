@@ -20,6 +20,7 @@ struct Rare {
     lane: u64,
     headers: Vec<(String, Option<Bytes>)>,
     unreported: u32,
+    failed: u32,
 }
 
 // Counted on by the figure in the README.
@@ -39,6 +40,7 @@ impl Entry {
                 key,
                 headers,
                 unreported: 0,
+                failed: 0,
             })
         });
         Self {
@@ -57,6 +59,18 @@ impl Entry {
 
     pub(super) fn unreported(&self) -> u32 {
         self.rare.as_ref().map_or(0, |rare| rare.unreported)
+    }
+
+    /// Returns how many attempts had failed when it was given back.
+    pub(super) fn failed(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.failed)
+    }
+
+    /// Sets how many attempts have failed.
+    pub(super) fn set_failed(&mut self, failed: u32) {
+        if failed > 0 || self.failed() > 0 {
+            self.rare.get_or_insert_default().failed = failed;
+        }
     }
 
     /// Counts a delivery that ended without a goodbye.

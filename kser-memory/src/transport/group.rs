@@ -132,8 +132,10 @@ impl Group {
         &mut self,
         ticket: TicketParts,
         not_before: Option<Timestamp>,
+        failed: u32,
     ) -> Option<usize> {
-        let (member, entry) = self.held.take(ticket)?;
+        let (member, mut entry) = self.held.take(ticket)?;
+        entry.set_failed(failed);
         self.ages.add(entry.published);
         match not_before {
             Some(due) => self.wait_until(due, Timed::Released(entry)),

@@ -119,10 +119,11 @@ impl State {
         &mut self,
         ticket: TicketParts,
         not_before: Option<Timestamp>,
+        failed: u32,
         after: &mut After,
     ) {
         let group = self.groups.get_mut(ticket.group);
-        if let Some(member) = group.and_then(|group| group.release(ticket, not_before)) {
+        if let Some(member) = group.and_then(|group| group.release(ticket, not_before, failed)) {
             self.let_go(member, after);
             self.wake_one(ticket.group, after);
         }

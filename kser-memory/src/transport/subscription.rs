@@ -160,6 +160,7 @@ impl Seat {
                         revoked.clone(),
                     )
                     .with_unreported(entry.unreported())
+                    .with_failed(entry.failed())
                 });
                 let Some(delivery) = taken else {
                     break;
@@ -225,11 +226,11 @@ impl Settle for Seat {
         }
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
         let not_before = not_before.filter(|due| *due > MemoryClock.now());
         let ticket = TicketParts::unpack(ticket);
         self.broker
-            .with(|state, after| state.release(ticket, not_before, after));
+            .with(|state, after| state.release(ticket, not_before, failed, after));
     }
 }
 

@@ -123,14 +123,14 @@ impl Settle for SimSettle {
             .await?
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
         // The broker hears nothing of a process that died.
         if !self.port.is_alive() {
             return;
         }
         self.port.shared.change(|state, _| {
             state.sites.part();
-            state.broker.release(serial(ticket), not_before);
+            state.broker.release(serial(ticket), not_before, failed);
             self.port.note(state, format!("gives back {}", self.label));
         });
     }

@@ -26,6 +26,7 @@ impl Member {
             mut record,
             origin,
             unreported,
+            failed,
             ticket,
             revoked,
             ..
@@ -44,7 +45,7 @@ impl Member {
         }
         let lent = Arc::new(Lent::new(ticket, bad.clone()));
         let delivery = Delivery::revocable(record, origin, Ticket::new(0, lent), revoked);
-        delivery.with_unreported(unreported)
+        delivery.with_unreported(unreported).with_failed(failed)
     }
 }
 

@@ -206,9 +206,9 @@ impl Settle for Lent {
         begun
     }
 
-    fn release(&self, _: u128, not_before: Option<Timestamp>) {
+    fn release(&self, _: u128, not_before: Option<Timestamp>, failed: u32) {
         if let Some(ticket) = self.take() {
-            let _ = ticket.release(not_before);
+            let _ = ticket.release_failed(not_before, failed);
         }
     }
 }

@@ -192,7 +192,7 @@ impl Settle for Inside {
         self.with_held(ticket, Part::begin).ok_or(Error::Lost)
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, _: u32) {
         let _ = self.with_held(ticket, |part, offset| part.release(offset, not_before));
     }
 }

@@ -110,7 +110,7 @@ impl Settle for Lent {
         begun
     }
 
-    fn release(&self, _: u128, not_before: Option<Timestamp>) {
+    fn release(&self, _: u128, not_before: Option<Timestamp>, failed: u32) {
         let Some(ticket) = self.take() else {
             return;
         };
@@ -121,7 +121,7 @@ impl Settle for Lent {
                 let again = vec![self.record.clone()];
                 let _ = at_once(ticket.settle(again));
             }
-            _ => drop(ticket.release(not_before)),
+            _ => drop(ticket.release_failed(not_before, failed)),
         }
     }
 }

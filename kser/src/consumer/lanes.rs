@@ -193,7 +193,7 @@ mod tests {
             Ok(())
         }
 
-        fn release(&self, _: u128, _: Option<Timestamp>) {}
+        fn release(&self, _: u128, _: Option<Timestamp>, _: u32) {}
     }
 
     fn delivery(key: Option<&'static str>, payload: &'static str) -> Delivery {
@@ -264,7 +264,7 @@ mod tests {
             Ok(())
         }
 
-        fn release(&self, ticket: u128, until: Option<Timestamp>) {
+        fn release(&self, ticket: u128, until: Option<Timestamp>, _: u32) {
             self.0.lock().unwrap().push((ticket, until));
         }
     }

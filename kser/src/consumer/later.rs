@@ -66,10 +66,7 @@ impl Worker {
             let known = run.known_at(actual).await?;
             let _ = run.apply_to(known, event, Along::default()).await?;
         }
-        Ok(match work.counted {
-            0 => Decision::Back,
-            _ => Decision::done(vec![work.delayed(run.now())]),
-        })
+        Ok(Decision::Back)
     }
 
     /// What follows an event that began no attempt.
@@ -120,6 +117,7 @@ impl Worker {
             _ => Decision::quiet(),
         })
     }
+
     /// Defers a message that is ahead of the state of its run, as after the restore of a backup: in hand at first, for a
     /// store that lags, then in a delayed record. After as long as an unknown entrypoint waits it is a dead letter, and
     /// its run goes on from where it stands.

@@ -55,15 +55,18 @@ impl Work {
             record,
             origin,
             unreported,
+            failed,
             ticket,
             revoked,
             ..
         } = delivery;
-        let work = Self {
+        let mut work = Self {
             revoked,
             unreported,
+            counted: failed,
             ..Self::of(record, Some(origin), clock)
         };
+        work.tries.failed = work.tries.failed.saturating_add(failed);
         (work, ticket)
     }
 

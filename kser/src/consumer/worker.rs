@@ -82,7 +82,7 @@ impl Worker {
         let mut place = Some(place);
         let settled = loop {
             if work.revoked.is_cancelled() && work.decided.is_none() {
-                break ticket.release(None);
+                break ticket.release_failed(None, work.counted);
             }
             let decision = self.decide_within(&mut work, &mut place).await;
             (work.alone, work.place) = (false, None);
@@ -160,21 +160,21 @@ impl Worker {
         let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
         let entered = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Err(ticket.release(None)),
-            () = work.revoked.cancelled() => return Err(ticket.release(None)),
+            () = self.stop.cancelled() => return Err(ticket.release_failed(None, work.counted)),
+            () = work.revoked.cancelled() => return Err(ticket.release_failed(None, work.counted)),
             entered = self.alone.enter(&self.places, all) => entered,
         };
         let now = self.connection.shared().clock.now();
         let Some(place) = entered else {
             tracing::warn!(target: "kser", topic = %work.record.topic, "a task that may kill its process is given back for {GIVEN_BACK:?}: others run beside it");
-            return Err(ticket.release(Some(now + GIVEN_BACK)));
+            return Err(ticket.release_failed(Some(now + GIVEN_BACK), work.counted));
         };
         match ticket.begin().await {
             Ok(()) => {
                 work.alone = true;
                 Ok((ticket, Some(place)))
             }
-            Err(Error::Lost) => Err(ticket.release(None)),
+            Err(Error::Lost) => Err(ticket.release_failed(None, work.counted)),
             Err(error) => {
                 tracing::error!(target: "kser", error = error.report(), "cannot record the start of a suspected poison message; retrying in {LAST_CALL:?}");
                 // In hand, so that what is behind it waits too.
@@ -196,7 +196,7 @@ impl Worker {
     ) -> Result<(Ticket, Option<OwnedSemaphorePermit>), Settled> {
         if self.crowded.records() >= (self.options.held_records / CROWD).max(1) {
             let now = self.connection.shared().clock.now();
-            return Err(ticket.release(Some(now + LAST_CALL)));
+            return Err(ticket.release_failed(Some(now + LAST_CALL), work.counted));
         }
         let waiting = self.crowded.enter(work.record.size());
         work.place = tokio::select! {
@@ -212,7 +212,7 @@ impl Worker {
         };
         match place {
             Some(place) => Ok((ticket, Some(place))),
-            None => Err(ticket.release(None)),
+            None => Err(ticket.release_failed(None, work.counted)),
         }
     }
 
@@ -223,7 +223,7 @@ impl Worker {
             Decision::Later(pause) => {
                 Left::Wait(ticket, self.connection.shared().clock.now() + pause)
             }
-            Decision::Back => Left::Nothing(ticket.release(None)),
+            Decision::Back => Left::Nothing(ticket.release_failed(None, work.counted)),
             Decision::Alone => Left::Alone(ticket),
             Decision::Crowded(places) => Left::Crowded(ticket, places),
         }
@@ -308,17 +308,19 @@ impl Worker {
         }
     }
 
-    /// Parts from a delivery that waits. Counts that are only in memory leave in a delayed record.
+    /// Parts from a delivery that waits. It comes again in its place, with the count of its attempts where the transport
+    /// keeps that.
     async fn leave(&self, ticket: Ticket, work: &mut Work, until: Timestamp) -> Settled {
         let done = match work.decided.take() {
             // Something is to go out that is not written yet: it comes again, and follows from that.
-            Some(_) if !work.refused.is_empty() => return ticket.release(None),
+            Some(_) if !work.refused.is_empty() => {
+                return ticket.release_failed(None, work.counted);
+            }
             Some(done) => done,
-            None if work.counted > 0 => Done {
-                records: vec![work.delayed(until)],
-                relayed: Vec::new(),
-            },
-            None => return ticket.release(None),
+            None => {
+                let until = Some(until).filter(|_| work.counted > 0);
+                return ticket.release_failed(until, work.counted);
+            }
         };
         match ticket.settle(done.records.clone()).await {
             Ok(settled) => {
@@ -330,7 +332,7 @@ impl Worker {
                     error = &source as &dyn std::error::Error,
                     "a delivery is given back: it cannot be settled"
                 );
-                ticket.release(None)
+                ticket.release_failed(None, work.counted)
             }
         }
     }

@@ -165,7 +165,7 @@ impl Settle for Whole {
         Ok(())
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>) {
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, _: u32) {
         let offset = i64::try_from(ticket).unwrap();
         let mut log = self.0.log.lock().unwrap();
         let mut waiting = log.held.remove(&offset).unwrap();

@@ -40,6 +40,7 @@ pub(super) struct Unsettled {
     pub(super) key: Option<Bytes>,
     /// How many deliveries ended without a goodbye.
     pub(super) unreported: u32,
+    pub(super) failed: u32,
     pub(super) stand: Stand,
 }
 
@@ -61,6 +62,7 @@ impl Unsettled {
         Self {
             key: record.key.clone(),
             unreported: 0,
+            failed: 0,
             stand: match record.not_before {
                 Some(due) if due > now => Stand::Delayed(due),
                 _ => Stand::Ready,

@@ -23,6 +23,7 @@ pub(crate) struct Given {
     pub(crate) label: Arc<str>,
     pub(crate) serial: u64,
     pub(crate) unreported: u32,
+    pub(crate) failed: u32,
     pub(crate) revoked: Cancellation,
 }
 
@@ -146,6 +147,7 @@ impl Broker {
                 label,
                 serial,
                 unreported: 0,
+                failed: 0,
                 revoked: Cancellation::default(),
             });
         };
@@ -156,13 +158,14 @@ impl Broker {
             serial,
             begun: false,
         };
-        let unreported = unsettled.unreported;
+        let (unreported, failed) = (unsettled.unreported, unsettled.failed);
         self.held.insert(serial, (group, spot.clone()));
         Some(Given {
             record,
             label,
             serial,
             unreported,
+            failed,
             revoked,
         })
     }
@@ -229,7 +232,7 @@ impl Broker {
     }
 
     /// Takes a delivery back. One that is someone else's stays there.
-    pub(crate) fn release(&mut self, serial: u64, not_before: Option<Timestamp>) {
+    pub(crate) fn release(&mut self, serial: u64, not_before: Option<Timestamp>, failed: u32) {
         if self.observed_by(serial) {
             return;
         }
@@ -239,6 +242,7 @@ impl Broker {
         self.held.remove(&serial);
         let part = self.part_mut(&group, &spot.topic, spot.partition);
         if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
+            record.failed = failed;
             record.stand = match not_before {
                 Some(due) => Stand::Released(due),
                 None => Stand::Ready,
