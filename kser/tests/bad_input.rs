@@ -317,3 +317,22 @@ async fn a_letter_that_would_be_too_large_leaves_out_what_we_know() -> Result<()
     letter.discard().await?;
     consumer.stop().await
 }
+
+/// Nothing can be written beside it, so that it can neither wait in a delayed record nor hold anything up.
+#[tokio::test(start_paused = true)]
+async fn a_message_as_large_as_a_record_may_be_waits_for_no_consumer() -> Result<(), Error> {
+    let transport = MemoryTransport::with_largest_record(300);
+    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let consumer = kser.consumer(noting(&Diary::default())).spawn();
+    let around = r#"{"uuid":"u","entrypoint":"test.Unknown","params":{"x":""}}"#.len();
+    let text = "x".repeat(290 - around);
+    let payload =
+        format!(r#"{{"uuid":"u","entrypoint":"test.Unknown","params":{{"x":"{text}"}}}}"#);
+    kser.producer().send_bytes("test", payload.clone()).await?;
+    tokio::time::sleep(Duration::from_secs(700)).await;
+    assert!(consumer.health().unsettled.is_empty());
+    let letter = letter(&kser).await;
+    assert_eq!(letter.record().payload, Some(payload.into()));
+    letter.discard().await?;
+    consumer.stop().await
+}

@@ -6,7 +6,7 @@ mod faulty;
 
 use std::time::Duration;
 
-use common::{Diary, Doomed, Game, Note, connection, note};
+use common::{Diary, Doomed, Game, Note, connection, note, noting};
 use faulty::{Deaf, Fault, Faulty, Loss};
 use kser::core::{Interest, Room};
 use kser::{
@@ -87,6 +87,29 @@ async fn a_build_is_written_though_its_run_has_moved() {
     let state = run.wait_for(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success, "{:?}", state.outcome);
     assert_eq!(diary.read(), ["a", "b"]);
+    consumer.stop().await.unwrap();
+}
+
+/// What a store fails with is no fault of the message.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_for_good_makes_no_dead_letters() {
+    let (_, store, kser) = fragile().await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    store.lose(Loss::ForGood);
+    let steps = vec![Step::new(note("a"))];
+    let run = kser.producer().launch_steps("test.Down", steps).await;
+    sleep(HOUR).await;
+    let health = consumer.health();
+    let reason = health.unsettled.first().map(|held| held.reason.clone());
+    assert_eq!(reason.as_deref(), Some("faulty failed: on demand"));
+    store.lose(Loss::Nothing);
+    run.unwrap().result().await.unwrap();
+    assert_eq!(diary.read(), ["a"]);
+    let mut letters = kser.dead_letters("test").await.unwrap();
+    assert!(letters.list(10).await.unwrap().is_empty());
+    sleep(Duration::from_secs(5)).await;
+    assert!(consumer.health().unsettled.is_empty());
     consumer.stop().await.unwrap();
 }
 

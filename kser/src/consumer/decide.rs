@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use kser_core::sequencing::{Effect, Event, Progress, Rejected};
 use kser_core::{
-    Envelope, Error, Handler, Message, Mode, OperationEntry, Outcome, Record, TaskEntry, TaskError,
+    Envelope, Error, Handler, HeldPartition, Message, Mode, OperationEntry, Outcome, Record,
+    TaskEntry, TaskError, Timestamp,
 };
 
 use super::decision::Decision;
@@ -34,24 +35,35 @@ impl Worker {
         if let Some(done) = work.decided.take() {
             return Box::pin(self.decided(work, done)).await;
         }
-        let decided = self.read(work).await;
-        decided.unwrap_or_else(|error| self.undecided(work, &error))
+        match self.read(work).await {
+            Ok(decision) => {
+                work.held = None;
+                decision
+            }
+            Err(error) => self.undecided(work, &error),
+        }
     }
 
     /// What may pass is waited for here. What will not pass here may be understood by another consumer, for as long as an
     /// unknown entrypoint; then it goes to the dead letters.
     fn undecided(&self, work: &mut Work, error: &Error) -> Decision {
-        let shown: &dyn std::error::Error = error;
-        tracing::error!(topic = %work.record.topic, error = shown, "a delivery cannot be decided");
-        if !error.is_temporary() {
+        let report = error.report();
+        let report = kser_core::log::clean(&report, letters::LONGEST_ERROR);
+        tracing::error!(target: "kser", topic = %work.record.topic, error = %report, "a delivery cannot be decided");
+        // What the store fails with is no fault of the message: it is held, whatever the store says about the next try.
+        let is_held = error.is_temporary() || matches!(error, Error::Backend { .. });
+        if !is_held {
             if self.may_wait(work) {
                 return self.look_again(work);
             }
-            if let Ok(letter) = self.letter(work, work.tries.failed, &error.to_string()) {
+            if let Ok(letter) = self.letter(work, work.tries.failed, &error.report()) {
                 return Decision::done(vec![letter]);
             }
         }
         work.unsettled += 1;
+        let partition = work.origin.map_or(0, |origin| origin.partition);
+        let held = HeldPartition::new(work.record.topic.clone(), partition, report.to_string());
+        work.held = Some(self.unsettled.begin(held));
         Decision::Later(super::worker::backoff(work.unsettled))
     }
 
@@ -138,14 +150,23 @@ impl Worker {
             true => LOOK_AGAIN,
             false => LOOK_AGAIN.min(left),
         };
-        Decision::done(vec![work.delayed(now + pause)])
+        Decision::done(vec![self.delayed(work, now + pause)])
     }
 
-    /// Says whether what nobody understands may still wait.
+    /// The same record, to be delivered later, within what the transport takes.
+    pub(super) fn delayed(&self, work: &Work, until: Timestamp) -> Record {
+        let largest = self.connection.shared().description.largest_record;
+        work.delayed_within(until, largest)
+    }
+
+    /// Says whether a message that no consumer understands may still wait. One that is as large as a record may be cannot:
+    /// nothing could be written beside it.
     pub(super) fn may_wait(&self, work: &mut Work) -> bool {
-        let now = self.connection.shared().clock.now();
+        let shared = self.connection.shared();
+        let now = shared.clock.now();
         let since = *work.waits_since.get_or_insert(now);
-        now.since(since) < self.options.unknown_wait
+        let is_over = now.since(since) >= self.options.unknown_wait;
+        !is_over && self.delayed(work, now).size() <= shared.description.largest_record
     }
 
     /// Delays a message whose entrypoint has no handler here, for a consumer that has one, as in a rolling deploy; gives it

@@ -68,6 +68,37 @@ impl Done {
         (published, refused)
     }
 
+    /// Takes out the records that are larger than a transport takes.
+    pub(crate) fn take_larger(&mut self, largest: usize) -> Vec<Refused> {
+        let first_output = self.records.len().saturating_sub(self.relayed.len());
+        let all = std::mem::take(self);
+        let mut outputs = all.relayed.into_iter();
+        let mut refused = Vec::new();
+        for (index, record) in all.records.into_iter().enumerate() {
+            let output = match index >= first_output {
+                true => outputs.next(),
+                false => None,
+            };
+            let size = record.size();
+            if size <= largest {
+                self.records.push(record);
+                self.relayed.extend(output);
+                continue;
+            }
+            let error = Error::TooLarge {
+                what: "bytes of the record",
+                size,
+                limit: largest,
+            };
+            refused.push(Refused {
+                record,
+                output,
+                error,
+            });
+        }
+        refused
+    }
+
     /// Adds records: the last of them stands for `output`, if that is one.
     pub(crate) fn put(&mut self, mut records: Vec<Record>, output: Option<OutputId>) {
         let last = output.and_then(|output| Some((records.pop()?, output)));

@@ -39,10 +39,14 @@ impl Worker {
         if task.run.stored.is_none() {
             work.failed(now);
         }
-        if until.since(now) <= self.options.longest_park && written.records.is_empty() {
+        let delayed = self.delayed(work, until);
+        // A count that no record has room for stays in hand.
+        let fits = delayed.size() <= self.connection.shared().description.largest_record;
+        let parks = until.since(now) <= self.options.longest_park || !fits;
+        if parks && written.records.is_empty() {
             return Decision::Later(until.since(now));
         }
-        written.records.push(work.delayed(until));
+        written.records.push(delayed);
         Decision::done(written.records)
     }
 
@@ -96,7 +100,7 @@ impl Worker {
         Ok(match rejected {
             Rejected::Suspect => Decision::Alone,
             Rejected::NotYet { until } if until.since(now) > park => {
-                Decision::done(vec![work.delayed(*until)])
+                Decision::done(vec![self.delayed(work, *until)])
             }
             Rejected::NotYet { until } => {
                 work.known = Some(known);

@@ -133,15 +133,18 @@ impl Consumer {
         self
     }
 
-    /// Keeps waits up to this long in hand, with their key waiting too; 10 seconds unless set. Longer ones go through a
-    /// delayed record.
+    /// Keeps waits up to this long in hand, with their key waiting too; 10 seconds unless set. A stop or a rebalance gives
+    /// them back in their place; where the state is carried, their attempts are counted anew then on a transport that does
+    /// not keep the count, such as Kafka. Longer ones go through a delayed record, and so lose their place among those
+    /// of their key.
     pub fn with_longest_park(mut self, longest: Duration) -> Self {
         self.options.longest_park = longest;
         self
     }
 
     /// Lets messages of unknown entrypoints wait this long for a consumer that knows them, as in a rolling deploy,
-    /// before they go to the dead letters; 10 minutes unless set.
+    /// before they go to the dead letters; 10 minutes unless set. They wait in delayed records, and so lose their place
+    /// among those of their key.
     pub fn with_unknown_wait(mut self, wait: Duration) -> Self {
         self.options.unknown_wait = wait;
         self

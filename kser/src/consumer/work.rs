@@ -144,6 +144,18 @@ impl Work {
         }
         record.with_not_before(Some(not_before))
     }
+    /// As [`delayed`](Self::delayed), without the headers that may be left out if it would be larger than `largest`.
+    pub(crate) fn delayed_within(&self, not_before: Timestamp, largest: usize) -> Record {
+        let mut record = self.delayed(not_before);
+        let optional = [headers::ORIGIN, headers::LAST_FAILED, headers::FIRST_FAILED];
+        for name in optional {
+            if record.size() > largest && self.record.header(name).is_none() {
+                headers::remove(&mut record, name);
+            }
+        }
+        record
+    }
+
     /// Writes where the record was at first, unless it says so.
     pub(crate) fn note_origin(&self, record: &mut Record) {
         if let (None, Some(origin)) = (headers::origin(record), self.origin) {

@@ -263,12 +263,20 @@ impl Worker {
         let shown: &dyn std::error::Error = &error;
         tracing::error!(%topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
         let mut published = Vec::new();
-        if let Error::Unpublished { source } = error {
-            (published, work.refused) = done.part(source.failed);
-            if !work.refused.is_empty() {
-                // What its topic does not take now, it does not take later.
-                pause = Duration::ZERO;
+        match error {
+            Error::Unpublished { source } => {
+                (published, work.refused) = done.part(source.failed);
             }
+            // Of what is settled together nothing is published.
+            error if error.is_too_large() => {
+                let largest = self.connection.shared().description.largest_record;
+                work.refused = done.take_larger(largest);
+            }
+            _ => {}
+        }
+        if !work.refused.is_empty() {
+            // What its topic does not take now, it does not take later.
+            pause = Duration::ZERO;
         }
         work.held = Some(held);
         work.decided = Some(done);

@@ -17,6 +17,8 @@ pub(crate) enum Loss {
     InsertAnswers,
     /// Nothing is written.
     Swaps,
+    /// Nothing is written, and trying again does not help, as after a change of the password.
+    ForGood,
     /// Somebody writes before a build is written, once.
     Race,
     /// Outputs cannot be marked as relayed, once.
@@ -92,6 +94,9 @@ impl StateStore for Deaf {
     }
 
     async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+        if self.loses(Loss::ForGood) {
+            return Err(super::failed(false));
+        }
         if self.loses(Loss::Swaps) {
             return Err(super::failed(true));
         }
