@@ -42,7 +42,7 @@ async fn ids(store: &MemoryStore) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn the_run_that_was_finished_first_is_forgotten_first() {
-    let store = MemoryStore::new().with_finished_kept(2);
+    let store = MemoryStore::new().with_failed_kept(2, usize::MAX);
     let mut runs = Vec::new();
     for id in ["a", "b", "c", "open"] {
         runs.push(launch(&store, id).await);
@@ -55,7 +55,7 @@ async fn the_run_that_was_finished_first_is_forgotten_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_not_forgotten_before_its_outputs_are_relayed() {
-    let store = MemoryStore::new().with_finished_kept(0);
+    let store = MemoryStore::new().with_failed_kept(0, 0);
     let run = launch(&store, "a").await;
     cancel(&store, &run, 2).await;
     tokio::time::advance(OUTPUT_PATIENCE).await;
@@ -105,4 +105,36 @@ fn its_time_does_not_go_back_between_runtimes() {
     };
     let ahead = now(3600);
     assert!(now(0) >= ahead);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_watched_is_kept() {
+    let store = MemoryStore::new().with_failed_kept(0, 0);
+    // Before it is inserted, by two.
+    let watch = [store.watch(&"a".into()), store.watch(&"a".into())];
+    let run = launch(&store, "a").await;
+    cancel(&store, &run, 0).await;
+    assert_eq!(ids(&store).await, ["a"]);
+    let [first, second] = watch;
+    drop(first);
+    assert_eq!(ids(&store).await, ["a"]);
+    assert_eq!(store.health().forgotten, 0);
+    drop(second);
+    assert!(ids(&store).await.is_empty());
+    assert_eq!(store.health().forgotten, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_runs_are_kept_up_to_their_bytes() {
+    let store = MemoryStore::new()
+        .with_finished_kept(0)
+        .with_failed_kept(100, 5_000);
+    for id in 0..100 {
+        let run = launch(&store, &format!("{id:02}")).await;
+        cancel(&store, &run, 0).await;
+    }
+    let left = ids(&store).await;
+    assert!((2..=10).contains(&left.len()), "{left:?}");
+    assert_eq!(left[0], "99", "the first that ended goes first");
+    assert_eq!(store.health().forgotten, 100 - left.len() as u64);
 }

@@ -250,6 +250,7 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
         begin.progress,
     );
     new.plan = begin.plan;
+    let kept = store.watch(&run.id);
     // A row whose answer got lost is found by a sweep.
     let inserted = store.insert(new).await;
     let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
@@ -262,6 +263,7 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
         connection.clone(),
         run.id.clone(),
         run.name.clone(),
+        kept,
     ))
 }
 

@@ -35,7 +35,7 @@ pub use event::RunEvent;
 pub use kser_core as core;
 pub use kser_core::log::LogOptions;
 pub use kser_core::sequencing::{Plan, Rejected};
-pub use kser_core::store::{Attempt, RunFilter, RunInfo};
+pub use kser_core::store::{Attempt, RunFilter, RunInfo, StoreHealth};
 pub use kser_core::{
     Cancellation, Clock, Context, Entrypoint, Error, IdSource, Instance, IntoOperation,
     IntoOutcome, IntoTask, Json, Limits, Message, Metadata, Mode, Name, Object, Operation,

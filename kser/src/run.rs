@@ -1,5 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use kser_core::store::Watch;
 use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
 
 use crate::observer::Watched;
@@ -17,6 +19,8 @@ pub struct Run {
     name: Name,
     /// Set where the state rides in the messages.
     watched: Option<Watched>,
+    /// Has the store keep the run as long as a handle of it lives.
+    _kept: Arc<Watch>,
 }
 
 /// Where a run stands.
@@ -79,26 +83,23 @@ impl RunState {
 }
 
 impl Run {
-    pub(crate) const fn stored(connection: Connection, id: RunId, name: Name) -> Self {
+    pub(crate) fn stored(connection: Connection, id: RunId, name: Name, kept: Watch) -> Self {
         Self {
             connection,
             id,
             name,
             watched: None,
+            _kept: Arc::new(kept),
         }
     }
 
-    pub(crate) const fn carried(
-        connection: Connection,
-        id: RunId,
-        name: Name,
-        watched: Watched,
-    ) -> Self {
+    pub(crate) fn carried(connection: Connection, id: RunId, name: Name, watched: Watched) -> Self {
         Self {
             connection,
             id,
             name,
             watched: Some(watched),
+            _kept: Arc::default(),
         }
     }
 

@@ -190,6 +190,7 @@ impl Runs {
             });
         }
         let new = RunId::from(stored.shared.ids.next_id());
+        let kept = stored.store.watch(&new);
         let mut plan = Vec::new();
         for position in 1..=steps {
             let step = stored.store.step(id, position).await?;
@@ -205,7 +206,7 @@ impl Runs {
             ..run_ref(&origin)?
         };
         begin_fork(stored, &run, &origin, plan, from, forwarded).await?;
-        Ok(Run::stored(self.connection.clone(), run.id, run.name))
+        Ok(Run::stored(self.connection.clone(), run.id, run.name, kept))
     }
 
     /// Forgets a run that has ended. Says whether there was one.

@@ -44,3 +44,36 @@ async fn an_unknown_id_is_an_error_of_its_own() {
         assert_eq!(told(&asked.unwrap_err()), "no such operation: nobody");
     }
 }
+
+/// Each handle answers, however many runs have ended since; a run that failed can be repaired, also by its id.
+#[tokio::test(start_paused = true)]
+async fn results_are_kept_for_live_handles() -> Result<(), Error> {
+    let kser = kser::connect("memory://").await?;
+    let bad = |_: common::Doomed| async {
+        Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
+    };
+    let registry = common::noting(&common::Diary::default()).task(bad)?;
+    let consumer = kser.consumer(registry).spawn();
+    let producer = kser.producer();
+    let launch = |step: Step| producer.launch_steps("test.Run", vec![step]);
+    let failed = launch(Step::new(common::Doomed {})).await?;
+    let failed_id = failed.id().clone();
+    assert!(failed.result().await.is_err());
+    drop(failed);
+    let first = launch(Step::new(note("first"))).await?;
+    for _ in 0..10_200 {
+        launch(Step::new(note("x"))).await?;
+    }
+    let last = launch(Step::new(note("last"))).await?;
+    assert_eq!(last.result().await?.stdout(), "last");
+    assert_eq!(first.result().await?.stdout(), "first");
+    let id = first.id().clone();
+    drop(first);
+    launch(Step::new(note("x"))).await?.result().await?;
+    kser.runs().status(&id).await?;
+    kser.runs().resume(&failed_id).await?;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let health = consumer.health().store.expect("there is a store");
+    assert_eq!(health.forgotten, 0);
+    consumer.stop().await
+}

@@ -1,6 +1,7 @@
 //! Keeps runs for all who work on them: the trait, and what goes through it.
 
 mod rows;
+mod watch;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 pub use self::rows::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
 };
+pub use self::watch::{StoreHealth, Watch};
 use crate::sequencing::{Owner, PlannedStep, Progress};
 use crate::{Error, Instance, RunId, StoreId};
 
@@ -125,6 +127,13 @@ pub trait StateStore: Debug + Send + Sync + 'static {
 
     /// Forgets a run that has ended. Says whether there was one.
     async fn purge(&self, id: &RunId) -> Result<bool, Error>;
+
+    /// Keeps a run, also one that is not inserted yet, as long as what is returned lives: a store that forgets runs by
+    /// itself does not forget it meanwhile.
+    fn watch(&self, id: &RunId) -> Watch;
+
+    /// Tells what the store knows of itself, without asking a backend.
+    fn health(&self) -> StoreHealth;
 }
 
 #[async_trait]
@@ -184,6 +193,14 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         (**self).purge(id).await
+    }
+
+    fn watch(&self, id: &RunId) -> Watch {
+        (**self).watch(id)
+    }
+
+    fn health(&self) -> StoreHealth {
+        (**self).health()
     }
 }
 

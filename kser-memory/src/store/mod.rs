@@ -1,3 +1,4 @@
+mod finished;
 mod run;
 mod runs;
 
@@ -8,14 +9,17 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
+    Watch, Write,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId};
 
+use self::finished::Limits;
 use self::runs::{Answer, Dropped, Runs};
 use crate::MemoryClock;
-/// How many finished runs are kept unless set.
-const FINISHED_KEPT: usize = 10_000;
+
+/// How many failed runs are forgotten between two warnings.
+const SAID: u64 = 10_000;
 
 /// Tells the stores of this process apart.
 static MADE: AtomicU64 = AtomicU64::new(1);
@@ -26,15 +30,17 @@ static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("ks
 /// Keeps runs in this process. Clones share them. It needs no runtime; its time is that of [`MemoryClock`]
 /// unless it is given another.
 ///
-/// Of the finished runs it keeps 10,000, so that a program that runs for long does not grow: the run that was finished
-/// first is forgotten first, as by [`purge`](StateStore::purge). A run is finished when it has ended, no attempt is
-/// under way, and its outputs are relayed. The dead letter of a run that is forgotten cannot be replayed. Set the number
-/// with [`with_finished_kept`](Self::with_finished_kept).
+/// Of the runs that have succeeded it keeps 10,000 ([`with_finished_kept`](Self::with_finished_kept)), and of those that
+/// failed or were cancelled 100,000 or 256 MiB ([`with_failed_kept`](Self::with_failed_kept)), so that a program that runs
+/// for long does not grow: the run that was finished first is forgotten first, as by [`purge`](StateStore::purge). A run is
+/// finished when it has ended, no attempt is under way, and its outputs are relayed. A run that a handle of `kser` watches
+/// is kept. A failed run that is forgotten cannot be repaired, nor its dead letter be replayed: a warning says so, and
+/// [`health`](StateStore::health) counts them.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     runs: Arc<Mutex<Runs>>,
     id: StoreId,
-    finished_kept: usize,
+    limits: Limits,
 }
 
 impl MemoryStore {
@@ -52,7 +58,7 @@ impl MemoryStore {
         Self {
             runs: Arc::new(Mutex::new(Runs::new(Arc::new(clock)))),
             id: StoreId::from(format!("memory-{:016x}-{number}", *PROCESS)),
-            finished_kept: FINISHED_KEPT,
+            limits: Limits::default(),
         }
     }
 
@@ -63,11 +69,33 @@ impl MemoryStore {
         self
     }
 
-    /// Keeps this many finished runs, 10,000 unless set. With 0 a run is gone as soon as it is finished.
+    /// Keeps this many runs that have succeeded, 10,000 unless set, beside those that a handle watches. With 0 a run is
+    /// gone as soon as it is finished.
     #[must_use]
     pub const fn with_finished_kept(mut self, runs: usize) -> Self {
-        self.finished_kept = runs;
+        self.limits.succeeded = runs;
         self
+    }
+
+    /// Keeps this many runs that failed or were cancelled, 100,000 unless set, and about so many bytes of them, 256 MiB
+    /// unless set, beside those that a handle watches.
+    #[must_use]
+    pub const fn with_failed_kept(mut self, runs: usize, bytes: usize) -> Self {
+        self.limits.failed = runs;
+        self.limits.failed_bytes = bytes;
+        self
+    }
+
+    /// Forgets the runs that are beyond the limits, and lets go of the lock.
+    fn forget(&self, mut runs: MutexGuard<'_, Runs>, dropped: &mut Dropped) {
+        let before = runs.finished.forgotten();
+        runs.purge_beyond(self.limits, dropped);
+        let after = runs.finished.forgotten();
+        drop(runs);
+        // The first, and then one line for so many.
+        if before < after && (before == 0 || before / SAID != after / SAID) {
+            tracing::warn!(target: "kser", forgotten = after, "failed runs are forgotten, since the memory store keeps no more of them: they cannot be repaired");
+        }
     }
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
@@ -102,8 +130,7 @@ impl StateStore for MemoryStore {
         let mut runs = self.runs();
         let now = runs.now();
         let value = runs.insert(run, now);
-        runs.purge_beyond(self.finished_kept, &mut dropped);
-        drop(runs);
+        self.forget(runs, &mut dropped);
         Ok(Timed { now, value })
     }
 
@@ -121,8 +148,7 @@ impl StateStore for MemoryStore {
         let mut runs = self.runs();
         let now = runs.now();
         let answer = runs.swap(id, expected, write, now, &mut dropped);
-        runs.purge_beyond(self.finished_kept, &mut dropped);
-        drop(runs);
+        self.forget(runs, &mut dropped);
         let value = match answer {
             Answer::Swapped(swapped) => swapped,
             Answer::Conflict(progress) => {
@@ -154,8 +180,7 @@ impl StateStore for MemoryStore {
         let mut dropped = Dropped::default();
         let mut runs = self.runs();
         runs.relayed(outputs);
-        runs.purge_beyond(self.finished_kept, &mut dropped);
-        drop(runs);
+        self.forget(runs, &mut dropped);
         Ok(())
     }
 
@@ -191,5 +216,34 @@ impl StateStore for MemoryStore {
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         let purged = self.runs().purge(id);
         Ok(purged.is_some())
+    }
+
+    fn watch(&self, id: &RunId) -> Watch {
+        self.runs().finished.watch(id);
+        Watch::new(Watching {
+            store: self.clone(),
+            id: id.clone(),
+        })
+    }
+
+    fn health(&self) -> StoreHealth {
+        let mut health = StoreHealth::default();
+        health.forgotten = self.runs().finished.forgotten();
+        health
+    }
+}
+
+/// A handle that watches a run.
+struct Watching {
+    store: MemoryStore,
+    id: RunId,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut dropped = Dropped::default();
+        let mut runs = self.store.runs();
+        runs.unwatch(&self.id);
+        self.store.forget(runs, &mut dropped);
     }
 }

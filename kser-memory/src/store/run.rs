@@ -62,6 +62,21 @@ impl Run {
         progress.status().is_terminal() && !progress.is_started() && self.outputs.is_empty()
     }
 
+    /// Returns about how many bytes are kept of it.
+    pub(super) fn bytes(&self) -> usize {
+        /// What surrounds a step, an attempt and the run itself.
+        const AROUND: usize = 256;
+        let progress = &self.progress;
+        let outcomes = [progress.outcome(), progress.last_outcome()];
+        let outcomes = outcomes
+            .into_iter()
+            .chain(self.attempts.iter().map(|attempt| &attempt.outcome));
+        let outcomes = outcomes.map(|outcome| AROUND + outcome.encoded_len());
+        let steps = self.plan.iter();
+        let steps = steps.map(|step| AROUND + step.params.as_str().len());
+        AROUND + self.launch.len() + outcomes.sum::<usize>() + steps.sum::<usize>()
+    }
+
     pub(super) fn fits(&self, filter: &RunFilter) -> bool {
         let named = filter.name.as_ref().is_none_or(|name| *name == self.name);
         let status = self.progress.status();

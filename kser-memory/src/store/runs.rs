@@ -7,7 +7,9 @@ use kser_core::store::{
 };
 use kser_core::{Clock, Record, RunId, Timestamp};
 
+use super::finished::{Finished, Limits};
 use super::run::{Kept, Run};
+
 /// All runs, and the indexes over them: what the store's lock guards.
 #[derive(Debug)]
 pub(super) struct Runs {
@@ -17,8 +19,7 @@ pub(super) struct Runs {
     launched: BTreeMap<u64, RunId>,
     due: BTreeSet<(Timestamp, u64)>,
     outputs: BTreeMap<(Timestamp, u64), Output>,
-    /// Those of which nothing more is to come, the first that was finished first.
-    finished: BTreeMap<u64, RunId>,
+    pub(super) finished: Finished,
     turns: u64,
     incarnations: u64,
     clock: Arc<dyn Clock>,
@@ -41,7 +42,7 @@ impl Runs {
             launched: BTreeMap::new(),
             due: BTreeSet::new(),
             outputs: BTreeMap::new(),
-            finished: BTreeMap::new(),
+            finished: Finished::default(),
             turns: 0,
             incarnations: 0,
             clock,
@@ -174,7 +175,9 @@ impl Runs {
         run.progress
             .check_at()
             .map(|at| self.due.remove(&(at, run.number)));
-        run.finished.map(|turn| self.finished.remove(&turn));
+        if let Some(turn) = run.finished {
+            self.finished.remove(turn);
+        }
         for kept in &run.outputs {
             self.outputs.remove(&kept.place);
         }
@@ -182,14 +185,17 @@ impl Runs {
         Some(run)
     }
 
-    /// Takes out the runs that were finished first, until no more than `kept` finished ones are left.
-    pub(super) fn purge_beyond(&mut self, kept: usize, dropped: &mut Dropped) {
-        while self.finished.len() > kept {
-            let Some((_, id)) = self.finished.pop_first() else {
-                return;
-            };
+    /// Takes out the runs that were finished first, until no more are left than are kept.
+    pub(super) fn purge_beyond(&mut self, limits: Limits, dropped: &mut Dropped) {
+        while let Some(id) = self.finished.beyond(limits) {
             dropped.1.extend(self.purge(&id));
         }
+    }
+
+    /// Notes that one handle less watches a run.
+    pub(super) fn unwatch(&mut self, id: &RunId) {
+        self.finished.unwatch(id);
+        self.note_end(id);
     }
 
     fn keep_outputs(&mut self, id: &RunId, version: u64, records: Vec<Record>, now: Timestamp) {
@@ -211,22 +217,10 @@ impl Runs {
         }
     }
 
-    /// Notes whether a run is finished: it ended, or was revived, or its last output was relayed.
+    /// Notes whether a run is finished.
     fn note_end(&mut self, id: &RunId) {
-        let turn = self.next_turn();
-        let Some(run) = self.runs.get_mut(id) else {
-            return;
-        };
-        match (run.is_finished(), run.finished) {
-            (true, None) => {
-                run.finished = Some(turn);
-                self.finished.insert(turn, id.clone());
-            }
-            (false, Some(turn)) => {
-                run.finished = None;
-                self.finished.remove(&turn);
-            }
-            _ => {}
+        if let Some(run) = self.runs.get_mut(id) {
+            self.finished.note(id, run);
         }
     }
 

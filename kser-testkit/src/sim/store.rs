@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
+    Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp};
 use kser_memory::MemoryStore;
@@ -233,6 +234,14 @@ impl StateStore for SimStore {
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         self.write_call(self.of(id, "purge"), self.runs.purge(id))
             .await
+    }
+
+    fn watch(&self, id: &RunId) -> Watch {
+        self.runs.watch(id)
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.runs.health()
     }
 }
 

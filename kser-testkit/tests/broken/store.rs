@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
+    Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId};
 use serde_json::{Value, json};
@@ -175,5 +176,13 @@ impl StateStore for Bad {
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         self.inner.purge(id).await
+    }
+
+    fn watch(&self, id: &RunId) -> Watch {
+        self.inner.watch(id)
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.inner.health()
     }
 }

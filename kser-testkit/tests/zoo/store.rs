@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
+    Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp};
 use kser_memory::MemoryStore;
@@ -258,5 +259,13 @@ impl StateStore for Sloppy {
             Slip::PurgesNothing => Ok(self.inner.read(id).await?.value.is_some()),
             _ => self.inner.purge(id).await,
         }
+    }
+
+    fn watch(&self, id: &RunId) -> Watch {
+        self.inner.watch(id)
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.inner.health()
     }
 }

@@ -125,12 +125,14 @@ impl Crew {
 
     fn health(&self, subscriptions: &[Box<dyn Subscription>]) -> ConsumerHealth {
         let transport = subscriptions.iter().map(|member| member.health());
+        let shared = self.worker.connection.shared();
         ConsumerHealth {
             transport: transport.collect(),
             held: self.lanes.records(),
             held_bytes: self.lanes.bytes(),
             parked: self.worker.parked.records(),
             unsettled: self.unsettled(),
+            store: shared.store.as_ref().map(|store| store.health()),
             ..ConsumerHealth::default()
         }
     }

@@ -1,6 +1,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kser_core::store::StoreHealth;
 use kser_core::{Cancellation, Error, Health, HeldPartition};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -61,6 +62,8 @@ pub struct ConsumerHealth {
     /// Where deliveries are held because what follows from them cannot be published, and why. Their keys wait, and so do
     /// the marks behind them; other keys go on.
     pub unsettled: Vec<HeldPartition>,
+    /// What the state store knows of itself; `None` without one.
+    pub store: Option<StoreHealth>,
     /// Whether new deliveries are taken.
     pub paused: bool,
 }

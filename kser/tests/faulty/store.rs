@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use kser::core::sequencing::{Event, Near, Owner, PlannedStep, Progress, StepKey, apply};
-use kser::core::store::{Inserted, NewRun, Output, OutputId, Swapped, Timed, Write};
+use kser::core::store::{
+    Inserted, NewRun, Output, OutputId, StoreHealth, Swapped, Timed, Watch, Write,
+};
 use kser::core::{Instance, StoreId};
 use kser::{Attempt, Error, MemoryStore, RunFilter, RunId, RunInfo, StateStore};
 
@@ -145,5 +147,13 @@ impl StateStore for Deaf {
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         self.inner.purge(id).await
+    }
+
+    fn watch(&self, id: &RunId) -> Watch {
+        self.inner.watch(id)
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.inner.health()
     }
 }

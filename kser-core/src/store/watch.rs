@@ -1,0 +1,33 @@
+use std::fmt::{self, Debug};
+
+/// Keeps a run in its store until it is dropped: [`StateStore::watch`](crate::StateStore::watch).
+#[must_use = "the run is kept until this is dropped"]
+#[derive(Default)]
+pub struct Watch(Option<Box<dyn Send + Sync>>);
+
+impl Watch {
+    /// Makes one for a store that forgets no run by itself.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Makes one that drops `guard` with it.
+    pub fn new(guard: impl Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(guard)))
+    }
+}
+
+impl Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.0.is_some()).finish()
+    }
+}
+
+/// What a store knows of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreHealth {
+    /// How many runs that failed or were cancelled it has forgotten by itself, because it keeps no more of them: they
+    /// cannot be repaired any more.
+    pub forgotten: u64,
+}
