@@ -6,8 +6,8 @@ use tracing::Level;
 
 use crate::log::{LogOptions, clean, is_enabled, line};
 use crate::{
-    Cancellation, Entrypoint, Message, Metadata, Name, Object, Outcome, Outgoing, Raw, RunId,
-    Status, TaskError, TaskId, Topic,
+    AwaitRun, Cancellation, Entrypoint, Message, Metadata, Name, Object, Outcome, Outgoing, Raw,
+    RunId, Status, TaskError, TaskId, Topic,
 };
 
 /// What a handler knows about the task it runs, and what it sends. Cloning is cheap.
@@ -26,6 +26,7 @@ struct Inner {
     metadata: Metadata,
     cancellation: Cancellation,
     log: Option<Arc<LogOptions>>,
+    runs: Option<Arc<dyn AwaitRun>>,
     outputs: Mutex<Vec<Outgoing>>,
 }
 
@@ -45,6 +46,7 @@ impl Context {
             metadata: message.metadata.clone().with_envelope(None),
             cancellation: Cancellation::default(),
             log: None,
+            runs: None,
             outputs: Mutex::default(),
         }))
     }
@@ -91,6 +93,12 @@ impl Context {
     #[must_use]
     pub fn with_log(self, log: Arc<LogOptions>) -> Self {
         self.change(|inner| inner.log = Some(log))
+    }
+
+    /// Says what waits for runs.
+    #[must_use]
+    pub fn with_runs(self, runs: Arc<dyn AwaitRun>) -> Self {
+        self.change(|inner| inner.runs = Some(runs))
     }
 
     /// Gives it another forwarded outcome.
@@ -248,6 +256,35 @@ impl Context {
         self.output::<P>(&params, None, None, true).map(RunId::from)
     }
 
+    /// Waits until a run has ended, and returns its outcome if it succeeded. The handler gives its place back while it waits,
+    /// so that the run can go on in the same consumer; its time limit goes on. Any other wait for a run keeps the place, and
+    /// so may wait for what cannot begin, until the time limit.
+    ///
+    /// Where the state is carried, a run can be waited for as long as the handle that launched it on this connection lives.
+    ///
+    /// # Errors
+    ///
+    /// A [`TaskError`] with the error of a run that failed or was cancelled, or when the run is unknown. A run that this
+    /// handler [launches](Self::launch) is one, since it begins only after the handler has succeeded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing for the run. The handler goes on without a place then.
+    pub async fn result_of(&self, run: &RunId) -> Result<Outcome, TaskError> {
+        let is_ours =
+            |output: &Outgoing| output.launch && output.message.uuid.as_str() == run.as_str();
+        if self.all_outputs().iter().any(is_ours) {
+            let text =
+                format!("operation {run} begins only after this task: it cannot wait for it");
+            return Err(TaskError::new("NotLaunched", text).with_code(409));
+        }
+        let Some(runs) = &self.0.runs else {
+            let text = "no consumer runs this task: it cannot wait for an operation";
+            return Err(TaskError::new("NoConsumer", text).with_code(501));
+        };
+        runs.result_of(run).await.map_err(TaskError::from)
+    }
+
     /// Returns what the handler sends.
     #[must_use]
     pub fn outputs(&self) -> Vec<Outgoing> {
@@ -323,6 +360,7 @@ impl Inner {
             metadata: self.metadata.clone(),
             cancellation: self.cancellation.clone(),
             log: self.log.clone(),
+            runs: self.runs.clone(),
             outputs: Mutex::new(outputs.unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod await_run;
 mod cancel;
 mod context;
 mod delivery;
@@ -61,6 +62,7 @@ mod time;
 mod topic;
 mod transport;
 
+pub use await_run::AwaitRun;
 pub use cancel::Cancellation;
 pub use context::Context;
 pub use delivery::{Delivery, NotSettled, Origin, Settle, Settled, Ticket};

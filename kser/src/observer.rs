@@ -68,6 +68,17 @@ impl Observer {
         })
     }
 
+    /// Watches a run that a handle of this connection watches, from its launch on; `None` when there is none.
+    pub(crate) fn known(self: &Arc<Self>, run: &RunId) -> Option<Watched> {
+        let watched = self.watched();
+        let latest = watched.runs.get(run).map(watch::Sender::subscribe)?;
+        Some(Watched {
+            observer: Arc::clone(self),
+            run: run.clone(),
+            latest: Some(latest),
+        })
+    }
+
     /// Has the subscription in place before anything is published that it should see.
     async fn begin(self: &Arc<Self>, shared: &Shared) -> Result<(), Error> {
         let mut observing = self.observing.lock().await;

@@ -56,7 +56,7 @@ impl RunState {
         }
     }
 
-    fn of_event(event: RunEvent) -> Self {
+    pub(crate) fn of_event(event: RunEvent) -> Self {
         let outcome = event.outcome.unwrap_or_default();
         Self::new(event.run, event.status, event.position, event.of, outcome)
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Diary, Double, Note, connection, note};
+use common::{Diary, Doomed, Double, Note, connection, note};
 use kser::core::Record;
-use kser::{Context, IntoTask, Mode, NoStore, Registry, RetryPolicy, TaskError, Topic};
+use kser::{Context, IntoTask, Mode, NoStore, Registry, RetryPolicy, Step, TaskError, Topic};
 use tokio::time::sleep;
 use whole::Whole;
 
@@ -213,4 +213,42 @@ async fn a_suspect_that_runs_for_long_shares_its_places() {
     assert_eq!(diary.read(), ["quick", "suspect"]);
     assert!(transport.others().is_empty());
     consumer.stop().await.unwrap();
+}
+
+/// One place for all: a handler that waits for a run gives it back.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_waits_for_a_run_gives_its_place_back() {
+    for mode in [Mode::Stored, Mode::AtLeastOnce] {
+        let kser = connection(mode).await;
+        let diary = Diary::default();
+        let launching = {
+            let (kser, diary) = (kser.clone(), diary.clone());
+            move |ctx: Context, _: Doomed| {
+                let (kser, diary) = (kser.clone(), diary.clone());
+                async move {
+                    let steps = vec![Step::new(note("child 10"))];
+                    let run = kser.producer().launch_steps("test.Child", steps).await?;
+                    let outcome = ctx.result_of(run.id()).await?;
+                    diary.note("parent");
+                    Ok::<_, TaskError>(outcome)
+                }
+            }
+        };
+        let registry = timed(&diary).task(launching).unwrap();
+        let consumer = kser.consumer(registry).with_concurrency(1);
+        let consumer = consumer.with_concurrency_of::<Doomed>(1).spawn();
+        for _ in 0..3 {
+            kser.producer().send(Doomed {}).await.unwrap();
+        }
+        sleep(SECOND * 5).await;
+        assert_eq!(count(&diary, "child"), 3, "{mode:?}");
+        assert_eq!(count(&diary, "parent"), 3, "{mode:?}");
+        // All places are there again, and no more.
+        for _ in 0..4 {
+            kser.producer().send(note("one 1000")).await.unwrap();
+        }
+        sleep(Duration::from_millis(3500)).await;
+        assert_eq!(count(&diary, "one"), 3, "{mode:?}");
+        consumer.stop().await.unwrap();
+    }
 }

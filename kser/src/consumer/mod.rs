@@ -26,6 +26,7 @@ mod signals;
 mod span;
 mod sweep;
 mod task;
+mod waits;
 mod work;
 mod worker;
 

@@ -92,7 +92,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
             .map(|(name, places)| (name.clone(), Arc::new(Semaphore::new(*places))))
             .collect(),
         alone: Alone::new(),
-        parked: Parked::default(),
+        parked: Arc::default(),
         crowded: Parked::default(),
         stop: handle.stopping().clone(),
         running: handle.tasks().clone(),

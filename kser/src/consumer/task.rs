@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use kser_core::sequencing::{Event, PlannedStep, Progress, StepKey, carried};
-use kser_core::{Context, Envelope, Error, Message, Outcome, Raw, TaskError, Timestamp, Topic};
+use kser_core::{
+    AwaitRun, Context, Envelope, Error, Message, Outcome, Raw, TaskError, Timestamp, Topic,
+};
 use tracing::Instrument;
 
 use super::attempt::{self, Bounds, Ended};
@@ -10,6 +14,7 @@ use super::farewell::Running;
 use super::lease::Lease;
 use super::now::RunningTask;
 use super::run::{Run, step_key};
+use super::waits::Waits;
 use super::work::Work;
 use super::worker::Worker;
 use crate::stored::{Along, Known, Tried};
@@ -178,7 +183,10 @@ impl Worker {
     ) -> Result<Decision, Error> {
         let began = task.run.now();
         let (attempt, counted) = (known.progress.attempts(), known.progress.counted_attempts());
-        let ctx = self.context(&task, &known);
+        let waits = Arc::new(Waits::new(self, work, &task.message.entrypoint));
+        let runs: Arc<dyn AwaitRun> = Arc::<Waits>::clone(&waits);
+        work.waits = Some(waits);
+        let ctx = self.context(&task, &known).with_runs(runs);
         let (ended, known) = self.bounded(work, &task, &ctx, known).await;
         let attempted = Attempted {
             attempt,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use kser_core::{
     Cancellation, Clock, Delivery, HeldPartition, Origin, Record, Ticket, Timestamp, headers,
 };
@@ -7,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::decision::Done;
 use super::instead::Refused;
 use super::now::Entry;
+use super::waits::Waits;
 use crate::stored::Known;
 
 /// What is known about one delivery while it is worked on; the duty to finish it is apart.
@@ -26,6 +29,8 @@ pub(crate) struct Work {
     pub(crate) known: Option<Known>,
     /// Nothing else runs in this process.
     pub(crate) alone: bool,
+    /// What waits for runs on behalf of its handler.
+    pub(crate) waits: Option<Arc<Waits>>,
     /// The place of its entrypoint, where those are limited.
     pub(crate) place: Option<OwnedSemaphorePermit>,
     /// How many of the failed attempts are counted in memory only.
@@ -102,6 +107,7 @@ impl Work {
             unreported: 0,
             known: None,
             alone: false,
+            waits: None,
             place: None,
             counted: 0,
             decided: None,

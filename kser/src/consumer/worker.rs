@@ -44,7 +44,7 @@ pub(crate) struct Worker {
     /// Where suspects wait for all places.
     pub(super) alone: Alone,
     /// The deliveries that wait in hand.
-    pub(super) parked: Parked,
+    pub(super) parked: Arc<Parked>,
     /// The deliveries that wait for a place of their entrypoint.
     pub(super) crowded: Parked,
     /// Nothing new is to begin.
@@ -85,7 +85,11 @@ impl Worker {
                 break ticket.release_failed(None, work.counted);
             }
             let decision = self.decide_within(&mut work, &mut place).await;
-            (work.alone, work.place) = (false, None);
+            work.alone = false;
+            let of_entrypoint = work.place.take();
+            if let Some(waits) = work.waits.take() {
+                waits.settle(place.as_mut(), of_entrypoint);
+            }
             if matches!(decision, Decision::Done(_)) {
                 // What has run waits for the transport, and others may run meanwhile.
                 drop(place.take());

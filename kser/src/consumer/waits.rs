@@ -1,0 +1,114 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use kser_core::{AwaitRun, Error, Outcome, RunId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::parked::Parked;
+use super::work::Work;
+use super::worker::Worker;
+use crate::Connection;
+use crate::observer::Observer;
+
+/// Waits for runs on behalf of a handler, whose places run others meanwhile.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    connection: Connection,
+    /// The places that the handler has one of each of.
+    places: Vec<Arc<Semaphore>>,
+    parked: Arc<Parked>,
+    bytes: usize,
+    waiting: AtomicUsize,
+    lent: AtomicUsize,
+}
+
+/// A wait of a handler, until it is dropped.
+struct Waiting<'a>(&'a Waits);
+
+impl Waits {
+    pub(super) fn new(worker: &Worker, work: &Work, entrypoint: &kser_core::Name) -> Self {
+        let of = worker.places_of.get(entrypoint);
+        let places = std::iter::once(&worker.places).chain(of);
+        Self {
+            connection: worker.connection.clone(),
+            places: places.cloned().collect(),
+            parked: Arc::clone(&worker.parked),
+            bytes: work.record.size(),
+            waiting: AtomicUsize::new(0),
+            lent: AtomicUsize::new(0),
+        }
+    }
+
+    /// Lends the places of the handler to others, once for all of its waits.
+    fn begin(&self) -> Waiting<'_> {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) == 0
+            && self.lent.fetch_add(1, Ordering::AcqRel) == 0
+        {
+            for places in &self.places {
+                places.add_permits(1);
+            }
+        }
+        Waiting(self)
+    }
+
+    /// Takes the places back, if no other wait of the handler goes on.
+    async fn take_back(&self) {
+        if self.waiting.load(Ordering::Acquire) > 1 {
+            return;
+        }
+        // That of the entrypoint first, as a delivery does that waits for both.
+        for places in self.places.iter().rev() {
+            if let Ok(place) = places.acquire().await {
+                place.forget();
+            }
+        }
+        self.lent.store(0, Ordering::Release);
+    }
+
+    /// Forgets the places of a handler that ended while they were lent: others have them.
+    pub(super) fn settle(
+        &self,
+        place: Option<&mut OwnedSemaphorePermit>,
+        of_entrypoint: Option<OwnedSemaphorePermit>,
+    ) {
+        if self.lent.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        if let Some(one) = place.and_then(|place| place.split(1)) {
+            one.forget();
+        }
+        if let Some(place) = of_entrypoint {
+            place.forget();
+        }
+    }
+
+    async fn wait(&self, run: &RunId) -> Result<Outcome, Error> {
+        let shared = self.connection.shared();
+        if let Some(watched) = Observer::known(&shared.observer, run) {
+            let state = crate::run::RunState::of_event(watched.ended().await?);
+            return state.into_result();
+        }
+        let waited = self.connection.runs().wait(run).await;
+        waited?.into_result()
+    }
+}
+
+#[async_trait]
+impl AwaitRun for Waits {
+    async fn result_of(&self, run: &RunId) -> Result<Outcome, Error> {
+        let waiting = self.begin();
+        let parked = self.parked.enter(self.bytes);
+        let result = self.wait(run).await;
+        drop(parked);
+        self.take_back().await;
+        drop(waiting);
+        result
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
