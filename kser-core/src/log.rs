@@ -97,6 +97,13 @@ fn mask(json: &str, masked: &BTreeSet<String>) -> String {
     out
 }
 
+/// Returns the text of an error with those of its causes, for one line: at most 1,000 characters, with what could begin
+/// another line escaped. A message from outside may be part of it.
+#[must_use]
+pub fn report(error: &crate::Error) -> String {
+    clean(&error.report(), 1000).into_owned()
+}
+
 /// Makes text fit for a log line: control characters escaped, cut with a mark after `longest` characters.
 #[must_use]
 pub fn clean(text: &str, longest: usize) -> Cow<'_, str> {

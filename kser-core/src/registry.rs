@@ -31,7 +31,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::Duplicate`] when the name is taken.
+    /// [`Error::Duplicate`] when the name is taken, [`Error::Invalid`] when it is empty.
     pub fn task<By>(self, task: impl IntoTask<By>) -> Result<Self, Error> {
         let entry = task.into_task();
         self.add(entry.entrypoint().clone(), Handler::Task(entry))
@@ -41,7 +41,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::Duplicate`] when the name is taken, or that of its [status hook](Name::status_hook) is.
+    /// [`Error::Duplicate`] when the name is taken, or that of its [status hook](Name::status_hook) is; [`Error::Invalid`]
+    /// when it is empty.
     pub fn operation<By>(self, operation: impl IntoOperation<By>) -> Result<Self, Error> {
         let entry = operation.into_operation();
         let name = entry.entrypoint().clone();
@@ -94,6 +95,12 @@ impl Registry {
     }
 
     fn add(mut self, name: Name, handler: Handler) -> Result<Self, Error> {
+        if name.as_str().is_empty() {
+            return Err(Error::Invalid {
+                what: "an entrypoint".to_owned(),
+                reason: "its PATH is empty".to_owned(),
+            });
+        }
         self.must_be_free(&name)?;
         crate::log::loaded(&name);
         self.handlers.insert(name, handler);

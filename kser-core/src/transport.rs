@@ -195,7 +195,7 @@ impl Interest {
 
 /// How much one [`Subscription::receive`] may return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a count and a size")]
+#[non_exhaustive]
 pub struct Room {
     /// Records, 1 or more.
     pub records: usize,
@@ -204,6 +204,12 @@ pub struct Room {
 }
 
 impl Room {
+    /// Room for this many records, and for records until they have this many bytes.
+    #[must_use]
+    pub const fn new(records: usize, bytes: usize) -> Self {
+        Self { records, bytes }
+    }
+
     /// Room for this many records of any size.
     #[must_use]
     pub const fn records(records: usize) -> Self {

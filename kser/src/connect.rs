@@ -59,6 +59,7 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
 pub async fn connect_with_store(url: &str, store_url: &str) -> Result<Connection, Error> {
     let store = match store_url {
         "none" => None,
+        url if !url.contains("://") => return Err(no_store(url)),
         url => Some(Url::parse(url)?.without_options()?),
     };
     let connection = connect(url).await?;
@@ -69,7 +70,9 @@ pub async fn connect_with_store(url: &str, store_url: &str) -> Result<Connection
             let store: Arc<dyn StateStore> = Arc::new(kser_memory::MemoryStore::new());
             connection.with_store(Some(store)).await
         }
-        Some(scheme) => Err(unsupported(scheme)),
+        #[cfg(not(feature = "memory"))]
+        Some("memory") => Err(unsupported("memory")),
+        Some(scheme) => Err(no_store(&format!("{scheme}://"))),
     }
 }
 
@@ -117,6 +120,13 @@ impl IntoStateStore for NoStore {
 impl<S: StateStore> IntoStateStore for S {
     fn into_state_store(self) -> Option<Arc<dyn StateStore>> {
         Some(Arc::new(self))
+    }
+}
+
+fn no_store(name: &str) -> Error {
+    Error::Unsupported {
+        what: format!("the state store {name:?}"),
+        hint: "there are `memory://`, with the cargo feature of kser, and `none`".to_owned(),
     }
 }
 

@@ -69,7 +69,8 @@ impl Launch {
         }
     }
 
-    /// Gives the run this id; random unless set. Where the state is stored, launching one id twice is one run.
+    /// Gives the run this id, which is not empty; random unless set. Where the state is stored, launching one id twice is one
+    /// run; where it is carried, it is two.
     pub fn with_id(mut self, id: impl Into<RunId>) -> Self {
         self.id = Some(id.into());
         self
@@ -113,6 +114,12 @@ impl Launch {
                 what: "metadata `kser`".to_owned(),
                 reason: "the name belongs to kser: an operation cannot be launched with it"
                     .to_owned(),
+            });
+        }
+        if self.id.as_ref().is_some_and(|id| id.as_str().is_empty()) {
+            return Err(Error::Invalid {
+                what: "the id of an operation".to_owned(),
+                reason: "it is empty".to_owned(),
             });
         }
         let run = RunRef {

@@ -166,13 +166,13 @@ async fn observe(observer: Weak<Observer>, mut subscription: Box<dyn Subscriptio
                     match RunEvent::decode(&payload) {
                         Ok(event) => observer.saw(event),
                         Err(error) => {
-                            tracing::warn!(%error, "a record of the events topic is none")
+                            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a record of the events topic is none")
                         }
                     }
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "the events are not received");
+                tracing::warn!(target: "kser", error = kser_core::log::report(&error), "the events are not received");
                 if !error.is_temporary() {
                     observer.close();
                     return;

@@ -180,7 +180,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] for a run that has ended. Otherwise as [`status`](Self::status).
+    /// [`Error::Rejected`] for a run that has succeeded or failed; cancelling one twice is no error. Otherwise as [`status`](Self::status).
     pub async fn cancel(&self) -> Result<(), Error> {
         self.by_id("cancel")?.cancel(&self.id).await
     }

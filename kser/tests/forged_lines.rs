@@ -39,10 +39,21 @@ async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
         .await?;
     sleep(Duration::from_secs(5)).await;
     consumer.stop().await?;
+    // What an error says of a message stays on its line, too.
+    let kser = connection(Mode::Stored).await;
+    let consumer = kser
+        .consumer(Registry::new().task(|_: Note| async {})?)
+        .spawn();
+    let foreign = r#"{"uuid":"u","entrypoint":"test.Note","params":{"text":"x"},"metadata":{"kser":{"v":1,"run":"r\nFORGED","name":"test.Run","step":1,"of":1,"mode":"stored","version":3,"store":"s\nFORGED"}}}"#;
+    kser.producer().send_bytes("test", foreign).await?;
+    sleep(Duration::from_secs(5)).await;
+    consumer.stop().await?;
     drop(listening);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(
-        text.contains("Controller.Failed") && text.contains("kser.step"),
+        text.contains("Controller.Failed")
+            && text.contains("kser.step")
+            && text.contains("a delivery cannot be decided"),
         "{text}"
     );
     assert!(

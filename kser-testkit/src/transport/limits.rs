@@ -55,10 +55,7 @@ pub async fn returns_no_more_bytes_than_were_asked_for(harness: &TransportHarnes
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
     harness.publish(&topic, None, &["12345"; 4]).await;
-    let room = Room {
-        records: 10,
-        bytes: 6,
-    };
+    let room = Room::new(10, 6);
     let mut seen = 0;
     while seen < 4 {
         let received = harness.receive_some(&mut *member, room).await;

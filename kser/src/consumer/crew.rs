@@ -95,7 +95,7 @@ impl Crew {
     fn try_again(&mut self, latest: Error) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count) + 1;
         let pause = backoff(count);
-        tracing::warn!(target: "kser", error = latest.report(), count, "receive failed; trying again in {pause:?}");
+        tracing::warn!(target: "kser", error = kser_core::log::report(&latest), count, "receive failed; trying again in {pause:?}");
         self.trouble = Some(Trouble {
             latest,
             count,
@@ -155,13 +155,11 @@ impl Crew {
         let beside = parked.bytes().min(options.held_bytes);
         let held = self.lanes.bytes().saturating_sub(beside);
         let bytes = options.held_bytes.saturating_sub(held);
-        Room {
-            records: match bytes {
-                0 => 0,
-                _ => records,
-            },
-            bytes,
-        }
+        let records = match bytes {
+            0 => 0,
+            _ => records,
+        };
+        Room::new(records, bytes)
     }
 
     fn start_ready(&mut self) {

@@ -47,9 +47,8 @@ impl Worker {
     /// What may pass is waited for here. What will not pass here may be understood by another consumer, for as long as an
     /// unknown entrypoint; then it goes to the dead letters.
     fn undecided(&self, work: &mut Work, error: &Error) -> Decision {
-        let report = error.report();
-        let report = kser_core::log::clean(&report, letters::LONGEST_ERROR);
-        tracing::error!(target: "kser", topic = %work.record.topic, error = %report, "a delivery cannot be decided");
+        let report = kser_core::log::report(error);
+        tracing::error!(target: "kser", topic = %work.record.topic, error = report, "a delivery cannot be decided");
         // What the store fails with is no fault of the message: it is held, whatever the store says about the next try.
         let is_held = error.is_temporary() || matches!(error, Error::Backend { .. });
         if !is_held {
@@ -62,7 +61,7 @@ impl Worker {
         }
         work.unsettled += 1;
         let partition = work.origin.map_or(0, |origin| origin.partition);
-        let held = HeldPartition::new(work.record.topic.clone(), partition, report.to_string());
+        let held = HeldPartition::new(work.record.topic.clone(), partition, report);
         work.held = Some(self.unsettled.begin(held));
         Decision::Later(super::worker::backoff(work.unsettled))
     }
@@ -80,7 +79,7 @@ impl Worker {
             }
         };
         if let Some(version) = message.metadata.newer_version() {
-            tracing::warn!(topic = %work.record.topic, version, "a message of a newer version of kser waits for a newer consumer");
+            tracing::warn!(target: "kser", topic = %work.record.topic, version, "a message of a newer version of kser waits for a newer consumer");
             return Ok(self.look_again(work));
         }
         match self.asked(work, &message).await {
@@ -126,6 +125,7 @@ impl Worker {
     fn unreadable(&self, work: &Work, error: &str) -> Result<Decision, Error> {
         let shared = self.connection.shared();
         tracing::error!(
+            target: "kser",
             topic = %work.record.topic,
             "Controller.ImportError: Failed to load data from kafka: {}",
             kser_core::log::clean(error, shared.log.longest()),
@@ -174,6 +174,7 @@ impl Worker {
     async fn unknown(&self, work: &mut Work, message: &Message) -> Result<Decision, Error> {
         if self.may_wait(work) {
             tracing::warn!(
+                target: "kser",
                 topic = %work.record.topic,
                 "no handler for {}: it waits",
                 kser_core::log::clean(message.entrypoint.as_str(), 200),

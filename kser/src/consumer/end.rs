@@ -81,7 +81,10 @@ impl Worker {
                 }
             }
             return match again {
-                Some(not_before) => Ok(self.again(work, &task, &after, written, not_before)),
+                Some(not_before) => Ok({
+                    let outcome = &ending.outcome;
+                    self.again(work, &task, &after, written, outcome, not_before)
+                }),
                 None => self.ended(work, &task, &attempted, &after, written),
             };
         }

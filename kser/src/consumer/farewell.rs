@@ -43,7 +43,7 @@ impl Farewell {
         while let Some(left) = leaving.join_next().await {
             let error = match left {
                 Ok(Ok(Ok(()))) => continue,
-                Ok(Ok(Err(error))) => error.report(),
+                Ok(Ok(Err(error))) => kser_core::log::report(&error),
                 Ok(Err(_)) => "the backend is silent".to_owned(),
                 Err(error) => error.to_string(),
             };
@@ -65,7 +65,7 @@ impl Farewell {
             match stored.apply(&run, interrupted).await {
                 Ok(_) | Err(Error::Rejected { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(target: "kser", ?run, error = error.report(), "giving an attempt back failed; it counts as a crash");
+                    tracing::warn!(target: "kser", ?run, error = kser_core::log::report(&error), "giving an attempt back failed; it counts as a crash");
                 }
             }
         }

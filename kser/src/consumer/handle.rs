@@ -169,7 +169,7 @@ impl ConsumerHandle {
 
 /// A consumer that works in the background. It can do what its [`ConsumerHandle`] can.
 #[derive(Debug)]
-#[must_use = "dropping it stops the consumer as a crash does"]
+#[must_use = "bind it to a name: dropping it stops the consumer as a crash does"]
 pub struct RunningConsumer {
     handle: ConsumerHandle,
     serving: JoinHandle<Result<(), Error>>,
@@ -189,6 +189,10 @@ impl RunningConsumer {
     ///
     /// What the consumer failed with.
     ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a crash, as dropping this is: what was held is delivered again.
+    ///
     /// # Panics
     ///
     /// If the consumer has panicked.
@@ -202,6 +206,10 @@ impl RunningConsumer {
     /// # Errors
     ///
     /// What the consumer failed with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a crash, as dropping this is.
     ///
     /// # Panics
     ///

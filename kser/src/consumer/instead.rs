@@ -46,7 +46,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::error!(topic = %work.record.topic, error, "a record that its topic refuses cannot be given up yet");
+                    tracing::error!(target: "kser", topic = %work.record.topic, error, "a record that its topic refuses cannot be given up yet");
                     work.refused.push(one);
                     wait = Some(backoff(work.unsettled));
                 }
@@ -77,7 +77,7 @@ impl Worker {
         let unsent = Work::unsent(record.clone(), work, &*self.connection.shared().clock);
         let payload = record.payload.as_deref().unwrap_or_default();
         let Ok(message) = Message::decode(payload) else {
-            let letter = self.letter(&unsent, unsent.tries.failed, &error.to_string())?;
+            let letter = self.letter(&unsent, unsent.tries.failed, &error.report())?;
             return Ok(Instead::Records(vec![letter]));
         };
         let given_up = Box::pin(self.give_up(&unsent, &message, too_large(error)));
@@ -104,14 +104,14 @@ impl Worker {
         if letter.payload == work.record.payload {
             return Ok(Instead::Itself);
         }
-        tracing::error!(target: "kser", %error, "a record and its dead letter are not taken by their topics");
+        tracing::error!(target: "kser", error = kser_core::log::report(error), "a record and its dead letter are not taken by their topics");
         let message = Message::decode(letter.payload.as_deref().unwrap_or_default());
         let mode = message.ok().and_then(|message| mode_of(&message));
         if is_output || mode == Some(Mode::Stored) {
             // The store has the step, for whoever retries it, and what a handler sends, for a sweep.
             return Ok(Instead::Records(Vec::new()));
         }
-        let own = self.letter(work, work.tries.failed, &error.to_string())?;
+        let own = self.letter(work, work.tries.failed, &error.report())?;
         Ok(Instead::Records(vec![own]))
     }
 
@@ -132,12 +132,12 @@ impl Worker {
             .as_ref()
             .is_some_and(|told: &Outcome| told.encoded_len() > outcome.encoded_len());
         if mode == Mode::Stored || !event.status.is_terminal() || !is_smaller {
-            tracing::error!(target: "kser", run = ?event.run, %error, "a change of status is not told");
+            tracing::error!(target: "kser", run = ?event.run, error = kser_core::log::report(error), "a change of status is not told");
             return Ok(Instead::Records(Vec::new()));
         }
         let mut records = Vec::new();
         if event.status != Status::Failed {
-            records.push(self.letter(work, work.tries.failed, &error.to_string())?);
+            records.push(self.letter(work, work.tries.failed, &error.report())?);
         }
         event.status = Status::Failed;
         event.outcome = Some(outcome);

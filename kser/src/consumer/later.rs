@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, Rejected, Transition};
-use kser_core::{Error, Record, Timestamp};
+use kser_core::{Error, Outcome, Record, Timestamp};
 
 use super::decision::Decision;
 use super::end::{Attempted, Written};
@@ -24,16 +24,21 @@ impl Worker {
         task: &Task<'_>,
         after: &Transition,
         mut written: Written,
+        outcome: &Outcome,
         not_before: Option<Timestamp>,
     ) -> Decision {
         let now = task.run.now();
         let until = not_before.unwrap_or(now);
         work.waits_since = None;
+        let reason = letters::text(outcome);
         tracing::info!(
+            target: "kser",
             uuid = ?task.message.uuid,
             entrypoint = ?task.message.entrypoint,
+            run = ?task.run.id(),
             attempts = after.progress.counted_attempts(),
             wait_ms = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX),
+            error = %kser_core::log::clean(&reason, 500),
             "an attempt failed and is followed by another",
         );
         if task.run.stored.is_none() {

@@ -4,7 +4,7 @@ use super::work::Work;
 use crate::topics::DEAD_LETTERS;
 
 /// How much of an error's text goes into a header.
-pub(super) const LONGEST_ERROR: usize = 4096;
+const LONGEST_ERROR: usize = 4096;
 
 /// Writes a record to the dead letters: payload, key and headers as they were, and behind them what is known of its end.
 pub(crate) fn dead_letter(

@@ -46,7 +46,7 @@ impl Life {
     }
 
     fn fail(&mut self, error: &Error) {
-        let report = error.report();
+        let report = kser_core::log::report(error);
         let topics: Vec<_> = self.topics.iter().map(Topic::as_str).collect();
         tracing::error!(target: "kser", error = report, ?topics, "Consumer.Failed: nothing more is received from these topics");
         self.served = None;

@@ -50,7 +50,7 @@ impl Worker {
                     return Ok(Decision::done(vec![letter]));
                 }
                 Tried::Rejected(rejected, _) => {
-                    tracing::warn!(uuid = ?message.uuid, %rejected, "a report is not accepted");
+                    tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "a report is not accepted");
                     return Ok(Decision::quiet());
                 }
             }
@@ -92,7 +92,7 @@ impl Worker {
     ) -> Result<Decision, Error> {
         let (before, after) = (&applied.before, &applied.after);
         let records = run.records(&before.progress, after, before.near())?;
-        tracing::info!(run = ?run.id(), retcode = outcome.retcode(), "an external step has ended");
+        tracing::info!(target: "kser", run = ?run.id(), retcode = outcome.retcode(), "an external step has ended");
         self.follow(work, records, after)
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kser_core::log::report;
 use kser_core::sequencing::Owner;
 use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscription, Topic};
 use tokio::sync::Semaphore;
@@ -223,11 +224,16 @@ async fn leave(subscriptions: Vec<Box<dyn Subscription>>) {
     while let Some(left) = leaving.join_next().await {
         match left {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "a group is left without a goodbye"),
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(target: "kser", error = report(&error), "a group is left without a goodbye")
+            }
             Ok(Err(_)) => tracing::warn!(
+                target: "kser",
                 "a group is left without a goodbye: deliveries are still held, or the backend is silent"
             ),
-            Err(error) => tracing::error!(%error, "a group is left without a goodbye"),
+            Err(error) => {
+                tracing::error!(target: "kser", %error, "a group is left without a goodbye")
+            }
         }
     }
 }

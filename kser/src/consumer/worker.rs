@@ -122,7 +122,7 @@ impl Worker {
         };
         drop(place);
         if settled.is_lost() {
-            tracing::warn!(topic = %work.record.topic, "a delivery went to someone else while it was worked on");
+            tracing::warn!(target: "kser", topic = %work.record.topic, "a delivery went to someone else while it was worked on");
         }
         Finished {
             lane: turn.lane,
@@ -180,7 +180,7 @@ impl Worker {
             }
             Err(Error::Lost) => Err(ticket.release_failed(None, work.counted)),
             Err(error) => {
-                tracing::error!(target: "kser", error = error.report(), "cannot record the start of a suspected poison message; retrying in {LAST_CALL:?}");
+                tracing::error!(target: "kser", error = kser_core::log::report(&error), "cannot record the start of a suspected poison message; retrying in {LAST_CALL:?}");
                 // In hand, so that what is behind it waits too.
                 drop(place);
                 match self.pause(work, now + LAST_CALL).await {
@@ -265,7 +265,7 @@ impl Worker {
         let held = HeldPartition::new(topic.clone(), partition, error.report());
         let held = self.unsettled.begin(held);
         let shown: &dyn std::error::Error = &error;
-        tracing::error!(%topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
+        tracing::error!(target: "kser", %topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
         let mut published = Vec::new();
         match error {
             Error::Unpublished { source } => {
@@ -294,7 +294,7 @@ impl Worker {
         if let Some(store) = &self.connection.shared().store
             && let Err(error) = store.relayed(outputs).await
         {
-            tracing::warn!(%error, "outputs are published and not marked: they may be published again");
+            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "outputs are published and not marked: they may be published again");
         }
     }
 
@@ -341,6 +341,7 @@ impl Worker {
             }
             Err(NotSettled { source, ticket, .. }) => {
                 tracing::error!(
+                    target: "kser",
                     error = &source as &dyn std::error::Error,
                     "a delivery is given back: it cannot be settled"
                 );
