@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +43,6 @@ const ASSIGNED: Duration = Duration::from_secs(30);
 /// # consumer.stop().await
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct DeadLetters {
     connection: Connection,
     subscription: Box<dyn Subscription>,
@@ -61,6 +61,16 @@ pub(crate) type Place = (Topic, Origin);
 /// The tickets of the letters that are neither replayed nor discarded; `None` once the session is closed.
 #[derive(Debug)]
 pub(crate) struct Session(Mutex<Option<BTreeMap<Place, Ticket>>>);
+
+/// Shows no letters, which may have secrets.
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetters")
+            .field("subscription", &self.subscription)
+            .field("received", &self.received.len())
+            .finish_non_exhaustive()
+    }
+}
 
 impl DeadLetters {
     pub(crate) async fn open(connection: Connection, topic: &str) -> Result<Self, Error> {

@@ -77,3 +77,51 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
     assert_eq!(health.forgotten, 0);
     consumer.stop().await
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_outcome_of_a_failure_names_its_task() -> Result<(), Error> {
+    let kser = connection(Mode::Stored).await;
+    let bad = |_: common::Doomed| async {
+        Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
+    };
+    let consumer = kser.consumer(kser::Registry::new().task(bad)?).spawn();
+    let steps = vec![Step::new(common::Doomed {})];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    let state = run.wait().await?;
+    assert_eq!(state.outcome.uuid(), Some(&run.id().step(1)));
+    let attempts = kser.runs().attempts(run.id()).await?;
+    assert_eq!(attempts[0].outcome.uuid(), Some(&run.id().step(1)));
+    consumer.stop().await
+}
+
+/// What is shown of a connection may end in a log.
+#[tokio::test(start_paused = true)]
+async fn a_connection_shows_no_payloads() -> Result<(), Error> {
+    let kser = kser::connect("memory://").await?;
+    kser.producer().send(note("hunter2")).await?;
+    assert!(!format!("{kser:?}").contains("hunter2"));
+    let dead = kser.dead_letters("test").await?;
+    assert!(!format!("{dead:?}").contains("hunter2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_empty_is_refused() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Nameless {}
+    impl kser::Entrypoint for Nameless {
+        const PATH: &'static str = "";
+    }
+    let refused = kser::Registry::new().task(|_: Nameless| async {});
+    assert!(matches!(refused, Err(Error::Invalid { .. })));
+    let kser = connection(Mode::Stored).await;
+    let steps = vec![Step::new(note("a"))];
+    let launch = kser.producer().launch_steps("test.Run", steps).with_id("");
+    assert!(matches!(launch.await, Err(Error::Invalid { .. })));
+    let store = kser::connect_with_store("memory://", "postgres://x").await;
+    let text = store.unwrap_err().to_string();
+    assert!(
+        text.contains("`memory://`") && text.contains("`none`"),
+        "{text}"
+    );
+}

@@ -220,6 +220,7 @@ impl Worker {
         message: &Message,
         outcome: Outcome,
     ) -> Result<Decision, Error> {
+        let outcome = super::ending::named(outcome, message);
         let error = letters::text(&outcome);
         let letter = self.letter(work, work.tries.failed, &error)?;
         let longest = self.connection.shared().log.longest();

@@ -1,5 +1,5 @@
 use kser_core::sequencing::{Event, PlannedStep, StepKey, carried};
-use kser_core::{Error, Outcome, Plan, TaskError, Timestamp};
+use kser_core::{Error, Message, Outcome, Plan, TaskError, Timestamp};
 
 use super::decide::Job;
 use super::end::Attempted;
@@ -77,6 +77,7 @@ impl Worker {
             }
             Err(error) => (Outcome::from(&error), Some(error)),
         };
+        let outcome = named(outcome, task.message);
         let now = run.now();
         let retry_at = error.and_then(|error| {
             let first = work.tries.first.or(Some(now));
@@ -108,6 +109,14 @@ pub(super) fn open_plan(task: &mut Task<'_>, known: &mut Known, ending: &Ending)
         task.run.rest = rest
             .zip(task.run.id())
             .map(|(rest, id)| carried::encode(id, rest));
+    }
+}
+
+/// Names the task that left an outcome, if that does not.
+pub(super) fn named(outcome: Outcome, message: &Message) -> Outcome {
+    match outcome.uuid() {
+        Some(_) => outcome,
+        None => outcome.with_uuid(message.uuid.clone()),
     }
 }
 
