@@ -59,7 +59,12 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
 pub async fn connect_with_store(url: &str, store_url: &str) -> Result<Connection, Error> {
     let store = match store_url {
         "none" => None,
-        url if !url.contains("://") => return Err(no_store(url)),
+        url if !url.contains("://") => {
+            return Err(Error::Invalid {
+                what: "the URL of the state store".to_owned(),
+                reason: "it has no scheme: there are `memory://` and `none`".to_owned(),
+            });
+        }
         url => Some(Url::parse(url)?.without_options()?),
     };
     let connection = connect(url).await?;

@@ -58,7 +58,6 @@ impl Worker {
     /// The consumer stops before the handler has ended: the attempt is given back and does not count.
     pub(super) async fn interrupted(
         &self,
-        work: &mut Work,
         task: &Task<'_>,
         known: Known,
         attempted: &Attempted,

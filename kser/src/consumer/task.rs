@@ -197,7 +197,7 @@ impl Worker {
             Ended::Returned(returned) => {
                 self.end(work, task, known, attempted, &ctx, returned).await
             }
-            Ended::Interrupted => Box::pin(self.interrupted(work, &task, known, &attempted)).await,
+            Ended::Interrupted => Box::pin(self.interrupted(&task, known, &attempted)).await,
             Ended::Lost => {
                 tracing::warn!(uuid = ?task.message.uuid, "somebody else has the step: what the attempt left is dropped");
                 Ok(Decision::quiet())
@@ -277,7 +277,7 @@ impl Worker {
         };
         ctx.with_attempt(known.progress.counted_attempts().max(1))
             .with_fence(fence)
-            .with_log(std::sync::Arc::clone(&run.shared.log))
+            .with_log(Arc::clone(&run.shared.log))
     }
 }
 
