@@ -81,9 +81,10 @@ impl DeadLetters {
             });
         }
         let shared = connection.shared();
-        let topic = shared.post.routes.prefixed(&Topic::new(topic)?)?;
-        let letters = topic.with_suffix(DEAD_LETTERS)?;
-        let group = format!("kser.{letters}");
+        let routes = &shared.post.routes;
+        let letters = routes.prefixed(&Topic::new(topic)?)?;
+        let letters = letters.with_suffix(DEAD_LETTERS)?;
+        let group = routes.group(&letters);
         let interest = Interest::group(group, vec![letters]);
         let subscription = shared.transport.subscribe(interest).await?;
         Ok(Self {

@@ -33,7 +33,7 @@ impl Routes {
         Self::default()
     }
 
-    /// Puts `prefix` before the names of all topics and groups, to keep tenants or stages apart. The default is none.
+    /// Puts `prefix` before the names of all topics and groups, such as `test.dice` and `test.kser.dice`, to keep tenants or stages apart. The default is none.
     ///
     /// # Errors
     ///
@@ -94,9 +94,10 @@ impl Routes {
     #[must_use]
     pub fn group(&self, topic: &Topic) -> String {
         let plain = topic.as_str().strip_prefix(&self.prefix);
-        match plain.and_then(|plain| self.groups.get(plain)) {
+        let plain = plain.unwrap_or(topic.as_str());
+        match self.groups.get(plain) {
             Some(group) => format!("{}{group}", self.prefix),
-            None => format!("kser.{topic}"),
+            None => format!("{}kser.{plain}", self.prefix),
         }
     }
 
@@ -138,7 +139,7 @@ mod tests {
         let routes = Routes::new().with_prefix("test.").unwrap();
         let topic = routes.topic(&"dice.DiceRoll".into()).unwrap();
         assert_eq!(topic.as_str(), "test.dice");
-        assert_eq!(routes.group(&topic), "kser.test.dice");
+        assert_eq!(routes.group(&topic), "test.kser.dice");
         assert_eq!(routes.events().unwrap().as_str(), "test.kser.events");
         assert!(Routes::new().with_prefix("a b").is_err());
     }

@@ -19,8 +19,10 @@ impl Place {
 
     /// Forgets what the group of the road has committed, as time does.
     pub(crate) async fn expire(&self) -> Tested {
-        let (admin, topic) = (self.admin.clone(), format!("{}road", self.prefix));
-        let expire = move || admin.delete_offsets(&format!("kser.{topic}"), &topic);
+        let (admin, prefix) = (self.admin.clone(), self.prefix.clone());
+        let expire = move || {
+            admin.delete_offsets(&format!("{prefix}kser.road"), &format!("{prefix}road"));
+        };
         Ok(tokio::task::spawn_blocking(expire).await?)
     }
 
