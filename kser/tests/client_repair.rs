@@ -247,7 +247,7 @@ async fn a_url_that_would_be_half_understood_is_refused() {
         (
             "memory://",
             Some("redis://"),
-            "the scheme \"redis\" is not supported",
+            "the state store \"redis://\" is not supported",
         ),
     ] {
         let connected = match store {
