@@ -79,7 +79,7 @@ async fn a_task_runs_once_though_its_owner_cannot_be_told() {
 async fn a_build_is_written_though_its_run_has_moved() {
     let (_, store, kser) = fragile().await;
     let diary = Diary::default();
-    let registry = common::noting(&diary).operation(Told).unwrap();
+    let registry = noting(&diary).operation(Told).unwrap();
     let consumer = kser.consumer(registry).spawn();
     store.lose(Loss::Race);
     let notes = vec!["a".into(), "b".into()];
