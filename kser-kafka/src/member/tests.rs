@@ -141,3 +141,61 @@ fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
     member.look_at_timers();
     assert_eq!(member.timers.len(), 0);
 }
+
+/// Marks records as done.
+fn settle(member: &mut Member, partition: i32, offsets: impl IntoIterator<Item = i64>) {
+    for offset in offsets {
+        let id = id_of(member, partition, offset);
+        member.link.done(id).unwrap();
+    }
+    let link = Arc::clone(&member.link);
+    member.obey_settled(&link);
+}
+
+#[tokio::test]
+async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() {
+    let mut member = member();
+    for offset in 0..=20 {
+        arrive(&mut member, 0, offset, None);
+    }
+    member.flush();
+    let old = id_of(&mut member, 0, 5);
+    settle(&mut member, 0, (0..=20).filter(|offset| *offset != 5));
+    let record = || Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
+    let now = Timestamp::default();
+    assert_eq!(member.take(0, 10, now, record()), Arrived::WentBack);
+    assert_eq!(member.went_back("t", 0, 10), Some(5));
+    assert_eq!(member.resets, 1);
+    // Its ticket is lost, so that nobody else runs it.
+    assert!(matches!(member.link.done(old), Err(Error::Lost)));
+    let assignment = member.of("t", 0).unwrap();
+    assert_eq!(assignment.position.rewind, Some(5));
+    let progress = assignment.progress.as_mut().unwrap();
+    let commit = progress.commit().unwrap();
+    assert_eq!(commit.offset, 5);
+    progress.confirmed(&commit);
+    // What comes before the client has gone back is not taken.
+    arrive(&mut member, 0, 11, None);
+    member.of("t", 0).unwrap().position.rewind = None;
+    member.link.recall(|_| true);
+    for offset in 5..=12 {
+        arrive(&mut member, 0, offset, None);
+    }
+    member.flush();
+    let came = received(&member).await;
+    assert_eq!(came, [(0, 5), (0, 10), (0, 11), (0, 12)]);
+}
+
+#[tokio::test]
+async fn a_log_that_goes_back_below_all_that_is_held_begins_there() {
+    let mut member = member();
+    for offset in 0..=20 {
+        arrive(&mut member, 0, offset, None);
+    }
+    settle(&mut member, 0, 0..=15);
+    assert_eq!(member.went_back("t", 0, 10), Some(10));
+    let assignment = member.of("t", 0).unwrap();
+    assert_eq!(assignment.position.rewind, None);
+    let commit = assignment.progress.as_mut().unwrap().commit().unwrap();
+    assert_eq!(commit.offset, 10);
+}
