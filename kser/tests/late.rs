@@ -189,3 +189,45 @@ async fn forged_headers_are_not_believed() -> Result<(), Error> {
     letters.close().await?;
     consumer.stop().await
 }
+
+/// As after the restore of a backup: the store knows less than the message.
+#[tokio::test(start_paused = true)]
+async fn a_message_ahead_of_its_run_is_a_dead_letter_in_the_end() -> Result<(), Error> {
+    let kser = connection(Mode::Stored).await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(common::noting(&diary)).spawn();
+    let ask = Step::named("outside.Ask", &serde_json::json!({}));
+    let ask = ask.external(Duration::from_secs(86_400));
+    let steps = vec![ask, Step::new(note("second"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    let (id, uuid) = (run.id(), run.id().step(2));
+    let ahead = format!(
+        r#"{{"uuid":"{uuid}","entrypoint":"test.Note","params":{{"text":"second"}},"metadata":{{"kser":{{"v":1,"run":"{id}","name":"test.Run","step":2,"of":2,"mode":"stored","version":9}}}}}}"#
+    );
+    kser.producer().send_bytes("test", ahead).await?;
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(consumer.health().held, 0, "it waits in a delayed record");
+    sleep(Duration::from_secs(900)).await;
+    let mut letters = kser.dead_letters("test").await?;
+    let all = letters.list(10).await?;
+    assert_eq!(all.len(), 1, "{all:?}");
+    let error = all[0].error().unwrap_or_default();
+    assert!(error.contains("stands at step 1"), "{error}");
+    letters.close().await?;
+    assert_eq!(run.status().await?.status, kser::Status::Running);
+    assert!(diary.read().is_empty());
+    consumer.stop().await
+}
+
+/// It is looked at again when the time is over that was set, not a minute later.
+#[tokio::test(start_paused = true)]
+async fn an_unknown_entrypoint_waits_as_long_as_was_set() -> Result<(), Error> {
+    let kser = connection(Mode::Stored).await;
+    let consumer = kser.consumer(common::noting(&Diary::default()));
+    let consumer = consumer.with_unknown_wait(Duration::from_secs(2)).spawn();
+    let steps = vec![Step::named("test.Unknown", &serde_json::json!({}))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    let state = run.wait_for(Duration::from_secs(5)).await?;
+    assert_eq!(state.status, kser::Status::Failed);
+    consumer.stop().await
+}
