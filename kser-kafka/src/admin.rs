@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use kser_core::{Clock, Error, Topic, TopicSpec};
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
-    TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, OwnedResourceSpecifier,
+    ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,8 +18,9 @@ use crate::heard::Heard;
 
 /// How long the brokers are waited for.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long it may take until all brokers know of a new topic.
-const SPREAD: Duration = Duration::from_secs(10);
+/// How long it may take until all brokers know of a new topic: they open its logs first, and for thousands of partitions
+/// that takes half a minute.
+const SPREAD: Duration = Duration::from_secs(60);
 
 /// What is said where nothing was heard.
 const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a client without it, see `security.protocol`";
@@ -65,11 +66,38 @@ impl Admin {
         self.ask("looking for topics", ask).await
     }
 
-    /// Creates topics that do not exist, and waits until they can be used.
+    /// Counts the partitions of topics. One that does not exist has none.
+    pub(crate) async fn n_partitions(&self, topics: Vec<String>) -> Result<usize, Error> {
+        let ask = move |client: &Client<Heard>| {
+            let mut partitions = 0;
+            for topic in topics {
+                let metadata = client.fetch_metadata(Some(&topic), ANSWER)?;
+                let found = metadata.topics().iter();
+                partitions += found.map(|topic| topic.partitions().len()).sum::<usize>();
+            }
+            Ok(partitions)
+        };
+        self.ask("counting partitions", ask).await
+    }
+
+    /// Creates topics that do not exist, in as many requests as the brokers want, and waits until they can be used.
     pub(crate) async fn create(&self, new: &[Creation]) -> Result<(), Error> {
+        for request in requests(new) {
+            self.create_at_once(request).await?;
+        }
+        for new in new {
+            for partitions in growth(new.spec.partitions.unwrap_or_default()) {
+                self.grow(&new.spec, partitions).await?;
+            }
+        }
         if new.is_empty() {
             return Ok(());
         }
+        self.spread(new.iter().map(|new| new.spec.topic.clone()).collect())
+            .await
+    }
+
+    async fn create_at_once(&self, new: &[Creation]) -> Result<(), Error> {
         let topics: Vec<_> = new.iter().map(Creation::to_client).collect();
         let options = AdminOptions::new()
             .operation_timeout(Some(ANSWER))
@@ -77,17 +105,43 @@ impl Admin {
         let began = SystemClock.now();
         let made = self.client.create_topics(&topics, &options).await;
         let made = made.map_err(|error| failed("making topics", self.heard.since(began), error))?;
-        for made in made {
+        for (new, made) in new.iter().zip(made) {
             match made {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
-                    let what = format!("making topic {topic}");
+                    let what = match new.spec.partitions {
+                        Some(partitions) => {
+                            format!("making topic {topic} of {partitions} partitions")
+                        }
+                        None => format!("making topic {topic}"),
+                    };
                     return Err(failed(what, None, KafkaError::AdminOp(code)));
                 }
             }
         }
-        self.spread(new.iter().map(|new| new.spec.topic.clone()).collect())
-            .await
+        Ok(())
+    }
+
+    /// Adds partitions to a topic that was just created.
+    async fn grow(&self, spec: &TopicSpec, partitions: usize) -> Result<(), Error> {
+        let topic = spec.topic.as_str();
+        let options = AdminOptions::new()
+            .operation_timeout(Some(ANSWER))
+            .request_timeout(Some(ANSWER));
+        let new = NewPartitions::new(topic, partitions);
+        let grown = self.client.create_partitions(&[new], &options).await;
+        let wanted = spec.partitions.unwrap_or_default();
+        let what = || {
+            format!(
+                "adding partitions to topic {topic}, which was made with fewer than {wanted} of them: the brokers do not \
+                 make so many at once"
+            )
+        };
+        let grown = grown.map_err(|error| failed(what(), None, error))?;
+        match grown.into_iter().next() {
+            Some(Err((_, code))) => Err(failed(what(), None, KafkaError::AdminOp(code))),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until every partition has a leader.
@@ -182,10 +236,50 @@ pub(crate) struct Creation {
     pub(crate) settings: Vec<(&'static str, String)>,
 }
 
+/// The partitions that one request makes at most. Brokers refuse a request with more than 10,000 of them, whole, and with the
+/// settings of the topics counted in.
+const AT_ONCE: usize = 4000;
+
+/// What a topic counts for whose number of partitions is the brokers' choice.
+const UNKNOWN: usize = 100;
+
+/// Divides the topics that are to be created into requests.
+fn requests(new: &[Creation]) -> Vec<&[Creation]> {
+    let (mut requests, mut rest, mut partitions) = (Vec::new(), new, 0);
+    let mut taken = 0;
+    for creation in new {
+        let more = creation.at_once().unwrap_or(UNKNOWN);
+        if taken > 0 && partitions + more > AT_ONCE {
+            let (request, others) = rest.split_at(taken);
+            requests.push(request);
+            (rest, taken, partitions) = (others, 0, 0);
+        }
+        taken += 1;
+        partitions += more;
+    }
+    if !rest.is_empty() {
+        requests.push(rest);
+    }
+    requests
+}
+
+/// Returns the numbers of partitions to which a topic is raised, one after another, once it is created.
+fn growth(partitions: u32) -> impl Iterator<Item = usize> {
+    let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
+    let steps = (2..).map(move |step| partitions.min(step * AT_ONCE));
+    steps.take(partitions.div_ceil(AT_ONCE).saturating_sub(1))
+}
+
 impl Creation {
+    /// Returns how many partitions the topic is created with; `None` leaves it to the brokers.
+    fn at_once(&self) -> Option<usize> {
+        let partitions = usize::try_from(self.spec.partitions?).ok()?;
+        Some(partitions.min(AT_ONCE))
+    }
+
     fn to_client(&self) -> NewTopic<'_> {
         let spec = &self.spec;
-        let partitions = spec.partitions.and_then(|count| i32::try_from(count).ok());
+        let partitions = self.at_once().and_then(|count| i32::try_from(count).ok());
         // -1 asks for what the brokers take.
         let replication = TopicReplication::Fixed(-1);
         let mut topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication)
@@ -230,5 +324,43 @@ fn named(found: Result<ConfigResource, RDKafkaErrorCode>) -> Option<(String, Top
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn creation(partitions: Option<u32>) -> Creation {
+        let mut spec = TopicSpec::work(Topic::new("t").unwrap());
+        spec.partitions = partitions;
+        Creation {
+            spec,
+            settings: Vec::new(),
+        }
+    }
+
+    fn sizes(partitions: &[u32]) -> Vec<usize> {
+        let new: Vec<_> = partitions.iter().map(|n| creation(Some(*n))).collect();
+        requests(&new).iter().map(|request| request.len()).collect()
+    }
+
+    #[test]
+    fn topics_are_created_in_requests_that_brokers_take() {
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[6; 7]), [7]);
+        assert_eq!(sizes(&[2000; 7]), [2, 2, 2, 1]);
+        assert_eq!(sizes(&[1, 10_000, 1]), [1, 1, 1]);
+        assert_eq!(requests(&[creation(None)]).len(), 1);
+    }
+
+    #[test]
+    fn a_topic_that_is_too_large_for_a_request_grows() {
+        assert_eq!(creation(Some(10_000)).at_once(), Some(4000));
+        assert_eq!(growth(10_000).collect::<Vec<_>>(), [8000, 10_000]);
+        assert_eq!(growth(8001).collect::<Vec<_>>(), [8000, 8001]);
+        for partitions in [0, 6, 4000] {
+            assert_eq!(growth(partitions).count(), 0);
+        }
     }
 }
