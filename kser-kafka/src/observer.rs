@@ -9,7 +9,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
-use crate::error::is_missing;
+use crate::error::{code, failed, is_missing};
 use crate::heard::Heard;
 use crate::link::{Link, RecordId, Waiting};
 
@@ -84,8 +84,10 @@ impl Observer {
                     tracing::debug!(target: "kser_kafka", %error, "new partitions cannot be looked for");
                 }
             }
-            if !self.fetch() {
-                self.link.bell.wait(SLEEP);
+            match self.fetch() {
+                Ok(true) => {}
+                Ok(false) => self.link.bell.wait(SLEEP),
+                Err(error) => return self.link.finish(error),
             }
         }
     }
@@ -145,15 +147,21 @@ impl Observer {
         self.link.set_health(health);
     }
 
-    fn fetch(&mut self) -> bool {
+    /// Fetches records. Returns whether there were some, or why none can come any more.
+    fn fetch(&mut self) -> Result<bool, Error> {
         self.pause(self.link.room() == 0);
         let (mut fetched, mut nothing) = (Vec::new(), 0);
         while fetched.len() < 512 && nothing < 2 {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => fetched.extend(self.waiting(&message)),
-                Some(Err(error)) => {
-                    tracing::debug!(target: "kser_kafka", %error, "the client of an observer reports an error");
-                }
+                Some(Err(error)) => match code(&error) {
+                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                        return Err(failed("observing", None, error));
+                    }
+                    _ => {
+                        tracing::debug!(target: "kser_kafka", %error, "the client of an observer reports an error");
+                    }
+                },
                 None => nothing += 1,
             }
         }
@@ -161,7 +169,7 @@ impl Observer {
         if any {
             self.link.deliver(fetched.into_iter());
         }
-        any
+        Ok(any)
     }
 
     /// Nobody receives: nothing more is fetched. An observer has no group that would miss it, and pauses at once.

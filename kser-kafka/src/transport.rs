@@ -156,11 +156,14 @@ impl KafkaTransport {
         let (started, starting) = oneshot::channel();
         let of_thread = Arc::clone(&link);
         let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
-        let run = move || match Observer::start(consumer, of_thread, topics) {
+        let run = move || match Observer::start(consumer, Arc::clone(&of_thread), topics) {
             Ok(observer) => {
-                // Whoever asked may have gone meanwhile.
-                if started.send(Ok(())).is_ok() {
-                    observer.run();
+                // The caller may have gone meanwhile.
+                if started.send(Ok(())).is_ok()
+                    && catch_unwind(AssertUnwindSafe(|| observer.run())).is_err()
+                {
+                    // The receiver would wait for ever.
+                    of_thread.finish(failed("observing", None, KafkaError::Canceled));
                 }
             }
             Err(error) => drop(started.send(Err(error))),
