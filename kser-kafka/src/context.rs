@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -226,14 +227,16 @@ impl Context {
     /// Lets what runs end, for a while.
     fn wait_for_given(&self, partitions: &[(String, i32)]) {
         let until = monotonic() + self.revoke_grace;
+        let mut member = self.member();
+        let ids = partitions
+            .iter()
+            .filter_map(|(topic, partition)| Some(member.of(topic, *partition)?.id));
+        let ids: BTreeSet<_> = ids.collect();
+        drop(member);
         loop {
             let mut member = self.member();
             member.obey_settled(&self.link);
-            let given = member.recall(|assignment| {
-                partitions.iter().any(|(topic, partition)| {
-                    assignment.partition == *partition && assignment.topic.as_str() == topic
-                })
-            });
+            let given = member.recall(|assignment| ids.contains(&assignment.id));
             drop(member);
             let left = until.saturating_duration_since(monotonic());
             if given == 0 || left.is_zero() {

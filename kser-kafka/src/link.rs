@@ -162,6 +162,9 @@ impl Link {
     /// Takes back what waits and is one of these.
     pub(crate) fn recall(&self, mut which: impl FnMut(&Waiting) -> bool) -> Vec<Waiting> {
         let mut inbox = lock(&self.inbox);
+        if inbox.waiting.is_empty() {
+            return Vec::new();
+        }
         let all = std::mem::take(&mut inbox.waiting);
         let (back, kept): (Vec<_>, VecDeque<_>) = {
             let mut back = Vec::new();

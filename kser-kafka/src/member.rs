@@ -1,7 +1,7 @@
 mod arrival;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -330,21 +330,25 @@ impl Member {
         Ok(())
     }
 
-    /// Takes back what nobody has received of these partitions, and says how many records somebody has.
+    /// Takes back the records of assignments that were not received yet. Returns how many were received and are not
+    /// settled.
     pub(crate) fn recall(&mut self, which: impl Fn(&Assignment) -> bool) -> usize {
-        let mut given = 0;
-        for assignment in self
-            .assignments
-            .values_mut()
+        let assignments = self.assignments.values();
+        let ids: BTreeSet<_> = assignments
             .filter(|assignment| which(assignment))
+            .map(|assignment| assignment.id)
+            .collect();
+        // All in one pass: there may be thousands.
+        for waiting in self
+            .link
+            .recall(|waiting| ids.contains(&waiting.id.assignment))
         {
-            let id = assignment.id;
-            for waiting in self.link.recall(|waiting| waiting.id.assignment == id) {
+            if let Some(assignment) = self.assignments.get_mut(&waiting.id.assignment) {
                 assignment.recalled(waiting.id.offset);
             }
-            given += assignment.given();
         }
-        given
+        let recalled = ids.iter().filter_map(|id| self.assignments.get(id));
+        recalled.map(Assignment::given).sum()
     }
 }
 
