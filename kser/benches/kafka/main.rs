@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p kser --features kafka --bench kafka -- [NAME ...]`, where a name is one of those at the end. The broker
 //! is one that is started here, with the JVM's default compiler, or the one of `KSER_TEST_KAFKA`. Figures are medians.
+//! `-- scale [PARTITIONS[+delays] ...]` has many partitions in one group, once for each size, on brokers of its own.
 
 #![expect(
     clippy::disallowed_methods,
@@ -13,10 +14,12 @@ mod hop;
 mod keys;
 mod kill;
 mod memory;
+mod offsets;
 mod operations;
 mod plain;
 mod process;
 mod raw;
+mod scale;
 mod setup;
 mod start;
 
@@ -25,13 +28,17 @@ use std::time::Duration;
 type Run = fn(&setup::Setup);
 
 fn main() {
-    if process::was_consumer() {
+    if process::was_consumer() || scale::was_consumer() {
         return;
     }
     let names: Vec<_> = std::env::args()
         .skip(1)
         .filter(|name| !name.starts_with('-'))
         .collect();
+    // It takes minutes, and starts brokers of its own.
+    if names.first().is_some_and(|name| name == "scale") {
+        return scale::run(&names[1..]);
+    }
     let setup = setup::Setup::new();
     let all: [(&str, Run); 11] = [
         ("copy", copy::run),

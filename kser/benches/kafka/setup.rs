@@ -55,7 +55,7 @@ impl Setup {
 }
 
 /// More settings of the clients, as in a URL.
-fn options() -> String {
+pub(crate) fn options() -> String {
     std::env::var("KSER_BENCH_OPTIONS").unwrap_or_default()
 }
 
