@@ -5,6 +5,10 @@ use std::time::Duration;
 use kser_core::Error;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
+use crate::assignor::{self, STRATEGY};
+use crate::defaults::{
+    ALIASES, DEFAULTS, OF_CLASSIC_GROUPS, OF_CONSUMERS, OF_DELAYS, OF_PRODUCERS, OWNED,
+};
 use crate::progress::Budget;
 
 /// How to reach a cluster, and the settings of its clients.
@@ -19,8 +23,8 @@ use crate::progress::Budget;
 /// | `message.timeout.ms` | 30000 | how long a publish waits for the brokers |
 /// | `linger.ms` | 0 | a hop takes half a millisecond, not five |
 /// | `fetch.wait.max.ms` | 50 | a partition that is resumed does not wait for an idle one |
-/// | `queued.max.messages.kbytes` | 16384 | what is fetched ahead, for each subscription |
-/// | `partition.assignment.strategy` | `cooperative-sticky` | a rebalance stops only what moves |
+/// | `queued.max.messages.kbytes` | 16384 | what is fetched ahead, for each subscription; 1024 for its delayed records |
+/// | `partition.assignment.strategy` | `cooperative-sticky`; `roundrobin` for more than 2,000 partitions in the group | a rebalance stops only what moves; the client takes too long for it if there are many |
 /// | `partitioner` | `murmur2_random` | a key goes where Java and Python clients put it |
 /// | `auto.offset.reset` | `earliest` | a new group misses nothing; `error` stops instead |
 /// | `topic.metadata.refresh.interval.ms` | 10000 | new partitions and topics are seen within it |
@@ -48,81 +52,6 @@ pub struct KafkaConfig {
     pub(crate) create: Option<u32>,
     pub(crate) metadata: Budget,
 }
-
-/// Keys that the transport decides, and why.
-const OWNED: [(&str, &str); 11] = [
-    (
-        "bootstrap.servers",
-        "it is the part of the URL before the options",
-    ),
-    (
-        "metadata.broker.list",
-        "it is the part of the URL before the options",
-    ),
-    ("group.id", "it comes from the routes"),
-    ("group.instance.id", "it comes from the consumer's instance"),
-    (
-        "enable.auto.commit",
-        "a record is committed once it is settled",
-    ),
-    (
-        "enable.auto.offset.store",
-        "a record is committed once it is settled",
-    ),
-    (
-        "enable.idempotence",
-        "without it records are lost, doubled and swapped when a broker dies",
-    ),
-    ("enable.partition.eof", "nobody would look at it"),
-    ("isolation.level", "what was not committed must not run"),
-    (
-        "transactional.id",
-        "it comes with exactly-once delivery, which is not there yet",
-    ),
-    ("acks", "a record that one broker has is lost with it"),
-];
-
-/// Settings of both clients.
-const DEFAULTS: [(&str, &str); 6] = [
-    ("allow.auto.create.topics", "false"),
-    ("topic.metadata.refresh.interval.ms", "10000"),
-    ("topic.metadata.propagation.max.ms", "1500"),
-    ("reconnect.backoff.max.ms", "1000"),
-    ("client.id", "kser"),
-    ("socket.keepalive.enable", "true"),
-];
-
-const OF_PRODUCERS: [(&str, &str); 6] = [
-    ("linger.ms", "0"),
-    ("message.timeout.ms", "30000"),
-    ("partitioner", "murmur2_random"),
-    ("message.max.bytes", "100000000"),
-    ("queue.buffering.max.messages", "1000000"),
-    ("batch.num.messages", "10000"),
-];
-
-const OF_CONSUMERS: [(&str, &str); 7] = [
-    ("auto.offset.reset", "earliest"),
-    ("fetch.wait.max.ms", "50"),
-    ("fetch.error.backoff.ms", "100"),
-    ("fetch.queue.backoff.ms", "20"),
-    ("queued.min.messages", "10000"),
-    ("queued.max.messages.kbytes", "16384"),
-    ("statistics.interval.ms", "1000"),
-];
-
-/// Other names of keys that have a default here.
-const ALIASES: [(&str, &str); 2] = [
-    ("delivery.timeout.ms", "message.timeout.ms"),
-    ("queue.buffering.max.ms", "linger.ms"),
-];
-
-/// What the classic protocol of groups takes, and KIP-848 refuses.
-const OF_CLASSIC_GROUPS: [(&str, &str); 3] = [
-    ("session.timeout.ms", "20000"),
-    ("heartbeat.interval.ms", "500"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
-];
 
 impl KafkaConfig {
     /// Names the brokers to ask first: `host:port`, with commas between.
@@ -249,14 +178,16 @@ impl KafkaConfig {
         config
     }
 
-    pub(crate) fn consumer(&self, group: &str, instance: Option<&str>) -> ClientConfig {
+    pub(crate) fn consumer(
+        &self,
+        group: &str,
+        instance: Option<&str>,
+        partitions: usize,
+    ) -> ClientConfig {
         let mut config = self.client(&OF_CONSUMERS);
-        if self
-            .settings
-            .get("group.protocol")
-            .is_none_or(|protocol| protocol != "consumer")
-        {
+        if !self.is_kip_848() {
             self.add(&mut config, &OF_CLASSIC_GROUPS);
+            self.add(&mut config, &[(STRATEGY, assignor::of(partitions))]);
         }
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
@@ -278,12 +209,38 @@ impl KafkaConfig {
     /// The settings of the client that asks the brokers for what the health tells. It is in no group, and sees of a log what
     /// a consumer sees.
     pub(crate) fn asker(&self) -> ClientConfig {
-        let mut config = self.consumer("", None);
+        let mut config = self.consumer("", None, 1);
         for key in ["group.id", "group.protocol"] {
             config.remove(key);
         }
         config.set("statistics.interval.ms", "0");
         config
+    }
+
+    /// Returns the settings of a member of the group that sends delayed records on. It holds at most 1,000 records of a
+    /// partition and fetches the others again: what was fetched ahead would be thrown away each time.
+    pub(crate) fn delays(
+        &self,
+        group: &str,
+        instance: Option<&str>,
+        partitions: usize,
+    ) -> ClientConfig {
+        let mut config = self.consumer(group, instance, partitions);
+        // Nobody knows this group who would give it offsets: what waits is sent on from the first record on.
+        config.set("auto.offset.reset", "earliest");
+        self.add(&mut config, &OF_DELAYS);
+        config
+    }
+
+    /// Says whether a setting was given.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.settings.contains_key(key)
+    }
+
+    /// Says whether groups use the protocol of KIP-848.
+    pub(crate) fn is_kip_848(&self) -> bool {
+        let protocol = self.settings.get("group.protocol");
+        protocol.is_some_and(|protocol| protocol == "consumer")
     }
 
     /// Where a group without an offset begins.
@@ -359,10 +316,35 @@ mod tests {
     }
 
     #[test]
+    fn little_is_fetched_ahead_of_delayed_records() {
+        let config = KafkaConfig::new("broker:9092");
+        let key = "queued.max.messages.kbytes";
+        assert_eq!(config.delays("g", None, 1).get(key), Some("1024"));
+        assert_eq!(config.consumer("g", None, 1).get(key), Some("16384"));
+        let config = config.with(key, "7").unwrap();
+        assert_eq!(config.delays("g", None, 1).get(key), Some("7"));
+    }
+
+    #[test]
+    fn a_group_with_many_partitions_rebalances_eagerly_unless_it_was_set() {
+        let config = KafkaConfig::new("broker:9092");
+        let strategy = |config: &KafkaConfig, partitions| {
+            let made = config.consumer("g", None, partitions);
+            made.get(STRATEGY).map(str::to_owned)
+        };
+        assert_eq!(strategy(&config, 6).as_deref(), Some("cooperative-sticky"));
+        assert_eq!(strategy(&config, 5000).as_deref(), Some("roundrobin"));
+        let set = config.clone().with(STRATEGY, "range").unwrap();
+        assert_eq!(strategy(&set, 5000).as_deref(), Some("range"));
+        let kip_848 = config.with("group.protocol", "consumer").unwrap();
+        assert_eq!(strategy(&kip_848, 5000), None);
+    }
+
+    #[test]
     fn another_name_of_a_key_overrules_its_default() {
         for (other, key) in ALIASES {
             let config = KafkaConfig::new("broker:9092").with(other, "7").unwrap();
-            for made in [config.producer(), config.consumer("g", None)] {
+            for made in [config.producer(), config.consumer("g", None, 1)] {
                 assert_eq!(made.get(key), None, "{other}");
                 assert_eq!(made.get(other), Some("7"));
             }

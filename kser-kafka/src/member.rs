@@ -57,19 +57,14 @@ impl Member {
         Self::subscribed(link, publisher, topics)
     }
 
-    /// One that sends the records on that wait for topics. `None` if none do.
-    pub(crate) fn of_waits(
-        link: Arc<Link>,
-        publisher: Arc<Publisher>,
-        topics: &[Topic],
-    ) -> Option<Self> {
+    /// Makes a member that sends on the records that wait for topics. It has no topics if records of none can wait.
+    pub(crate) fn of_waits(link: Arc<Link>, publisher: Arc<Publisher>, topics: &[Topic]) -> Self {
         let waits = topics.iter().filter(|topic| !crate::delay::has_none(topic));
         let waits = waits.flat_map(|topic| {
             crate::delay::topics(topic)
                 .map(move |(waits, length)| (waits, Some((topic.clone(), length))))
         });
-        let member = Self::subscribed(link, publisher, waits);
-        (!member.topics.is_empty()).then_some(member)
+        Self::subscribed(link, publisher, waits)
     }
 
     fn subscribed(

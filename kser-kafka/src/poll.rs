@@ -1,6 +1,5 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use kser_core::Error;
@@ -9,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
+use crate::client_end::{NotAdmitted, leave};
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commits::Commits;
@@ -32,8 +32,6 @@ const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the last commit before a crash-like end is waited for.
 const ABANDON: Duration = Duration::from_millis(500);
-/// How long leaving the group is waited for.
-const LEAVE: Duration = Duration::from_millis(800);
 
 /// The thread that alone touches a consumer: it polls, commits, pauses, and never waits for a task.
 pub(crate) struct Poll {
@@ -46,6 +44,8 @@ pub(crate) struct Poll {
     instance: Option<String>,
     resets: Resets,
     crowded: Option<Instant>,
+    /// The group may rebalance in another way than the settings say.
+    can_switch: bool,
 }
 
 /// Says whether nobody has received for so long that the partitions are paused.
@@ -58,6 +58,7 @@ enum End {
     Closed(oneshot::Sender<Result<(), Error>>),
     Dropped,
     Failed(Error),
+    NotAdmitted(NotAdmitted),
 }
 
 impl Poll {
@@ -66,6 +67,7 @@ impl Poll {
         commit_every: Duration,
         health: Watch,
         instance: Option<String>,
+        can_switch: bool,
     ) -> Self {
         let context = Arc::clone(consumer.context());
         Self {
@@ -77,10 +79,13 @@ impl Poll {
             instance,
             resets: Resets::new(),
             crowded: None,
+            can_switch,
         }
     }
 
-    pub(crate) fn run(mut self) {
+    /// Polls until the subscription ends. Returns why the group did not admit the member, if it is to be asked again with
+    /// another client.
+    pub(crate) fn run(mut self) -> Option<NotAdmitted> {
         let end = loop {
             if let Some(end) = self.turn() {
                 break end;
@@ -95,8 +100,15 @@ impl Poll {
             }
             End::Dropped => self.abandon(Error::Closed),
             End::Failed(error) => self.abandon(error),
+            End::NotAdmitted(why) => {
+                let all = self.context.member().partitions();
+                self.give_up(&all);
+                leave(self.consumer);
+                return Some(why);
+            }
         }
         // Dropping the client waits for the brokers: that is this thread's last.
+        None
     }
 
     fn turn(&mut self) -> Option<End> {
@@ -106,7 +118,7 @@ impl Poll {
         }
         let mut fetched = match self.fetch() {
             Ok(fetched) => fetched,
-            Err(error) => return Some(End::Failed(error)),
+            Err(end) => return Some(end),
         };
         self.context.member().flush();
         self.load();
@@ -163,7 +175,7 @@ impl Poll {
     }
 
     /// Takes messages from the client. Says whether there were some.
-    fn fetch(&mut self) -> Result<bool, Error> {
+    fn fetch(&mut self) -> Result<bool, End> {
         let mut room = self.context.link.room();
         self.crowded = match self.crowded {
             None if room == 0 => Some(monotonic()),
@@ -206,26 +218,32 @@ impl Poll {
     }
 
     /// Looks at an error that the client reports. Most of them pass.
-    fn trouble(&mut self, error: KafkaError) -> Result<(), Error> {
+    fn trouble(&mut self, error: KafkaError) -> Result<(), End> {
         let group = &self.context.group;
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             if let (RDKafkaErrorCode::FencedInstanceId, Some(instance)) = (code, &self.instance) {
                 let instance = instance.clone();
-                return Err(Error::Superseded { instance });
+                return Err(End::Failed(Error::Superseded { instance }));
+            }
+            if code == RDKafkaErrorCode::UnreleasedInstanceId {
+                return Err(End::NotAdmitted(NotAdmitted::InstanceHeld));
             }
             let what = format!("the member of group {group} cannot go on: {reason}");
-            return Err(failed(
+            return Err(End::Failed(failed(
                 what,
                 None,
                 KafkaError::MessageConsumptionFatal(code),
-            ));
+            )));
         }
         match code(&error) {
             Some(RDKafkaErrorCode::AutoOffsetReset) => {
                 let what = format!(
                     "group {group} has no offset that can be used, and `auto.offset.reset` is `error`"
                 );
-                Err(failed(what, None, error))
+                Err(End::Failed(failed(what, None, error)))
+            }
+            Some(RDKafkaErrorCode::InconsistentGroupProtocol) if self.can_switch => {
+                Err(End::NotAdmitted(NotAdmitted::OtherRebalance))
             }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -233,11 +251,11 @@ impl Poll {
                 | RDKafkaErrorCode::InvalidSessionTimeout
                 | RDKafkaErrorCode::UnsupportedAssignor
                 | RDKafkaErrorCode::InconsistentGroupProtocol,
-            ) => Err(failed(
+            ) => Err(End::Failed(failed(
                 format!("group {group} cannot be joined"),
                 None,
                 error,
-            )),
+            ))),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 self.health.look_soon();
                 Ok(())
@@ -334,18 +352,5 @@ impl Poll {
         for (topic, partition) in partitions {
             member.gone(topic, *partition);
         }
-    }
-}
-
-/// Drops a client, which leaves its group, and waits for that within a limit: with brokers that are silent it takes
-/// minutes.
-fn leave(consumer: BaseConsumer<Context>) {
-    let (left, leaving) = mpsc::channel();
-    let leave = move || {
-        drop(consumer);
-        let _ = left.send(());
-    };
-    if thread::Builder::new().spawn(leave).is_ok() {
-        let _ = leaving.recv_timeout(LEAVE);
     }
 }

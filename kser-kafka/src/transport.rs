@@ -8,7 +8,7 @@ use kser_core::{
     Transport,
 };
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
@@ -16,15 +16,13 @@ use crate::KafkaConfig;
 use crate::admin::Admin;
 use crate::aside::Aside;
 use crate::cluster::Cluster;
-use crate::context::Context;
 use crate::error::{failed, no_thread};
-use crate::health::Watch;
 use crate::heard::Heard;
+use crate::joining::Joining;
 use crate::limits::Limits;
 use crate::link::Link;
 use crate::member::Member;
 use crate::observer::Observer;
-use crate::poll::Poll;
 use crate::publish::Publisher;
 use crate::settle::{Settler, Unowned};
 use crate::subscription::KafkaSubscription;
@@ -58,7 +56,7 @@ impl KafkaTransport {
         let publisher = Arc::new(Publisher::new(config.producer(), heard)?);
         // Settings of consumers are wrong now, or never.
         Aside::new(make_consumer(
-            &config.consumer("kser-check", None),
+            &config.consumer("kser-check", None, 1),
             Heard::default(),
         )?);
         admin.reach().await?;
@@ -80,12 +78,8 @@ impl KafkaTransport {
     ) -> Result<Box<dyn Subscription>, Error> {
         let retention = self.0.admin.retention(&interest.topics).await;
         let retention = retention.unwrap_or_default().into_values().min();
-        let publisher = &self.0.publisher;
-        let topics = interest.topics;
-        let instance = interest.instance.as_deref();
-        let waiting = Arc::new(Link::default());
-        let waits = Member::of_waits(Arc::clone(&waiting), Arc::clone(publisher), &topics);
-        let link = Arc::new(Link::default());
+        let (topics, instance) = (interest.topics, interest.instance.as_deref());
+        let (link, waiting) = (Arc::new(Link::default()), Arc::new(Link::default()));
         let settle = Arc::new(Settler {
             link: Arc::clone(&link),
             cluster: Arc::clone(&self.0),
@@ -97,58 +91,53 @@ impl KafkaTransport {
             settle,
             retention,
         });
-        if let Some(member) = waits {
+        let make = |link: &Arc<Link>, new: fn(Arc<Link>, Arc<Publisher>, &[Topic]) -> Member| {
+            let (link, publisher) = (Arc::clone(link), Arc::clone(&self.0.publisher));
+            let topics = topics.clone();
+            move || new(Arc::clone(&link), Arc::clone(&publisher), &topics)
+        };
+        let waits = make(&waiting, Member::of_waits);
+        let delay_topics: Vec<_> = waits().topics().into_iter().map(str::to_owned).collect();
+        if !delay_topics.is_empty() {
             let group = format!("{group}.delay");
-            let mut settings = self.0.config.consumer(&group, instance);
-            // Nobody knows this group who would give it offsets: what waits is sent on from the first record on.
-            settings.set("auto.offset.reset", "earliest");
+            let partitions = self.0.admin.n_partitions(delay_topics).await?;
             subscription.waits = Some(Arc::clone(&waiting));
-            self.begin(member, waiting, group, &settings, Vec::new())?;
+            self.begin(Joining {
+                cluster: Arc::clone(&self.0),
+                settings: self.0.config.delays(&group, instance, partitions),
+                group,
+                link: waiting,
+                member: Box::new(waits),
+                topics: Vec::new(),
+                partitions,
+            })?;
         }
-        let member = Member::new(Arc::clone(&link), Arc::clone(publisher), &topics);
-        let settings = self.0.config.consumer(&group, instance);
-        self.begin(member, link, group, &settings, topics)?;
+        let names = topics.iter().map(|topic| topic.as_str().to_owned());
+        let partitions = self.0.admin.n_partitions(names.collect()).await?;
+        self.begin(Joining {
+            cluster: Arc::clone(&self.0),
+            settings: self.0.config.consumer(&group, instance, partitions),
+            group,
+            member: Box::new(make(&link, Member::new)),
+            link,
+            topics: topics.clone(),
+            partitions,
+        })?;
         Ok(subscription)
     }
 
-    /// Starts the thread of a member. `topics` are those that its health names when they are missing.
-    fn begin(
-        &self,
-        member: Member,
-        link: Arc<Link>,
-        group: String,
-        settings: &ClientConfig,
-        topics: Vec<Topic>,
-    ) -> Result<(), Error> {
-        let config = &self.0.config;
-        let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
-        let context = Context::new(member, Arc::clone(&link), Heard::default(), group, config);
-        let mut consumer: BaseConsumer<Context> = settings
-            .create_with_context(context)
-            .map_err(|error| failed("making a consumer", None, error))?;
-        let rung = Arc::clone(&link);
-        consumer.set_nonempty_callback(move || rung.bell.ring());
-        let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
-        let done = consumer.subscribe(&subscribed);
-        done.map_err(|error| failed("subscribing", None, error))?;
-        let health = Watch::new(settings, self.0.asker()?, topics);
-        let instance = settings.get("group.instance.id").map(str::to_owned);
-        let poll = Poll::new(consumer, config.commit_every, health, instance);
+    /// Starts the thread of a member.
+    fn begin(&self, joining: Joining) -> Result<(), Error> {
+        let poll = joining.poll()?;
         let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
-        let run = move || {
-            // Whoever receives would wait for ever.
-            if catch_unwind(AssertUnwindSafe(|| poll.run())).is_err() {
-                link.finish(failed("polling", None, KafkaError::Canceled));
-            }
-        };
-        thread.spawn(run).map_err(no_thread)?;
-        Ok(())
+        let started = thread.spawn(move || joining.run(poll));
+        started.map(drop).map_err(no_thread)
     }
 
     async fn observe(&self, topics: Vec<Topic>) -> Result<Box<dyn Subscription>, Error> {
         let link = Arc::new(Link::default());
         // The client assigns nothing to one without a group. Nothing is committed for it.
-        let mut settings = self.0.config.consumer("kser-observer", None);
+        let mut settings = self.0.config.consumer("kser-observer", None, 1);
         settings.set("auto.offset.reset", "earliest");
         let mut consumer = make_consumer(&settings, Heard::default())?;
         let rung = Arc::clone(&link);

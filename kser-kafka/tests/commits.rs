@@ -185,6 +185,9 @@ test_services::kafka_tests!(
             "acks",
             "isolation.level",
             "transactional.id",
+            "delivery.report.only.error",
+            "enabled_events",
+            "offset.store.method",
         ] {
             let error = KafkaConfig::new("localhost:9092")
                 .with(key, "x")

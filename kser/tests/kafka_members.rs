@@ -40,6 +40,11 @@ fn main() {
             "an_instance_whose_topics_share_a_group_is_one_member_of_it",
             two_topics_of_one_group,
         ),
+        on_kafka("an_instance_whose_name_is_held_waits_for_it", name_is_held),
+        on_kafka(
+            "a_group_may_rebalance_in_another_way_than_its_size_says",
+            other_rebalance,
+        ),
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(4);
@@ -313,5 +318,58 @@ async fn two_topics_of_one_group() -> Tested {
         diary.texts("done").len() == 10
     })
     .await?;
+    Ok(consumer.stop().await?)
+}
+
+/// Under the protocol of KIP-848 a member that was killed holds its name until its session ends.
+async fn name_is_held() -> Tested {
+    let url = url("group.protocol=consumer");
+    let kser = connect(&url, &road::registry(Diary::default()), 2).await?;
+    let mut first = Setup::new(&url).with_instance("porter").start()?;
+    kser.producer().send(walk("a", 0)).await?;
+    until("a runs", LONG, || !first.texts("done").is_empty()).await?;
+    first.kill()?;
+    let diary = Diary::default();
+    let consumer = kser.consumer(road::registry(diary.clone()));
+    let consumer = consumer.with_instance("porter").spawn();
+    kser.producer().send(walk("b", 0)).await?;
+    let is_told = || {
+        let health = consumer.health();
+        let mut groups = health
+            .transport
+            .iter()
+            .flat_map(|health| &health.not_in_group);
+        groups.any(|group| group.reason.contains("the instance name porter"))
+    };
+    until("the health tells why it waits", LONG, is_told).await?;
+    // The kill may have come before the commit of what was done.
+    let runs = || diary.texts("done").iter().any(|name| name == "b");
+    until("b runs", LONG, runs).await?;
+    Ok(consumer.stop().await?)
+}
+
+/// As when members that count fewer partitions are still there.
+async fn other_rebalance() -> Tested {
+    let url = url("");
+    let kser = connect(&url, &road::registry(Diary::default()), 2).await?;
+    let mut eager =
+        Setup::new(&format!("{url}&partition.assignment.strategy=roundrobin")).start()?;
+    kser.producer().send(walk("a", 0)).await?;
+    until("a runs", LONG, || eager.texts("done") == ["a"]).await?;
+    let diary = Diary::default();
+    let consumer = kser.consumer(road::registry(diary.clone())).spawn();
+    let shares = || {
+        let health = consumer.health();
+        health
+            .transport
+            .iter()
+            .map(|health| health.assigned.len())
+            .sum::<usize>()
+            == 1
+    };
+    until("it has its share", LONG, shares).await?;
+    eager.stop().await?;
+    kser.producer().send(walk("b", 0)).await?;
+    until("b runs", LONG, || diary.texts("done") == ["b"]).await?;
     Ok(consumer.stop().await?)
 }

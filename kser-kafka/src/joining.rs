@@ -1,0 +1,162 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kser_core::{Error, Health, NotInGroup, Topic};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+
+use crate::assignor::{self, EAGER, STRATEGY};
+use crate::client_end::NotAdmitted;
+use crate::clock::monotonic;
+use crate::cluster::Cluster;
+use crate::context::Context;
+use crate::error::failed;
+use crate::health::Watch;
+use crate::heard::Heard;
+use crate::link::Link;
+use crate::member::Member;
+use crate::poll::Poll;
+
+/// How long after the group did not admit a member it asks again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How often the log repeats that a member waits.
+const SAY: Duration = Duration::from_secs(60);
+
+/// A member of a group, over the lives of its clients: a client that its group has not admitted is of no use any more.
+pub(crate) struct Joining {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) settings: ClientConfig,
+    pub(crate) group: String,
+    pub(crate) link: Arc<Link>,
+    /// Makes the member, which has nothing yet.
+    pub(crate) member: Box<dyn Fn() -> Member + Send>,
+    /// The topics that the health names when they are missing.
+    pub(crate) topics: Vec<Topic>,
+    /// The number of partitions that the member counted when it chose how to rebalance.
+    pub(crate) partitions: usize,
+}
+
+impl Joining {
+    /// Makes the client and subscribes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be made.
+    pub(crate) fn poll(&self) -> Result<Poll, Error> {
+        let member = (self.member)();
+        let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
+        let link = Arc::clone(&self.link);
+        let group = self.group.clone();
+        let context = Context::new(member, link, Heard::default(), group, &self.cluster.config);
+        let mut consumer: BaseConsumer<Context> = self
+            .settings
+            .create_with_context(context)
+            .map_err(|error| failed("making a consumer", None, error))?;
+        let rung = Arc::clone(&self.link);
+        consumer.set_nonempty_callback(move || rung.bell.ring());
+        let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
+        let done = consumer.subscribe(&subscribed);
+        done.map_err(|error| failed("subscribing", None, error))?;
+        let config = &self.cluster.config;
+        let health = Watch::new(&self.settings, self.cluster.asker()?, self.topics.clone());
+        let instance = self.settings.get("group.instance.id").map(str::to_owned);
+        let can_switch = assignor::can_switch(config);
+        let every = config.commit_every;
+        Ok(Poll::new(consumer, every, health, instance, can_switch))
+    }
+
+    /// Polls until the subscription ends, and joins anew for as long as the group does not admit the member.
+    pub(crate) fn run(mut self, mut poll: Poll) {
+        let mut since = monotonic();
+        let mut said = None;
+        loop {
+            let began = monotonic();
+            let Ok(ended) = catch_unwind(AssertUnwindSafe(|| poll.run())) else {
+                // The receiver would wait for ever.
+                self.link
+                    .finish(failed("polling", None, KafkaError::Canceled));
+                return;
+            };
+            let Some(refused) = ended else {
+                return;
+            };
+            if began.elapsed() > AGAIN * 5 {
+                since = monotonic();
+            }
+            let goes_on = match refused {
+                NotAdmitted::InstanceHeld => self.wait_for_name(since, &mut said),
+                NotAdmitted::OtherRebalance => self.switch(),
+            };
+            if !goes_on {
+                return;
+            }
+            poll = match self.poll() {
+                Ok(poll) => poll,
+                Err(error) => return self.link.finish(error),
+            };
+        }
+    }
+
+    /// Waits before the next try, and says so. Returns whether there is to be one.
+    fn wait_for_name(&self, since: Instant, said: &mut Option<Instant>) -> bool {
+        let name = self.settings.get("group.instance.id").unwrap_or_default();
+        let reason = format!(
+            "another member has the instance name {name}: after a crash it is free once the session has ended"
+        );
+        if said.is_none_or(|said| said.elapsed() >= SAY) {
+            *said = Some(monotonic());
+            tracing::warn!(
+                target: "kser_kafka",
+                group = self.group,
+                "joining failed: group {}; {reason}; it is tried again every {AGAIN:?}", self.group,
+            );
+        }
+        let mut health = Health::default();
+        let group = NotInGroup::new(&self.group, since.elapsed(), reason);
+        health.not_in_group.push(group);
+        self.link.set_health(health);
+        self.wait(AGAIN)
+    }
+
+    /// Takes the other way of rebalancing, as the group has it.
+    fn switch(&mut self) -> bool {
+        let other = assignor::other(self.settings.get(STRATEGY));
+        let hint = match other {
+            EAGER => "",
+            _ => "; to change it, stop all members of the group first",
+        };
+        tracing::warn!(
+            target: "kser_kafka",
+            group = self.group,
+            "group {} with {} partitions rebalances with {other}, and this member joins so{hint}",
+            self.group, self.partitions,
+        );
+        self.settings.set(STRATEGY, other);
+        self.wait(Duration::from_millis(200))
+    }
+
+    /// Waits, unless the subscription is closed or dropped. Returns whether it goes on.
+    fn wait(&self, time: Duration) -> bool {
+        let until = monotonic() + time;
+        loop {
+            let orders = self.link.take_orders();
+            self.link.released(orders.released.len());
+            if let Some(answer) = orders.close {
+                self.link.finish(Error::Closed);
+                let _ = answer.send(Ok(()));
+                return false;
+            }
+            if orders.dropped {
+                self.link.finish(Error::Closed);
+                return false;
+            }
+            let left = until.saturating_duration_since(monotonic());
+            if left.is_zero() {
+                return true;
+            }
+            self.link.bell.wait(left);
+        }
+    }
+}
