@@ -72,7 +72,8 @@ impl Context {
             let (topic, partition) = (assignment.topic.clone(), place.1);
             let is_of_waits = assignment.waits_for.is_some();
             match found {
-                Found::Nothing(_) | Found::Deleted(1..) if self.is_strict() => {
+                // Operators give offsets to the group of the topic alone.
+                Found::Nothing(_) | Found::Deleted(1..) if self.is_strict() && !is_of_waits => {
                     self.refuse(format!(
                         "group {} has no offset in {topic} {partition} that can be used ({found:?}, the log begins at {start}), \
                          and `auto.offset.reset` is `error`",

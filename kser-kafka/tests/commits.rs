@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{admin, member, publish, receive, settled, text, told, topic, transport};
-use kser_core::{Room, Topic};
+use kser_core::{Room, Topic, TopicSpec, Transport};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -152,6 +152,8 @@ test_services::kafka_tests!(
         let config = KafkaConfig::new(test_services::kafka());
         let config = config.with("auto.offset.reset", "error").unwrap();
         let transport = KafkaTransport::with_config(config).await.unwrap();
+        let specs = [TopicSpec::work(topic.clone())];
+        transport.ensure_topics(&specs).await.unwrap();
         let mut member = member(&transport, &topic).await;
         assert_eq!(settled(&mut *member, 1).await, ["1"]);
         // That group would have said by now that it cannot begin.
