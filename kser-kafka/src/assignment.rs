@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::{Cancellation, Error, Record, Timestamp, Topic};
+use kser_librdkafka::TopicId;
 
 use crate::link::{RecordId, Waiting};
 use crate::position::Position;
@@ -25,6 +26,8 @@ pub(crate) struct Assignment {
     /// `None` until the committed offset is read: until then the client does not fetch the partition.
     pub(crate) progress: Option<PartitionProgress>,
     pub(crate) position: Position,
+    /// The id of the topic when the partition started. `None` before, and if the brokers tell none.
+    pub(crate) topic_id: Option<TopicId>,
     pub(crate) paused: bool,
     held: BTreeMap<i64, Held>,
     /// Records that no commit names yet.
@@ -84,6 +87,7 @@ impl Assignment {
             revoked: Cancellation::default(),
             progress: None,
             position: Position::default(),
+            topic_id: None,
             paused: false,
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
@@ -106,6 +110,15 @@ impl Assignment {
             }
         }
         self.progress = Some(progress);
+    }
+
+    /// Notes the leader epoch of the record that comes next, unless it is one that is not taken.
+    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) {
+        let is_taken = self.position.rewind.is_none()
+            && self.position.next().is_none_or(|next| next <= offset);
+        if let Some(progress) = self.progress.as_mut().filter(|_| is_taken) {
+            progress.written_under(offset, epoch);
+        }
     }
 
     /// Takes a record from the broker.

@@ -22,6 +22,8 @@ const BATCH: usize = 1000;
 pub(crate) struct Bounds {
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// The latest leader epoch of the log, if the broker tells it.
+    pub(crate) epoch: Option<i32>,
 }
 
 /// Asks where the logs of partitions begin and end. Each thousand of them costs two requests to each broker that leads
@@ -35,9 +37,9 @@ pub(crate) fn read<C: ConsumerContext>(
     for partitions in partitions.chunks(BATCH) {
         let starts = ask(consumer, partitions, Offset::Beginning, until);
         let mut ends = ask(consumer, partitions, Offset::End, until);
-        for (place, start) in starts {
-            if let Some(end) = ends.remove(&place) {
-                bounds.insert(place, Bounds { start, end });
+        for (place, (start, _)) in starts {
+            if let Some((end, epoch)) = ends.remove(&place) {
+                bounds.insert(place, Bounds { start, end, epoch });
             }
         }
     }
@@ -50,7 +52,7 @@ fn ask<C: ConsumerContext>(
     partitions: &[Place],
     bound: Offset,
     until: Instant,
-) -> BTreeMap<Place, i64> {
+) -> BTreeMap<Place, (i64, Option<i32>)> {
     let left = until.saturating_duration_since(monotonic());
     if left.is_zero() || partitions.is_empty() {
         return BTreeMap::new();
@@ -58,13 +60,13 @@ fn ask<C: ConsumerContext>(
     // An offset that stands for a bound takes the place of a time.
     let asked = list(partitions, bound).and_then(|list| consumer.offsets_for_times(list, left));
     match asked {
-        Ok(found) => found
-            .elements()
+        Ok(found) => kser_librdkafka::partitions(&found)
             .iter()
-            .filter(|element| element.error().is_ok())
-            .filter_map(|element| match element.offset() {
+            .filter(|entry| entry.error.is_none())
+            .filter_map(|entry| match entry.offset {
                 Offset::Offset(offset) => {
-                    Some(((element.topic().to_owned(), element.partition()), offset))
+                    let place = (entry.topic.to_owned(), entry.partition);
+                    Some((place, (offset, entry.leader_epoch)))
                 }
                 _ => None,
             })

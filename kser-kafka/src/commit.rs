@@ -25,6 +25,8 @@ const REFUSALS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset: Option<i64>,
+    /// The latest leader epoch of the records that the writer had received.
+    pub(crate) epoch: Option<i32>,
     /// Any bytes, if another program wrote them.
     pub(crate) metadata: Vec<u8>,
 }
@@ -125,10 +127,13 @@ pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<
 /// Sends one request of commits, without waiting for the answer.
 pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[Entry]) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
-    for entry in entries {
+    for (index, entry) in entries.iter().enumerate() {
         let mut element = list.add_partition(&entry.topic, entry.partition);
         element.set_offset(Offset::Offset(entry.commit.offset))?;
         element.set_metadata(&entry.commit.metadata);
+        if let Some(epoch) = entry.commit.epoch {
+            kser_librdkafka::set_leader_epoch(&mut list, index, epoch);
+        }
     }
     consumer.commit(&list, CommitMode::Async)
 }
@@ -270,7 +275,14 @@ fn take_committed(
             _ => None,
         };
         let metadata = entry.metadata.to_vec();
-        committed.insert(place, Committed { offset, metadata });
+        committed.insert(
+            place,
+            Committed {
+                offset,
+                epoch: entry.leader_epoch,
+                metadata,
+            },
+        );
     }
 }
 

@@ -21,6 +21,7 @@ use crate::member::Member;
 use crate::progress::{Author, Budget};
 use crate::request_size::RequestSize;
 use crate::statistics::{GroupState, Statistics};
+use crate::topic_ids::TopicIds;
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);
@@ -44,6 +45,7 @@ pub(crate) struct Context {
     known: Mutex<Known>,
     /// The client said that it went to another offset than it was to, since that was looked at.
     reset_heard: AtomicBool,
+    pub(crate) ids: TopicIds,
     /// Why the member cannot go on.
     ended: Mutex<Option<Error>>,
 }
@@ -81,6 +83,7 @@ impl Context {
             abandoned: AtomicBool::new(false),
             known: Mutex::default(),
             reset_heard: AtomicBool::new(false),
+            ids: TopicIds::new(),
             ended: Mutex::default(),
         }
     }

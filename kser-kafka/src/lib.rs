@@ -2,6 +2,7 @@
 
 mod admin;
 mod alone;
+mod anew;
 mod aside;
 mod ask;
 mod assignment;
@@ -40,6 +41,7 @@ mod start;
 mod statistics;
 mod subscription;
 mod survey;
+mod topic_ids;
 mod transport;
 mod unsent;
 

@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
+use crate::anew::Anew;
 use crate::client_end::{NotAdmitted, leave};
 use crate::clock::monotonic;
 use crate::commit;
@@ -43,6 +44,7 @@ pub(crate) struct Poll {
     /// The name of the member, if it has one.
     instance: Option<String>,
     resets: Resets,
+    anew: Anew,
     crowded: Option<Instant>,
     /// The group may rebalance in another way than the settings say.
     can_switch: bool,
@@ -78,6 +80,7 @@ impl Poll {
             health,
             instance,
             resets: Resets::new(),
+            anew: Anew::new(),
             crowded: None,
             can_switch,
         }
@@ -125,6 +128,7 @@ impl Poll {
         if let Some(error) = self.context.ended() {
             return Some(End::Failed(error));
         }
+        self.anew.look_if_due(&self.consumer, &self.context);
         self.resets.seek(&self.consumer, &self.context);
         if let Some(went_on) = self.commits.commit_if_due(&self.consumer, &self.context) {
             self.health.heard();
@@ -200,6 +204,7 @@ impl Poll {
                     fetched += 1;
                     let arrived = self.context.member().arrived(&message);
                     if arrived == Arrived::WentBack {
+                        self.anew.look(&self.consumer, &self.context);
                         let (resets, context) = (&mut self.resets, &self.context);
                         resets.begin_anew(&self.consumer, context, &message);
                     }

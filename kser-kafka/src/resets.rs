@@ -66,6 +66,11 @@ impl Resets {
     ) {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let mut member = context.member();
+        let assignment = member.of(topic, partition);
+        // The topic was made anew, and the client is to go to the start.
+        if assignment.is_some_and(|assignment| assignment.position.rewind.is_some()) {
+            return;
+        }
         let Some(first) = member.went_back(topic, partition, offset) else {
             return;
         };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kser_core::Topic;
+use kser_librdkafka::TopicId;
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -14,7 +15,7 @@ use crate::commit::{self, Committed};
 use crate::context::{Context, say};
 use crate::error::failed;
 use crate::listing::list;
-use crate::progress::PartitionProgress;
+use crate::progress::{PartitionProgress, TopicMark};
 
 /// What is known about a partition that starts.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ enum Found {
     Nothing(u64),
     /// So many offsets that were not done are deleted: the log begins behind the committed offset.
     Deleted(u64),
+    /// The group has committed this offset for a topic of the same name that is no more.
+    Anew(i64),
 }
 
 impl Context {
@@ -58,6 +61,18 @@ impl Context {
                 return;
             }
         };
+        let topics = committed.keys().map(|(topic, _)| topic.clone()).collect();
+        let ids = match self.ids.read(consumer, &topics, limit) {
+            Ok(ids) => ids,
+            Err(error) => {
+                tracing::warn!(
+                    target: "kser_kafka",
+                    group = self.group, %error, partitions = unread.len(),
+                    "reading the ids of topics failed: the partitions start later",
+                );
+                return;
+            }
+        };
         let places: Vec<_> = committed.keys().cloned().collect();
         let mut bounds = bounds::read(consumer, &places, monotonic() + limit);
         let mut new = Vec::new();
@@ -66,7 +81,12 @@ impl Context {
             let Some(assignment) = member.of(&place.0, place.1) else {
                 continue;
             };
-            let Some((progress, start, found)) = self.begin(committed, bounds.remove(place)) else {
+            let Some(&id) = ids.get(&place.0) else {
+                continue;
+            };
+            let bounds = bounds.remove(place);
+            let latest = bounds.and_then(|bounds| bounds.epoch);
+            let Some((progress, start, found)) = self.begin(committed, id, bounds) else {
                 continue;
             };
             let (topic, partition) = (assignment.topic.clone(), place.1);
@@ -85,7 +105,15 @@ impl Context {
                 _ => {}
             }
             assignment.begin(progress);
+            assignment.topic_id = id;
             assignment.position.start(start);
+            // Each check is a request: none is made where no leader came since.
+            let is_committed = matches!(found, Found::Committed);
+            let epoch = committed.epoch.filter(|_| is_committed);
+            assignment.position.epoch = epoch.filter(|epoch| latest != Some(*epoch));
+            if let Found::Anew(was) = found {
+                member.say_anew(&place.0, partition, start, Some(was));
+            }
             if let Found::Deleted(count @ 1..) = found {
                 member.say_deleted(&place.0, partition, start, count);
             }
@@ -99,15 +127,25 @@ impl Context {
     fn begin(
         &self,
         committed: &Committed,
+        id: Option<TopicId>,
         bounds: Option<Bounds>,
     ) -> Option<(PartitionProgress, i64, Found)> {
         let Some(offset) = committed.offset else {
             let bounds = bounds?;
-            let progress = self.take_over(Some(bounds.start), b"");
+            let progress = self.begin_at(bounds.start, id);
             let count = u64::try_from(bounds.end - bounds.start).unwrap_or(0);
             return Some((progress, bounds.start, Found::Nothing(count)));
         };
-        let mut progress = self.take_over(Some(offset), &committed.metadata);
+        let is_of = PartitionProgress::topic_of(offset, &committed.metadata);
+        if let (Some(is_of), Some(id)) = (is_of, id)
+            && is_of != TopicMark::new(id.as_u128())
+        {
+            let bounds = bounds?;
+            let progress = self.begin_at(bounds.start, Some(id));
+            return Some((progress, bounds.start, Found::Anew(offset)));
+        }
+        let mut progress = self.take_over(offset, &committed.metadata, id);
+        progress.committed_under(committed.epoch);
         let Some(bounds) = bounds else {
             return Some((progress, offset, Found::Committed));
         };
@@ -122,8 +160,18 @@ impl Context {
         Some((progress, offset.max(bounds.start), found))
     }
 
-    fn take_over(&self, committed: Option<i64>, metadata: &[u8]) -> PartitionProgress {
-        PartitionProgress::take_over(committed, metadata, self.author, self.budget)
+    /// Makes the progress of a partition of which nothing is done.
+    pub(crate) fn begin_at(&self, offset: i64, id: Option<TopicId>) -> PartitionProgress {
+        self.take_over(offset, b"", id)
+    }
+
+    fn take_over(&self, offset: i64, metadata: &[u8], id: Option<TopicId>) -> PartitionProgress {
+        let (author, budget) = (self.author, self.budget);
+        let mut progress = PartitionProgress::take_over(Some(offset), metadata, author, budget);
+        if let Some(id) = id {
+            progress.belongs_to(TopicMark::new(id.as_u128()));
+        }
+        progress
     }
 
     /// Gives the client the partitions of which is known where they go on, and that it does not fetch yet.
@@ -143,6 +191,10 @@ impl Context {
                 let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
                 let added = list.add_partition_offset(topic, partition, Offset::Offset(next));
                 assignment.position.is_fetched = added.is_ok();
+                if let Some(epoch) = assignment.position.epoch.take() {
+                    let last = list.count() - 1;
+                    kser_librdkafka::set_leader_epoch(&mut list, last, epoch);
+                }
                 assignment.paused = false;
                 say("a partition cannot be assigned", added);
             }

@@ -1,9 +1,11 @@
 use kser_core::{Clock, Record, Timestamp};
+use kser_librdkafka::TopicId;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::{Member, record};
 use crate::clock::SystemClock;
 use crate::position::Came;
+use crate::progress::PartitionProgress;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,11 @@ impl Member {
             return Arrived::Taken;
         };
         let record = record(subscribed.topic.clone(), message);
+        if let Some(epoch) = kser_librdkafka::leader_epoch(message)
+            && let Some(assignment) = self.of(message.topic(), message.partition())
+        {
+            assignment.written_under(message.offset(), epoch);
+        }
         let at = message.timestamp().to_millis().unwrap_or_default();
         let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
         self.take(message.partition(), message.offset(), at, record)
@@ -77,6 +84,43 @@ impl Member {
             "the log went back: it was cut or made anew; what is not done, and what it has from there on, runs",
         );
         Some(first)
+    }
+
+    /// Begins a partition anew, at the start of its log, whose topic was made anew. The client has to go there.
+    pub(crate) fn made_anew(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        id: TopicId,
+        start: i64,
+        progress: PartitionProgress,
+    ) {
+        let Some(old) = self.of(topic, partition) else {
+            return;
+        };
+        let (next, is_paused) = (old.position.next(), old.paused);
+        self.gone(topic, partition);
+        let Some(assignment) = self.assigned(topic, partition) else {
+            return;
+        };
+        assignment.begin(progress);
+        assignment.topic_id = Some(id);
+        assignment.paused = is_paused;
+        assignment.position.start(start);
+        assignment.position.is_fetched = true;
+        assignment.position.rewind = Some(start);
+        self.say_anew(topic, partition, start, next);
+    }
+
+    /// Counts a partition whose topic was made anew.
+    pub(crate) fn say_anew(&mut self, topic: &str, partition: i32, start: i64, was: Option<i64>) {
+        self.resets += 1;
+        tracing::error!(
+            target: "kser_kafka",
+            topic, partition, offset = start, was, resets = self.resets,
+            "the topic was deleted and made anew; what was committed for it does not count, and the partition begins at the \
+             start of its log",
+        );
     }
 
     /// Counts offsets that were deleted before their records were received.

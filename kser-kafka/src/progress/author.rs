@@ -8,8 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 pub(crate) struct Author(pub(super) u64);
 
 impl Author {
-    /// Draws a name that nobody else has.
+    /// Draws a name at random. Texts have room for 32 bits of it.
     pub(crate) fn new() -> Self {
-        Self(RandomState::new().hash_one(()))
+        Self(RandomState::new().hash_one(()) >> 32)
     }
 }

@@ -3,15 +3,17 @@
 use std::ops::Range;
 
 use super::done_map::{self, Form};
-use super::{base64, varint};
+use super::seal::{self, Unsealed, Version};
+use super::{TopicMark, base64, varint};
 
-const VERSION: u8 = 1;
 const GOODBYE: u8 = 1;
 const AS_BITS: u8 = 2;
-/// Version, check and flags.
-const SEALED: usize = 1 + 8 + 1;
-/// With the author, the three marks and the number of suspects.
-const HEADER: usize = SEALED + 8 + 4 * varint::LONGEST;
+const HAS_TOPIC: u8 = 4;
+const OF_TOPIC: usize = 8;
+const OF_AUTHOR: usize = 4;
+/// The most bytes of all but the suspects and the map: the seal, the topic, the author, the three marks and the number of
+/// suspects.
+const HEADER: usize = seal::LEN + OF_TOPIC + OF_AUTHOR + 4 * varint::LONGEST;
 const ONE_SUSPECT: usize = 2 * varint::LONGEST;
 
 /// How many bytes of text the broker takes beside an offset (its `offset.metadata.max.bytes`).
@@ -65,7 +67,9 @@ impl Default for Budget {
 /// What is said beside an offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Metadata {
-    /// Who wrote this.
+    /// The topic of which this was written; `None` when that was not known, or in a text of version 1.
+    pub(super) topic: Option<TopicMark>,
+    /// The member that wrote this.
     pub(super) author: u64,
     /// Nothing runs any more under who wrote this.
     pub(super) goodbye: bool,
@@ -102,7 +106,9 @@ pub(super) struct Encoded {
 impl Metadata {
     pub(super) fn encode(&self, base: i64, budget: Budget) -> Encoded {
         let above = |offset: i64| u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
-        let mut body = self.author.to_le_bytes().to_vec();
+        let topic = self.topic.map(TopicMark::to_le_bytes);
+        let mut body = topic.into_iter().flatten().collect::<Vec<_>>();
+        body.extend_from_slice(&self.author.to_le_bytes()[..OF_AUTHOR]);
         for mark in [self.ahead, self.once, self.twice] {
             varint::write(above(mark), &mut body);
         }
@@ -116,12 +122,14 @@ impl Metadata {
                 &mut body,
             );
         }
-        let map = done_map::write(base, &self.done, budget.bytes - SEALED - body.len());
+        let map = done_map::write(base, &self.done, budget.bytes - seal::LEN - body.len());
         body.extend_from_slice(&map.bytes);
         let goodbye = if self.goodbye { GOODBYE } else { 0 };
         let form = if map.form == Form::Bits { AS_BITS } else { 0 };
+        let has_topic = if self.topic.is_some() { HAS_TOPIC } else { 0 };
+        let bytes = seal::seal(base, goodbye | form | has_topic, &body);
         Encoded {
-            text: seal(base, goodbye | form, &body),
+            text: base64::encode(&bytes),
             n_suspects,
             map_is_complete: map.complete,
         }
@@ -130,8 +138,19 @@ impl Metadata {
     /// Reads what [`encode`](Self::encode) wrote for this offset. `None` for anything else.
     pub(super) fn decode(base: i64, text: &[u8]) -> Option<Self> {
         let bytes = base64::decode(text)?;
-        let (flags, body) = unseal(base, &bytes)?;
-        let (author, mut body) = body.split_first_chunk()?;
+        let Unsealed {
+            version,
+            flags,
+            mut body,
+        } = seal::unseal(base, &bytes)?;
+        let topic = match flags & HAS_TOPIC {
+            0 => None,
+            _ => Some(TopicMark::from_le_bytes(take(&mut body)?)),
+        };
+        let author = match version {
+            Version::One => u64::from_le_bytes(take(&mut body)?),
+            Version::Two => u32::from_le_bytes(take(&mut body)?).into(),
+        };
         let mut number = || varint::read(&mut body);
         let mut offset = || base.checked_add_unsigned(number()?);
         let (ahead, once, twice) = (offset()?, offset()?, offset()?);
@@ -151,7 +170,8 @@ impl Metadata {
             Form::Bits
         };
         Some(Self {
-            author: u64::from_le_bytes(*author),
+            topic,
+            author,
             goodbye: flags & GOODBYE != 0,
             ahead,
             once,
@@ -162,27 +182,8 @@ impl Metadata {
     }
 }
 
-fn seal(base: i64, flags: u8, body: &[u8]) -> String {
-    let mut bytes = vec![VERSION];
-    bytes.extend_from_slice(&check(base, flags, body).to_le_bytes());
-    bytes.push(flags);
-    bytes.extend_from_slice(body);
-    base64::encode(&bytes)
-}
-
-fn unseal(base: i64, bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let (version, rest) = bytes.split_first()?;
-    let (sum, rest) = rest.split_first_chunk()?;
-    let (flags, body) = rest.split_first()?;
-    let is_ours = *version == VERSION && u64::from_le_bytes(*sum) == check(base, *flags, body);
-    is_ours.then_some((*flags, body))
-}
-
-/// Binds a text to its offset: FNV-1a, in which one changed byte always shows.
-fn check(base: i64, flags: u8, body: &[u8]) -> u64 {
-    let head = base.to_le_bytes().into_iter().chain([flags]);
-    head.chain(body.iter().copied())
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(*taken)
 }

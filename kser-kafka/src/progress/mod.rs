@@ -10,8 +10,11 @@ mod counts;
 mod done_map;
 mod metadata;
 mod offset_set;
+mod seal;
 #[cfg(test)]
 mod tests;
+mod topic_mark;
+mod truncation;
 mod varint;
 mod window;
 
@@ -21,6 +24,7 @@ use std::ops::Range;
 
 pub(crate) use self::author::Author;
 pub(crate) use self::metadata::Budget;
+pub(crate) use self::topic_mark::TopicMark;
 
 use self::counts::{Counts, SUSPECT};
 use self::metadata::Metadata;
@@ -43,6 +47,10 @@ pub(crate) struct PartitionProgress {
     counts: Counts,
     window: Window,
     author: Author,
+    /// The topic that texts name.
+    topic: Option<TopicMark>,
+    /// The latest leader epoch of the records that were received, here and by the predecessor.
+    epoch: Option<i32>,
     budget: Budget,
     /// Counts the changes that a commit would tell of.
     revision: u64,
@@ -58,6 +66,8 @@ pub(crate) struct Commit {
     pub(crate) offset: i64,
     /// The text beside it.
     pub(crate) metadata: String,
+    /// The leader epoch beside it: the latest of the records that were received.
+    pub(crate) epoch: Option<i32>,
     /// Whether the text names all that is done above the offset. What it leaves out runs again after a crash.
     pub(crate) is_complete: bool,
     revision: u64,
@@ -86,6 +96,8 @@ impl PartitionProgress {
             done_ahead: found.done.into(),
             window: Window::new(),
             author,
+            topic: None,
+            epoch: None,
             budget,
             revision: 1,
             confirmed: 0,
@@ -97,46 +109,16 @@ impl PartitionProgress {
         progress
     }
 
-    /// Notes where the log ended at some time after the take-over: no record from there on can have begun before it.
-    /// To be said before those records are received; it is not needed, and spares them a count.
-    pub(crate) fn log_ended(&mut self, end: i64) {
-        self.counts.cut(end);
+    /// Reads of which topic a text was written. `None` when it is not one for this offset, or does not tell.
+    pub(crate) fn topic_of(committed: i64, metadata: impl AsRef<[u8]>) -> Option<TopicMark> {
+        Metadata::decode(committed, metadata.as_ref())?.topic
     }
 
-    /// Notes where the log begins: what is not done below that cannot come any more. Returns how many offsets those are. To be
-    /// said before records are received.
-    pub(crate) fn log_starts(&mut self, start: i64) -> u64 {
-        let Some(next) = self.next.filter(|next| *next < start) else {
-            return 0;
-        };
-        let below = |offset: i64| offset.min(start);
-        let runs = self.done_ahead.iter();
-        let done: u64 = runs
-            .map(|run| below(run.end).abs_diff(below(run.start)))
-            .sum();
-        self.advance(start);
-        self.revision += 1;
-        start.abs_diff(next) - done
-    }
-
-    /// Takes the partition over from itself, because its log went back: what is done or held from `offset` on stands for
-    /// records that are no more. Begins at the oldest record that is not done, though never above `offset`; what is done
-    /// behind it stays done.
-    pub(crate) fn went_back(&self, offset: i64) -> Self {
-        let first = self
-            .first_not_done()
-            .map_or(offset, |first| first.min(offset));
-        let next = self.next.unwrap_or(first);
-        let done = self.done_above(first, next).into_iter();
-        let done = done.map(|run| run.start..run.end.min(offset));
-        let mut progress = Self::take_over(Some(first), "", self.author, self.budget);
-        progress.counts = self.counts.clone();
-        progress.counts.cut(offset);
-        progress.done_ahead = done.filter(|run| !run.is_empty()).collect();
-        // What a suspect's beginning was named in is told by these numbers.
-        progress.revision = self.revision + 1;
-        progress.confirmed = self.confirmed;
-        progress
+    /// Notes the topic that texts name from now on.
+    pub(crate) fn belongs_to(&mut self, topic: TopicMark) {
+        if self.topic.replace(topic) != Some(topic) {
+            self.revision += 1;
+        }
     }
 
     /// Notes a record that came from the broker. Returns how often it may have begun and ended without a goodbye;
@@ -218,6 +200,7 @@ impl PartitionProgress {
         let (offset, next) = (self.first_not_done()?, self.next?);
         self.counts.forget_below(offset);
         let mut metadata = Metadata {
+            topic: self.topic,
             author: self.author.0,
             goodbye: self.left,
             done: self.done_above(offset, next),
@@ -234,6 +217,7 @@ impl PartitionProgress {
         Some(Commit {
             offset,
             metadata: encoded.text,
+            epoch: self.epoch,
             is_complete: encoded.map_is_complete,
             revision: self.revision,
             ahead: metadata.ahead,

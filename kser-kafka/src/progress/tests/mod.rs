@@ -4,6 +4,8 @@ mod against_model;
 mod counting;
 mod doing;
 mod model;
+mod texts;
+mod truncation;
 
 use super::*;
 

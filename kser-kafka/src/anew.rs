@@ -1,0 +1,75 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::BaseConsumer;
+
+use crate::bounds::{self, Place};
+use crate::clock::monotonic;
+use crate::context::Context;
+
+/// How often the ids of topics are compared, and how long that may take.
+const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+/// How long after a failure the same is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Finds out whether topics are made anew while they are read: deleted, and created again under their name.
+#[derive(Debug)]
+pub(crate) struct Anew {
+    next: Instant,
+}
+
+impl Anew {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: monotonic() + LOOK.0,
+        }
+    }
+
+    /// Compares the ids of topics, if it is time.
+    pub(crate) fn look_if_due(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
+        if monotonic() >= self.next {
+            self.look(consumer, context);
+        }
+    }
+
+    /// Compares the ids of topics with those of the time when their partitions started. The partitions of a topic whose id is
+    /// another begin at the start of their logs: the client has to be sent there.
+    pub(crate) fn look(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
+        self.next = monotonic() + LOOK.0;
+        let mut member = context.member();
+        let started = member.assignments().filter(|it| it.topic_id.is_some());
+        let topics: BTreeSet<_> = started.map(|it| it.topic.as_str().to_owned()).collect();
+        drop(member);
+        let ids = match context.ids.read(consumer, &topics, LOOK.1) {
+            Ok(ids) => ids,
+            Err(error) => {
+                tracing::debug!(target: "kser_kafka", %error, "comparing the ids of topics failed; retrying in 5s");
+                return;
+            }
+        };
+        let mut member = context.member();
+        let anew = member.assignments().filter(|it| {
+            let id = ids.get(it.topic.as_str()).copied().flatten();
+            id.is_some() && it.topic_id.is_some() && it.topic_id != id
+        });
+        let anew: Vec<Place> = anew
+            .map(|it| (it.topic.as_str().to_owned(), it.partition))
+            .collect();
+        drop(member);
+        if anew.is_empty() {
+            return;
+        }
+        let bounds = bounds::read(consumer, &anew, monotonic() + LOOK.1);
+        if bounds.len() < anew.len() {
+            self.next = monotonic() + AGAIN;
+        }
+        let mut member = context.member();
+        for ((topic, partition), bounds) in bounds {
+            let Some(id) = ids.get(&topic).copied().flatten() else {
+                continue;
+            };
+            let progress = context.begin_at(bounds.start, Some(id));
+            member.made_anew(&topic, partition, id, bounds.start, progress);
+        }
+    }
+}

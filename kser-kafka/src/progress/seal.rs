@@ -1,0 +1,81 @@
+//! What binds a text to its offset, and tells it from those of other programs.
+
+/// The bytes before the body of a text: version and flags, and the check.
+pub(super) const LEN: usize = 1 + 4;
+
+/// The layout of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// Before texts named their topic: a byte for the version, 8 bytes of check, a byte of flags. It is read only.
+    One,
+    /// A byte for the version and the flags, 4 bytes of check.
+    Two,
+}
+
+/// A text whose check is right.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsealed<'t> {
+    pub(super) version: Version,
+    pub(super) flags: u8,
+    pub(super) body: &'t [u8],
+}
+
+/// Writes a text of the latest version. Flags are below 16.
+pub(super) fn seal(base: i64, flags: u8, body: &[u8]) -> Vec<u8> {
+    let head = flags << 4 | 2;
+    let mut bytes = vec![head];
+    bytes.extend_from_slice(&short_check(base, head, body).to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Writes a text of the first version, as a member of an earlier release does.
+#[cfg(test)]
+pub(super) fn seal_as_before(base: i64, flags: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(&check(base, flags, body).to_le_bytes());
+    bytes.push(flags);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Reads a text that was written for this offset. `None` for anything else.
+pub(super) fn unseal(base: i64, bytes: &[u8]) -> Option<Unsealed<'_>> {
+    let (&head, rest) = bytes.split_first()?;
+    match head {
+        1 => {
+            let (sum, rest) = rest.split_first_chunk()?;
+            let (&flags, body) = rest.split_first()?;
+            let is_right = u64::from_le_bytes(*sum) == check(base, flags, body);
+            is_right.then_some(Unsealed {
+                version: Version::One,
+                flags,
+                body,
+            })
+        }
+        _ if head & 0xf == 2 => {
+            let (sum, body) = rest.split_first_chunk()?;
+            let is_right = u32::from_le_bytes(*sum) == short_check(base, head, body);
+            is_right.then_some(Unsealed {
+                version: Version::Two,
+                flags: head >> 4,
+                body,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn short_check(base: i64, head: u8, body: &[u8]) -> u32 {
+    let sum = check(base, head, body);
+    (sum ^ sum >> 32) as u32
+}
+
+/// Hashes a text together with its offset: FNV-1a.
+fn check(base: i64, head: u8, body: &[u8]) -> u64 {
+    let head = base.to_le_bytes().into_iter().chain([head]);
+    head.chain(body.iter().copied())
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+}

@@ -1,0 +1,111 @@
+//! The text itself: its versions, the topic in it, and its length.
+
+use proptest::prelude::*;
+
+use super::seal::seal_as_before;
+use super::*;
+
+/// The text of an earlier release: without a topic, and with 64 bits of the author.
+fn text_as_before(base: i64, metadata: &Metadata) -> String {
+    let latest = base64::decode(metadata.encode(base, Budget::default()).text).expect("ours");
+    let latest = seal::unseal(base, &latest).expect("for this offset");
+    let mut body = metadata.author.to_le_bytes().to_vec();
+    body.extend_from_slice(&latest.body[4..]);
+    base64::encode(&seal_as_before(base, latest.flags, &body))
+}
+
+prop_compose! {
+    fn metadata()(
+        author: u32,
+        goodbye: bool,
+        ahead in 1_000..1_900_i64,
+        once in 1_000..1_900_i64,
+        twice in 1_000..1_900_i64,
+        ends in prop::collection::btree_set(1..500_i64, 0..20),
+    ) -> Metadata {
+        let ends: Vec<_> = ends.into_iter().collect();
+        let runs = ends.chunks_exact(2).map(|pair| 1_000 + pair[0]..1_000 + pair[1]);
+        Metadata {
+            author: author.into(),
+            goodbye,
+            ahead,
+            once,
+            twice,
+            done: runs.collect(),
+            ..Metadata::default()
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_text_is_read_as_it_was_written(metadata in metadata(), topic: Option<u128>) {
+        let topic = topic.map(TopicMark::new);
+        let metadata = Metadata { topic, ..metadata };
+        let text = metadata.encode(1_000, Budget::default()).text;
+        prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
+        prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
+        prop_assert_eq!(PartitionProgress::topic_of(1_000, &text), topic);
+    }
+
+    #[test]
+    fn a_text_of_an_earlier_release_is_read_and_names_no_topic(metadata in metadata(), high: u32) {
+        let author = metadata.author | u64::from(high) << 32;
+        let metadata = Metadata { author, ..metadata };
+        let text = text_as_before(1_000, &metadata);
+        prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
+        prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
+        prop_assert_eq!(PartitionProgress::topic_of(1_000, &text), None);
+    }
+}
+
+#[test]
+fn a_text_that_an_earlier_release_wrote_is_read() {
+    // Offset 1000; 1002 to 1004 are done; records below 1300 may have begun.
+    let text = "AeovU+gTiX1SAu/Nq4lnRSMBrAIAAAAO";
+    let read = Metadata::decode(1_000, text.as_bytes()).expect("a text of version 1");
+    assert_eq!((read.author, read.ahead), (0x0123_4567_89ab_cdef, 1_300));
+    let done: Vec<_> = read.done.into_iter().flatten().collect();
+    assert_eq!((read.topic, done), (None, vec![1_002, 1_003, 1_004]));
+    let mut progress =
+        PartitionProgress::take_over(Some(1_000), text, Author::new(), Budget::default());
+    assert_eq!(
+        delivered(&mut progress, 1_000..1_007),
+        [1_000, 1_001, 1_005, 1_006]
+    );
+}
+
+#[test]
+fn a_text_names_the_topic_that_was_told_last() {
+    let mut progress = received(0..3);
+    let topic = |progress: &mut PartitionProgress| {
+        let commit = confirm(progress);
+        PartitionProgress::topic_of(commit.offset, &commit.metadata)
+    };
+    assert_eq!(topic(&mut progress), None);
+    let (first, second) = (TopicMark::new(1), TopicMark::new(2));
+    for mark in [first, second] {
+        progress.belongs_to(mark);
+        assert!(progress.changed());
+        assert_eq!(topic(&mut progress), Some(mark));
+        progress.belongs_to(mark);
+        assert!(!progress.changed());
+    }
+}
+
+#[test]
+fn the_text_of_a_partition_in_order_is_short() {
+    let mut progress = received(0..100);
+    progress.belongs_to(TopicMark::new(u128::MAX - 1));
+    (0..100).for_each(|offset| progress.done(offset));
+    let commit = confirm(&mut progress);
+    assert!(commit.metadata.len() <= 30, "{}", commit.metadata);
+}
+
+#[test]
+fn ids_of_topics_that_differ_have_marks_that_differ() {
+    let id = 0x1234_5678_9abc_4def_8123_4567_89ab_cdef_u128;
+    for bit in 0..128 {
+        assert_ne!(TopicMark::new(id), TopicMark::new(id ^ 1 << bit));
+    }
+}

@@ -1,0 +1,105 @@
+//! What a predecessor did of records that the log does not have any more.
+
+use super::*;
+
+/// What a member commits that was handed 0..20 under this epoch, and of which all is done but 10, 12 and 15.
+fn committed_under(epoch: i32) -> Commit {
+    let mut progress = received(0..20);
+    for offset in 0..20 {
+        progress.written_under(offset, epoch);
+        if ![10, 12, 15].contains(&offset) {
+            progress.done(offset);
+        }
+    }
+    let commit = confirm(&mut progress);
+    assert_eq!((commit.offset, commit.epoch), (10, Some(epoch)));
+    commit
+}
+
+fn successor_of(commit: &Commit) -> PartitionProgress {
+    let mut progress = succeed(commit);
+    progress.committed_under(commit.epoch);
+    progress
+}
+
+/// What of these records of one epoch a successor is to deliver.
+fn delivered_under(
+    progress: &mut PartitionProgress,
+    epoch: i32,
+    offsets: impl IntoIterator<Item = i64>,
+) -> Vec<i64> {
+    let delivered = offsets.into_iter().filter(|offset| {
+        progress.written_under(*offset, epoch);
+        progress.received(*offset).is_some()
+    });
+    delivered.collect()
+}
+
+#[test]
+fn a_record_of_the_same_epoch_or_an_earlier_one_is_done() {
+    for epoch in [4, 5] {
+        let mut progress = successor_of(&committed_under(5));
+        assert_eq!(
+            delivered_under(&mut progress, epoch, 10..22),
+            [10, 12, 15, 20, 21]
+        );
+    }
+}
+
+#[test]
+fn no_record_of_a_later_epoch_is_done() {
+    // The log was cut at each of these, and other records were written there.
+    for cut in 10..=20 {
+        let mut progress = successor_of(&committed_under(5));
+        let before = delivered_under(&mut progress, 5, 10..cut);
+        let expected: Vec<_> = [10, 12, 15]
+            .into_iter()
+            .filter(|offset| *offset < cut)
+            .collect();
+        assert_eq!(before, expected, "cut at {cut}");
+        let after = delivered_under(&mut progress, 6, cut..25);
+        assert_eq!(after, (cut..25).collect::<Vec<_>>(), "cut at {cut}");
+        // And the next one is told the same.
+        let commit = confirm(&mut progress);
+        assert_eq!(commit.epoch, Some(6));
+        let all = before.into_iter().chain(after).collect::<Vec<_>>();
+        assert_eq!(
+            delivered_under(&mut successor_of(&commit), 6, 10..25),
+            all,
+            "cut at {cut}"
+        );
+    }
+}
+
+#[test]
+fn a_record_of_a_later_epoch_keeps_its_count() {
+    let mut progress = successor_of(&committed_under(5));
+    progress.written_under(20, 6);
+    // It was allowed to begin under the owner that died.
+    assert_eq!(progress.received(20), Some(1));
+}
+
+#[test]
+fn a_commit_without_an_epoch_binds_nothing() {
+    let commit = Commit {
+        epoch: None,
+        ..committed_under(5)
+    };
+    let mut progress = successor_of(&commit);
+    assert_eq!(delivered_under(&mut progress, 6, 10..20), [10, 12, 15]);
+    assert_eq!(confirm(&mut progress).epoch, Some(6));
+}
+
+#[test]
+fn nothing_beyond_the_end_of_the_log_is_done() {
+    for end in 10..=20 {
+        let mut progress = succeed(&committed_under(5));
+        progress.log_ended(end);
+        let expected = (10..25).filter(|offset| [10, 12, 15].contains(offset) || *offset >= end);
+        assert_eq!(
+            delivered(&mut progress, 10..25),
+            expected.collect::<Vec<_>>(),
+            "it ends at {end}"
+        );
+    }
+}
