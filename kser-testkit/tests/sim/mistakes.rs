@@ -17,6 +17,13 @@ impl Entrypoint for Work {
     const PATH: &'static str = "shop.Work";
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Rest {}
+
+impl Entrypoint for Rest {
+    const PATH: &'static str = "shop.Rest";
+}
+
 fn launch(world: &mut World) {
     world.launch_steps("shop.Job", vec![Step::new(Work {})]);
 }
@@ -46,7 +53,7 @@ fn a_scenario_that_asks_for_nothing_is_refused() {
 #[test]
 fn a_scenario_in_which_no_handler_runs_is_caught() {
     let sim = Sim::new(|world| {
-        world.consumers(1);
+        world.consumers(1).task(|_: Rest| async {});
         world.send(Work {});
     });
     let failure = sim.heal_within(Duration::from_secs(7200)).try_check(|_| {});
@@ -55,6 +62,20 @@ fn a_scenario_in_which_no_handler_runs_is_caught() {
         ["NothingRan", "Redelivery"].contains(&failure.invariant()),
         "{failure}"
     );
+}
+
+/// The consumer is refused at each start.
+#[test]
+fn a_consumer_without_topics_is_caught() {
+    let sim = Sim::new(|world| {
+        world.consumers(1);
+        world.send(Work {});
+    });
+    let failure = sim.heal_within(Duration::from_secs(60)).try_check(|_| {});
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.invariant(), "Terminal", "{failure}");
+    let said = failure.to_string();
+    assert!(said.contains("it has no topics: register a task"), "{said}");
 }
 
 #[test]
