@@ -22,7 +22,7 @@ pub struct Record {
 
 impl Record {
     /// The largest size that Kafka's brokers take unless they are told otherwise: what fits a batch of 1,048,588 bytes
-    /// (their `message.max.bytes`), with room for what Kafka adds to a record. The transports of kser take no more.
+    /// (their `message.max.bytes`), with room for what Kafka adds to a record. kser creates no larger record.
     pub const LARGEST: usize = 1_048_000;
 
     /// Makes a record without key, headers and delay.

@@ -58,7 +58,7 @@ use crate::{Delivery, Error, Health, Record, Topic};
 ///
 /// # Limits
 ///
-/// A record over [`Description::largest_record`] is refused, and the others of the call are published. `receive` returns
+/// A record that is too large is refused, and the others of the call are published. `receive` returns
 /// at most the records that were asked for. `receive` returns no further record once the bytes that were asked for are
 /// reached.
 ///
@@ -269,7 +269,8 @@ pub struct Description {
     pub settling: Settling,
     /// Whether records are gone when the process ends.
     pub forgets: bool,
-    /// The largest record, as [`Record::size`] counts it.
+    /// The largest record that every topic takes unless it is told otherwise, as [`Record::size`] counts it. kser creates
+    /// no larger one. A record that was received may be larger, where its topic takes it, and goes on as it is.
     pub largest_record: usize,
     /// How long the topics that were asked for keep their records; a topic that keeps them for ever is absent.
     pub retention: BTreeMap<Topic, Duration>,

@@ -92,7 +92,7 @@ macro_rules! __transport_rules {
             groups::members_of_a_group_share_the_records: "The members of one group share the records.",
             groups::members_get_records_of_their_own_topics: "Members of one group may subscribe to different topics, and get records of their own topics only.",
             groups::an_observer_sees_what_comes_after_it: "A subscription without a group gets everything that was published after `subscribe` returned, and settling it changes nothing for others.",
-            limits::refuses_a_record_that_is_too_large: "A record over [`Description::largest_record`] is refused, and the others of the call are published.",
+            limits::refuses_a_record_that_is_too_large: "A record that is too large is refused, and the others of the call are published.",
             limits::returns_no_more_records_than_were_asked_for: "`receive` returns at most the records that were asked for.",
             limits::returns_no_more_bytes_than_were_asked_for: "`receive` returns no further record once the bytes that were asked for are reached.",
             cancel_safety::dropping_a_receive_loses_nothing: "Dropping the future of `receive` loses no delivery.",

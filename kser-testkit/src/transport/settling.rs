@@ -1,8 +1,8 @@
 //! Settling.
 
-use bytes::Bytes;
-use kser_core::{NotSettled, Record, Settling, Ticket, Topic};
+use kser_core::{NotSettled, Record, Settling, Ticket};
 
+use super::limits::too_large;
 use crate::TransportHarness;
 use crate::records::{record, release, settle, settle_with, text, texts};
 
@@ -111,11 +111,6 @@ pub async fn settles_all_or_nothing(harness: &TransportHarness) {
         true => assert_eq!(seen, ["b", "c"]),
         false => assert!(seen == ["b", "c"] || seen == ["b", "b", "c"], "{seen:?}"),
     }
-}
-
-async fn too_large(harness: &TransportHarness, topic: &Topic) -> Record {
-    let largest = harness.describe().await.largest_record;
-    Record::new(topic.clone(), Some(Bytes::from(vec![b'x'; largest + 1])))
 }
 
 /// Settles with outputs of which one is too large.
