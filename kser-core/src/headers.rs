@@ -19,7 +19,14 @@ pub const FIRST_FAILED: &str = "kser-first-failed";
 pub const LAST_FAILED: &str = "kser-last-failed";
 /// Since when no consumer has understood the record, in milliseconds since 1970.
 pub const WAITS_SINCE: &str = "kser-waits-since";
-/// When a waiting record is due, in milliseconds since 1970.
+/// How long it will have been since [`FIRST_FAILED`] when the record is due, in milliseconds. Unlike a moment it does not
+/// depend on the clock of the writer.
+pub const FAILING_MS: &str = "kser-failing-ms";
+/// How long it will have been since [`WAITS_SINCE`] when the record is due, in milliseconds.
+pub const WAITED_MS: &str = "kser-waited-ms";
+/// How long a record still has to wait in its delay topic, in milliseconds from the time that the broker wrote beside it.
+pub const WAIT_MS: &str = "kser-wait-ms";
+/// When a waiting record is due, in milliseconds since 1970, as earlier versions wrote.
 pub const DUE: &str = "kser-due";
 /// Where the record was at first: `topic/partition/offset`.
 pub const ORIGIN: &str = "kser-origin";
@@ -59,6 +66,30 @@ pub fn passed(record: &Record, name: &'static str, now: Timestamp) -> Option<Tim
     let value = record.header(name)?;
     let at = Timestamp::from_millis(number(value, name)?);
     believe(at.min(now), at <= now + SKEW, value, name)
+}
+
+/// Reads a moment that has passed: from how long it is ago, in a header such as [`FAILING_MS`], else from a moment as
+/// [`passed`] does.
+#[must_use]
+pub fn since(
+    record: &Record,
+    ago: &'static str,
+    moment: &'static str,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let Some(value) = record.header(ago) else {
+        return passed(record, moment, now);
+    };
+    let millis = number(value, ago)?;
+    let at = Timestamp::from_millis(now.as_millis().saturating_sub(millis));
+    believe(at, millis <= now.as_millis(), value, ago)
+}
+
+/// Reads the value of [`WAIT_MS`]: at most a year.
+#[must_use]
+pub fn wait(value: &[u8]) -> Option<Duration> {
+    let wait = Duration::from_millis(number(value, WAIT_MS)?);
+    believe(wait, wait <= AHEAD, value, WAIT_MS)
 }
 
 /// Reads the value of [`DUE`]: at most a year ahead.
@@ -154,6 +185,14 @@ mod tests {
             due(year.to_string().as_bytes(), NOW),
             Some(Timestamp::from_millis(year))
         );
+        let ago = with(FAILING_MS, "7000");
+        let read = since(&ago, FAILING_MS, FIRST_FAILED, NOW);
+        assert_eq!(read, Some(Timestamp::from_millis(1_799_999_993_000)));
+        assert_eq!(
+            since(&past, WAITED_MS, WAITS_SINCE, NOW),
+            passed(&past, WAITS_SINCE, NOW)
+        );
+        assert_eq!(wait(b"12000"), Some(Duration::from_secs(12)));
         let mut record = with("user", "1");
         let at = Origin {
             partition: 2,
@@ -174,6 +213,13 @@ mod tests {
         for value in ["18446744073709551615", "1800000060001"] {
             let future = with(WAITS_SINCE, value);
             assert_eq!(passed(&future, WAITS_SINCE, NOW), None, "{value}");
+        }
+        for value in ["-1", "x", "1800000000001"] {
+            let ago = with(WAITED_MS, value);
+            assert_eq!(since(&ago, WAITED_MS, WAITS_SINCE, NOW), None, "{value}");
+        }
+        for value in [&b"-1"[..], b"x", b"18446744073709551615"] {
+            assert_eq!(wait(value), None, "{value:?}");
         }
         // The year 9999.
         assert_eq!(due(b"253370764800000", NOW), None);

@@ -32,6 +32,8 @@ pub struct Health {
     /// How often a partition went back to records of smaller offsets, since the member subscribed: its topic was created
     /// anew, or its log was truncated. What is there runs, though some of it may have run before.
     pub resets: u64,
+    /// The topics whose settings put delayed records at risk, as they were when the member joined. Empty in good health.
+    pub unfit: Vec<UnfitTopic>,
     /// The topics that were asked for and do not exist.
     pub missing: Vec<Topic>,
     /// The number of unsettled deliveries that may have killed their process before.
@@ -59,6 +61,27 @@ impl NotInGroup {
         Self {
             group: group.into(),
             duration,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// A topic whose settings put delayed records at risk, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnfitTopic {
+    /// The topic.
+    pub topic: Topic,
+    /// The setting, what it is and what is needed, for people.
+    pub reason: String,
+}
+
+impl UnfitTopic {
+    /// Names a topic and what is wrong with its settings.
+    #[must_use]
+    pub fn new(topic: Topic, reason: impl Into<String>) -> Self {
+        Self {
+            topic,
             reason: reason.into(),
         }
     }

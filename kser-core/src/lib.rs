@@ -69,7 +69,7 @@ pub use delivery::{Delivery, NotSettled, Origin, Settle, Settled, Ticket};
 pub use entrypoint::Entrypoint;
 pub use envelope::{Envelope, Mode};
 pub use error::Error;
-pub use health::{Health, HeldPartition, NotInGroup};
+pub use health::{Health, HeldPartition, NotInGroup, UnfitTopic};
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};

@@ -42,6 +42,12 @@ impl std::ops::Add<Duration> for Timestamp {
 
 /// Tells the time. A simulated run has its own, so that it is the same every time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// Returns the present moment.
+    /// Returns the present moment: that of a start, carried on by elapsed time. It never steps, and may differ from the
+    /// time of day. All waits go by it.
     fn now(&self) -> Timestamp;
+
+    /// Returns the time of day, for what people read. It may step at any time. Defaults to [`now`](Self::now).
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
 }

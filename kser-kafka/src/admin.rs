@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kser_clock::SystemClock;
 use kser_core::{Clock, Error, Topic, TopicSpec};
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, OwnedResourceSpecifier,
@@ -12,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use crate::aside::Aside;
-use crate::clock::{SystemClock, monotonic};
+use crate::clock::monotonic;
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
 
@@ -302,6 +303,8 @@ pub(crate) struct TopicSettings {
     pub(crate) retention: Option<Duration>,
     /// `max.message.bytes`; `None` when the brokers do not tell.
     pub(crate) largest: Option<usize>,
+    /// Whether brokers write the time beside its records; else their producers do.
+    pub(crate) stamps: bool,
 }
 
 /// Reads the settings of a topic, with its name.
@@ -317,6 +320,7 @@ fn named(found: Result<ConfigResource, RDKafkaErrorCode>) -> Option<(String, Top
             .and_then(|millis| millis.parse().ok())
             .map(Duration::from_millis),
         largest: value("max.message.bytes").and_then(|bytes| bytes.parse().ok()),
+        stamps: value("message.timestamp.type") == Some("LogAppendTime"),
     };
     Some((name.clone(), settings))
 }

@@ -102,6 +102,7 @@ mod tests {
 
     use super::*;
     use crate::KafkaConfig;
+    use crate::clock::Time;
     use crate::heard::Heard;
 
     const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
@@ -112,7 +113,8 @@ mod tests {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
         let config = KafkaConfig::new(cluster.bootstrap_servers());
-        let publisher = Publisher::new(config.producer(), Heard::default()).unwrap();
+        let time = Time::new(Arc::new(kser_clock::SystemClock::new()));
+        let publisher = Publisher::new(config.producer(), Heard::default(), time).unwrap();
         let publish = async |errors: &[RDKafkaRespErr]| {
             cluster.clear_request_errors(RDKafkaApiKey::Produce);
             cluster.request_errors(RDKafkaApiKey::Produce, errors);

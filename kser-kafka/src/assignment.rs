@@ -2,13 +2,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::{Cancellation, Error, Record, Timestamp, Topic};
+use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
+use crate::clock::Time;
 use crate::link::{RecordId, Waiting};
 use crate::position::Position;
 use crate::progress::PartitionProgress;
 use crate::unsent::Unsent;
+use crate::wait::{Stamp, Wait};
+
+mod waits;
 
 /// How many records that cannot be given out yet one partition may hold in memory, before it is paused.
 const PARKED: usize = 1000;
@@ -34,6 +38,8 @@ pub(crate) struct Assignment {
     pending: BTreeSet<i64>,
     /// Keys of which a released record waits: the later ones wait behind it.
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
+    /// Waiting records whose age is not known until the brokers' clock is measured.
+    unmeasured: BTreeSet<i64>,
     /// How many wait for their time, without those of `keys`.
     parked: usize,
     /// The waiting records that could not be sent on.
@@ -44,6 +50,8 @@ pub(crate) struct Assignment {
 struct Held {
     record: Record,
     at: Timestamp,
+    /// Set for a waiting record.
+    wait: Option<Wait>,
     /// How often it may have begun and ended without a goodbye; `None` until that can be told.
     unreported: Option<u32>,
     place: Place,
@@ -68,6 +76,8 @@ pub(crate) enum Next {
     Wait(Timestamp),
     /// To be published again: it is due, or has waited here as long as records do.
     Hop(Record),
+    /// To be marked as done.
+    Done,
     /// Nothing now.
     Nothing,
 }
@@ -92,6 +102,7 @@ impl Assignment {
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
+            unmeasured: BTreeSet::new(),
             parked: 0,
             unsent: Unsent::default(),
         }
@@ -125,23 +136,29 @@ impl Assignment {
     pub(crate) fn arrived(
         &mut self,
         offset: i64,
-        at: Timestamp,
+        stamp: Stamp,
         mut record: Record,
-        now: Timestamp,
+        time: &Time,
     ) -> Next {
-        if let Some((topic, _)) = &self.waits_for {
-            record.topic = topic.clone();
-            let due = crate::delay::take_due(&mut record.headers).unwrap_or(at);
-            record.not_before = Some(due);
-        }
+        let wait = self.waits_for.clone().map(|(topic, length)| {
+            record.topic = topic;
+            let told = crate::delay::take_told(&mut record.headers, time);
+            let wait = Wait::new(told, stamp, length, time);
+            record.not_before = Some(wait.plan.due);
+            if !wait.is_measured {
+                self.unmeasured.insert(offset);
+            }
+            wait
+        });
         let held = Held {
             record,
-            at,
+            at: stamp.at,
+            wait,
             unreported: None,
             place: Place::Pending,
         };
         self.held.insert(offset, held);
-        self.admit(offset, now)
+        self.admit(offset, time.now())
     }
 
     /// Goes on with what could not be delivered when it arrived, in order.
@@ -177,28 +194,6 @@ impl Assignment {
             Some(_) => self.look_at_wait(offset, now),
             None => self.hand_over(offset),
         }
-    }
-
-    /// A record of a topic of waits: due, or to go on to the next such topic, or to stay. One that is due goes to its own
-    /// topic, whose partitions are shared out evenly: those where records wait need not be.
-    fn look_at_wait(&mut self, offset: i64, now: Timestamp) -> Next {
-        let (Some((_, length)), Some(held)) = (&self.waits_for, self.held.get_mut(&offset)) else {
-            return Next::Nothing;
-        };
-        let due = held.record.not_before.unwrap_or(held.at);
-        let until = (due + crate::delay::SLACK).min(held.at + *length);
-        if until > now {
-            if held.place != Place::Parked {
-                held.place = Place::Parked;
-                self.parked += 1;
-            }
-            return Next::Wait(until);
-        }
-        if held.place == Place::Parked {
-            self.parked -= 1;
-        }
-        held.place = Place::Given;
-        Next::Hop(held.record.clone())
     }
 
     /// Delivers a record, if a commit says that it may begin, and none of its key has to come before it.
@@ -283,14 +278,6 @@ impl Assignment {
         Some(due)
     }
 
-    /// Keeps a waiting record that could not be sent on. Returns after which pause it is tried again, and how often it was.
-    pub(crate) fn unsent(&mut self, offset: i64, error: &Error) -> Option<(Duration, u32)> {
-        let held = self.held.get_mut(&offset)?;
-        held.place = Place::Parked;
-        self.parked += 1;
-        Some(self.unsent.failed(offset, error))
-    }
-
     /// Returns the key of a record that is held.
     pub(crate) fn key(&self, offset: i64) -> Option<&Bytes> {
         self.held.get(&offset)?.record.key.as_ref()
@@ -309,7 +296,7 @@ impl Assignment {
                 let key = key.clone();
                 self.due_of_key(&key, now)
             }
-            _ if self.waits_for.is_some() && held.record.not_before.is_some() => {
+            _ if held.wait.is_some() => {
                 vec![self.look_at_wait(offset, now)]
             }
             _ => vec![Next::Deliver(self.give(offset))],

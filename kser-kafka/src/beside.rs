@@ -39,8 +39,30 @@ pub(crate) fn settings(
             }
         };
         settings.push(("retention.ms", kept));
+        // The producers' clocks may differ: waits are measured by that of the brokers.
+        settings.push(("message.timestamp.type", "LogAppendTime".to_owned()));
     }
     settings
+}
+
+/// Says what is wrong with the settings of a topic in which records wait so long, if anything is.
+pub(crate) fn unfit(settings: &TopicSettings, length: Duration) -> Option<String> {
+    let mut reasons = Vec::new();
+    let least = delay::least_retention(length);
+    if let Some(kept) = settings.retention.filter(|kept| *kept < least) {
+        let (kept, least) = (kept.as_millis(), least.as_millis());
+        reasons.push(format!(
+            "its retention.ms is {kept}, and waiting records need {least}"
+        ));
+    }
+    if !settings.stamps {
+        reasons.push(
+            "its message.timestamp.type is CreateTime, and waits are wrong by as much as clocks differ; it should be \
+             LogAppendTime"
+                .to_owned(),
+        );
+    }
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 #[cfg(test)]
@@ -50,8 +72,29 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn of(retention: Option<Duration>, length: Option<Duration>) -> Vec<(&'static str, String)> {
-        let largest = Some(2_000_000);
-        settings(Some(&TopicSettings { retention, largest }), length)
+        settings(Some(&topic(retention, Some(2_000_000))), length)
+    }
+
+    fn topic(retention: Option<Duration>, largest: Option<usize>) -> TopicSettings {
+        TopicSettings {
+            retention,
+            largest,
+            stamps: true,
+        }
+    }
+
+    #[test]
+    fn a_topic_that_puts_waiting_records_at_risk_is_named_with_the_reason() {
+        assert_eq!(unfit(&topic(None, None), HOUR), None);
+        assert_eq!(unfit(&topic(Some(26 * HOUR), None), HOUR), None);
+        let short = unfit(&topic(Some(25 * HOUR), None), HOUR).unwrap();
+        assert!(short.contains("retention.ms is 90000000"), "{short}");
+        let stamped_elsewhere = TopicSettings {
+            stamps: false,
+            ..topic(None, None)
+        };
+        let reason = unfit(&stamped_elsewhere, HOUR).unwrap();
+        assert!(reason.contains("message.timestamp.type"), "{reason}");
     }
 
     #[test]
@@ -72,10 +115,7 @@ mod tests {
         assert!(of(None, Some(HOUR)).contains(&limit));
         assert_eq!(of(Some(HOUR), None), [limit]);
         assert_eq!(settings(None, None), []);
-        let small = TopicSettings {
-            retention: None,
-            largest: Some(2000),
-        };
+        let small = topic(None, Some(2000));
         let limit = ("max.message.bytes", (DEFAULT_LIMIT + HEADERS).to_string());
         assert_eq!(settings(Some(&small), None), [limit]);
     }

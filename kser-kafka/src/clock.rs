@@ -1,18 +1,32 @@
+use std::sync::Arc;
+
 use kser_core::{Clock, Timestamp};
 
-/// The time of the machine, which is what Kafka's timestamps are in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SystemClock;
+use crate::broker_clock::BrokerClock;
 
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "delays are compared with the timestamps of a broker, which nobody simulates"
-        )]
-        let wall = std::time::SystemTime::now();
-        let since = wall.duration_since(std::time::SystemTime::UNIX_EPOCH);
-        Timestamp::default() + since.unwrap_or_default()
+/// The time of a transport: that of its clock, and what is known of the brokers' clock. Cloning shares both.
+#[derive(Debug, Clone)]
+pub(crate) struct Time {
+    clock: Arc<dyn Clock>,
+    pub(crate) broker: Arc<BrokerClock>,
+}
+
+impl Time {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            broker: Arc::default(),
+        }
+    }
+
+    /// Returns the present moment of the clock that does not step.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns the time of day, which is what producers write beside their records.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.clock.wall()
     }
 }
 

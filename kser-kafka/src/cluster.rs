@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use kser_core::{Error, NotPublished, Record, Topic, TopicSpec};
+use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
 
 use crate::KafkaConfig;
 use crate::admin::{Admin, Creation};
@@ -63,7 +63,7 @@ impl Cluster {
         let compresses = self.config.compresses();
         let mut refused = Vec::new();
         for (index, record) in records.iter().enumerate() {
-            let Some(wait) = crate::delay::left(record) else {
+            let Some(wait) = crate::delay::left(record, &self.publisher.time) else {
                 continue;
             };
             let asked = self.limits.refuse(&self.admin, record, wait, compresses);
@@ -158,6 +158,22 @@ impl Cluster {
             Creation { spec, settings }
         };
         beside.into_iter().map(create).collect()
+    }
+
+    /// Returns the delay topics of these topics whose settings put records at risk, and warns of each.
+    pub(crate) async fn unfit(&self, topics: &[Topic]) -> Vec<UnfitTopic> {
+        let delays = topics.iter().filter(|topic| !crate::delay::has_none(topic));
+        let delays: Vec<_> = delays.flat_map(crate::delay::topics).collect();
+        let names: Vec<_> = delays.iter().map(|(topic, _)| topic.clone()).collect();
+        let found = self.admin.settings(&names).await.unwrap_or_default();
+        let mut unfit = Vec::new();
+        for ((topic, length), found) in delays.into_iter().zip(found) {
+            if let Some(reason) = found.and_then(|found| crate::beside::unfit(&found, length)) {
+                tracing::warn!(target: "kser_kafka", %topic, "the settings of delay topic {topic} put waiting records at risk: {reason}");
+                unfit.push(UnfitTopic::new(topic, reason));
+            }
+        }
+        unfit
     }
 
     /// Makes topics that are missing, if that was asked for.

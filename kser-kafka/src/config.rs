@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kser_core::Error;
+use kser_clock::SystemClock;
+use kser_core::{Clock, Error};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use crate::assignor::{self, STRATEGY};
@@ -51,6 +53,7 @@ pub struct KafkaConfig {
     pub(crate) revoke_grace: Duration,
     pub(crate) create: Option<u32>,
     pub(crate) metadata: Budget,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl KafkaConfig {
@@ -64,6 +67,7 @@ impl KafkaConfig {
             revoke_grace: Duration::from_secs(1),
             create: None,
             metadata: Budget::default(),
+            clock: Arc::new(SystemClock::new()),
         }
     }
 
@@ -155,6 +159,14 @@ impl KafkaConfig {
     #[must_use]
     pub const fn with_revoke_grace(mut self, grace: Duration) -> Self {
         self.revoke_grace = grace;
+        self
+    }
+
+    /// Measures waits by `clock`; by [`SystemClock`] unless set. Times that records are given
+    /// ([`Record::not_before`](kser_core::Record::not_before)) have to be of the same clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
         self
     }
 

@@ -1,15 +1,19 @@
 //! Waits: a record that is not due goes to a topic whose records all wait equally long, from one to the next until it is.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::{Clock, Error, Record, Timestamp, Topic};
+use kser_core::headers::{DUE, WAIT_MS};
+use kser_core::{Error, Record, Timestamp, Topic};
 
-use crate::clock::SystemClock;
+use crate::clock::Time;
 
-/// When a waiting record is due. Gone when it is delivered.
-pub(crate) const DUE: &str = kser_core::headers::DUE;
+/// Marks a record that measures the brokers' clock.
+const PROBE: &str = "kser-clock";
+
+/// How long a record that has to wait stays in a topic at least, if it has to wait as long. However wrong a clock is, no
+/// record goes round without end.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// What is behind the name of a topic where its records wait, and how long each waits there at most.
 pub(crate) const STEPS: [(&str, Duration); 5] = [
@@ -21,26 +25,47 @@ pub(crate) const STEPS: [(&str, Duration); 5] = [
 ];
 
 /// How many bytes of a batch the header of a waiting record takes.
-pub(crate) const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 36;
 
 /// What is behind the name of a topic of dead letters.
 const DEAD_LETTERS: &str = ".dlt";
 
-/// How much later than its time a record is given out. Who gave the time reads its own clock in whole milliseconds, and may
-/// be this much behind.
-pub(crate) const SLACK: Duration = Duration::from_millis(2);
+/// How much later than its time a record is given out: clocks are read in whole milliseconds, and their differences may be
+/// off by as much.
+pub(crate) const SLACK: Duration = Duration::from_millis(3);
 
-/// Returns the topic that a record is sent to now: its own, or that of the longest wait that is not too long.
-pub(crate) fn topic(record: &Record) -> Cow<'_, str> {
-    match wait(record) {
-        None => Cow::Borrowed(record.topic.as_str()),
-        Some((suffix, _)) => Cow::Owned(format!("{}{suffix}", record.topic)),
+/// Where a record goes that has to wait, and for how long it still has to.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    pub(crate) topic: String,
+    left: Duration,
+}
+
+impl Hop {
+    /// Returns the hop of a record: to the topic of the longest wait that is not too long. `None` if the record is due.
+    pub(crate) fn of(record: &Record, time: &Time) -> Option<Self> {
+        let left = left(record, time)?;
+        let fits = STEPS.iter().rev().find(|(_, length)| *length <= left);
+        let (suffix, _) = fits.unwrap_or(&STEPS[0]);
+        let topic = format!("{}{suffix}", record.topic);
+        Some(Self { topic, left })
+    }
+
+    /// Returns the header that says how long the record still has to wait.
+    pub(crate) fn header(&self) -> (&'static str, String) {
+        (WAIT_MS, self.left.as_millis().to_string())
     }
 }
 
-/// Refuses a record that would wait where nobody reads.
-pub(crate) fn refuse(record: &Record) -> Result<(), Error> {
-    match wait(record) {
+/// Returns how long a record is to wait; `None` if it is due.
+pub(crate) fn left(record: &Record, time: &Time) -> Option<Duration> {
+    let left = record.not_before?.since(time.now());
+    (!left.is_zero()).then_some(left)
+}
+
+/// Refuses a record that would wait where no member reads.
+pub(crate) fn refuse(record: &Record, time: &Time) -> Result<(), Error> {
+    match left(record, time) {
         Some(_) if has_none(&record.topic) => Err(Error::Unsupported {
             what: format!("a delay for topic {}", record.topic),
             hint: "records of dead letters and of waits do not wait; give it to the topic that runs it"
@@ -48,24 +73,6 @@ pub(crate) fn refuse(record: &Record) -> Result<(), Error> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Returns the header that says when a record that waits is due.
-pub(crate) fn header(record: &Record) -> Option<(&'static str, String)> {
-    let due = record.not_before?;
-    (due > SystemClock.now()).then(|| (DUE, due.as_millis().to_string()))
-}
-
-/// Returns how long a record is to wait; `None` if it is due.
-pub(crate) fn left(record: &Record) -> Option<Duration> {
-    let left = record.not_before?.since(SystemClock.now());
-    (!left.is_zero()).then_some(left)
-}
-
-fn wait(record: &Record) -> Option<(&'static str, Duration)> {
-    let left = left(record)?;
-    let fits = STEPS.iter().rev().find(|(_, length)| *length <= left);
-    Some(*fits.unwrap_or(&STEPS[0]))
 }
 
 /// Returns the topics where the records of `topic` wait.
@@ -106,9 +113,80 @@ pub(crate) fn has_none(topic: &Topic) -> bool {
     name.ends_with(DEAD_LETTERS) || STEPS.iter().any(|(suffix, _)| name.ends_with(suffix))
 }
 
-/// Takes the time at which a record is due out of its headers.
-pub(crate) fn take_due(headers: &mut Vec<(String, Option<Bytes>)>) -> Option<Timestamp> {
-    let found = headers.iter().rposition(|(name, _)| name == DUE)?;
-    let (_, value) = headers.remove(found);
-    kser_core::headers::due(&value?, SystemClock.now())
+/// What a record in a topic of waits says about its wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// So long from its stamp on.
+    Wait(Duration),
+    /// Until this time of day, by the clock of its producer: earlier versions wrote so.
+    Due(Timestamp),
+    /// Nothing: it is due.
+    Nothing,
+    /// It waits for nothing: it measured the brokers' clock.
+    Probe,
 }
+
+/// Takes what a record says about its wait out of its headers.
+pub(crate) fn take_told(headers: &mut Vec<(String, Option<Bytes>)>, time: &Time) -> Told {
+    let mut take = |name| {
+        let found = headers.iter().rposition(|(key, _)| key == name)?;
+        Some(headers.remove(found).1.unwrap_or_default())
+    };
+    if take(PROBE).is_some() {
+        return Told::Probe;
+    }
+    let (due, wait) = (take(DUE), take(WAIT_MS));
+    let due = due.and_then(|value| kser_core::headers::due(&value, time.wall()));
+    let wait = wait.and_then(|value| kser_core::headers::wait(&value));
+    match (wait, due) {
+        (Some(wait), _) => Told::Wait(wait),
+        (None, Some(due)) => Told::Due(due),
+        (None, None) => Told::Nothing,
+    }
+}
+
+/// Makes a record for a topic of waits whose stamp measures the brokers' clock.
+pub(crate) fn probe(topic: Topic) -> Record {
+    Record::new(topic, None).with_header(PROBE, Bytes::new())
+}
+
+/// Says whether a record measures the brokers' clock.
+pub(crate) fn is_probe(record: &Record) -> bool {
+    record.header(PROBE).is_some()
+}
+
+/// When a waiting record is due, and until when it stays in its topic, by our clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) due: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+impl Plan {
+    /// Plans the wait of a record of this age that arrived at a moment, in a topic whose records wait at most so long.
+    pub(crate) fn new(
+        told: Told,
+        age: Duration,
+        arrived: Timestamp,
+        length: Duration,
+        time: &Time,
+    ) -> Self {
+        let due = match told {
+            Told::Wait(wait) => arrived + wait.saturating_sub(age),
+            Told::Due(due) => arrived + due.since(time.wall()),
+            Told::Nothing | Told::Probe => arrived,
+        };
+        let until = (due + SLACK).min(arrived + length.saturating_sub(age));
+        let least = match told {
+            Told::Wait(wait) => arrived + wait.min(LEAST),
+            _ => arrived,
+        };
+        Self {
+            due,
+            until: until.max(least),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kser_core::{Clock, Health, HeldPartition, NotInGroup, Topic};
+use kser_core::{Health, HeldPartition, NotInGroup, Topic};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use crate::ask::Asker;
 use crate::assignment::Assignment;
-use crate::clock::{SystemClock, monotonic};
+use crate::clock::monotonic;
 use crate::context::Context;
 use crate::presence::{self, Presence, Standing};
 use crate::progress::PartitionProgress;
@@ -103,7 +103,7 @@ impl Watch {
         drop(member);
         self.paused.retain(|_, at| at.elapsed() < SETTLE);
         health.lag = lag.filter(|_| !health.assigned.is_empty());
-        health.oldest_waiting = oldest.map(|oldest| SystemClock.now().since(oldest));
+        health.oldest_waiting = oldest.map(|oldest| context.member().wall().since(oldest));
         let has_partitions = !health.assigned.is_empty() || !health.delays.is_empty();
         health.not_in_group = self
             .look_at_group(context, has_partitions)

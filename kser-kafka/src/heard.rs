@@ -1,13 +1,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kser_clock::SystemClock;
 use kser_core::{Clock, Timestamp};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-
-use crate::clock::SystemClock;
 
 /// How often the same line is logged at most, in milliseconds. A client says some of them twenty times a second.
 const REPEAT_MS: u64 = 10_000;

@@ -9,6 +9,7 @@ mod assignment;
 mod assignor;
 mod beside;
 mod bounds;
+mod broker_clock;
 mod client_end;
 mod clock;
 mod cluster;
@@ -43,7 +44,9 @@ mod subscription;
 mod survey;
 mod topic_ids;
 mod transport;
+mod turns;
 mod unsent;
+mod wait;
 
 pub use config::KafkaConfig;
 pub use transport::KafkaTransport;

@@ -127,7 +127,12 @@ mod tests {
         let settings = topics.iter().map(|(name, seconds, largest)| {
             let retention = seconds.map(Duration::from_secs);
             let largest = *largest;
-            (topic(name), TopicSettings { retention, largest })
+            let settings = TopicSettings {
+                retention,
+                largest,
+                stamps: true,
+            };
+            (topic(name), settings)
         });
         settings.collect()
     }

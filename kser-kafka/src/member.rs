@@ -3,19 +3,21 @@ mod arrival;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use kser_core::{Clock, Error, Record, Timestamp, Topic};
+use kser_core::{Error, Record, Timestamp, Topic};
 use rdkafka::message::{BorrowedMessage, Message};
 
 pub(crate) use self::arrival::Arrived;
 
 use crate::assignment::{Assignment, Next};
-use crate::clock::SystemClock;
 use crate::link::{Link, Orders, RecordId, Waiting};
 use crate::progress::PartitionProgress;
 use crate::publish::Publisher;
 use crate::unsent::Said;
+
+mod waits;
 
 /// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub(crate) struct Member {
     timers: BinaryHeap<Reverse<(Timestamp, u64, i64)>>,
     /// Some of the timers belong to assignments that are gone.
     has_dead_timers: bool,
+    /// Set while the brokers' clock is being measured.
+    measuring: Arc<AtomicBool>,
+    /// When the brokers' clock may be measured next.
+    measure_at: Timestamp,
     /// The topics to which waiting records could not be sent on, as far as a log line said so.
     said: Said,
     out: Vec<Waiting>,
@@ -89,6 +95,8 @@ impl Member {
             places: BTreeMap::new(),
             timers: BinaryHeap::new(),
             has_dead_timers: false,
+            measuring: Arc::default(),
+            measure_at: Timestamp::default(),
             said: Said::default(),
             out: Vec::new(),
             next_id: 1,
@@ -97,6 +105,15 @@ impl Member {
             closing: false,
             asked: Orders::default(),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.publisher.time.now()
+    }
+
+    /// Returns the time of day, with which what producers wrote beside their records is compared.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.publisher.time.wall()
     }
 
     /// Returns the topics to subscribe to.
@@ -163,7 +180,7 @@ impl Member {
         if self.closing {
             return;
         }
-        let now = SystemClock.now();
+        let now = self.now();
         let ids: Vec<_> = self.assignments.keys().copied().collect();
         for id in ids {
             while let Some((offset, next)) = self
@@ -187,7 +204,8 @@ impl Member {
             self.timers
                 .retain(|Reverse((_, id, _))| assignments.contains_key(id));
         }
-        let now = SystemClock.now();
+        let now = self.now();
+        self.measure(now);
         while let Some(Reverse((due, id, offset))) = self.timers.peek().copied() {
             if due > now {
                 return;
@@ -204,7 +222,7 @@ impl Member {
     /// Returns how long nothing is due.
     pub(crate) fn until_next(&self) -> Option<Duration> {
         let Reverse((due, ..)) = self.timers.peek()?;
-        Some(due.since(SystemClock.now()))
+        Some(due.since(self.now()))
     }
 
     fn follow(&mut self, id: u64, offset: i64, next: Next) {
@@ -218,43 +236,11 @@ impl Member {
                 },
                 record,
             ),
+            Next::Done => self.done(RecordId {
+                assignment: id,
+                offset,
+            }),
             Next::Nothing => {}
-        }
-    }
-
-    /// Publishes a waiting record once more. It is done once it is published.
-    fn hop(&self, id: RecordId, record: Record) {
-        let link = Arc::clone(&self.link);
-        self.publisher
-            .send(record, move |published| match published {
-                Ok(()) => drop(link.done(id)),
-                Err(error) => link.unsent(id, error),
-            });
-    }
-
-    /// Keeps a waiting record that could not be sent on, and tries it again later.
-    fn unsent(&mut self, id: RecordId, error: &Error) {
-        let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
-            return;
-        };
-        if self.closing {
-            return assignment.recalled(id.offset);
-        }
-        let now = SystemClock.now();
-        if let Some((pause, tries)) = assignment.unsent(id.offset, error) {
-            let due = now + pause;
-            self.timers.push(Reverse((due, id.assignment, id.offset)));
-            let to = assignment.waits_for.as_ref().map(|(topic, _)| topic);
-            if let Some(to) = to.filter(|to| self.said.may_say(to, now)) {
-                let (topic, partition, offset) =
-                    (&assignment.topic, assignment.partition, id.offset);
-                let error: &dyn std::error::Error = error;
-                tracing::warn!(
-                    target: "kser_kafka",
-                    %topic, partition, offset, error, tries, retry_in = ?pause,
-                    "sending a waiting record on to {to} failed; it stays where it is",
-                );
-            }
         }
     }
 

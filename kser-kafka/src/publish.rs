@@ -13,10 +13,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::alone::Alone;
 use crate::aside::Aside;
-use crate::delay;
+use crate::clock::Time;
+use crate::delay::{self, Hop};
 use crate::error::{failed, not_published};
 use crate::heard::Heard;
 use crate::report::{Batch, Client, Reports, Slot};
+use crate::turns::Turns;
 
 /// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
 const ON_THE_WAY: u32 = 64 << 20;
@@ -33,18 +35,22 @@ pub(crate) struct Publisher {
     producer: RwLock<Arc<Client>>,
     room: Arc<Semaphore>,
     heard: Heard,
+    pub(crate) time: Time,
+    turns: Turns,
     pub(crate) alone: Alone,
 }
 
 impl Publisher {
-    pub(crate) fn new(config: ClientConfig, heard: Heard) -> Result<Self, Error> {
+    pub(crate) fn new(config: ClientConfig, heard: Heard, time: Time) -> Result<Self, Error> {
         let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
-        let producer = make(&config, &heard)?;
+        let producer = make(&config, Reports::new(heard.clone(), time.clone()))?;
         Ok(Self {
             config,
             producer: RwLock::new(producer),
             room,
             heard,
+            time,
+            turns: Turns::default(),
             alone: Alone::default(),
         })
     }
@@ -74,23 +80,26 @@ impl Publisher {
         count: usize,
     ) -> Vec<(usize, Error)> {
         let batch = Batch::new(count);
+        let mut turn = None;
         for (index, record) in records {
-            let size = record.size();
-            if size > Record::LARGEST {
-                batch.report(index, Some(too_large(size)));
-                continue;
-            }
-            if let Err(error) = delay::refuse(record) {
+            if let Err(error) = delay::refuse(record, &self.time) {
                 batch.report(index, Some(error));
                 continue;
             }
-            let cost = u32::try_from(size + OVERHEAD).unwrap_or(ON_THE_WAY);
-            let room = Arc::clone(&self.room).acquire_many_owned(cost).await;
-            let slot = Slot::new(&batch, index, room.ok());
-            if let Err((error, slot)) = send(producer, record, slot) {
-                self.retry(producer, record, error, slot).await;
+            if turn.is_none()
+                && self.turns.is_idle()
+                && self.hand_over(producer, record, &batch, index)
+            {
+                continue;
             }
+            // From now on in turn, since calls that wait are woken in any order.
+            if turn.is_none() {
+                turn = Some(self.turns.next().await);
+            }
+            self.wait_to_hand_over(producer, record, &batch, index)
+                .await;
         }
+        drop(turn);
         batch.all_reported().await;
         batch.failed()
     }
@@ -99,7 +108,11 @@ impl Publisher {
     pub(crate) fn make_alone(&self) -> Result<Arc<Client>, Error> {
         let mut config = self.config.clone();
         config.set("batch.num.messages", "1");
-        make(&config, &self.heard)
+        self.make(&config)
+    }
+
+    fn make(&self, config: &ClientConfig) -> Result<Arc<Client>, Error> {
+        make(config, Reports::new(self.heard.clone(), self.time.clone()))
     }
 
     /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait. A record that is
@@ -128,14 +141,13 @@ impl Publisher {
         record: &Record,
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) {
-        let cost = u32::try_from(record.size() + OVERHEAD).unwrap_or(ON_THE_WAY);
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cost) else {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cost(record)) else {
             return done(Err(Error::TimedOut {
                 what: "room to send a record",
             }));
         };
         let slot = Slot::new(&Batch::telling(done), 0, Some(room));
-        if let Err((error, slot)) = send(producer, record, slot) {
+        if let Err((error, slot)) = send(producer, record, slot, &self.time) {
             let error = not_published(error, record.topic.as_str(), record.size());
             slot.finish(Some(error));
         }
@@ -166,23 +178,49 @@ impl Publisher {
         Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The client's own queue is full, although there was room on the way: a moment later it is not.
-    async fn retry(
+    /// Hands a record to a producer if there is room. Says whether that is settled: the record was taken, or refused for
+    /// good.
+    fn hand_over(
         &self,
         producer: &Client,
         record: &Record,
-        mut error: KafkaError,
-        mut slot: Box<Slot>,
+        batch: &Arc<Batch>,
+        index: usize,
+    ) -> bool {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(cost(record));
+        room.is_ok_and(|room| self.offer(producer, record, Slot::new(batch, index, Some(room))))
+    }
+
+    /// Hands a record to a producer once there is room.
+    async fn wait_to_hand_over(
+        &self,
+        producer: &Client,
+        record: &Record,
+        batch: &Arc<Batch>,
+        index: usize,
     ) {
-        while error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
+        loop {
+            let room = Arc::clone(&self.room).acquire_many_owned(cost(record));
+            let slot = Slot::new(batch, index, room.await.ok());
+            if self.offer(producer, record, slot) {
+                return;
+            }
+            // The queue of the client is full, although there was room: a moment later it is not.
             tokio::time::sleep(Duration::from_millis(5)).await;
-            match send(producer, record, slot) {
-                Ok(()) => return,
-                Err(back) => (error, slot) = back,
+        }
+    }
+
+    /// Offers a record to a producer. Says whether that is settled: not if the queue of the client is full.
+    fn offer(&self, producer: &Client, record: &Record, slot: Box<Slot>) -> bool {
+        match send(producer, record, slot, &self.time) {
+            Ok(()) => true,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
+            Err((error, slot)) => {
+                let error = not_published(error, record.topic.as_str(), record.size());
+                slot.finish(Some(error));
+                true
             }
         }
-        let error = not_published(error, record.topic.as_str(), record.size());
-        slot.finish(Some(error));
     }
 
     /// An idempotent producer that has met a fatal error sends nothing more: another takes its place.
@@ -198,7 +236,7 @@ impl Publisher {
         if !Arc::ptr_eq(&current, used) {
             return;
         }
-        match make(&self.config, &self.heard) {
+        match self.make(&self.config) {
             Ok(fresh) => *current = fresh,
             Err(error) => {
                 tracing::error!(target: "kser_kafka", %error, "there is no other producer")
@@ -207,29 +245,39 @@ impl Publisher {
     }
 }
 
-fn make(config: &ClientConfig, heard: &Heard) -> Result<Arc<Client>, Error> {
-    let made = config.create_with_context(Reports::new(heard.clone()));
+fn make(config: &ClientConfig, reports: Reports) -> Result<Arc<Client>, Error> {
+    let made = config.create_with_context(reports);
     made.map(|made| Arc::new(Aside::new(made)))
         .map_err(|error| failed("making a producer", None, error))
 }
 
 type Refused = (KafkaError, Box<Slot>);
 
-fn send(producer: &Client, record: &Record, slot: Box<Slot>) -> Result<(), Refused> {
-    let topic = delay::topic(record);
+fn send(
+    producer: &Client,
+    record: &Record,
+    mut slot: Box<Slot>,
+    time: &Time,
+) -> Result<(), Refused> {
+    let hop = Hop::of(record, time);
+    if hop.is_some() || delay::is_probe(record) {
+        // The brokers stamp what goes to a topic of waits.
+        slot.measures_from(time.now());
+    }
+    let topic = hop.as_ref().map_or(record.topic.as_str(), |hop| &hop.topic);
     let mut message: BaseRecord<'_, [u8], [u8], Box<Slot>> =
-        BaseRecord::with_opaque_to(topic.as_ref(), slot);
+        BaseRecord::with_opaque_to(topic, slot);
     message.key = record.key.as_deref();
     message.payload = record.payload.as_deref();
-    message.headers = headers(record);
+    message.headers = headers(record, hop.as_ref());
     producer
         .send(message)
         .map_err(|(error, message)| (error, message.delivery_opaque))
 }
 
-fn headers(record: &Record) -> Option<OwnedHeaders> {
-    let due = delay::header(record);
-    if record.headers.is_empty() && due.is_none() {
+fn headers(record: &Record, hop: Option<&Hop>) -> Option<OwnedHeaders> {
+    let wait = hop.map(Hop::header);
+    if record.headers.is_empty() && wait.is_none() {
         return None;
     }
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 1);
@@ -238,7 +286,7 @@ fn headers(record: &Record) -> Option<OwnedHeaders> {
         let value = value.map(|value| &value[..]);
         headers = headers.insert(Header { key, value });
     }
-    if let Some((key, value)) = &due {
+    if let Some((key, value)) = &wait {
         headers = headers.insert(Header {
             key,
             value: Some(value.as_str()),
@@ -247,12 +295,10 @@ fn headers(record: &Record) -> Option<OwnedHeaders> {
     Some(headers)
 }
 
-const fn too_large(size: usize) -> Error {
-    Error::TooLarge {
-        what: "bytes of a record",
-        size,
-        limit: Record::LARGEST,
-    }
+/// Returns how much room a record takes on the way: all that there is, for one that is larger.
+fn cost(record: &Record) -> u32 {
+    let cost = u32::try_from(record.size() + OVERHEAD);
+    cost.map_or(ON_THE_WAY, |cost| cost.min(ON_THE_WAY))
 }
 
 impl fmt::Debug for Publisher {
@@ -263,6 +309,11 @@ impl fmt::Debug for Publisher {
 
 #[cfg(test)]
 mod tests {
+    use kser_clock::SystemClock;
+    use rdkafka::Message as _;
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
 
     #[tokio::test]
@@ -270,7 +321,8 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "localhost:1");
         config.set("queue.buffering.max.messages", "1");
-        let publisher = Publisher::new(config, Heard::default()).unwrap();
+        let time = Time::new(Arc::new(SystemClock::new()));
+        let publisher = Publisher::new(config, Heard::default(), time).unwrap();
         let record = Record::new(Topic::new("t").unwrap(), None);
         let cost = record.size() + OVERHEAD;
         // The second finds the queue of the client full, and waits.
@@ -281,5 +333,39 @@ mod tests {
         }
         let room = publisher.room.available_permits();
         assert_eq!(ON_THE_WAY as usize - room, cost);
+    }
+
+    #[tokio::test]
+    async fn records_of_one_key_keep_the_order_of_their_calls_when_the_queue_is_full() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let mut config = crate::KafkaConfig::new(cluster.bootstrap_servers()).producer();
+        config.set("queue.buffering.max.messages", "3");
+        let time = Time::new(Arc::new(SystemClock::new()));
+        let publisher = Arc::new(Publisher::new(config, Heard::default(), time).unwrap());
+        let mut calls = tokio::task::JoinSet::new();
+        for n in 0..100_u8 {
+            let publisher = Arc::clone(&publisher);
+            let record = Record::new(Topic::new("t").unwrap(), Some(vec![n].into()));
+            // They are first polled in this order.
+            calls.spawn(async move { publisher.publish(vec![record.with_key("k")]).await });
+        }
+        while let Some(published) = calls.join_next().await {
+            published.unwrap().unwrap();
+        }
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        config.set("group.id", "g");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = rdkafka::TopicPartitionList::new();
+        list.add_partition_offset("t", 0, rdkafka::Offset::Beginning)
+            .unwrap();
+        consumer.assign(&list).unwrap();
+        let mut read = Vec::new();
+        while read.len() < 100 {
+            let message = consumer.poll(Duration::from_secs(10)).unwrap().unwrap();
+            read.extend_from_slice(message.payload().unwrap());
+        }
+        assert_eq!(read, (0..100).collect::<Vec<u8>>());
     }
 }

@@ -3,24 +3,39 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kser_core::Error;
+use kser_core::{Error, Timestamp};
+use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Timestamp as Stamp};
 use rdkafka::producer::{ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::aside::Aside;
+use crate::clock::Time;
 use crate::error::not_published;
 use crate::heard::Heard;
 
 /// Hears how each record ended.
-pub(crate) struct Reports(Heard);
+pub(crate) struct Reports {
+    heard: Heard,
+    time: Time,
+}
 
 impl Reports {
-    pub(crate) const fn new(heard: Heard) -> Self {
-        Self(heard)
+    pub(crate) const fn new(heard: Heard, time: Time) -> Self {
+        Self { heard, time }
+    }
+
+    /// Measures the brokers' clock by a record that they stamped.
+    fn measure(&self, sent: Timestamp, message: &BorrowedMessage<'_>) {
+        if let Stamp::LogAppendTime(millis) = message.timestamp()
+            && let Ok(millis) = u64::try_from(millis)
+        {
+            let stamp = Timestamp::from_millis(millis);
+            self.time.broker.measured(sent, stamp, self.time.now());
+        }
     }
 }
 
@@ -29,13 +44,13 @@ pub(crate) type Client = Aside<ThreadedProducer<Reports>>;
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
+        self.heard.log(level, facility, message);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
+        self.heard.error(error, reason);
     }
 }
 
@@ -43,8 +58,10 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Slot>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
+        if let (Ok(message), Some(sent)) = (result, slot.sent) {
+            self.measure(sent, message);
+        }
         let error = result.as_ref().err().map(|(error, message)| {
-            use rdkafka::Message as _;
             not_published(
                 error.clone(),
                 message.topic(),
@@ -59,6 +76,8 @@ impl ProducerContext for Reports {
 pub(crate) struct Slot {
     batch: Arc<Batch>,
     index: usize,
+    /// When it was sent, if its report measures the brokers' clock.
+    sent: Option<Timestamp>,
     /// The room that it takes on the way, until it is dropped.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -72,8 +91,14 @@ impl Slot {
         Box::new(Self {
             batch: Arc::clone(batch),
             index,
+            sent: None,
             _room: room,
         })
+    }
+
+    /// Has the report measure the brokers' clock, for a record that is sent now.
+    pub(crate) const fn measures_from(&mut self, now: Timestamp) {
+        self.sent = Some(now);
     }
 
     pub(crate) fn finish(self, error: Option<Error>) {

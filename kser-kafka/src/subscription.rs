@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::{Delivery, Error, Health, Leave, Room, Settle, Subscription};
+use kser_core::{Delivery, Error, Health, Leave, Room, Settle, Subscription, UnfitTopic};
 use tokio::sync::oneshot;
 
 use crate::link::Link;
@@ -18,6 +18,8 @@ pub(crate) struct KafkaSubscription {
     pub(crate) settle: Arc<dyn Settle>,
     /// The shortest of its topics.
     pub(crate) retention: Option<Duration>,
+    /// Delay topics whose settings put records at risk.
+    pub(crate) unfit: Vec<UnfitTopic>,
 }
 
 #[async_trait]
@@ -47,6 +49,7 @@ impl Subscription for KafkaSubscription {
             health.resets += waits.resets;
         }
         health.retention = self.retention;
+        health.unfit.clone_from(&self.unfit);
         health
     }
 
@@ -134,6 +137,7 @@ mod tests {
             waits: None,
             settle: Arc::new(Nobody),
             retention: None,
+            unfit: Vec::new(),
         })
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::KafkaConfig;
 use crate::admin::Admin;
 use crate::aside::Aside;
+use crate::clock::Time;
 use crate::cluster::Cluster;
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
@@ -53,7 +54,8 @@ impl KafkaTransport {
     pub async fn with_config(config: KafkaConfig) -> Result<Self, Error> {
         let heard = Heard::default();
         let admin = Admin::new(&config.admin(), heard.clone())?;
-        let publisher = Arc::new(Publisher::new(config.producer(), heard)?);
+        let time = Time::new(Arc::clone(&config.clock));
+        let publisher = Arc::new(Publisher::new(config.producer(), heard, time)?);
         // Settings of consumers are wrong now, or never.
         Aside::new(make_consumer(
             &config.consumer("kser-check", None, 1),
@@ -78,6 +80,7 @@ impl KafkaTransport {
     ) -> Result<Box<dyn Subscription>, Error> {
         let retention = self.0.admin.retention(&interest.topics).await;
         let retention = retention.unwrap_or_default().into_values().min();
+        let unfit = self.0.unfit(&interest.topics).await;
         let (topics, instance) = (interest.topics, interest.instance.as_deref());
         let (link, waiting) = (Arc::new(Link::default()), Arc::new(Link::default()));
         let settle = Arc::new(Settler {
@@ -90,6 +93,7 @@ impl KafkaTransport {
             waits: None,
             settle,
             retention,
+            unfit,
         });
         let make = |link: &Arc<Link>, new: fn(Arc<Link>, Arc<Publisher>, &[Topic]) -> Member| {
             let (link, publisher) = (Arc::clone(link), Arc::clone(&self.0.publisher));
@@ -166,6 +170,7 @@ impl KafkaTransport {
             waits: None,
             settle,
             retention: None,
+            unfit: Vec::new(),
         }))
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{member, receive, settled, topic, transport};
-use kser_core::{Error, Interest, Record, Timestamp, Topic, TopicSpec, Transport};
+use kser_clock::SystemClock;
+use kser_core::{Clock, Error, Interest, Record, Timestamp, Topic, TopicSpec, Transport};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
@@ -49,12 +50,7 @@ async fn limit(topic: &Topic, bytes: &str) {
 }
 
 fn now() -> Timestamp {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the transport goes by the time of the machine too"
-    )]
-    let wall = std::time::SystemTime::now();
-    Timestamp::default() + wall.duration_since(std::time::UNIX_EPOCH).unwrap()
+    SystemClock.now()
 }
 
 fn topic_beside(topic: &Topic, suffix: &str) -> Topic {
@@ -91,6 +87,7 @@ test_services::kafka_tests!(
             );
             let least = (2 * seconds + 24 * 3600) * 1000;
             assert!(number(&found, "retention.ms") >= least, "{found:?}");
+            assert_eq!(found["message.timestamp.type"], "LogAppendTime");
         }
     }
 
@@ -129,6 +126,21 @@ test_services::kafka_tests!(
             .ensure_topics(&[TopicSpec::work(old.clone())])
             .await
             .unwrap();
+        let of_old = member(&transport, &old).await;
+        let is_named = async {
+            loop {
+                let unfit = of_old.health().unfit;
+                if let [named] = &unfit[..] {
+                    return named.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let named = tokio::time::timeout(Duration::from_secs(10), is_named);
+        let named = named.await.unwrap();
+        assert_eq!(named.topic, delay);
+        assert!(named.reason.contains("retention.ms is 6000"), "{named:?}");
+        assert!(named.reason.contains("message.timestamp.type"), "{named:?}");
         let waiting = record(&old, b"x".to_vec(), Duration::from_secs(40));
         let not = transport.publish(vec![waiting]).await.unwrap_err();
         let [(0, Error::NotKept { topic: name, .. })] = &not.failed[..] else {
@@ -194,6 +206,49 @@ test_services::kafka_tests!(
         tokio::time::timeout(Duration::from_secs(10), none)
             .await
             .unwrap();
+    }
+);
+
+/// The clock of a machine that is wrong by so many milliseconds.
+#[derive(Debug)]
+struct Wrong(i64);
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        let now = SystemClock.now().as_millis();
+        Timestamp::from_millis(now.saturating_add_signed(self.0))
+    }
+}
+
+const FIVE_MINUTES: i64 = 300_000;
+
+/// A record waits three seconds, between members whose clocks are these.
+async fn waits_between(producer: i64, consumer: i64) {
+    let topic = topic(&[]);
+    let config = |wrong| KafkaConfig::new(test_services::kafka()).with_clock(Wrong(wrong));
+    let consumer = KafkaTransport::with_config(config(consumer)).await.unwrap();
+    let specs = [TopicSpec::work(topic.clone())];
+    consumer.ensure_topics(&specs).await.unwrap();
+    let mut member = member(&consumer, &topic).await;
+    let transport = KafkaTransport::with_config(config(producer)).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let due = Wrong(producer).now() + Duration::from_secs(3);
+    let waiting = Record::new(topic, None).with_not_before(Some(due));
+    transport.publish(vec![waiting; 5]).await.unwrap();
+    assert_eq!(settled(&mut *member, 5).await.len(), 5);
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(2990), "{waited:?}");
+}
+
+test_services::kafka_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_wait_goes_by_no_clock_of_a_member() {
+        tokio::join!(
+            waits_between(FIVE_MINUTES, 0),
+            waits_between(-FIVE_MINUTES, 0),
+            waits_between(0, FIVE_MINUTES),
+            waits_between(0, -FIVE_MINUTES),
+        );
     }
 );
 

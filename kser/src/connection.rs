@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use kser_clock::SystemClock;
 use kser_core::log::LogOptions;
 use kser_core::{
     Clock, Description, Error, IdSource, Limits, Mode, NotPublished, Record, Registry, StateStore,
@@ -18,7 +19,7 @@ use crate::producer::Producer;
 use crate::routes::Routes;
 use crate::runs::Runs;
 use crate::store_clock::StoreClock;
-use crate::system::{RandomIds, SystemClock};
+use crate::system::RandomIds;
 
 /// A transport, perhaps a state store, and what producers and consumers share. Cloning is cheap.
 ///

@@ -175,7 +175,7 @@ impl DeadLetter {
                 envelope.name.clone(),
                 &progress,
                 Status::Failed,
-                shared.clock.now(),
+                shared.clock.wall(),
             )
         };
         Ok(vec![shared.post.event(&event)?, self.original()?])

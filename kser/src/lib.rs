@@ -30,6 +30,7 @@ pub use consumer::{
 pub use dead_letter::DeadLetter;
 pub use dead_letters::DeadLetters;
 pub use event::RunEvent;
+pub use kser_clock::SystemClock;
 /// What backends are written against: the traits, and what goes through them.
 #[doc(no_inline)]
 pub use kser_core as core;
@@ -52,4 +53,4 @@ pub use routes::Routes;
 pub use run::{Run, RunState};
 pub use runs::Runs;
 pub use send_task::SendTask;
-pub use system::{RandomIds, SystemClock};
+pub use system::RandomIds;

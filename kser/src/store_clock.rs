@@ -29,6 +29,11 @@ impl StoreClock {
         Timestamp::from_millis(now.saturating_add_signed(ahead))
     }
 
+    /// Returns the moment of our clock at which the store's shows a time. One that is past is now.
+    pub(crate) fn here(&self, at: Timestamp) -> Timestamp {
+        self.clock.now() + at.since(self.now())
+    }
+
     /// Takes the time that an answer tells, and returns the answer.
     pub(crate) fn heard<T>(&self, answer: Timed<T>) -> T {
         let store = i64::try_from(answer.now.as_millis()).unwrap_or(i64::MAX);

@@ -215,7 +215,12 @@ impl Stored<'_> {
             rest: None,
         };
         let now = self.shared.store_clock.now();
-        self.shared.post.effects(run, moved, now)
+        let mut records = self.shared.post.effects(run, moved, now)?;
+        for record in &mut records {
+            let not_before = record.not_before;
+            record.not_before = not_before.map(|at| self.shared.store_clock.here(at));
+        }
+        Ok(records)
     }
 }
 

@@ -37,6 +37,10 @@ fn main() {
             "a_letter_that_is_replayed_twenty_times_does_not_grow",
             round_and_round,
         ),
+        on_kafka(
+            "a_received_record_that_is_larger_than_ours_ends",
+            larger_than_ours,
+        ),
         on_kafka("a_topic_that_comes_later_is_read_without_a_restart", later),
         on_kafka("topics_that_are_all_missing_are_an_error", all_missing),
         on_kafka("partitions_that_are_added_are_read", more_partitions),
@@ -196,6 +200,38 @@ async fn round_and_round() -> Tested {
         letter.replay().await?;
     }
     until("it ran", LONG, || diary.texts("failed").len() == 21).await?;
+    letters.close().await?;
+    Ok(consumer.stop().await?)
+}
+
+/// The limit of Kafka's topics leaves room for records that are larger than those that kser creates.
+async fn larger_than_ours() -> Tested {
+    let (place, diary) = (Place::new(), Diary::default());
+    let kser = connect(&place.url(), &registry(&diary), 1).await?;
+    let consumer = kser.consumer(registry(&diary)).spawn();
+    let message = |name: &str| {
+        format!(r#"{{"uuid": "u", "entrypoint": "road.Doomed", "params": {{"name": "{name}"}}}}"#)
+    };
+    let name = "x".repeat(1_048_212 - message("").len());
+    let topic = Topic::new(format!("{}road", place.prefix))?;
+    let record = Record::new(topic, Some(message(&name).into()));
+    expect(record.size() > Record::LARGEST, || "not larger".to_owned())?;
+    let url = format!("kafka://{}", test_services::kafka());
+    let transport = KafkaTransport::connect(&url).await?;
+    transport.publish(vec![record.clone()]).await?;
+    let mut letters = kser.dead_letters("road").await?;
+    let letter = tokio::time::timeout(LONG, letters.next()).await??;
+    expect(letter.record().payload == record.payload, || {
+        "cut".to_owned()
+    })?;
+    // What is known of its end goes with it.
+    expect(letter.error().is_some(), || "no error".to_owned())?;
+    letter.discard().await?;
+    let settled = || {
+        let health = consumer.health();
+        health.unsettled.is_empty() && health.transport.iter().all(|health| health.lag == Some(0))
+    };
+    until("nothing is held", LONG, settled).await?;
     letters.close().await?;
     Ok(consumer.stop().await?)
 }

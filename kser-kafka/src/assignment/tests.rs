@@ -1,6 +1,15 @@
 use super::*;
 use crate::progress::{Author, Budget};
 
+const STAMP: Stamp = Stamp {
+    at: Timestamp::from_millis(0),
+    by_broker: false,
+};
+
+fn time() -> Time {
+    Time::new(std::sync::Arc::new(kser_clock::SystemClock::new()))
+}
+
 fn assignment(waits_for: Option<(Topic, Duration)>) -> Assignment {
     Assignment::new(1, Topic::new("t").unwrap(), 0, waits_for)
 }
@@ -13,9 +22,8 @@ fn record(key: Option<&'static str>) -> Record {
 
 /// Has many records arrive, from this offset on.
 fn arrive(assignment: &mut Assignment, from: i64, key: Option<&'static str>) {
-    let now = Timestamp::default();
     for offset in (from..).take(PARKED) {
-        assignment.arrived(offset, now, record(key), now);
+        assignment.arrived(offset, STAMP, record(key), &time());
     }
 }
 
@@ -35,11 +43,11 @@ fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
     progress.confirmed(&commit);
     assignment.begin(progress);
     let (now, due) = (Timestamp::default(), Timestamp::from_millis(60_000));
-    let first = assignment.arrived(0, now, record(Some("k")), now);
+    let first = assignment.arrived(0, STAMP, record(Some("k")), &time());
     assert!(matches!(first, Next::Deliver(_)), "{first:?}");
     assert_eq!(assignment.released(0, due, &[]), Some(due));
     for offset in (1..).take(PARKED) {
-        assignment.arrived(offset, now, record(Some("k")), now);
+        assignment.arrived(offset, STAMP, record(Some("k")), &time());
         while assignment.next_pending(now).is_some() {}
         let progress = assignment.progress.as_mut().unwrap();
         let commit = progress.commit().unwrap();
@@ -69,12 +77,12 @@ fn what_arrived_before_the_progress_is_read_is_handed_out_once_it_is() {
     let mut assignment = assignment(None);
     let now = Timestamp::default();
     for offset in 0..300 {
-        assignment.arrived(offset, now, record(None), now);
+        assignment.arrived(offset, STAMP, record(None), &time());
     }
     let progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
     assignment.begin(progress);
     while assignment.next_pending(now).is_some() {}
-    assignment.arrived(300, now, record(None), now);
+    assignment.arrived(300, STAMP, record(None), &time());
     let (mut given, mut all) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let commit;

@@ -1,11 +1,13 @@
-use kser_core::{Clock, Record, Timestamp};
+use std::sync::Arc;
+
+use kser_core::{Record, Timestamp};
 use kser_librdkafka::TopicId;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::{Member, record};
-use crate::clock::SystemClock;
 use crate::position::Came;
 use crate::progress::PartitionProgress;
+use crate::wait::Stamp;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +31,24 @@ impl Member {
             assignment.written_under(message.offset(), epoch);
         }
         let at = message.timestamp().to_millis().unwrap_or_default();
-        let at = Timestamp::from_millis(u64::try_from(at).unwrap_or_default());
-        self.take(message.partition(), message.offset(), at, record)
+        let stamp = Stamp {
+            at: Timestamp::from_millis(u64::try_from(at).unwrap_or_default()),
+            by_broker: matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_)),
+        };
+        self.take(message.partition(), message.offset(), stamp, record)
     }
 
     pub(super) fn take(
         &mut self,
         partition: i32,
         offset: i64,
-        at: Timestamp,
+        stamp: Stamp,
         record: Record,
     ) -> Arrived {
         if self.closing {
             return Arrived::Taken;
         }
-        let now = SystemClock.now();
+        let publisher = Arc::clone(&self.publisher);
         let Some(assignment) = self.of(record.topic.as_str(), partition) else {
             return Arrived::Taken;
         };
@@ -55,7 +60,8 @@ impl Member {
             Came::WentBack => return Arrived::WentBack,
             Came::Behind { deleted } => deleted,
         };
-        let (id, next) = (assignment.id, assignment.arrived(offset, at, record, now));
+        let next = assignment.arrived(offset, stamp, record, &publisher.time);
+        let id = assignment.id;
         self.follow(id, offset, next);
         if deleted > 0 {
             self.say_deleted(&topic, partition, offset, deleted);

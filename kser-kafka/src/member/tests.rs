@@ -1,14 +1,19 @@
 use bytes::Bytes;
-use kser_core::{Room, Settle};
+use kser_clock::SystemClock;
+use kser_core::{Clock, Room, Settle};
 
 use super::*;
 use crate::KafkaConfig;
+use crate::clock::Time;
 use crate::heard::Heard;
 use crate::progress::{Author, Budget};
+use crate::wait::Stamp;
 
 /// A member of which two partitions are read from the start, without a client.
 pub(crate) fn member() -> Member {
-    let publisher = Publisher::new(KafkaConfig::new("localhost:1").producer(), Heard::default());
+    let time = Time::new(Arc::new(SystemClock::new()));
+    let config = KafkaConfig::new("localhost:1").producer();
+    let publisher = Publisher::new(config, Heard::default(), time);
     let topic = Topic::new("t").unwrap();
     let mut member = Member::new(
         Arc::new(Link::default()),
@@ -26,10 +31,18 @@ pub(crate) fn member() -> Member {
     member
 }
 
+/// The stamp of a producer in 1970.
+fn stamp() -> Stamp {
+    Stamp {
+        at: Timestamp::default(),
+        by_broker: false,
+    }
+}
+
 fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static str>) {
     let mut record = Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
-    let taken = member.take(partition, offset, Timestamp::default(), record);
+    let taken = member.take(partition, offset, stamp(), record);
     assert_eq!(taken, Arrived::Taken);
 }
 
@@ -162,8 +175,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     let old = id_of(&mut member, 0, 5);
     settle(&mut member, 0, (0..=20).filter(|offset| *offset != 5));
     let record = || Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
-    let now = Timestamp::default();
-    assert_eq!(member.take(0, 10, now, record()), Arrived::WentBack);
+    assert_eq!(member.take(0, 10, stamp(), record()), Arrived::WentBack);
     assert_eq!(member.went_back("t", 0, 10), Some(5));
     assert_eq!(member.resets, 1);
     // Its ticket is lost, so that nobody else runs it.

@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, Progress, Rejected};
 use kser_core::{
     Envelope, Error, Handler, HeldPartition, Message, Mode, OperationEntry, Outcome, Record,
-    TaskEntry, TaskError, Timestamp,
+    TaskEntry, TaskError,
 };
 
 use super::decision::Decision;
@@ -136,13 +137,19 @@ impl Worker {
     pub(super) fn letter(&self, work: &Work, attempts: u32, error: &str) -> Result<Record, Error> {
         let shared = self.connection.shared();
         let group = shared.post.routes.group(&work.record.topic);
-        let letter = letters::dead_letter(work, &group, attempts, error, shared.clock.now())?;
-        Ok(letters::within(letter, shared.description.largest_record))
+        let letter = letters::dead_letter(work, &group, attempts, error, &*shared.clock)?;
+        let largest = shared.description.largest_record;
+        // A received record may be larger than those that kser creates. Then its topics say what they take.
+        Ok(match work.record.size() > largest {
+            true => letter,
+            false => letters::within(letter, largest),
+        })
     }
 
     /// Waits for a consumer that understands the message, as in a rolling deploy.
     pub(super) fn look_again(&self, work: &mut Work) -> Decision {
-        let now = self.connection.shared().clock.now();
+        let clock = &*self.connection.shared().clock;
+        let now = clock.now();
         let since = *work.waits_since.get_or_insert(now);
         let left = self.options.unknown_wait.saturating_sub(now.since(since));
         // A message of a newer version waits without end.
@@ -150,13 +157,13 @@ impl Worker {
             true => LOOK_AGAIN,
             false => LOOK_AGAIN.min(left),
         };
-        Decision::done(vec![self.delayed(work, now + pause)])
+        Decision::done(vec![self.delayed(work, pause)])
     }
 
     /// The same record, to be delivered later, within what the transport takes.
-    pub(super) fn delayed(&self, work: &Work, until: Timestamp) -> Record {
-        let largest = self.connection.shared().description.largest_record;
-        work.delayed_within(until, largest)
+    pub(super) fn delayed(&self, work: &Work, wait: Duration) -> Record {
+        let shared = self.connection.shared();
+        work.delayed_within(wait, &*shared.clock, shared.description.largest_record)
     }
 
     /// Says whether a message that no consumer understands may still wait. One that is as large as a record may be cannot:
@@ -166,7 +173,7 @@ impl Worker {
         let now = shared.clock.now();
         let since = *work.waits_since.get_or_insert(now);
         let is_over = now.since(since) >= self.options.unknown_wait;
-        !is_over && self.delayed(work, now).size() <= shared.description.largest_record
+        !is_over && self.delayed(work, Duration::ZERO).size() <= shared.description.largest_record
     }
 
     /// Delays a message whose entrypoint has no handler here, for a consumer that has one, as in a rolling deploy; gives it

@@ -219,7 +219,11 @@ impl Worker {
         let outcome = progress.last_outcome();
         let (entrypoint, uuid) = (&task.message.entrypoint, &task.message.uuid);
         let failed = after.effects.contains(&Effect::DeadLetter);
-        let Written { mut records, sent } = written;
+        let Written {
+            mut records,
+            mut sent,
+        } = written;
+        task.run.to_our_clock(&mut sent);
         let longest = task.run.shared.log.longest();
         match failed {
             true => kser_core::log::failed("Controller", entrypoint, uuid, outcome, longest),

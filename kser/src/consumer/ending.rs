@@ -5,7 +5,7 @@ use super::decide::Job;
 use super::end::Attempted;
 use super::run::Run;
 use super::task::{Product, Task};
-use super::work::Work;
+use super::work::{Work, earlier};
 use super::worker::Worker;
 use crate::post::too_large;
 use crate::stored::Known;
@@ -78,15 +78,17 @@ impl Worker {
             Err(error) => (Outcome::from(&error), Some(error)),
         };
         let outcome = named(outcome, task.message);
-        let now = run.now();
+        // The run may go by the store's clock; what is known of a delivery goes by ours.
+        let (now, here) = (run.now(), run.shared.clock.now());
         let retry_at = error.and_then(|error| {
-            let first = work.tries.first.or(Some(now));
+            let first = work.tries.first.unwrap_or(here);
+            let first = earlier(now, here.since(first));
             task.job
-                .retry_at(task.message, attempted.counted, &error, first, now)
+                .retry_at(task.message, attempted.counted, &error, Some(first), now)
         });
         if !outcome.is_success() {
-            work.tries.first.get_or_insert(now);
-            work.tries.last = Some(now);
+            work.tries.first.get_or_insert(here);
+            work.tries.last = Some(here);
         }
         Ending {
             outcome,

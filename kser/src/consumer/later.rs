@@ -44,7 +44,7 @@ impl Worker {
         if task.run.stored.is_none() {
             work.failed(now);
         }
-        let delayed = self.delayed(work, until);
+        let delayed = self.delayed(work, until.since(now));
         // A count that no record has room for stays in hand.
         let fits = delayed.size() <= self.connection.shared().description.largest_record;
         let parks = until.since(now) <= self.options.longest_park || !fits;
@@ -104,7 +104,7 @@ impl Worker {
         Ok(match rejected {
             Rejected::Suspect => Decision::Alone,
             Rejected::NotYet { until } if until.since(now) > park => {
-                Decision::done(vec![self.delayed(work, *until)])
+                Decision::done(vec![self.delayed(work, until.since(now))])
             }
             Rejected::NotYet { until } => {
                 work.known = Some(known);

@@ -1,6 +1,6 @@
-use kser_core::{Error, Outcome, Record, TaskError, Timestamp, headers};
+use kser_core::{Clock, Error, Outcome, Record, TaskError, headers};
 
-use super::work::Work;
+use super::work::{Work, earlier};
 use crate::topics::DEAD_LETTERS;
 
 /// How much of an error's text goes into a header.
@@ -12,22 +12,29 @@ pub(crate) fn dead_letter(
     group: &str,
     attempts: u32,
     error: &str,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Record, Error> {
     let mut letter = work.record.clone();
     letter.topic = work.record.topic.with_suffix(DEAD_LETTERS)?;
     letter.not_before = None;
     work.note_origin(&mut letter);
+    let (now, wall) = (clock.now(), clock.wall());
     let first = work.tries.first.or(work.waits_since).unwrap_or(now);
-    let first = first.as_millis().to_string();
-    headers::remove(&mut letter, headers::WAITS_SINCE);
+    let first = earlier(wall, now.since(first)).as_millis().to_string();
+    for name in [
+        headers::WAITS_SINCE,
+        headers::WAITED_MS,
+        headers::FAILING_MS,
+    ] {
+        headers::remove(&mut letter, name);
+    }
     headers::set(&mut letter, headers::GROUP, group.to_owned());
     headers::set(&mut letter, headers::ATTEMPTS, attempts.to_string());
     headers::set(&mut letter, headers::FIRST_FAILED, first);
     headers::set(
         &mut letter,
         headers::LAST_FAILED,
-        now.as_millis().to_string(),
+        wall.as_millis().to_string(),
     );
     headers::set(&mut letter, headers::ERROR, cut(error).to_owned());
     Ok(letter)

@@ -100,7 +100,28 @@ impl Run<'_> {
             return Ok(Vec::new());
         };
         let moved = self.moved(before, after, near);
-        self.shared.post.effects(of, moved, self.now())
+        let mut records = self.shared.post.effects(of, moved, self.wall())?;
+        self.to_our_clock(&mut records);
+        Ok(records)
+    }
+
+    /// Returns the time that people read in what this run tells: the store's, where there is one.
+    fn wall(&self) -> Timestamp {
+        match &self.stored {
+            Some(stored) => stored.shared.store_clock.now(),
+            None => self.shared.clock.wall(),
+        }
+    }
+
+    /// Has records that wait by the clock of this run wait by ours, by which transports go.
+    pub(crate) fn to_our_clock(&self, records: &mut [Record]) {
+        if let Some(stored) = &self.stored {
+            for record in records {
+                record.not_before = record
+                    .not_before
+                    .map(|at| stored.shared.store_clock.here(at));
+            }
+        }
     }
 
     fn moved<'m>(

@@ -120,7 +120,7 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
         }
         let (ids, records): (Vec<OutputId>, Vec<_>) = due
             .into_iter()
-            .map(|output| (output.id, output.record))
+            .map(|output| (output.id, here(stored.shared, output.record)))
             .unzip();
         let published = stored.shared.publish(records.clone()).await;
         let failed = published.err().map(|error| error.failed);
@@ -165,9 +165,15 @@ async fn give_up(
     failed
 }
 
+/// Has a record that the store kept wait by our clock.
+fn here(shared: &Shared, mut record: Record) -> Record {
+    record.not_before = record.not_before.map(|at| shared.store_clock.here(at));
+    record
+}
+
 fn letter(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
     tracing::error!(target: "kser", topic = %record.topic, %error, "what a handler sends is a dead letter");
     let work = Work::alone(record.clone(), &*shared.clock);
     let group = shared.post.routes.group(&record.topic);
-    letters::dead_letter(&work, &group, 0, &error.to_string(), shared.clock.now())
+    letters::dead_letter(&work, &group, 0, &error.to_string(), &*shared.clock)
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::{
     Cancellation, Clock, Delivery, HeldPartition, Origin, Record, Ticket, Timestamp, headers,
@@ -92,12 +93,14 @@ impl Work {
             true => Timestamp::default(),
             false => clock.now(),
         };
+        let ever = Timestamp::from_millis(u64::MAX);
         let tries = Tries {
             failed: headers::attempts(&record).unwrap_or_default(),
-            first: headers::passed(&record, headers::FIRST_FAILED, now),
-            last: headers::passed(&record, headers::LAST_FAILED, now),
+            first: headers::since(&record, headers::FAILING_MS, headers::FIRST_FAILED, now),
+            // For people only, whatever the clock of the writer showed.
+            last: headers::passed(&record, headers::LAST_FAILED, ever),
         };
-        let waits_since = headers::passed(&record, headers::WAITS_SINCE, now);
+        let waits_since = headers::since(&record, headers::WAITED_MS, headers::WAITS_SINCE, now);
         Self {
             waits_since,
             record,
@@ -126,9 +129,14 @@ impl Work {
     }
 
     /// The same record, to be delivered later, with what is known of its failures and where it was at first.
-    pub(crate) fn delayed(&self, not_before: Timestamp) -> Record {
+    ///
+    /// The times since its first failure, and since no consumer understands it, go with it as durations until it is due:
+    /// the clock of the next member may differ. The moments are for people.
+    pub(crate) fn delayed(&self, wait: Duration, clock: &dyn Clock) -> Record {
         let mut record = self.record.clone();
         self.note_origin(&mut record);
+        let (now, wall) = (clock.now(), clock.wall());
+        let due = now + wait;
         headers::remove(&mut record, headers::ATTEMPTS);
         if self.tries.failed > 0 {
             headers::set(
@@ -138,21 +146,35 @@ impl Work {
             );
         }
         let moments = [
-            (headers::FIRST_FAILED, self.tries.first),
-            (headers::LAST_FAILED, self.tries.last),
-            (headers::WAITS_SINCE, self.waits_since),
+            (headers::FIRST_FAILED, headers::FAILING_MS, self.tries.first),
+            (headers::WAITS_SINCE, headers::WAITED_MS, self.waits_since),
         ];
-        for (name, moment) in moments {
+        for (name, passed, moment) in moments {
             headers::remove(&mut record, name);
+            headers::remove(&mut record, passed);
             if let Some(moment) = moment {
-                headers::set(&mut record, name, moment.as_millis().to_string());
+                let shown = earlier(wall, now.since(moment)).as_millis().to_string();
+                headers::set(&mut record, name, shown);
+                let until_due = due.since(moment).as_millis().to_string();
+                headers::set(&mut record, passed, until_due);
             }
         }
-        record.with_not_before(Some(not_before))
+        headers::remove(&mut record, headers::LAST_FAILED);
+        if let Some(last) = self.tries.last {
+            let shown = earlier(wall, now.since(last)).as_millis().to_string();
+            headers::set(&mut record, headers::LAST_FAILED, shown);
+        }
+        record.with_not_before(Some(due))
     }
+
     /// As [`delayed`](Self::delayed), without the headers that may be left out if it would be larger than `largest`.
-    pub(crate) fn delayed_within(&self, not_before: Timestamp, largest: usize) -> Record {
-        let mut record = self.delayed(not_before);
+    pub(crate) fn delayed_within(
+        &self,
+        wait: Duration,
+        clock: &dyn Clock,
+        largest: usize,
+    ) -> Record {
+        let mut record = self.delayed(wait, clock);
         let optional = [headers::ORIGIN, headers::LAST_FAILED, headers::FIRST_FAILED];
         for name in optional {
             if record.size() > largest && self.record.header(name).is_none() {
@@ -167,5 +189,89 @@ impl Work {
         if let (None, Some(origin)) = (headers::origin(record), self.origin) {
             headers::set_origin(record, &self.record.topic, origin);
         }
+    }
+}
+
+/// Returns the moment that is so long before another.
+pub(crate) fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(moment.as_millis().saturating_sub(by))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use kser_core::Topic;
+
+    use super::*;
+
+    /// A clock that stands at these times.
+    #[derive(Debug)]
+    struct Stands {
+        now: u64,
+        wall: u64,
+    }
+
+    impl Clock for Stands {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.now)
+        }
+
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_millis(self.wall)
+        }
+    }
+
+    const MINUTE: u64 = 60_000;
+
+    #[test]
+    fn what_passed_is_handed_on_whatever_the_clocks_of_members_show() {
+        let now = 1_000 * MINUTE;
+        let clock = Stands { now, wall: now };
+        let record = Record::new(Topic::new("t").unwrap(), None);
+        let mut work = Work::alone(record, &clock);
+        work.failed(Timestamp::from_millis(now - 2 * MINUTE));
+        work.failed(Timestamp::from_millis(now));
+        work.waits_since = Some(Timestamp::from_millis(now - MINUTE));
+        let delayed = work.delayed(Duration::from_millis(MINUTE), &clock);
+        for ahead in [0, 5 * MINUTE, 60 * MINUTE] {
+            for now in [now + MINUTE + ahead, now + MINUTE - ahead] {
+                let clock = Stands { now, wall: 0 };
+                let there = Work::alone(delayed.clone(), &clock);
+                let since = |moment: Option<Timestamp>| {
+                    let passed = Timestamp::from_millis(now).since(moment.unwrap());
+                    u64::try_from(passed.as_millis()).unwrap() / MINUTE
+                };
+                assert_eq!(since(there.tries.first), 3);
+                assert_eq!(since(there.waits_since), 2);
+                assert_eq!(there.tries.failed, 2);
+            }
+        }
+    }
+
+    #[test]
+    fn people_read_the_time_of_day() {
+        let clock = Stands {
+            now: 1_000 * MINUTE,
+            wall: 9_000 * MINUTE,
+        };
+        let record = Record::new(Topic::new("t").unwrap(), None);
+        let mut work = Work::alone(record, &clock);
+        work.failed(Timestamp::from_millis(998 * MINUTE));
+        let delayed = work.delayed(Duration::ZERO, &clock);
+        let shown = Bytes::from((8_998 * MINUTE).to_string());
+        for name in [headers::FIRST_FAILED, headers::LAST_FAILED] {
+            assert_eq!(delayed.header(name), Some(&shown));
+        }
+    }
+
+    #[test]
+    fn moments_of_earlier_versions_are_read() {
+        let record = Record::new(Topic::new("t").unwrap(), None);
+        let record = record.with_header(headers::FIRST_FAILED, "7");
+        let record = record.with_header(headers::WAITS_SINCE, "8");
+        let work = Work::alone(record, &Stands { now: 9, wall: 9 });
+        assert_eq!(work.tries.first, Some(Timestamp::from_millis(7)));
+        assert_eq!(work.waits_since, Some(Timestamp::from_millis(8)));
     }
 }

@@ -1,0 +1,86 @@
+//! What a member does with waiting records: it sends them on, and measures the brokers' clock for their age.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kser_core::{Error, Record, Timestamp};
+
+use super::Member;
+use crate::delay;
+use crate::link::RecordId;
+
+/// How long after a measurement of the brokers' clock the next one is made at the soonest.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+impl Member {
+    /// Publishes a waiting record once more. It is done once it is published.
+    pub(super) fn hop(&self, id: RecordId, record: Record) {
+        let link = Arc::clone(&self.link);
+        self.publisher
+            .send(record, move |published| match published {
+                Ok(()) => drop(link.done(id)),
+                Err(error) => link.unsent(id, error),
+            });
+    }
+
+    /// Keeps a waiting record that could not be sent on, and tries it again later.
+    pub(super) fn unsent(&mut self, id: RecordId, error: &Error) {
+        let now = self.now();
+        let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
+            return;
+        };
+        if self.closing {
+            return assignment.recalled(id.offset);
+        }
+        if let Some((pause, tries)) = assignment.unsent(id.offset, error) {
+            let due = now + pause;
+            self.timers.push(Reverse((due, id.assignment, id.offset)));
+            let to = assignment.waits_for.as_ref().map(|(topic, _)| topic);
+            if let Some(to) = to.filter(|to| self.said.may_say(to, now)) {
+                let (topic, partition, offset) =
+                    (&assignment.topic, assignment.partition, id.offset);
+                let error: &dyn std::error::Error = error;
+                tracing::warn!(
+                    target: "kser_kafka",
+                    %topic, partition, offset, error, tries, retry_in = ?pause,
+                    "sending a waiting record on to {to} failed; it stays where it is",
+                );
+            }
+        }
+    }
+
+    /// Measures the brokers' clock if the age of a record cannot be told without, and plans the wait of such records once
+    /// it is measured.
+    pub(super) fn measure(&mut self, now: Timestamp) {
+        let publisher = Arc::clone(&self.publisher);
+        let mut asked = None;
+        let mut planned = Vec::new();
+        for (id, assignment) in &mut self.assignments {
+            if assignment.unmeasured().is_none() {
+                continue;
+            }
+            let next = assignment.measure(&publisher.time).into_iter();
+            planned.extend(next.map(|(offset, next)| (*id, offset, next)));
+            asked = asked.or_else(|| assignment.unmeasured().cloned());
+        }
+        for (id, offset, next) in planned {
+            self.follow(id, offset, next);
+        }
+        let Some(topic) = asked else { return };
+        if now < self.measure_at || self.measuring.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.measure_at = now + MEASURE_EVERY;
+        let (measuring, link) = (Arc::clone(&self.measuring), Arc::clone(&self.link));
+        publisher.send(delay::probe(topic), move |sent| {
+            if let Err(error) = sent {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(target: "kser_kafka", error, "measuring the clock of the brokers failed; waiting records may be late");
+            }
+            measuring.store(false, Ordering::Release);
+            link.bell.ring();
+        });
+    }
+}

@@ -1,0 +1,48 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The turns of calls that wait to hand their records to the client, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    waiting: AtomicUsize,
+    turn: Mutex<()>,
+}
+
+/// The turn of a call, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _turn: MutexGuard<'a, ()>,
+    // Dropped last: until then others wait for their turn.
+    _waiting: Waiting<'a>,
+}
+
+#[derive(Debug)]
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Turns {
+    /// Says whether no call has a turn or waits for one: then records may be handed over without.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits for the turn of a call: those that came before have theirs first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the place up.
+    pub(crate) async fn next(&self) -> Turn<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let waiting = Waiting(&self.waiting);
+        Turn {
+            _turn: self.turn.lock().await,
+            _waiting: waiting,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A consumer whose wall clock is stepped while its tasks wait, on real Kafka: no wait is shorter or longer for it.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod kafka;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kafka::lines::Lines;
+use kafka::{Tested, connect, expect, on_kafka, until, url};
+use kser::{Context, Entrypoint, IntoTask, Registry, RetryPolicy, TaskError, task_fn};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// Names the connection of a process that is a consumer.
+const CHILD: &str = "KSER_TEST_STEPPED";
+/// Longer than is kept in hand, so that it goes through topics.
+const BACKOFF: Duration = Duration::from_secs(12);
+/// What is waited for comes sooner, unless it is lost.
+const LONG: Duration = Duration::from_secs(50);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Flaky {}
+
+impl Entrypoint for Flaky {
+    const PATH: &'static str = "clock.Flaky";
+}
+
+/// A task that no consumer knows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Unknown {}
+
+impl Entrypoint for Unknown {
+    const PATH: &'static str = "clock.Unknown";
+}
+
+fn main() {
+    if let Ok(url) = std::env::var(CHILD) {
+        return consume(&url);
+    }
+    let trials = match library() {
+        // Back only: the library does not see to the timed waits of the Kafka client, which end an hour late when the clock
+        // of the process is ahead of that of the machine.
+        Some(_) => vec![on_kafka(
+            "a_wait_goes_on_when_the_wall_clock_is_stepped_back",
+            || stepped("-3600s"),
+        )],
+        // Where the checks run in full, it is installed.
+        None if std::env::var_os("CI").is_some() => {
+            vec![Trial::test("libfaketime_is_installed", || {
+                Err("it is not".into())
+            })]
+        }
+        None => {
+            println!("libfaketime is not installed (Debian: faketime): no clock is stepped");
+            Vec::new()
+        }
+    };
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(4);
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Finds the library that steps the clock of a process.
+fn library() -> Option<String> {
+    let folders = fs::read_dir("/usr/lib").ok()?;
+    let folders = folders.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    let found = found.find(|library| library.exists())?;
+    Some(found.display().to_string())
+}
+
+fn registry() -> Registry {
+    let flaky = task_fn(|ctx: Context, _: Flaky| async move {
+        println!("ran {}", ctx.attempt());
+        match ctx.attempt() {
+            1 => Err(TaskError::new("Flaky", "again")),
+            _ => Ok(()),
+        }
+    });
+    let flaky = flaky.with_retry(RetryPolicy::exponential(3, BACKOFF).unwrap());
+    Registry::new().task(flaky).unwrap()
+}
+
+fn consume(url: &str) {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stdout)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::WARN)
+        .init();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    let ended: Result<(), kser::Error> = runtime.block_on(async {
+        let kser = kser::connect(url).await?;
+        kser.consumer(registry()).run().await
+    });
+    println!("stopped {ended:?}");
+}
+
+/// A consumer whose time of day is that of the machine and what a file says.
+struct Stepped(Child, Lines);
+
+impl Stepped {
+    fn start(url: &str, file: &Path) -> Result<Self, Failed> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .env(CHILD, url)
+            .env("LD_PRELOAD", library().unwrap_or_default())
+            .env("FAKETIME_TIMESTAMP_FILE", file)
+            .env("FAKETIME_NO_CACHE", "1")
+            // A step of the wall clock touches no other.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let lines = Lines::default();
+        if let Some(out) = child.stdout.take() {
+            let read = lines.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    read.add(line);
+                }
+            });
+        }
+        Ok(Self(child, lines))
+    }
+}
+
+impl Drop for Stepped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Steps the clock of a consumer while a task waits for its second attempt.
+async fn stepped(to: &str) -> Tested {
+    let url = url("");
+    let kser = connect(&url, &registry(), 1).await?;
+    let file = std::env::temp_dir().join(format!("kser-clock-{}{to}", std::process::id()));
+    fs::write(&file, "+0s")?;
+    let consumer = Stepped::start(&url, &file)?;
+    let lines = &consumer.1;
+    kser.producer().send(Flaky {}).await?;
+    kser.producer().send(Unknown {}).with_topic("clock").await?;
+    until("the first attempt", LONG, || !lines.texts("ran").is_empty()).await?;
+    let failed = Instant::now();
+    fs::write(&file, to)?;
+    let done = until("the second", LONG, || lines.texts("ran").len() == 2).await;
+    let waited = failed.elapsed();
+    let _ = fs::remove_file(&file);
+    done.map_err(|_| format!("the second attempt does not come:\n{}", lines.output()))?;
+    expect(waited + Duration::from_secs(2) >= BACKOFF, || {
+        format!("after {waited:?}")
+    })?;
+    // A message that no consumer knows is looked at again after a minute, not at once.
+    let looks = lines
+        .output()
+        .matches("no handler for clock.Unknown")
+        .count();
+    expect((1..=2).contains(&looks), || format!("{looks} looks"))
+}
