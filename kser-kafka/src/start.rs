@@ -30,6 +30,24 @@ enum Found {
     Anew(i64),
 }
 
+impl Found {
+    /// Says why a partition whose log begins at `start` has no offset to start at.
+    fn told(&self, start: i64) -> String {
+        match self {
+            Self::Committed => "has a committed offset".to_owned(),
+            Self::Nothing(_) => {
+                format!("has no committed offset; its log begins at offset {start}")
+            }
+            Self::Deleted(count) => format!(
+                "has a committed offset, but the {count} offsets after it are deleted; its log begins at offset {start}"
+            ),
+            Self::Anew(offset) => {
+                format!("has the committed offset {offset} of a topic that was deleted")
+            }
+        }
+    }
+}
+
 impl Context {
     /// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
     pub(crate) fn start(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
@@ -95,9 +113,9 @@ impl Context {
                 // Operators give offsets to the group of the topic alone.
                 Found::Nothing(_) | Found::Deleted(1..) if self.is_strict() && !is_of_waits => {
                     self.refuse(format!(
-                        "group {} has no offset in {topic} {partition} that can be used ({found:?}, the log begins at {start}), \
-                         and `auto.offset.reset` is `error`",
+                        "group {} has no offset that can be used: {topic} [{partition}] {}, and `auto.offset.reset` is `error`",
                         self.group,
+                        found.told(start),
                     ));
                     continue;
                 }

@@ -21,7 +21,7 @@ const CHILD: &str = "KSER_TEST_STEPPED";
 /// Longer than is kept in hand, so that it goes through topics.
 const BACKOFF: Duration = Duration::from_secs(12);
 /// What is waited for comes sooner, unless it is lost.
-const LONG: Duration = Duration::from_secs(50);
+const LONG: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Flaky {}
