@@ -1,5 +1,6 @@
 use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -17,6 +18,8 @@ pub struct Delivery {
     pub unreported: u32,
     /// How many attempts had failed when it was given back ([`Ticket::release_failed`]), as far as the backend knows.
     pub failed: u32,
+    /// How long the record had waited when it was handed out; `None` when the backend cannot tell.
+    pub waited: Option<Duration>,
     /// The duty.
     pub ticket: Ticket,
     /// Asks to stop when the delivery goes to someone else, as when a partition is taken away.
@@ -32,6 +35,7 @@ impl Delivery {
             origin,
             unreported: 0,
             failed: 0,
+            waited: None,
             ticket,
             revoked: Cancellation::default(),
         }
@@ -51,6 +55,7 @@ impl Delivery {
             origin,
             unreported: 0,
             failed: 0,
+            waited: None,
             ticket,
             revoked,
         }
@@ -67,6 +72,13 @@ impl Delivery {
     #[must_use]
     pub const fn with_failed(mut self, failed: u32) -> Self {
         self.failed = failed;
+        self
+    }
+
+    /// Tells how long the record has waited.
+    #[must_use]
+    pub const fn with_waited(mut self, waited: Option<Duration>) -> Self {
+        self.waited = waited;
         self
     }
 

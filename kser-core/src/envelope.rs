@@ -26,6 +26,8 @@ pub struct Envelope {
     pub mode: Mode,
     /// The version of the progress that the writer saw.
     pub version: u64,
+    /// The stamp of that version, see [`Progress::stamp`](crate::sequencing::Progress::stamp); 0 for none.
+    pub stamp: u64,
     /// Stored: the store that knows the run.
     pub store: Option<StoreId>,
     /// Carried: the steps still to come.
@@ -101,6 +103,7 @@ impl Envelope {
             step: 0,
             of: 0,
             version: 0,
+            stamp: 0,
             store: None,
             plan: None,
             launch: false,
@@ -121,6 +124,12 @@ impl Envelope {
         self
     }
 
+    /// Says whether it has fields that this version of kser does not know.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.others.iter().next().is_some()
+    }
+
     /// Writes it; what is as in a new one is left out.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"v\":1,\"run\":");
@@ -131,6 +140,7 @@ impl Envelope {
             ("step", u64::from(self.step)),
             ("of", u64::from(self.of)),
             ("version", self.version),
+            ("stamp", self.stamp),
             ("attempts", u64::from(self.attempts)),
             ("uncounted", u64::from(self.uncounted)),
             ("unreported", u64::from(self.unreported)),
@@ -254,6 +264,7 @@ impl Reader {
             "step" => to.step = number(value, at, "step")?,
             "of" => to.of = number(value, at, "of")?,
             "version" => to.version = number(value, at, "version")?,
+            "stamp" => to.stamp = number(value, at, "stamp")?,
             "attempts" => to.attempts = number(value, at, "attempts")?,
             "uncounted" => to.uncounted = number(value, at, "uncounted")?,
             "unreported" => to.unreported = number(value, at, "unreported")?,

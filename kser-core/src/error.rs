@@ -134,7 +134,10 @@ pub enum Error {
         /// What its last step said.
         error: TaskError,
     },
-    /// The message may have been sent or not. Sending or launching the same id again does no harm.
+    /// The message may have been sent or not.
+    ///
+    /// Launching the same id again does no harm where the state is stored: it is one run. Where it is carried, and for a lone
+    /// task, it may run a second time.
     #[error("message {id} may have been sent or not")]
     MaybeSent {
         /// The id of the run or of the task.

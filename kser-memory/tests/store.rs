@@ -17,6 +17,7 @@ async fn launch(store: &MemoryStore, id: &str) -> (RunId, Progress) {
     let run = NewRun::new(
         id.clone(),
         "test.Run".into(),
+        Topic::new("test").unwrap(),
         launch,
         String::new(),
         progress.clone(),
@@ -31,7 +32,7 @@ async fn cancel(store: &MemoryStore, (id, before): &(RunId, Progress), outputs: 
     let after = apply(before, Near::default(), Event::Cancelled, now).unwrap();
     let mut write = Write::new(after.progress);
     write.outputs = vec![Record::new(Topic::new("out").unwrap(), None); outputs];
-    let swapped = store.swap(id, before.version(), write).await.unwrap();
+    let swapped = store.swap(id, before.revision(), write).await.unwrap();
     assert_eq!(swapped.value, Swapped::Written(None));
 }
 
@@ -100,7 +101,7 @@ fn its_time_does_not_go_back_between_runtimes() {
         let runtime = builder.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             tokio::time::advance(Duration::from_secs(advance)).await;
-            store.due(1).await.unwrap().now
+            store.outputs_due(1).await.unwrap().now
         })
     };
     let ahead = now(3600);

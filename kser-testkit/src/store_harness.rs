@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use kser_core::{Name, RunId, StateStore};
+use kser_core::{Name, RunId, StateStore, Topic};
 
 use crate::names;
 
@@ -39,6 +39,16 @@ impl StoreHarness {
     #[must_use]
     pub fn id(&self, name: &str) -> RunId {
         format!("{}.{name}", self.prefix).into()
+    }
+
+    /// The topic that the runs wait for.
+    ///
+    /// # Panics
+    ///
+    /// If the prefix is no name of a topic.
+    #[must_use]
+    pub fn topic(&self) -> Topic {
+        Topic::new(format!("{}.topic", self.prefix)).expect("a prefix that a topic may have")
     }
 
     /// The name of the operation of the runs.

@@ -18,6 +18,7 @@ use crate::post::Post;
 use crate::producer::Producer;
 use crate::routes::Routes;
 use crate::runs::Runs;
+use crate::stamps::Stamps;
 use crate::store_clock::StoreClock;
 use crate::system::RandomIds;
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) store_clock: StoreClock,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
+    stamps: Arc<Stamps>,
     pub(crate) log: Arc<LogOptions>,
     pub(crate) post: Post,
     pub(crate) mode: Mode,
@@ -69,6 +71,7 @@ impl Connection {
             ready: Arc::default(),
             log: Arc::new(LogOptions::default()),
             ids: Arc::new(RandomIds),
+            stamps: Arc::default(),
             post: Post {
                 routes,
                 limits: Limits::default(),
@@ -202,6 +205,11 @@ impl Shared {
     /// Returns the store, or the error that says that `verb` needs one.
     pub(crate) fn store(&self, verb: &'static str) -> Result<&Arc<dyn StateStore>, Error> {
         self.store.as_ref().ok_or(Error::NeedsStore { verb })
+    }
+
+    /// Returns a stamp for the next write of a run.
+    pub(crate) fn next_stamp(&self) -> u64 {
+        self.stamps.next(&*self.ids)
     }
 
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {

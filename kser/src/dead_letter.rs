@@ -10,7 +10,7 @@ use crate::connection::Shared;
 use crate::dead_letters::{Place, Session};
 use crate::observer::Observer;
 use crate::post::RunRef;
-use crate::stored::{Stored, run_ref};
+use crate::stored::{Applied, Stored, run_ref};
 use crate::topics::DEAD_LETTERS;
 use crate::{Connection, RunEvent};
 
@@ -264,8 +264,13 @@ async fn retried(
 ) -> Result<Vec<Record>, Error> {
     let store = shared.store("the replay of a step whose state is stored")?;
     let stored = Stored { shared, store };
+    let info = store.run(&envelope.run).await?;
+    let info = info.ok_or_else(|| Error::UnknownRun {
+        id: envelope.run.clone(),
+    })?;
+    let run: RunRef = run_ref(&info)?;
     let applied = stored
-        .apply(&envelope.run, |known| Event::Retried {
+        .apply(&run, |known| Event::Retried {
             step: StepKey {
                 position: envelope.step,
                 uuid: message.uuid.clone(),
@@ -280,10 +285,7 @@ async fn retried(
             },
         })
         .await?;
-    let info = store.run(&envelope.run).await?;
-    let info = info.ok_or_else(|| Error::UnknownRun {
-        id: envelope.run.clone(),
-    })?;
-    let run: RunRef = run_ref(&info)?;
-    stored.records(&run, &applied, Some(&info.launch))
+    let Applied { before, after } = &applied;
+    let records = stored.records(&run, before, after, Some(&info.launch))?;
+    Ok(stored.here(records))
 }

@@ -3,16 +3,15 @@ use std::pin::Pin;
 
 use kser_core::sequencing::{Event, Near, PlannedStep, Progress, Transition, carried};
 use kser_core::store::{Inserted, NewRun};
-use kser_core::{
-    Error, Metadata, Mode, Name, NotPublished, Object, Plan, Raw, Record, RunId, Step,
-};
+use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step, Topic};
 use serde::Serialize;
 
 use crate::Connection;
+use crate::asks::{Asks, tell_later};
 use crate::connection::Shared;
 use crate::observer::Observer;
 use crate::post::{Moved, RunRef, digest};
-use crate::producer::{is_refusal, logged, unknown};
+use crate::producer::unknown;
 use crate::run::Run;
 use crate::stored::{Stored, run_ref};
 
@@ -39,6 +38,8 @@ enum What {
 struct Begin {
     progress: Progress,
     plan: Vec<PlannedStep>,
+    /// Where the record waits that makes it go on.
+    topic: Topic,
     launch: bytes::Bytes,
     digest: String,
     records: Vec<Record>,
@@ -127,6 +128,7 @@ impl Launch {
             name: self.name,
             mode,
             metadata,
+            others: None,
         };
         let begin = match self.what {
             What::Operation(params) => asked(shared, &run, params?, self.step_events)?,
@@ -143,10 +145,13 @@ impl Launch {
 fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
     let now = now(shared, run);
     let progress = Progress::launched(now).with_step_events(step_events);
+    let progress = progress.with_stamp(shared.next_stamp());
     let digest = digest(&run.name, &params.compact());
     let launch = shared.post.launch(run, &progress, params)?;
+    let record = shared.post.launch_record(run, launch.clone())?;
     Ok(Begin {
-        records: vec![shared.post.relaunch(run, launch.clone())?],
+        topic: record.topic.clone(),
+        records: vec![record],
         progress,
         plan: Vec::new(),
         launch,
@@ -179,7 +184,7 @@ fn built(
     }
     let now = now(shared, run);
     let before = Progress::launched(now).with_step_events(step_events);
-    let after = begun(&before, &plan, now)?;
+    let after = begun(&before, &plan, now)?.with_stamp(shared.next_stamp());
     let rest = plan
         .get(1..)
         .filter(|rest| !rest.is_empty() && run.mode != Mode::Stored);
@@ -195,10 +200,15 @@ fn built(
         rest: rest.as_ref(),
     };
     let records = shared.post.effects(run, moved, now)?;
+    let topic = match plan.first() {
+        Some(first) => shared.post.awaited(run, first)?,
+        None => shared.post.routes.topic(&run.name)?,
+    };
     let given = carried::encode(&run.id, &plan);
     Ok(Begin {
         launch: shared.post.launch(run, &before, Object::default())?,
         digest: digest(&run.name, given.as_str()),
+        topic,
         progress: after.progress,
         plan,
         records,
@@ -252,18 +262,24 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
     let mut new = NewRun::new(
         run.id.clone(),
         run.name.clone(),
+        begin.topic,
         begin.launch.clone(),
         begin.digest,
         begin.progress,
     );
+    let version = new.progress.version();
+    // Of a run that is to be built, the launch message is all that follows, which a sweep writes anew.
+    if !begin.plan.is_empty() {
+        new.outputs.clone_from(&begin.records);
+    }
     new.plan = begin.plan;
     let kept = store.watch(&run.id);
     // A row whose answer got lost is found by a sweep.
     let inserted = store.insert(new).await;
     let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
     match shared.store_clock.heard(inserted) {
-        Inserted::New => first(Stored { shared, store }, run, begin.records).await?,
-        Inserted::Same(_) => again(Stored { shared, store }, &run.id).await?,
+        Inserted::New => first(Stored { shared, store }, run, version, begin.records).await?,
+        Inserted::Same(_) => again(Stored { shared, store }, run).await?,
         Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),
     }
     Ok(Run::stored(
@@ -278,36 +294,43 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
 pub(crate) async fn first(
     stored: Stored<'_>,
     run: &RunRef,
+    version: u64,
     records: Vec<Record>,
 ) -> Result<(), Error> {
-    let published = publish(stored.shared, run, records).await;
-    if let Err(error) = &published
+    let asks = Asks::of(stored.shared, &records)?;
+    let published = stored.relay(&run.id, version, records).await;
+    let launched = asks.launched(published, run);
+    if let Err(error) = &launched
         && !matches!(error, Error::MaybeSent { .. })
     {
         take_back(stored, run).await;
     }
-    published
+    launched
 }
 
 /// A second launch of a run: its first record may be missing. It is published as the first launch had it.
-async fn again(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
-    let applied = stored.apply(id, |_| Event::Launched).await?;
-    let info = stored.store.run(id).await?;
-    let info = info.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
+async fn again(stored: Stored<'_>, run: &RunRef) -> Result<(), Error> {
+    let info = stored.store.run(&run.id).await?;
+    let info = info.ok_or_else(|| Error::UnknownRun { id: run.id.clone() })?;
     let run = run_ref(&info)?;
-    let records = stored.records(&run, &applied, Some(&info.launch))?;
-    publish(stored.shared, &run, records).await
+    let event = |_: &_| Event::Launched;
+    let launched = stored.carry_out(&run, Some(&info.launch), event, |_, _| Ok(()));
+    match launched.await?.published {
+        Ok(()) => Ok(()),
+        Err(not) => Err(unknown(not.into_error(), &run.id.clone().into())),
+    }
 }
 
 /// Nothing was sent: the run is not to begin later either.
 async fn take_back(stored: Stored<'_>, run: &RunRef) {
-    let cancelled = stored.apply(&run.id, |_| Event::Cancelled).await;
+    let cancelled = stored.apply(run, |_| Event::Cancelled).await;
     let purged = match cancelled {
         Ok(_) => stored.store.purge(&run.id).await.map(|_| ()),
         Err(error) => Err(error),
     };
     if let Err(error) = purged {
-        tracing::warn!(run = ?run.id, %error, "a launch that failed is not taken back");
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(target: "kser", run = ?run.id, error, "taking back a refused launch failed; the run may begin");
     }
 }
 
@@ -315,49 +338,19 @@ async fn take_back(stored: Stored<'_>, run: &RunRef) {
 async fn sent(connection: Connection, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let shared = connection.shared();
     let watched = Observer::watch(shared, &run.id).await?;
-    publish(shared, run, begin.records).await?;
+    let asks = Asks::of(shared, &begin.records)?;
+    let published = shared.publish(begin.records.clone()).await;
+    if let Err(not) = &published {
+        let news = asks.news(not);
+        tell_later(&connection, run, &begin.records, news);
+    }
+    asks.launched(published, run)?;
     Ok(Run::carried(
         connection.clone(),
         run.id.clone(),
         run.name.clone(),
         watched,
     ))
-}
-
-async fn publish(shared: &Shared, run: &RunRef, records: Vec<Record>) -> Result<(), Error> {
-    let Some(first) = records.first() else {
-        return Ok(());
-    };
-    let topic = first.topic.clone();
-    let uuid = run.id.clone().into();
-    let events = shared.post.routes.events()?;
-    let asks = |record: &Record| record.topic != events;
-    let asks: Vec<_> = records.iter().map(asks).collect();
-    let published = shared.publish(records).await;
-    let published = published.map_err(|failed| not_sent(failed, &asks, &run.id));
-    logged(&published, Some(&topic), &run.name, &uuid);
-    published
-}
-
-/// Only if all that asks for something was certainly refused, nothing was sent. News of it may have been.
-fn not_sent(failed: NotPublished, asks: &[bool], id: &RunId) -> Error {
-    let all = asks.iter().filter(|asks| **asks).count();
-    let asks = |index: usize| asks.get(index).copied().unwrap_or_default();
-    let (asking, news): (Vec<_>, Vec<_>) = failed
-        .failed
-        .into_iter()
-        .partition(|(index, _)| asks(*index));
-    let refused = asking.iter().all(|(_, error)| is_refusal(error));
-    let certain = refused && asking.len() == all;
-    let first = asking.into_iter().chain(news).next();
-    let error = first.map_or(Error::Closed, |(_, error)| error);
-    match certain {
-        true => error,
-        false => Error::MaybeSent {
-            id: id.clone(),
-            source: error.into(),
-        },
-    }
 }
 
 impl IntoFuture for Launch {

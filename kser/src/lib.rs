@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod asks;
 mod connect;
 mod connection;
 mod consumer;
@@ -16,6 +17,7 @@ mod run;
 mod runs;
 mod send_many;
 mod send_task;
+mod stamps;
 mod store_clock;
 mod stored;
 mod system;

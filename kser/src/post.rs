@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kser_core::sequencing::{Effect, Near, PlannedStep, Progress, Transition};
 use kser_core::{
     Envelope, Error, Limits, Message, Metadata, Mode, Name, Object, Outcome, Outgoing, Raw, Record,
-    RunId, Status, StoreId, Timestamp,
+    RunId, Status, StoreId, Timestamp, Topic,
 };
 
 use crate::{Routes, RunEvent};
@@ -17,6 +17,34 @@ pub(crate) struct RunRef {
     pub(crate) mode: Mode,
     /// The user's, which rides along.
     pub(crate) metadata: Metadata,
+    /// Set if the message at hand has fields in `metadata.kser` that this version of kser does not know: they ride along.
+    pub(crate) others: Option<Box<Envelope>>,
+}
+
+impl RunRef {
+    /// Names the same run, for what writes none of its messages.
+    pub(crate) fn without_metadata(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            mode: self.mode,
+            metadata: Metadata::default(),
+            others: None,
+        }
+    }
+
+    /// Names the run of which `message` is a step, or which it asks for.
+    pub(crate) fn of_message(id: RunId, name: Name, mode: Mode, message: &Message) -> Self {
+        let envelope = message.metadata.envelope();
+        let others = envelope.filter(|envelope| envelope.has_others());
+        Self {
+            id,
+            name,
+            mode,
+            others: others.cloned().map(Box::new),
+            metadata: message.metadata.clone().with_envelope(None),
+        }
+    }
 }
 
 /// A transition, and what is at hand to act on it.
@@ -49,9 +77,22 @@ impl Post {
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
         let Moved { before, after, .. } = moved;
-        let mut records = self.steps(run, moved)?;
-        if let Some((from, to)) = status_change(run, &after.effects) {
-            self.told(&mut records, run, &after.progress, from, to, now)?;
+        let change = status_change(run, &after.effects);
+        let event = change.map(|(from, to)| RunEvent {
+            status: to,
+            ..RunEvent::changed(run.id.clone(), run.name.clone(), &after.progress, from, now)
+        });
+        // Before the step, which has the same key and may take an hour.
+        let hook = event
+            .as_ref()
+            .filter(|_| after.progress.wants_status_hook());
+        let mut records: Vec<Record> = hook
+            .and_then(|event| self.told(run, event))
+            .into_iter()
+            .collect();
+        records.extend(self.steps(run, moved)?);
+        if let Some(event) = event {
+            records.push(self.event(&event)?);
         } else if let Some(event) = RunEvent::step(&run.id, &run.name, before, after, now) {
             records.push(self.event(&event)?);
         }
@@ -67,7 +108,7 @@ impl Post {
     /// Writes the messages of the steps that are to be published.
     fn steps(&self, run: &RunRef, moved: Moved<'_>) -> Result<Vec<Record>, Error> {
         let effects = &moved.after.effects;
-        let mut records = Vec::with_capacity(effects.len() + 1);
+        let mut records = Vec::with_capacity(effects.len());
         for effect in effects {
             if let Effect::Publish {
                 position,
@@ -86,7 +127,9 @@ impl Post {
         let mut found = steps.filter(|step| step.key.position == position);
         match (found.next(), moved.launch) {
             (Some(step), _) => self.step(run, step, &moved.after.progress, moved.rest),
-            (None, Some(launch)) if position == 0 => self.relaunch(run, launch.clone()),
+            (None, Some(launch)) if position == 0 => {
+                self.relaunch(run, launch, &moved.after.progress)
+            }
             _ => Err(Error::InvalidStep {
                 position,
                 reason: "the plan does not have it".to_owned(),
@@ -94,10 +137,38 @@ impl Post {
         }
     }
 
-    /// Writes the record of a message that asks for a run, as it was.
-    pub(crate) fn relaunch(&self, run: &RunRef, payload: Bytes) -> Result<Record, Error> {
+    /// Writes the record of a message that asks for a run.
+    pub(crate) fn launch_record(&self, run: &RunRef, payload: Bytes) -> Result<Record, Error> {
         let topic = self.routes.topic(&run.name)?;
         Ok(Record::new(topic, Some(payload)).with_key(key(run.id.as_str())))
+    }
+
+    /// Writes the record of a message that asked for a run before: with the version that is current, by which it is told
+    /// from the first one. Metadata `kser` of the user's own stay, and so does the message.
+    fn relaunch(
+        &self,
+        run: &RunRef,
+        payload: &Bytes,
+        progress: &Progress,
+    ) -> Result<Record, Error> {
+        let mut message = Message::decode(payload)?;
+        if message.metadata.foreign_kser() {
+            return self.launch_record(run, payload.clone());
+        }
+        let mut envelope = self.envelope(run, progress);
+        envelope.launch = true;
+        message.metadata = message.metadata.with_envelope(Some(envelope));
+        self.launch_record(run, message.encode()?)
+    }
+
+    /// Names the topic in which the record waits that makes a run go on from `step`: for an external step, that of its
+    /// report.
+    pub(crate) fn awaited(&self, run: &RunRef, step: &PlannedStep) -> Result<Topic, Error> {
+        match &step.topic {
+            _ if step.external.is_some() => self.routes.topic(&run.name),
+            Some(topic) => self.routes.prefixed(topic),
+            None => self.routes.topic(&step.key.entrypoint),
+        }
     }
 
     /// Writes the message that asks for a run.
@@ -183,6 +254,7 @@ impl Post {
                     name: message.entrypoint.clone(),
                     mode,
                     metadata: message.metadata.clone(),
+                    others: None,
                 };
                 // Whoever receives it keeps it: no store has heard of it.
                 self.asking(&run, &Progress::launched(now), message.params.clone(), None)?
@@ -242,36 +314,23 @@ impl Post {
         envelope.status_hook = progress.wants_status_hook();
         if run.mode == Mode::Stored {
             envelope.store.clone_from(&self.store);
+            envelope.stamp = progress.stamp();
         }
-        envelope
+        match &run.others {
+            Some(before) => envelope.with_others_of(before),
+            None => envelope,
+        }
     }
 
-    /// Tells the world, and the owner if it wants to know.
-    fn told(
-        &self,
-        records: &mut Vec<Record>,
-        run: &RunRef,
-        progress: &Progress,
-        from: Status,
-        to: Status,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let event = RunEvent {
-            status: to,
-            ..RunEvent::changed(run.id.clone(), run.name.clone(), progress, from, now)
-        };
-        records.push(self.event(&event)?);
-        if progress.wants_status_hook() {
-            match self.hook(run, &event) {
-                Ok(record) => records.push(record),
-                // The run goes on, and its events tell.
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(target: "kser", run = ?run.id, error, "the owner cannot be told of a status");
-                }
-            }
+    /// Tells the operation's owner of a change of status. What cannot be told to it is logged: the run goes on, and its
+    /// events tell.
+    fn told(&self, run: &RunRef, event: &RunEvent) -> Option<Record> {
+        let told = self.hook(run, event);
+        if let Err(error) = &told {
+            let error: &dyn std::error::Error = error;
+            tracing::error!(target: "kser", run = ?run.id, error, "telling the owner of a status failed; its hook is not called");
         }
-        Ok(())
+        told.ok()
     }
 
     fn hook(&self, run: &RunRef, event: &RunEvent) -> Result<Record, Error> {

@@ -9,7 +9,7 @@ use crate::Connection;
 use crate::connection::Shared;
 use crate::launch::first;
 use crate::post::RunRef;
-use crate::producer::unknown;
+use crate::producer::{is_refusal, unknown};
 use crate::run::{Run, RunState};
 use crate::stored::{Known, Stored, run_ref};
 
@@ -165,6 +165,7 @@ impl Runs {
         let event = |known: &Known| Event::Reported {
             step: named(known, id, step),
             outcome: outcome.clone(),
+            seen: 0,
         };
         self.apply("report", id, event).await
     }
@@ -257,14 +258,18 @@ impl Runs {
         let stored = self.stored(verb)?;
         let info = info(stored, id).await?;
         let run = run_ref(&info)?;
-        let fits = |known: &Known, event| stored.must_fit(&run, known, event, Some(&info.launch));
-        let applied = stored.apply_if(id, event, fits).await?;
-        if applied.after.effects.is_empty() {
-            return Ok(());
+        let launch = Some(&info.launch);
+        let fits = |known: &Known, event| stored.must_fit(&run, known, event, launch);
+        let done = stored.carry_out(&run, launch, event, fits).await?;
+        match done.published.map_err(NotPublished::into_error) {
+            Err(error) if is_refusal(&error) => Err(error),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(target: "kser", run = ?id, verb, error, "publishing what follows from a verb failed; a sweep publishes it");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        let records = stored.records(&run, &applied, Some(&info.launch))?;
-        let published = stored.shared.publish(records).await;
-        published.map_err(NotPublished::into_error)
     }
 
     fn stored(&self, verb: &'static str) -> Result<Stored<'_>, Error> {
@@ -336,24 +341,28 @@ async fn begin_fork(
         here: here.map(Box::new),
         next: None,
     };
-    let after = begun(stored, run, &before)?;
+    let after = begun(stored, run, &before)?.with_stamp(stored.shared.next_stamp());
+    let records = stored.records(run, &before, &after, None)?;
+    let here = before.here.as_deref();
+    let here = here.ok_or_else(|| Error::UnknownRun { id: run.id.clone() })?;
+    let topic = stored.shared.post.awaited(run, here)?;
     let launch: Bytes = origin.launch.clone();
     let digest = format!("fork of {} from {from}", origin.id);
     let new = NewRun::new(
         run.id.clone(),
         run.name.clone(),
+        topic,
         launch,
         digest,
         after.progress.clone(),
     );
-    let inserted = stored.store.insert(new.with_plan(plan)).await;
+    let new = new.with_plan(plan).with_outputs(records.clone());
+    let inserted = stored.store.insert(new).await;
     let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
     if stored.shared.store_clock.heard(inserted) != Inserted::New {
         return Err(Error::Conflict { id: run.id.clone() });
     }
-    let applied = crate::stored::Applied { before, after };
-    let records = stored.records(run, &applied, None)?;
-    first(stored, run, records).await
+    first(stored, run, after.progress.version(), records).await
 }
 
 /// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.

@@ -1,14 +1,22 @@
-//! Moves a run whose state is stored: read, decide, swap, and again when somebody else was faster.
+//! Moves a run whose state is stored: read, decide, swap, and again when another writer was faster.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::sequencing::{Event, Near, PlannedStep, Progress, Rejected, Transition, apply};
-use kser_core::store::{Attempt, RunInfo, Swapped, Write};
-use kser_core::{Error, Message, Mode, Record, RunId, StateStore, Status, Timestamp};
+use kser_core::sequencing::{
+    Event, Near, PlannedStep, Progress, Rejected, Revision, Transition, apply,
+};
+use kser_core::store::{Attempt, OutputId, RunInfo, Swapped, Write};
+use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
 
 use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
+
+/// How often a write whose answer was lost is repeated before its caller learns of it: within 0.7 s.
+const REPEATS: u32 = 5;
+/// The wait before the first repetition; it doubles with each one.
+const FIRST_REPEAT: Duration = Duration::from_millis(20);
 
 /// What goes with a swap beside the progress.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +51,14 @@ pub(crate) struct Applied {
     pub(crate) after: Transition,
 }
 
+/// What an event has made of a run, and whether what follows from it is published.
+#[derive(Debug)]
+pub(crate) struct CarriedOut {
+    pub(crate) after: Transition,
+    /// What is not published is kept by the store, and published by a sweep.
+    pub(crate) published: Result<(), NotPublished>,
+}
+
 /// The stored runs of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'a> {
@@ -51,39 +67,110 @@ pub(crate) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Applies an event to a run as it is stored, and writes what changes. `event` may look at where the run stands.
-    pub(crate) async fn apply<F>(&self, id: &RunId, event: F) -> Result<Applied, Error>
-    where
-        F: Fn(&Known) -> Event + Send,
-    {
-        self.apply_if(id, event, |_, _| Ok(())).await
+    /// Returns the time of the store.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.store_clock.now()
     }
 
-    /// As [`apply`](Self::apply), if `fits` has nothing against it.
-    pub(crate) async fn apply_if<F, C>(
+    /// Says what an event makes of a run that stands here, with the stamp of the write that is to follow.
+    pub(crate) fn decide(&self, known: &Known, event: Event) -> Result<Transition, Rejected> {
+        let after = apply(&known.progress, known.near(), event, self.now())?;
+        Ok(after.with_stamp(self.shared.next_stamp()))
+    }
+
+    /// Applies an event to a run as it is stored, and publishes what follows. `event` may look at where the run stands, and
+    /// `fits` may have something against it.
+    ///
+    /// What follows is written with the run, and kept by the store until it is published: it is not lost with this process,
+    /// nor when the future is dropped.
+    pub(crate) async fn carry_out<F, C>(
         &self,
-        id: &RunId,
+        run: &RunRef,
+        launch: Option<&Bytes>,
         event: F,
         fits: C,
-    ) -> Result<Applied, Error>
+    ) -> Result<CarriedOut, Error>
     where
         F: Fn(&Known) -> Event + Send,
         C: Fn(&Known, Event) -> Result<(), Error> + Send,
     {
         loop {
-            let known = self.known(id).await?;
+            let mut known = self.known(&run.id).await?;
             let event = event(&known);
             fits(&known, event.clone())?;
-            let applied = self.apply_to(id, known, event, Along::default()).await?;
-            match applied {
+            let after = self.decide(&known, event);
+            let after = after.map_err(|source| Error::Rejected {
+                id: run.id.clone(),
+                source,
+            })?;
+            let records = self.records(run, &known, &after, launch)?;
+            if !after.changed {
+                let published = self.shared.publish(self.here(records)).await;
+                return Ok(CarriedOut { after, published });
+            }
+            let along = Along {
+                plan: None,
+                attempt: told_from_outside(&known, &after, self.now()),
+                outputs: records.clone(),
+            };
+            if let Wrote::Yes = self.write(run, &mut known, &after, &along).await? {
+                let version = after.progress.version();
+                let published = self.relay(&run.id, version, records).await;
+                return Ok(CarriedOut { after, published });
+            }
+        }
+    }
+
+    /// Applies an event to a run as it is stored, and leaves out what follows from it.
+    pub(crate) async fn apply<F>(&self, run: &RunRef, event: F) -> Result<Applied, Error>
+    where
+        F: Fn(&Known) -> Event + Send,
+    {
+        loop {
+            let known = self.known(&run.id).await?;
+            let event = event(&known);
+            match self.apply_to(run, known, event, Along::default()).await? {
                 Tried::Applied(applied) => return Ok(*applied),
                 Tried::Rejected(source, _) => {
-                    let id = id.clone();
+                    let id = run.id.clone();
                     return Err(Error::Rejected { id, source });
                 }
                 Tried::Conflict(_) => {}
             }
         }
+    }
+
+    /// Publishes the outputs of one write, and notes which of them need not be published again. One that its topic does not
+    /// take now is not taken later either.
+    pub(crate) async fn relay(
+        &self,
+        id: &RunId,
+        version: u64,
+        records: Vec<Record>,
+    ) -> Result<(), NotPublished> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let ids = output_ids(id, version, records.len());
+        let published = self.shared.publish(self.here(records)).await;
+        let failed = published.as_ref().err().into_iter();
+        let again: Vec<usize> = failed
+            .flat_map(|not| &not.failed)
+            .filter(|(_, error)| !error.is_too_large())
+            .map(|(index, _)| *index)
+            .collect();
+        let relayed: Vec<OutputId> = (0..)
+            .zip(ids)
+            .filter(|(index, _)| !again.contains(index))
+            .map(|(_, id)| id)
+            .collect();
+        if !relayed.is_empty()
+            && let Err(error) = self.store.relayed(&relayed).await
+        {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(target: "kser", run = ?id, error, "marking outputs as relayed failed; they may be published again");
+        }
+        published
     }
 
     /// Says whether what an event asks for could be written, before it is: else the run could go no further.
@@ -94,8 +181,7 @@ impl Stored<'_> {
         event: Event,
         launch: Option<&Bytes>,
     ) -> Result<(), Error> {
-        let now = self.shared.store_clock.now();
-        let Ok(after) = apply(&known.progress, known.near(), event, now) else {
+        let Ok(after) = apply(&known.progress, known.near(), event, self.now()) else {
             return Ok(());
         };
         let moved = Moved {
@@ -112,53 +198,81 @@ impl Stored<'_> {
     /// there.
     pub(crate) async fn apply_to(
         &self,
-        id: &RunId,
-        known: Known,
+        run: &RunRef,
+        mut known: Known,
         event: Event,
         mut along: Along,
     ) -> Result<Tried, Error> {
-        let now = self.shared.store_clock.now();
-        let after = match apply(&known.progress, known.near(), event, now) {
+        let after = match self.decide(&known, event) {
             Ok(after) => after,
             Err(rejected) => return Ok(Tried::Rejected(rejected, known)),
         };
-        if !after.changed {
-            let before = known;
-            return Ok(Tried::Applied(Box::new(Applied { before, after })));
+        if after.changed {
+            if along.attempt.is_none() {
+                along.attempt = told_from_outside(&known, &after, self.now());
+            }
+            match self.write(run, &mut known, &after, &along).await? {
+                Wrote::Yes => {}
+                Wrote::Elsewhere(actual) => return Ok(Tried::Conflict(actual)),
+            }
         }
-        if along.attempt.is_none() {
-            along.attempt = told_from_outside(&known, &after, now);
-        }
-        self.write(id, known, after, along).await
+        let before = known;
+        Ok(Tried::Applied(Box::new(Applied { before, after })))
     }
 
-    /// Writes a transition, if the run still stands where it began.
+    /// Writes a transition, if the run still stands where it began. Learns the next step with it, where that is not known.
     pub(crate) async fn write(
         &self,
-        id: &RunId,
-        known: Known,
-        after: Transition,
-        along: Along,
-    ) -> Result<Tried, Error> {
-        let mut write = Write::new(after.progress.clone());
-        write.plan = along.plan;
-        write.attempt = along.attempt;
-        write.outputs = along.outputs;
-        let unknown_next = known.next.is_none() && after.progress.position() > 0;
-        let position = after.progress.position() + 1;
-        write.fetch = Some(position).filter(|_| unknown_next && position <= after.progress.steps());
-        let version = known.progress.version();
-        let swapped = self.store.swap(id, version, write).await?;
-        match self.shared.store_clock.heard(swapped) {
+        run: &RunRef,
+        known: &mut Known,
+        after: &Transition,
+        along: &Along,
+    ) -> Result<Wrote, Error> {
+        let (before, progress) = (&known.progress, &after.progress);
+        let position = progress.position() + 1;
+        let moved = progress.position() > before.position();
+        let unknown_next = known.next.is_none() && progress.position() > 0;
+        let fetch = Some(position).filter(|_| unknown_next && position <= progress.steps());
+        let goes_on = moved && progress.position() <= progress.steps();
+        let next = known.next.as_deref().filter(|_| goes_on);
+        let topic = next.and_then(|next| self.shared.post.awaited(run, next).ok());
+        let write = || {
+            let mut write = Write::new(progress.clone());
+            write.plan.clone_from(&along.plan);
+            write.attempt.clone_from(&along.attempt);
+            write.outputs.clone_from(&along.outputs);
+            write.fetch = fetch;
+            write.topic.clone_from(&topic);
+            write
+        };
+        match self.swap(&run.id, before.revision(), write).await? {
             Swapped::Written(step) => {
-                let mut before = known;
-                let moved = after.progress.position() > before.progress.position();
-                if before.next.is_none() && !moved {
-                    before.next = step.map(Box::new);
+                if known.next.is_none() && !moved {
+                    known.next = step.map(Box::new);
                 }
-                Ok(Tried::Applied(Box::new(Applied { before, after })))
+                Ok(Wrote::Yes)
             }
-            Swapped::Conflict(actual) => Ok(Tried::Conflict(actual)),
+            Swapped::Conflict(actual) => Ok(Wrote::Elsewhere(actual)),
+        }
+    }
+
+    /// Swaps; a swap whose answer is lost is repeated: the store tells by its stamp whether it was written.
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: impl Fn() -> Write + Send,
+    ) -> Result<Swapped, Error> {
+        let mut repeats = 0;
+        loop {
+            match self.store.swap(id, expected, write()).await {
+                Ok(swapped) => return Ok(self.shared.store_clock.heard(swapped)),
+                Err(error) if error.is_temporary() && repeats < REPEATS => {
+                    tokio::time::sleep(FIRST_REPEAT * (1 << repeats)).await;
+                    repeats += 1;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -200,31 +314,46 @@ impl Stored<'_> {
         }
     }
 
-    /// Writes the records that an applied event asks for.
+    /// Writes the records that a transition asks for. They wait by the clock of the store, as the outputs that it keeps do.
     pub(crate) fn records(
         &self,
         run: &RunRef,
-        applied: &Applied,
+        before: &Known,
+        after: &Transition,
         launch: Option<&Bytes>,
     ) -> Result<Vec<Record>, Error> {
         let moved = Moved {
-            before: &applied.before.progress,
-            after: &applied.after,
-            near: applied.before.near(),
+            before: &before.progress,
+            after,
+            near: before.near(),
             launch,
             rest: None,
         };
-        let now = self.shared.store_clock.now();
-        let mut records = self.shared.post.effects(run, moved, now)?;
+        self.shared.post.effects(run, moved, self.now())
+    }
+
+    /// Has records that wait by the clock of the store wait by ours, by which transports go.
+    pub(crate) fn here(&self, mut records: Vec<Record>) -> Vec<Record> {
         for record in &mut records {
-            let not_before = record.not_before;
-            record.not_before = not_before.map(|at| self.shared.store_clock.here(at));
+            let at = record.not_before;
+            record.not_before = at.map(|at| self.shared.store_clock.here(at));
         }
-        Ok(records)
+        records
     }
 }
 
-/// The row of a step that is done without an attempt of ours: skipped, or reported by whoever ran it.
+/// Names the outputs that were written with a version of a run.
+pub(crate) fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputId> {
+    let indexes = 0..u32::try_from(count).unwrap_or(u32::MAX);
+    let id = |index| OutputId {
+        run: run.clone(),
+        version,
+        index,
+    };
+    indexes.map(id).collect()
+}
+
+/// The row of a step that is done without an attempt of ours: skipped, or reported by its own worker.
 fn told_from_outside(known: &Known, after: &Transition, now: Timestamp) -> Option<Attempt> {
     let here = known.here.as_ref()?;
     let done = after.progress.position() > known.progress.position();
@@ -238,6 +367,14 @@ fn told_from_outside(known: &Known, after: &Transition, now: Timestamp) -> Optio
     let attempts = known.progress.attempts();
     let (position, entrypoint) = (here.key.position, here.key.entrypoint.clone());
     Some(Attempt::new(position, entrypoint, attempts, now, outcome))
+}
+
+/// What came of one write.
+#[derive(Debug)]
+pub(crate) enum Wrote {
+    Yes,
+    /// The run stands elsewhere, or is unknown.
+    Elsewhere(Option<Box<Progress>>),
 }
 
 /// What came of one try to move a run.
@@ -254,10 +391,10 @@ pub(crate) enum Tried {
 /// What a stored run's messages have in common, as its launch told it.
 pub(crate) fn run_ref(info: &RunInfo) -> Result<RunRef, Error> {
     let message = Message::decode(&info.launch)?;
-    Ok(RunRef {
-        id: info.id.clone(),
-        name: info.name.clone(),
-        mode: Mode::Stored,
-        metadata: message.metadata.with_envelope(None),
-    })
+    Ok(RunRef::of_message(
+        info.id.clone(),
+        info.name.clone(),
+        Mode::Stored,
+        &message,
+    ))
 }

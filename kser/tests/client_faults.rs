@@ -119,9 +119,9 @@ async fn a_launch_that_is_certainly_refused_leaves_no_run() -> Result<(), Error>
     Ok(())
 }
 
-/// The step is out, so the run goes on: it must not be said that nothing was sent.
+/// The step is out, so the run goes on: launching its id again would run it a second time where its state is carried.
 #[tokio::test(start_paused = true)]
-async fn a_launch_of_which_half_was_refused_may_have_been_sent() -> Result<(), Error> {
+async fn a_launch_of_which_an_event_was_refused_is_done() -> Result<(), Error> {
     let faulty = Faulty::new(MemoryTransport::new());
     for kser in [stored(&faulty).await, carried(&faulty).await] {
         let diary = Diary::default();
@@ -130,8 +130,7 @@ async fn a_launch_of_which_half_was_refused_may_have_been_sent() -> Result<(), E
         faulty.fail(Fault::Topic("kser.events"));
         let steps = vec![Step::new(note("a"))];
         let launch = kser.producer().launch_steps("test.Half", steps);
-        let refused = launch.await.unwrap_err();
-        assert!(matches!(refused, Error::MaybeSent { .. }), "{refused}");
+        launch.await?;
         faulty.heal();
         sleep(Duration::from_secs(120)).await;
         assert_eq!(diary.read(), ["a"]);

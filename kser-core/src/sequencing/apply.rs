@@ -30,9 +30,9 @@ pub struct Near<'a> {
 /// - A step starts only when the one before it is `SUCCESS`. The build is step 0.
 /// - A step that is done never starts again; its outcome is what the next one gets.
 /// - After a final failure, or a cancellation, nothing starts until someone resumes, retries or skips.
-/// - An event about a step that is past changes nothing. The record just before the pending step, and the last record of
-///   a run that has ended, may ask for its effects once more, which repairs a crash between the write of the progress and
-///   its effects.
+/// - An event about a step that is past moves nothing. Only the record that began the attempt by which the step ended may
+///   ask for the effects of its end once more, which repairs a crash between the write of the progress and its effects.
+///   So copies of a record die out.
 /// - A report of an attempt that is not the latest is refused.
 /// - Attempts that ended without a report make a step a suspect, and at last a dead letter.
 ///
@@ -55,7 +55,7 @@ pub fn apply(
     };
     draft.event(event)?;
     if draft.changed {
-        draft.stamp(swept);
+        draft.count_change(swept);
     }
     Ok(Transition {
         progress: draft.progress,
@@ -95,7 +95,11 @@ impl Draft<'_> {
                 retry_at,
             } => self.ended(&step, attempt, outcome, retry_at),
             Event::Interrupted { step, attempt } => self.interrupted(&step, attempt),
-            Event::Reported { step, outcome } => self.reported(&step, outcome),
+            Event::Reported {
+                step,
+                outcome,
+                seen,
+            } => self.reported(&step, outcome, seen),
             Event::GivenUp {
                 step,
                 outcome,
@@ -115,8 +119,8 @@ impl Draft<'_> {
     /// A second launch of the same id: the first record of the run may be missing.
     fn launched(&mut self) {
         match (self.progress.position, self.progress.status) {
-            (0, Status::Pending) if !self.progress.started => self.publish(),
-            (1, Status::Running) => self.repeat(0),
+            (0, Status::Pending) if !self.progress.started => self.publish_again(),
+            (1, Status::Running) => self.repeat_effects(),
             _ => {}
         }
     }
@@ -126,7 +130,6 @@ impl Draft<'_> {
             return self.not_built(attempt, empty(), None);
         }
         if self.progress.position > 0 {
-            self.repeat(0);
             return Ok(());
         }
         self.must_be_latest(attempt)?;
@@ -142,7 +145,6 @@ impl Draft<'_> {
         retry_at: Option<Timestamp>,
     ) -> Result<(), Rejected> {
         if self.progress.position > 0 {
-            self.repeat(0);
             return Ok(());
         }
         self.attempt_failed(attempt, outcome, retry_at)
@@ -156,7 +158,7 @@ impl Draft<'_> {
         seen: u64,
     ) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
-            self.repeat(step.position);
+            self.repeat(step.position, seen);
             return Ok(());
         }
         match self.progress.status {
@@ -214,7 +216,6 @@ impl Draft<'_> {
         retry_at: Option<Timestamp>,
     ) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
-            self.repeat(step.position);
             return Ok(());
         }
         if !outcome.is_success() {
@@ -238,9 +239,9 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn reported(&mut self, step: &StepKey, outcome: Outcome) -> Result<(), Rejected> {
+    fn reported(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
-            self.repeat(step.position);
+            self.repeat(step.position, seen);
             return Ok(());
         }
         let Some(external) = self.near.here.and_then(|here| here.external) else {
@@ -252,6 +253,7 @@ impl Draft<'_> {
             Status::Cancelled if self.progress.failure.is_none() || outcome.is_success() => {}
             status => return Err(Rejected::Finished(status)),
         }
+        self.progress.begun_by = seen;
         match outcome.is_success() {
             true => self.succeeded(step, &outcome),
             false => {
@@ -264,7 +266,7 @@ impl Draft<'_> {
 
     fn given_up(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
         if self.place(step)? == Place::Past {
-            self.repeat(step.position);
+            self.repeat(step.position, seen);
             return Ok(());
         }
         match self.progress.status {

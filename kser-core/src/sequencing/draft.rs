@@ -124,18 +124,32 @@ impl Draft<'_> {
         }
     }
 
-    /// Asks again for what the record of step `position` had to ask for, if it is the last one before the pending step
-    /// or before the end.
-    pub(super) fn repeat(&mut self, position: u32) {
-        if position + 1 != self.progress.position {
-            return;
+    /// Asks again for what the record of step `position` had to ask for, if `seen` is the version in the record that
+    /// began the attempt by which the step ended, and nobody has begun the step after it.
+    ///
+    /// Any other record of the step is a copy. If it asked again, it would make a copy of the next step, and that one of
+    /// the step after it, to the end of the run.
+    pub(super) fn repeat(&mut self, position: u32, seen: u64) {
+        if position + 1 == self.progress.position && seen == self.progress.begun_by {
+            self.repeat_effects();
         }
+    }
+
+    /// Publishes the pending step once more, or tells the end once more.
+    pub(super) fn repeat_effects(&mut self) {
         let external = self.near.here.is_some_and(|here| here.external.is_some());
         match self.progress.status {
-            Status::Running if !self.progress.started || external => self.publish(),
+            Status::Running if !self.progress.started || external => self.publish_again(),
             Status::Success => self.repeat_end(),
             _ => {}
         }
+    }
+
+    /// Publishes the step at the position once more. That is a change: the copy has a version of its own, by which it is
+    /// told from the record that may be on its way.
+    pub(super) fn publish_again(&mut self) {
+        self.changed = true;
+        self.publish();
     }
 
     /// Asks again for what a failed attempt had to ask for.
@@ -244,7 +258,7 @@ impl Draft<'_> {
     }
 
     /// Counts the change, and says when someone should look whether the run moves.
-    pub(super) fn stamp(&mut self, swept: bool) {
+    pub(super) fn count_change(&mut self, swept: bool) {
         if !swept {
             self.progress.nudges = 0;
         }

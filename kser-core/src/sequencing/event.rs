@@ -67,6 +67,8 @@ pub enum Event {
         step: StepKey,
         /// What was left.
         outcome: Outcome,
+        /// The version in the message that was reported on; 0 for a report without one.
+        seen: u64,
     },
     /// A step's message goes to the dead letters without a report of an attempt.
     GivenUp {
@@ -132,6 +134,17 @@ pub struct Transition {
 }
 
 impl Transition {
+    /// Gives a progress that has changed a stamp, which tells its write from all others.
+    ///
+    /// A progress that has not changed keeps its own.
+    #[must_use]
+    pub fn with_stamp(mut self, stamp: u64) -> Self {
+        if self.changed {
+            self.progress.stamp = stamp;
+        }
+        self
+    }
+
     /// Says what has to be done about a progress that was written by other means, such as a fork.
     #[must_use]
     pub const fn new(progress: Progress, effects: Vec<Effect>) -> Self {

@@ -15,4 +15,4 @@ mod progress;
 pub use apply::{MAX_UNREPORTED, Near, apply};
 pub use event::{Effect, Event, Rejected, Transition};
 pub use plan::{External, Plan, PlannedStep, StepKey};
-pub use progress::{Lease, Owner, Progress};
+pub use progress::{Lease, Owner, Progress, Revision};

@@ -29,6 +29,9 @@ pub struct Progress {
     /// What the failed step left, while the run is failed.
     pub(super) failure: Option<Outcome>,
     pub(super) version: u64,
+    /// Tells the write that made this version from every other; 0 for none.
+    #[serde(default)]
+    pub(super) stamp: u64,
     pub(super) check_at: Option<Timestamp>,
     /// The sweeps since the last change by anyone else.
     pub(super) nudges: u32,
@@ -37,6 +40,19 @@ pub struct Progress {
     pub(super) step_events: bool,
     /// The operation's owner wants to be told of changes of status.
     pub(super) status_hook: bool,
+}
+
+/// Names one state of a run: its version, and the stamp of the write that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what a swap compares, and no more"
+)]
+pub struct Revision {
+    /// Counts the changes of the run.
+    pub version: u64,
+    /// Tells the write that made this version from every other; 0 for a write without a stamp.
+    pub stamp: u64,
 }
 
 /// The right to run a step, for a time.
@@ -113,6 +129,7 @@ impl Progress {
             unreported: envelope.unreported,
             outcome: forwarded,
             version: envelope.version,
+            stamp: envelope.stamp,
             step_events: envelope.step_events,
             status_hook: envelope.status_hook,
             ..Self::blank()
@@ -155,6 +172,13 @@ impl Progress {
         self
     }
 
+    /// Gives a progress that is about to be written for the first time its stamp, see [`stamp`](Self::stamp).
+    #[must_use]
+    pub const fn with_stamp(mut self, stamp: u64) -> Self {
+        self.stamp = stamp;
+        self
+    }
+
     fn blank() -> Self {
         Self {
             status: Status::Pending,
@@ -170,6 +194,7 @@ impl Progress {
             outcome: Outcome::default(),
             failure: None,
             version: 0,
+            stamp: 0,
             check_at: None,
             nudges: 0,
             updated: Timestamp::default(),
@@ -254,6 +279,24 @@ impl Progress {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Tells the write that made this version from every other write; 0 for a write without a stamp.
+    ///
+    /// A message carries it beside the version, so that a row that was purged and inserted anew, or restored from a backup,
+    /// is not taken for the one that the message was written from.
+    #[must_use]
+    pub const fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Names this state of the run, for a [`swap`](crate::StateStore::swap) that expects it.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        Revision {
+            version: self.version,
+            stamp: self.stamp,
+        }
     }
 
     /// Returns when someone should look whether the run moves, `None` when it need not.

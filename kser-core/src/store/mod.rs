@@ -13,8 +13,8 @@ pub use self::rows::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
 };
 pub use self::watch::{StoreHealth, Watch};
-use crate::sequencing::{Owner, PlannedStep, Progress};
-use crate::{Error, Instance, RunId, StoreId};
+use crate::sequencing::{Owner, PlannedStep, Progress, Revision};
+use crate::{Error, Instance, RunId, StoreId, Topic};
 
 /// How long the writer of an output has to publish it before others may.
 pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
@@ -27,14 +27,16 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same. A text
 /// that differs in one byte is another id. Of many that insert one id at once, one is told that it is new. A run may be
-/// inserted with its plan or without.
+/// inserted with its plan or without. Outputs that come with a run are kept exactly if the run is new.
 ///
 /// # Swapping
 ///
-/// A swap writes if the stored version is the expected one, and says so. Of many that expect the same version, one
-/// writes. A swap that does not write changes nothing, and answers with the progress that is stored. What goes
-/// with a swap (the plan, an attempt, outputs) is written exactly if the progress is. What a swap has written is there
-/// for the next read of anybody. A swap answers with the step of the plan that was asked for, also one that it wrote.
+/// A swap writes if the stored version is the expected one, and says so. A swap that expects another stamp than the stored
+/// one does not write. Of many that expect the same version, one writes. A swap that does not write changes nothing, and
+/// answers with the progress that is stored. A swap that is repeated with its stamp answers that it has written, and writes
+/// nothing a second time. What goes with a swap (the plan, an attempt, outputs) is written exactly if the progress is. What
+/// a swap has written is there for the next read of anybody. A swap answers with the step of the plan that was asked for,
+/// also one that it wrote.
 ///
 /// # Plans
 ///
@@ -47,8 +49,9 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Due
 ///
-/// A run is due when its `check_at` is not after the store's time. The earliest comes first, and never more than the
-/// limit. A run without `check_at` is never due.
+/// A run is due when its `check_at` is not after the store's time. With a wait it is due that much later. It is due for the
+/// topic that was written last with it, and for no other. The earliest comes first, and never more than the limit. A run
+/// without `check_at` is never due.
 ///
 /// # Outputs
 ///
@@ -94,14 +97,29 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Returns where a run stands, `None` when there is no such run.
     async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error>;
 
-    /// Writes where a run stands, if the stored version is `expected`.
-    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error>;
+    /// Writes where a run stands, if the stored revision is `expected`.
+    ///
+    /// A swap whose answer was lost is repeated as it was: [`Progress::stamp`] tells the store whether it was written. A
+    /// stamp of 0 is none, and tells nothing.
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error>;
 
     /// Returns one step of a run's plan, counted from 1; `None` when there is none.
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error>;
 
-    /// Lists runs that someone should look after, at most `limit`.
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error>;
+    /// Lists runs that wait for a record of `topic` and that someone should look after, at most `limit`.
+    ///
+    /// `waited` is how long the oldest record of the topic has waited: a run whose record may still wait, too, is not due.
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error>;
 
     /// Lists outputs that were written and perhaps not published, the earliest first, at most `limit`.
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error>;
@@ -155,7 +173,12 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
         (**self).read(id).await
     }
 
-    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
         (**self).swap(id, expected, write).await
     }
 
@@ -163,8 +186,13 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
         (**self).step(id, position).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
-        (**self).due(limit).await
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
+        (**self).due(topic, waited, limit).await
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {

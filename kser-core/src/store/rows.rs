@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use crate::sequencing::{PlannedStep, Progress};
-use crate::{Name, Outcome, Record, RunId, Status, Timestamp};
+use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
 
 /// An answer, and what the store's clock said then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct NewRun {
     pub id: RunId,
     /// The operation's entrypoint.
     pub name: Name,
+    /// The topic in which the record waits that makes it go on, see [`Write::topic`].
+    pub topic: Topic,
     /// The message that asks for it, as it is on the wire.
     pub launch: Bytes,
     /// Tells launches of one id with other content apart.
@@ -29,6 +31,8 @@ pub struct NewRun {
     pub progress: Progress,
     /// Its steps, if they are known.
     pub plan: Vec<PlannedStep>,
+    /// Records to relay. The id of each is the version of `progress` and its index here.
+    pub outputs: Vec<Record>,
 }
 
 impl NewRun {
@@ -37,6 +41,7 @@ impl NewRun {
     pub const fn new(
         id: RunId,
         name: Name,
+        topic: Topic,
         launch: Bytes,
         digest: String,
         progress: Progress,
@@ -44,10 +49,12 @@ impl NewRun {
         Self {
             id,
             name,
+            topic,
             launch,
             digest,
             progress,
             plan: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 
@@ -55,6 +62,13 @@ impl NewRun {
     #[must_use]
     pub fn with_plan(mut self, plan: Vec<PlannedStep>) -> Self {
         self.plan = plan;
+        self
+    }
+
+    /// Gives it records that the store keeps until they are relayed.
+    #[must_use]
+    pub fn with_outputs(mut self, outputs: Vec<Record>) -> Self {
+        self.outputs = outputs;
         self
     }
 }
@@ -85,6 +99,9 @@ pub struct Write {
     pub outputs: Vec<Record>,
     /// The step to answer with, counted from 1.
     pub fetch: Option<u32>,
+    /// The topic in which the record waits that makes the run go on: that of the pending step, or that of its report where
+    /// the step is an external one. `None` if it stays as it is.
+    pub topic: Option<Topic>,
 }
 
 impl Write {
@@ -97,6 +114,7 @@ impl Write {
             attempt: None,
             outputs: Vec::new(),
             fetch: None,
+            topic: None,
         }
     }
 }

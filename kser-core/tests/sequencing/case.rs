@@ -42,7 +42,7 @@ pub(crate) fn told(event: &Event) -> Option<Told<'_>> {
             outcome,
             retry_at,
         } => (step.position, Some(*attempt), Some(outcome), *retry_at),
-        Event::Reported { step, outcome }
+        Event::Reported { step, outcome, .. }
         | Event::GivenUp { step, outcome, .. }
         | Event::Skipped { step, outcome } => (step.position, None, Some(outcome), None),
         _ => return None,
@@ -55,7 +55,28 @@ pub(crate) fn told(event: &Event) -> Option<Told<'_>> {
     })
 }
 
+/// The version in the message at hand, of the events that a message brings.
+pub(crate) const fn seen(event: &Event) -> Option<u64> {
+    match event {
+        Event::Started { seen, .. }
+        | Event::Reported { seen, .. }
+        | Event::GivenUp { seen, .. } => Some(*seen),
+        _ => None,
+    }
+}
+
+/// The version in the message that began the latest attempt, which only the rules need to know.
+fn begun_by(progress: &Progress) -> Option<u64> {
+    serde_json::to_value(progress).unwrap()["begun_by"].as_u64()
+}
+
 impl Case<'_> {
+    /// Whether the event is that of the record by which the step before the pending one ended.
+    pub(crate) fn by_the_record_before(&self) -> bool {
+        let past = told(self.event).is_some_and(|told| told.position + 1 == self.before.position());
+        past && seen(self.event).is_some_and(|seen| Some(seen) == begun_by(self.before))
+    }
+
     pub(crate) fn after(&self) -> &Progress {
         self.result
             .as_ref()

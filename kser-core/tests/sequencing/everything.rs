@@ -81,11 +81,12 @@ fn of_step(position: u32, now: Timestamp, events: &mut Vec<(By, Option<Event>)>)
     let step = key(position);
     let mut push = |by, event| events.push((by, Some(event)));
     let starts = [
-        (By::Itself, true, 1),
-        (By::Others, false, 1),
-        (By::Others, true, 2),
+        (By::Itself, true, 1, 1),
+        (By::Others, false, 1, 1),
+        (By::Others, true, 2, 1),
+        (By::Others, true, 1, 2),
     ];
-    for (by, alone, incarnation) in starts {
+    for (by, alone, incarnation, seen) in starts {
         let owner = Owner {
             instance: "worker".into(),
             incarnation,
@@ -96,13 +97,21 @@ fn of_step(position: u32, now: Timestamp, events: &mut Vec<(By, Option<Event>)>)
             step,
             lease,
             alone,
-            seen: 1,
+            seen,
         };
         push(by, event);
     }
     for (by, outcome) in [(By::Itself, Outcome::text("yes")), (By::Others, failure())] {
         let step = step.clone();
-        push(by, Event::Reported { step, outcome });
+        let seen = 1;
+        push(
+            by,
+            Event::Reported {
+                step,
+                outcome,
+                seen,
+            },
+        );
     }
     for outcome in [Outcome::text("skipped"), failure()] {
         let step = step.clone();
@@ -228,13 +237,14 @@ fn tried(
         result: &result,
     };
     case.check();
+    let by_the_record_before = case.by_the_record_before();
     let after = result.ok().filter(|after| after.changed)?.progress;
     let again = apply(&after, self::near(plan, &after), event.clone(), now);
     // These say something new each time; of an external step, a report names no attempt.
     let anew = matches!(
         event,
-        Event::Retried { .. } | Event::Renewed { .. } | Event::Reported { .. }
-    );
+        Event::Launched | Event::Retried { .. } | Event::Renewed { .. } | Event::Reported { .. }
+    ) || by_the_record_before;
     assert!(
         anew || !again.is_ok_and(|again| again.changed),
         "told twice, {event:?} changes twice: {before:#?}"

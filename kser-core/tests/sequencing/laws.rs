@@ -16,7 +16,10 @@ impl Case<'_> {
             ("what is done is forwarded", self.forwards()),
             ("a success has done every step", self.success()),
             ("an end is left by repairs alone", self.ends()),
-            ("a past step changes nothing", self.past()),
+            (
+                "a past step moves nothing, and only its record asks again",
+                self.past(),
+            ),
             ("a later step waits", self.ahead()),
             ("a stale attempt changes nothing", self.stale()),
             ("a start finds the step free and due", self.starts()),
@@ -137,16 +140,14 @@ impl Case<'_> {
             Status::Running => !self.before.is_started() || Self::external(self.here),
             status => status == Status::Success,
         };
-        let asks = matches!(
-            self.event,
-            Event::Started { .. }
-                | Event::Ended { .. }
-                | Event::Reported { .. }
-                | Event::GivenUp { .. }
-                | Event::Built { .. }
-                | Event::NotBuilt { .. }
-        );
-        !self.changed() && self.effects().is_empty() != (last && due && asks)
+        let again = last && due && self.by_the_record_before();
+        // A copy of the pending step is written down first, so that it has a version of its own.
+        let copied = again && self.before.status() == Status::Running;
+        let (before, after) = (self.before, self.after());
+        let stands = before.position() == after.position()
+            && before.attempts() == after.attempts()
+            && before.is_started() == after.is_started();
+        stands && self.changed() == copied && self.effects().is_empty() != again
     }
 
     fn ahead(&self) -> bool {
@@ -177,7 +178,7 @@ impl Case<'_> {
         let runs = !before.status().is_terminal();
         let may = self.told_here().is_some() && runs && (successor || !self.leased()) && !waits;
         let lost = before.unreported() + u32::from(before.is_started());
-        let begun = self.changed() && self.after().is_started();
+        let begun = self.changed() && self.after().is_started() && self.told_here().is_some();
         if !begun {
             return !may || lost >= 3 || (lost == 2 && !alone);
         }
@@ -228,8 +229,8 @@ impl Case<'_> {
             let kept = after.unreported() == before.unreported();
             return kept || (after.unreported() == 0 && (self.moved() || self.is_repair()));
         };
-        if !self.changed() {
-            return true;
+        if !self.changed() || self.told_here().is_none() {
+            return after.unreported() == before.unreported();
         }
         let lost = before.unreported() + u32::from(before.is_started());
         let ended = after.status() == Status::Failed && self.letter();
@@ -246,7 +247,9 @@ impl Case<'_> {
             Event::Interrupted { .. } if self.changed() => before.counted_attempts() - 1,
             _ if self.is_repair() && self.changed() => begun,
             // What was lost does not count, and what was begun does.
-            Event::Started { .. } if before.is_started() && self.changed() => {
+            Event::Started { .. }
+                if before.is_started() && self.changed() && self.told_here().is_some() =>
+            {
                 before.counted_attempts() - 1 + begun
             }
             _ => before.counted_attempts() + begun,
@@ -328,7 +331,7 @@ impl Case<'_> {
         let goes_on = matches!(before.status(), Status::Pending | Status::Running);
         let begun = before.is_started() && !Self::external(self.here);
         let due = position <= 1 && goes_on && !begun;
-        self.result.is_ok() && !self.changed() && self.publishes(position) == due
+        self.result.is_ok() && self.changed() == due && self.publishes(position) == due
     }
 
     fn gives_up(&self) -> bool {

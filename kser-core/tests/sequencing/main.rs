@@ -4,6 +4,7 @@
 mod act;
 mod carried;
 mod case;
+mod copies;
 mod everything;
 mod exhaustive;
 mod late;

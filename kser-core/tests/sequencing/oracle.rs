@@ -39,6 +39,18 @@ impl World {
         });
     }
 
+    /// Says whether a later attempt at the same step has begun.
+    pub(crate) fn taken_over(&self, position: u32, attempt: u32) -> bool {
+        let other = |other: &InFlight| other.record.position == position && other.attempt > attempt;
+        self.in_flight.iter().any(other)
+    }
+
+    pub(crate) fn is_external(&self, position: u32) -> bool {
+        let index = usize::try_from(position).unwrap().checked_sub(1);
+        let step = index.and_then(|index| self.steps.get(index));
+        step.is_some_and(|step| step.external.is_some())
+    }
+
     pub(crate) fn check(&self) {
         let done = usize::try_from(self.progress.position())
             .unwrap()

@@ -137,6 +137,7 @@ fn an_external_step_counts_as_started_when_it_is_sent() {
     let reported = Event::Reported {
         step: next.key.clone(),
         outcome: Outcome::text("two"),
+        seen: 0,
     };
     let done = at(&silent.progress, &next, reported.clone(), NOW)
         .unwrap()
@@ -155,6 +156,7 @@ fn only_an_external_step_is_ended_by_a_report() {
     let reported = Event::Reported {
         step: here.key.clone(),
         outcome: Outcome::default(),
+        seen: 0,
     };
     assert_eq!(
         at(&running(1, 1), &here, reported, NOW),

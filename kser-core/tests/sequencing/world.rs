@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) ends: usize,
     told: u64,
     pub(crate) letters: usize,
+    /// How many records were published, the launch among them.
+    pub(crate) published: usize,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             ends: 0,
             told: 0,
             letters: 0,
+            published: 1,
         }
     }
 
@@ -131,7 +134,11 @@ impl World {
             begun => begun,
         };
         match begun {
-            Ok(after) if after.changed && after.progress.is_started() => {
+            Ok(after)
+                if after.changed
+                    && after.progress.is_started()
+                    && after.progress.position() == record.position =>
+            {
                 self.begun(&before, record);
             }
             Ok(_) => {}
@@ -184,7 +191,11 @@ impl World {
                 outcome,
                 retry_at,
             },
-            (position, _) if self.is_external(position) => Event::Reported { step, outcome },
+            (position, _) if self.is_external(position) => Event::Reported {
+                step,
+                outcome,
+                seen: record.seen,
+            },
             _ => Event::Ended {
                 step,
                 attempt,
@@ -210,12 +221,6 @@ impl World {
         if crash {
             self.records.push(record);
         }
-    }
-
-    /// Whether somebody else had begun the same step since.
-    fn taken_over(&self, position: u32, attempt: u32) -> bool {
-        let other = |other: &InFlight| other.record.position == position && other.attempt > attempt;
-        self.in_flight.iter().any(other)
     }
 
     fn die(&mut self, attempt: usize) {
@@ -355,6 +360,7 @@ impl World {
         match effect {
             Effect::Publish { position, .. } => {
                 let seen = self.progress.version();
+                self.published += 1;
                 self.records.push(OnItsWay {
                     position: *position,
                     seen,
@@ -378,12 +384,6 @@ impl World {
             },
             |step| step.key.clone(),
         )
-    }
-
-    fn is_external(&self, position: u32) -> bool {
-        let index = usize::try_from(position).unwrap().checked_sub(1);
-        let step = index.and_then(|index| self.steps.get(index));
-        step.is_some_and(|step| step.external.is_some())
     }
 }
 

@@ -5,14 +5,15 @@ mod runs;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
     Watch, Write,
 };
-use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId};
+use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Topic};
 
 use self::finished::Limits;
 use self::runs::{Answer, Dropped, Runs};
@@ -143,7 +144,12 @@ impl StateStore for MemoryStore {
         Ok(Timed { now, value })
     }
 
-    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
         let mut dropped = Dropped::default();
         let mut runs = self.runs();
         let now = runs.now();
@@ -162,10 +168,15 @@ impl StateStore for MemoryStore {
         Ok(self.runs().get(id).and_then(|run| run.step(position)))
     }
 
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
-        let value = runs.due(now, limit);
+        let value = runs.due(topic, now, waited, limit);
         Ok(Timed { now, value })
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kser_core::sequencing::{PlannedStep, Progress};
 use kser_core::store::{Attempt, NewRun, RunFilter, RunInfo};
-use kser_core::{Name, RunId, Timestamp};
+use kser_core::{Name, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 
 /// All that is kept of one run, its outputs apart.
@@ -12,6 +12,8 @@ pub(super) struct Run {
     /// Grows with each run that is inserted.
     pub(super) number: u64,
     pub(super) name: Name,
+    /// Where the record waits that makes it go on.
+    pub(super) topic: Topic,
     pub(super) launch: Bytes,
     pub(super) digest: String,
     pub(super) created: Timestamp,
@@ -39,6 +41,7 @@ impl Run {
         Self {
             number,
             name: run.name,
+            topic: run.topic,
             launch: run.launch,
             digest: run.digest,
             created,

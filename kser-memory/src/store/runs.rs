@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use kser_core::sequencing::Progress;
+use kser_core::sequencing::{Progress, Revision};
 use kser_core::store::{
     Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Swapped, Write,
 };
-use kser_core::{Clock, Record, RunId, Timestamp};
+use kser_core::{Clock, Record, RunId, Timestamp, Topic};
 
 use super::finished::{Finished, Limits};
 use super::run::{Kept, Run};
@@ -17,7 +18,8 @@ pub(super) struct Runs {
     runs: HashMap<RunId, Run>,
     /// By their numbers, which is the order in which they were launched.
     launched: BTreeMap<u64, RunId>,
-    due: BTreeSet<(Timestamp, u64)>,
+    /// By the topics in which their records wait.
+    due: BTreeMap<Topic, BTreeSet<(Timestamp, u64)>>,
     outputs: BTreeMap<(Timestamp, u64), Output>,
     pub(super) finished: Finished,
     turns: u64,
@@ -40,7 +42,7 @@ impl Runs {
         Self {
             runs: HashMap::default(),
             launched: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due: BTreeMap::new(),
             outputs: BTreeMap::new(),
             finished: Finished::default(),
             turns: 0,
@@ -61,7 +63,7 @@ impl Runs {
         self.incarnations
     }
 
-    pub(super) fn insert(&mut self, new: NewRun, now: Timestamp) -> Inserted {
+    pub(super) fn insert(&mut self, mut new: NewRun, now: Timestamp) -> Inserted {
         if let Some(run) = self.runs.get(&new.id) {
             return match run.digest == new.digest && run.name == new.name {
                 true => Inserted::Same(Box::new(Progress::clone(&run.progress))),
@@ -70,10 +72,14 @@ impl Runs {
         }
         let id = new.id.clone();
         let number = self.next_turn();
-        self.due
-            .extend(new.progress.check_at().map(|at| (at, number)));
+        if let Some(at) = new.progress.check_at() {
+            self.look_at(&new.topic, at, number);
+        }
+        let outputs = std::mem::take(&mut new.outputs);
+        let version = new.progress.version();
         self.launched.insert(number, id.clone());
         self.runs.insert(id.clone(), Run::new(new, number, now));
+        self.keep_outputs(&id, version, outputs, now);
         self.note_end(&id);
         Inserted::New
     }
@@ -89,7 +95,7 @@ impl Runs {
     pub(super) fn swap(
         &mut self,
         id: &RunId,
-        expected: u64,
+        expected: Revision,
         write: Write,
         now: Timestamp,
         dropped: &mut Dropped,
@@ -97,7 +103,13 @@ impl Runs {
         let Some(run) = self.runs.get_mut(id) else {
             return Answer::Swapped(Swapped::Conflict(None));
         };
-        if run.progress.version() != expected {
+        if run.progress.revision() != expected {
+            let ours = write.progress.revision();
+            // Its answer was lost, and it is repeated.
+            if ours.stamp != 0 && run.progress.revision() == ours {
+                let step = write.fetch.and_then(|position| run.step(position));
+                return Answer::Swapped(Swapped::Written(step));
+            }
             return Answer::Conflict(Arc::clone(&run.progress));
         }
         let Write {
@@ -106,6 +118,7 @@ impl Runs {
             attempt,
             outputs,
             fetch,
+            topic,
             ..
         } = write;
         let (before, after) = (run.progress.check_at(), progress.check_at());
@@ -119,9 +132,19 @@ impl Runs {
         run.attempts.extend(attempt);
         run.wake();
         let step = fetch.and_then(|position| run.step(position));
-        if before != after {
-            before.map(|at| self.due.remove(&(at, number)));
-            self.due.extend(after.map(|at| (at, number)));
+        let moved = topic.filter(|topic| *topic != run.topic);
+        if before != after || moved.is_some() {
+            let old = run.topic.clone();
+            if let Some(topic) = moved {
+                run.topic = topic;
+            }
+            let new = run.topic.clone();
+            if let Some(at) = before {
+                self.look_no_more(&old, at, number);
+            }
+            if let Some(at) = after {
+                self.look_at(&new, at, number);
+            }
         }
         self.keep_outputs(id, version, outputs, now);
         if ended {
@@ -130,8 +153,15 @@ impl Runs {
         Answer::Swapped(Swapped::Written(step))
     }
 
-    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<RunId> {
-        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+    pub(super) fn due(
+        &self,
+        topic: &Topic,
+        now: Timestamp,
+        waited: Duration,
+        limit: usize,
+    ) -> Vec<RunId> {
+        let due = self.due.get(topic).into_iter().flatten();
+        let due = due.take_while(|(at, _)| *at + waited <= now);
         let ids = due.filter_map(|(_, number)| self.launched.get(number).cloned());
         ids.take(limit).collect()
     }
@@ -172,9 +202,9 @@ impl Runs {
         }
         let mut run = self.runs.remove(id)?;
         self.launched.remove(&run.number);
-        run.progress
-            .check_at()
-            .map(|at| self.due.remove(&(at, run.number)));
+        if let Some(at) = run.progress.check_at() {
+            self.look_no_more(&run.topic, at, run.number);
+        }
         if let Some(turn) = run.finished {
             self.finished.remove(turn);
         }
@@ -196,6 +226,22 @@ impl Runs {
     pub(super) fn unwatch(&mut self, id: &RunId) {
         self.finished.unwatch(id);
         self.note_end(id);
+    }
+
+    fn look_at(&mut self, topic: &Topic, at: Timestamp, number: u64) {
+        match self.due.get_mut(topic) {
+            Some(due) => drop(due.insert((at, number))),
+            None => drop(
+                self.due
+                    .insert(topic.clone(), BTreeSet::from([(at, number)])),
+            ),
+        }
+    }
+
+    fn look_no_more(&mut self, topic: &Topic, at: Timestamp, number: u64) {
+        if let Some(due) = self.due.get_mut(topic) {
+            due.remove(&(at, number));
+        }
     }
 
     fn keep_outputs(&mut self, id: &RunId, version: u64, records: Vec<Record>, now: Timestamp) {

@@ -12,7 +12,17 @@ pub(super) struct Ages {
 
 impl Ages {
     pub(super) fn add(&mut self, published: Timestamp) {
+        self.count();
+        self.begin(published);
+    }
+
+    /// Counts a record that is not due yet.
+    pub(super) const fn count(&mut self) {
         self.total += 1;
+    }
+
+    /// Lets a record that is counted wait from now on.
+    pub(super) fn begin(&mut self, published: Timestamp) {
         *self.waiting.entry(published).or_default() += 1;
     }
 

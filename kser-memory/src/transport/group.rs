@@ -73,10 +73,15 @@ impl Group {
 
     /// Takes a record in, behind the others; one that is not due waits apart.
     pub(super) fn publish(&mut self, entry: Entry, due: Option<Timestamp>) {
-        self.ages.add(entry.published);
         match due {
-            Some(due) => self.wait_until(due, Timed::Delayed(entry)),
-            None => self.enqueue(entry),
+            Some(due) => {
+                self.ages.count();
+                self.wait_until(due, Timed::Delayed(entry));
+            }
+            None => {
+                self.ages.add(entry.published);
+                self.enqueue(entry);
+            }
         }
     }
 
@@ -88,8 +93,14 @@ impl Group {
             let Some(first) = first.filter(|first| first.key().0 <= now) else {
                 return;
             };
+            let due = first.key().0;
             match first.remove() {
-                Timed::Delayed(entry) => self.enqueue(entry),
+                Timed::Delayed(mut entry) => {
+                    // It has waited for its turn since then: before, it was not meant to have one.
+                    entry.published = due;
+                    self.ages.begin(entry.published);
+                    self.enqueue(entry);
+                }
                 Timed::Released(entry) => self.ready.push_front(entry),
             }
             admitted += 1;

@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{
@@ -97,7 +98,9 @@ impl Subscription for MemorySubscription {
             }
         });
         health.lag = Some(lag);
-        health.oldest_waiting = oldest.map(|published| now.since(published));
+        let oldest = oldest.map(|published| now.since(published));
+        // What is not due yet has not waited.
+        health.oldest_waiting = oldest.or_else(|| (lag > 0).then_some(Duration::ZERO));
         health
     }
 
@@ -161,6 +164,7 @@ impl Seat {
                     )
                     .with_unreported(entry.unreported())
                     .with_failed(entry.failed())
+                    .with_waited(Some(now.since(entry.published)))
                 });
                 let Some(delivery) = taken else {
                     break;

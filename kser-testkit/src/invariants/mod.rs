@@ -15,7 +15,7 @@ pub(crate) use self::attempts::{began, ended};
 pub(crate) use self::commits::moved;
 pub(crate) use self::conservation::conserved;
 pub(crate) use self::limits::{one_more_held, one_more_runs};
-pub(crate) use self::records::{announced, committed, letter, published};
+pub(crate) use self::records::{announced, committed, letter, published, relayed};
 pub(crate) use self::rows::wrote;
 use crate::faults::{Fault, Site};
 use crate::sim::{Finished, Run, panic_text};

@@ -1,4 +1,5 @@
 use kser::RunEvent;
+use kser_core::store::OutputId;
 use kser_core::{Message, Record, Status};
 
 use crate::sim::{Published, Row, State, Told};
@@ -73,6 +74,21 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
     if twice && exact && !repaired && state.row() == Row::ExactlyOnce {
         let what = format!("{label} is sent a second time: the step before it was accepted twice");
         state.facts.broke("AcceptedOnce", what);
+    }
+}
+
+/// An output of the store is marked as relayed: it was published, or its dead letter was.
+pub(crate) fn relayed(state: &mut State, output: &OutputId, record: &Record) {
+    let published = state
+        .broker
+        .all()
+        .any(|sent| sent.record.payload == record.payload);
+    if !published {
+        let what = format!(
+            "output {} of version {} of {} is marked as relayed, and was never published",
+            output.index, output.version, output.run
+        );
+        state.facts.broke("RelayedIsPublished", what);
     }
 }
 

@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
-use kser_core::{Clock, Timestamp};
+use kser_core::{Clock, Record, Timestamp};
 use tokio::sync::Notify;
 
 use super::Setup;
@@ -47,7 +47,7 @@ pub(crate) struct State {
     /// Those who are to die as soon as nothing else can run.
     pub(crate) dying: Vec<usize>,
     /// Outputs that the store keeps and that are not relayed.
-    pub(crate) outputs: BTreeSet<OutputId>,
+    pub(crate) outputs: BTreeMap<OutputId, Record>,
     /// How far the clocks of the consumers' machines are ahead.
     pub(crate) ahead: BTreeMap<usize, Duration>,
     pub(crate) outage: Option<Outage>,
@@ -150,7 +150,7 @@ impl Shared {
             parkings: 0,
             lives: Vec::new(),
             dying: Vec::new(),
-            outputs: BTreeSet::new(),
+            outputs: BTreeMap::new(),
             ahead: BTreeMap::new(),
             outage: None,
             half: false,

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
     Watch, Write,
 };
-use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp};
+use kser_core::{Error, Instance, Record, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
 
 use super::port::Port;
@@ -131,12 +133,14 @@ impl StateStore for SimStore {
         });
         let insert = async {
             let progress = run.progress.clone();
+            let outputs = run.outputs.clone();
             let inserted = self.runs.insert(run).await?;
             self.note(|state| {
                 let label = state.labels.known_run(&id);
                 match inserted.value {
                     Inserted::New => {
                         state.wrote(self.port.life, &id, &progress, inserted.now);
+                        state.kept(&id, progress.version(), outputs);
                         format!("inserts {label}")
                     }
                     Inserted::Same(_) => format!("finds {label} inserted"),
@@ -153,24 +157,23 @@ impl StateStore for SimStore {
             .await
     }
 
-    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
         let path = self.swapped(id, &write);
         let what = path.clone();
         let swap = async {
             let progress = write.progress.clone();
-            let outputs = u32::try_from(write.outputs.len()).unwrap_or(u32::MAX);
+            let outputs = write.outputs.clone();
             let swapped = self.runs.swap(id, expected, write).await?;
             let written = matches!(swapped.value, Swapped::Written(_));
             self.note(|state| match written {
                 true => {
                     state.wrote(self.port.life, id, &progress, swapped.now);
-                    let version = progress.version();
-                    let kept = (0..outputs).map(|index| OutputId {
-                        run: id.clone(),
-                        version,
-                        index,
-                    });
-                    state.outputs.extend(kept);
+                    state.kept(id, progress.version(), outputs);
                     format!("writes {what}: {}", stand(&progress))
                 }
                 false => format!("cannot write {what}: the run has changed since it was read"),
@@ -185,8 +188,14 @@ impl StateStore for SimStore {
             .await
     }
 
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
-        self.read_call(self.own("due"), self.runs.due(limit)).await
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
+        let read = self.runs.due(topic, waited, limit);
+        self.read_call(self.own("due"), read).await
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
@@ -203,7 +212,9 @@ impl StateStore for SimStore {
             self.runs.relayed(outputs).await?;
             self.note(|state| {
                 for output in outputs {
-                    state.outputs.remove(output);
+                    if let Some(record) = state.outputs.remove(output) {
+                        invariants::relayed(state, output, &record);
+                    }
                 }
                 format!("marks {} outputs as relayed", outputs.len())
             });
@@ -249,6 +260,20 @@ impl State {
     fn wrote(&mut self, life: usize, run: &RunId, progress: &Progress, now: Timestamp) {
         let inside = self.lives[life].consumer.is_some();
         invariants::wrote(self, run, progress, now, inside);
+    }
+}
+
+impl State {
+    /// Notes the outputs that a write has brought.
+    fn kept(&mut self, run: &RunId, version: u64, records: Vec<Record>) {
+        let id = |index| OutputId {
+            run: run.clone(),
+            version,
+            index,
+        };
+        let kept = (0..).zip(records);
+        self.outputs
+            .extend(kept.map(|(index, record)| (id(index), record)));
     }
 }
 

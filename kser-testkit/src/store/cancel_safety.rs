@@ -21,7 +21,7 @@ pub async fn a_dropped_write_is_whole_or_absent(harness: &StoreHarness) {
             run.now(),
             Outcome::default(),
         ));
-        let mut swapping = Box::pin(run.store.swap(&run.id, run.progress.version(), write));
+        let mut swapping = Box::pin(run.store.swap(&run.id, run.progress.revision(), write));
         // Polled a few times, and dropped wherever it is.
         for _ in 0..number {
             let polled = std::future::poll_fn(|cx| Poll::Ready(swapping.as_mut().poll(cx))).await;

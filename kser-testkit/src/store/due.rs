@@ -4,25 +4,60 @@ use std::time::Duration;
 
 use kser_core::store::Write;
 
+use kser_core::Topic;
+use kser_core::sequencing::{Event, Lease, Near, Owner, Progress, StepKey, apply};
+
 use super::{ALL, Inhabitant};
 use crate::StoreHarness;
+
+/// Nothing has waited.
+const NOW: Duration = Duration::ZERO;
 
 /// A run is due when its `check_at` is not after the store's time.
 pub async fn a_run_is_due_at_its_time(harness: &StoreHarness) {
     let run = Inhabitant::due_in(harness, "due", Duration::from_secs(4)).await;
     let at = run.progress.check_at().unwrap();
-    assert!(!is_due(&run).await, "four seconds before");
+    assert!(!is_due(harness, &run).await, "four seconds before");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!is_due(&run).await, "two seconds before");
+    assert!(!is_due(harness, &run).await, "two seconds before");
     tokio::time::sleep(Duration::from_secs(3)).await;
     for _ in 0..2 {
-        let due = run.store.due(ALL).await.unwrap();
+        let due = run.store.due(&harness.topic(), NOW, ALL).await.unwrap();
         assert!(
             due.now >= at,
             "five seconds have passed on the store's clock"
         );
         assert!(due.value.contains(&run.id), "looking changes nothing");
     }
+}
+
+/// With a wait it is due that much later.
+pub async fn a_run_is_due_later_with_a_wait(harness: &StoreHarness) {
+    let run = Inhabitant::due_in(harness, "wait", Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let waited = Duration::from_secs(3);
+    let due = async || run.store.due(&harness.topic(), waited, ALL).await.unwrap();
+    assert!(is_due(harness, &run).await);
+    assert!(!due().await.value.contains(&run.id), "its record may wait");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(due().await.value.contains(&run.id));
+}
+
+/// It is due for the topic that was written last with it, and for no other.
+pub async fn a_run_is_due_for_its_topic_alone(harness: &StoreHarness) {
+    let run = Inhabitant::due_in(harness, "topic", Duration::ZERO).await;
+    let other = Topic::new(format!("{}.other", harness.topic())).unwrap();
+    let due_for = async |topic: &Topic| {
+        let due = run.store.due(topic, NOW, ALL).await.unwrap().value;
+        due.contains(&run.id)
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(due_for(&harness.topic()).await && !due_for(&other).await);
+    let mut write = Write::new(leased(&run, Duration::from_secs(1)).await);
+    write.topic = Some(other.clone());
+    run.swap(write).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(due_for(&other).await && !due_for(&harness.topic()).await);
 }
 
 /// The earliest comes first, and never more than the limit.
@@ -32,7 +67,12 @@ pub async fn the_earliest_is_first_and_the_limit_holds(harness: &StoreHarness) {
         runs.push(Inhabitant::due_in(harness, name, Duration::from_millis(wait)).await);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let due = harness.store().due(ALL).await.unwrap().value;
+    let due = harness
+        .store()
+        .due(&harness.topic(), NOW, ALL)
+        .await
+        .unwrap()
+        .value;
     let ours = due
         .iter()
         .filter(|id| runs.iter().any(|run| run.id == **id));
@@ -41,7 +81,12 @@ pub async fn the_earliest_is_first_and_the_limit_holds(harness: &StoreHarness) {
         ours.collect::<Vec<_>>(),
         expected.iter().collect::<Vec<_>>()
     );
-    let two = harness.store().due(2).await.unwrap().value;
+    let two = harness
+        .store()
+        .due(&harness.topic(), NOW, 2)
+        .await
+        .unwrap()
+        .value;
     assert_eq!(two.len(), 2, "{two:?}");
 }
 
@@ -52,10 +97,39 @@ pub async fn a_run_that_needs_no_look_is_never_due(harness: &StoreHarness) {
     assert_eq!(cancelled.check_at(), None);
     run.swap(Write::new(cancelled)).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(!is_due(&run).await);
+    assert!(!is_due(harness, &run).await);
 }
 
-async fn is_due(run: &Inhabitant<'_>) -> bool {
-    let due = run.store.due(ALL).await.unwrap().value;
+/// The progress after the build has begun, to be looked after in `wait`.
+async fn leased(run: &Inhabitant<'_>, wait: Duration) -> Progress {
+    let now = run.store.read(&run.id).await.unwrap().now;
+    let lease = Lease {
+        until: now + wait,
+        owner: Owner {
+            instance: "worker".into(),
+            incarnation: 0,
+        },
+    };
+    let event = Event::Started {
+        step: StepKey {
+            position: 0,
+            uuid: run.id.clone().into(),
+            entrypoint: "test.Run".into(),
+        },
+        lease: Some(lease),
+        alone: true,
+        seen: 0,
+    };
+    let started = apply(&run.progress, Near::default(), event, now);
+    started.unwrap().progress
+}
+
+async fn is_due(harness: &StoreHarness, run: &Inhabitant<'_>) -> bool {
+    let due = run
+        .store
+        .due(&harness.topic(), NOW, ALL)
+        .await
+        .unwrap()
+        .value;
     due.contains(&run.id)
 }

@@ -1,9 +1,11 @@
 //! Inserting.
 
-use kser_core::store::Inserted;
+use std::time::Duration;
+
+use kser_core::store::{Inserted, OUTPUT_PATIENCE};
 use tokio::task::JoinSet;
 
-use super::{Inhabitant, new_run, plan};
+use super::{ALL, Inhabitant, new_run, output, plan};
 use crate::StoreHarness;
 
 /// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same.
@@ -79,4 +81,23 @@ pub async fn a_run_may_come_with_its_plan(harness: &StoreHarness) {
     let with = Inhabitant::with_steps(harness, "with", 2).await;
     let step = with.store.step(&with.id, 2).await.unwrap();
     assert_eq!(step, plan(&with.id, 2).pop());
+}
+
+/// Outputs that come with a run are kept exactly if the run is new.
+pub async fn outputs_come_with_a_new_run(harness: &StoreHarness) {
+    let (store, id) = (harness.store(), harness.id("outputs"));
+    let now = store.read(&id).await.unwrap().now;
+    let run = new_run(harness, &id, "outputs", now).with_outputs(vec![output("sent")]);
+    let version = run.progress.version();
+    for _ in 0..2 {
+        store.insert(run.clone()).await.unwrap();
+    }
+    let other = new_run(harness, &id, "other", now).with_outputs(vec![output("other")]);
+    assert_eq!(store.insert(other).await.unwrap().value, Inserted::Other);
+    tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
+    let mut due = store.outputs_due(ALL).await.unwrap().value;
+    due.retain(|due| due.id.run == id);
+    assert_eq!(due.len(), 1, "{due:?}");
+    assert_eq!((due[0].id.version, due[0].id.index), (version, 0));
+    assert_eq!(due[0].record, output("sent"));
 }

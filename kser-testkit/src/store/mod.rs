@@ -37,6 +37,7 @@ fn new_run(harness: &StoreHarness, id: &RunId, content: &str, now: Timestamp) ->
     NewRun::new(
         id.clone(),
         harness.operation(),
+        harness.topic(),
         Bytes::from(format!("launch of {content}")),
         content.to_owned(),
         Progress::launched(now),
@@ -182,7 +183,7 @@ impl<'a> Inhabitant<'a> {
     async fn swap(&self, write: Write) -> Swapped {
         let swapped = self
             .store
-            .swap(&self.id, self.progress.version(), write)
+            .swap(&self.id, self.progress.revision(), write)
             .await;
         swapped.unwrap().value
     }

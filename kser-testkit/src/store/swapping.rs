@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kser_core::sequencing::Revision;
 use kser_core::store::{Attempt, OUTPUT_PATIENCE, Swapped, Write};
 use tokio::task::JoinSet;
 
@@ -23,8 +24,8 @@ pub async fn of_many_swaps_one_writes(harness: &StoreHarness) {
     let mut swaps = JoinSet::new();
     for _ in 0..20 {
         let (store, id) = (run.store.clone(), run.id.clone());
-        let (version, write) = (run.progress.version(), Write::new(run.cancelled()));
-        swaps.spawn(async move { store.swap(&id, version, write).await.unwrap().value });
+        let (expected, write) = (run.progress.revision(), Write::new(run.cancelled()));
+        swaps.spawn(async move { store.swap(&id, expected, write).await.unwrap().value });
     }
     let mut written = 0;
     while let Some(swapped) = swaps.join_next().await {
@@ -36,7 +37,12 @@ pub async fn of_many_swaps_one_writes(harness: &StoreHarness) {
 /// A swap that does not write changes nothing, and answers with the progress that is stored.
 pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "conflict").await;
-    for wrong in [run.progress.version() + 1, run.progress.version() - 1] {
+    let version = run.progress.version();
+    for version in [version + 1, version - 1] {
+        let wrong = Revision {
+            version,
+            ..run.progress.revision()
+        };
         let write = Write::new(run.cancelled());
         let swapped = run.store.swap(&run.id, wrong, write).await.unwrap().value;
         let stored = Box::new(run.progress.clone());
@@ -46,10 +52,63 @@ pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) 
     let nobody = harness.id("nobody");
     let swapped = run
         .store
-        .swap(&nobody, 1, Write::new(run.cancelled()))
+        .swap(
+            &nobody,
+            run.progress.revision(),
+            Write::new(run.cancelled()),
+        )
         .await;
     assert_eq!(swapped.unwrap().value, Swapped::Conflict(None));
     assert_eq!(run.store.read(&nobody).await.unwrap().value, None);
+}
+
+/// A swap that expects another stamp than the stored one does not write.
+pub async fn a_swap_that_expects_another_stamp_does_not_write(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "stamp").await;
+    let started = run.started().with_stamp(7);
+    let swapped = run.swap(Write::new(started.clone())).await;
+    assert_eq!(swapped, Swapped::Written(None));
+    // As one that saw the same version in another life of the run: of a purged one, or of a backup.
+    for stamp in [0, 8] {
+        let expected = Revision {
+            stamp,
+            ..started.revision()
+        };
+        let write = Write::new(run.cancelled().with_stamp(9));
+        let swapped = run.store.swap(&run.id, expected, write).await;
+        let stored = Swapped::Conflict(Some(Box::new(started.clone())));
+        assert_eq!(swapped.unwrap().value, stored);
+    }
+    assert_eq!(run.read().await, Some(started));
+}
+
+/// A swap that is repeated with its stamp answers that it has written, and writes nothing a second time.
+pub async fn a_swap_that_is_repeated_has_written_once(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "repeated").await;
+    let mut write = Write::new(run.started().with_stamp(7));
+    write.plan = Some(plan(&run.id, 2));
+    write.fetch = Some(1);
+    let outcome = odd_outcome("left");
+    write.attempt = Some(Attempt::new(0, "test.Run".into(), 1, run.now(), outcome));
+    write.outputs = vec![output("sent")];
+    let first = run.swap(write.clone()).await;
+    assert!(matches!(first, Swapped::Written(Some(_))), "{first:?}");
+    assert_eq!(
+        run.swap(write.clone()).await,
+        first,
+        "its answer was lost, say"
+    );
+    let attempts = run.store.attempts(&run.id, 0, 10).await.unwrap();
+    assert_eq!(attempts.len(), 1);
+    tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
+    let due = run.store.outputs_due(ALL).await.unwrap().value;
+    assert_eq!(due.iter().filter(|due| due.id.run == run.id).count(), 1);
+    // Another write of the same version is another one, and so is one without a stamp.
+    for stamp in [8, 0] {
+        let write = Write::new(run.started().with_stamp(stamp));
+        let swapped = run.swap(write).await;
+        assert!(matches!(swapped, Swapped::Conflict(Some(_))), "{swapped:?}");
+    }
 }
 
 /// What goes with a swap (the plan, an attempt, outputs) is written exactly if the progress is.
@@ -60,7 +119,10 @@ pub async fn what_goes_with_a_swap_is_written_with_it(harness: &StoreHarness) {
     let outcome = odd_outcome("left");
     write.attempt = Some(Attempt::new(0, "test.Run".into(), 1, run.now(), outcome));
     write.outputs = vec![output("sent")];
-    let wrong = run.progress.version() + 7;
+    let wrong = Revision {
+        version: run.progress.version() + 7,
+        ..run.progress.revision()
+    };
     let lost = run.store.swap(&run.id, wrong, write.clone()).await.unwrap();
     assert!(matches!(lost.value, Swapped::Conflict(_)));
     assert_eq!(run.store.step(&run.id, 1).await.unwrap(), None);

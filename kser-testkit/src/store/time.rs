@@ -36,11 +36,15 @@ pub async fn every_answer_tells_the_time(harness: &StoreHarness) {
     let times = [
         store.insert(again).await.unwrap().now,
         store
-            .swap(&run.id, run.progress.version(), write)
+            .swap(&run.id, run.progress.revision(), write)
             .await
             .unwrap()
             .now,
-        store.due(1).await.unwrap().now,
+        store
+            .due(&harness.topic(), Duration::ZERO, 1)
+            .await
+            .unwrap()
+            .now,
         store.outputs_due(1).await.unwrap().now,
         store.register(&"instance".into()).await.unwrap().now,
     ];

@@ -14,6 +14,7 @@
 //! | Terminal | `invariants/ends.rs`, at the end | a handler that never returns, which is a deadlock too: the sweeps of a consumer always have a timer, so there is no run in which nothing can happen |
 //! | Conservation | `invariants/conservation.rs`, at every step | a broker that redelivers nothing |
 //! | NothingLost | `invariants/ends.rs` | a transport that loses what it was given, a store that loses outputs |
+//! | RelayedIsPublished | `invariants/records.rs`, when the store is told | a transport that loses outputs |
 //! | NoPhantom | `invariants/attempts.rs` | a transport that invents messages |
 //! | CommitAfterDurable | `invariants/records.rs`, at every commit | transports that commit first, lose outputs, lose a delayed message |
 //! | CommitPrefix | `invariants/commits.rs`, at every commit | a broker that commits past what is not done |

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
     Watch, Write,
 };
-use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId};
+use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId, Topic};
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,9 @@ impl Bad {
                 value["lease"] = Value::Null;
                 value["version"] = json!(version + 1);
             });
-            self.inner.swap(id, version, Write::new(failed)).await?;
+            self.inner
+                .swap(id, stored.revision(), Write::new(failed))
+                .await?;
         }
         Ok(())
     }
@@ -106,14 +108,14 @@ impl StateStore for Bad {
     async fn swap(
         &self,
         id: &RunId,
-        expected: u64,
+        expected: Revision,
         mut write: Write,
     ) -> Result<Timed<Swapped>, Error> {
         self.spoil(&mut write);
         let mut expected = expected;
         if self.flaw == Flaw::ComparesNothing {
             let stored = self.inner.read(id).await?.value;
-            expected = stored.map_or(expected, |stored| stored.version());
+            expected = stored.map_or(expected, |stored| stored.revision());
         }
         let after = write.progress.clone();
         let swapped = self.inner.swap(id, expected, write).await;
@@ -127,7 +129,9 @@ impl StateStore for Bad {
                 value["status"] = json!("FAILED");
                 value["version"] = json!(version + 1);
             });
-            self.inner.swap(id, version, Write::new(failed)).await?;
+            self.inner
+                .swap(id, after.revision(), Write::new(failed))
+                .await?;
         }
         let value = match value {
             Swapped::Conflict(Some(progress)) => {
@@ -142,8 +146,16 @@ impl StateStore for Bad {
         self.inner.step(id, position).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
-        self.inner.due(limit).await.map(|due| self.shown(due))
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
+        self.inner
+            .due(topic, waited, limit)
+            .await
+            .map(|due| self.shown(due))
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {

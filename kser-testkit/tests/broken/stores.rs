@@ -97,3 +97,20 @@ fn one_that_loses_outputs_is_caught() {
     };
     assert_eq!(caught(Setup::stored(), make), "NothingLost");
 }
+
+/// What a transport loses after it has said that it is published, the store forgets.
+#[test]
+fn outputs_that_are_marked_as_relayed_and_lost_are_caught() {
+    let make = |world: &mut World| {
+        let send = |ctx: Context, _: Send| async move { ctx.send(Work { number: 1 }).map(|_| ()) };
+        let bad = |inner| -> Arc<dyn kser_core::Transport> {
+            Arc::new(crate::transport::Bad {
+                inner,
+                flaw: crate::transport::Flaw::LosesOutputs,
+            })
+        };
+        workers(world).task(send).wrap_transport(bad);
+        world.launch_steps("shop.Job", vec![kser::Step::new(Send {})]);
+    };
+    assert_eq!(caught(Setup::stored(), make), "RelayedIsPublished");
+}

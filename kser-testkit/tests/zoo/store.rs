@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Progress};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
     Watch, Write,
 };
-use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,11 @@ pub(crate) enum Slip {
     SearchesPlans,
     TimeGoesBack,
     InsertsWithoutTime,
+    ComparesNoStamp,
+    WritesTwice,
+    InsertsNoOutputs,
+    DueWithoutWait,
+    DueForOneTopic,
     AllAreDue,
     DueTheLatestFirst,
     IgnoresLimits,
@@ -89,10 +95,10 @@ impl Sloppy {
     /// Writes an attempt, and leaves the progress as it is.
     async fn write_attempt(&self, id: &RunId, attempt: Option<Attempt>) -> Result<(), Error> {
         if let Some(stored) = self.inner.read(id).await?.value {
-            let version = stored.version();
+            let revision = stored.revision();
             let mut write = Write::new(stored);
             write.attempt = attempt;
-            self.inner.swap(id, version, write).await?;
+            self.inner.swap(id, revision, write).await?;
         }
         Ok(())
     }
@@ -116,6 +122,8 @@ impl StateStore for Sloppy {
         run.id = self.id_of(&run.id);
         match self.slip {
             Slip::InsertsNoPlan => run.plan.clear(),
+            Slip::InsertsNoOutputs => run.outputs.clear(),
+            Slip::DueForOneTopic => run.topic = Topic::new("one").unwrap(),
             Slip::ForgetsKeys => run.plan.iter_mut().for_each(|step| step.record_key = None),
             _ => {}
         }
@@ -144,12 +152,21 @@ impl StateStore for Sloppy {
     async fn swap(
         &self,
         id: &RunId,
-        expected: u64,
+        expected: Revision,
         mut write: Write,
     ) -> Result<Timed<Swapped>, Error> {
         let stored = self.inner.read(id).await?;
         let expected = match (self.slip, &stored.value) {
-            (Slip::ComparesNoVersion, Some(stored)) => stored.version(),
+            (Slip::ComparesNoStamp, Some(stored)) => Revision {
+                stamp: stored.stamp(),
+                ..expected
+            },
+            (Slip::WritesTwice, Some(stored))
+                if stored.revision() == write.progress.revision() && stored.stamp() != 0 =>
+            {
+                stored.revision()
+            }
+            (Slip::ComparesNoVersion, Some(stored)) => stored.revision(),
             _ => expected,
         };
         self.spoil(&mut write);
@@ -192,12 +209,21 @@ impl StateStore for Sloppy {
         }
     }
 
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
         let limit = match self.slip {
             Slip::IgnoresLimits => usize::MAX,
             _ => limit,
         };
-        let mut due = self.inner.due(limit).await?;
+        let waited = match self.slip {
+            Slip::DueWithoutWait => Duration::ZERO,
+            _ => waited,
+        };
+        let mut due = self.inner.due(topic, waited, limit).await?;
         match self.slip {
             Slip::DueTheLatestFirst => due.value.reverse(),
             Slip::AllAreDue => {

@@ -23,6 +23,17 @@ const TABLE: &[(Slip, &str)] = &[
         Slip::WritesTheRestAnyway,
         "what_goes_with_a_swap_is_written_with_it",
     ),
+    (
+        Slip::ComparesNoStamp,
+        "a_swap_that_expects_another_stamp_does_not_write",
+    ),
+    (
+        Slip::WritesTwice,
+        "a_swap_that_is_repeated_has_written_once",
+    ),
+    (Slip::InsertsNoOutputs, "outputs_come_with_a_new_run"),
+    (Slip::DueWithoutWait, "a_run_is_due_later_with_a_wait"),
+    (Slip::DueForOneTopic, "a_run_is_due_for_its_topic_alone"),
     (Slip::ReadsStale, "what_was_written_is_read"),
     (
         Slip::FetchesTheFirst,

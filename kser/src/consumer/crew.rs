@@ -124,10 +124,13 @@ impl Crew {
     }
 
     fn health(&self, subscriptions: &[Box<dyn Subscription>]) -> ConsumerHealth {
-        let transport = subscriptions.iter().map(|member| member.health());
+        let transport: Vec<_> = subscriptions.iter().map(|member| member.health()).collect();
         let shared = self.worker.connection.shared();
+        if shared.store.is_some() {
+            self.worker.queues.look(&transport, &self.lanes.waited());
+        }
         ConsumerHealth {
-            transport: transport.collect(),
+            transport,
             held: self.lanes.records(),
             held_bytes: self.lanes.bytes(),
             parked: self.worker.parked.records(),

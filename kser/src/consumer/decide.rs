@@ -278,12 +278,12 @@ impl Worker {
     /// The run of which a message is a step, or which it asks for.
     pub(super) fn run_of(&self, message: &Message, envelope: &Envelope) -> Result<Run<'_>, Error> {
         let shared = self.connection.shared();
-        let of = RunRef {
-            id: envelope.run.clone(),
-            name: envelope.name.clone(),
-            mode: envelope.mode,
-            metadata: message.metadata.clone().with_envelope(None),
-        };
+        let of = RunRef::of_message(
+            envelope.run.clone(),
+            envelope.name.clone(),
+            envelope.mode,
+            message,
+        );
         let stored = match (envelope.mode, &shared.store) {
             (Mode::Stored, Some(store)) => {
                 self.must_know(envelope)?;

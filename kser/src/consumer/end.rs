@@ -1,6 +1,6 @@
-use kser_core::sequencing::{Effect, Progress, Rejected, Transition, apply};
-use kser_core::store::{Attempt, OutputId};
-use kser_core::{Context, Error, Message, Object, Record, RunId, TaskError, Timestamp, Topic};
+use kser_core::sequencing::{Effect, Rejected, Transition};
+use kser_core::store::Attempt;
+use kser_core::{Context, Error, Message, Object, Record, TaskError, Timestamp, Topic};
 
 use super::decide::STEP_ENDED;
 use super::decision::{Decision, Done};
@@ -9,7 +9,8 @@ use super::letters;
 use super::task::{Product, Task};
 use super::work::Work;
 use super::worker::Worker;
-use crate::stored::{Along, Known, Stored, Tried};
+use crate::post::RunRef;
+use crate::stored::{Along, Known, Stored, Wrote, output_ids};
 
 /// An attempt that has ended.
 #[derive(Debug)]
@@ -46,10 +47,18 @@ impl Worker {
         let mut refused = false;
         loop {
             let event = ending.event(&task.step, attempted.attempt);
-            let mut after = match apply(&known.progress, known.near(), event, task.run.now()) {
+            let mut after = match task.run.decide(&known, event) {
                 Ok(after) => after,
                 Err(rejected) => return Ok(not_ours(task.message, &rejected)),
             };
+            if !after.changed && task.run.stored.is_some() && !is_told_again(&after) {
+                // Another attempt was accepted: what this one left is not wanted, nor what it sends.
+                tracing::warn!(
+                    uuid = ?task.message.uuid,
+                    "the end of an attempt is dropped: another attempt at the step was accepted",
+                );
+                return Ok(Decision::quiet());
+            }
             let again = take_retry(&mut after, task.step.position);
             let written = match self.written(&task, &known, &after, ctx, &ending) {
                 Ok(written) => written,
@@ -68,16 +77,15 @@ impl Worker {
             // Carried, it is written with the records.
             if let (true, Some(stored), Some(of)) = (after.changed, task.run.stored, &task.run.of) {
                 let along = self.along(&task, &attempted, &ending, &after, &written.sent);
-                let wrote = Box::pin(self.surely(stored, &of.id, &known, &after, along)).await;
-                match wrote {
-                    Wrote::Yes => {}
-                    Wrote::Elsewhere(actual) => {
+                match Box::pin(self.surely(stored, of, &mut known, &after, &along)).await {
+                    Some(Wrote::Yes) => {}
+                    Some(Wrote::Elsewhere(Some(actual))) => {
                         known = Box::pin(task.run.known_at(actual)).await?;
                         open_plan(&mut task, &mut known, &ending);
                         continue;
                     }
-                    Wrote::Gone => return Ok(Decision::quiet()),
-                    Wrote::No => return Ok(Decision::Back),
+                    Some(Wrote::Elsewhere(None)) => return Ok(Decision::quiet()),
+                    None => return Ok(Decision::Back),
                 }
             }
             return match again {
@@ -173,31 +181,24 @@ impl Worker {
     }
 
     /// Writes a transition where the state is stored, however long the store does not answer: what a handler left is not
-    /// thrown away.
+    /// thrown away. `None` if there is no time left for it.
     async fn surely(
         &self,
         stored: Stored<'_>,
-        run: &RunId,
-        known: &Known,
+        run: &RunRef,
+        known: &mut Known,
         after: &Transition,
-        along: Along,
-    ) -> Wrote {
+        along: &Along,
+    ) -> Option<Wrote> {
         let mut tries = 0;
         loop {
-            let write = stored.write(run, known.clone(), after.clone(), along.clone());
-            match write.await {
-                Ok(Tried::Applied(_)) => return Wrote::Yes,
-                // Written by a try whose answer was lost.
-                Ok(Tried::Conflict(Some(actual))) if tries > 0 && *actual == after.progress => {
-                    return Wrote::Yes;
-                }
-                Ok(Tried::Conflict(Some(actual))) => return Wrote::Elsewhere(actual),
-                Ok(Tried::Conflict(None) | Tried::Rejected(..)) => return Wrote::Gone,
+            match stored.write(run, known, after, along).await {
+                Ok(wrote) => return Some(wrote),
                 Err(error) => {
-                    tracing::error!(%error, tries, "the end of an attempt is not written yet");
+                    tracing::error!(target: "kser", run = ?run.id, error = &error as &dyn std::error::Error, tries, "writing the end of an attempt failed; it is tried again");
                     tokio::select! {
                         biased;
-                        () = self.kill.cancelled() => return Wrote::No,
+                        () = self.kill.cancelled() => return None,
                         () = tokio::time::sleep(super::worker::backoff(tries)) => {}
                     }
                     tries += 1;
@@ -242,25 +243,6 @@ impl Worker {
     }
 }
 
-fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputId> {
-    let indexes = 0..u32::try_from(count).unwrap_or(u32::MAX);
-    let id = |index| OutputId {
-        run: run.clone(),
-        version,
-        index,
-    };
-    indexes.map(id).collect()
-}
-
-/// What came of writing the end of an attempt.
-enum Wrote {
-    Yes,
-    /// Not yet, and there is no time left: the delivery is given back.
-    No,
-    Elsewhere(Box<Progress>),
-    Gone,
-}
-
 /// Takes the publication of the step at hand out of the effects: the delivery at hand stands for it.
 fn take_retry(after: &mut Transition, here: u32) -> Option<Option<Timestamp>> {
     let mut retry = None;
@@ -275,6 +257,11 @@ fn take_retry(after: &mut Transition, here: u32) -> Option<Option<Timestamp>> {
         _ => true,
     });
     retry
+}
+
+/// Says whether a failure that was written before asks for its effects once more, as when the answer of the store was lost.
+fn is_told_again(after: &Transition) -> bool {
+    !after.effects.is_empty()
 }
 
 fn not_ours(message: &Message, rejected: &Rejected) -> Decision {

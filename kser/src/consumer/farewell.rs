@@ -1,18 +1,19 @@
 use std::sync::Arc;
 
 use kser_core::sequencing::{Event, StepKey};
-use kser_core::{Error, Leave, RunId};
+use kser_core::{Error, Leave};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::options::GOODBYE;
 use super::worker::Worker;
+use crate::post::RunRef;
 use crate::stored::Stored;
 
 /// An attempt at a step of a stored run that runs at this moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
-    pub(super) run: RunId,
+    pub(super) run: RunRef,
     pub(super) step: StepKey,
     pub(super) attempt: u32,
 }
@@ -65,7 +66,7 @@ impl Farewell {
             match stored.apply(&run, interrupted).await {
                 Ok(_) | Err(Error::Rejected { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(target: "kser", ?run, error = kser_core::log::report(&error), "giving an attempt back failed; it counts as a crash");
+                    tracing::warn!(target: "kser", run = ?run.id, error = kser_core::log::report(&error), "giving an attempt back failed; it counts as a crash");
                 }
             }
         }

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
@@ -18,6 +18,15 @@ pub(crate) type Lane = (Topic, i32, Bytes);
 pub(crate) struct Turn {
     pub(crate) lane: Option<Lane>,
     pub(crate) delivery: Delivery,
+    /// When it was taken in; `None` if it is not known how long it had waited by then.
+    since: Option<Instant>,
+}
+
+impl Turn {
+    /// Returns how long the record has waited, for its transport and here.
+    fn waited(&self) -> Option<Duration> {
+        Some(self.delivery.waited? + self.since?.elapsed())
+    }
 }
 
 /// Deliveries in the order of their keys, and how much is held.
@@ -40,7 +49,7 @@ pub(crate) struct Lanes {
 /// The deliveries that wait in one lane.
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<Turn>,
     /// When the latest delivery finished, and how long after the one before it.
     finished: Option<(Instant, Duration)>,
 }
@@ -73,6 +82,24 @@ impl Lanes {
         !self.fresh.is_empty() || !self.continued.is_empty()
     }
 
+    /// Returns for each topic how long the oldest of its records has waited that has not begun.
+    pub(crate) fn waited(&self) -> BTreeMap<Topic, Duration> {
+        let mut longest: BTreeMap<Topic, Duration> = BTreeMap::new();
+        let ready = self.fresh.iter().chain(&self.continued);
+        let waiting = self.busy.values().flat_map(|queue| &queue.waiting);
+        for turn in ready.chain(waiting) {
+            let Some(waited) = turn.waited() else {
+                continue;
+            };
+            let topic = &turn.delivery.record.topic;
+            match longest.get_mut(topic) {
+                Some(longest) => *longest = waited.max(*longest),
+                None => drop(longest.insert(topic.clone(), waited)),
+            }
+        }
+        longest
+    }
+
     /// Takes a delivery in. One for whose lane there are enough is released for a while, so that a lane never takes the
     /// room of the others; the transport holds back those of its key that come behind it.
     pub(crate) fn admit(&mut self, delivery: Delivery, now: impl FnOnce() -> Timestamp) {
@@ -81,21 +108,25 @@ impl Lanes {
             (topic, delivery.origin.partition, key)
         });
         let size = delivery.record.size();
-        match lane {
-            Some(lane) => match self.busy.get_mut(&lane) {
+        let turn = Turn {
+            since: delivery.waited.map(|_| Instant::now()),
+            lane,
+            delivery,
+        };
+        match &turn.lane {
+            Some(lane) => match self.busy.get_mut(lane) {
                 Some(queue) if queue.waiting.len() >= self.longest => {
                     let until = now() + queue.half_life();
-                    let _ = delivery.ticket.release(Some(until));
+                    let _ = turn.delivery.ticket.release(Some(until));
                     return;
                 }
-                Some(queue) => queue.waiting.push_back(delivery),
+                Some(queue) => queue.waiting.push_back(turn),
                 None => {
                     self.busy.insert(lane.clone(), Queue::default());
-                    let lane = Some(lane);
-                    self.fresh.push_back(Turn { lane, delivery });
+                    self.fresh.push_back(turn);
                 }
             },
-            None => self.fresh.push_back(Turn { lane, delivery }),
+            None => self.fresh.push_back(turn),
         }
         self.records += 1;
         self.bytes += size;
@@ -125,10 +156,7 @@ impl Lanes {
             return;
         }
         match self.busy.get_mut(&lane).and_then(Queue::next) {
-            Some(delivery) => {
-                let lane = Some(lane);
-                self.continued.push_back(Turn { lane, delivery });
-            }
+            Some(turn) => self.continued.push_back(turn),
             None => {
                 self.busy.remove(&lane);
             }
@@ -141,13 +169,13 @@ impl Lanes {
         let ready = ready.into_iter().chain(std::mem::take(&mut self.fresh));
         let waiting = self.busy.values_mut();
         let waiting = waiting.flat_map(|queue| std::mem::take(&mut queue.waiting));
-        let all = ready.map(|turn| turn.delivery).chain(waiting).collect();
+        let all = ready.chain(waiting).collect();
         self.release(all);
     }
 
     /// Releases the latest first, so that they keep their order.
-    fn release(&mut self, deliveries: VecDeque<Delivery>) {
-        for delivery in deliveries.into_iter().rev() {
+    fn release(&mut self, turns: VecDeque<Turn>) {
+        for Turn { delivery, .. } in turns.into_iter().rev() {
             self.records -= 1;
             self.bytes -= delivery.record.size();
             let _ = delivery.ticket.release(None);
@@ -156,7 +184,7 @@ impl Lanes {
 }
 
 impl Queue {
-    fn next(&mut self) -> Option<Delivery> {
+    fn next(&mut self) -> Option<Turn> {
         let now = Instant::now();
         let before = self.finished.map(|(at, _)| at);
         self.finished = Some((now, before.map_or(SHORTEST, |before| now - before)));
@@ -238,6 +266,26 @@ mod tests {
         lanes.finish(second.lane.clone(), 2, false);
         drop_quietly(second);
         assert_eq!(lanes.records(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_topic_has_waited_as_long_as_the_oldest_that_has_not_begun() {
+        let mut lanes = Lanes::new(100);
+        let waited = |secs| Some(Duration::from_secs(secs));
+        for (key, secs) in [(Some("k"), Some(20)), (Some("k"), Some(9)), (None, Some(4))] {
+            let delivery = delivery(key, "a").with_waited(secs.and_then(waited));
+            lanes.admit(delivery, Timestamp::default);
+        }
+        lanes.admit(delivery(None, "b"), Timestamp::default);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let topic = Topic::new("t").unwrap();
+        assert_eq!(lanes.waited().get(&topic).copied(), waited(21));
+        // What runs waits no more; the one behind it in its lane does.
+        let first = lanes.next().unwrap();
+        assert_eq!(lanes.waited().get(&topic).copied(), waited(10));
+        drop_quietly(first);
+        lanes.release_waiting();
+        assert!(lanes.waited().is_empty());
     }
 
     #[test]

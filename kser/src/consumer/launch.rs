@@ -59,6 +59,7 @@ impl Worker {
             name: message.entrypoint.clone(),
             mode: shared.mode,
             metadata: message.metadata.clone(),
+            others: None,
         };
         let store = shared
             .store
@@ -88,9 +89,11 @@ impl Worker {
         }
         let now = stored.shared.store_clock.now();
         let progress = Progress::launched(now).with_step_events(step_events(envelope));
+        let progress = progress.with_stamp(stored.shared.next_stamp());
         let run = NewRun::new(
             message.uuid.clone().into(),
             message.entrypoint.clone(),
+            stored.shared.post.routes.topic(&message.entrypoint)?,
             work.record.payload.clone().unwrap_or_default(),
             digest(&message.entrypoint, &message.params.compact()),
             progress.clone(),

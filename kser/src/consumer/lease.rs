@@ -1,139 +1,271 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kser_core::sequencing::{Event, Owner, Progress, StepKey};
-use kser_core::{Cancellation, RunId, Status};
-use tokio::time::{Instant, sleep_until};
+use kser_core::{Cancellation, Error, Status};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
 use super::attempt::Kept;
 use super::worker::Worker;
+use crate::Connection;
+use crate::post::RunRef;
 use crate::stored::{Along, Known, Stored, Tried};
+
+/// How long to wait after the store did not answer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The leases of a consumer, which a task of its own renews: a handler that does not yield holds up no renewal.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    held: Mutex<BTreeMap<u64, Arc<Held>>>,
+    given: AtomicU64,
+}
 
 /// The right to run a step, kept alive while its handler runs. A carried step needs none.
 #[derive(Debug)]
-pub(crate) struct Lease<'a>(Option<Held<'a>>);
+pub(crate) struct Lease<'a> {
+    leases: &'a Leases,
+    held: Option<(u64, Arc<Held>)>,
+    /// The handler was told that its run was cancelled.
+    told: bool,
+}
+
+/// A lease as the attempt and the task that renews it see it.
+#[derive(Debug)]
+struct Held {
+    connection: Connection,
+    run: RunRef,
+    step: StepKey,
+    owner: Owner,
+    superseded: Cancellation,
+    length: Duration,
+    state: Mutex<State>,
+    news: Notify,
+}
 
 #[derive(Debug)]
-struct Held<'a> {
-    stored: Stored<'a>,
-    run: &'a RunId,
-    step: &'a StepKey,
+struct State {
     known: Known,
-    owner: &'a Owner,
-    superseded: &'a Cancellation,
-    length: Duration,
     renew_at: Instant,
-    /// The last renewal failed: what is known of the run may be old.
-    failed: bool,
+    lost: bool,
+}
+
+impl Leases {
+    /// Renews the leases in time, for ever.
+    pub(crate) async fn keep(&self, length: Duration) {
+        // Renewed after a third of its length, a lease leaves time for several tries.
+        let every = (length / 10).max(PAUSE);
+        loop {
+            sleep(every).await;
+            let due: Vec<Arc<Held>> = self
+                .held()
+                .values()
+                .filter(|held| held.is_due())
+                .cloned()
+                .collect();
+            for held in due {
+                held.renew().await;
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<'a> Lease<'a> {
     /// No lease: nobody else can have the step.
-    pub(crate) const fn none() -> Self {
-        Self(None)
+    pub(crate) const fn none(leases: &'a Leases) -> Self {
+        Self {
+            leases,
+            held: None,
+            told: false,
+        }
     }
 
     /// The lease of an attempt that has just been written.
-    pub(crate) fn new(
-        stored: Stored<'a>,
-        run: &'a RunId,
-        step: &'a StepKey,
-        known: Known,
-        worker: &'a Worker,
-    ) -> Self {
+    pub(crate) fn new(worker: &'a Worker, run: &RunRef, step: &StepKey, known: Known) -> Self {
         let length = worker.options.lease;
-        Self(Some(Held {
-            stored,
-            run,
-            step,
-            known,
-            owner: &worker.owner,
-            superseded: &worker.superseded,
+        let held = Arc::new(Held {
+            connection: worker.connection.clone(),
+            run: run.without_metadata(),
+            step: step.clone(),
+            owner: worker.owner.clone(),
+            superseded: worker.superseded.clone(),
             length,
-            renew_at: Instant::now() + length / 3,
-            failed: false,
-        }))
+            state: Mutex::new(State {
+                known,
+                renew_at: Instant::now() + length / 3,
+                lost: false,
+            }),
+            news: Notify::new(),
+        });
+        let leases = &worker.leases;
+        let number = leases.given.fetch_add(1, Ordering::Relaxed);
+        leases.held().insert(number, Arc::clone(&held));
+        Self {
+            leases,
+            held: Some((number, held)),
+            told: false,
+        }
     }
 
     /// Returns where the run stands, as far as this attempt knows.
-    pub(crate) fn into_known(self) -> Option<Known> {
-        self.0.map(|held| held.known)
+    pub(crate) fn into_known(mut self) -> Option<Known> {
+        let held = self.let_go()?;
+        let known = held.state().known.clone();
+        Some(known)
     }
 
-    /// Waits until there is something to say about the lease. It renews in time, and notices when the run changes.
+    fn let_go(&mut self) -> Option<Arc<Held>> {
+        let (number, held) = self.held.take()?;
+        self.leases.held().remove(&number);
+        Some(held)
+    }
+
+    /// Waits until there is something to tell about the lease: that it is lost, or that the run was cancelled.
+    ///
+    /// # Cancel safety
     ///
     /// Dropping the future loses nothing but the next news.
     pub(crate) async fn keep(&mut self) -> Kept {
-        let Some(held) = &mut self.0 else {
+        let Some((_, held)) = &self.held else {
             return std::future::pending().await;
         };
-        let version = held.known.progress.version();
-        tokio::select! {
-            biased;
-            () = sleep_until(held.renew_at) => {}
-            // After a failure only at its time: the version that is known may be an old one, and then this returns at once.
-            changed = held.stored.store.changed(held.run, version), if !held.failed => {
-                if changed.is_err() {
-                    sleep_until(held.renew_at).await;
+        loop {
+            let (version, kept) = held.kept();
+            match kept {
+                Kept::Ours => {}
+                Kept::Unwanted if self.told => {}
+                kept => {
+                    self.told = true;
+                    return kept;
+                }
+            }
+            tokio::select! {
+                biased;
+                () = held.news.notified() => {}
+                looked = held.changed(version) => {
+                    if looked.is_err() {
+                        sleep(PAUSE).await;
+                    }
                 }
             }
         }
-        held.renew().await
     }
 }
 
-impl Held<'_> {
-    /// Renews, or learns why that is not possible. An unreachable store is tried again: the lease may still be ours.
-    async fn renew(&mut self) -> Kept {
-        let now = self.stored.shared.store_clock.now();
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let _ = self.let_go();
+    }
+}
+
+impl Held {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored(&self) -> Option<Stored<'_>> {
+        let shared = self.connection.shared();
+        let store = shared.store.as_ref()?;
+        Some(Stored { shared, store })
+    }
+
+    fn is_due(&self) -> bool {
+        let state = self.state();
+        !state.lost && state.renew_at <= Instant::now()
+    }
+
+    /// Returns the version that is known, and what became of the lease. A cancelled run keeps its lease until the attempt has
+    /// ended, so that no consumer begins another beside it.
+    fn kept(&self) -> (u64, Kept) {
+        let state = self.state();
+        let kept = match state.known.progress.status() {
+            _ if state.lost => Kept::Lost,
+            Status::Cancelled => Kept::Unwanted,
+            _ => Kept::Ours,
+        };
+        (state.known.progress.version(), kept)
+    }
+
+    /// Waits until the run has changed, and looks at it.
+    async fn changed(&self, version: u64) -> Result<(), Error> {
+        let Some(stored) = self.stored() else {
+            return std::future::pending().await;
+        };
+        stored.store.changed(&self.run.id, version).await?;
+        let read = stored.store.read(&self.run.id).await?;
+        let actual = stored.shared.store_clock.heard(read);
+        self.look(actual.map(Box::new));
+        Ok(())
+    }
+
+    /// Renews, or learns why that is not possible. While the store does not answer, the lease may still be this consumer's.
+    async fn renew(&self) {
+        let Some(stored) = self.stored() else {
+            return;
+        };
+        let known = self.state().known.clone();
         let event = Event::Renewed {
             step: self.step.clone(),
-            attempt: self.known.progress.attempts(),
-            until: now + self.length,
+            attempt: known.progress.attempts(),
+            until: stored.now() + self.length,
         };
-        let (known, along) = (self.known.clone(), Along::default());
-        let renewed = self.stored.apply_to(self.run, known, event, along).await;
-        self.failed = renewed.is_err();
-        match renewed {
+        let renewed = stored.apply_to(&self.run, known, event, Along::default());
+        match renewed.await {
             Ok(Tried::Applied(applied)) => {
-                *self.known.progress = applied.after.progress;
-                self.renew_at = Instant::now() + self.length / 3;
-                self.kept()
+                let mut state = self.state();
+                state.renew_at = Instant::now() + self.length / 3;
+                state.learn(Box::new(applied.after.progress));
             }
             Ok(Tried::Conflict(actual)) => self.look(actual),
-            Ok(Tried::Rejected(..)) => Kept::Lost,
+            Ok(Tried::Rejected(..)) => self.lose(),
             Err(error) => {
-                tracing::warn!(run = ?self.run, %error, "a lease is not renewed");
-                self.renew_at = Instant::now() + (self.length / 10).max(Duration::from_millis(100));
-                Kept::Ours
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(target: "kser", run = ?self.run.id, error, "renewing a lease failed; it is tried again");
             }
         }
     }
 
     /// Takes what the store says now.
-    fn look(&mut self, actual: Option<Box<Progress>>) -> Kept {
+    fn look(&self, actual: Option<Box<Progress>>) {
         let Some(actual) = actual else {
-            return Kept::Lost;
+            return self.lose();
         };
-        let ours = &self.known.progress;
         if actual
             .lease()
-            .is_some_and(|lease| lease.owner.supersedes(self.owner))
+            .is_some_and(|lease| lease.owner.supersedes(&self.owner))
         {
             self.superseded.cancel();
         }
+        let mut state = self.state();
+        let ours = &state.known.progress;
         let same = actual.position() == ours.position() && actual.attempts() == ours.attempts();
         if !same || !actual.is_started() {
-            return Kept::Lost;
+            drop(state);
+            return self.lose();
         }
-        self.known.progress = actual;
-        self.kept()
+        state.learn(actual);
+        drop(state);
+        self.news.notify_one();
     }
 
-    /// A cancelled run keeps its lease until the attempt has ended, so that nobody begins another beside it.
-    fn kept(&self) -> Kept {
-        match self.known.progress.status() {
-            Status::Cancelled => Kept::Unwanted,
-            _ => Kept::Ours,
+    fn lose(&self) {
+        self.state().lost = true;
+        self.news.notify_one();
+    }
+}
+
+impl State {
+    /// Takes a progress that is newer than the known one.
+    fn learn(&mut self, progress: Box<Progress>) {
+        if progress.version() > self.known.progress.version() {
+            self.known.progress = progress;
         }
     }
 }

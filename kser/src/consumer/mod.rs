@@ -19,6 +19,7 @@ mod life;
 mod now;
 mod options;
 mod parked;
+mod queues;
 mod report;
 mod run;
 mod serve;

@@ -32,6 +32,7 @@ impl Worker {
             let event = Event::Reported {
                 step,
                 outcome: outcome.clone(),
+                seen: super::task::seen(message),
             };
             if let (false, Err(error)) = (refused, run.must_fit(&known, event.clone())) {
                 outcome = too_large(&error);

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use kser_core::sequencing::{Event, Lease, Near, Progress, StepKey, Transition, apply};
+use kser_core::sequencing::{Event, Lease, Near, Progress, Rejected, StepKey, Transition, apply};
 use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
 
 use crate::connection::Shared;
@@ -45,16 +45,22 @@ impl Run<'_> {
     ) -> Result<Tried, Error> {
         match (&self.stored, &self.of) {
             // Boxed, because the other kinds of task should not have to carry it.
-            (Some(stored), Some(of)) => {
-                Box::pin(stored.apply_to(&of.id, known, event, along)).await
-            }
+            (Some(stored), Some(of)) => Box::pin(stored.apply_to(of, known, event, along)).await,
             _ => Ok(self.apply_here(known, event)),
+        }
+    }
+
+    /// Says what an event makes of a run that stands here.
+    pub(crate) fn decide(&self, known: &Known, event: Event) -> Result<Transition, Rejected> {
+        match &self.stored {
+            Some(stored) => stored.decide(known, event),
+            None => apply(&known.progress, known.near(), event, self.now()),
         }
     }
 
     /// Applies an event to a run whose state is carried: what changes is written with the records.
     fn apply_here(&self, known: Known, event: Event) -> Tried {
-        match apply(&known.progress, known.near(), event, self.now()) {
+        match self.decide(&known, event) {
             Ok(after) => {
                 let before = known;
                 Tried::Applied(Box::new(Applied { before, after }))

@@ -11,10 +11,12 @@ use super::alone::Alone;
 use super::awaited::Awaited;
 use super::crew::Crew;
 use super::farewell::Farewell;
+use super::lease::Leases;
 use super::life::{Life, topics};
 use super::now::Now;
 use super::options::{GOODBYE, LAST_CALL, Options};
 use super::parked::Parked;
+use super::queues::Queues;
 use super::signals::Watch;
 use super::sweep::sweep;
 use super::worker::Worker;
@@ -56,13 +58,15 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
     let leavers = leavers.filter_map(|member| member.leaver()).collect();
     handle.set_farewell(Some(Farewell::new(Arc::clone(&worker), leavers)));
     let options = worker.options.clone();
+    // Aborted when it is dropped: after the last attempt has ended.
+    let _keeper = keeper(&worker);
     let mut crew = Crew::new(Arc::clone(&worker));
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
         error = crew.work(&mut subscriptions, &handle) => Err(error),
         error = superseded(&worker) => Err(error),
-        () = sweep(worker.connection.shared(), &options) => Ok(()),
+        () = sweep(worker.connection.shared(), &options, &worker.queues) => Ok(()),
     };
     stop.cancel();
     let graceful = end(crew, &worker, subscriptions, &handle).await;
@@ -70,6 +74,17 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
         watch.ended(graceful);
     }
     ended
+}
+
+/// Starts the task that renews the leases, where there may be any. It is none of the crew's, nor of this future: a handler
+/// that does not yield holds up neither.
+fn keeper(worker: &Arc<Worker>) -> JoinSet<()> {
+    let mut keeper = JoinSet::new();
+    if worker.connection.shared().store.is_some() {
+        let worker = Arc::clone(worker);
+        keeper.spawn(async move { worker.leases.keep(worker.options.lease).await });
+    }
+    keeper
 }
 
 async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscription>>), Error> {
@@ -84,6 +99,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
     let shared = connection.shared();
     shared.ready().await?;
     let owner = owner(shared, &options).await?;
+    let queues = Queues::new(topics.iter().cloned());
     let subscriptions = subscribe(shared, &options, topics).await?;
     let worker = Worker {
         places: Arc::new(Semaphore::new(options.concurrency)),
@@ -102,6 +118,8 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         cancel: Cancellation::default(),
         kill: Cancellation::default(),
         superseded: Cancellation::default(),
+        queues,
+        leases: Leases::default(),
         connection,
         registry,
         layers,

@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use kser_core::sequencing::{Effect, Event, StepKey};
 use kser_core::store::OutputId;
-use kser_core::{Error, Record, RunId};
+use kser_core::{Error, Record, RunId, Topic};
 use tokio::time::sleep;
 
 use super::letters;
 use super::options::Options;
+use super::queues::Queues;
 use super::work::Work;
 use crate::connection::Shared;
 use crate::post::{RunRef, too_large};
@@ -13,24 +16,35 @@ use crate::stored::{Known, Stored, run_ref};
 /// How many runs or outputs one look takes.
 const AT_ONCE: usize = 100;
 
-/// Publishes again what does not move: what was lost between the write of a state and its publication. Looks at once
-/// and then every so often, for ever.
-pub(crate) async fn sweep(shared: &Shared, options: &Options) {
+/// Publishes again what does not move: what was lost between the write of a state and its publication. What merely waits
+/// in a long queue is left alone. Looks at once and then every so often, for ever.
+pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     let Some(store) = &shared.store else {
         return std::future::pending().await;
     };
     let stored = Stored { shared, store };
     loop {
-        if let Err(error) = sweep_once(stored).await {
-            tracing::warn!(%error, "a sweep is cut short");
+        if let Err(error) = sweep_once(stored, queues).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(target: "kser", error, "a sweep failed; the next one goes on");
         }
         sleep(options.sweep_every).await;
     }
 }
 
-async fn sweep_once(stored: Stored<'_>) -> Result<(), Error> {
+async fn sweep_once(stored: Stored<'_>, queues: &Queues) -> Result<(), Error> {
+    let mut swept = Ok(());
+    for (topic, waited) in queues.read() {
+        // The runs of a topic that cannot be written to do not hold up those of the others.
+        swept = swept.and(sweep_topic(stored, &topic, waited).await);
+    }
+    swept.and(relay(stored).await)
+}
+
+/// Sweeps the runs that wait for a record of a topic whose oldest record has waited so long.
+async fn sweep_topic(stored: Stored<'_>, topic: &Topic, waited: Duration) -> Result<(), Error> {
     loop {
-        let due = stored.store.due(AT_ONCE).await?;
+        let due = stored.store.due(topic, waited, AT_ONCE).await?;
         let due = stored.shared.store_clock.heard(due);
         for id in &due {
             match nudge(stored, id).await {
@@ -42,31 +56,30 @@ async fn sweep_once(stored: Stored<'_>) -> Result<(), Error> {
             }
         }
         if due.len() < AT_ONCE {
-            break;
+            return Ok(());
         }
     }
-    relay(stored).await
 }
 
 /// Of many sweepers one wins the swap, and publishes.
 async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
-    let applied = match stored.apply(id, |_| Event::Swept).await {
-        Ok(applied) => applied,
-        Err(Error::UnknownRun { .. } | Error::Rejected { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if applied.after.effects.is_empty() {
-        return Ok(());
-    }
     let Some(info) = stored.store.run(id).await? else {
         return Ok(());
     };
     let run = run_ref(&info)?;
-    let records = stored.records(&run, &applied, Some(&info.launch))?;
-    tracing::info!(run = ?id, "a run that did not move is published again");
+    let swept = stored.carry_out(&run, Some(&info.launch), |_| Event::Swept, |_, _| Ok(()));
+    let swept = match swept.await {
+        Ok(swept) => swept,
+        Err(Error::UnknownRun { .. } | Error::Rejected { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if swept.after.effects.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(target: "kser", run = ?id, "a run that did not move is published again");
     let wants = |effect: &Effect| matches!(effect, Effect::Publish { .. });
-    let is_step = applied.after.effects.first().is_some_and(wants);
-    match stored.shared.publish(records).await {
+    let is_step = swept.after.effects.first().is_some_and(wants);
+    match swept.published {
         Ok(()) => Ok(()),
         Err(not) => match not.into_error() {
             error if is_step && error.is_refused() => unsendable(stored, &run, &error).await,
@@ -84,6 +97,7 @@ async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(
             Some(here) if here.external.is_some() => Event::Reported {
                 step: here.key.clone(),
                 outcome,
+                seen: known.progress.version(),
             },
             here => Event::GivenUp {
                 step: here
@@ -94,10 +108,8 @@ async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(
             },
         }
     };
-    let applied = stored.apply(&run.id, ended).await?;
-    let records = stored.records(run, &applied, None)?;
-    let published = stored.shared.publish(records).await;
-    published.map_err(kser_core::NotPublished::into_error)
+    let ended = stored.carry_out(run, None, ended, |_, _| Ok(())).await?;
+    ended.published.map_err(kser_core::NotPublished::into_error)
 }
 
 /// The build, which is told by its place alone.

@@ -17,7 +17,7 @@ use super::run::{Run, step_key};
 use super::waits::Waits;
 use super::work::Work;
 use super::worker::Worker;
-use crate::stored::{Along, Known, Tried};
+use crate::stored::{Along, Applied, Known, Tried, Wrote};
 
 /// What a job leaves when it succeeds, or fails without an error.
 #[derive(Debug)]
@@ -136,16 +136,22 @@ impl Worker {
     ) -> Result<Begun, Error> {
         let run = &task.run;
         loop {
+            if let Job::Build(entry) = task.job {
+                // Known from the first write on, so that the owner is told of a build that fails, too.
+                let progress = Progress::clone(&known.progress);
+                *known.progress = progress.with_status_hook(entry.has_status_hook());
+            }
             let event = Event::Started {
                 step: task.step.clone(),
                 lease: run.lease(&self.owner, self.options.lease),
                 alone: work.alone,
                 seen: seen(task.message),
             };
-            match run.apply_to(known, event, Along::default()).await? {
+            match self.start(work, run, known, event).await? {
                 Tried::Applied(applied) => {
                     let (before, after) = (applied.before, applied.after);
-                    if after.changed && after.progress.is_started() {
+                    let is_here = after.progress.position() == task.step.position;
+                    if after.changed && after.progress.is_started() && is_here {
                         let progress = Box::new(after.progress);
                         return Ok(Begun::Run(Known { progress, ..before }));
                     }
@@ -163,6 +169,43 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Writes that an attempt begins. A write whose answer did not come is repeated with its stamp, by which the store knows
+    /// it: the attempt that it began is this one.
+    async fn start(
+        &self,
+        work: &mut Work,
+        run: &Run<'_>,
+        known: Known,
+        event: Event,
+    ) -> Result<Tried, Error> {
+        let (Some(stored), Some(of)) = (&run.stored, &run.of) else {
+            return run.apply_to(known, event, Along::default()).await;
+        };
+        let mut after = match stored.decide(&known, event) {
+            Ok(after) => after,
+            Err(rejected) => return Ok(Tried::Rejected(rejected, known)),
+        };
+        if let Some(unsure) = work
+            .unsure
+            .filter(|unsure| unsure.version == after.progress.version())
+        {
+            after = after.with_stamp(unsure.stamp);
+        }
+        let mut before = known;
+        if after.changed {
+            let along = Along::default();
+            match Box::pin(stored.write(of, &mut before, &after, &along)).await {
+                Ok(Wrote::Yes) => work.unsure = None,
+                Ok(Wrote::Elsewhere(actual)) => return Ok(Tried::Conflict(actual)),
+                Err(error) => {
+                    work.unsure = Some(after.progress.revision());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Tried::Applied(Box::new(Applied { before, after })))
     }
 
     /// The store does not know the run: it may have been purged, or restored from a backup.
@@ -220,17 +263,17 @@ impl Worker {
             attempt: ctx.attempt(),
             since: task.run.now(),
         });
-        let stored = task.run.id().filter(|_| task.run.stored.is_some());
+        let stored = task.run.of.as_ref().filter(|_| task.run.stored.is_some());
         let _attempt = stored.map(|run| {
             self.attempts.begin(Running {
-                run: run.clone(),
+                run: run.without_metadata(),
                 step: task.step.clone(),
                 attempt: known.progress.attempts(),
             })
         });
-        let mut lease = match (&task.run.stored, task.run.id()) {
-            (Some(stored), Some(id)) => Lease::new(*stored, id, &task.step, known.clone(), self),
-            _ => Lease::none(),
+        let mut lease = match (&task.run.stored, &task.run.of) {
+            (Some(_), Some(of)) => Lease::new(self, of, &task.step, known.clone()),
+            _ => Lease::none(&self.leases),
         };
         let bounds = Bounds {
             told: ctx.cancellation(),

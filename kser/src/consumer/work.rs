@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kser_core::sequencing::Revision;
 use kser_core::{
     Cancellation, Clock, Delivery, HeldPartition, Origin, Record, Ticket, Timestamp, headers,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Work {
     pub(crate) unreported: u32,
     /// Where the stored run stands, if that was seen since.
     pub(crate) known: Option<Known>,
+    /// The revision of the last write of a start, if its answer did not come.
+    pub(crate) unsure: Option<Revision>,
     /// Nothing else runs in this process.
     pub(crate) alone: bool,
     /// What waits for runs on behalf of its handler.
@@ -109,6 +112,7 @@ impl Work {
             tries,
             unreported: 0,
             known: None,
+            unsure: None,
             alone: false,
             waits: None,
             place: None,

@@ -15,9 +15,11 @@ use super::decision::{Decision, Done};
 use super::farewell::Running;
 use super::lanes::{Lane, Turn};
 use super::layers::Layers;
+use super::lease::Leases;
 use super::now::{Now, RunningTask};
 use super::options::{LAST_CALL, Options};
 use super::parked::Parked;
+use super::queues::Queues;
 use super::work::Work;
 use crate::Connection;
 
@@ -53,6 +55,10 @@ pub(crate) struct Worker {
     pub(super) cancel: Cancellation,
     /// Handlers are dropped.
     pub(super) kill: Cancellation,
+    /// What keeps other consumers from the steps that run here.
+    pub(super) leases: Leases,
+    /// How long records wait for their turn, by topic.
+    pub(super) queues: Queues,
     /// A later life of this instance has taken over.
     pub(super) superseded: Cancellation,
 }
@@ -336,7 +342,10 @@ impl Worker {
         };
         match ticket.settle(done.records.clone()).await {
             Ok(settled) => {
-                self.relayed(&done.relayed).await;
+                // What was lost is not published: the store keeps it for a sweep.
+                if !settled.is_lost() {
+                    self.relayed(&done.relayed).await;
+                }
                 settled
             }
             Err(NotSettled { source, ticket, .. }) => {

@@ -41,12 +41,14 @@ pub(crate) enum Fault {
 }
 
 #[derive(Debug, Clone)]
+#[allow(dead_code, reason = "not every test needs it")]
 pub(crate) struct Faulty {
     inner: MemoryTransport,
     fault: Arc<watch::Sender<Fault>>,
     kept: Arc<Mutex<Option<(Topic, Duration)>>>,
 }
 
+#[allow(dead_code, reason = "not every test needs it")]
 impl Faulty {
     pub(crate) fn new(inner: MemoryTransport) -> Self {
         Self {

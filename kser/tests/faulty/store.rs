@@ -1,14 +1,20 @@
 //! A memory store that fails on demand.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use kser::core::sequencing::{Event, Near, Owner, PlannedStep, Progress, StepKey, apply};
+use kser::core::sequencing::{Event, Near, Owner, PlannedStep, Progress, Revision, StepKey, apply};
 use kser::core::store::{
     Inserted, NewRun, Output, OutputId, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser::core::{Instance, StoreId};
-use kser::{Attempt, Error, MemoryStore, RunFilter, RunId, RunInfo, StateStore};
+use kser::{Attempt, Error, MemoryStore, RunFilter, RunId, RunInfo, StateStore, Topic};
+
+/// The version of a run that was launched with its steps.
+const BUILT: u64 = 3;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,16 +27,27 @@ pub(crate) enum Loss {
     Swaps,
     /// Nothing is written, and trying again does not help, as after a change of the password.
     ForGood,
+    /// Of so many swaps one is written and not answered; its repetition is.
+    SwapAnswers {
+        every: usize,
+    },
+    /// A swap is written and not answered, and after it nothing is written.
+    SwapAnswersAndThenAll,
     /// Somebody writes before a build is written, once.
     Race,
-    /// Outputs cannot be marked as relayed, once.
+    /// Outputs of a step cannot be marked as relayed, once.
     Relayed,
+    /// Another worker ends a step before the end of an attempt is written, and sends a note; once.
+    StepToAnother,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Deaf {
     inner: Arc<MemoryStore>,
     loss: Arc<Mutex<Loss>>,
+    writes: Arc<AtomicUsize>,
+    /// The versions that were written and not answered.
+    lost: Arc<Mutex<BTreeSet<(RunId, u64)>>>,
 }
 
 impl Deaf {
@@ -38,7 +55,15 @@ impl Deaf {
         Self {
             inner: Arc::new(inner),
             loss: Arc::new(Mutex::new(Loss::Nothing)),
+            writes: Arc::default(),
+            lost: Arc::default(),
         }
+    }
+
+    /// Counts the swaps that were asked for.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
     }
 
     pub(crate) fn lose(&self, loss: Loss) {
@@ -60,7 +85,7 @@ impl Deaf {
                 entrypoint: "".into(),
             },
             attempt: progress.attempts(),
-            until: now + std::time::Duration::from_secs(60),
+            until: now + Duration::from_secs(60),
         };
         let nowhere = Near {
             here: None,
@@ -68,7 +93,36 @@ impl Deaf {
         };
         let renewed = apply(&progress, nowhere, event, now).unwrap();
         let write = Write::new(renewed.progress);
-        let _ = self.inner.swap(id, progress.version(), write).await?;
+        let _ = self.inner.swap(id, progress.revision(), write).await?;
+        Ok(())
+    }
+}
+
+impl Deaf {
+    /// Ends the step at which a run stands, as the worker does whose attempt began since, and keeps an output of it.
+    async fn end_step(&self, id: &RunId, theirs: &Write) -> Result<(), Error> {
+        let progress = self.inner.read(id).await?.value.unwrap();
+        let position = progress.position();
+        let here = self.inner.step(id, position).await?.unwrap();
+        let next = self.inner.step(id, position + 1).await?;
+        let near = Near {
+            here: Some(&here),
+            next: next.as_ref(),
+        };
+        let event = Event::Ended {
+            step: here.key.clone(),
+            attempt: progress.attempts(),
+            outcome: kser::Outcome::text("of another"),
+            retry_at: None,
+        };
+        let ended = apply(&progress, near, event, progress.updated()).unwrap();
+        let mut write = Write::new(ended.progress);
+        let mut output = theirs.outputs.first().unwrap().clone();
+        let payload = output.payload.unwrap();
+        let text = String::from_utf8(payload.to_vec()).unwrap();
+        output.payload = Some(text.replace("\"sent\"", "\"of another\"").into());
+        write.outputs = vec![output];
+        let _ = self.inner.swap(id, progress.revision(), write).await?;
         Ok(())
     }
 }
@@ -95,7 +149,13 @@ impl StateStore for Deaf {
         self.inner.read(id).await
     }
 
-    async fn swap(&self, id: &RunId, expected: u64, write: Write) -> Result<Timed<Swapped>, Error> {
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
         if self.loses(Loss::ForGood) {
             return Err(super::failed(false));
         }
@@ -106,15 +166,39 @@ impl StateStore for Deaf {
             self.lose(Loss::Nothing);
             self.renew(id).await?;
         }
-        self.inner.swap(id, expected, write).await
+        if write.attempt.is_some() && self.loses(Loss::StepToAnother) {
+            self.lose(Loss::Nothing);
+            self.end_step(id, &write).await?;
+        }
+        let version = write.progress.version();
+        let swapped = self.inner.swap(id, expected, write).await;
+        let loss = *self.loss.lock().unwrap();
+        let mut lost = self.lost.lock().unwrap();
+        match loss {
+            Loss::SwapAnswers { every }
+                if number.is_multiple_of(every) && lost.insert((id.clone(), version)) =>
+            {
+                Err(super::failed(true))
+            }
+            Loss::SwapAnswersAndThenAll => {
+                self.lose(Loss::Swaps);
+                Err(super::failed(true))
+            }
+            _ => swapped,
+        }
     }
 
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
         self.inner.step(id, position).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Timed<Vec<RunId>>, Error> {
-        self.inner.due(limit).await
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
+        self.inner.due(topic, waited, limit).await
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
@@ -122,7 +206,8 @@ impl StateStore for Deaf {
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
-        if self.loses(Loss::Relayed) {
+        let of_a_step = outputs.iter().any(|output| output.version > BUILT);
+        if of_a_step && self.loses(Loss::Relayed) {
             self.lose(Loss::Nothing);
             return Err(super::failed(true));
         }

@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use kser_core::{Error, NotPublished, Record, Topic};
+
+use crate::Connection;
+use crate::connection::Shared;
+use crate::post::RunRef;
+use crate::producer::{is_refusal, logged};
+
+/// When an event that could not be published is tried again.
+const TELL_AGAIN: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+
+/// Tells the records that make a run begin from the events about it.
+pub(crate) struct Asks {
+    topic: Option<Topic>,
+    asks: Vec<bool>,
+}
+
+impl Asks {
+    pub(crate) fn of(shared: &Shared, records: &[Record]) -> Result<Self, Error> {
+        let events = shared.post.routes.events()?;
+        // What the owner of a fork is told comes before its step and its event.
+        let hooks = records.len().saturating_sub(2);
+        let asks = records.iter().enumerate();
+        let asks = asks.map(|(index, record)| index >= hooks && record.topic != events);
+        Ok(Self {
+            topic: records.get(hooks).map(|record| record.topic.clone()),
+            asks: asks.collect(),
+        })
+    }
+
+    /// Says whether a run is launched: it is once all that makes it begin is published, whatever became of its events. Only
+    /// if all that makes it begin was certainly refused, nothing was sent.
+    pub(crate) fn launched(
+        &self,
+        published: Result<(), NotPublished>,
+        run: &RunRef,
+    ) -> Result<(), Error> {
+        let launched = match published {
+            Ok(()) => Ok(()),
+            Err(not) => self.not_launched(not, run),
+        };
+        let uuid = run.id.clone().into();
+        logged(&launched, self.topic.as_ref(), &run.name, &uuid);
+        launched
+    }
+
+    fn not_launched(&self, not: NotPublished, run: &RunRef) -> Result<(), Error> {
+        let all = self.asks.iter().filter(|asks| **asks).count();
+        let failed = not.failed.into_iter();
+        let asking: Vec<Error> = failed
+            .filter(|(index, _)| self.asks.get(*index) == Some(&true))
+            .map(|(_, error)| error)
+            .collect();
+        let certain = asking.len() == all && asking.iter().all(is_refusal);
+        match asking.into_iter().next() {
+            None => Ok(()),
+            Some(error) if certain => Err(error),
+            Some(error) => Err(Error::MaybeSent {
+                id: run.id.clone(),
+                source: error.into(),
+            }),
+        }
+    }
+
+    /// Lists the events that are not published, unless what makes the run begin is not published either.
+    pub(crate) fn news(&self, not: &NotPublished) -> Vec<usize> {
+        let failed = || not.failed.iter().map(|(index, _)| *index);
+        let asks = |index: usize| self.asks.get(index) == Some(&true);
+        match failed().any(asks) {
+            true => Vec::new(),
+            false => failed().collect(),
+        }
+    }
+}
+
+/// Publishes events of a run that is launched, for as long as a broker may be away. Its state is carried: no sweep does.
+pub(crate) fn tell_later(
+    connection: &Connection,
+    run: &RunRef,
+    records: &[Record],
+    news: Vec<usize>,
+) {
+    let events: Vec<Record> = news
+        .into_iter()
+        .filter_map(|index| records.get(index).cloned())
+        .collect();
+    if events.is_empty() {
+        return;
+    }
+    let (connection, run) = (connection.clone(), run.id.clone());
+    tokio::spawn(async move {
+        for wait in TELL_AGAIN {
+            tracing::warn!(target: "kser", run = ?run, "publishing an event of a launch failed; retrying in {wait:?}");
+            tokio::time::sleep(wait).await;
+            match connection.shared().publish(events.clone()).await {
+                Ok(()) => return,
+                Err(not) if not.failed.iter().all(|(_, error)| is_refusal(error)) => break,
+                Err(_) => {}
+            }
+        }
+        tracing::error!(target: "kser", run = ?run, "publishing an event of a launch failed; the run goes on, and observers do not see that it began");
+    });
+}

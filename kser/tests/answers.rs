@@ -1,0 +1,259 @@
+//! Answers of the store and of the brokers that get lost, and futures that are dropped: what was written is known, and what
+//! follows from it goes out.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+mod faulty;
+
+use std::time::Duration;
+
+use common::{Diary, Note, note, noting};
+use faulty::{Deaf, Fault, Faulty, Loss};
+use kser::core::{Interest, Room};
+use kser::{
+    Connection, Context, Error, MemoryStore, MemoryTransport, Mode, NoStore, Operation, Outcome,
+    Registry, RunEvent, StateStore as _, Status, StatusChange, Step, TaskError, Topic,
+    Transport as _,
+};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn fragile() -> (Faulty, Deaf, Connection) {
+    let transport = Faulty::new(MemoryTransport::new());
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock));
+    let kser = kser::connect_with(transport.clone(), store.clone()).await;
+    (transport, store, kser.unwrap().with_clock(clock))
+}
+
+fn steps(count: usize) -> Vec<Step> {
+    (0..count).map(|_| Step::new(note("a"))).collect()
+}
+
+/// Collects the statuses that the events of a run tell.
+async fn statuses(transport: &Faulty) -> Diary {
+    let events = Interest::everything(vec![Topic::new("kser.events").unwrap()]);
+    let mut events = transport.subscribe(events).await.unwrap();
+    let diary = Diary::default();
+    let seen = diary.clone();
+    tokio::spawn(async move {
+        while let Ok(deliveries) = events.receive(Room::records(100)).await {
+            for delivery in deliveries {
+                let payload = delivery.record.payload.as_deref().unwrap_or_default();
+                seen.note(RunEvent::decode(payload).unwrap().status.to_string());
+                let _ = delivery.ticket.settle(Vec::new()).await;
+            }
+        }
+    });
+    diary
+}
+
+/// Every third write is done and not answered: starts, ends, builds.
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_is_lost_is_known_within_a_second_and_is_no_crash() {
+    for every in [1, 2, 3] {
+        let (_, store, kser) = fragile().await;
+        let diary = Diary::default();
+        let consumer = kser.consumer(noting(&diary)).spawn();
+        store.lose(Loss::SwapAnswers { every });
+        let began = Instant::now();
+        let run = kser.producer().launch_steps("test.Run", steps(4)).await;
+        let state = run.as_ref().unwrap().wait_for(HOUR).await.unwrap();
+        assert_eq!(state.status, Status::Success);
+        assert!(began.elapsed() < 8 * SECOND, "{:?}", began.elapsed());
+        assert_eq!(diary.read(), ["a"; 4], "each step ran once");
+        let run = run.unwrap();
+        let attempts = kser.runs().attempts(run.id()).await.unwrap();
+        assert_eq!(attempts.len(), 4, "{attempts:?}");
+        assert!(attempts.iter().all(|attempt| attempt.attempt == 1));
+        consumer.stop().await.unwrap();
+    }
+}
+
+/// Longer than the consumer repeats a write at once: it knows its own start when the store is back.
+#[tokio::test(start_paused = true)]
+async fn a_start_is_known_after_an_outage_that_began_with_its_answer() {
+    let (_, store, kser) = fragile().await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    store.lose(Loss::SwapAnswersAndThenAll);
+    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
+    sleep(5 * SECOND).await;
+    store.lose(Loss::Nothing);
+    let began = Instant::now();
+    let run = run.unwrap();
+    let state = run.wait_for(HOUR).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
+    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    assert_eq!(attempts[0].attempt, 1);
+    consumer.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verb_whose_answer_is_lost_is_done_once() {
+    let (transport, store, kser) = fragile().await;
+    let told = statuses(&transport).await;
+    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
+    let run = run.unwrap();
+    store.lose(Loss::SwapAnswers { every: 2 });
+    run.cancel().await.unwrap();
+    store.lose(Loss::Nothing);
+    sleep(HOUR).await;
+    assert_eq!(told.read(), ["RUNNING", "CANCELLED"]);
+}
+
+/// The caller does not wait until the brokers answer, or its process dies.
+#[tokio::test(start_paused = true)]
+async fn the_event_of_a_verb_that_was_dropped_is_told() {
+    let (transport, _, kser) = fragile().await;
+    let told = statuses(&transport).await;
+    let diary = Diary::default();
+    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
+    let run = run.unwrap();
+    transport.fail(Fault::Silence);
+    let _ = tokio::time::timeout(SECOND, run.cancel()).await;
+    assert_eq!(run.status().await.unwrap().status, Status::Cancelled);
+    transport.heal();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    sleep(HOUR).await;
+    assert_eq!(told.read(), ["RUNNING", "CANCELLED"]);
+    assert!(diary.read().is_empty());
+    consumer.stop().await.unwrap();
+}
+
+/// The events of a launch are kept like those of a verb; the launch itself is acknowledged.
+#[tokio::test(start_paused = true)]
+async fn a_launch_is_done_once_its_own_record_is_acknowledged() {
+    let (transport, _, kser) = fragile().await;
+    let carried = kser::connect_with(transport.clone(), NoStore).await;
+    let carried = carried.unwrap().with_clock(transport.clock());
+    for kser in [kser, carried] {
+        let told = statuses(&transport).await;
+        let diary = Diary::default();
+        let consumer = kser.consumer(noting(&diary)).spawn();
+        sleep(SECOND).await;
+        transport.fail(Fault::Topic("kser.events"));
+        let run = kser.producer().launch_steps("test.Run", steps(2)).await;
+        let run = run.unwrap();
+        transport.heal();
+        let state = run.wait_for(HOUR).await.unwrap();
+        assert_eq!(state.status, Status::Success);
+        sleep(HOUR).await;
+        assert_eq!(diary.read(), ["a", "a"]);
+        let mut told = told.read();
+        told.sort();
+        assert_eq!(told, ["RUNNING", "SUCCESS"]);
+        consumer.stop().await.unwrap();
+    }
+}
+
+/// A game that wants to be told of its status, and cannot be built if it has no notes.
+struct Told(Diary);
+
+impl Operation for Told {
+    type Params = common::Game;
+    const STATUS_HOOK: bool = true;
+
+    async fn build_tasks(&self, _: &Context, game: common::Game) -> Result<Vec<Step>, TaskError> {
+        match game.notes.is_empty() {
+            true => Err(TaskError::new("No", "no notes").with_code(400)),
+            false => Ok(game
+                .notes
+                .iter()
+                .map(|text| Step::new(note(text)))
+                .collect()),
+        }
+    }
+
+    async fn on_status(&self, change: &StatusChange) -> Result<(), TaskError> {
+        self.0.note(format!("{} -> {}", change.from, change.to));
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_owner_is_told_of_a_failed_build_and_of_a_start_before_the_first_step_ends() {
+    for mode in [Mode::Stored, Mode::AtLeastOnce] {
+        let kser = common::connection(mode).await;
+        let diary = Diary::default();
+        let slow = |_: Note| async {
+            sleep(60 * SECOND).await;
+            Outcome::default()
+        };
+        let registry = Registry::new().task(slow).unwrap();
+        let registry = registry.operation(Told(diary.clone())).unwrap();
+        let consumer = kser.consumer(registry).spawn();
+        let empty = common::Game { notes: Vec::new() };
+        kser.producer().launch(empty).await.unwrap();
+        sleep(SECOND).await;
+        assert_eq!(diary.read(), ["PENDING -> FAILED"], "{mode:?}");
+        let game = common::Game {
+            notes: vec!["a".into()],
+        };
+        kser.producer().launch(game).await.unwrap();
+        sleep(SECOND).await;
+        assert_eq!(diary.read()[1..], ["PENDING -> RUNNING"], "{mode:?}");
+        consumer.stop().await.unwrap();
+    }
+}
+
+/// What another version of kser adds to its part of the metadata rides along from step to step.
+#[tokio::test(start_paused = true)]
+async fn fields_of_a_later_kser_travel_on() -> Result<(), Error> {
+    let transport = Faulty::new(MemoryTransport::new());
+    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let everything = Interest::everything(vec![Topic::new("test")?]);
+    let mut seen = transport.subscribe(everything).await?;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    let plan = r#"[{"entrypoint":"test.Note","params":{"text":"b"}}]"#;
+    let envelope = format!(
+        r#"{{"v":1,"run":"r","name":"test.Run","step":1,"of":2,"mode":"at-least-once","later":{{"x":1.0}},"plan":{plan}}}"#
+    );
+    let message = format!(
+        r#"{{"uuid":"u","entrypoint":"test.Note","params":{{"text":"a"}},"metadata":{{"kser":{envelope}}}}}"#
+    );
+    kser.producer().send_bytes("test", message).await?;
+    sleep(SECOND).await;
+    assert_eq!(diary.read(), ["a", "b"]);
+    for _ in 0..2 {
+        let delivery = seen.receive(Room::records(1)).await?.remove(0);
+        let payload = delivery.record.payload.clone().unwrap();
+        let text = String::from_utf8_lossy(&payload);
+        assert!(text.contains(r#""later":{"x":1.0}"#), "{text}");
+        let _ = delivery.ticket.release(None);
+    }
+    consumer.stop().await
+}
+
+/// A handler that does not yield holds up no renewal: no other consumer may begin its step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_lease_is_renewed_while_a_handler_blocks_its_thread() {
+    let store = MemoryStore::new();
+    let kser = kser::connect_with(MemoryTransport::new(), store.clone()).await;
+    let kser = kser.unwrap();
+    let block = |_: Note| async { std::thread::sleep(6 * SECOND) };
+    let consumer = kser.consumer(Registry::new().task(block).unwrap());
+    let consumer = consumer.with_lease(2 * SECOND).spawn();
+    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
+    let run = run.unwrap();
+    for _ in 0..5 {
+        sleep(SECOND).await;
+        let read = store.read(run.id()).await.unwrap();
+        let progress = read.value.unwrap();
+        let until = progress.lease().map(|lease| lease.until);
+        assert!(
+            until.is_none_or(|until| until >= read.now),
+            "{until:?} at {:?}",
+            read.now
+        );
+    }
+    let state = run.wait_for(HOUR).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    assert_eq!(attempts.len(), 1);
+    consumer.stop().await.unwrap();
+}

@@ -1,0 +1,148 @@
+//! Records that wait in a long queue are not published a second time, and a record that was lost is.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+mod faulty;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::{Note, note};
+use faulty::{Deaf, Fault, Faulty};
+use kser::core::{Interest, Room};
+use kser::{
+    Connection, MemoryStore, MemoryTransport, Registry, Run, Status, Step, Topic, Transport as _,
+};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+const STEPS: usize = 3;
+
+/// A connection whose store counts what is written to it.
+async fn counted() -> (Faulty, Deaf, Connection) {
+    let transport = Faulty::new(MemoryTransport::new());
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock).with_finished_kept(10_000));
+    let kser = kser::connect_with(transport.clone(), store.clone()).await;
+    (transport, store, kser.unwrap().with_clock(clock))
+}
+
+/// A task that takes a second.
+fn seconds() -> Registry {
+    let task = |_: Note| async { sleep(SECOND).await };
+    Registry::new().task(task).unwrap()
+}
+
+/// Counts the records of a topic from now on.
+async fn count(transport: &Faulty, topic: &str) -> Arc<AtomicUsize> {
+    let topic = Topic::new(topic).unwrap();
+    let seen = transport.subscribe(Interest::everything(vec![topic])).await;
+    let (mut seen, count) = (seen.unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok(deliveries) = seen.receive(Room::records(10_000)).await {
+            counted.fetch_add(deliveries.len(), Ordering::SeqCst);
+            for delivery in deliveries {
+                let _ = delivery.ticket.settle(Vec::new()).await;
+            }
+        }
+    });
+    count
+}
+
+async fn launch(kser: &Connection, name: String) -> Run {
+    let steps = (0..STEPS).map(|_| Step::new(note("a"))).collect();
+    kser.producer().launch_steps(name, steps).await.unwrap()
+}
+
+/// Each record waits for its turn for three minutes: it is published once, and sweeps hardly write.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_merely_waits_is_published_once() {
+    let (runs, concurrency) = (3_000, 16);
+    let (transport, store, kser) = counted().await;
+    kser.ensure_topics(&seconds(), None).await.unwrap();
+    let (records, events) = (
+        count(&transport, "test").await,
+        count(&transport, "kser.events").await,
+    );
+    let mut last = None;
+    for number in 0..runs {
+        last = Some(launch(&kser, format!("test.Job{}", number % 7)).await);
+    }
+    let launched = store.writes();
+    let consumer = kser.consumer(seconds()).with_concurrency(concurrency);
+    let consumer = consumer.spawn();
+    let rounds = u64::try_from(runs * STEPS / concurrency).unwrap();
+    let last = last.unwrap();
+    let state = last.wait_for(SECOND * 2 * u32::try_from(rounds + 600).unwrap());
+    assert_eq!(state.await.unwrap().status, Status::Success);
+    sleep(SECOND * 300).await;
+    let needed = runs * STEPS;
+    let records = records.load(Ordering::SeqCst);
+    assert!(
+        records <= needed + needed / 100,
+        "{records} records where {needed} are needed"
+    );
+    // RUNNING and SUCCESS of each.
+    assert_eq!(events.load(Ordering::SeqCst), 2 * runs);
+    let (writes, needed) = (store.writes() - launched, 2 * runs * STEPS);
+    assert!(
+        writes <= needed + needed / 20,
+        "{writes} writes where {needed} are needed"
+    );
+    consumer.stop().await.unwrap();
+}
+
+/// The other half: a sweep that never publishes would pass the test above.
+#[tokio::test(start_paused = true)]
+async fn a_lost_publication_is_repaired_within_two_patience_periods() {
+    let (transport, _, kser) = counted().await;
+    let consumer = kser.consumer(seconds()).spawn();
+    sleep(SECOND).await;
+    transport.fail(Fault::Silence);
+    let steps = vec![Step::new(note("a"))];
+    let lost = kser
+        .producer()
+        .launch_steps("test.Job", steps)
+        .with_id("lost");
+    let lost = lost.await.unwrap_err();
+    assert!(lost.is_temporary(), "{lost:?}");
+    transport.heal();
+    let began = Instant::now();
+    let state = kser.runs().wait(&"lost".into()).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    let took = began.elapsed();
+    assert!(took <= 2 * Duration::from_secs(60), "{took:?}");
+    consumer.stop().await.unwrap();
+}
+
+/// A topic with a long queue, or a task that runs for hours, holds up the repair in no other topic.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_of_one_topic_does_not_hold_up_the_repair_in_another() {
+    let (transport, _, kser) = counted().await;
+    let slow = |_: common::Doomed| async { sleep(3600 * SECOND).await };
+    let slow = Registry::new().task(slow).unwrap();
+    let routes = kser::Routes::new().with_topic("test.Doomed", "slow");
+    let kser = kser.with_routes(routes.unwrap());
+    let registry = slow.task(|_: Note| async {}).unwrap();
+    let consumer = kser.consumer(registry).with_concurrency(2).spawn();
+    for _ in 0..20 {
+        let steps = vec![Step::new(common::Doomed {})];
+        let launched = kser.producer().launch_steps("slow.Job", steps).await;
+        launched.unwrap();
+    }
+    sleep(600 * SECOND).await;
+    transport.fail(Fault::Silence);
+    let steps = vec![Step::new(note("a"))];
+    let lost = kser
+        .producer()
+        .launch_steps("test.Job", steps)
+        .with_id("lost");
+    lost.await.unwrap_err();
+    transport.heal();
+    let published = count(&transport, "test").await;
+    sleep(2 * Duration::from_secs(60)).await;
+    assert_eq!(published.load(Ordering::SeqCst), 1);
+    consumer.kill();
+}
