@@ -78,8 +78,9 @@ pub trait Transport: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`NotPublished`] lists the records that may not be durable; the others are. [`Error::TooLarge`],
-    /// [`Error::TooLargeForTopic`] and [`Error::MissingTopic`] in it mean that the record is certainly not published.
+    /// [`NotPublished`] lists the records that may not be durable; the others are. [`Error::TooLarge`] and
+    /// [`Error::TooLargeForTopic`] in it mean that the record is certainly not published. [`Error::MissingTopic`] does not:
+    /// a topic may be deleted after its record was written and before the answer came.
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished>;
 
     /// Joins a group, or observes everything from now on. Returns when its start is fixed: what is published after that

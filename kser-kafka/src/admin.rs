@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::aside::Aside;
 use crate::clock::monotonic;
-use crate::error::{failed, no_thread};
+use crate::error::{failed, is_missing, no_thread};
 use crate::heard::Heard;
 
 /// How long the brokers are waited for.
@@ -56,10 +56,17 @@ impl Admin {
             for topic in names {
                 let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
                 let found = metadata.topics().first();
-                if found
-                    .is_none_or(|found| found.error().is_some() || found.partitions().is_empty())
+                match found
+                    .and_then(|found| found.error())
+                    .map(RDKafkaErrorCode::from)
                 {
-                    missing.push(topic);
+                    // A topic that may not be described is not known to be missing.
+                    Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                        return Err(KafkaError::MetadataFetch(code));
+                    }
+                    Some(code) if !is_missing(code) => {}
+                    None if found.is_some_and(|found| !found.partitions().is_empty()) => {}
+                    _ => missing.push(topic),
                 }
             }
             Ok(missing)

@@ -7,6 +7,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
+use crate::aside::Aside;
 use crate::assignor::{self, EAGER, STRATEGY};
 use crate::client_end::NotAdmitted;
 use crate::clock::monotonic;
@@ -46,6 +47,7 @@ impl Joining {
     /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be made.
     pub(crate) fn poll(&self) -> Result<Poll, Error> {
         let member = (self.member)();
+        let asker = self.cluster.asker()?;
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
         let link = Arc::clone(&self.link);
         let group = self.group.clone();
@@ -57,10 +59,13 @@ impl Joining {
         let rung = Arc::clone(&self.link);
         consumer.set_nonempty_callback(move || rung.bell.ring());
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
-        let done = consumer.subscribe(&subscribed);
-        done.map_err(|error| failed("subscribing", None, error))?;
+        if let Err(error) = consumer.subscribe(&subscribed) {
+            // Dropping a client takes a while, and this may be a thread of a runtime.
+            drop(Aside::new(consumer));
+            return Err(failed("subscribing", None, error));
+        }
         let config = &self.cluster.config;
-        let health = Watch::new(&self.settings, self.cluster.asker()?, self.topics.clone());
+        let health = Watch::new(&self.settings, asker, self.topics.clone());
         let instance = self.settings.get("group.instance.id").map(str::to_owned);
         let can_switch = assignor::can_switch(config);
         let every = config.commit_every;

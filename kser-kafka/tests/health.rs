@@ -42,6 +42,8 @@ test_services::kafka_tests!(
         assert_eq!(health.assigned.len(), 3, "{health:?}");
         assert!(health.oldest_waiting.is_some(), "{health:?}");
         assert!(health.missing.is_empty(), "{health:?}");
+        // Three partitions of each of the five delay topics.
+        until(&mut *member, "delays", |health| health.delays.len() == 15).await;
         let week = Duration::from_secs(7 * 24 * 3600);
         assert_eq!(health.retention, Some(week), "{health:?}");
 

@@ -1,0 +1,85 @@
+use super::*;
+
+#[test]
+fn a_url_that_is_refused_shows_no_password() {
+    for url in [
+        "kafka://shop:secret@broker:9092",
+        "kafka+ssl://shop:secret@broker:9092",
+        "kafka://broker:9092/?sasl.password=secret",
+        "kafka://broker:9092&sasl.password=secret",
+        "kafka://broker:9092#sasl.password=secret",
+        "kafka://broker:9092?sasl.password=top&secret",
+        "kafka://broker:9092?sasl.password=top&secret=x",
+        "kafka://broker:9092?sasl.password=top&=secret.x",
+    ] {
+        let error = KafkaConfig::from_url(url).unwrap_err().to_string();
+        assert!(error.contains("broker:9092"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn an_option_that_is_decided_here_says_why() {
+    for key in ["acks", "enabled_events"] {
+        let url = format!("kafka://broker:9092?{key}=1");
+        let error = KafkaConfig::from_url(&url).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+        assert!(error.contains("it is decided here"), "{error}");
+    }
+}
+
+#[test]
+fn a_duration_without_end_is_a_day() {
+    let config = KafkaConfig::new("broker:9092")
+        .with_commit_every(Duration::MAX)
+        .with_revoke_grace(Duration::MAX);
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert_eq!((config.commit_every, config.revoke_grace), (day, day));
+    let config = config.with_commit_every(Duration::from_millis(7));
+    assert_eq!(config.commit_every, Duration::from_millis(7));
+}
+
+#[test]
+fn a_client_whose_log_no_call_takes_out_writes_none() {
+    let admin = KafkaConfig::new("broker:9092")
+        .with("debug.x", "y")
+        .unwrap()
+        .admin();
+    assert!(matches!(admin.log_level, RDKafkaLogLevel::Emerg));
+}
+
+#[test]
+fn little_is_fetched_ahead_of_delayed_records() {
+    let config = KafkaConfig::new("broker:9092");
+    let key = "queued.max.messages.kbytes";
+    assert_eq!(config.delays("g", None, 1).get(key), Some("1024"));
+    assert_eq!(config.consumer("g", None, 1).get(key), Some("16384"));
+    let config = config.with(key, "7").unwrap();
+    assert_eq!(config.delays("g", None, 1).get(key), Some("7"));
+}
+
+#[test]
+fn a_group_with_many_partitions_rebalances_eagerly_unless_it_was_set() {
+    let config = KafkaConfig::new("broker:9092");
+    let strategy = |config: &KafkaConfig, partitions| {
+        let made = config.consumer("g", None, partitions);
+        made.get(STRATEGY).map(str::to_owned)
+    };
+    assert_eq!(strategy(&config, 6).as_deref(), Some("cooperative-sticky"));
+    assert_eq!(strategy(&config, 5000).as_deref(), Some("roundrobin"));
+    let set = config.clone().with(STRATEGY, "range").unwrap();
+    assert_eq!(strategy(&set, 5000).as_deref(), Some("range"));
+    let kip_848 = config.with("group.protocol", "consumer").unwrap();
+    assert_eq!(strategy(&kip_848, 5000), None);
+}
+
+#[test]
+fn another_name_of_a_key_overrules_its_default() {
+    for (other, key) in ALIASES {
+        let config = KafkaConfig::new("broker:9092").with(other, "7").unwrap();
+        for made in [config.producer(), config.consumer("g", None, 1)] {
+            assert_eq!(made.get(key), None, "{other}");
+            assert_eq!(made.get(other), Some("7"));
+        }
+    }
+}
