@@ -27,7 +27,7 @@ use crate::progress::Budget;
 /// | `fetch.wait.max.ms` | 50 | a partition that is resumed does not wait for an idle one |
 /// | `queued.max.messages.kbytes` | 16384 | what is fetched ahead, for each subscription; 1024 for its delayed records |
 /// | `partition.assignment.strategy` | `cooperative-sticky`; `roundrobin` for more than 2,000 partitions in the group | a rebalance stops only what moves; the client takes too long for it if there are many |
-/// | `partitioner` | `murmur2_random` | a key goes where Java and Python clients put it |
+/// | `partitioner` | `murmur2_random` | a key goes where the Java client puts it |
 /// | `auto.offset.reset` | `earliest` | a new group misses nothing; `error` stops instead |
 /// | `topic.metadata.refresh.interval.ms` | 10000 | new partitions and topics are seen within it |
 /// | `allow.auto.create.topics` | false | a topic that is missing is an error, whatever the brokers would make of it |

@@ -185,6 +185,8 @@ impl RunningConsumer {
 
     /// Takes nothing new, finishes what is held, leaves the group, and returns.
     ///
+    /// On Kafka a named consumer keeps its place in the group, see [`Consumer::with_instance`](super::Consumer::with_instance).
+    ///
     /// # Errors
     ///
     /// What the consumer failed with.

@@ -162,6 +162,9 @@ impl Consumer {
     /// Names the consumer over its restarts: a new one takes over the leases of its predecessor at once, and the
     /// predecessor, if it lives, stops with [`Error::Superseded`]. Two consumers that live must not share a name.
     /// Without a name, a crash costs the length of a lease.
+    ///
+    /// On Kafka a named consumer that stops does not leave its group, which keeps its partitions for the restart: they stand
+    /// still for `session.timeout.ms` (20 seconds). The README of kser-kafka has the command that removes it at once.
     pub fn with_instance(mut self, name: impl Into<Instance>) -> Self {
         self.options.instance = Some(name.into());
         self
