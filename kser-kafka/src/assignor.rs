@@ -5,10 +5,10 @@ use crate::KafkaConfig;
 
 /// The setting.
 pub(crate) const STRATEGY: &str = "partition.assignment.strategy";
-/// Moves only the partitions that change their owner. The time that it takes grows with the square of the partitions: 8 s
-/// for 5,000 of them, without a heartbeat.
+/// Moves only the partitions that change their owner. The time that it takes grows with the square of the partitions: a
+/// second join takes 18 s at 5,000 of them, 16 of these without a heartbeat.
 pub(crate) const COOPERATIVE: &str = "cooperative-sticky";
-/// Takes all partitions back and gives them out anew, within milliseconds.
+/// Takes all partitions back and gives them out anew.
 pub(crate) const EAGER: &str = "roundrobin";
 /// The most partitions of a group that are shared out cooperatively.
 const MOST: usize = 2000;

@@ -12,8 +12,8 @@ pub(crate) struct Position {
     log_start: i64,
     /// The client has the partition, and fetches it.
     pub(crate) is_fetched: bool,
-    /// The leader epoch that was committed with the offset where the partition starts, if the log has a later one: with it the
-    /// client finds out whether the log was truncated below.
+    /// The leader epoch that was committed with the offset where the partition starts, if the log has a later one. The client
+    /// is given it, but librdkafka 2.12.1 compares epochs only at a seek and when the leader changes, not at a start.
     pub(crate) epoch: Option<i32>,
     /// Where the client has to go back to before another record is taken.
     pub(crate) rewind: Option<i64>,
