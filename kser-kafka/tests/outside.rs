@@ -102,7 +102,11 @@ async fn eager_and_cooperative_members_mixed_are_no_passing_failure() {
     let cluster = MockCluster::new(1).unwrap();
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL;
     cluster.request_errors(RDKafkaApiKey::JoinGroup, &[error; 10]);
-    let mut member = join(servers(&cluster)).await;
+    // A member whose way to rebalance is not set would join as the group does.
+    let config = KafkaConfig::new(servers(&cluster));
+    let config = config.with("partition.assignment.strategy", "range");
+    let transport = KafkaTransport::with_config(config.unwrap()).await.unwrap();
+    let mut member = member(&transport, "t", "g").await;
     let received = tokio::time::timeout(LONG, member.receive(Room::records(1)));
     let error = received.await.unwrap().unwrap_err();
     assert!(!error.is_temporary(), "{error:?}");
