@@ -13,8 +13,8 @@ use crate::suspend::Suspended;
 /// The clock of programs that are not simulated.
 ///
 /// [`now`](Clock::now) is the wall clock's time at the first use in the process, carried on by elapsed time with that in
-/// suspend. A step of the wall clock does not touch it. A suspend is seen once all of them together have taken half a
-/// second.
+/// suspend. A step of the wall clock does not touch it. A suspend is seen within a tenth of a second of the resume, once all
+/// of them together have taken half a second.
 ///
 /// It follows tokio's pausable clock, so that a test on paused time needs no real time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,8 +42,9 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let epoch = EPOCH.get_or_init(Epoch::begin);
-        let suspended = epoch.suspended.since_start(suspend::read());
-        epoch.at(Instant::now(), suspended)
+        let instant = Instant::now();
+        let elapsed = instant.saturating_duration_since(epoch.instant);
+        epoch.at(instant, epoch.suspended.since_start(elapsed, suspend::read))
     }
 
     fn wall(&self) -> Timestamp {
