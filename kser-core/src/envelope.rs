@@ -2,9 +2,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::json::flaw::Flaw;
-use crate::json::members::Members;
+use crate::json::members::{Key, Members};
 use crate::json::scan::Scanner;
-use crate::json::text::{Text, unescape, write_string};
+use crate::json::text::{Text, write_string};
 use crate::outcome::id;
 use crate::{Fields, Name, Raw, RunId, StoreId, Topic};
 
@@ -179,20 +179,21 @@ impl Envelope {
 
     /// Reads what a message has under `metadata.kser`.
     pub(crate) fn read(text: &str, at: usize) -> Result<Kser, Flaw> {
-        let Some(version) = version(text) else {
+        if !text.starts_with('{') {
             return Ok(Kser::Foreign);
-        };
-        if version > Self::VERSION {
-            return Ok(Kser::Newer(version));
         }
         let mut reader = Reader::default();
-        let mut members = Members::of(Scanner::new(text))?;
-        while let Some((key, offset, value)) = members.next()? {
-            reader.member(key, at + offset, value)?;
+        let members = Members::of(Scanner::new(text))?;
+        let read = members.read_values(|key, offset, value| reader.member(key, at + offset, value));
+        match reader.version {
+            None => Ok(Kser::Foreign),
+            Some(version) if version > Self::VERSION => Ok(Kser::Newer(version)),
+            Some(_) => {
+                read?;
+                let envelope = reader.finish(at)?;
+                Ok(Kser::Ours(Box::new(envelope)))
+            }
         }
-        reader
-            .finish(at)
-            .map(|envelope| Kser::Ours(Box::new(envelope)))
     }
 }
 
@@ -222,27 +223,9 @@ impl Kser {
     }
 }
 
-/// The whole number `v` of an object.
-fn version(text: &str) -> Option<u64> {
-    if !text.starts_with('{') {
-        return None;
-    }
-    let mut members = Members::of(Scanner::new(text)).ok()?;
-    let mut version = None;
-    while let Ok(Some((key, _, value))) = members.next() {
-        if unescape(key).0 == "v" {
-            version = value.parse().ok();
-        }
-        // We write it first.
-        if version == Some(Envelope::VERSION) {
-            break;
-        }
-    }
-    version
-}
-
 #[derive(Default)]
 struct Reader {
+    version: Option<u64>,
     run: Option<RunId>,
     name: Option<Name>,
     mode: Option<Mode>,
@@ -250,11 +233,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn member(&mut self, key: &str, at: usize, value: &str) -> Result<(), Flaw> {
+    fn member(&mut self, key: Key<'_, '_>, at: usize, value: &str) -> Result<(), Flaw> {
         let blank = || Envelope::new("".into(), "".into(), Mode::AtLeastOnce);
         let to = self.fields.get_or_insert_with(blank);
-        match &*unescape(key).0 {
-            "v" => {}
+        match key.name {
+            "v" => self.version = value.parse().ok(),
             "run" => self.run = Some((&*id(value, at, "metadata.kser.run")?).into()),
             "name" => self.name = Some((&*id(value, at, "metadata.kser.name")?).into()),
             "mode" => {
@@ -280,7 +263,7 @@ impl Reader {
             "plan" => return Err(Flaw::new(at, "metadata.kser.plan: not a list")),
             _ => to
                 .others
-                .insert(Text::of_token(key), Raw::of_scanned(value)),
+                .insert(Text::of_token(key.token), Raw::of_scanned(value)),
         }
         Ok(())
     }

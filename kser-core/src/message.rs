@@ -3,7 +3,7 @@ use bytes::Bytes;
 use crate::json::flaw::Flaw;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
-use crate::json::text::{unescape, write_string};
+use crate::json::text::write_string;
 use crate::outcome::{id, object};
 use crate::{Error, Metadata, Name, Object, Outcome, TaskId};
 
@@ -103,11 +103,9 @@ impl Message {
         }
         let (mut uuid, mut entrypoint, mut params) = (None, None, Object::default());
         let (mut result, mut metadata) = (Outcome::default(), Metadata::default());
-        let mut members = Members::of(scanner)?;
-        while let Some(key) = members.key()? {
-            let scanner = members.scanner();
+        let mut rest = Members::of(scanner)?.read_each(|key, scanner| {
             let at = scanner.at();
-            match &*unescape(key).0 {
+            match key.name {
                 "uuid" => uuid = Some(TaskId::from(&*id(scanner.value()?, at, "uuid")?)),
                 "entrypoint" => {
                     let name = id(scanner.value()?, at, "entrypoint")?;
@@ -120,8 +118,9 @@ impl Message {
                     scanner.value()?;
                 }
             }
-        }
-        members.rest().end()?;
+            Ok(())
+        })?;
+        rest.end()?;
         let missing = |name| Flaw::new(start, format!("{name}: missing data for required field"));
         let uuid = uuid.ok_or_else(|| missing("uuid"))?;
         let result = match result.uuid() {

@@ -240,9 +240,8 @@ impl Outcome {
                 _ => Err(Flaw::new(at, "result: neither an object nor null")),
             };
         }
-        let mut members = Members::of(scanner.clone())?;
-        while let Some((key, at, value)) = members.next()? {
-            match &*unescape(key).0 {
+        *scanner = Members::of(scanner.clone())?.read_values(|key, at, value| {
+            match key.name {
                 "uuid" => {
                     let uuid = id(value, at, "result.uuid")?;
                     let same = message.filter(|message| message.as_str() == uuid);
@@ -254,8 +253,8 @@ impl Outcome {
                 "retval" => outcome.retval = object(value, at, "result.retval")?,
                 _ => {}
             }
-        }
-        *scanner = members.rest();
+            Ok(())
+        })?;
         Ok(outcome)
     }
 

@@ -8,7 +8,7 @@ use crate::{Error, Object, TaskError};
 /// Reads params; what does not fit is the Python library's `ValidationError`.
 pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError> {
     params.parse().map_err(|error| {
-        let Misfit { path, what } = Misfit::of(params, &error);
+        let Misfit { path, what } = Misfit::of(&params.without_repeats(), &error);
         TaskError::validation(match (what, path.as_str()) {
             (What::Missing(name), "") => format!("Missing parameter: {name}"),
             (What::Missing(name), path) => format!("Missing parameter: {path}.{name}"),
@@ -21,7 +21,7 @@ pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError>
 /// Reads what the step before returned.
 pub(crate) fn read_previous<T: DeserializeOwned>(retval: &Object) -> Result<T, TaskError> {
     retval.parse().map_err(|error| {
-        let Misfit { path, what } = Misfit::of(retval, &error);
+        let Misfit { path, what } = Misfit::of(&retval.without_repeats(), &error);
         let path = Some(path).filter(|path| !path.is_empty());
         let text = match (what, path) {
             (What::Missing(name), None) => format!("{name} is missing"),

@@ -1,5 +1,5 @@
 use kser_core::sequencing::{Progress, Transition};
-use kser_core::{Error, Name, Outcome, RunId, Status, Timestamp};
+use kser_core::{Error, Name, Outcome, Raw, RunId, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A change of a run, as published to the events topic: keyed by the run's id, never with its plan.
@@ -83,9 +83,7 @@ impl RunEvent {
     ///
     /// [`Error::Decode`] when it is none.
     pub fn decode(payload: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(payload).map_err(|error| Error::Decode {
-            source: error.into(),
-        })
+        Raw::from_slice(payload)?.parse()
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {

@@ -1,5 +1,13 @@
 use super::flaw::Flaw;
 use super::scan::Scanner;
+use super::text::unescape;
+
+/// The name of a member: as text, and as it was written, with its quotes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'n, 'a> {
+    pub(crate) name: &'n str,
+    pub(crate) token: &'a str,
+}
 
 /// The members of an object, in order: each name with its quotes, and the text of its value.
 #[derive(Debug)]
@@ -42,9 +50,43 @@ impl<'a> Members<'a> {
         Ok(Some((key, at, value)))
     }
 
-    /// The scanner, where the value of the last name begins.
-    pub(crate) const fn scanner(&mut self) -> &mut Scanner<'a> {
-        &mut self.scanner
+    /// Has `read` judge each member: its name, and the scanner where its value begins. Returns the scanner behind the object.
+    ///
+    /// Of two equal names only the last counts, as in Python: the flaw of a value that a later one replaces is dropped.
+    pub(crate) fn read_each(
+        mut self,
+        mut read: impl FnMut(Key<'_, 'a>, &mut Scanner<'a>) -> Result<(), Flaw>,
+    ) -> Result<Scanner<'a>, Flaw> {
+        let mut flaws: Vec<(String, Flaw)> = Vec::new();
+        while let Some(token) = self.key()? {
+            let (name, value) = (unescape(token).0, self.scanner.clone());
+            let key = Key { name: &name, token };
+            let judged = read(key, &mut self.scanner);
+            flaws.retain(|(flawed, _)| *flawed != *name);
+            if let Err(flaw) = judged {
+                // The text is to be JSON, whatever its values are.
+                self.scanner = value;
+                self.scanner.value()?;
+                flaws.push((name.into_owned(), flaw));
+            }
+        }
+        match flaws.into_iter().next() {
+            Some((_, flaw)) => Err(flaw),
+            None => Ok(self.scanner),
+        }
+    }
+
+    /// Has `read` judge each member as [`read_each`](Self::read_each) does: its name, the byte at which its value begins, and
+    /// the value.
+    pub(crate) fn read_values(
+        self,
+        mut read: impl FnMut(Key<'_, 'a>, usize, &'a str) -> Result<(), Flaw>,
+    ) -> Result<Scanner<'a>, Flaw> {
+        self.read_each(|key, scanner| {
+            let at = scanner.at();
+            let value = scanner.value()?;
+            read(key, at, value)
+        })
     }
 
     /// Returns the scanner behind the object.

@@ -7,6 +7,7 @@ pub(crate) mod flaw;
 pub(crate) mod members;
 mod object;
 mod raw;
+mod repeats;
 pub(crate) mod scan;
 pub(crate) mod text;
 

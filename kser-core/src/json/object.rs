@@ -24,19 +24,23 @@ impl Object {
         Self::from_raw(raw).ok_or_else(|| Error::encode("expected a JSON object"))
     }
 
-    /// Reads the object as a `T`; `{}` is also a unit.
+    /// Reads the object as a `T`; `{}` is also a unit. Of two equal names in an object only the last counts.
     ///
     /// # Errors
     ///
     /// [`Error::Decode`] when the object is not a `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        match serde_json::from_str(self.as_str()) {
-            Ok(value) => Ok(value),
-            Err(error) if self.is_empty() => {
-                serde_json::from_str("null").map_err(|_| Error::decode(error))
-            }
-            Err(error) => Err(Error::decode(error)),
+        match &self.0 {
+            Some(raw) => raw.parse(),
+            None => serde_json::from_str("{}")
+                .or_else(|error| serde_json::from_str("null").map_err(|_| Error::decode(error))),
         }
+    }
+
+    /// Returns the object without the fields that later ones of the same names replace, at any depth.
+    pub(crate) fn without_repeats(&self) -> Self {
+        let last = self.0.as_ref().and_then(Raw::without_repeats);
+        last.map_or_else(|| self.clone(), |last| Self(Some(last)))
     }
 
     /// Returns the JSON text.

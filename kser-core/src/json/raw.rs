@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::depth;
 use super::finite;
+use super::repeats::without_repeats;
 use super::scan::Scanner;
 use crate::Error;
 
@@ -43,13 +44,21 @@ impl Raw {
         Ok(Self(value.into()))
     }
 
-    /// Reads the value as a `T`.
+    /// Reads the value as a `T`. Of two equal names in an object only the last counts.
     ///
     /// # Errors
     ///
     /// [`Error::Decode`] when the text is not a `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(self.as_str()).map_err(Error::decode)
+        serde_json::from_str(self.as_str()).or_else(|error| {
+            let last = self.without_repeats().ok_or_else(|| Error::decode(error))?;
+            serde_json::from_str(last.as_str()).map_err(Error::decode)
+        })
+    }
+
+    /// Returns the value without the members that later ones of the same names replace; `None` when there are none.
+    pub(crate) fn without_repeats(&self) -> Option<Self> {
+        without_repeats(self.as_str()).map(|text| Self(text.into()))
     }
 
     /// Returns the JSON text.

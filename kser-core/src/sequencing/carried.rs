@@ -6,7 +6,7 @@ use super::{External, PlannedStep, StepKey};
 use crate::json::flaw::Flaw;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
-use crate::json::text::{unescape, write_string};
+use crate::json::text::write_string;
 use crate::outcome::{id, object};
 use crate::{Error, Object, Raw, RunId, TaskId, Topic};
 
@@ -83,12 +83,12 @@ fn write(run: &RunId, step: &PlannedStep, out: &mut Vec<u8>) {
 }
 
 fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep, Flaw> {
-    let mut members = Members::of(Scanner::new(text))?;
+    let members = Members::of(Scanner::new(text))?;
     let (mut entrypoint, mut uuid, mut params) = (None, None, Object::default());
     let (mut topic, mut record_key, mut limit, mut attempts) = (None, None, None, 1);
-    while let Some((key, offset, value)) = members.next()? {
+    members.read_values(|key, offset, value| {
         let place = at + offset;
-        match &*unescape(key).0 {
+        match key.name {
             "entrypoint" => entrypoint = Some((&*id(value, place, "entrypoint")?).into()),
             "uuid" => uuid = Some(TaskId::from(&*id(value, place, "uuid")?)),
             "params" => params = object(value, place, "params")?,
@@ -101,7 +101,8 @@ fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep
             "attempts" => attempts = number(value, place, "attempts")?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     let entrypoint = entrypoint.ok_or_else(|| Flaw::new(at, "the step has no entrypoint"))?;
     Ok(PlannedStep {
         key: StepKey {
