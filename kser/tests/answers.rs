@@ -92,6 +92,26 @@ async fn a_start_is_known_after_an_outage_that_began_with_its_answer() {
     consumer.stop().await.unwrap();
 }
 
+/// The lease is renewed just before the end is written, and the steps cannot be read that are to be looked at for it.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_written_after_an_outage_that_began_with_a_conflict() {
+    let (_, store, kser) = fragile().await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    store.lose(Loss::RenewalAndThenReads);
+    let run = kser.producer().launch_steps("test.Run", steps(2)).await;
+    let run = run.unwrap();
+    sleep(5 * SECOND).await;
+    assert_eq!(diary.read(), ["a"]);
+    store.lose(Loss::Nothing);
+    let state = run.wait_for(HOUR).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    assert_eq!(diary.read(), ["a"; 2], "each step ran once");
+    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    assert!(attempts.iter().all(|attempt| attempt.attempt == 1));
+    consumer.stop().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_verb_whose_answer_is_lost_is_done_once() {
     let (transport, store, kser) = fragile().await;

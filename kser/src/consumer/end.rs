@@ -1,11 +1,12 @@
-use kser_core::sequencing::{Effect, Rejected, Transition};
+use kser_core::sequencing::{Effect, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
-use kser_core::{Context, Error, Message, Object, Record, TaskError, Timestamp, Topic};
+use kser_core::{Context, Error, Message, Object, Record, RunId, TaskError, Timestamp, Topic};
 
 use super::decide::STEP_ENDED;
 use super::decision::{Decision, Done};
 use super::ending::{Ending, open_plan};
 use super::letters;
+use super::run::Run;
 use super::task::{Product, Task};
 use super::work::Work;
 use super::worker::Worker;
@@ -80,7 +81,10 @@ impl Worker {
                 match Box::pin(self.surely(stored, of, &mut known, &after, &along)).await {
                     Some(Wrote::Yes) => {}
                     Some(Wrote::Elsewhere(Some(actual))) => {
-                        known = Box::pin(task.run.known_at(actual)).await?;
+                        let Some(now) = Box::pin(self.surely_known(&task.run, actual)).await else {
+                            return Ok(Decision::Back);
+                        };
+                        known = now;
                         open_plan(&mut task, &mut known, &ending);
                         continue;
                     }
@@ -194,16 +198,32 @@ impl Worker {
         loop {
             match stored.write(run, known, after, along).await {
                 Ok(wrote) => return Some(wrote),
-                Err(error) => {
-                    tracing::error!(target: "kser", run = ?run.id, error = &error as &dyn std::error::Error, tries, "writing the end of an attempt failed; it is tried again");
-                    tokio::select! {
-                        biased;
-                        () = self.kill.cancelled() => return None,
-                        () = tokio::time::sleep(super::worker::backoff(tries)) => {}
-                    }
-                    tries += 1;
-                }
+                Err(error) => self.tries_again(Some(&run.id), &error, &mut tries).await?,
             }
+        }
+    }
+
+    /// Reads the steps near the progress that a conflict told, however long the store does not answer: the end is decided
+    /// and still to be written. `None` if there is no time left for it.
+    async fn surely_known(&self, run: &Run<'_>, actual: Box<Progress>) -> Option<Known> {
+        let mut tries = 0;
+        loop {
+            match run.known_at(actual.clone()).await {
+                Ok(known) => return Some(known),
+                Err(error) => self.tries_again(run.id(), &error, &mut tries).await?,
+            }
+        }
+    }
+
+    /// Waits before the store is asked again for the sake of an end. `None` if there is no time left for it.
+    async fn tries_again(&self, run: Option<&RunId>, error: &Error, tries: &mut u32) -> Option<()> {
+        let pause = super::worker::backoff(*tries);
+        tracing::error!(target: "kser", ?run, error = error as &dyn std::error::Error, tries, "writing the end of an attempt failed; retrying in {pause:?}");
+        *tries += 1;
+        tokio::select! {
+            biased;
+            () = self.kill.cancelled() => None,
+            () = tokio::time::sleep(pause) => Some(()),
         }
     }
 

@@ -39,6 +39,10 @@ pub(crate) enum Loss {
     Relayed,
     /// Another worker ends a step before the end of an attempt is written, and sends a note; once.
     StepToAnother,
+    /// The lease of an attempt is renewed before its end is written, and after that nothing can be read.
+    RenewalAndThenReads,
+    /// Nothing can be read.
+    Reads,
 }
 
 #[derive(Debug, Clone)]
@@ -74,24 +78,30 @@ impl Deaf {
         *self.loss.lock().unwrap() == loss
     }
 
-    /// Renews the lease of a build, as a worker does that was about to when its build ended.
+    /// Renews the lease of a build or a step, as a worker does that was about to when its handler ended.
     async fn renew(&self, id: &RunId) -> Result<(), Error> {
         let read = self.inner.read(id).await?;
         let (progress, now) = (read.value.unwrap(), read.now);
+        let position = progress.position();
+        let here = match position {
+            0 => None,
+            _ => self.inner.step(id, position).await?,
+        };
+        let of_build = || StepKey {
+            position,
+            uuid: id.as_str().into(),
+            entrypoint: "".into(),
+        };
         let event = Event::Renewed {
-            step: StepKey {
-                position: 0,
-                uuid: id.as_str().into(),
-                entrypoint: "".into(),
-            },
+            step: here.as_ref().map_or_else(of_build, |here| here.key.clone()),
             attempt: progress.attempts(),
             until: now + Duration::from_secs(60),
         };
-        let nowhere = Near {
-            here: None,
+        let near = Near {
+            here: here.as_ref(),
             next: None,
         };
-        let renewed = apply(&progress, nowhere, event, now).unwrap();
+        let renewed = apply(&progress, near, event, now).unwrap();
         let write = Write::new(renewed.progress);
         let _ = self.inner.swap(id, progress.revision(), write).await?;
         Ok(())
@@ -146,6 +156,9 @@ impl StateStore for Deaf {
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        if self.loses(Loss::Reads) {
+            return Err(super::failed(true));
+        }
         self.inner.read(id).await
     }
 
@@ -170,6 +183,10 @@ impl StateStore for Deaf {
             self.lose(Loss::Nothing);
             self.end_step(id, &write).await?;
         }
+        if write.attempt.is_some() && self.loses(Loss::RenewalAndThenReads) {
+            self.lose(Loss::Reads);
+            self.renew(id).await?;
+        }
         let version = write.progress.version();
         let swapped = self.inner.swap(id, expected, write).await;
         let loss = *self.loss.lock().unwrap();
@@ -189,6 +206,9 @@ impl StateStore for Deaf {
     }
 
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        if self.loses(Loss::Reads) {
+            return Err(super::failed(true));
+        }
         self.inner.step(id, position).await
     }
 
