@@ -11,11 +11,47 @@ fn a_url_that_is_refused_shows_no_password() {
         "kafka://broker:9092?sasl.password=top&secret",
         "kafka://broker:9092?sasl.password=top&secret=x",
         "kafka://broker:9092?sasl.password=top&=secret.x",
+        "kafka://broker:9092?sasl.password=top&secret.x=y",
+        "kafka://broker:9092?sasl.password=top&secret.x",
+        "kafka://broker:9092?sasl.password=top&a.b.secret=y&client.id=z",
     ] {
         let error = KafkaConfig::from_url(url).unwrap_err().to_string();
         assert!(error.contains("broker:9092"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
+}
+
+#[test]
+fn a_setting_without_a_dot_is_taken() {
+    for (key, value) in [
+        ("partitioner", "consistent_random"),
+        ("debug", "cgrp"),
+        ("retries", "7"),
+    ] {
+        let config = KafkaConfig::new("broker:9092").with(key, value).unwrap();
+        assert_eq!(config.producer().get(key), Some(value));
+        let url = format!("kafka://broker:9092?{key}={value}");
+        let config = KafkaConfig::from_url(&url).unwrap();
+        assert_eq!(config.producer().get(key), Some(value));
+    }
+}
+
+#[test]
+fn a_setting_that_the_client_does_not_have_is_refused() {
+    for key in [
+        "partitions",
+        "sasl.pasword",
+        "ut_handle_ProduceResponse",
+        "",
+    ] {
+        let error = KafkaConfig::new("broker:9092").with(key, "x").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(&format!("{key:?}")), "{error}");
+        assert!(error.contains("has no such setting"), "{error}");
+    }
+    // Whether this build has it is found when the clients are made, and then said.
+    let config = KafkaConfig::new("broker:9092");
+    assert!(config.with("ssl.ca.location", "ca.pem").is_ok());
 }
 
 #[test]
@@ -42,7 +78,7 @@ fn a_duration_without_end_is_a_day() {
 #[test]
 fn a_client_whose_log_no_call_takes_out_writes_none() {
     let admin = KafkaConfig::new("broker:9092")
-        .with("debug.x", "y")
+        .with("debug", "all")
         .unwrap()
         .admin();
     assert!(matches!(admin.log_level, RDKafkaLogLevel::Emerg));
