@@ -1,11 +1,9 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kser_core::{Error, Health, NotInGroup, Topic};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 
 use crate::aside::Aside;
 use crate::assignor::{self, EAGER, STRATEGY};
@@ -78,20 +76,25 @@ impl Joining {
         let mut said = None;
         loop {
             let began = monotonic();
-            let Ok(ended) = catch_unwind(AssertUnwindSafe(|| poll.run())) else {
-                // The receiver would wait for ever.
-                self.link
-                    .finish(failed("polling", None, KafkaError::Canceled));
-                return;
-            };
-            let Some(refused) = ended else {
+            let Some(refused) = self.link.guard("polling", || poll.run()).flatten() else {
                 return;
             };
             if began.elapsed() > AGAIN * 5 {
                 since = monotonic();
             }
             let goes_on = match refused {
-                NotAdmitted::InstanceHeld => self.wait_for_name(since, &mut said),
+                NotAdmitted::InstanceHeld => {
+                    let name = self.settings.get("group.instance.id").unwrap_or_default();
+                    let reason = format!(
+                        "another member has the instance name {name}: after a crash it is free once the session has ended"
+                    );
+                    self.wait_outside(reason, since, &mut said)
+                }
+                NotAdmitted::GroupFull => {
+                    let reason = "the group has reached the maximum size that the brokers allow \
+                        (`group.consumer.max.size`)";
+                    self.wait_outside(reason.to_owned(), since, &mut said)
+                }
                 NotAdmitted::OtherRebalance => self.switch(),
             };
             if !goes_on {
@@ -105,11 +108,7 @@ impl Joining {
     }
 
     /// Waits before the next try, and says so. Returns whether there is to be one.
-    fn wait_for_name(&self, since: Instant, said: &mut Option<Instant>) -> bool {
-        let name = self.settings.get("group.instance.id").unwrap_or_default();
-        let reason = format!(
-            "another member has the instance name {name}: after a crash it is free once the session has ended"
-        );
+    fn wait_outside(&self, reason: String, since: Instant, said: &mut Option<Instant>) -> bool {
         if said.is_none_or(|said| said.elapsed() >= SAY) {
             *said = Some(monotonic());
             tracing::warn!(

@@ -1,11 +1,15 @@
 use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kser_core::{
     Cancellation, Delivery, Error, Health, Origin, Record, Room, Settle, Ticket, Timestamp,
 };
+use rdkafka::error::KafkaError;
 use tokio::sync::{Notify, oneshot};
+
+use crate::error::failed;
 
 /// How many records, and how many bytes of them, may wait for whoever receives.
 const AHEAD: (usize, usize) = (4096, 8 << 20);
@@ -208,6 +212,16 @@ impl Link {
         drop(inbox);
         drop(self.take_orders());
         self.arrived.notify_one();
+    }
+
+    /// Runs what a thread does for the receiver, who would wait for ever after a panic: a panic is the end. `None` if there
+    /// was one.
+    pub(crate) fn guard<T>(&self, doing: &str, serve: impl FnOnce() -> T) -> Option<T> {
+        let served = catch_unwind(AssertUnwindSafe(serve));
+        if served.is_err() {
+            self.finish(failed(doing, None, KafkaError::Canceled));
+        }
+        served.ok()
     }
 
     /// Waits for records and takes at most what `room` allows. Dropping the future loses none.

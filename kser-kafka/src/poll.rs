@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use crate::anew::Anew;
-use crate::client_end::{NotAdmitted, leave};
+use crate::client_end::{LEAVE, NotAdmitted, leave};
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commits::Commits;
@@ -98,15 +98,17 @@ impl Poll {
             End::Closed(answer) => {
                 let said = self.say_goodbye();
                 self.context.link.finish(Error::Closed);
-                leave(self.consumer);
-                let _ = answer.send(said);
+                let limit = if said.is_ok() { LEAVE.0 } else { LEAVE.1 };
+                let left = leave(self.consumer, limit);
+                let _ = answer.send(said.and(left));
             }
             End::Dropped => self.abandon(Error::Closed),
             End::Failed(error) => self.abandon(error),
             End::NotAdmitted(why) => {
                 let all = self.context.member().partitions();
                 self.give_up(&all);
-                leave(self.consumer);
+                // It is in no group.
+                let _ = leave(self.consumer, LEAVE.1);
                 return Some(why);
             }
         }
@@ -230,8 +232,15 @@ impl Poll {
                 let instance = instance.clone();
                 return Err(End::Failed(Error::Superseded { instance }));
             }
-            if code == RDKafkaErrorCode::UnreleasedInstanceId {
-                return Err(End::NotAdmitted(NotAdmitted::InstanceHeld));
+            match code {
+                RDKafkaErrorCode::UnreleasedInstanceId => {
+                    return Err(End::NotAdmitted(NotAdmitted::InstanceHeld));
+                }
+                // The classic client tries again by itself.
+                RDKafkaErrorCode::GroupMaxSizeReached => {
+                    return Err(End::NotAdmitted(NotAdmitted::GroupFull));
+                }
+                _ => {}
             }
             let what = format!("the member of group {group} cannot go on: {reason}");
             return Err(End::Failed(failed(

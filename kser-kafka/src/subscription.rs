@@ -162,6 +162,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_panic_of_the_thread_ends_the_subscription() {
+        let mut subscription = subscription();
+        let link = Arc::clone(&subscription.link);
+        let panicked = link.guard("observing", || panic!("on demand"));
+        assert_eq!(panicked, None::<()>);
+        let received = now(subscription.receive(Room::records(1))).await;
+        let error = received.expect("it has ended").unwrap_err();
+        assert!(error.report().contains("observing"), "{error}");
+    }
+
+    #[tokio::test]
     async fn what_was_asked_for_when_the_thread_ends_is_answered() {
         let subscription = subscription();
         let (answer, asked) = oneshot::channel();

@@ -1,4 +1,3 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -152,11 +151,8 @@ impl KafkaTransport {
         let run = move || match Observer::start(consumer, Arc::clone(&of_thread), topics) {
             Ok(observer) => {
                 // The caller may have gone meanwhile.
-                if started.send(Ok(())).is_ok()
-                    && catch_unwind(AssertUnwindSafe(|| observer.run())).is_err()
-                {
-                    // The receiver would wait for ever.
-                    of_thread.finish(failed("observing", None, KafkaError::Canceled));
+                if started.send(Ok(())).is_ok() {
+                    of_thread.guard("observing", || observer.run());
                 }
             }
             Err(error) => drop(started.send(Err(error))),

@@ -8,6 +8,7 @@ use kser_kafka::{KafkaConfig, KafkaTransport};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use test_services::Cluster;
 
 /// What is waited for comes sooner, unless it is lost.
 const LONG: Duration = Duration::from_secs(30);
@@ -79,6 +80,55 @@ async fn a_group_that_is_full_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_the_brokers_refuse_to_describe_is_not_missing() {
+    use RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE as NO_LEADER,
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as NO_RIGHT,
+        RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as MISSING,
+    };
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let config = KafkaConfig::new(cluster.bootstrap_servers());
+    let transport = KafkaTransport::with_config(config).await.unwrap();
+    let subscribe = || transport.subscribe(Interest::group("g", vec![Topic::new("t").unwrap()]));
+    cluster.topic_error("t", MISSING).unwrap();
+    let error = subscribe().await.unwrap_err();
+    assert!(matches!(error, Error::MissingTopic { .. }), "{error}");
+    cluster.topic_error("t", NO_RIGHT).unwrap();
+    let error = subscribe().await.unwrap_err();
+    assert!(!matches!(error, Error::MissingTopic { .. }), "{error}");
+    assert!(!error.is_temporary(), "{error}");
+    cluster.topic_error("t", NO_LEADER).unwrap();
+    let mut member = subscribe().await.unwrap();
+    let asked = |health: &Health| {
+        health
+            .last_heard
+            .is_some_and(|heard| heard < Duration::from_secs(1))
+    };
+    for _ in 0..30 {
+        let health = until(&mut *member, asked).await;
+        assert_eq!(health.missing, [], "{health:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// It is in no group, whose member would end for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observer_that_may_not_read_ends() {
+    let cluster = MockCluster::new(1).unwrap();
+    let config = KafkaConfig::new(servers(&cluster));
+    let config = config.with("topic.metadata.refresh.interval.ms", "200");
+    let transport = KafkaTransport::with_config(config.unwrap()).await.unwrap();
+    let everything = Interest::everything(vec![Topic::new("t").unwrap()]);
+    let mut observer = transport.subscribe(everything).await.unwrap();
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.topic_error("t", error).unwrap();
+    let received = tokio::time::timeout(LONG, observer.receive(Room::records(1)));
+    let error = received.await.unwrap().unwrap_err();
+    assert!(!error.is_temporary(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_whose_name_was_taken_over_is_superseded() {
     let cluster = MockCluster::new(1).unwrap();
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
@@ -138,5 +188,32 @@ test_services::kafka_tests!(
         let health = until(&mut *third, has(4)).await;
         assert_eq!(health.not_in_group, [], "{health:?}");
         third.close().await.unwrap();
+    }
+);
+
+test_services::cluster_tests!(
+    /// The client of the new protocol ends at the refusal: another takes its place, until the group has room.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_group_of_the_new_protocol_that_is_full_shows_until_it_has_room() {
+        let cluster = Cluster::builder().with_property("group.consumer.max.size", "1");
+        let cluster = cluster.start();
+        let config = KafkaConfig::new(cluster.bootstrap());
+        let config = config.with("group.protocol", "consumer").unwrap();
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let specs = [TopicSpec::work(Topic::new("t").unwrap()).with_partitions(1)];
+        transport.ensure_topics(&specs).await.unwrap();
+        let has_all =
+            |health: &Health| health.not_in_group.is_empty() && health.assigned.len() == 1;
+        let mut first = member(&transport, "t", "g").await;
+        until(&mut *first, has_all).await;
+        let mut second = member(&transport, "t", "g").await;
+        let health = until(&mut *second, |health| is_outside(health, "maximum size")).await;
+        assert_eq!(health.lag, None, "{health:?}");
+        // Longer than until the next try.
+        let long = |health: &Health| health.not_in_group[0].duration > Duration::from_secs(3);
+        until(&mut *second, long).await;
+        first.close().await.unwrap();
+        until(&mut *second, has_all).await;
+        second.close().await.unwrap();
     }
 );
