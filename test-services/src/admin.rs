@@ -4,6 +4,8 @@ use crate::record_batch;
 use crate::release::Release;
 use crate::wire::{Connection, Request, Response};
 
+mod leaders;
+
 const PRODUCE: i16 = 0;
 const COMMIT_OFFSETS: i16 = 8;
 const CREATE_TOPICS: i16 = 19;

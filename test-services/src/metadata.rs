@@ -24,10 +24,11 @@ pub(crate) struct Topic {
 
 #[derive(Debug)]
 pub(crate) struct Partition {
-    index: i32,
-    leader: i32,
-    replicas: Vec<i32>,
-    in_sync: Vec<i32>,
+    pub(crate) index: i32,
+    /// The id of the broker that leads it; -1 while none does.
+    pub(crate) leader: i32,
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) in_sync: Vec<i32>,
 }
 
 impl Metadata {

@@ -1,6 +1,6 @@
 //! The little of Kafka's protocol that waiting and administration need: a console tool takes a second for each call.
 //!
-//! All requests are of versions before the compact encoding.
+//! Requests are of versions before the compact encoding, where there is such a version.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -63,6 +63,20 @@ impl Connection {
         response.i32()?;
         Ok(response)
     }
+
+    /// Sends a request of a version with the compact encoding and reads its answer.
+    pub(crate) fn call_compact(
+        &mut self,
+        api: i16,
+        version: i16,
+        body: Request,
+    ) -> Result<Response, String> {
+        // The headers of both have tagged fields at their end.
+        let body = Request::new().no_tags().raw(&body.bytes);
+        let mut answer = self.call(api, version, body)?;
+        answer.no_tags()?;
+        Ok(answer)
+    }
 }
 
 /// The body of a request, made field by field.
@@ -112,6 +126,22 @@ impl Request {
         self.list(value.len()).raw(value)
     }
 
+    /// The length of a list in the compact encoding.
+    pub(crate) fn compact_list(self, length: usize) -> Self {
+        let one_more = i8::try_from(length + 1).expect("our lists and texts are short");
+        self.i8(one_more)
+    }
+
+    /// A text in the compact encoding.
+    pub(crate) fn compact_text(self, value: &str) -> Self {
+        self.compact_list(value.len()).raw(value.as_bytes())
+    }
+
+    /// The end of a structure in the compact encoding.
+    pub(crate) fn no_tags(self) -> Self {
+        self.i8(0)
+    }
+
     fn raw(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend_from_slice(bytes);
         self
@@ -155,6 +185,43 @@ impl Response {
         mut member: impl FnMut(&mut Self) -> Result<T, String>,
     ) -> Result<Vec<T>, String> {
         (0..self.i32()?).map(|_| member(self)).collect()
+    }
+
+    /// A list in the compact encoding; empty where there is none.
+    pub(crate) fn compact_list<T>(
+        &mut self,
+        mut member: impl FnMut(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
+        let length = self.compact_length()?;
+        (0..length).map(|_| member(self)).collect()
+    }
+
+    /// A text in the compact encoding; empty where there is none.
+    pub(crate) fn compact_text(&mut self) -> Result<String, String> {
+        let length = self.compact_length()?;
+        let bytes = self.take(length)?;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// The end of a structure in the compact encoding. Tagged fields are of later versions than ours.
+    pub(crate) fn no_tags(&mut self) -> Result<(), String> {
+        match self.i8()? {
+            0 => Ok(()),
+            _ => Err("an answer has tagged fields".to_owned()),
+        }
+    }
+
+    /// A length, written as one more than it is, in seven bits a byte; 0 stands for none.
+    fn compact_length(&mut self) -> Result<usize, String> {
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = usize::from(self.i8()?.cast_unsigned());
+            length |= (byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                return Ok(length.saturating_sub(1));
+            }
+        }
     }
 
     fn raw<const N: usize>(&mut self) -> Result<[u8; N], String> {

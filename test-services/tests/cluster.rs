@@ -88,6 +88,16 @@ test_services::cluster_tests!(
         let cluster = Cluster::start(3);
         let admin = cluster.admin();
         admin.create_topic("three", 3, 3);
+        let leaders = || [0, 1, 2].map(|partition| admin.leader("three", partition));
+        let before = leaders();
+        assert_eq!(admin.move_leaders("three"), Ok(3));
+        // A broker hears of it a moment later.
+        let have_moved = (0..500).any(|_| {
+            std::thread::sleep(SHORT / 10);
+            let mut both = leaders().into_iter().zip(before);
+            both.all(|(now, before)| now != before)
+        });
+        assert!(have_moved, "{before:?} {:?}", leaders());
         cluster.kill(2);
         send_ten(&admin, "three");
         cluster.restart(2);
