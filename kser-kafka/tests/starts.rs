@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser_core::{Interest, Record, Room, Subscription, Topic, Transport};
@@ -13,10 +14,15 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(30);
 
 const RECORDS: usize = 1000;
+
+/// The number of partitions of which a transaction holds the offsets.
+const PARTITIONS: u32 = 4;
 
 /// Reads the records of a partition, of which some come later, whose committed offset the brokers refuse to tell at first:
 /// returns those that came, as soon as all have, or none has for a while.
@@ -73,8 +79,8 @@ async fn records_come_although_the_coordinator_had_moved() {
     assert_eq!(came.len(), RECORDS);
 }
 
-/// Has a transaction hold an offset of a group, so that nobody can read it until the transaction ends.
-fn hold_offset(topic: &Topic, group: &str) -> BaseProducer {
+/// Has a transaction hold the offsets of a group, so that no member can read them until the transaction ends.
+fn hold_offsets(topic: &Topic, group: &str) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
     let consumer: BaseConsumer = config.clone().set("group.id", group).create().unwrap();
@@ -83,8 +89,11 @@ fn hold_offset(topic: &Topic, group: &str) -> BaseProducer {
     producer.init_transactions(LONG).unwrap();
     producer.begin_transaction().unwrap();
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic.as_str(), 0, Offset::Offset(0))
-        .unwrap();
+    for partition in 0..PARTITIONS {
+        let partition = partition.cast_signed();
+        list.add_partition_offset(topic.as_str(), partition, Offset::Offset(0))
+            .unwrap();
+    }
     // A member that never joined may do so while the group is empty.
     let member = consumer.group_metadata().unwrap();
     producer
@@ -93,20 +102,30 @@ fn hold_offset(topic: &Topic, group: &str) -> BaseProducer {
     producer
 }
 
-/// Settles all records of a partition, until all have come or none comes for a while.
-async fn settle_all(member: &mut dyn Subscription, count: usize) -> BTreeSet<i64> {
-    let mut came = BTreeSet::new();
-    while came.len() < count {
-        let more = tokio::time::timeout(LONG / 2, member.receive(Room::records(1000)));
-        let Ok(more) = more.await else {
-            break;
-        };
-        for delivery in more.unwrap() {
-            came.insert(delivery.origin.offset);
+/// The records that members of a group have received, by partition and offset.
+type Came = Arc<Mutex<BTreeSet<(i32, i64)>>>;
+
+/// Settles what a member receives until all members together have so many, or none receives more for a while.
+async fn settle_all(
+    mut member: Box<dyn Subscription>,
+    came: Came,
+    count: usize,
+) -> Box<dyn Subscription> {
+    let (mut last, mut changed) = (0, Instant::now());
+    while last < count && changed.elapsed() < LONG / 2 {
+        let more = tokio::time::timeout(LONG / 100, member.receive(Room::records(1000)));
+        for delivery in more.await.unwrap_or(Ok(Vec::new())).unwrap() {
+            let origin = delivery.origin;
+            let place = (origin.partition, origin.offset);
+            came.lock().unwrap().insert(place);
             let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
         }
+        let now = came.lock().unwrap().len();
+        if now > last {
+            (last, changed) = (now, Instant::now());
+        }
     }
-    came
+    member
 }
 
 /// How many times what depends on luck is tried: once, unless `KSER_ROUNDS` says more.
@@ -117,22 +136,35 @@ fn rounds() -> usize {
 
 test_services::kafka_tests!(
     #[tokio::test(flavor = "multi_thread")]
-    async fn all_records_come_although_a_transaction_holds_the_committed_offset() {
+    async fn all_records_come_although_a_transaction_holds_the_committed_offsets_while_members_join()
+     {
         let transport = common::transport().await;
         for round in 0..rounds() {
             let topic = common::topic(&[]);
+            common::admin().add_partitions(topic.as_str(), PARTITIONS);
             let records = vec![Record::new(topic.clone(), Some("work".into())); 5 * RECORDS];
-            transport.publish(records).await.unwrap();
-            let producer = hold_offset(&topic, &format!("{topic}.group"));
+            // A client that knew the topic before it had all of its partitions would fill the first.
+            let publishing = common::transport().await;
+            publishing.publish(records).await.unwrap();
+            let producer = hold_offsets(&topic, &format!("{topic}.group"));
             let ending = std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_secs(4));
                 producer.abort_transaction(LONG).unwrap();
             });
-            let mut member = common::member(&transport, &topic).await;
-            let came = settle_all(&mut *member, 5 * RECORDS).await;
+            let (came, mut members) = (Came::default(), JoinSet::new());
+            for _ in 0..3 {
+                let member = common::member(&transport, &topic).await;
+                members.spawn(settle_all(member, Arc::clone(&came), 5 * RECORDS));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let members = members.join_all().await;
             ending.join().unwrap();
-            assert_eq!(came.len(), 5 * RECORDS, "round {round}");
-            member.close().await.unwrap();
+            let came = came.lock().unwrap().len();
+            assert_eq!(came, 5 * RECORDS, "round {round}");
+            for member in members {
+                // The group may be rebalancing, for the member that has left before, and take no goodbye.
+                let _ = member.close().await;
+            }
         }
     }
 );
