@@ -1,4 +1,5 @@
-//! A soak: operations are launched all the time while brokers and consumers are killed at random. Every one of them ends.
+//! A soak: operations are launched all the time while brokers and consumers are killed and coordinators moved at random.
+//! Every operation ends.
 //!
 //! `KSER_SOAK_SECONDS` says how long; without it, 25. Whom to kill when follows from `KSER_TEST_SEED`, which is printed; what
 //! is in flight at that moment does not.
@@ -32,7 +33,7 @@ fn main() {
     if was_consumer() {
         return;
     }
-    let name = "a_operations_all_end_while_brokers_and_consumers_are_killed";
+    let name = "a_operations_all_end_while_brokers_and_consumers_are_killed_and_coordinators_move";
     let trials = vec![on_cluster(name, soak)];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -50,22 +51,25 @@ async fn soak() -> Tested {
     let mut fleet = Fleet::start(&url)?;
     let runs = Runs::default();
     let end = Instant::now() + Duration::from_secs(seconds.into());
-    let (broken, killed, ()) = tokio::try_join!(
+    let (broken, killed, moved, ()) = tokio::try_join!(
         kill_brokers(&cluster, end),
         fleet.kill_at_random(&runs, end),
+        move_coordinators(&cluster, end),
         launch(&kser, trips, &runs),
     )?;
     let healed = Instant::now();
     let runs = runs.into_inner()?;
     all_arrive(&runs, RECOVERY).await?;
     println!(
-        "{seconds} s, {broken} kills of brokers, {killed} of consumers: {} operations ended, the last {:?} after the end",
+        "{seconds} s, {broken} kills of brokers, {killed} of consumers, {moved} moves of coordinators: {} operations ended, \
+         the last {:?} after the end",
         runs.len(),
         healed.elapsed()
     );
     let log = fleet.stop().await?;
     let expected = trips as usize * (1 + LEGS as usize);
     println!("{expected} steps, {} ran again", log.runs() - expected);
+    expect(moved > 0, || "no coordinator has moved".to_owned())?;
     expect(runs.len() == trips as usize, || format!("{}", runs.len()))?;
     log.in_order(trips)
 }
@@ -114,6 +118,26 @@ async fn kill_brokers(cluster: &Arc<Cluster>, end: Instant) -> Result<u32, Faile
         .await?;
         println!("broker {id} was killed, and down for {down:?}");
         kills += 1;
+    }
+}
+
+/// Moves the coordinators of all groups from broker to broker, and counts the partitions of `__consumer_offsets` that have
+/// moved. They stay where they are while the brokers that could have them are down.
+///
+/// A coordinator that takes a group over begins the sessions of its members anew, also of those that were killed: with less
+/// than a session between two moves their partitions would stand still until the moves end.
+async fn move_coordinators(cluster: &Cluster, end: Instant) -> Result<usize, Failed> {
+    let (mut random, mut moves) = (Random::new("coordinators"), 0);
+    loop {
+        sleep(Duration::from_millis(random.between(500, 14_000))).await;
+        if Instant::now() >= end {
+            return Ok(moves);
+        }
+        let admin = cluster.admin();
+        match spawn_blocking(move || admin.move_leaders("__consumer_offsets")).await? {
+            Ok(moved) => moves += moved,
+            Err(error) => println!("no coordinator moves: {error}"),
+        }
     }
 }
 
