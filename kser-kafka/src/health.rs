@@ -30,6 +30,8 @@ pub(crate) struct Watch {
     presence: Presence,
     is_kip848: bool,
     refusal: Option<(Instant, String)>,
+    /// The number of partitions that the member had at the last look.
+    n_assigned: usize,
     /// The assignments that were paused lately.
     paused: BTreeMap<u64, Instant>,
     /// Why the last commit was not confirmed, if it was not.
@@ -46,6 +48,7 @@ impl Watch {
             presence: Presence::default(),
             is_kip848: settings.get("group.protocol") == Some("consumer"),
             refusal: None,
+            n_assigned: 0,
             paused: BTreeMap::new(),
             commits_fail: None,
         }
@@ -110,6 +113,11 @@ impl Watch {
             .into_iter()
             .collect();
         let group = (self.is_kip848 && !has_partitions).then_some(&*context.group);
+        // Under KIP-848 the partitions of a deleted topic go without any error.
+        if health.assigned.len() < self.n_assigned {
+            self.survey.look_soon();
+        }
+        self.n_assigned = health.assigned.len();
         self.survey.turn(&health.assigned, group);
         let heard = [context.heard_at(), self.survey.heard(), Some(self.heard)];
         health.last_heard = heard

@@ -56,6 +56,136 @@ test_services::kafka_tests!(
         assert_eq!(text_of(&group, &topic), "");
     }
 
+    /// With the request that the Java Admin's `alterConsumerGroupOffsets` sends.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_offset_that_is_altered_with_its_text_keeps_what_is_done() {
+        let topic = topic(&[]);
+        let group = format!("{topic}.group");
+        let transport = common::transport().await;
+        let mut member = common::member(&transport, &topic).await;
+        publish(&transport, &topic, &["a", "b", "c"]).await;
+        let mut held = receive(&mut *member, 3).await;
+        let _ = held.remove(1).ticket.settle(Vec::new()).await.unwrap();
+        for delivery in held {
+            let _ = delivery.ticket.release(None);
+        }
+        member.close().await.unwrap();
+        let text = text_of(&group, &topic);
+        assert_ne!(text, "");
+        admin().commit(&group, topic.as_str(), 0, 0, text.as_bytes());
+        let mut member = common::member(&transport, &topic).await;
+        publish(&transport, &topic, &["d"]).await;
+        assert_eq!(common::settled(&mut *member, 3).await, ["a", "c", "d"]);
+        member.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_text_of_parallel_consumer_says_nothing() {
+        let topic = topic(&[]);
+        let transport = common::transport().await;
+        publish(&transport, &topic, &["a", "b", "c"]).await;
+        // Of three records from the offset on the last two are done, as a bit set (`BitSetV2`).
+        let text = b"bwAAAAMGAA==";
+        admin().commit(&format!("{topic}.group"), topic.as_str(), 0, 0, text);
+        let mut member = common::member(&transport, &topic).await;
+        assert_eq!(common::settled(&mut *member, 3).await, ["a", "b", "c"]);
+        member.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_is_in_another_partition_once_some_are_added() {
+        const KEYS: usize = 20;
+        let topic = topic(&[]);
+        let keyed = |text: &'static str| {
+            let record = move |topic: &Topic, number| {
+                Record::new(topic.clone(), Some(text.into())).with_key(key(number))
+            };
+            let topic = topic.clone();
+            (0..KEYS)
+                .map(move |number| record(&topic, number))
+                .collect()
+        };
+        let transport = common::transport().await;
+        transport.publish(keyed("before")).await.unwrap();
+        admin().add_partitions(topic.as_str(), 6);
+        // A client that was there before would see the new partitions later.
+        let transport = common::transport().await;
+        transport.publish(keyed("after")).await.unwrap();
+        let mut member = common::member(&transport, &topic).await;
+        let received = receive(&mut *member, 2 * KEYS).await;
+        let of = |text| {
+            let mut partitions = BTreeMap::new();
+            for delivery in &received {
+                if common::text(&delivery.record) == text {
+                    let key = delivery.record.key.clone().unwrap();
+                    partitions.insert(key, delivery.origin.partition);
+                }
+            }
+            partitions
+        };
+        let (before, after) = (of("before"), of("after"));
+        assert_eq!((before.len(), after.len()), (KEYS, KEYS));
+        assert!(before.values().all(|partition| *partition == 0));
+        // Kafka keeps an order within a partition alone, and these may be with two members. Five of six, more or less.
+        let moved = after.values().filter(|partition| **partition != 0);
+        assert!((10..=KEYS).contains(&moved.count()), "{after:?}");
+        for delivery in received {
+            let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+        }
+        member.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_topic_that_is_deleted_under_the_new_protocol_is_missing_without_an_error() {
+        let topic = topic(&[]);
+        let config = KafkaConfig::new(test_services::kafka());
+        let config = config.with("group.protocol", "consumer").unwrap();
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let mut member = common::member(&transport, &topic).await;
+        publish(&transport, &topic, &["a"]).await;
+        assert_eq!(common::settled(&mut *member, 1).await, ["a"]);
+        admin().delete_topic(topic.as_str());
+        for _ in 0..300 {
+            let limit = Duration::from_millis(100);
+            let received = tokio::time::timeout(limit, member.receive(Room::records(1))).await;
+            assert!(received.is_err(), "{received:?}");
+            if member.health().missing == [topic.clone()] {
+                return;
+            }
+        }
+        panic!("{:?}", member.health());
+    }
+
+    #[test]
+    fn a_heartbeat_cannot_be_shorter_than_the_brokers_allow() {
+        let class = "org.apache.kafka.tools.ConfigCommand";
+        let alter = |place: [&str; 4], key: &str, ms: u32| {
+            let setting = format!("{key}={ms}");
+            let what = ["--alter", "--add-config", &setting];
+            admin().tool(class, &[&place[..], &what[..]].concat())
+        };
+        let group = format!("{}.group", topic(&[]));
+        let group = ["--entity-type", "groups", "--entity-name", &group];
+        let brokers = ["--entity-type", "brokers", "--entity-name", "1"];
+        let (of_group, of_brokers) = (
+            "consumer.heartbeat.interval.ms",
+            "group.consumer.min.heartbeat.interval.ms",
+        );
+        // As the brokers of tests allow it.
+        alter(group, of_group, 100).unwrap();
+        let refused = alter(group, of_group, 99).unwrap_err();
+        assert!(refused.contains("in the range 100 to"), "{refused}");
+        let refused = alter(brokers, of_brokers, 50).unwrap_err();
+        assert!(refused.contains("dynamically"), "{refused}");
+        let all = [&["--describe", "--all"], &brokers[..]].concat();
+        let all = admin().tool(class, &all).unwrap();
+        for key in [of_brokers, &format!("group.{of_group}")] {
+            let default = format!("DEFAULT_CONFIG:{key}=5000");
+            let line = all.lines().find(|line| line.contains(key));
+            assert!(all.contains(&default), "{line:?}");
+        }
+    }
+
     #[test]
     fn a_clock_more_than_an_hour_ahead_cannot_publish() {
         let topic = topic(&[]);
