@@ -5,7 +5,7 @@ mod kafka;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -44,14 +44,20 @@ fn main() {
     if let Ok(url) = std::env::var(CHILD) {
         return consume(&url);
     }
-    // Back only: libfaketime does not convert the timed waits of the Kafka client, which end an hour late when the clock of
-    // the process is ahead of that of the machine. For the same reason the client of a process whose clock is stepped back
-    // can stand still for a minute or more, so that the test runs when it is asked for.
-    let trial = on_kafka("a_wait_goes_on_when_the_wall_clock_is_stepped_back", || {
-        stepped("-3600s")
-    });
+    // They need libfaketime and a compiler, and run when they are asked for. No clock is ever ahead of that of the brokers,
+    // which take no record from an hour ahead.
     let is_asked_for = std::env::var_os(ASKED).is_some() && library().is_some();
-    let trials = vec![trial.with_ignored_flag(!is_asked_for)];
+    let trials = [
+        on_kafka("a_wait_goes_on_when_the_wall_clock_is_stepped_back", || {
+            stepped("+0s", "-3600s")
+        }),
+        on_kafka(
+            "a_wait_is_no_shorter_when_the_wall_clock_is_stepped_ahead",
+            || stepped("-3600s", "+0s"),
+        ),
+    ];
+    let trials = trials.map(|trial| trial.with_ignored_flag(!is_asked_for));
+    let trials = trials.into_iter().collect();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(4);
     libtest_mimic::run(&arguments, trials).exit();
@@ -64,6 +70,18 @@ fn library() -> Option<String> {
     let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
     let found = found.find(|library| library.exists())?;
     Some(found.display().to_string())
+}
+
+/// Builds what has the timed waits of the Kafka client go by the stepped clock, too.
+fn timed_waits(name: &str) -> Result<PathBuf, Failed> {
+    let name = format!("timed-waits-{}{name}.so", std::process::id());
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/timed_waits.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]);
+    let built = compiler.args([&library, &source]).status()?;
+    expect(built.success(), || format!("cc: {built}"))?;
+    Ok(library)
 }
 
 fn registry() -> Registry {
@@ -97,10 +115,14 @@ fn consume(url: &str) {
 struct Stepped(Child, Lines);
 
 impl Stepped {
-    fn start(url: &str, file: &Path) -> Result<Self, Failed> {
+    fn start(url: &str, file: &Path, timed_waits: &Path) -> Result<Self, Failed> {
+        let faketime = library().unwrap_or_default();
         let mut child = Command::new(std::env::current_exe()?)
             .env(CHILD, url)
-            .env("LD_PRELOAD", library().unwrap_or_default())
+            .env(
+                "LD_PRELOAD",
+                format!("{faketime} {}", timed_waits.display()),
+            )
             .env("FAKETIME_TIMESTAMP_FILE", file)
             .env("FAKETIME_NO_CACHE", "1")
             // A step of the wall clock touches no other.
@@ -129,21 +151,25 @@ impl Drop for Stepped {
 }
 
 /// Steps the clock of a consumer while a task waits for its second attempt.
-async fn stepped(to: &str) -> Tested {
+async fn stepped(from: &str, to: &str) -> Tested {
     let url = url("");
     let kser = connect(&url, &registry(), 1).await?;
     let file = std::env::temp_dir().join(format!("kser-clock-{}{to}", std::process::id()));
-    fs::write(&file, "+0s")?;
-    let consumer = Stepped::start(&url, &file)?;
+    fs::write(&file, from)?;
+    let timed_waits = timed_waits(to)?;
+    let consumer = Stepped::start(&url, &file, &timed_waits)?;
     let lines = &consumer.1;
     kser.producer().send(Flaky {}).await?;
     kser.producer().send(Unknown {}).with_topic("clock").await?;
-    until("the first attempt", LONG, || !lines.texts("ran").is_empty()).await?;
+    let began = until("the first attempt", LONG, || !lines.texts("ran").is_empty()).await;
+    began.map_err(|_| format!("no first attempt:\n{}", lines.output()))?;
     let failed = Instant::now();
     fs::write(&file, to)?;
     let done = until("the second", LONG, || lines.texts("ran").len() == 2).await;
     let waited = failed.elapsed();
-    let _ = fs::remove_file(&file);
+    for file in [file, timed_waits] {
+        let _ = fs::remove_file(file);
+    }
     done.map_err(|_| format!("the second attempt does not come:\n{}", lines.output()))?;
     expect(waited + Duration::from_secs(2) >= BACKOFF, || {
         format!("after {waited:?}")
