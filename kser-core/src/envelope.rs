@@ -36,6 +36,8 @@ pub struct Envelope {
     pub launch: bool,
     /// An external step: where its end is reported to.
     pub reply: Option<Topic>,
+    /// Carried, an external step: the step as it was sent, see [`SentStep`](crate::sequencing::SentStep).
+    pub sent: Option<Raw>,
     /// One event for each step was asked for.
     pub step_events: bool,
     /// The operation's owner wants to be told of changes of status.
@@ -108,6 +110,7 @@ impl Envelope {
             plan: None,
             launch: false,
             reply: None,
+            sent: None,
             step_events: false,
             status_hook: false,
             attempts: 0,
@@ -169,9 +172,11 @@ impl Envelope {
                 write_string(text, out);
             }
         }
-        if let Some(plan) = &self.plan {
-            field(out, "plan");
-            out.extend_from_slice(plan.as_str().as_bytes());
+        for (name, raw) in [("sent", &self.sent), ("plan", &self.plan)] {
+            if let Some(raw) = raw {
+                field(out, name);
+                out.extend_from_slice(raw.as_str().as_bytes());
+            }
         }
         self.others.write(out, false);
         out.push(b'}');
@@ -259,6 +264,8 @@ impl Reader {
                 let topic = Topic::new(id(value, at, "metadata.kser.reply")?);
                 to.reply = Some(topic.map_err(|error| Flaw::new(at, error.to_string()))?);
             }
+            "sent" if value.starts_with('{') => to.sent = Some(Raw::of_scanned(value)),
+            "sent" => return Err(Flaw::new(at, "metadata.kser.sent: not an object")),
             "plan" if value.starts_with('[') => to.plan = Some(Raw::of_scanned(value)),
             "plan" => return Err(Flaw::new(at, "metadata.kser.plan: not a list")),
             _ => to

@@ -30,6 +30,8 @@ pub const WAIT_MS: &str = "kser-wait-ms";
 pub const DUE: &str = "kser-due";
 /// Where the record was at first: `topic/partition/offset`.
 pub const ORIGIN: &str = "kser-origin";
+/// The topic to which a replay sends the record, where that is not the one that the dead letters are of.
+pub const TOPIC: &str = "kser-topic";
 /// The group that gave the record up.
 pub const GROUP: &str = "kser-group";
 /// Why the record was given up.
@@ -108,6 +110,18 @@ pub fn origin(record: &Record) -> Option<(Topic, Origin)> {
         ignored(value, ORIGIN);
     }
     origin
+}
+
+/// Reads the topic to which a replay sends the record.
+#[must_use]
+pub fn topic(record: &Record) -> Option<Topic> {
+    let value = record.header(TOPIC)?;
+    let text = std::str::from_utf8(value).ok();
+    let topic = text.and_then(|text| Topic::new(text).ok());
+    if topic.is_none() {
+        ignored(value, TOPIC);
+    }
+    topic
 }
 
 /// Sets a header, in place of those of this name.
@@ -200,6 +214,9 @@ mod tests {
         };
         set_origin(&mut record, &Topic::new("a").unwrap(), at);
         assert_eq!(origin(&record), Some((Topic::new("a").unwrap(), at)));
+        let read = topic(&with(TOPIC, "a.b"));
+        assert_eq!(read, Some(Topic::new("a.b").unwrap()));
+        assert_eq!(topic(&with(TOPIC, "a b")), None);
     }
 
     #[test]

@@ -59,6 +59,33 @@ impl Message {
         read.map_err(|flaw| Error::decode(flaw.within(bytes)))
     }
 
+    /// Reads what can be read of an object that [`decode`](Self::decode) refuses: a field that is not as it should be is
+    /// left out, as in an empty message without a uuid.
+    ///
+    /// `None` for what is no object, or names no entrypoint.
+    #[must_use]
+    pub fn salvage(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut message = Self::new("".into(), "".into(), Object::default());
+        let members = Members::of(Scanner::new(text)).ok()?;
+        let read = members.read_values(|key, at, value| {
+            let scanner = &mut Scanner::new(value);
+            match key.name {
+                "uuid" => message.uuid = TaskId::from(&*id(value, at, "").unwrap_or_default()),
+                "entrypoint" => {
+                    message.entrypoint = Name::from(&*id(value, at, "").unwrap_or_default());
+                }
+                "params" => message.params = object(value, at, "").unwrap_or_default(),
+                "result" => message.result = Outcome::read(scanner, None).unwrap_or_default(),
+                "metadata" => message.metadata = Metadata::read(scanner).unwrap_or_default(),
+                _ => {}
+            }
+            Ok(())
+        });
+        read.ok()?;
+        (!message.entrypoint.as_str().is_empty()).then_some(message)
+    }
+
     /// Writes the message: all five fields, in the order of the Python library.
     ///
     /// # Errors

@@ -58,15 +58,18 @@ impl Step {
         self
     }
 
-    /// Has the step run by someone else, such as a consumer of the Python package or a person, who reports its end
-    /// within `limit`. Silence is a failed attempt.
+    /// Has the step run outside, such as by a consumer of the Python package, a service in Java or a person, from which a
+    /// report of its end comes within `limit`.
+    ///
+    /// Where the state is stored, silence is a failed attempt. Where it is carried, nothing watches the limit: a step that
+    /// is never reported stays RUNNING, and a report counts whenever it comes.
     pub const fn external(mut self, limit: Duration) -> Self {
         self.external = Some(External::new(limit));
         self
     }
 
-    /// Sends an external step at most this many times in all; 1 unless set. Other steps follow the retry policy of
-    /// their task, and ignore this.
+    /// Sends an external step at most this many times in all; 1 unless set. A report of a failure, and one that cannot be
+    /// read, is a failed attempt. Other steps follow the retry policy of their task, and ignore this.
     pub const fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self

@@ -8,7 +8,74 @@ use crate::json::members::Members;
 use crate::json::scan::Scanner;
 use crate::json::text::write_string;
 use crate::outcome::{id, object};
-use crate::{Error, Object, Raw, RunId, TaskId, Topic};
+use crate::{Error, Metadata, Object, Outcome, Raw, RunId, TaskId, Topic};
+
+/// An external step as it was sent, where the state is carried: what a store would know of it.
+///
+/// It rides in [`Envelope::sent`](crate::Envelope::sent) of the message of the step, from which it comes back with the
+/// report.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what the report of a step needs, and no more"
+)]
+pub struct SentStep {
+    /// The step, with its limit and its attempts.
+    pub step: PlannedStep,
+    /// The outcome that was forwarded to it.
+    pub given: Outcome,
+    /// The metadata of the run's user.
+    pub metadata: Metadata,
+}
+
+impl SentStep {
+    /// Writes it. What can be derived, and what is as usual, is left out.
+    #[must_use]
+    pub fn encode(&self, run: &RunId) -> Raw {
+        let mut out = Vec::new();
+        write(run, &self.step, &mut out);
+        // In front of the closing brace: a step has an entrypoint at least.
+        out.pop();
+        out.extend_from_slice(b",\"result\":");
+        self.given.write(&mut out, self.step.key.uuid.as_str());
+        out.extend_from_slice(b",\"metadata\":");
+        self.metadata.write(&mut out);
+        out.push(b'}');
+        Raw::of_scanned(&String::from_utf8_lossy(&out))
+    }
+
+    /// Reads it, as the step at `position`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidStep`] when the text is not what [`encode`](Self::encode) writes.
+    pub fn decode(sent: &Raw, run: &RunId, position: u32) -> Result<Self, Error> {
+        let text = sent.as_str();
+        let read = || {
+            let step = read(text, 0, run, position)?;
+            let (mut given, mut metadata) = (Outcome::default(), Metadata::default());
+            Members::of(Scanner::new(text))?.read_each(|key, scanner| {
+                match key.name {
+                    "result" => given = Outcome::read(scanner, Some(&step.key.uuid))?,
+                    "metadata" => metadata = Metadata::read(scanner)?,
+                    _ => {
+                        scanner.value()?;
+                    }
+                }
+                Ok(())
+            })?;
+            Ok(Self {
+                step,
+                given,
+                metadata,
+            })
+        };
+        read().map_err(|flaw: Flaw| Error::InvalidStep {
+            position,
+            reason: flaw.to_string(),
+        })
+    }
+}
 
 /// Writes steps that follow one another. What can be derived, and what is as usual, is left out.
 #[must_use]

@@ -13,6 +13,7 @@ mod plan;
 mod progress;
 
 pub use apply::{MAX_UNREPORTED, Near, apply};
+pub use carried::SentStep;
 pub use event::{Effect, Event, Rejected, Transition};
 pub use plan::{External, Plan, PlannedStep, StepKey};
 pub use progress::{Lease, Owner, Progress, Revision};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kser_core::sequencing::{Plan, PlannedStep, carried};
-use kser_core::{Error, Raw, RunId, Step};
+use kser_core::sequencing::{Plan, PlannedStep, SentStep, carried};
+use kser_core::{Error, Message, Outcome, Raw, RunId, Step};
 use proptest::prelude::*;
 
 const RUN: &str = "run";
@@ -100,10 +100,26 @@ proptest! {
         prop_assert_eq!(rest.as_str(), again.as_str());
     }
 
+    /// An external step comes back with its report as it was sent.
+    #[test]
+    fn what_was_sent_comes_back(step in step(), text in text(), retcode in any::<i64>()) {
+        let Some(steps) = planned(vec![step]) else { return Ok(()) };
+        let given = Outcome::text(&text).with_retcode(retcode).with_uuid("before".into());
+        let launch = serde_json::json!({
+            "uuid": "u", "entrypoint": "e", "metadata": {"tenant": text, "kser": "mine"},
+        });
+        let metadata = Message::decode(launch.to_string().as_bytes()).unwrap().metadata;
+        let sent = SentStep { step: steps[0].clone(), given, metadata };
+        let raw = sent.encode(&RUN.into());
+        Raw::from_slice(raw.as_str().as_bytes()).unwrap();
+        prop_assert_eq!(SentStep::decode(&raw, &RUN.into(), 1).unwrap(), sent);
+    }
+
     #[test]
     fn no_text_makes_a_hop_panic(plan in "\\[[ \\[\\]{}\":,a-z0-9\\\\-]{0,60}\\]", position in any::<u32>()) {
         if let Ok(plan) = Raw::from_slice(plan.as_bytes()) {
             let _ = carried::split(&plan, &RUN.into(), position);
+            let _ = SentStep::decode(&plan, &RUN.into(), position);
         }
     }
 }
