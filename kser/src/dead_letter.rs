@@ -60,7 +60,8 @@ impl DeadLetter {
         Message::decode(self.record.payload.as_deref().unwrap_or_default())
     }
 
-    /// Returns the topic and the place in it where the record was at first; `None` for one that its topic did not take.
+    /// Returns the topic and the place in it where the record was at first; `None` for one that its topic did not take, and
+    /// for an external step, which another group has received.
     #[must_use]
     pub fn origin(&self) -> Option<(String, Origin)> {
         let (topic, origin) = headers::origin(&self.record)?;
@@ -194,9 +195,15 @@ impl DeadLetter {
     /// The record as it was sent at first, but for where it came from and how often it was replayed.
     fn original(&self) -> Result<Record, Error> {
         let mut record = self.record.clone();
-        let topic = record.topic.as_str().strip_suffix(DEAD_LETTERS);
-        record.topic = Topic::new(topic.unwrap_or(record.topic.as_str()))?;
+        record.topic = match headers::topic(&record) {
+            Some(topic) => topic,
+            None => {
+                let topic = record.topic.as_str().strip_suffix(DEAD_LETTERS);
+                Topic::new(topic.unwrap_or(record.topic.as_str()))?
+            }
+        };
         let gone = [
+            headers::TOPIC,
             headers::ATTEMPTS,
             headers::FIRST_FAILED,
             headers::LAST_FAILED,

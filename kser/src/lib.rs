@@ -12,6 +12,7 @@ mod launch;
 mod observer;
 mod post;
 mod producer;
+mod refusal;
 mod routes;
 mod run;
 mod runs;

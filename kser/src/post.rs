@@ -1,7 +1,7 @@
 //! What is published for a run: the messages of its steps, its events, and what its owner is told.
 
 use bytes::Bytes;
-use kser_core::sequencing::{Effect, Near, PlannedStep, Progress, Transition};
+use kser_core::sequencing::{Effect, Near, PlannedStep, Progress, SentStep, Transition};
 use kser_core::{
     Envelope, Error, Limits, Message, Metadata, Mode, Name, Object, Outcome, Outgoing, Raw, Record,
     RunId, Status, StoreId, Timestamp, Topic,
@@ -206,8 +206,20 @@ impl Post {
     ) -> Result<Record, Error> {
         let mut envelope = self.envelope(run, progress);
         envelope.plan = rest.cloned();
+        let given = match step.key.position {
+            0 | 1 => None,
+            _ => Some(progress.outcome()),
+        };
         if step.external.is_some() {
             envelope.reply = Some(self.routes.topic(&run.name)?);
+        }
+        if step.external.is_some() && run.mode != Mode::Stored {
+            let sent = SentStep {
+                step: step.clone(),
+                given: given.cloned().unwrap_or_default(),
+                metadata: run.metadata.clone().with_envelope(None),
+            };
+            envelope.sent = Some(sent.encode(&run.id));
         }
         if let Some(plan) = rest.filter(|plan| plan.as_str().len() > self.limits.carried_plan) {
             return Err(Error::TooLarge {
@@ -222,8 +234,8 @@ impl Post {
             key_of.entrypoint.clone(),
             step.params.clone(),
         );
-        if step.key.position > 1 {
-            message.result = progress.outcome().clone();
+        if let Some(given) = given {
+            message.result = given.clone();
         }
         message.metadata = run.metadata.clone().with_envelope(Some(envelope));
         let topic = match &step.topic {
@@ -372,16 +384,4 @@ pub(crate) fn digest(name: &Name, given: &str) -> String {
 
 fn key(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
-}
-
-/// Makes the outcome of a step whose record is over a limit, or cannot wait.
-pub(crate) fn too_large(error: &Error) -> Outcome {
-    let (name, code) = match error {
-        Error::NotKept { .. } => ("NotKept", 507),
-        _ => ("TooLarge", 413),
-    };
-    let error = kser_core::TaskError::new(name, error.to_string())
-        .with_code(code)
-        .permanent();
-    Outcome::from(&error)
 }

@@ -75,8 +75,13 @@ impl Worker {
             Ok(message) => message,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                let cause = cause.unwrap_or_default();
-                return self.unreadable(work, &format!("{error}: {cause}"));
+                let flaw = format!("{error}: {}", cause.unwrap_or_default());
+                let payload = payload.clone();
+                let report = self.unreadable_report(work, &payload, &flaw);
+                return match Box::pin(report).await? {
+                    Some(decision) => Ok(decision),
+                    None => self.unreadable(work, &flaw),
+                };
             }
         };
         if let Some(version) = message.metadata.newer_version() {

@@ -7,7 +7,7 @@ use super::run::Run;
 use super::task::{Product, Task};
 use super::work::{Work, earlier};
 use super::worker::Worker;
-use crate::post::too_large;
+use crate::refusal;
 use crate::stored::Known;
 
 /// How it ended, as an event.
@@ -43,7 +43,7 @@ impl Ending {
 
     /// Turns it into a failure for good.
     pub(super) fn refuse(&mut self, error: &Error) {
-        self.outcome = too_large(error);
+        self.outcome = refusal::outcome(error);
         self.retry_at = None;
         self.build = self.build.take().map(|_| None);
     }
@@ -69,7 +69,7 @@ impl Worker {
                         build: Some(Some(plan.into_steps())),
                     };
                 }
-                Err(error) => (too_large(&error), None),
+                Err(error) => (refusal::outcome(&error), None),
             },
             Ok(Product::Outcome(outcome)) => {
                 let error = outcome.error();

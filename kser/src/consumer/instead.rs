@@ -8,7 +8,7 @@ use super::letters;
 use super::work::Work;
 use super::worker::{Worker, backoff};
 use crate::RunEvent;
-use crate::post::too_large;
+use crate::refusal;
 
 /// A record that was decided on, and that its topic does not take.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Worker {
             let letter = self.letter(&unsent, unsent.tries.failed, &error.report())?;
             return Ok(Instead::Records(vec![letter]));
         };
-        let given_up = Box::pin(self.give_up(&unsent, &message, too_large(error)));
+        let given_up = Box::pin(self.give_up(&unsent, &message, refusal::outcome(error)));
         Ok(match given_up.await? {
             Decision::Done(done) => Instead::Records(done.records),
             Decision::Later(pause) => Instead::Later(pause),
@@ -126,7 +126,7 @@ impl Worker {
         let message = Message::decode(work.record.payload.as_deref().unwrap_or_default());
         let mode = message.ok().and_then(|message| mode_of(&message));
         let mode = mode.unwrap_or(self.connection.shared().mode);
-        let outcome = too_large(error);
+        let outcome = refusal::outcome(error);
         let is_smaller = event
             .outcome
             .as_ref()

@@ -22,6 +22,7 @@ pub(crate) fn dead_letter(
     let first = work.tries.first.or(work.waits_since).unwrap_or(now);
     let first = earlier(wall, now.since(first)).as_millis().to_string();
     for name in [
+        headers::TOPIC,
         headers::WAITS_SINCE,
         headers::WAITED_MS,
         headers::FAILING_MS,

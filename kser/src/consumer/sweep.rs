@@ -10,7 +10,8 @@ use super::options::Options;
 use super::queues::Queues;
 use super::work::Work;
 use crate::connection::Shared;
-use crate::post::{RunRef, too_large};
+use crate::post::RunRef;
+use crate::refusal;
 use crate::stored::{Known, Stored, run_ref};
 
 /// How many runs or outputs one look takes.
@@ -92,7 +93,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
     tracing::error!(run = ?run.id, %error, "a step cannot be sent");
     let ended = |known: &Known| {
-        let outcome = too_large(error);
+        let outcome = refusal::outcome(error);
         match &known.here {
             Some(here) if here.external.is_some() => Event::Reported {
                 step: here.key.clone(),
