@@ -40,8 +40,8 @@ pub fn partitions(list: &TopicPartitionList) -> Vec<Partition<'_>> {
         .collect()
 }
 
-/// Sets the leader epoch of an entry, by its index: it is committed with the offset, and a consumer that is assigned the
-/// offset checks with it whether the log was truncated below.
+/// Sets the leader epoch of an entry, by its index: it is committed with the offset, and a consumer that seeks the offset
+/// checks with it whether the log was truncated below. One that is assigned the offset does not (librdkafka 2.12.1).
 ///
 /// # Panics
 ///
@@ -72,7 +72,7 @@ fn entries_mut(list: &mut TopicPartitionList) -> &mut [RDKafkaTopicPartition] {
     unsafe { slice::from_raw_parts_mut(list.elems, count) }
 }
 
-fn read(entry: &RDKafkaTopicPartition) -> Partition<'_> {
+pub(crate) fn read(entry: &RDKafkaTopicPartition) -> Partition<'_> {
     // SAFETY: Each entry of a list owns the C string of its topic.
     let topic = unsafe { CStr::from_ptr(entry.topic) };
     let topic = topic.to_str().expect("names of topics are ASCII");

@@ -1,24 +1,22 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
-use std::ptr::NonNull;
 use std::slice;
 use std::time::Duration;
 
 use rdkafka::bindings::{
-    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_broker,
-    rd_kafka_AdminOptions_set_request_timeout, rd_kafka_DescribeTopics,
+    rd_kafka_AdminOptions_set_broker, rd_kafka_DescribeTopics,
     rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
     rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
     rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_t,
     rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
     rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_error_code,
-    rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error,
-    rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
+    rd_kafka_event_DescribeTopics_result, rd_kafka_queue_t,
 };
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::types::RDKafkaRespErr;
+
+use crate::admin::{Owned, answer, check, millis, no_memory, options, queue};
 
 /// The id that brokers give a topic when it is created. A topic that is deleted and created again has another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,18 +80,9 @@ pub fn topic_ids<C: ClientContext>(
     let names: Vec<_> = topics
         .map(|topic| CString::new(topic).expect("no name has a zero byte"))
         .collect();
-    let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    // librdkafka takes up to an hour.
-    let millis = millis.clamp(1, 3_600_000);
+    let millis = millis(limit);
     let queue = describe(client, broker, &names, millis)?;
-    // SAFETY: The queue is alive, and nobody else polls it.
-    let event = unsafe { rd_kafka_queue_poll(queue.pointer.as_ptr(), millis) };
-    // SAFETY: An event belongs to the caller of the poll, who destroys it so.
-    let Some(event) = (unsafe { Owned::new(event, rd_kafka_event_destroy) }) else {
-        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
-    };
-    // SAFETY: The event is alive.
-    check(unsafe { rd_kafka_event_error(event.pointer.as_ptr()) })?;
+    let event = answer(&queue, millis)?;
     // SAFETY: The event is alive. If it were of another kind, this would be null.
     let result = unsafe { rd_kafka_event_DescribeTopics_result(event.pointer.as_ptr()) };
     if result.is_null() {
@@ -119,34 +108,19 @@ fn describe<C: ClientContext>(
     broker: Option<i32>,
     names: &[CString],
     millis: i32,
-) -> KafkaResult<Owned<rdkafka::bindings::rd_kafka_queue_t>> {
-    let none = || KafkaError::AdminOp(RDKafkaErrorCode::CriticalSystemResource);
-    let client = client.native_ptr();
+) -> KafkaResult<Owned<rd_kafka_queue_t>> {
     let mut names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: The array has as many pointers as is said, each to a C string that outlives the call, which copies them.
     let collection =
         unsafe { rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()) };
     // SAFETY: The collection belongs to the caller, who destroys it so.
     let collection = unsafe { Owned::new(collection, rd_kafka_TopicCollection_destroy) };
-    let collection = collection.ok_or_else(none)?;
+    let collection = collection.ok_or_else(no_memory)?;
     let operation = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-    // SAFETY: The client is alive, since the caller borrows it.
-    let options = unsafe { rd_kafka_AdminOptions_new(client, operation) };
-    // SAFETY: The options belong to the caller, who destroys them so.
-    let options = unsafe { Owned::new(options, rd_kafka_AdminOptions_destroy) };
-    let options = options.ok_or_else(none)?;
-    let mut said = [0 as c_char; 256];
-    // SAFETY: The options are alive, and the buffer for the text of an error is as long as is said.
-    check(unsafe {
-        rd_kafka_AdminOptions_set_request_timeout(
-            options.pointer.as_ptr(),
-            millis,
-            said.as_mut_ptr(),
-            said.len(),
-        )
-    })?;
+    let options = options(client, operation, millis)?;
     if let Some(broker) = broker {
-        // SAFETY: As above.
+        let mut said = [0 as c_char; 256];
+        // SAFETY: The options are alive, and the buffer for the text of an error is as long as is said.
         check(unsafe {
             rd_kafka_AdminOptions_set_broker(
                 options.pointer.as_ptr(),
@@ -156,15 +130,12 @@ fn describe<C: ClientContext>(
             )
         })?;
     }
-    // SAFETY: The client is alive, since the caller borrows it.
-    let queue = unsafe { rd_kafka_queue_new(client) };
-    // SAFETY: The queue belongs to the caller, who destroys it so.
-    let queue = unsafe { Owned::new(queue, rd_kafka_queue_destroy) }.ok_or_else(none)?;
+    let queue = queue(client)?;
     // SAFETY: All four are alive. The call copies the names and the options; the answer holds the queue by a reference of its
     // own, and is dropped if the queue is gone.
     unsafe {
         rd_kafka_DescribeTopics(
-            client,
+            client.native_ptr(),
             collection.pointer.as_ptr(),
             options.pointer.as_ptr(),
             queue.pointer.as_ptr(),
@@ -204,38 +175,6 @@ unsafe fn read(
     match id {
         0 => (name, Err(RDKafkaErrorCode::UnsupportedFeature)),
         _ => (name, Ok(TopicId(id))),
-    }
-}
-
-fn check(error: RDKafkaRespErr) -> KafkaResult<()> {
-    match error {
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-        _ => Err(KafkaError::AdminOp(error.into())),
-    }
-}
-
-/// A value of librdkafka that is destroyed when this is dropped.
-struct Owned<T> {
-    pointer: NonNull<T>,
-    destroy: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Owned<T> {
-    /// Takes a value over. `None` for a null.
-    ///
-    /// # Safety
-    ///
-    /// The value must be alive, of nobody else, and one that the function destroys.
-    unsafe fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
-        let pointer = NonNull::new(pointer)?;
-        Some(Self { pointer, destroy })
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: The value is alive until here, nobody else destroys it, and this is its function: see `new`.
-        unsafe { (self.destroy)(self.pointer.as_ptr()) };
     }
 }
 

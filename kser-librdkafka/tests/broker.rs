@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use kser_librdkafka::{headers, leader_epoch, partitions, set_leader_epoch, topic_ids};
+use kser_librdkafka::{headers, leader_epoch, log_ends, partitions, set_leader_epoch, topic_ids};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use test_services::{Admin, kafka};
 
@@ -91,6 +92,32 @@ test_services::kafka_tests!(
         let found = consumer.committed_offsets(asked, LIMIT).unwrap();
         let found = partitions(&found);
         assert_eq!((found[0].offset, found[0].leader_epoch), (offset, Some(3)));
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_behind_open_transactions() {
+        let topic = topic("ends");
+        Admin::new(kafka()).publish(&topic, 0, &[], b"x");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", kafka());
+        config.set("transactional.id", &topic);
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(LIMIT).unwrap();
+        producer.begin_transaction().unwrap();
+        for _ in 0..2 {
+            let record = BaseRecord::<(), str>::to(&topic).payload("open");
+            producer.send(record).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+        let consumer = consumer(kafka(), &topic);
+        let seen = consumer.fetch_watermarks(&topic, 0, LIMIT).unwrap();
+        assert_eq!(seen, (0, 1), "committed records only");
+        let asked = [(&*topic, 0), ("no.such.topic", 0)];
+        let ends = log_ends(consumer.client(), &asked, LIMIT).unwrap();
+        let of = |name: &str| ends.iter().find(|found| found.topic == name).unwrap();
+        assert_eq!((of(&topic).partition, of(&topic).end), (0, Ok(3)));
+        assert!(of("no.such.topic").end.is_err());
+        producer.abort_transaction(LIMIT).unwrap();
     }
 
     #[test]
