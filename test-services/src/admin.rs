@@ -156,12 +156,22 @@ impl Admin {
         headers: &[(&[u8], Option<&[u8]>)],
         payload: &[u8],
     ) {
+        self.publish_batch(topic, partition, &record_batch::of_one(headers, payload));
+    }
+
+    /// Publishes a record that no client can decompress. Brokers look into what is compressed and refuse it; the brokers of
+    /// `rdkafka::mocking` do not.
+    pub fn publish_damaged(&self, topic: &str, partition: u32) {
+        self.publish_batch(topic, partition, &record_batch::damaged());
+    }
+
+    fn publish_batch(&self, topic: &str, partition: u32, batch: &[u8]) {
         let done = retry(|| {
             let leader = self.connect()?.metadata()?.leader(topic, partition)?;
             // No transaction, all replicas that are in sync.
             let body = Request::new().i16(-1).i16(-1).i32(PATIENCE_MS);
             let body = body.list(1).text(topic).list(1).i32(int(partition));
-            let body = body.bytes(&record_batch::of_one(headers, payload));
+            let body = body.bytes(batch);
             let mut answer = Connection::open(&leader)?.call(PRODUCE, 3, body)?;
             let errors = answer.list(|topic| {
                 let _name = topic.text()?;

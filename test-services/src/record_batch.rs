@@ -2,11 +2,23 @@
 
 /// Encodes a record without a key.
 pub(crate) fn of_one(headers: &[(&[u8], Option<&[u8]>)], payload: &[u8]) -> Vec<u8> {
+    of(0, &record(headers, payload))
+}
+
+/// Encodes a record as one that is compressed, which it is not.
+pub(crate) fn damaged() -> Vec<u8> {
+    const SNAPPY: u8 = 2;
+    of(SNAPPY, b"\xff\xff\xff\xff\xff\xff\xff\xff")
+}
+
+/// Encodes a batch of one record.
+fn of(attributes: u8, record: &[u8]) -> Vec<u8> {
     // Attributes, last offset, both times, no producer, one record.
-    let mut checked = vec![0; 2 + 4 + 8 + 8];
+    let mut checked = vec![0, attributes];
+    checked.extend([0; 4 + 8 + 8]);
     checked.extend([0xff; 8 + 2 + 4]);
     checked.extend([0, 0, 0, 1]);
-    checked.extend(record(headers, payload));
+    checked.extend(record);
     // No leader epoch, which the broker sets, and the version.
     let mut rest = vec![0xff, 0xff, 0xff, 0xff, 2];
     rest.extend(crc32c(&checked).to_be_bytes());
