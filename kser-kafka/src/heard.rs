@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,12 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// How often the same line is logged at most, in milliseconds. A client says some of them twenty times a second.
-const REPEAT_MS: u64 = 10_000;
+/// How often the same line is logged at most. A client says some of them twenty times a second.
+const REPEAT: Duration = Duration::from_secs(10);
+/// How many lines are told apart within that time.
+const LINES: usize = 100;
+/// How many characters of a line are logged.
+const LONGEST: usize = 500;
 
 /// What a client was told about its brokers: kept for the errors of calls that only know that time is up.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +23,14 @@ pub(crate) struct Heard(Arc<Mutex<Last>>);
 #[derive(Debug, Default)]
 struct Last {
     trouble: Option<(Timestamp, String)>,
-    logged: Option<(Timestamp, String)>,
+    logged: BTreeMap<String, Said>,
+}
+
+/// When a line was logged last, and how often it came since.
+#[derive(Debug)]
+struct Said {
+    at: Timestamp,
+    repeated: u64,
 }
 
 impl Heard {
@@ -37,26 +49,58 @@ impl Heard {
     }
 
     fn trouble(&self, text: String) {
-        let now = SystemClock.now();
+        self.warn(&text);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.says_again(now, &text) {
-            tracing::warn!(target: "kser_kafka", "{text}");
+        last.trouble = Some((SystemClock.now(), text));
+    }
+
+    /// Logs a line of the client, unless it did so lately.
+    fn warn(&self, text: &str) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let repeated = last.says_again(SystemClock.now(), text);
+        drop(last);
+        if let Some(repeated) = repeated {
+            let text: String = text.chars().take(LONGEST).collect();
+            tracing::warn!(target: "kser_kafka", repeated, "{text}");
         }
-        last.trouble = Some((now, text));
     }
 }
 
 impl Last {
-    fn says_again(&mut self, now: Timestamp, text: &str) -> bool {
-        let said = self.logged.as_ref();
-        if said.is_some_and(|(at, said)| {
-            said == text && u128::from(REPEAT_MS) > now.since(*at).as_millis()
-        }) {
-            return false;
+    /// Notes a line that comes. Returns how often it has come since it was logged last, if it is to be logged.
+    fn says_again(&mut self, now: Timestamp, text: &str) -> Option<u64> {
+        let is_old = |said: &Said| now.since(said.at) >= REPEAT;
+        let line = without_numbers(text);
+        let repeated = match self.logged.get_mut(&line) {
+            Some(said) if !is_old(said) => {
+                said.repeated += 1;
+                return None;
+            }
+            Some(said) => said.repeated,
+            None => 0,
+        };
+        if self.logged.len() >= LINES {
+            self.logged.retain(|_, said| !is_old(said));
         }
-        self.logged = Some((now, text.to_owned()));
-        true
+        // So many lines within that time say no more than the first of them.
+        if self.logged.len() >= LINES && !self.logged.contains_key(&line) {
+            return None;
+        }
+        self.logged.insert(
+            line,
+            Said {
+                at: now,
+                repeated: 0,
+            },
+        );
+        Some(repeated)
     }
+}
+
+/// Leaves out numbers, such as times, offsets and partitions: without them, lines of one cause are equal.
+fn without_numbers(text: &str) -> String {
+    let kept = text.chars().filter(|char| !char.is_ascii_digit());
+    kept.take(LONGEST).collect()
 }
 
 impl ConsumerContext for Heard {}
@@ -72,6 +116,10 @@ impl ClientContext for Heard {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error => self.trouble(format!("{facility}: {message}")),
+            // Commits that are refused in a rebalance come with the next. Those that go on to be are told by what commits.
+            RDKafkaLogLevel::Warning if facility != "COMMITFAIL" => {
+                self.warn(&format!("{facility}: {message}"));
+            }
             _ => tracing::debug!(target: "kser_kafka", "{facility}: {message}"),
         }
     }
@@ -83,5 +131,38 @@ impl ClientContext for Heard {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.trouble(reason.to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_line_that_repeats_is_logged_once_in_ten_seconds() {
+        let mut last = Last::default();
+        assert_eq!(last.says_again(at(0), "t [1]: offset reset at 5"), Some(0));
+        assert_eq!(last.says_again(at(1), "the session has ended"), Some(0));
+        // Two that take turns, and one that differs by its numbers.
+        assert_eq!(last.says_again(at(2), "t [2]: offset reset at 77"), None);
+        assert_eq!(last.says_again(at(3), "the session has ended"), None);
+        assert_eq!(last.says_again(at(10), "t [1]: offset reset at 5"), Some(1));
+        assert_eq!(last.says_again(at(11), "the session has ended"), Some(1));
+        assert_eq!(last.says_again(at(12), "t [1]: offset reset at 5"), None);
+    }
+
+    #[test]
+    fn many_different_lines_are_not_all_logged() {
+        let mut last = Last::default();
+        let line = |n: usize| "x".repeat(n);
+        let logged = (0..LONGEST).filter(|n| last.says_again(at(0), &line(*n)).is_some());
+        assert_eq!(logged.count(), LINES);
+        assert_eq!(last.says_again(at(9), "another"), None);
+        assert_eq!(last.says_again(at(20), "another"), Some(0));
+        assert_eq!(last.logged.len(), 1);
     }
 }
