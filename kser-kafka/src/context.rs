@@ -162,15 +162,15 @@ impl Context {
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
-        let lost = consumer.assignment_lost() || self.abandoned.load(Ordering::Acquire);
+        let is_lost = || consumer.assignment_lost() || self.abandoned.load(Ordering::Acquire);
         let all: Vec<_> = partitions
             .elements()
             .iter()
             .map(|element| (element.topic().to_owned(), element.partition()))
             .collect();
-        if !lost {
-            self.wait_for_given(&all);
-        }
+        self.wait_for_given(&all, is_lost);
+        // The group may have gone on without this member meanwhile. A commit after that ends a member that has a name.
+        let lost = is_lost();
         let mut member = self.member();
         let mut fetched = TopicPartitionList::new();
         for (topic, partition) in &all {
@@ -227,8 +227,8 @@ impl Context {
         }
     }
 
-    /// Lets what runs end, for a while.
-    fn wait_for_given(&self, partitions: &[(String, i32)]) {
+    /// Lets what runs end, for a while, unless the partitions are lost already.
+    fn wait_for_given(&self, partitions: &[(String, i32)], is_lost: impl Fn() -> bool) {
         let until = monotonic() + self.revoke_grace;
         let mut member = self.member();
         let ids = partitions
@@ -236,7 +236,7 @@ impl Context {
             .filter_map(|(topic, partition)| Some(member.of(topic, *partition)?.id));
         let ids: BTreeSet<_> = ids.collect();
         drop(member);
-        loop {
+        while !is_lost() {
             let mut member = self.member();
             member.obey_settled(&self.link);
             let given = member.recall(|assignment| ids.contains(&assignment.id));
