@@ -56,6 +56,8 @@ pub struct KafkaConfig {
     pub(crate) create: Option<u32>,
     pub(crate) metadata: Budget,
     pub(crate) clock: Arc<dyn Clock>,
+    /// How long a partition whose log has more may hand out nothing until it counts as stuck.
+    pub(crate) stuck_after: Duration,
 }
 
 impl KafkaConfig {
@@ -70,6 +72,7 @@ impl KafkaConfig {
             create: None,
             metadata: Budget::default(),
             clock: Arc::new(SystemClock::new()),
+            stuck_after: Duration::from_secs(30),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The settings of the clients that differ from those of librdkafka.
 
 /// Keys that the transport decides, and why.
-pub(crate) const OWNED: [(&str, &str); 14] = [
+pub(crate) const OWNED: [(&str, &str); 15] = [
     (
         "bootstrap.servers",
         "it is the part of the URL before the options",
@@ -36,6 +36,10 @@ pub(crate) const OWNED: [(&str, &str); 14] = [
     (
         "offset.store.method",
         "offsets are kept by the brokers, with the group",
+    ),
+    (
+        "check.crcs",
+        "with it the client passes over records whose checksum is wrong, so that they are lost",
     ),
     ("isolation.level", "what was not committed must not run"),
     (

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::ask::Asker;
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::context::Context;
+use crate::listing::list;
 use crate::presence::{self, Presence, Standing};
 use crate::progress::PartitionProgress;
 use crate::survey::Survey;
@@ -20,6 +21,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(15);
 /// The time after a pause in which the client may name an offset to fetch that it has not fetched to.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How often the ends of the logs are asked: of those with work, of which the lag is told, and of delay topics.
+const ENDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Looks at what a member knows, from time to time.
 #[derive(Debug)]
@@ -34,13 +37,21 @@ pub(crate) struct Watch {
     n_assigned: usize,
     /// The assignments that were paused lately.
     paused: BTreeMap<u64, Instant>,
+    stuck_after: Duration,
+    /// The assignments that are stuck, which is told.
+    stuck: BTreeSet<u64>,
     /// Why the last commit was not confirmed, if it was not.
     pub(crate) commits_fail: Option<String>,
 }
 
 impl Watch {
     /// Makes one for a member with these settings, whose health names those of the topics that are missing.
-    pub(crate) fn new(settings: &ClientConfig, asker: Arc<Asker>, topics: Vec<Topic>) -> Self {
+    pub(crate) fn new(
+        settings: &ClientConfig,
+        asker: Arc<Asker>,
+        topics: Vec<Topic>,
+        stuck_after: Duration,
+    ) -> Self {
         Self {
             next: monotonic(),
             heard: monotonic(),
@@ -50,6 +61,8 @@ impl Watch {
             refusal: None,
             n_assigned: 0,
             paused: BTreeMap::new(),
+            stuck_after,
+            stuck: BTreeSet::new(),
             commits_fail: None,
         }
     }
@@ -79,10 +92,17 @@ impl Watch {
         let mut health = Health::default();
         let mut lag = Some(0);
         let mut oldest = None;
+        let (mut stuck_now, mut newly_stuck) = (BTreeSet::new(), Vec::new());
         for assignment in context.member().assignments() {
             let stuck = self.stuck_because(assignment, context);
             let (topic, partition) = (&assignment.topic, assignment.partition);
             let reason = held_because(assignment, self.commits_fail.as_deref());
+            if let Some(reason) = &stuck {
+                stuck_now.insert(assignment.id);
+                if !self.stuck.contains(&assignment.id) {
+                    newly_stuck.push((topic.clone(), partition, reason.clone()));
+                }
+            }
             if let Some(reason) = reason.or(stuck) {
                 let held = HeldPartition::new(topic.clone(), partition, reason);
                 health.held.push(held);
@@ -101,6 +121,8 @@ impl Watch {
                 .map_or(0, PartitionProgress::n_suspects);
             health.suspects += suspects;
         }
+        self.stuck = stuck_now;
+        say_stuck(&context.group, &newly_stuck);
         let member = context.member();
         (health.deleted, health.resets) = (member.deleted, member.resets);
         drop(member);
@@ -118,7 +140,12 @@ impl Watch {
             self.survey.look_soon();
         }
         self.n_assigned = health.assigned.len();
-        self.survey.turn(&health.assigned, group);
+        // A member has either.
+        let (partitions, every) = match health.assigned.is_empty() {
+            false => (&health.assigned, ENDS.0),
+            true => (&health.delays, ENDS.1),
+        };
+        self.survey.turn(partitions, every, group);
         let heard = [context.heard_at(), self.survey.heard(), Some(self.heard)];
         health.last_heard = heard
             .into_iter()
@@ -137,10 +164,15 @@ impl Watch {
         let read = fetched.max(assignment.position.next());
         let has_more = read < self.survey.end_of(topic, partition);
         let reads = assignment.position.is_fetched && !assignment.paused;
-        let is_stuck = assignment.position.is_stuck(has_more && reads, monotonic());
+        let has_more = has_more && reads;
+        let limit = self.stuck_after;
+        let is_stuck = assignment.position.is_stuck(has_more, monotonic(), limit);
         let next = assignment.position.next().filter(|_| is_stuck)?;
+        let heard = context.heard.lately(RECENT);
+        let heard = heard.map_or_else(String::new, |heard| format!("; the client says: {heard}"));
         Some(format!(
-            "its log has more from offset {next} on, and the client has read none of it for 30 s"
+            "its log has more from offset {next} on, and the client has read none of it for {} s{heard}",
+            limit.as_secs(),
         ))
     }
 
@@ -183,6 +215,19 @@ impl Watch {
     }
 }
 
+/// Logs that partitions are stuck, in one line: if it is for the brokers, it may be thousands.
+fn say_stuck(group: &str, stuck: &[(Topic, i32, String)]) {
+    if let Some((_, _, reason)) = stuck.first() {
+        let partitions = stuck.iter();
+        let partitions = partitions.map(|(topic, partition, _)| (topic.as_str(), *partition));
+        tracing::error!(
+            target: "kser_kafka",
+            group, partitions = list(partitions), reason,
+            "reading partitions failed: none of their records comes; the reason is that of the first",
+        );
+    }
+}
+
 /// Tells why no record of a partition is handed out; `None` when records are.
 fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<String> {
     let Some(progress) = &assignment.progress else {
@@ -190,7 +235,7 @@ fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<S
     };
     if let Some(offset) = assignment.position.rewind {
         return Some(format!(
-            "its log went back, and the client is to go to offset {offset}"
+            "its log went back or may have been cut, and the client is to go to offset {offset}"
         ));
     }
     if let Some(why) = commits_fail.filter(|_| assignment.wants_commit()) {
@@ -218,61 +263,4 @@ fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::progress::{Author, Budget};
-
-    fn assignment(committed: Option<i64>, text: &str) -> Assignment {
-        let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
-        let author = Author::new();
-        let progress = PartitionProgress::take_over(committed, text, author, Budget::default());
-        assignment.progress = Some(progress);
-        assignment
-    }
-
-    #[test]
-    fn the_lag_is_counted_from_the_first_record_that_is_not_done() {
-        let unread = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
-        assert_eq!(unread.lag(None, 9), None);
-        let mut assignment = assignment(Some(2), "");
-        assert_eq!(assignment.lag(None, 9), Some(7));
-        assignment.progress.as_mut().unwrap().received(5);
-        assert_eq!(assignment.lag(None, 9), Some(4));
-    }
-
-    #[test]
-    fn the_lag_does_not_count_what_is_done_out_of_order() {
-        let mut owner = assignment(Some(10), "");
-        let progress = owner.progress.as_mut().unwrap();
-        for offset in 10..20 {
-            progress.received(offset);
-        }
-        for offset in [12, 13, 14, 18] {
-            progress.done(offset);
-        }
-        assert_eq!(owner.lag(None, 30), Some(16));
-        let commit = owner.progress.as_mut().unwrap().commit().unwrap();
-        // Another member takes it over and has received nothing yet.
-        let mut next = assignment(Some(commit.offset), &commit.metadata);
-        assert_eq!(next.lag(None, 30), Some(16));
-        let progress = next.progress.as_mut().unwrap();
-        for offset in 10..20 {
-            progress.received(offset);
-        }
-        assert_eq!(next.lag(None, 30), Some(16));
-    }
-
-    #[test]
-    fn the_lag_does_not_count_what_is_no_record() {
-        let mut assignment = assignment(Some(0), "");
-        let progress = assignment.progress.as_mut().unwrap();
-        progress.received(0);
-        // The log ends with the marker of a transaction, up to which the client has fetched.
-        assert_eq!(assignment.lag(None, 2), Some(2));
-        assert_eq!(assignment.lag(Some(2), 2), Some(1));
-        assignment.progress.as_mut().unwrap().done(0);
-        assert_eq!(assignment.lag(Some(2), 2), Some(0));
-        // The end was asked before.
-        assert_eq!(assignment.lag(Some(2), 1), Some(0));
-    }
-}
+mod tests;

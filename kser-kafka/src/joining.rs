@@ -63,7 +63,12 @@ impl Joining {
             return Err(failed("subscribing", None, error));
         }
         let config = &self.cluster.config;
-        let health = Watch::new(&self.settings, asker, self.topics.clone());
+        let health = Watch::new(
+            &self.settings,
+            asker,
+            self.topics.clone(),
+            config.stuck_after,
+        );
         let instance = self.settings.get("group.instance.id").map(str::to_owned);
         let can_switch = assignor::can_switch(config);
         let every = config.commit_every;

@@ -1,8 +1,5 @@
 use std::time::{Duration, Instant};
 
-/// How long a partition whose log has more may hand out nothing until it counts as stuck.
-const STUCK: Duration = Duration::from_secs(30);
-
 /// Where the client reads a partition.
 #[derive(Debug, Default)]
 pub(crate) struct Position {
@@ -12,11 +9,15 @@ pub(crate) struct Position {
     log_start: i64,
     /// The client has the partition, and fetches it.
     pub(crate) is_fetched: bool,
-    /// The leader epoch that was committed with the offset where the partition starts, if the log has a later one. The client
-    /// is given it, but librdkafka 2.12.1 compares epochs only at a seek and when the leader changes, not at a start.
+    /// The leader epoch that was committed with the offset where the partition starts, until its first record comes: the
+    /// client compares the log with it, and goes back to where the log was cut below the offset. It does so at a seek, and not
+    /// when it is given the partition (librdkafka 2.12.1).
     pub(crate) epoch: Option<i32>,
-    /// Where the client has to go back to before another record is taken.
+    /// Where the client has to go before another record is taken.
     pub(crate) rewind: Option<i64>,
+    /// Where the log was found to end, if that is below `next`: it is told. The client waits there until it is sent to `next`
+    /// with an epoch. If it fetched from beyond the end, it would go to the start of the log instead.
+    pub(crate) cut_at: Option<i64>,
     /// Since when `next` is what it is, while the log has more.
     waits: Option<(i64, Instant)>,
 }
@@ -53,6 +54,7 @@ impl Position {
         if offset < next {
             return Came::WentBack;
         }
+        (self.epoch, self.cut_at) = (None, None);
         self.next = Some(offset.saturating_add(1));
         let deleted = match self.log_start {
             start if next < start && start <= offset => start.abs_diff(next),
@@ -61,15 +63,15 @@ impl Position {
         Came::Behind { deleted }
     }
 
-    /// Says whether the log has had more for long, and none of it came.
-    pub(crate) fn is_stuck(&mut self, log_has_more: bool, now: Instant) -> bool {
+    /// Says whether the log has had more for as long as `limit`, and none of it came.
+    pub(crate) fn is_stuck(&mut self, log_has_more: bool, now: Instant, limit: Duration) -> bool {
         let next = self.next.filter(|_| log_has_more);
         let since = |(of, since): (i64, Instant)| (Some(of) == next).then_some(since);
         self.waits = next.map(|next| (next, self.waits.and_then(since).unwrap_or(now)));
         let waited = self
             .waits
             .map(|(_, since)| now.saturating_duration_since(since));
-        waited.is_some_and(|waited| waited >= STUCK)
+        waited.is_some_and(|waited| waited >= limit)
     }
 }
 
@@ -98,15 +100,16 @@ mod tests {
         let mut position = Position::default();
         let begin = crate::clock::monotonic();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        assert!(!position.is_stuck(true, at(0)));
+        let limit = Duration::from_secs(30);
+        assert!(!position.is_stuck(true, at(0), limit));
         position.start(5);
-        assert!(!position.is_stuck(true, at(0)));
-        assert!(!position.is_stuck(true, at(29)));
+        assert!(!position.is_stuck(true, at(0), limit));
+        assert!(!position.is_stuck(true, at(29), limit));
         position.came(5);
-        assert!(!position.is_stuck(true, at(30)));
-        assert!(position.is_stuck(true, at(60)));
-        assert!(!position.is_stuck(false, at(61)));
-        assert!(!position.is_stuck(true, at(100)));
-        assert!(position.is_stuck(true, at(130)));
+        assert!(!position.is_stuck(true, at(30), limit));
+        assert!(position.is_stuck(true, at(60), limit));
+        assert!(!position.is_stuck(false, at(61), limit));
+        assert!(!position.is_stuck(true, at(100), limit));
+        assert!(position.is_stuck(true, at(130), limit));
     }
 }

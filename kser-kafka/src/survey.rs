@@ -9,8 +9,8 @@ use crate::ask::{Absent, Answer, Asker, Question};
 use crate::clock::monotonic;
 use crate::places::Places;
 
-/// How often the ends of a thousand partitions are asked; of more partitions accordingly less often.
-const ENDS: Duration = Duration::from_secs(1);
+/// How long after a hint that a topic may be missing the brokers are asked.
+const SOON: Duration = Duration::from_secs(1);
 /// The age at which what the brokers said about ends is not used any more, beside the time between two questions.
 const OLD: Duration = Duration::from_secs(15);
 /// How often the brokers are asked about topics that are missing or unknown, and about a group.
@@ -54,13 +54,19 @@ impl Survey {
     /// Asks about the topics soon: one may be missing.
     pub(crate) fn look_soon(&mut self) {
         if !self.topics.is_empty() {
-            self.ask_topics.get_or_insert_with(|| monotonic() + ENDS);
+            self.ask_topics.get_or_insert_with(|| monotonic() + SOON);
         }
     }
 
-    /// Takes the answer to the question before, and asks the next one when it is time. `group` is one of which it is to be
-    /// known whether members of the classic protocol are in it.
-    pub(crate) fn turn(&mut self, partitions: &[(Topic, i32)], group: Option<&str>) {
+    /// Takes the answer to the question before, and asks the next one when it is time. The ends of a thousand partitions are
+    /// asked `every` so often; of more partitions accordingly less often. `group` is one of which it is to be known whether
+    /// members of the classic protocol are in it.
+    pub(crate) fn turn(
+        &mut self,
+        partitions: &[(Topic, i32)],
+        every: Duration,
+        group: Option<&str>,
+    ) {
         let now = monotonic();
         match self.answer.as_ref().map(Receiver::try_recv) {
             Some(Ok(answer)) => {
@@ -78,7 +84,7 @@ impl Survey {
         }
         if !partitions.is_empty() && now >= self.ask_ends {
             let thousands = u32::try_from(partitions.len() / 1000).unwrap_or(u32::MAX);
-            let pause = ENDS.saturating_mul(thousands.max(1));
+            let pause = every.saturating_mul(thousands.max(1));
             self.ask_ends = now + pause;
             self.keep_ends = OLD + pause;
             question.ends = partitions.to_vec();

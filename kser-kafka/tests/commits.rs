@@ -190,6 +190,7 @@ test_services::kafka_tests!(
             "delivery.report.only.error",
             "enabled_events",
             "offset.store.method",
+            "check.crcs",
         ] {
             let error = KafkaConfig::new("localhost:9092")
                 .with(key, "x")

@@ -1,0 +1,100 @@
+use kser_core::{Interest, Subscription, Transport};
+use rdkafka::mocking::MockCluster;
+
+use super::*;
+use crate::progress::{Author, Budget};
+use crate::{KafkaConfig, KafkaTransport};
+
+fn assignment(committed: Option<i64>, text: &str) -> Assignment {
+    let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
+    let author = Author::new();
+    let progress = PartitionProgress::take_over(committed, text, author, Budget::default());
+    assignment.progress = Some(progress);
+    assignment
+}
+
+#[test]
+fn the_lag_is_counted_from_the_first_record_that_is_not_done() {
+    let unread = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
+    assert_eq!(unread.lag(None, 9), None);
+    let mut assignment = assignment(Some(2), "");
+    assert_eq!(assignment.lag(None, 9), Some(7));
+    assignment.progress.as_mut().unwrap().received(5);
+    assert_eq!(assignment.lag(None, 9), Some(4));
+}
+
+#[test]
+fn the_lag_does_not_count_what_is_done_out_of_order() {
+    let mut owner = assignment(Some(10), "");
+    let progress = owner.progress.as_mut().unwrap();
+    for offset in 10..20 {
+        progress.received(offset);
+    }
+    for offset in [12, 13, 14, 18] {
+        progress.done(offset);
+    }
+    assert_eq!(owner.lag(None, 30), Some(16));
+    let commit = owner.progress.as_mut().unwrap().commit().unwrap();
+    // Another member takes it over and has received nothing yet.
+    let mut next = assignment(Some(commit.offset), &commit.metadata);
+    assert_eq!(next.lag(None, 30), Some(16));
+    let progress = next.progress.as_mut().unwrap();
+    for offset in 10..20 {
+        progress.received(offset);
+    }
+    assert_eq!(next.lag(None, 30), Some(16));
+}
+
+#[test]
+fn the_lag_does_not_count_what_is_no_record() {
+    let mut assignment = assignment(Some(0), "");
+    let progress = assignment.progress.as_mut().unwrap();
+    progress.received(0);
+    // The log ends with the marker of a transaction, up to which the client has fetched.
+    assert_eq!(assignment.lag(None, 2), Some(2));
+    assert_eq!(assignment.lag(Some(2), 2), Some(1));
+    assignment.progress.as_mut().unwrap().done(0);
+    assert_eq!(assignment.lag(Some(2), 2), Some(0));
+    // The end was asked before.
+    assert_eq!(assignment.lag(Some(2), 1), Some(0));
+}
+
+/// Waits until the member holds this many partitions, and returns them.
+async fn held(member: &mut dyn Subscription, count: usize) -> Vec<HeldPartition> {
+    for _ in 0..300 {
+        let held = member.health().held;
+        if held.len() == count {
+            return held;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{:?}", member.health());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_whose_records_cannot_be_read_are_held_with_the_reason() {
+    let cluster = MockCluster::new(1).unwrap();
+    let topic = Topic::new("t").unwrap();
+    let delays = crate::delay::topics(&topic).map(|(delay, _)| delay);
+    for topic in delays.chain([topic.clone()]) {
+        cluster.create_topic(topic.as_str(), 2, 1).unwrap();
+    }
+    // One of work, and one of records that wait.
+    let admin = test_services::Admin::new(cluster.bootstrap_servers());
+    admin.publish_damaged("t", 0);
+    admin.publish_damaged("t.delay.1m", 1);
+    let mut config = KafkaConfig::new(cluster.bootstrap_servers());
+    config.stuck_after = Duration::from_secs(2);
+    let transport = KafkaTransport::with_config(config).await.unwrap();
+    let interest = Interest::group("g", vec![topic]);
+    let mut member = transport.subscribe(interest).await.unwrap();
+    let mut held = held(&mut *member, 2).await;
+    held.sort_by_key(|held| held.partition);
+    for (held, (topic, partition)) in held.iter().zip([("t", 0), ("t.delay.1m", 1)]) {
+        assert_eq!((held.topic.as_str(), held.partition), (topic, partition));
+        let reason = &held.reason;
+        assert!(reason.contains("has more from offset 0 on"), "{reason}");
+        assert!(reason.contains("Decompression"), "{reason}");
+    }
+    member.close().await.unwrap();
+}
