@@ -123,13 +123,13 @@ impl Assignment {
         self.progress = Some(progress);
     }
 
-    /// Notes the leader epoch of the record that comes next, unless it is one that is not taken.
-    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) {
+    /// Notes the leader epoch of the record that comes next, unless it is one that is not taken. Returns whether the log
+    /// holds another record there than one that was done.
+    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) -> bool {
         let is_taken = self.position.rewind.is_none()
             && self.position.next().is_none_or(|next| next <= offset);
-        if let Some(progress) = self.progress.as_mut().filter(|_| is_taken) {
-            progress.written_under(offset, epoch);
-        }
+        let progress = self.progress.as_mut().filter(|_| is_taken);
+        progress.is_some_and(|progress| progress.written_under(offset, epoch))
     }
 
     /// Takes a record from the broker.

@@ -17,7 +17,7 @@ use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::health::Watch;
 use crate::member::Arrived;
-use crate::resets::Resets;
+use crate::resets::{self, Resets};
 
 /// How many messages are taken in one turn.
 const TURN: usize = 512;
@@ -31,6 +31,8 @@ const CROWDED: Duration = Duration::from_millis(500);
 const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// How long the brokers are waited for at a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// The age of what the client says beside an error that it reports.
+const JUST: Duration = Duration::from_secs(1);
 /// How long the last commit before a crash-like end is waited for.
 const ABANDON: Duration = Duration::from_millis(500);
 
@@ -251,10 +253,13 @@ impl Poll {
         }
         match code(&error) {
             Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                let heard = self.context.heard.lately(JUST);
+                let where_to =
+                    resets::out_of_range(&self.consumer, &self.context, heard.as_deref());
                 let what = format!(
-                    "group {group} has no offset that can be used, and `auto.offset.reset` is `error`"
+                    "group {group} has no offset that can be used: {where_to}, and `auto.offset.reset` is `error`"
                 );
-                Err(End::Failed(failed(what, None, error)))
+                Err(End::Failed(failed(what, heard, error)))
             }
             Some(RDKafkaErrorCode::InconsistentGroupProtocol) if self.can_switch => {
                 Err(End::NotAdmitted(NotAdmitted::OtherRebalance))

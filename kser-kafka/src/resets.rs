@@ -1,19 +1,27 @@
 //! Logs that are cut while they are read: by retention at their start, by a leader that has less, or made anew.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
+use kser_core::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
 
-use crate::bounds::{self, Place};
+use crate::bounds::{self, Bounds, Place};
 use crate::clock::monotonic;
 use crate::context::Context;
+use crate::listing::list;
 
 /// How long the brokers are waited for.
 const ANSWER: Duration = Duration::from_secs(1);
 /// How long after a failure the same is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How many partitions are sought at once: the client searches its list for each.
+const SEEKS: usize = 1000;
+/// How many partitions an error names.
+const NAMED: usize = 10;
 
 /// Has the client and the progress of partitions agree after their logs were cut.
 #[derive(Debug)]
@@ -83,42 +91,135 @@ impl Resets {
         self.seek(consumer, context);
     }
 
-    /// Sends the client back where that is still to be done.
+    /// Sends the client where it has to go before more is taken, if it is time.
     pub(crate) fn seek(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
-        if monotonic() < self.next_seek {
-            return;
-        }
-        let mut member = context.member();
-        let back = member.assignments().filter_map(|assignment| {
-            let to = assignment.position.rewind?;
-            Some((
-                assignment.id,
-                assignment.topic.clone(),
-                assignment.partition,
-                to,
-            ))
-        });
-        let back: Vec<_> = back.collect();
-        drop(member);
-        for (id, topic, partition, offset) in back {
-            let sought = consumer.seek(topic.as_str(), partition, Offset::Offset(offset), ANSWER);
-            match sought {
-                Ok(()) => {
-                    let mut member = context.member();
-                    let assignment = member.assignments().find(|it| it.id == id);
-                    if let Some(assignment) = assignment {
-                        assignment.position.rewind = None;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        target: "kser_kafka",
-                        %topic, partition, offset, %error,
-                        "going back to the oldest record that is not done failed; retrying in 500ms",
-                    );
-                    self.next_seek = monotonic() + AGAIN;
-                }
-            }
+        if monotonic() >= self.next_seek && !context.seek(consumer) {
+            self.next_seek = monotonic() + AGAIN;
         }
     }
 }
+
+/// Tells which partitions cannot go on where they are to, if the client says that of one and not of which. `heard` is its
+/// reason: it names an offset if the log was cut and has grown beyond it again.
+pub(crate) fn out_of_range(
+    consumer: &BaseConsumer<Context>,
+    context: &Context,
+    heard: Option<&str>,
+) -> String {
+    let mut member = context.member();
+    let fetched = member.assignments().filter(|it| it.position.is_fetched);
+    let next: BTreeMap<Place, i64> = fetched
+        .filter_map(|it| {
+            let place = (it.topic.as_str().to_owned(), it.partition);
+            Some((place, it.position.next()?))
+        })
+        .collect();
+    drop(member);
+    let places: Vec<_> = next.keys().cloned().collect();
+    let bounds = bounds::read(consumer, &places, monotonic() + ANSWER);
+    let outside = next.iter().filter_map(|((topic, partition), next)| {
+        let Bounds { start, end, .. } = bounds.get(&(topic.clone(), *partition))?;
+        let is_named = || heard.is_some_and(|heard| heard.contains(&format!("offset {next} ")));
+        let why = match (next < start, next > end, is_named()) {
+            (true, ..) => format!("its log begins at offset {start}"),
+            (_, true, _) => format!("its log ends at offset {end}"),
+            (.., true) => "its log was cut below".to_owned(),
+            _ => return None,
+        };
+        Some(format!(
+            "{topic} [{partition}] is to go on at offset {next}, and {why}"
+        ))
+    });
+    let outside: Vec<_> = outside.take(NAMED).collect();
+    match outside.is_empty() {
+        true => {
+            let all = next
+                .keys()
+                .map(|(topic, partition)| (topic.as_str(), *partition));
+            format!("one of {}", list(all))
+        }
+        false => outside.join("; "),
+    }
+}
+
+/// Where the client is to go.
+struct Seek {
+    assignment: u64,
+    topic: Topic,
+    partition: i32,
+    offset: i64,
+    epoch: Option<i32>,
+}
+
+impl Context {
+    /// Sends the client where it has to go before more is taken. Returns whether it went everywhere.
+    pub(crate) fn seek(&self, consumer: &BaseConsumer<Self>) -> bool {
+        let mut member = self.member();
+        let to_seek = member.assignments().filter(|it| it.position.is_fetched);
+        let to_seek = to_seek.filter_map(|assignment| {
+            Some(Seek {
+                assignment: assignment.id,
+                topic: assignment.topic.clone(),
+                partition: assignment.partition,
+                offset: assignment.position.rewind?,
+                epoch: assignment.position.epoch,
+            })
+        });
+        let to_seek: Vec<_> = to_seek.collect();
+        drop(member);
+        let mut all_went = true;
+        for to_seek in to_seek.chunks(SEEKS) {
+            match seek(consumer, to_seek) {
+                Ok(went) => {
+                    let mut member = self.member();
+                    for assignment in member.assignments() {
+                        if went.contains(&assignment.id) {
+                            assignment.position.rewind = None;
+                        }
+                    }
+                    all_went &= went.len() == to_seek.len();
+                }
+                Err(error) => {
+                    let partitions = to_seek.iter().map(|it| (it.topic.as_str(), it.partition));
+                    tracing::warn!(
+                        target: "kser_kafka",
+                        group = self.group, %error, partitions = list(partitions),
+                        "seeking failed; the partitions wait, and it is tried again in 500ms",
+                    );
+                    all_went = false;
+                }
+            }
+        }
+        all_went
+    }
+}
+
+/// Sends the client to offsets. Returns the assignments of which it goes there.
+fn seek(consumer: &BaseConsumer<Context>, to_seek: &[Seek]) -> KafkaResult<BTreeSet<u64>> {
+    let mut list = TopicPartitionList::with_capacity(to_seek.len());
+    for (index, to) in to_seek.iter().enumerate() {
+        let offset = Offset::Offset(to.offset);
+        list.add_partition_offset(to.topic.as_str(), to.partition, offset)?;
+        if let Some(epoch) = to.epoch {
+            kser_librdkafka::set_leader_epoch(&mut list, index, epoch);
+        }
+    }
+    let sought = consumer.seek_partitions(list, ANSWER)?;
+    let mut went = BTreeSet::new();
+    for (to, sought) in to_seek.iter().zip(kser_librdkafka::partitions(&sought)) {
+        match sought.error {
+            None => drop(went.insert(to.assignment)),
+            Some(code) => {
+                tracing::warn!(
+                    target: "kser_kafka",
+                    topic = %to.topic, partition = to.partition, offset = to.offset, %code,
+                    "seeking failed; the partition waits, and it is tried again in 500ms",
+                );
+            }
+        }
+    }
+    Ok(went)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Where partitions start: the client is given a partition only with the offset, as a number, from which it is read. Left to
 //! find that out, it asks for each partition alone, and never reads one whose coordinator moves meanwhile.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kser_core::Topic;
@@ -9,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::added;
 use crate::bounds::{self, Bounds, Place};
 use crate::clock::monotonic;
 use crate::commit::{self, Committed};
@@ -18,7 +20,7 @@ use crate::listing::list;
 use crate::progress::{PartitionProgress, TopicMark};
 
 /// What is known about a partition that starts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// The group has committed an offset of which the log has the record, or will have it.
     Committed,
@@ -26,6 +28,10 @@ enum Found {
     Nothing(u64),
     /// So many offsets that were not done are deleted: the log begins behind the committed offset.
     Deleted(u64),
+    /// The group has committed the first offset, and the log ends at the second, which is smaller.
+    Beyond(i64, i64),
+    /// The group has committed an offset, and done records from this offset on, where the log ends.
+    Cut(i64),
     /// The group has committed this offset for a topic of the same name that is no more.
     Anew(i64),
 }
@@ -34,17 +40,28 @@ impl Found {
     /// Says why a partition whose log begins at `start` has no offset to start at.
     fn told(&self, start: i64) -> String {
         match self {
-            Self::Committed => "has a committed offset".to_owned(),
+            Self::Committed | Self::Cut(_) => "has a committed offset".to_owned(),
             Self::Nothing(_) => {
                 format!("has no committed offset; its log begins at offset {start}")
             }
             Self::Deleted(count) => format!(
                 "has a committed offset, but the {count} offsets after it are deleted; its log begins at offset {start}"
             ),
+            Self::Beyond(committed, end) => {
+                format!("has the committed offset {committed}, but its log ends at offset {end}")
+            }
             Self::Anew(offset) => {
                 format!("has the committed offset {offset} of a topic that was deleted")
             }
         }
+    }
+
+    /// Whether the member begins there only if `auto.offset.reset` allows it.
+    const fn needs_reset(&self) -> bool {
+        matches!(
+            self,
+            Self::Nothing(_) | Self::Deleted(1..) | Self::Beyond(..)
+        )
     }
 }
 
@@ -93,6 +110,11 @@ impl Context {
         };
         let places: Vec<_> = committed.keys().cloned().collect();
         let mut bounds = bounds::read(consumer, &places, monotonic() + limit);
+        let ends = self.ends(consumer, &committed, &bounds, limit);
+        let begun = match self.is_strict() {
+            true => added::topics_with_offsets(consumer, &committed, limit),
+            false => BTreeMap::new(),
+        };
         let mut new = Vec::new();
         let mut member = self.member();
         for (place, committed) in &committed {
@@ -103,50 +125,100 @@ impl Context {
                 continue;
             };
             let bounds = bounds.remove(place);
-            let latest = bounds.and_then(|bounds| bounds.epoch);
-            let Some((progress, start, found)) = self.begin(committed, id, bounds) else {
+            let Some((progress, start, found)) =
+                self.begin(committed, id, bounds, ends.get(place).copied())
+            else {
                 continue;
             };
             let (topic, partition) = (assignment.topic.clone(), place.1);
             let is_of_waits = assignment.waits_for.is_some();
-            match found {
-                // Operators give offsets to the group of the topic alone.
-                Found::Nothing(_) | Found::Deleted(1..) if self.is_strict() && !is_of_waits => {
-                    self.refuse(format!(
-                        "group {} has no offset that can be used: {topic} [{partition}] {}, and `auto.offset.reset` is `error`",
-                        self.group,
-                        found.told(start),
-                    ));
-                    continue;
+            // Operators give offsets to the group of the topic alone.
+            if found.needs_reset() && self.is_strict() && !is_of_waits {
+                let is_whole = matches!(found, Found::Nothing(_)) && start == 0;
+                match begun.get(&place.0).filter(|_| is_whole) {
+                    Some(true) => tracing::info!(
+                        target: "kser_kafka",
+                        group = self.group, %topic, partition,
+                        "a partition starts at its beginning: it was added to a topic of which the group has read others",
+                    ),
+                    // That is not known yet.
+                    None if is_whole => continue,
+                    _ => {
+                        self.refuse(format!(
+                            "group {} has no offset that can be used: {topic} [{partition}] {}, and `auto.offset.reset` is `error`",
+                            self.group,
+                            found.told(start),
+                        ));
+                        continue;
+                    }
                 }
-                Found::Nothing(1..) if !is_of_waits => new.push((topic, partition)),
-                _ => {}
+            } else if matches!(found, Found::Nothing(1..)) && !is_of_waits {
+                new.push((topic, partition));
             }
             assignment.begin(progress);
             assignment.topic_id = id;
             assignment.position.start(start);
-            // Each check is a request: none is made where no leader came since.
-            let is_committed = matches!(found, Found::Committed);
-            let epoch = committed.epoch.filter(|_| is_committed);
-            assignment.position.epoch = epoch.filter(|epoch| latest != Some(*epoch));
-            if let Found::Anew(was) = found {
-                member.say_anew(&place.0, partition, start, Some(was));
-            }
-            if let Found::Deleted(count @ 1..) = found {
-                member.say_deleted(&place.0, partition, start, count);
+            assignment.position.epoch = epoch_to_compare(committed, bounds, found);
+            match found {
+                Found::Anew(was) => member.say_anew(&place.0, partition, start, Some(was)),
+                Found::Deleted(count @ 1..) => {
+                    member.say_deleted(&place.0, partition, start, count);
+                }
+                Found::Beyond(committed, end) => {
+                    assignment.position.cut_at = Some(end);
+                    member.say_beyond(&place.0, partition, committed, end);
+                }
+                Found::Cut(end) => member.say_cut(&place.0, partition, end),
+                Found::Committed | Found::Nothing(_) | Found::Deleted(0) => {}
             }
         }
         drop(member);
         self.say_new(&new);
     }
 
+    /// Asks where the logs end that seem to end below the committed offset: a reader of committed records sees the end where
+    /// the first open transaction begins. Leaves out those of which no broker tells it within the limit.
+    fn ends(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        committed: &BTreeMap<Place, Committed>,
+        bounds: &BTreeMap<Place, Bounds>,
+        limit: Duration,
+    ) -> BTreeMap<Place, i64> {
+        let below = committed.iter().filter_map(|(place, committed)| {
+            let end = bounds.get(place)?.end;
+            (committed.offset? > end).then_some((place.0.as_str(), place.1))
+        });
+        let below: Vec<_> = below.collect();
+        if below.is_empty() {
+            return BTreeMap::new();
+        }
+        match kser_librdkafka::log_ends(consumer.client(), &below, limit) {
+            Ok(ends) => {
+                let ends = ends.into_iter();
+                ends.filter_map(|found| Some(((found.topic, found.partition), found.end.ok()?)))
+                    .collect()
+            }
+            Err(error) => {
+                tracing::warn!(
+                    target: "kser_kafka",
+                    group = self.group, %error, partitions = list(below),
+                    "reading the ends of logs failed: the partitions start later",
+                );
+                BTreeMap::new()
+            }
+        }
+    }
+
     /// Makes the progress of a partition of what its last owner wrote, and says from where on it is read. `None` if that
-    /// cannot be known without the bounds of the log.
+    /// cannot be known without the bounds of the log. `end` is where the log ends whose end seems to be below the committed
+    /// offset.
     fn begin(
         &self,
         committed: &Committed,
         id: Option<TopicId>,
         bounds: Option<Bounds>,
+        end: Option<i64>,
     ) -> Option<(PartitionProgress, i64, Found)> {
         let Some(offset) = committed.offset else {
             let bounds = bounds?;
@@ -167,14 +239,23 @@ impl Context {
         let Some(bounds) = bounds else {
             return Some((progress, offset, Found::Committed));
         };
-        progress.log_ended(bounds.end);
-        let deleted = progress.log_starts(bounds.start);
-        let found = match deleted {
+        if offset > bounds.end {
+            let end = end?;
+            if offset > end {
+                let found = Found::Beyond(offset, end);
+                // The client finds out where the log was cut, if it knows under which leader the offset was written.
+                return Some(match committed.epoch {
+                    Some(_) => (progress, offset, found),
+                    None => (self.begin_at(bounds.start, id), bounds.start, found),
+                });
+            }
+        }
+        let is_cut = progress.log_ended(bounds.end.max(offset));
+        let found = match progress.log_starts(bounds.start) {
+            0 if is_cut => Found::Cut(bounds.end),
             0 => Found::Committed,
-            _ => Found::Deleted(deleted),
+            deleted => Found::Deleted(deleted),
         };
-        // Whether the committed offset is beyond the end only the client can find out: what a transaction holds back is not
-        // counted in the end.
         Some((progress, offset.max(bounds.start), found))
     }
 
@@ -207,12 +288,13 @@ impl Context {
             }
             if let Some(next) = assignment.position.next() {
                 let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
-                let added = list.add_partition_offset(topic, partition, Offset::Offset(next));
-                assignment.position.is_fetched = added.is_ok();
-                if let Some(epoch) = assignment.position.epoch.take() {
-                    let last = list.count() - 1;
-                    kser_librdkafka::set_leader_epoch(&mut list, last, epoch);
+                let mut from = next;
+                if assignment.position.epoch.is_some() {
+                    assignment.position.rewind = Some(next);
+                    from = assignment.position.cut_at.unwrap_or(next);
                 }
+                let added = list.add_partition_offset(topic, partition, Offset::Offset(from));
+                assignment.position.is_fetched = added.is_ok();
                 assignment.paused = false;
                 say("a partition cannot be assigned", added);
             }
@@ -225,6 +307,8 @@ impl Context {
         say("partitions cannot be assigned", assigned);
         // The pause of an earlier assignment of the same partition is still there.
         say("partitions cannot be resumed", consumer.resume(&list));
+        // What fails is tried again.
+        self.seek(consumer);
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = list.count(), "assigned");
     }
 
@@ -252,4 +336,17 @@ impl Context {
         let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
         self.end(failed(why, None, code));
     }
+}
+
+/// Returns the leader epoch with which the client compares the log at the committed offset, to find out whether it was cut
+/// below. Each comparison is a request: none is made where no leader came since, nor where the log has nothing below.
+fn epoch_to_compare(committed: &Committed, bounds: Option<Bounds>, found: Found) -> Option<i32> {
+    let is_suspect = match (found, bounds) {
+        (Found::Beyond(..) | Found::Cut(_), _) | (Found::Committed, None) => true,
+        (Found::Committed, Some(bounds)) => {
+            bounds.epoch != committed.epoch && committed.offset > Some(bounds.start)
+        }
+        _ => false,
+    };
+    committed.epoch.filter(|_| is_suspect)
 }

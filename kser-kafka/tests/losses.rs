@@ -15,8 +15,10 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The topics and counts of which errors tell.
 static TOLD: Mutex<Vec<(String, u64)>> = Mutex::new(Vec::new());
+/// The warnings of the client about offsets.
+static RESETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Keeps the errors that have a count.
+/// Keeps the errors that have a count, and the client's warnings.
 struct Errors;
 
 #[derive(Default)]
@@ -24,10 +26,15 @@ struct Fields {
     topic: String,
     partition: Option<i64>,
     count: Option<u64>,
+    message: String,
 }
 
 impl Visit for Fields {
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        }
+    }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "topic" {
@@ -50,12 +57,15 @@ impl Visit for Fields {
 
 impl Subscriber for Errors {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "kser_kafka" && *metadata.level() == Level::ERROR
+        metadata.target() == "kser_kafka" && *metadata.level() <= Level::WARN
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if *event.metadata().level() == Level::WARN && fields.message.starts_with("OFFSET: ") {
+            RESETS.lock().unwrap().push(fields.message.clone());
+        }
         if let (Some(count), Some(0)) = (fields.count, fields.partition) {
             TOLD.lock().unwrap().push((fields.topic, count));
         }
@@ -71,8 +81,8 @@ impl Subscriber for Errors {
     fn exit(&self, _: &Id) {}
 }
 
-/// Commits an offset for the group of a topic, as an operator does.
-fn commit(topic: &Topic, offset: i64) {
+/// Commits an offset for the group of a topic, as an operator does, or with a leader epoch as a member.
+fn commit(topic: &Topic, offset: i64, epoch: Option<i32>) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
     config.set("group.id", format!("{topic}.group"));
@@ -80,6 +90,9 @@ fn commit(topic: &Topic, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic.as_str(), 0, Offset::Offset(offset))
         .unwrap();
+    if let Some(epoch) = epoch {
+        kser_librdkafka::set_leader_epoch(&mut list, 0, epoch);
+    }
     group.commit(&list, CommitMode::Sync).unwrap();
 }
 
@@ -102,7 +115,7 @@ test_services::kafka_tests!(
         // Before the start.
         let early = common::topic(&[]);
         common::publish(&transport, &early, &["x"; 10]).await;
-        commit(&early, 1);
+        commit(&early, 1, None);
         common::admin().delete_records(early.as_str(), 0, 6);
         let mut member = common::member(&transport, &early).await;
         assert_eq!(common::settled(&mut *member, 4).await.len(), 4);
@@ -134,11 +147,40 @@ test_services::kafka_tests!(
         let deleted = u64::try_from(ALL - received).unwrap();
         assert_eq!(member.health().deleted, deleted);
         member.close().await.unwrap();
+        // The client says so too.
+        let resets = RESETS.lock().unwrap().clone();
+        let of_late = resets.iter().filter(|line| line.contains(late.as_str()));
+        assert_eq!(of_late.count(), 1, "{resets:?}");
+
+        // The log ends below the committed offset: that is told before a record comes. If the group knows under which leader
+        // it was written, the partition goes on where the log was cut; else at the start.
+        let mut beyond = Vec::new();
+        for (epoch, expected) in [(None, &["0", "1", "2", "new"][..]), (Some(0), &["new"])] {
+            let topic = common::topic(&[]);
+            common::publish(&transport, &topic, &["0", "1", "2"]).await;
+            commit(&topic, 1000, epoch);
+            let mut member = common::member(&transport, &topic).await;
+            until(&mut *member, |health| health.resets == 1).await;
+            let told = TOLD.lock().unwrap().last().cloned();
+            assert_eq!(told, Some((topic.as_str().to_owned(), 997)));
+            common::publish(&transport, &topic, &["new"]).await;
+            let came = common::settled(&mut *member, expected.len()).await;
+            assert_eq!(came, expected, "{epoch:?}");
+            // Once is enough.
+            assert_eq!(member.health().resets, 1);
+            member.close().await.unwrap();
+            beyond.push(topic);
+        }
+
         let told = TOLD.lock().unwrap().clone();
         let expected = [
-            (early.as_str().to_owned(), 5),
-            (late.as_str().to_owned(), deleted),
+            (&early, 5),
+            (&late, deleted),
+            (&beyond[0], 997),
+            (&beyond[1], 997),
         ];
-        assert_eq!(told, expected);
+        let expected = expected.map(|(topic, count)| (topic.as_str().to_owned(), count));
+        // The last is told once more when it is known where the log was cut.
+        assert_eq!(told[..4], expected);
     }
 );

@@ -128,6 +128,61 @@ async fn settle_all(
     member
 }
 
+/// Reads partitions with a member that has this setting, while a transaction holds their committed offsets for a while. All get
+/// records all the time.
+async fn start_late(setting: Option<(&str, &str)>) {
+    let mut config = KafkaConfig::new(test_services::kafka());
+    if let Some((key, value)) = setting {
+        config = config.with(key, value).unwrap();
+    }
+    let transport = KafkaTransport::with_config(config).await.unwrap();
+    let topic = common::topic(&[]);
+    common::admin().add_partitions(topic.as_str(), PARTITIONS);
+    let producer = hold_offsets(&topic, &format!("{topic}.group"));
+    let publish = |n: i64| {
+        for partition in 0..PARTITIONS {
+            let payload = n.to_string();
+            common::admin().publish(topic.as_str(), partition, &[], payload.as_bytes());
+        }
+    };
+    (0..10).for_each(publish);
+    let mut member = common::member(&transport, &topic).await;
+    for _ in 0..100 {
+        if !member.health().held.is_empty() {
+            break;
+        }
+        tokio::time::sleep(LONG / 300).await;
+    }
+    assert_eq!(
+        member.health().held.len(),
+        PARTITIONS as usize,
+        "{setting:?}"
+    );
+    let aborting = std::thread::spawn(move || producer.abort_transaction(LONG).unwrap());
+    (10..20).for_each(publish);
+    let count = 20 * PARTITIONS as usize;
+    let mut came = places(&mut *member, count).await;
+    aborting.join().unwrap();
+    came.sort_unstable();
+    let partitions = 0..i32::try_from(PARTITIONS).unwrap();
+    let expected = partitions.flat_map(|partition| (0..20).map(move |n| (partition, n)));
+    let expected: Vec<_> = expected.collect();
+    assert_eq!(came, expected, "{setting:?}");
+    let more = tokio::time::timeout(LONG / 30, member.receive(Room::records(10)));
+    assert!(more.await.is_err(), "{setting:?}");
+    member.close().await.unwrap();
+}
+
+/// Settles this many records, and returns their partitions and offsets.
+async fn places(member: &mut dyn Subscription, count: usize) -> Vec<(i32, i64)> {
+    let mut places = Vec::new();
+    for delivery in common::receive(member, count).await {
+        places.push((delivery.origin.partition, delivery.origin.offset));
+        let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
+    }
+    places
+}
+
 /// How many times what depends on luck is tried: once, unless `KSER_ROUNDS` says more.
 fn rounds() -> usize {
     let rounds = std::env::var("KSER_ROUNDS").ok();
@@ -135,6 +190,13 @@ fn rounds() -> usize {
 }
 
 test_services::kafka_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn partitions_start_late_in_each_protocol_of_groups() {
+        start_late(None).await;
+        start_late(Some(("partition.assignment.strategy", "range"))).await;
+        start_late(Some(("group.protocol", "consumer"))).await;
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn all_records_come_although_a_transaction_holds_the_committed_offsets_while_members_join()
      {

@@ -27,8 +27,9 @@ impl Member {
         let record = record(subscribed.topic.clone(), message);
         if let Some(epoch) = kser_librdkafka::leader_epoch(message)
             && let Some(assignment) = self.of(message.topic(), message.partition())
+            && assignment.written_under(message.offset(), epoch)
         {
-            assignment.written_under(message.offset(), epoch);
+            self.say_cut(message.topic(), message.partition(), message.offset());
         }
         let at = message.timestamp().to_millis().unwrap_or_default();
         let stamp = Stamp {
@@ -74,6 +75,7 @@ impl Member {
     pub(crate) fn went_back(&mut self, topic: &str, partition: i32, offset: i64) -> Option<i64> {
         let old = self.of(topic, partition)?;
         let (next, is_paused) = (old.position.next()?, old.paused);
+        let is_told = old.position.cut_at.is_some();
         let progress = old.progress.as_ref()?.went_back(offset);
         let first = progress.first_not_done()?.min(offset);
         self.gone(topic, partition);
@@ -83,7 +85,7 @@ impl Member {
         assignment.position.start(first);
         assignment.position.is_fetched = true;
         assignment.position.rewind = Some(first).filter(|first| *first < offset);
-        self.resets += 1;
+        self.resets += u64::from(!is_told);
         tracing::error!(
             target: "kser_kafka",
             topic, partition, offset, expected = next, from = first, count = next.abs_diff(offset),
@@ -126,6 +128,26 @@ impl Member {
             topic, partition, offset = start, was, resets = self.resets,
             "the topic was deleted and made anew; what was committed for it does not count, and the partition begins at the \
              start of its log",
+        );
+    }
+
+    /// Counts a log that ends below the committed offset: it was cut.
+    pub(crate) fn say_beyond(&mut self, topic: &str, partition: i32, committed: i64, end: i64) {
+        self.resets += 1;
+        tracing::error!(
+            target: "kser_kafka",
+            topic, partition, offset = committed, end, count = committed.abs_diff(end),
+            "the log ends below the committed offset: it lost records that were done, or the offset was set by hand; the              partition goes on where the log was cut, or if that is not known, at its start",
+        );
+    }
+
+    /// Counts a log that holds others in place of records that were done out of order.
+    pub(crate) fn say_cut(&mut self, topic: &str, partition: i32, offset: i64) {
+        self.resets += 1;
+        tracing::error!(
+            target: "kser_kafka",
+            topic, partition, offset,
+            "the log was cut: from this offset on it lost records that were done; what it has there now runs",
         );
     }
 

@@ -211,3 +211,19 @@ async fn a_log_that_goes_back_below_all_that_is_held_begins_there() {
     let commit = assignment.progress.as_mut().unwrap().commit().unwrap();
     assert_eq!(commit.offset, 10);
 }
+
+#[test]
+fn a_log_that_is_cut_is_counted_once() {
+    let mut member = member();
+    member.of("t", 0).unwrap().position.start(70);
+    member.say_beyond("t", 0, 70, 20);
+    member.of("t", 0).unwrap().position.cut_at = Some(20);
+    assert_eq!(member.went_back("t", 0, 20), Some(0));
+    assert_eq!(member.resets, 1);
+    // The next time is another.
+    let position = &mut member.of("t", 0).unwrap().position;
+    position.rewind = None;
+    position.start(30);
+    assert_eq!(member.went_back("t", 0, 10), Some(0));
+    assert_eq!(member.resets, 2);
+}

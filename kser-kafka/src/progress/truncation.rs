@@ -10,35 +10,41 @@ impl PartitionProgress {
     }
 
     /// Notes the leader epoch of the record that is received next. From a record of a later epoch than any that is known
-    /// on, the log holds other records than the predecessor's: nothing of them is done.
-    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) {
+    /// on, the log holds other records than the predecessor's: nothing of them is done. Returns whether something was.
+    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) -> bool {
+        let mut is_cut = false;
         if self.epoch.is_some_and(|known| epoch > known) {
-            self.cut_done(offset);
+            is_cut = self.cut_done(offset);
             // It may have been passed already, right behind a record that was received.
+            is_cut |= self.next.is_some_and(|next| next > offset);
             self.next = self.next.map(|next| next.min(offset));
         }
         self.epoch = self.epoch.max(Some(epoch));
+        is_cut
     }
 
     /// Notes where the log ended at some time after the take-over: no record from there on can have begun before it, or be
-    /// done. To be said before those records are received.
-    pub(crate) fn log_ended(&mut self, end: i64) {
+    /// done. To be said before those records are received. Returns whether something was done there.
+    pub(crate) fn log_ended(&mut self, end: i64) -> bool {
         self.counts.cut(end);
-        self.cut_done(end);
+        self.cut_done(end)
     }
 
-    /// Forgets what a predecessor did from this offset on.
-    fn cut_done(&mut self, from: i64) {
+    /// Forgets what a predecessor did from this offset on. Returns whether that was something.
+    fn cut_done(&mut self, from: i64) -> bool {
+        let mut is_cut = false;
         while let Some(run) = self.done_ahead.back_mut()
             && run.end > from
         {
+            is_cut = true;
             self.revision += 1;
             run.end = from;
             if run.start < run.end {
-                return;
+                break;
             }
             self.done_ahead.pop_back();
         }
+        is_cut
     }
 
     /// Notes where the log begins: what is not done below that cannot come any more. Returns how many offsets those are. To be

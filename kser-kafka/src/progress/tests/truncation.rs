@@ -103,3 +103,20 @@ fn nothing_beyond_the_end_of_the_log_is_done() {
         );
     }
 }
+
+#[test]
+fn done_records_that_are_lost_are_told_once() {
+    let mut progress = successor_of(&committed_under(5));
+    assert!(!progress.written_under(10, 5));
+    progress.received(10);
+    // It was done, and is another now.
+    assert!(progress.written_under(11, 6));
+    progress.received(11);
+    assert!(!progress.written_under(12, 6));
+    let mut whole = successor_of(&committed_under(5));
+    delivered_under(&mut whole, 5, 10..20);
+    assert!(!whole.written_under(20, 6));
+    let mut ended = succeed(&committed_under(5));
+    let told = [25, 20, 19, 19, 10].map(|end| ended.log_ended(end));
+    assert_eq!(told, [false, false, true, false, true]);
+}
