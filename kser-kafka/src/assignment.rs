@@ -1,3 +1,5 @@
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -5,6 +7,7 @@ use bytes::Bytes;
 use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
+use self::held::{Held, Place};
 use crate::clock::Time;
 use crate::link::{RecordId, Waiting};
 use crate::position::Position;
@@ -42,29 +45,12 @@ pub(crate) struct Assignment {
     unmeasured: BTreeSet<i64>,
     /// How many wait for their time, without those of `keys`.
     parked: usize,
+    /// The bytes of the records that cannot be given out yet.
+    waiting_bytes: usize,
+    /// It is paused because its waiting records take too much memory.
+    pub(crate) is_heavy: bool,
     /// The waiting records that could not be sent on.
     pub(crate) unsent: Unsent,
-}
-
-#[derive(Debug)]
-struct Held {
-    record: Record,
-    at: Timestamp,
-    /// Set for a waiting record.
-    wait: Option<Wait>,
-    /// How often it may have begun and ended without a goodbye; `None` until that can be told.
-    unreported: Option<u32>,
-    place: Place,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Not yet to be delivered.
-    Pending,
-    /// It waits for its time, or for another of its key.
-    Parked,
-    /// It is in the inbox, or with the one who received it.
-    Given,
 }
 
 /// What a record that arrived, or is due, is for.
@@ -104,6 +90,8 @@ impl Assignment {
             keys: BTreeMap::new(),
             unmeasured: BTreeSet::new(),
             parked: 0,
+            waiting_bytes: 0,
+            is_heavy: false,
             unsent: Unsent::default(),
         }
     }
@@ -157,6 +145,7 @@ impl Assignment {
             unreported: None,
             place: Place::Pending,
         };
+        self.waiting_bytes += held.record.size();
         self.held.insert(offset, held);
         self.admit(offset, time.now())
     }
@@ -180,7 +169,7 @@ impl Assignment {
             return Next::Nothing;
         };
         let Some(unreported) = progress.received(offset) else {
-            self.held.remove(&offset);
+            self.forget(offset);
             return Next::Nothing;
         };
         if let Some(held) = self.held.get_mut(&offset) {
@@ -211,7 +200,7 @@ impl Assignment {
         if let Some(key) = &held.record.key
             && let Some(behind) = self.keys.get_mut(key)
         {
-            held.place = Place::Parked;
+            held.put(Place::Parked, &mut self.waiting_bytes);
             behind.insert(offset, Timestamp::default());
             return Next::Nothing;
         }
@@ -220,7 +209,7 @@ impl Assignment {
 
     fn give(&mut self, offset: i64) -> Waiting {
         let held = self.held.get_mut(&offset).expect("the caller has seen it");
-        held.place = Place::Given;
+        held.put(Place::Given, &mut self.waiting_bytes);
         Waiting {
             id: RecordId {
                 assignment: self.id,
@@ -241,8 +230,8 @@ impl Assignment {
     }
 
     pub(crate) fn done(&mut self, offset: i64) {
-        if let Some(progress) = &mut self.progress
-            && self.held.remove(&offset).is_some()
+        if self.forget(offset)
+            && let Some(progress) = &mut self.progress
         {
             self.unsent.sent(offset);
             progress.done(offset);
@@ -262,7 +251,7 @@ impl Assignment {
             progress.released(offset);
         }
         let held = self.held.get_mut(&offset)?;
-        held.place = Place::Parked;
+        held.put(Place::Parked, &mut self.waiting_bytes);
         if let Some(key) = held.record.key.clone() {
             let waiting = self.keys.entry(key).or_default();
             waiting.insert(offset, due);
@@ -272,7 +261,7 @@ impl Assignment {
         }
         for offset in later {
             if let Some(held) = self.held.get_mut(offset) {
-                held.place = Place::Parked;
+                held.put(Place::Parked, &mut self.waiting_bytes);
             }
         }
         Some(due)
@@ -325,8 +314,21 @@ impl Assignment {
 
     /// Forgets a record that was not received: it is not done, and comes again to whoever has the partition.
     pub(crate) fn recalled(&mut self, offset: i64) {
-        self.held.remove(&offset);
+        self.forget(offset);
         self.pending.remove(&offset);
+    }
+
+    fn forget(&mut self, offset: i64) -> bool {
+        let Some(mut held) = self.held.remove(&offset) else {
+            return false;
+        };
+        held.put(Place::Given, &mut self.waiting_bytes);
+        true
+    }
+
+    /// Returns the bytes of the records that cannot be given out yet.
+    pub(crate) const fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     /// Returns how many records are with the one who received them.

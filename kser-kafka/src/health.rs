@@ -255,7 +255,7 @@ fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<S
                 "no commit can tell what more is done out of order until offset {offset} is done"
             )
         }
-        _ if !assignment.has_room() => {
+        _ if assignment.is_heavy || !assignment.has_room() => {
             format!("{waiting} records wait for their time, or behind one of their key")
         }
         _ => "nobody receives what is fetched".to_owned(),

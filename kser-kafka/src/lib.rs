@@ -33,6 +33,7 @@ mod places;
 mod poll;
 mod position;
 mod presence;
+mod pressure;
 mod progress;
 mod publish;
 mod report;

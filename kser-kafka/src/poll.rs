@@ -17,6 +17,7 @@ use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::health::Watch;
 use crate::member::Arrived;
+use crate::pressure::Pressure;
 use crate::resets::{self, Resets};
 
 /// How many messages are taken in one turn.
@@ -304,11 +305,15 @@ impl Poll {
     fn press_back(&self) {
         let all = self.crowded.is_some_and(is_long);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for assignment in self.context.member().assignments() {
-            let is_full = match assignment.paused {
-                true => !assignment.has_room(),
-                false => assignment.is_full(),
-            };
+        let mut member = self.context.member();
+        let pressure = Pressure::of(member.assignments());
+        for assignment in member.assignments() {
+            assignment.is_heavy = pressure.weighs_on(assignment);
+            let is_full = assignment.is_heavy
+                || match assignment.paused {
+                    true => !assignment.has_room(),
+                    false => assignment.is_full(),
+                };
             let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
             match (assignment.paused, is_full || all) {
                 (false, true) => drop(pause.add_partition(topic, partition)),
@@ -317,6 +322,7 @@ impl Poll {
             }
             assignment.paused = is_full || all;
         }
+        drop(member);
         if pause.count() > 0 {
             say("partitions cannot be paused", self.consumer.pause(&pause));
         }

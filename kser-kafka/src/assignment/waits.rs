@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use kser_core::{Error, Timestamp, Topic};
 
-use super::{Assignment, Next, Place};
+use super::held::Place;
+use super::{Assignment, Next};
 use crate::clock::Time;
 use crate::delay::Told;
 
@@ -24,7 +25,7 @@ impl Assignment {
         let until = wait.plan.until;
         if until > now {
             if held.place != Place::Parked {
-                held.place = Place::Parked;
+                held.put(Place::Parked, &mut self.waiting_bytes);
                 self.parked += 1;
             }
             return Next::Wait(until);
@@ -32,7 +33,7 @@ impl Assignment {
         if held.place == Place::Parked {
             self.parked -= 1;
         }
-        held.place = Place::Given;
+        held.put(Place::Given, &mut self.waiting_bytes);
         Next::Hop(held.record.clone())
     }
 
@@ -66,7 +67,7 @@ impl Assignment {
     /// Keeps a waiting record that could not be sent on. Returns after which pause it is tried again, and how often it was.
     pub(crate) fn unsent(&mut self, offset: i64, error: &Error) -> Option<(Duration, u32)> {
         let held = self.held.get_mut(&offset)?;
-        held.place = Place::Parked;
+        held.put(Place::Parked, &mut self.waiting_bytes);
         self.parked += 1;
         Some(self.unsent.failed(offset, error))
     }

@@ -1,0 +1,109 @@
+use crate::assignment::Assignment;
+
+/// The bytes of records that a member holds before they can be given out, from which on partitions with much of them are
+/// paused. The inbox and the crew of a consumer have limits of their own.
+const WAITING: usize = 32 << 20;
+
+/// How much memory the waiting records of a member take.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    n_partitions: usize,
+    bytes: usize,
+}
+
+impl Pressure {
+    /// Adds up what waits in partitions.
+    pub(crate) fn of<'a>(assignments: impl Iterator<Item = &'a mut Assignment>) -> Self {
+        assignments.fold(Self::default(), |all, assignment| Self {
+            n_partitions: all.n_partitions + 1,
+            bytes: all.bytes + assignment.waiting_bytes(),
+        })
+    }
+
+    /// Says whether no more records of a partition should be fetched because of their bytes: the member holds too much, and
+    /// the partition has its share of that. A partition that is paused stays so until half of it is gone.
+    pub(crate) fn weighs_on(&self, assignment: &Assignment) -> bool {
+        let limit = match assignment.paused {
+            true => WAITING / 2,
+            false => WAITING,
+        };
+        let share = limit / self.n_partitions.max(1);
+        self.bytes >= limit && assignment.waiting_bytes() >= share.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use kser_clock::SystemClock;
+    use kser_core::headers::WAIT_MS;
+    use kser_core::{Record, Topic};
+
+    use super::*;
+    use crate::clock::Time;
+    use crate::progress::{Author, Budget, PartitionProgress};
+    use crate::wait::Stamp;
+
+    const MIB: usize = 1 << 20;
+
+    /// A partition of a delay topic.
+    fn partition(id: u64) -> Assignment {
+        let topic = Topic::new("t").unwrap();
+        let waits_for = Some((topic.clone(), Duration::from_secs(60)));
+        let mut assignment = Assignment::new(id, topic, 0, waits_for);
+        let author = Author::new();
+        let progress = PartitionProgress::take_over(Some(0), "", author, Budget::default());
+        assignment.begin(progress);
+        assignment
+    }
+
+    /// Has a record of 1 MiB arrive that waits for a minute.
+    fn arrive(assignment: &mut Assignment, offset: i64, time: &Time) {
+        let record = Record::new(Topic::new("t").unwrap(), Some(vec![0; MIB].into()));
+        let stamp = Stamp {
+            at: time.wall(),
+            by_broker: false,
+        };
+        assignment.arrived(offset, stamp, record.with_header(WAIT_MS, "60000"), time);
+    }
+
+    fn weighs_on(assignments: &mut [Assignment]) -> Vec<bool> {
+        let pressure = Pressure::of(assignments.iter_mut());
+        let paused = |assignment: &mut Assignment| {
+            assignment.paused = pressure.weighs_on(assignment);
+            assignment.paused
+        };
+        assignments.iter_mut().map(paused).collect()
+    }
+
+    #[test]
+    fn partitions_with_many_bytes_of_waiting_records_are_paused() {
+        let time = Time::new(Arc::new(SystemClock::new()));
+        let mut all = [partition(1), partition(2)];
+        arrive(&mut all[1], 0, &time);
+        for offset in 0..30 {
+            arrive(&mut all[0], offset, &time);
+            assert_eq!(weighs_on(&mut all), [false, false], "{offset}");
+        }
+        arrive(&mut all[0], 30, &time);
+        // The other partition has little of it, and goes on.
+        assert_eq!(weighs_on(&mut all), [true, false]);
+        let later = time.now() + Duration::from_secs(61);
+        for offset in 0..15 {
+            // The record is on its way to its topic now.
+            all[0].due(offset, later);
+            assert_eq!(weighs_on(&mut all), [true, false], "{offset}");
+            all[0].done(offset);
+        }
+        for offset in 15..17 {
+            all[0].due(offset, later);
+        }
+        assert_eq!(weighs_on(&mut all), [false, false]);
+        for offset in 17..31 {
+            all[0].recalled(offset);
+        }
+        assert_eq!(all[0].waiting_bytes(), 0);
+    }
+}
