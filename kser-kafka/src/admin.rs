@@ -12,16 +12,17 @@ use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
+use crate::KafkaConfig;
 use crate::aside::Aside;
-use crate::clock::monotonic;
 use crate::error::{failed, is_missing, no_thread};
 use crate::heard::Heard;
+use crate::opening;
 
 /// How long the brokers are waited for.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long it may take until all brokers know of a new topic: they open its logs first, and for thousands of partitions
-/// that takes half a minute.
-const SPREAD: Duration = Duration::from_secs(60);
+
+/// How long the brokers may take to create the topics of one request: those that open the logs of others answer late.
+const CHANGE: Duration = Duration::from_secs(60);
 
 /// What is said where nothing was heard.
 const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a client without it, see `security.protocol`";
@@ -29,15 +30,18 @@ const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a
 /// Asks the brokers about topics, and makes them.
 pub(crate) struct Admin {
     client: Arc<Aside<AdminClient<Heard>>>,
+    /// The settings of a client that asks where logs end.
+    reader: rdkafka::ClientConfig,
     heard: Heard,
 }
 
 impl Admin {
-    pub(crate) fn new(config: &rdkafka::ClientConfig, heard: Heard) -> Result<Self, Error> {
-        let client = config.create_with_context(heard.clone());
+    pub(crate) fn new(config: &KafkaConfig, heard: Heard) -> Result<Self, Error> {
+        let client = config.admin().create_with_context(heard.clone());
         let client = client.map_err(|error| failed("making a client", None, error))?;
         Ok(Self {
             client: Arc::new(Aside::new(client)),
+            reader: config.asker(),
             heard,
         })
     }
@@ -98,18 +102,15 @@ impl Admin {
                 self.grow(&new.spec, partitions).await?;
             }
         }
-        if new.is_empty() {
-            return Ok(());
+        match new.is_empty() {
+            true => Ok(()),
+            false => self.opened(new).await,
         }
-        self.spread(new.iter().map(|new| new.spec.topic.clone()).collect())
-            .await
     }
 
     async fn create_at_once(&self, new: &[Creation]) -> Result<(), Error> {
         let topics: Vec<_> = new.iter().map(Creation::to_client).collect();
-        let options = AdminOptions::new()
-            .operation_timeout(Some(ANSWER))
-            .request_timeout(Some(ANSWER));
+        let options = changes();
         let began = SystemClock.now();
         let made = self.client.create_topics(&topics, &options).await;
         let made = made.map_err(|error| failed("making topics", self.heard.since(began), error))?;
@@ -133,9 +134,7 @@ impl Admin {
     /// Adds partitions to a topic that was just created.
     async fn grow(&self, spec: &TopicSpec, partitions: usize) -> Result<(), Error> {
         let topic = spec.topic.as_str();
-        let options = AdminOptions::new()
-            .operation_timeout(Some(ANSWER))
-            .request_timeout(Some(ANSWER));
+        let options = changes();
         let new = NewPartitions::new(topic, partitions);
         let grown = self.client.create_partitions(&[new], &options).await;
         let wanted = spec.partitions.unwrap_or_default();
@@ -152,29 +151,23 @@ impl Admin {
         }
     }
 
-    /// Waits until every partition has a leader.
-    async fn spread(&self, mut topics: Vec<Topic>) -> Result<(), Error> {
-        let ask = move |client: &Client<Heard>| {
-            let until = monotonic() + SPREAD;
-            while let Some(topic) = topics.last() {
-                let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
-                let led = metadata.topics().first().is_some_and(|found| {
-                    let partitions = found.partitions();
-                    found.error().is_none()
-                        && !partitions.is_empty()
-                        && partitions.iter().all(|partition| partition.leader() >= 0)
-                });
-                match led {
-                    true => drop(topics.pop()),
-                    false if monotonic() >= until => {
-                        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
-                    }
-                    false => std::thread::sleep(Duration::from_millis(20)),
-                }
-            }
-            Ok(())
-        };
-        self.ask("waiting for new topics", ask).await
+    /// Waits until new topics can be used.
+    async fn opened(&self, new: &[Creation]) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let settings = self.reader.clone();
+        let topics = new
+            .iter()
+            .map(|new| (new.spec.topic.clone(), new.partitions()));
+        let topics: Vec<_> = topics.collect();
+        let thread = std::thread::Builder::new().name("kser-kafka-ask".to_owned());
+        let started = thread.spawn(move || {
+            let partitions = topics.iter().map(|(_, partitions)| partitions).sum();
+            let limit = opening::limit(partitions);
+            drop(answer.send(opening::wait(&settings, &topics, limit)));
+        });
+        started.map_err(no_thread)?;
+        let canceled = |_| Err(failed("waiting for new topics", None, KafkaError::Canceled));
+        answered.await.unwrap_or_else(canceled)
     }
 
     /// Returns how long the topics keep their records; a topic that keeps them for ever, or that the brokers do not tell
@@ -237,6 +230,13 @@ impl Admin {
     }
 }
 
+/// Returns the limits of a request that changes topics.
+fn changes() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(CHANGE))
+        .request_timeout(Some(CHANGE))
+}
+
 /// A topic to create, with settings that it does not take from the brokers.
 #[derive(Debug)]
 pub(crate) struct Creation {
@@ -279,6 +279,12 @@ fn growth(partitions: u32) -> impl Iterator<Item = usize> {
 }
 
 impl Creation {
+    /// Returns how many partitions the topic is to have; 0 leaves it to the brokers.
+    fn partitions(&self) -> usize {
+        let partitions = self.spec.partitions.unwrap_or_default();
+        usize::try_from(partitions).unwrap_or(usize::MAX)
+    }
+
     /// Returns how many partitions the topic is created with; `None` leaves it to the brokers.
     fn at_once(&self) -> Option<usize> {
         let partitions = usize::try_from(self.spec.partitions?).ok()?;

@@ -1,7 +1,7 @@
 //! Where logs begin and end: asked for many partitions in one request.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -15,7 +15,7 @@ pub(crate) type Place = (String, i32);
 
 /// How many partitions are asked for at once: the client searches its list for each, so that twice as many take four times
 /// as long.
-const BATCH: usize = 1000;
+pub(crate) const BATCH: usize = 1000;
 
 /// The first offset of a log, and the offset behind the last record that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,20 @@ pub(crate) fn read<C: ConsumerContext>(
         }
     }
     bounds
+}
+
+/// Says whether brokers tell where the logs of partitions end, of all of them. They do once they have opened the logs.
+pub(crate) fn are_readable<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[Place],
+    limit: Duration,
+) -> bool {
+    let asked = list(partitions, Offset::End);
+    let found = asked.and_then(|list| consumer.offsets_for_times(list, limit));
+    let is_readable = |entry: &kser_librdkafka::Partition<'_>| {
+        entry.error.is_none() && matches!(entry.offset, Offset::Offset(_))
+    };
+    found.is_ok_and(|found| kser_librdkafka::partitions(&found).iter().all(is_readable))
 }
 
 /// Asks for one bound. The client tells nothing about any partition if one of them errs: then each half is asked again.

@@ -52,7 +52,7 @@ impl KafkaTransport {
     /// As [`connect`](Self::connect).
     pub async fn with_config(config: KafkaConfig) -> Result<Self, Error> {
         let heard = Heard::default();
-        let admin = Admin::new(&config.admin(), heard.clone())?;
+        let admin = Admin::new(&config, heard.clone())?;
         let time = Time::new(Arc::clone(&config.clock));
         let publisher = Arc::new(Publisher::new(config.producer(), heard, time)?);
         // Settings of consumers are wrong now, or never.

@@ -1,0 +1,178 @@
+//! Waits until topics that were just created can be used. Brokers tell the leaders of a topic before they have opened its logs,
+//! which takes them some milliseconds for each; until then they refuse to read and to write.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kser_core::{Error, Topic};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::bounds::{self, Place};
+use crate::clock::monotonic;
+use crate::error::failed;
+use crate::heard::Heard;
+
+/// How long it may take, and how much longer for each partition.
+const LIMIT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(20));
+/// How long one answer of the brokers is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The pauses between two questions: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// How long after the limit the partitions are counted that are missing.
+const COUNT: Duration = Duration::from_secs(5);
+
+/// Returns how long so many new partitions are waited for.
+pub(crate) fn limit(partitions: usize) -> Duration {
+    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+    LIMIT.0.saturating_add(LIMIT.1.saturating_mul(partitions))
+}
+
+/// Waits until all partitions of topics can be read and written; a topic has this many, or any number if it is 0. Blocks its
+/// thread.
+///
+/// # Errors
+///
+/// [`Error::Backend`], which names the first topic that cannot be used within the limit, and counts what is missing.
+pub(crate) fn wait(
+    settings: &ClientConfig,
+    topics: &[(Topic, usize)],
+    limit: Duration,
+) -> Result<(), Error> {
+    let (began, heard) = (monotonic(), Heard::default());
+    let until = began + limit;
+    let client: BaseConsumer<Heard> = settings
+        .create_with_context(heard.clone())
+        .map_err(|error| failed("making a client", None, error))?;
+    let mut places = Vec::new();
+    for (topic, partitions) in topics {
+        let found = leaders(&client, topic, *partitions, until);
+        places.extend(found.map_err(|missing| late(topic, &missing, began))?);
+    }
+    for places in places.chunks(bounds::BATCH) {
+        if !are_opened(&client, places, until) {
+            let found = bounds::read(&client, places, monotonic() + COUNT);
+            let missing = places.iter().find(|place| !found.contains_key(*place));
+            // They were opened just now.
+            let Some((topic, _)) = missing else { continue };
+            let is_missing = |place: &&Place| place.0 == *topic && !found.contains_key(*place);
+            let missing = places.iter().filter(is_missing).count();
+            let missing = format!("brokers have not opened {missing} of its partitions, or more");
+            return Err(late(topic, &missing, began));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until all partitions of a topic have leaders, and lists them.
+fn leaders(
+    client: &BaseConsumer<Heard>,
+    topic: &Topic,
+    partitions: usize,
+    until: Instant,
+) -> Result<Vec<Place>, String> {
+    let mut pause = PAUSE.0;
+    loop {
+        let found = client.fetch_metadata(Some(topic.as_str()), ANSWER);
+        let missing = match &found {
+            Err(error) => error.to_string(),
+            Ok(found) => {
+                let found = found.topics().first().map_or(&[][..], |it| it.partitions());
+                let led = found.iter().filter(|partition| partition.leader() >= 0);
+                let (led, all) = (led.count(), partitions.max(found.len()).max(1));
+                if led == all {
+                    let places = found.iter().map(|it| (topic.as_str().to_owned(), it.id()));
+                    return Ok(places.collect());
+                }
+                format!("{} of its {all} partitions have no leader", all - led)
+            }
+        };
+        if monotonic() >= until {
+            return Err(missing);
+        }
+        sleep(pause);
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+/// Waits until the logs of partitions are opened. Says whether they are.
+fn are_opened(client: &BaseConsumer<Heard>, places: &[Place], until: Instant) -> bool {
+    let mut pause = PAUSE.0;
+    while !bounds::are_readable(client, places, ANSWER) {
+        if monotonic() >= until {
+            return false;
+        }
+        sleep(pause);
+        pause = (pause * 2).min(PAUSE.1);
+    }
+    true
+}
+
+fn late(topic: &(impl std::fmt::Display + ?Sized), missing: &str, began: Instant) -> Error {
+    let what = format!(
+        "waiting for new topic {topic}: after {:.0} s {missing}",
+        began.elapsed().as_secs_f64()
+    );
+    failed(
+        what,
+        None,
+        KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    fn wait_for(
+        cluster: &MockCluster<'_, impl rdkafka::ClientContext>,
+        topics: &[(&str, usize)],
+    ) -> Result<(), String> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let topics = topics.iter();
+        let topics: Vec<_> = topics
+            .map(|(topic, n)| (Topic::new(*topic).unwrap(), *n))
+            .collect();
+        wait(&config, &topics, Duration::from_millis(300)).map_err(|error| {
+            let source = std::error::Error::source(&error);
+            format!(
+                "{error}: {}",
+                source.map(ToString::to_string).unwrap_or_default()
+            )
+        })
+    }
+
+    #[test]
+    fn new_topics_are_waited_for_until_their_logs_are_opened() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1100, 1).unwrap();
+        cluster.create_topic("u", 3, 1).unwrap();
+        assert_eq!(wait_for(&cluster, &[("t", 1100), ("u", 0)]), Ok(()));
+        let late = wait_for(&cluster, &[("t", 1100), ("u", 5)]).unwrap_err();
+        assert!(
+            late.contains("new topic u") && late.contains("2 of its 5 partitions have no leader"),
+            "{late}"
+        );
+        let late = wait_for(&cluster, &[("missing", 0)]).unwrap_err();
+        assert!(
+            late.contains("1 of its 1 partitions have no leader"),
+            "{late}"
+        );
+        // A broker that has not opened a log says that it is not its leader.
+        let not_opened = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 1000];
+        cluster.request_errors(RDKafkaApiKey::ListOffsets, &not_opened);
+        let late = wait_for(&cluster, &[("u", 3)]).unwrap_err();
+        assert!(late.contains("not opened 3 of its partitions"), "{late}");
+    }
+
+    #[test]
+    fn more_partitions_are_waited_for_longer() {
+        assert_eq!(limit(0), Duration::from_secs(60));
+        assert_eq!(limit(10_000), Duration::from_secs(260));
+    }
+}
