@@ -14,6 +14,7 @@ use crate::defaults::{
     ALIASES, DEFAULTS, OF_CLASSIC_GROUPS, OF_CONSUMERS, OF_DELAYS, OF_PRODUCERS, OWNED,
 };
 use crate::progress::Budget;
+use crate::sizing;
 
 /// How to reach a cluster, and the settings of its clients.
 ///
@@ -26,7 +27,8 @@ use crate::progress::Budget;
 /// | `heartbeat.interval.ms` | 500 | partitions move within a second |
 /// | `message.timeout.ms` | 30000 | how long a publish waits for the brokers |
 /// | `linger.ms` | 0 | a hop takes half a millisecond, not five |
-/// | `fetch.wait.max.ms` | 50 | a partition that is resumed does not wait for an idle one |
+/// | `fetch.wait.max.ms` | 50; 50 for each 1,000 partitions of the group, up to 500 | a partition that is resumed does not wait for an idle one; each request names all partitions |
+/// | `statistics.interval.ms` | 1000; 1000 for each 1,000 partitions of the group, up to 5000 | how old the health may be; the client writes 1,200 bytes for each partition |
 /// | `queued.max.messages.kbytes` | 16384 | what is fetched ahead, for each subscription; 1024 for its delayed records |
 /// | `partition.assignment.strategy` | `cooperative-sticky`; `roundrobin` for more than 2,000 partitions in the group | a rebalance stops only what moves; the client takes too long for it if there are many |
 /// | `partitioner` | `murmur2_random` | a key goes where the Java client puts it |
@@ -213,6 +215,11 @@ impl KafkaConfig {
         partitions: usize,
     ) -> ClientConfig {
         let mut config = self.client(&OF_CONSUMERS);
+        let sized = sizing::of(partitions);
+        self.add(
+            &mut config,
+            &sized.each_ref().map(|(key, value)| (*key, &**value)),
+        );
         if !self.is_kip_848() {
             self.add(&mut config, &OF_CLASSIC_GROUPS);
             self.add(&mut config, &[(STRATEGY, assignor::of(partitions))]);

@@ -70,14 +70,12 @@ pub(crate) const OF_PRODUCERS: [(&str, &str); 6] = [
 ];
 
 /// Settings of consumers.
-pub(crate) const OF_CONSUMERS: [(&str, &str); 7] = [
+pub(crate) const OF_CONSUMERS: [(&str, &str); 5] = [
     ("auto.offset.reset", "earliest"),
-    ("fetch.wait.max.ms", "50"),
     ("fetch.error.backoff.ms", "100"),
     ("fetch.queue.backoff.ms", "20"),
     ("queued.min.messages", "10000"),
     ("queued.max.messages.kbytes", "16384"),
-    ("statistics.interval.ms", "1000"),
 ];
 
 /// What differs for delayed records: little is fetched ahead.
