@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::bounds;
 use crate::clock::monotonic;
 use crate::error::{failed, is_missing, no_thread};
 use crate::heard::Heard;
@@ -159,18 +160,20 @@ fn exists(client: &BaseConsumer<Heard>, topic: &Topic) -> KafkaResult<Option<boo
     Ok(is_missing(code).then_some(false))
 }
 
-/// Asks where logs end, all of one broker in one request. Partitions of which that is not told are left out.
+/// Asks where logs end, a thousand of one broker in one request. Partitions of which that is not told are left out.
 fn ends(client: &BaseConsumer<Heard>, partitions: &[(Topic, i32)]) -> KafkaResult<Places> {
-    let mut asked = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        // In place of a time: the end that readers of committed records see.
-        asked.add_partition_offset(topic.as_str(), *partition, Offset::End)?;
-    }
-    let found = client.offsets_for_times(asked, ANSWER)?;
     let mut ends = Places::default();
-    for element in found.elements() {
-        if let (Ok(()), Offset::Offset(end)) = (element.error(), element.offset()) {
-            ends.insert(element.topic(), element.partition(), end);
+    for partitions in partitions.chunks(bounds::BATCH) {
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            // In place of a time: the end that readers of committed records see.
+            asked.add_partition_offset(topic.as_str(), *partition, Offset::End)?;
+        }
+        let found = client.offsets_for_times(asked, ANSWER)?;
+        for entry in kser_librdkafka::partitions(&found) {
+            if let (None, Offset::Offset(end)) = (entry.error, entry.offset) {
+                ends.insert(entry.topic, entry.partition, end);
+            }
         }
     }
     Ok(ends)

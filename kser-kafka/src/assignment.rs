@@ -1,4 +1,6 @@
+mod carried;
 mod held;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,15 +12,13 @@ use kser_librdkafka::TopicId;
 use self::held::{Held, Place};
 use crate::clock::Time;
 use crate::link::{RecordId, Waiting};
+use crate::member::Goodbye;
 use crate::position::Position;
 use crate::progress::PartitionProgress;
 use crate::unsent::Unsent;
 use crate::wait::{Stamp, Wait};
 
 mod waits;
-
-/// How many records that cannot be given out yet one partition may hold in memory, before it is paused.
-const PARKED: usize = 1000;
 
 /// A partition while it is ours: its records from the broker to the end of their tickets.
 #[derive(Debug)]
@@ -41,12 +41,19 @@ pub(crate) struct Assignment {
     pending: BTreeSet<i64>,
     /// Keys of which a released record waits: the later ones wait behind it.
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
+    /// The records that are with their receivers since before a rebalance and are to come once more, and whether they are
+    /// done.
+    pub(crate) carried: BTreeMap<i64, bool>,
+    /// What was written last before that rebalance.
+    pub(crate) goodbye: Option<Goodbye>,
     /// Waiting records whose age is not known until the brokers' clock is measured.
     unmeasured: BTreeSet<i64>,
     /// How many wait for their time, without those of `keys`.
     parked: usize,
     /// The bytes of the records that cannot be given out yet.
     waiting_bytes: usize,
+    /// How many of them the member has counted.
+    pub(crate) weighed: usize,
     /// It is paused because its waiting records take too much memory.
     pub(crate) is_heavy: bool,
     /// The waiting records that could not be sent on.
@@ -88,9 +95,12 @@ impl Assignment {
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            goodbye: None,
             unmeasured: BTreeSet::new(),
             parked: 0,
             waiting_bytes: 0,
+            weighed: 0,
             is_heavy: false,
             unsent: Unsent::default(),
         }
@@ -179,6 +189,9 @@ impl Assignment {
     }
 
     fn go_on(&mut self, offset: i64, now: Timestamp) -> Next {
+        if let Some(next) = self.carry_on(offset) {
+            return next;
+        }
         match self.waits_for {
             Some(_) => self.look_at_wait(offset, now),
             None => self.hand_over(offset),
@@ -235,6 +248,8 @@ impl Assignment {
         {
             self.unsent.sent(offset);
             progress.done(offset);
+        } else if let Some(is_done) = self.carried.get_mut(&offset) {
+            *is_done = true;
         }
     }
 
@@ -250,6 +265,7 @@ impl Assignment {
         if let Some(progress) = &mut self.progress {
             progress.released(offset);
         }
+        self.carried.remove(&offset);
         let held = self.held.get_mut(&offset)?;
         held.put(Place::Parked, &mut self.waiting_bytes);
         if let Some(key) = held.record.key.clone() {
@@ -316,6 +332,7 @@ impl Assignment {
     pub(crate) fn recalled(&mut self, offset: i64) {
         self.forget(offset);
         self.pending.remove(&offset);
+        self.carried.remove(&offset);
     }
 
     fn forget(&mut self, offset: i64) -> bool {
@@ -326,40 +343,22 @@ impl Assignment {
         true
     }
 
-    /// Returns the bytes of the records that cannot be given out yet.
-    pub(crate) const fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+    /// Says whether nothing is to be done until a record comes or ends, or all partitions are paused or resumed.
+    pub(crate) fn is_idle(&self) -> bool {
+        let progress = self.progress.as_ref();
+        progress.is_some_and(|progress| !progress.changed())
+            && self.position.is_fetched
+            && self.position.rewind.is_none()
+            && self.pending.is_empty()
+            && self.unmeasured.is_empty()
+            && !self.is_heavy
     }
 
     /// Returns how many records are with the one who received them.
     pub(crate) fn given(&self) -> usize {
         let held = self.held.values();
-        held.filter(|held| held.place == Place::Given).count()
-    }
-
-    /// Says whether so much waits here that no more should be fetched, or so much was done out of order that no commit
-    /// can say it.
-    pub(crate) fn is_full(&self) -> bool {
-        let full = self
-            .progress
-            .as_ref()
-            .is_some_and(PartitionProgress::is_full);
-        full || self.n_waiting() >= PARKED
-    }
-
-    /// Says whether records are fetched again after it was full.
-    pub(crate) fn has_room(&self) -> bool {
-        let full = self
-            .progress
-            .as_ref()
-            .is_some_and(PartitionProgress::is_full);
-        !full && self.n_waiting() < PARKED / 2
-    }
-
-    /// Counts what is in memory and cannot be given out yet.
-    pub(crate) fn n_waiting(&self) -> usize {
-        let behind: usize = self.keys.values().map(BTreeMap::len).sum();
-        self.parked + self.pending.len() + behind
+        let carried = self.carried.values().filter(|is_done| !**is_done);
+        held.filter(|held| held.place == Place::Given).count() + carried.count()
     }
 
     /// Returns the number of records that are not done, below the end of the log; `None` while that is not known. Below

@@ -18,8 +18,9 @@ use crate::progress::Commit;
 /// The number of partitions in one request. The client's work for a request grows with the square of it: 1,000 take it
 /// 10 ms, 10,000 more than a second.
 const PARTITIONS: usize = 1000;
-/// The number of goodbye requests that may be refused whole. Each of them is followed by one of half the size.
-const REFUSALS: usize = 5;
+/// The number of goodbye requests that may be refused whole. Each of them is followed by a pause, the first of this length and
+/// each of twice that, and a request of half the size.
+const REFUSALS: (u32, Duration) = (5, Duration::from_millis(10));
 
 /// What a group has written about a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,8 @@ pub(crate) struct Committed {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) assignment: u64,
-    topic: String,
-    partition: i32,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
     pub(crate) commit: Commit,
 }
 
@@ -79,10 +80,11 @@ pub(crate) fn next_request(member: &mut Member, after: u64, group: &str, limit: 
         }
     };
     for is_after in [true, false] {
-        let assignments = member.assignments();
-        assignments
-            .filter(|assignment| (assignment.id > after) == is_after)
-            .for_each(&mut add);
+        member.each_active(|assignment| {
+            if (assignment.id > after) == is_after {
+                add(assignment);
+            }
+        });
     }
     request
 }
@@ -183,8 +185,12 @@ pub(crate) fn write_all(
             Err(_) => break,
         };
         let is_refused = !found.contains(&true);
-        if is_refused && count > 1 && refusals < REFUSALS {
-            context.request_size.refused(bytes);
+        if is_refused && refusals < REFUSALS.0 {
+            if count > 1 {
+                context.request_size.refused(bytes);
+            }
+            // A rebalance that has not ended is a reason as well.
+            std::thread::sleep(REFUSALS.1 * (1 << refusals));
             refusals += 1;
             continue;
         }
@@ -211,7 +217,7 @@ fn one_request(entries: &[Entry], group: &str, limit: usize) -> (usize, usize) {
 }
 
 /// Returns a limit of 1,000 partitions for more of them.
-fn for_partitions(limit: Duration, count: usize) -> Duration {
+pub(crate) fn for_partitions(limit: Duration, count: usize) -> Duration {
     let more = u32::try_from(count / PARTITIONS).unwrap_or(u32::MAX - 1);
     limit.saturating_mul(more + 1)
 }

@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
+use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::commit::{self, Entry, Request};
 use crate::context::Context;
@@ -79,10 +80,8 @@ impl Commits {
         context: &Context,
     ) -> Option<bool> {
         let now = monotonic();
-        let mut member = context.member();
-        let waits = member
-            .assignments()
-            .any(|assignment| assignment.wants_commit());
+        let member = context.member();
+        let waits = member.active().any(Assignment::wants_commit);
         drop(member);
         let is_urgent = (waits || !self.begun.is_empty()) && self.failing.is_none();
         if now < self.next && !is_urgent {

@@ -157,6 +157,7 @@ impl Context {
         for element in partitions.elements() {
             member.assigned(element.topic(), element.partition());
         }
+        member.end_parted();
         drop(member);
         self.start(consumer, HOOK);
     }
@@ -171,11 +172,16 @@ impl Context {
         self.wait_for_given(&all, is_lost);
         // The group may have gone on without this member meanwhile. A commit after that ends a member that has a name.
         let lost = is_lost();
+        // All members give all up, and most of it comes back.
+        let is_eager = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager);
+        let may_return = is_eager && !lost;
         let mut member = self.member();
         let mut fetched = TopicPartitionList::new();
         for (topic, partition) in &all {
             if let Some(assignment) = member.of(topic, *partition) {
-                self.link.end(assignment.id);
+                if !may_return {
+                    self.link.end(assignment.id);
+                }
                 if assignment.position.is_fetched {
                     fetched.add_partition(topic, *partition);
                 }
@@ -189,12 +195,24 @@ impl Context {
             let goodbye = commit::goodbye(&mut member, &all);
             match commit::write_all(consumer, &goodbye, HOOK) {
                 Ok(durable) if durable.iter().all(|durable| *durable) => {}
-                Ok(_) => self.say_no_goodbye(&all, &"the brokers refuse it"),
+                Ok(_) => {
+                    let why = self.refusal();
+                    let why = why.unwrap_or_else(|| "the brokers refuse it".to_owned());
+                    self.say_no_goodbye(&all, &why);
+                }
                 Err(error) => self.say_no_goodbye(&all, &error),
+            }
+            if may_return {
+                for entry in &goodbye {
+                    member.part(&entry.topic, entry.partition, &entry.commit);
+                }
             }
         }
         for (topic, partition) in &all {
             member.gone(topic, *partition);
+        }
+        if lost {
+            member.end_parted();
         }
         drop(member);
         let unassigned = match consumer.rebalance_protocol() {

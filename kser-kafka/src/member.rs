@@ -1,3 +1,4 @@
+mod active;
 mod arrival;
 
 use std::cmp::Reverse;
@@ -10,6 +11,8 @@ use kser_core::{Error, Record, Timestamp, Topic};
 use rdkafka::message::{BorrowedMessage, Message};
 
 pub(crate) use self::arrival::Arrived;
+pub(crate) use self::parted::Goodbye;
+use self::parted::Parted;
 
 use crate::assignment::{Assignment, Next};
 use crate::link::{Link, Orders, RecordId, Waiting};
@@ -17,6 +20,7 @@ use crate::progress::PartitionProgress;
 use crate::publish::Publisher;
 use crate::unsent::Said;
 
+mod parted;
 mod waits;
 
 /// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
@@ -28,6 +32,11 @@ pub(crate) struct Member {
     topics: BTreeMap<String, Subscribed>,
     assignments: BTreeMap<u64, Assignment>,
     places: BTreeMap<(usize, i32), u64>,
+    parted: BTreeMap<(usize, i32), Parted>,
+    /// The assignments that have something to do. A turn passes over the others.
+    active: BTreeSet<u64>,
+    /// The bytes of the records that wait, as far as they were added up.
+    waiting_bytes: usize,
     timers: BinaryHeap<Reverse<(Timestamp, u64, i64)>>,
     /// Some of the timers belong to assignments that are gone.
     has_dead_timers: bool,
@@ -93,6 +102,9 @@ impl Member {
             topics: topics.collect(),
             assignments: BTreeMap::new(),
             places: BTreeMap::new(),
+            parted: BTreeMap::new(),
+            active: BTreeSet::new(),
+            waiting_bytes: 0,
             timers: BinaryHeap::new(),
             has_dead_timers: false,
             measuring: Arc::default(),
@@ -123,30 +135,36 @@ impl Member {
 
     /// A partition is ours from now on.
     pub(crate) fn assigned(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
-        let subscribed = self.topics.get(topic)?;
-        let id = self.next_id;
-        self.next_id += 1;
+        let subscribed = self.topics.get(topic)?.clone();
+        let returned = self.returned(subscribed.number, partition);
+        let returned = returned.map(Parted::into_parts);
+        let id = match &returned {
+            Some((id, ..)) => *id,
+            None => self.next_id,
+        };
+        self.next_id = self.next_id.max(id + 1);
         self.places.insert((subscribed.number, partition), id);
+        self.active.insert(id);
         self.link.begin(id);
-        let assignment = Assignment::new(
-            id,
-            subscribed.topic.clone(),
-            partition,
-            subscribed.waits_for.clone(),
-        );
+        let (topic, waits_for) = (subscribed.topic, subscribed.waits_for);
+        let mut assignment = Assignment::new(id, topic, partition, waits_for);
+        if let Some((_, revoked, carried, goodbye)) = returned {
+            (assignment.revoked, assignment.carried) = (revoked, carried);
+            assignment.goodbye = Some(goodbye);
+        }
         Some(self.assignments.entry(id).or_insert(assignment))
     }
 
     /// Returns the assignment of a partition.
     pub(crate) fn of(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
         let number = self.topics.get(topic)?.number;
-        let id = self.places.get(&(number, partition))?;
-        self.assignments.get_mut(id)
+        let id = *self.places.get(&(number, partition))?;
+        self.activate(id)
     }
 
     /// Returns the progress of an assignment.
     pub(crate) fn progress(&mut self, assignment: u64) -> Option<&mut PartitionProgress> {
-        self.assignments.get_mut(&assignment)?.progress.as_mut()
+        self.activate(assignment)?.progress.as_mut()
     }
 
     /// Lists the partitions that are ours.
@@ -165,14 +183,21 @@ impl Member {
         let Some(subscribed) = self.topics.get(topic) else {
             return;
         };
-        if let Some(id) = self.places.remove(&(subscribed.number, partition)) {
-            self.link.end(id);
-            self.link.recall(|waiting| waiting.id.assignment == id);
-            if let Some(assignment) = self.assignments.remove(&id) {
-                assignment.revoked.cancel();
-                self.has_dead_timers = true;
-            }
+        if let Some(assignment) = self.remove(subscribed.number, partition) {
+            self.link.end(assignment.id);
+            assignment.revoked.cancel();
         }
+    }
+
+    /// Takes an assignment out, and its records back that were not received.
+    fn remove(&mut self, number: usize, partition: i32) -> Option<Assignment> {
+        let id = self.places.remove(&(number, partition))?;
+        self.active.remove(&id);
+        self.has_dead_timers = true;
+        self.link.recall(|waiting| waiting.id.assignment == id);
+        let assignment = self.assignments.remove(&id)?;
+        self.waiting_bytes -= assignment.weighed;
+        Some(assignment)
     }
 
     /// Goes on with what waited for a commit, or for the progress to be read.
@@ -181,8 +206,7 @@ impl Member {
             return;
         }
         let now = self.now();
-        let ids: Vec<_> = self.assignments.keys().copied().collect();
-        for id in ids {
+        for id in self.active.iter().copied().collect::<Vec<_>>() {
             while let Some((offset, next)) = self
                 .assignments
                 .get_mut(&id)
@@ -211,7 +235,7 @@ impl Member {
                 return;
             }
             self.timers.pop();
-            let assignment = self.assignments.get_mut(&id);
+            let assignment = self.activate(id);
             let next = assignment.map(|assignment| assignment.due(offset, now));
             for next in next.unwrap_or_default() {
                 self.follow(id, offset, next);
@@ -276,15 +300,17 @@ impl Member {
     }
 
     fn done(&mut self, id: RecordId) {
-        if let Some(assignment) = self.assignments.get_mut(&id.assignment) {
-            assignment.done(id.offset);
+        match self.activate(id.assignment) {
+            Some(assignment) => assignment.done(id.offset),
+            None => self.done_apart(id),
         }
     }
 
     /// Takes a record back: it is delivered again, before those of its key that were published after it.
     fn released(&mut self, id: RecordId, not_before: Option<Timestamp>) {
+        self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
-            return;
+            return self.released_apart(id);
         };
         if self.closing {
             return assignment.recalled(id.offset);
@@ -324,7 +350,7 @@ impl Member {
             .link
             .recall(|waiting| ids.contains(&waiting.id.assignment))
         {
-            if let Some(assignment) = self.assignments.get_mut(&waiting.id.assignment) {
+            if let Some(assignment) = self.activate(waiting.id.assignment) {
                 assignment.recalled(waiting.id.offset);
             }
         }

@@ -17,7 +17,6 @@ use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::health::Watch;
 use crate::member::Arrived;
-use crate::pressure::Pressure;
 use crate::resets::{self, Resets};
 
 /// How many messages are taken in one turn.
@@ -49,6 +48,8 @@ pub(crate) struct Poll {
     resets: Resets,
     anew: Anew,
     crowded: Option<Instant>,
+    /// All partitions are paused, since it is crowded.
+    all_paused: bool,
     /// The group may rebalance in another way than the settings say.
     can_switch: bool,
 }
@@ -85,6 +86,7 @@ impl Poll {
             resets: Resets::new(),
             anew: Anew::new(),
             crowded: None,
+            all_paused: false,
             can_switch,
         }
     }
@@ -290,24 +292,28 @@ impl Poll {
 
     /// Starts partitions that could not be started when they came.
     fn load(&mut self) {
-        let mut member = self.context.member();
-        let all_started = member.assignments().all(|it| it.position.is_fetched);
+        let member = self.context.member();
+        let all_started = member.active().all(|it| it.position.is_fetched);
         drop(member);
         // A lost assignment would count as a live one after that.
         if all_started || monotonic() < self.next_load || self.consumer.assignment_lost() {
             return;
         }
-        self.context.start(&self.consumer, LOAD.1);
+        self.context.start_late(&self.consumer, LOAD.1);
         self.next_load = monotonic() + LOAD.0;
     }
 
     /// Pauses what has no room, and resumes what has some again.
-    fn press_back(&self) {
+    fn press_back(&mut self) {
         let all = self.crowded.is_some_and(is_long);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         let mut member = self.context.member();
-        let pressure = Pressure::of(member.assignments());
-        for assignment in member.assignments() {
+        if all != self.all_paused {
+            self.all_paused = all;
+            member.activate_all();
+        }
+        let pressure = member.weigh();
+        member.each_active(|assignment| {
             assignment.is_heavy = pressure.weighs_on(assignment);
             let is_full = assignment.is_heavy
                 || match assignment.paused {
@@ -318,10 +324,11 @@ impl Poll {
             match (assignment.paused, is_full || all) {
                 (false, true) => drop(pause.add_partition(topic, partition)),
                 (true, false) => drop(resume.add_partition(topic, partition)),
-                _ => continue,
+                _ => return,
             }
             assignment.paused = is_full || all;
-        }
+        });
+        member.rest();
         drop(member);
         if pause.count() > 0 {
             say("partitions cannot be paused", self.consumer.pause(&pause));
@@ -377,5 +384,6 @@ impl Poll {
         for (topic, partition) in partitions {
             member.gone(topic, *partition);
         }
+        member.end_parted();
     }
 }

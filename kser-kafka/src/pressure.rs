@@ -5,19 +5,23 @@ use crate::assignment::Assignment;
 const WAITING: usize = 32 << 20;
 
 /// How much memory the waiting records of a member take.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Pressure {
     n_partitions: usize,
     bytes: usize,
 }
 
 impl Pressure {
-    /// Adds up what waits in partitions.
-    pub(crate) fn of<'a>(assignments: impl Iterator<Item = &'a mut Assignment>) -> Self {
-        assignments.fold(Self::default(), |all, assignment| Self {
-            n_partitions: all.n_partitions + 1,
-            bytes: all.bytes + assignment.waiting_bytes(),
-        })
+    pub(crate) const fn new(n_partitions: usize, bytes: usize) -> Self {
+        Self {
+            n_partitions,
+            bytes,
+        }
+    }
+
+    /// Says whether partitions may have to be paused or resumed because of it.
+    pub(crate) const fn is_near(&self) -> bool {
+        self.bytes >= WAITING / 2
     }
 
     /// Says whether no more records of a partition should be fetched because of their bytes: the member holds too much, and
@@ -70,7 +74,8 @@ mod tests {
     }
 
     fn weighs_on(assignments: &mut [Assignment]) -> Vec<bool> {
-        let pressure = Pressure::of(assignments.iter_mut());
+        let bytes = assignments.iter().map(Assignment::waiting_bytes).sum();
+        let pressure = Pressure::new(assignments.len(), bytes);
         let paused = |assignment: &mut Assignment| {
             assignment.paused = pressure.weighs_on(assignment);
             assignment.paused

@@ -154,8 +154,8 @@ struct Seek {
 impl Context {
     /// Sends the client where it has to go before more is taken. Returns whether it went everywhere.
     pub(crate) fn seek(&self, consumer: &BaseConsumer<Self>) -> bool {
-        let mut member = self.member();
-        let to_seek = member.assignments().filter(|it| it.position.is_fetched);
+        let member = self.member();
+        let to_seek = member.active().filter(|it| it.position.is_fetched);
         let to_seek = to_seek.filter_map(|assignment| {
             Some(Seek {
                 assignment: assignment.id,

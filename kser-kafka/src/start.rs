@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::added;
+use crate::assignment::Assignment;
 use crate::bounds::{self, Bounds, Place};
 use crate::clock::monotonic;
 use crate::commit::{self, Committed};
@@ -67,7 +68,25 @@ impl Found {
 
 impl Context {
     /// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
+    ///
+    /// `limit` is for 1,000 partitions: twice as many may take twice as long.
     pub(crate) fn start(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
+        self.read_starts(consumer, limit);
+        self.fetch_started(consumer);
+    }
+
+    /// Does the same where some partitions could not start with the others. Where none can now, the client is left alone:
+    /// without increments it would begin all of its partitions anew.
+    pub(crate) fn start_late(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
+        self.read_starts(consumer, limit);
+        let is_late = |it: &Assignment| !it.position.is_fetched && it.position.next().is_some();
+        let is_any_known = self.member().active().any(is_late);
+        if is_any_known {
+            self.fetch_started(consumer);
+        }
+    }
+
+    fn read_starts(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
         let unread: Vec<Place> = self
             .member()
             .assignments()
@@ -77,7 +96,6 @@ impl Context {
         if !unread.is_empty() {
             self.read(consumer, &unread, limit);
         }
-        self.fetch_started(consumer);
     }
 
     fn read(&self, consumer: &BaseConsumer<Self>, unread: &[Place], limit: Duration) {
@@ -109,7 +127,8 @@ impl Context {
             }
         };
         let places: Vec<_> = committed.keys().cloned().collect();
-        let mut bounds = bounds::read(consumer, &places, monotonic() + limit);
+        let until = monotonic() + commit::for_partitions(limit, places.len());
+        let mut bounds = bounds::read(consumer, &places, until);
         let ends = self.ends(consumer, &committed, &bounds, limit);
         let begun = match self.is_strict() {
             true => added::topics_with_offsets(consumer, &committed, limit),
@@ -130,6 +149,13 @@ impl Context {
             else {
                 continue;
             };
+            if !assignment.may_resume(committed) || !matches!(found, Found::Committed) {
+                member.renew(&place.0, place.1);
+            }
+            let Some(assignment) = member.of(&place.0, place.1) else {
+                continue;
+            };
+            assignment.goodbye = None;
             let (topic, partition) = (assignment.topic.clone(), place.1);
             let is_of_waits = assignment.waits_for.is_some();
             // Operators give offsets to the group of the topic alone.
@@ -299,6 +325,8 @@ impl Context {
                 say("a partition cannot be assigned", added);
             }
         }
+        // Those that were paused are not any more.
+        member.activate_all();
         drop(member);
         let assigned = match is_cooperative {
             true => consumer.incremental_assign(&list),

@@ -1,3 +1,4 @@
+use super::room::PARKED;
 use super::*;
 use crate::progress::{Author, Budget};
 

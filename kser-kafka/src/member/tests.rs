@@ -39,7 +39,7 @@ fn stamp() -> Stamp {
     }
 }
 
-fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static str>) {
+pub(super) fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static str>) {
     let mut record = Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
     let taken = member.take(partition, offset, stamp(), record);
@@ -48,7 +48,7 @@ fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static
 
 /// Settles nothing: tests look at what is received only.
 #[derive(Debug)]
-struct Nobody;
+pub(super) struct Nobody;
 
 #[async_trait::async_trait]
 impl Settle for Nobody {
@@ -64,7 +64,7 @@ impl Settle for Nobody {
 }
 
 /// Receives what is there: partitions and offsets.
-async fn received(member: &Member) -> Vec<(i32, i64)> {
+pub(super) async fn received(member: &Member) -> Vec<(i32, i64)> {
     let settle: Arc<dyn Settle> = Arc::new(Nobody);
     let mut places = Vec::new();
     loop {
@@ -81,7 +81,7 @@ async fn received(member: &Member) -> Vec<(i32, i64)> {
     places
 }
 
-fn id_of(member: &mut Member, partition: i32, offset: i64) -> RecordId {
+pub(super) fn id_of(member: &mut Member, partition: i32, offset: i64) -> RecordId {
     let assignment = member.of("t", partition).unwrap().id;
     RecordId { assignment, offset }
 }
@@ -226,4 +226,71 @@ fn a_log_that_is_cut_is_counted_once() {
     position.start(30);
     assert_eq!(member.went_back("t", 0, 10), Some(0));
     assert_eq!(member.resets, 2);
+}
+
+#[test]
+fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
+    let mut member = member();
+    for assignment in member.assignments() {
+        assignment.position.is_fetched = true;
+    }
+    let active = |member: &mut Member| {
+        member.rest();
+        let active = member.active().map(|assignment| assignment.partition);
+        active.collect::<Vec<_>>()
+    };
+    let write = |member: &mut Member| {
+        let request = crate::commit::next_request(member, 0, "g", usize::MAX);
+        for entry in request.entries {
+            let progress = member.progress(entry.assignment).unwrap();
+            progress.confirmed(&entry.commit);
+        }
+    };
+    assert_eq!(active(&mut member), [0; 0]);
+    member.activate_all();
+    assert_eq!(active(&mut member), [0; 0]);
+    // A record that is with its receiver needs nothing, and a commit once it is done.
+    arrive(&mut member, 1, 0, None);
+    assert_eq!(active(&mut member), [0; 0]);
+    let id = RecordId {
+        assignment: member.of("t", 1).unwrap().id,
+        offset: 0,
+    };
+    member.done(id);
+    assert_eq!(active(&mut member), [1]);
+    write(&mut member);
+    assert_eq!(active(&mut member), [0; 0]);
+    // What cannot begin waits for a commit, and its timer wakes what was given back.
+    for offset in 1..300 {
+        arrive(&mut member, 1, offset, None);
+    }
+    assert_eq!(active(&mut member), [1]);
+    write(&mut member);
+    member.go_on();
+    assert_eq!(active(&mut member), [0; 0]);
+    member.released(RecordId { offset: 1, ..id }, None);
+    member.rest();
+    member.look_at_timers();
+    member.out.clear();
+    assert_eq!(active(&mut member), [0; 0]);
+    member.gone("t", 1);
+    assert_eq!(member.active().count(), 0);
+}
+
+#[test]
+fn the_bytes_of_waiting_records_are_added_up_and_taken_off() {
+    let mut member = member();
+    member.of("t", 0).unwrap().progress = None;
+    for offset in 0..10 {
+        arrive(&mut member, 0, offset, None);
+    }
+    member.weigh();
+    assert_eq!(member.waiting_bytes, 10);
+    member.rest();
+    member.of("t", 0).unwrap().recalled(3);
+    member.weigh();
+    assert_eq!(member.waiting_bytes, 9);
+    member.gone("t", 0);
+    member.weigh();
+    assert_eq!(member.waiting_bytes, 0);
 }

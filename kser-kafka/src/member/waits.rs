@@ -28,6 +28,7 @@ impl Member {
     /// Keeps a waiting record that could not be sent on, and tries it again later.
     pub(super) fn unsent(&mut self, id: RecordId, error: &Error) {
         let now = self.now();
+        self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
             return;
         };
@@ -57,14 +58,14 @@ impl Member {
         let publisher = Arc::clone(&self.publisher);
         let mut asked = None;
         let mut planned = Vec::new();
-        for (id, assignment) in &mut self.assignments {
+        self.each_active(|assignment| {
             if assignment.unmeasured().is_none() {
-                continue;
+                return;
             }
             let next = assignment.measure(&publisher.time).into_iter();
-            planned.extend(next.map(|(offset, next)| (*id, offset, next)));
-            asked = asked.or_else(|| assignment.unmeasured().cloned());
-        }
+            planned.extend(next.map(|(offset, next)| (assignment.id, offset, next)));
+            asked = asked.take().or_else(|| assignment.unmeasured().cloned());
+        });
         for (id, offset, next) in planned {
             self.follow(id, offset, next);
         }

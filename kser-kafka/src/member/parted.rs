@@ -1,0 +1,222 @@
+//! Partitions that an eager rebalance takes back from all members, and then gives to most of them again.
+
+use std::collections::BTreeMap;
+
+use kser_core::Cancellation;
+
+use super::Member;
+use crate::link::RecordId;
+use crate::progress::Commit;
+
+/// A partition between its revocation and the next assignment, of which records run for longer than the grace.
+#[derive(Debug)]
+pub(super) struct Parted {
+    id: u64,
+    revoked: Cancellation,
+    /// The records that run, and whether they are done.
+    carried: BTreeMap<i64, bool>,
+    goodbye: Goodbye,
+}
+
+/// What was written last about a partition. While the group has it, no other member has begun a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Goodbye {
+    pub(crate) offset: i64,
+    pub(crate) text: String,
+}
+
+impl Member {
+    /// Gives a partition up that may come back with the next assignment. Records that run keep their tickets until then.
+    ///
+    /// Suspects do not: whoever has the partition next counts them anew.
+    pub(crate) fn part(&mut self, topic: &str, partition: i32, goodbye: &Commit) {
+        let Some(number) = self.topics.get(topic).map(|topic| topic.number) else {
+            return;
+        };
+        let assignment = self.of(topic, partition);
+        let carried = assignment.filter(|assignment| !assignment.gave_suspect());
+        let parted = carried.map(|assignment| Parted {
+            id: assignment.id,
+            revoked: assignment.revoked.clone(),
+            carried: assignment.carry(),
+            goodbye: Goodbye {
+                offset: goodbye.offset,
+                text: goodbye.metadata.clone(),
+            },
+        });
+        match parted.filter(|parted| !parted.carried.is_empty()) {
+            None => self.gone(topic, partition),
+            Some(parted) => {
+                self.remove(number, partition);
+                self.parted.insert((number, partition), parted);
+            }
+        }
+    }
+
+    /// Takes what runs of a partition that comes back.
+    pub(super) fn returned(&mut self, number: usize, partition: i32) -> Option<Parted> {
+        self.parted.remove(&(number, partition))
+    }
+
+    /// Has a partition that came back be another assignment: what runs of it since before counts no more.
+    pub(crate) fn renew(&mut self, topic: &str, partition: i32) {
+        let assignment = self.of(topic, partition);
+        if assignment.is_some_and(|assignment| assignment.goodbye.is_some()) {
+            self.gone(topic, partition);
+            let _ = self.assigned(topic, partition);
+        }
+    }
+
+    /// Ends the tickets of the partitions that did not come back.
+    pub(crate) fn end_parted(&mut self) {
+        for parted in std::mem::take(&mut self.parted).into_values() {
+            self.link.end(parted.id);
+            parted.revoked.cancel();
+        }
+    }
+
+    /// Notes that a record of a partition that may come back is done.
+    pub(super) fn done_apart(&mut self, id: RecordId) {
+        if let Some(parted) = self.apart(id.assignment)
+            && let Some(is_done) = parted.carried.get_mut(&id.offset)
+        {
+            *is_done = true;
+        }
+    }
+
+    /// Notes that a record of a partition that may come back was given back. If it does, the record comes once more.
+    pub(super) fn released_apart(&mut self, id: RecordId) {
+        if let Some(parted) = self.apart(id.assignment) {
+            parted.carried.remove(&id.offset);
+        }
+    }
+
+    fn apart(&mut self, id: u64) -> Option<&mut Parted> {
+        self.parted.values_mut().find(|parted| parted.id == id)
+    }
+}
+
+impl Parted {
+    pub(super) fn into_parts(self) -> (u64, Cancellation, BTreeMap<i64, bool>, Goodbye) {
+        (self.id, self.revoked, self.carried, self.goodbye)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kser_core::{Error, Room, Settle};
+
+    use super::*;
+    use crate::member::tests::{Nobody, arrive, id_of, member, received};
+    use crate::progress::{Author, Budget, PartitionProgress};
+
+    #[tokio::test]
+    async fn what_runs_when_an_eager_rebalance_takes_a_partition_back_goes_on_if_it_returns() {
+        let mut member = member();
+        for offset in 0..4 {
+            arrive(&mut member, 0, offset, None);
+        }
+        member.flush();
+        let of = |offset, id: RecordId| RecordId { offset, ..id };
+        let id = id_of(&mut member, 0, 0);
+        let settle: Arc<dyn Settle> = Arc::new(Nobody);
+        let held = member
+            .link
+            .receive(Room::records(100), &settle)
+            .await
+            .unwrap();
+        member.link.done(of(0, id)).unwrap();
+        let link = Arc::clone(&member.link);
+        member.obey_settled(&link);
+        let goodbye = member
+            .of("t", 0)
+            .unwrap()
+            .progress
+            .as_mut()
+            .unwrap()
+            .goodbye()
+            .unwrap();
+        member.part("t", 0, &goodbye);
+        // Between two assignments one ends, and one is given back.
+        member.link.done(of(1, id)).unwrap();
+        member.link.release(of(2, id), None);
+        member.obey_settled(&link);
+        let assignment = member.assigned("t", 0).unwrap();
+        assert_eq!((assignment.id, assignment.given()), (id.assignment, 1));
+        let committed = crate::commit::Committed {
+            offset: Some(goodbye.offset),
+            epoch: None,
+            metadata: goodbye.metadata.clone().into_bytes(),
+        };
+        assert!(assignment.may_resume(&committed));
+        let author = Author::new();
+        let mut progress = PartitionProgress::take_over(
+            Some(goodbye.offset),
+            &goodbye.metadata,
+            author,
+            Budget::default(),
+        );
+        let commit = progress.commit().unwrap();
+        progress.confirmed(&commit);
+        assignment.begin(progress);
+        for offset in 1..6 {
+            arrive(&mut member, 0, offset, None);
+        }
+        member.flush();
+        // The one that runs does not come again, nor the one that has ended.
+        assert_eq!(received(&member).await, [(0, 2), (0, 4), (0, 5)]);
+        assert_eq!(member.of("t", 0).unwrap().given(), 4);
+        member.link.done(of(3, id)).unwrap();
+        for offset in [2, 4, 5] {
+            member.link.done(of(offset, id)).unwrap();
+        }
+        member.obey_settled(&link);
+        let progress = member.of("t", 0).unwrap().progress.as_mut().unwrap();
+        assert_eq!(progress.commit().unwrap().offset, 6);
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn what_runs_in_a_partition_that_does_not_return_is_lost() {
+        let mut member = member();
+        let settle: Arc<dyn Settle> = Arc::new(Nobody);
+        let mut held = Vec::new();
+        for partition in [0, 1] {
+            arrive(&mut member, partition, 0, None);
+            member.flush();
+            held.extend(
+                member
+                    .link
+                    .receive(Room::records(100), &settle)
+                    .await
+                    .unwrap(),
+            );
+            let progress = member.of("t", partition).unwrap().progress.as_mut();
+            let goodbye = progress.unwrap().goodbye().unwrap();
+            member.part("t", partition, &goodbye);
+        }
+        let ids = held.iter().map(|held| RecordId {
+            assignment: u64::try_from(held.origin.partition).unwrap() + 1,
+            offset: 0,
+        });
+        let ids: Vec<_> = ids.collect();
+        assert!(member.link.is_live(ids[0].assignment) && member.link.is_live(ids[1].assignment));
+        // Partition 0 goes to another member. Partition 1 was with another member in between.
+        member.assigned("t", 1).unwrap();
+        member.end_parted();
+        assert!(matches!(member.link.done(ids[0]), Err(Error::Lost)));
+        assert!(held[0].revoked.is_cancelled());
+        let committed = crate::commit::Committed {
+            offset: Some(0),
+            epoch: None,
+            metadata: b"of another".to_vec(),
+        };
+        let assignment = member.of("t", 1).unwrap();
+        assert!(!assignment.may_resume(&committed));
+        member.renew("t", 1);
+        assert!(matches!(member.link.done(ids[1]), Err(Error::Lost)));
+        assert_eq!(member.of("t", 1).unwrap().given(), 0);
+    }
+}
