@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kser::core::{TopicSpec, Transport};
 use kser::{Connection, Error, KafkaTransport, NoStore, Registry, Topic};
-use test_services::{Admin, Cluster};
+use test_services::Cluster;
 use tokio::runtime::Runtime;
 
 use crate::offsets::Offsets;
@@ -23,8 +23,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(15);
 /// Tasks a second while consumers join and leave.
 const RATE: u32 = 300;
-/// Partitions that one request makes.
-const AT_ONCE: u32 = 5000;
 
 /// Runs the sizes `PARTITIONS` or `PARTITIONS+delays`; without any, those that are documented.
 pub(crate) fn run(sizes: &[String]) {
@@ -69,7 +67,12 @@ enum Event {
 
 impl Scale {
     fn new(partitions: u32, has_delays: bool) -> Self {
-        let cluster = Cluster::builder().with_full_speed().start();
+        // The session of Kafka's default: this broker is busy for longer than tests let theirs be.
+        let cluster = Cluster::builder()
+            .with_full_speed()
+            .with_property("broker.session.timeout.ms", "9000")
+            .with_property("broker.heartbeat.interval.ms", "2000")
+            .start();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build();
@@ -94,7 +97,9 @@ impl Scale {
     }
 
     fn run(mut self) {
+        let began = Instant::now();
         self.send(self.partitions);
+        println!("  sent after {:.1} s", began.elapsed().as_secs_f64());
         let began = Instant::now();
         let first = Consumer::start(0, &self.cluster.bootstrap(), self.tell.clone());
         self.until("the first task", |it| !it.ran.is_empty());
@@ -241,36 +246,21 @@ impl Scale {
     }
 }
 
-/// Makes a topic of any number of partitions: one request may not have too many.
-fn make_topic(servers: &str, name: &str, partitions: u32) {
-    let admin = Admin::new(servers);
-    admin.create_topic(name, partitions.min(AT_ONCE), 1);
-    let mut made = AT_ONCE;
-    while made < partitions {
-        made = partitions.min(made + AT_ONCE);
-        admin.add_partitions(name, made);
-    }
-}
-
 async fn connect(servers: &str, partitions: u32, has_delays: bool) -> Connection {
-    // A broker that opens the logs of thousands of partitions answers late.
-    let url = format!("kafka://{servers}?message.timeout.ms=180000");
-    let transport = KafkaTransport::connect(&url).await;
+    let transport = KafkaTransport::connect(&format!("kafka://{servers}")).await;
     let transport = transport.expect("the broker answers");
     let topic = |name: &str| Topic::new(name).expect("it is a name");
-    let events = TopicSpec::work(topic("kser.events")).with_partitions(1);
-    let made = transport.ensure_topics(&[events]).await;
+    let events = TopicSpec::observed(topic("kser.events")).with_partitions(1);
+    // A topic that is not kept for groups gets no delay topics.
+    let work = match has_delays {
+        true => TopicSpec::work(topic("work")),
+        false => TopicSpec::observed(topic("work")),
+    };
+    let began = Instant::now();
+    let specs = [events, work.with_partitions(partitions)];
+    let made = transport.ensure_topics(&specs).await;
     made.expect("topics are made");
-    let work = TopicSpec::work(topic("work")).with_partitions(partitions);
-    if !has_delays {
-        make_topic(servers, "work", partitions);
-    } else if let Err(error) = transport.ensure_topics(&[work]).await {
-        println!("  topics are not made at once: {error:?}");
-        make_topic(servers, "work", partitions);
-        for step in ["1s", "10s", "1m", "10m", "1h"] {
-            make_topic(servers, &format!("work.delay.{step}"), partitions);
-        }
-    }
+    println!("  topics after {:.1} s", began.elapsed().as_secs_f64());
     let kser = kser::connect_with(transport, NoStore).await;
     kser.expect("it is connected")
 }
