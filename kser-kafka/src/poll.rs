@@ -101,9 +101,12 @@ impl Poll {
         };
         match end {
             End::Closed(answer) => {
+                let partitions = self.context.member().partitions().len();
                 let said = self.say_goodbye();
                 self.context.link.finish(Error::Closed);
                 let limit = if said.is_ok() { LEAVE.0 } else { LEAVE.1 };
+                // The client gives its partitions up one by one.
+                let limit = commit::for_partitions(limit, partitions);
                 let left = leave(self.consumer, limit);
                 let _ = answer.send(said.and(left));
             }

@@ -115,7 +115,9 @@ impl Context {
             }
         };
         let topics = committed.keys().map(|(topic, _)| topic.clone()).collect();
-        let ids = match self.ids.read(consumer, &topics, limit) {
+        // The client is busy with the other partitions, if they are many.
+        let of_ids = commit::for_partitions(limit, unread.len());
+        let ids = match self.ids.read(consumer, &topics, of_ids) {
             Ok(ids) => ids,
             Err(error) => {
                 tracing::warn!(
