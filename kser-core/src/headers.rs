@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::{Origin, Record, Timestamp, Topic};
 
-/// How many counted attempts were made, as a decimal number.
+/// How many attempts were made, as a decimal number. In a dead letter those count that ended without a report, as by a
+/// crash; in a delayed record those alone that failed. What a graceful stop gave back never counts.
 pub const ATTEMPTS: &str = "kser-attempts";
 /// When the first attempt failed, in milliseconds since 1970.
 pub const FIRST_FAILED: &str = "kser-first-failed";
@@ -48,7 +49,7 @@ const AHEAD: Duration = Duration::from_secs(366 * 24 * 3600);
 /// How far the clock of the writer may be ahead: a moment that is past by then counts as now.
 const SKEW: Duration = Duration::from_secs(60);
 
-/// Reads how many counted attempts were made.
+/// Reads how many attempts were made.
 #[must_use]
 pub fn attempts(record: &Record) -> Option<u32> {
     number(record.header(ATTEMPTS)?, ATTEMPTS)

@@ -7,7 +7,7 @@ pub struct Limits {
     pub message: usize,
     /// Bytes of the steps to come in one message, where the state is carried: 64 KiB unless set.
     pub carried_plan: usize,
-    /// Bytes of the outcome of one step, as JSON: 256 KiB unless set.
+    /// Bytes of the outcome of one step, as JSON: 256 KiB unless set. The error of a failure is cut to it.
     pub outcome: usize,
     /// Steps of one operation, where the state is stored: 100,000 unless set.
     pub steps: u32,

@@ -10,26 +10,27 @@ use crate::params::read;
 use crate::sequencing::Plan;
 use crate::task_entry::TIME_LIMIT;
 use crate::{
-    Context, Entrypoint, Message, Name, Operation, OperationExt, RetryPolicy, RunId, StatusChange,
-    TaskError,
+    Context, Entrypoint, Error, Message, Name, Operation, OperationExt, RetryPolicy, RunId,
+    StatusChange, TaskError,
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, TaskError>> + Send + 'a>>;
 
 /// An [`Operation`] of any type.
 trait Erased: Send + Sync {
-    fn build<'a>(&'a self, ctx: &'a Context, message: &'a Message) -> Boxed<'a, Plan>;
+    fn build<'a>(&'a self, ctx: &'a Context, message: &'a Message, most: u32) -> Boxed<'a, Plan>;
     fn on_status<'a>(&'a self, change: &'a StatusChange) -> Boxed<'a, ()>;
 }
 
 impl<O: Operation> Erased for O {
-    fn build<'a>(&'a self, ctx: &'a Context, message: &'a Message) -> Boxed<'a, Plan> {
+    fn build<'a>(&'a self, ctx: &'a Context, message: &'a Message, most: u32) -> Boxed<'a, Plan> {
         Box::pin(async move {
             ctx.trace("PreBuild", Some(&message.params));
             let params = read(&message.params)?;
             let steps = self.compute_tasks(ctx, params).await?;
             let found = format!("{} task(s) found", steps.len());
             ctx.line(Level::DEBUG, "BuildTasks", None, Some(&found));
+            must_be_few(steps.len(), most)?;
             let run = RunId::from(message.uuid.clone());
             // The same steps are as wrong the next time.
             let plan = Plan::of(run.clone(), message.entrypoint.clone(), steps);
@@ -39,6 +40,7 @@ impl<O: Operation> Erased for O {
                 let text = format!("finalize returned the plan of operation {}", plan.run());
                 return Err(TaskError::configuration(text));
             }
+            must_be_few(plan.steps().len(), most)?;
             Ok(plan)
         })
     }
@@ -101,7 +103,21 @@ impl OperationEntry {
     ///
     /// What `prebuild`, `build_tasks` or `finalize` returned, or that a step cannot be sent.
     pub async fn build(&self, ctx: &Context, message: &Message) -> Result<Plan, TaskError> {
-        catch_panic(self.operation.build(ctx, message)).await
+        self.build_at_most(ctx, message, u32::MAX).await
+    }
+
+    /// Builds the run that `message` asks for, as [`build`](Self::build) does, of at most `most` steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build); `TooLarge`, code 413, for more steps, which are counted before a plan is made of them.
+    pub async fn build_at_most(
+        &self,
+        ctx: &Context,
+        message: &Message,
+        most: u32,
+    ) -> Result<Plan, TaskError> {
+        catch_panic(self.operation.build(ctx, message, most)).await
     }
 
     /// Tells the operation that a run's status has changed. A panic is an error.
@@ -122,6 +138,21 @@ impl OperationEntry {
         self.time_limit = limit;
         self
     }
+}
+
+/// Refuses more steps than an operation may have.
+fn must_be_few(count: usize, most: u32) -> Result<(), TaskError> {
+    let limit = usize::try_from(most).unwrap_or(usize::MAX);
+    if count <= limit {
+        return Ok(());
+    }
+    let error = Error::TooLarge {
+        what: "number of steps of the operation",
+        size: count,
+        limit,
+    };
+    let error = TaskError::new("TooLarge", error.to_string());
+    Err(error.with_code(413).permanent())
 }
 
 impl fmt::Debug for OperationEntry {

@@ -199,6 +199,30 @@ impl Outcome {
         most <= limit || self.encoded_len() <= limit
     }
 
+    /// Cuts a failure that takes more than `limit` bytes as JSON, so that what went wrong is not lost with it: the name, the
+    /// code and the beginning of the message of its error are kept, and its text says what is left out. Anything else in it
+    /// is dropped. A success, and a failure that fits, stay as they are.
+    ///
+    /// It may still be too large if the name of the error is.
+    #[must_use]
+    pub fn cut_to(self, limit: usize) -> Self {
+        let Some(error) = self.error().filter(|_| !self.fits(limit)) else {
+            return self;
+        };
+        let mut keep = error.message().len();
+        loop {
+            let cut = Self {
+                uuid: self.uuid.clone(),
+                retcode: self.retcode.clone(),
+                ..Self::from(&error.cut(keep))
+            };
+            if cut.fits(limit) || keep == 0 {
+                return cut;
+            }
+            keep /= 2;
+        }
+    }
+
     /// Returns the error in `retval`. Null is none: so a field that may hold an error says that it holds none.
     fn error_value(&self) -> Option<Raw> {
         let value = self.error_field()?;

@@ -166,22 +166,22 @@ fn built(
     steps: Vec<Step>,
     step_events: bool,
 ) -> Result<Begin, Error> {
-    let plan = Plan::of(run.id.clone(), run.name.clone(), steps)?.into_steps();
-    let limit = shared.post.limits.steps;
-    let count = u32::try_from(plan.len()).unwrap_or(u32::MAX);
-    if count == 0 {
+    // Before anything is made of them.
+    let limit = shared.post.limits.steps as usize;
+    if steps.is_empty() {
         return Err(Error::Invalid {
             what: format!("operation {}", run.name),
             reason: "Nothing to do, empty operation !".to_owned(),
         });
     }
-    if count > limit {
+    if steps.len() > limit {
         return Err(Error::TooLarge {
             what: "number of steps of the operation",
-            size: plan.len(),
-            limit: limit as usize,
+            size: steps.len(),
+            limit,
         });
     }
+    let plan = Plan::of(run.id.clone(), run.name.clone(), steps)?.into_steps();
     let now = now(shared, run);
     let before = Progress::launched(now).with_step_events(step_events);
     let after = begun(&before, &plan, now)?.with_stamp(shared.next_stamp());

@@ -364,7 +364,7 @@ fn told_from_outside(known: &Known, after: &Transition, now: Timestamp) -> Optio
         }
         false => return None,
     };
-    let attempts = known.progress.attempts();
+    let attempts = known.progress.counted_attempts();
     let (position, entrypoint) = (here.key.position, here.key.entrypoint.clone());
     Some(Attempt::new(position, entrypoint, attempts, now, outcome))
 }

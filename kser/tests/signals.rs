@@ -39,13 +39,13 @@ fn main() {
             a_stop_has_the_time_that_it_may_need,
         ),
         Trial::test("a_handler_that_never_yields_on_one_thread", || {
-            never_yields("hog-one")
+            never_yields("hog-one", "left behind: test.Hog[")
         }),
         Trial::test("handlers_that_never_yield_on_all_threads", || {
-            never_yields("hog-all")
+            never_yields("hog-all", "left behind: test.Hog[")
         }),
         Trial::test("blocking_tasks_that_never_end", || {
-            never_yields("hog-blocking")
+            never_yields("hog-blocking", "dropped: test.Hog[")
         }),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
@@ -120,10 +120,15 @@ fn a_stop_has_the_time_that_it_may_need() -> Result<(), Failed> {
     expect(
         status.code() == Some(0) && output.contains("stopped: Ok"),
         &format!("{status}: {output}"),
+    )?;
+    // It is given back, as in every deploy.
+    expect(
+        output.contains("dropped: test.Hog[") && !output.contains("ERROR"),
+        &output,
     )
 }
 
-fn never_yields(kind: &str) -> Result<(), Failed> {
+fn never_yields(kind: &str, named: &str) -> Result<(), Failed> {
     let mut child = start(kind)?;
     let began = now();
     send(&child, "-TERM")?;
@@ -137,7 +142,10 @@ fn never_yields(kind: &str) -> Result<(), Failed> {
         status.code().is_some_and(|code| code != 0),
         &format!("{status}"),
     )?;
-    expect(output.contains("left behind: test.Hog["), &output)
+    expect(
+        output.contains(named) && output.contains("the process is ended"),
+        &output,
+    )
 }
 
 fn expect(true_: bool, otherwise: &str) -> Result<(), Failed> {

@@ -181,7 +181,9 @@ impl Draft<'_> {
         self.progress.begun_by = seen;
         let unreported = self.progress.unreported.saturating_add(u32::from(lost));
         if unreported >= MAX_UNREPORTED {
-            self.lose_attempt();
+            if lost {
+                self.lose_attempt();
+            }
             self.fail(killed(unreported));
             return Ok(());
         }

@@ -232,7 +232,8 @@ impl Worker {
         message: &Message,
         outcome: Outcome,
     ) -> Result<Decision, Error> {
-        let outcome = super::ending::named(outcome, message);
+        let limit = self.connection.shared().post.limits.outcome;
+        let outcome = super::ending::named(outcome, message).cut_to(limit);
         let error = letters::text(&outcome);
         let letter = self.letter(work, work.tries.failed, &error)?;
         let longest = self.connection.shared().log.longest();
@@ -263,8 +264,11 @@ impl Worker {
                     let near = applied.before.near();
                     let before = &applied.before.progress;
                     let mut records = run.records(before, &applied.after, near)?;
-                    let wanted = applied.after.effects.contains(&Effect::DeadLetter);
-                    records.extend(wanted.then_some(letter));
+                    if applied.after.effects.contains(&Effect::DeadLetter) {
+                        let made = applied.after.progress.made_attempts();
+                        let made = made.saturating_add(work.tries.failed);
+                        records.push(self.letter(work, made, &error)?);
+                    }
                     return Ok(Decision::done(records));
                 }
                 Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,

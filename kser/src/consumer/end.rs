@@ -97,7 +97,7 @@ impl Worker {
                     let outcome = &ending.outcome;
                     self.again(work, &task, &after, written, outcome, not_before)
                 }),
-                None => self.ended(work, &task, &attempted, &after, written),
+                None => self.ended(work, &task, &after, written),
             };
         }
     }
@@ -171,7 +171,7 @@ impl Worker {
         let mut attempt = Attempt::new(
             task.step.position,
             task.step.entrypoint.clone(),
-            attempted.attempt,
+            attempted.counted,
             task.run.now(),
             outcome,
         );
@@ -232,7 +232,6 @@ impl Worker {
         &self,
         work: &Work,
         task: &Task<'_>,
-        attempted: &Attempted,
         after: &Transition,
         written: Written,
     ) -> Result<Decision, Error> {
@@ -252,7 +251,7 @@ impl Worker {
         }
         if failed && task.run.reply.is_none() {
             let error = letters::text(outcome);
-            records.push(self.letter(work, attempted.counted, &error)?);
+            records.push(self.letter(work, progress.made_attempts(), &error)?);
         }
         let relayed = match task.run.id().filter(|_| task.run.stored.is_some()) {
             Some(run) => output_ids(run, progress.version(), sent.len()),

@@ -1,9 +1,8 @@
 use kser_core::sequencing::{Event, PlannedStep, StepKey, carried};
-use kser_core::{Error, Message, Outcome, Plan, TaskError, Timestamp};
+use kser_core::{Error, Message, Outcome, TaskError, Timestamp};
 
 use super::decide::Job;
 use super::end::Attempted;
-use super::run::Run;
 use super::task::{Product, Task};
 use super::work::{Work, earlier};
 use super::worker::Worker;
@@ -61,16 +60,13 @@ impl Worker {
         let run = &task.run;
         let build = matches!(task.job, Job::Build(_)).then_some(None);
         let (outcome, error) = match returned {
-            Ok(Product::Plan(plan)) => match fits(run, &plan) {
-                Ok(()) => {
-                    return Ending {
-                        outcome: Outcome::default(),
-                        retry_at: None,
-                        build: Some(Some(plan.into_steps())),
-                    };
-                }
-                Err(error) => (refusal::outcome(&error), None),
-            },
+            Ok(Product::Plan(plan)) => {
+                return Ending {
+                    outcome: Outcome::default(),
+                    retry_at: None,
+                    build: Some(Some(plan.into_steps())),
+                };
+            }
             Ok(Product::Outcome(outcome)) => {
                 let error = outcome.error();
                 (outcome, error)
@@ -78,6 +74,8 @@ impl Worker {
             Err(error) => (Outcome::from(&error), Some(error)),
         };
         let outcome = named(outcome, task.message);
+        // A text that is too long is no reason to lose what went wrong, nor the attempts that are left.
+        let outcome = outcome.cut_to(run.shared.post.limits.outcome);
         // The run may go by the store's clock; what is known of a delivery goes by ours.
         let (now, here) = (run.now(), run.shared.clock.now());
         let retry_at = error.and_then(|error| {
@@ -119,17 +117,5 @@ pub(super) fn named(outcome: Outcome, message: &Message) -> Outcome {
     match outcome.uuid() {
         Some(_) => outcome,
         None => outcome.with_uuid(message.uuid.clone()),
-    }
-}
-
-fn fits(run: &Run<'_>, plan: &Plan) -> Result<(), Error> {
-    let limit = run.shared.post.limits.steps as usize;
-    match plan.steps().len() {
-        size if size > limit => Err(Error::TooLarge {
-            what: "number of steps of the operation",
-            size,
-            limit,
-        }),
-        _ => Ok(()),
     }
 }

@@ -118,13 +118,17 @@ impl ConsumerHandle {
         state.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says which tasks do not end when they are asked to.
+    /// Logs which handlers are dropped, since they did not end when they were cancelled.
+    pub(super) fn name_dropped(&self) {
+        for task in self.running() {
+            tracing::warn!(target: "kser", "a handler is dropped: {} did not end when it was cancelled; its attempt is given back", shown(&task));
+        }
+    }
+
+    /// Logs which handlers hold their thread although they were dropped.
     pub(super) fn name_left_behind(&self) {
         for task in self.running() {
-            let longest = 200;
-            let uuid = kser_core::log::clean(task.uuid.as_str(), longest);
-            let entrypoint = kser_core::log::clean(task.entrypoint.as_str(), longest);
-            tracing::error!(target: "kser", "a task is left behind: {entrypoint}[{uuid}] does not end");
+            tracing::error!(target: "kser", "a task is left behind: {} does not end", shown(&task));
         }
     }
 
@@ -238,6 +242,14 @@ impl Drop for RunningConsumer {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+/// Names a task in a log line.
+fn shown(task: &RunningTask) -> String {
+    let longest = 200;
+    let uuid = kser_core::log::clean(task.uuid.as_str(), longest);
+    let entrypoint = kser_core::log::clean(task.entrypoint.as_str(), longest);
+    format!("{entrypoint}[{uuid}]")
 }
 
 fn joined(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {

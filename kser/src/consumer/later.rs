@@ -86,7 +86,7 @@ impl Worker {
     ) -> Result<Decision, Error> {
         if after.effects.contains(&Effect::DeadLetter) {
             let text = letters::text(after.progress.last_outcome());
-            records.push(self.letter(work, after.progress.attempts(), &text)?);
+            records.push(self.letter(work, after.progress.made_attempts(), &text)?);
         }
         Ok(Decision::done(records))
     }

@@ -117,7 +117,10 @@ impl Worker {
             mut known,
             metadata,
         } = self.asked_for(&run, message, envelope).await?;
-        let mut outcome = message.result.clone();
+        let mut outcome = message
+            .result
+            .clone()
+            .cut_to(run.shared.post.limits.outcome);
         if let Err(error) = run.shared.post.outcome_fits(&outcome) {
             outcome = refused(&run, &error);
         }

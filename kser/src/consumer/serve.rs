@@ -222,9 +222,10 @@ async fn end(
         graceful = crew.finish(LAST_CALL).await.is_ok();
     }
     if !graceful {
-        handle.name_left_behind();
+        handle.name_dropped();
         worker.kill.cancel();
         if crew.finish(LAST_CALL).await.is_err() {
+            handle.name_left_behind();
             handle.say_farewell().await;
         }
     }

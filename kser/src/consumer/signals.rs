@@ -105,6 +105,7 @@ fn listen(
         if !ended.load(Ordering::Acquire) {
             handle.name_left_behind();
             say_farewell(&handle);
+            tracing::error!(target: "kser", "the process is ended: a handler, or a thread that it began, outlives the stop");
             std::process::exit(1);
         }
     });

@@ -300,7 +300,8 @@ impl Worker {
                 ran.map(Product::Outcome)
             }
             Job::Build(entry) => {
-                let built = Box::pin(entry.build(ctx, message)).await;
+                let most = self.connection.shared().post.limits.steps;
+                let built = Box::pin(entry.build_at_most(ctx, message, most)).await;
                 built.map(Product::Plan)
             }
             Job::Hook(entry) => {
