@@ -10,7 +10,7 @@ pub struct Registry {
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "a consumer must treat every kind")]
+#[non_exhaustive]
 pub enum Handler {
     /// A task, to be run.
     Task(TaskEntry),

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
+/// The last moment to which a wait may reach.
+const LAST: u64 = i64::MAX.cast_unsigned();
+
 impl Timestamp {
     /// Makes one from milliseconds since 1970-01-01 UTC.
     #[must_use]
@@ -30,13 +33,14 @@ impl Timestamp {
     }
 }
 
-/// Adds whole milliseconds and stops at the last moment that can be written: it never wraps.
+/// Adds whole milliseconds and stops at the last moment that a signed number of 64 bits holds, as databases keep it: it
+/// never wraps.
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, wait: Duration) -> Self {
         let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis))
+        Self(self.0.saturating_add(millis).min(self.0.max(LAST)))
     }
 }
 
@@ -49,5 +53,19 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Returns the time of day, for what people read. It may step at any time. Defaults to [`now`](Self::now).
     fn wall(&self) -> Timestamp {
         self.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_reaches_no_further_than_a_signed_number() {
+        let now = Timestamp::from_millis(1_000);
+        let end = i64::try_from((now + Duration::MAX).as_millis());
+        assert_eq!(end, Ok(i64::MAX));
+        let beyond = Timestamp::from_millis(u64::MAX - 1);
+        assert_eq!(beyond + Duration::ZERO, beyond);
     }
 }

@@ -13,6 +13,7 @@ use crate::observer::Observer;
 use crate::post::{Moved, RunRef, digest};
 use crate::producer::unknown;
 use crate::run::Run;
+use crate::store_clock::unknown_answer;
 use crate::stored::{Stored, run_ref};
 
 /// An operation that is launched when this is awaited.
@@ -281,6 +282,7 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
         Inserted::New => first(Stored { shared, store }, run, version, begin.records).await?,
         Inserted::Same(_) => again(Stored { shared, store }, run).await?,
         Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),
+        _ => return Err(unknown_answer()),
     }
     Ok(Run::stored(
         connection.clone(),

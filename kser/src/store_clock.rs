@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use kser_core::store::Timed;
-use kser_core::{Clock, Timestamp};
+use kser_core::{Clock, Error, Timestamp};
 
 /// The time of the state store, as its answers told it, carried on by a clock of our own.
 ///
@@ -41,5 +41,14 @@ impl StoreClock {
         self.ahead
             .store(store.saturating_sub(ours), Ordering::Relaxed);
         answer.value
+    }
+}
+
+/// Refuses an answer of a store that is newer than this version of kser.
+pub(crate) fn unknown_answer() -> Error {
+    Error::Backend {
+        backend: "state store",
+        temporary: false,
+        source: "its answer is of a kind that this version of kser does not know".into(),
     }
 }

@@ -12,6 +12,7 @@ use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, S
 
 use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
+use crate::store_clock::unknown_answer;
 
 /// How often a write whose answer was lost is repeated before its caller learns of it: within 0.7 s.
 const REPEATS: u32 = 5;
@@ -159,11 +160,8 @@ impl Stored<'_> {
             .filter(|(_, error)| !error.is_too_large())
             .map(|(index, _)| *index)
             .collect();
-        let relayed: Vec<OutputId> = (0..)
-            .zip(ids)
-            .filter(|(index, _)| !again.contains(index))
-            .map(|(_, id)| id)
-            .collect();
+        let relayed = (0..).zip(ids).filter(|(index, _)| !again.contains(index));
+        let relayed: Vec<OutputId> = relayed.map(|(_, id)| id).collect();
         if !relayed.is_empty()
             && let Err(error) = self.store.relayed(&relayed).await
         {
@@ -253,6 +251,7 @@ impl Stored<'_> {
                 Ok(Wrote::Yes)
             }
             Swapped::Conflict(actual) => Ok(Wrote::Elsewhere(actual)),
+            _ => Err(unknown_answer()),
         }
     }
 

@@ -57,10 +57,7 @@ pub struct Revision {
 
 /// The right to run a step, for a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "two facts, made by consumers and stores"
-)]
+#[non_exhaustive]
 pub struct Lease {
     /// When it ends, unless it is renewed.
     pub until: Timestamp,
@@ -68,12 +65,17 @@ pub struct Lease {
     pub owner: Owner,
 }
 
+impl Lease {
+    /// Makes a lease that ends at `until`, in the time of the store.
+    #[must_use]
+    pub const fn new(until: Timestamp, owner: Owner) -> Self {
+        Self { until, owner }
+    }
+}
+
 /// Who runs a step: an instance, and which life of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "two facts, made by consumers and stores"
-)]
+#[non_exhaustive]
 pub struct Owner {
     /// The name of the consumer.
     pub instance: Instance,
@@ -82,6 +84,15 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Names one life of an instance.
+    #[must_use]
+    pub const fn new(instance: Instance, incarnation: u64) -> Self {
+        Self {
+            instance,
+            incarnation,
+        }
+    }
+
     /// Says whether this is a later life of `other`, which takes over its leases at once.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {

@@ -5,12 +5,19 @@ use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
 
 /// An answer, and what the store's clock said then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "an answer and its time")]
+#[non_exhaustive]
 pub struct Timed<T> {
     /// The time of the store.
     pub now: Timestamp,
     /// The answer.
     pub value: T,
+}
+
+impl<T> Timed<T> {
+    /// Makes an answer that was given when the store's clock said `now`.
+    pub const fn new(now: Timestamp, value: T) -> Self {
+        Self { now, value }
+    }
 }
 
 /// A run that is to be kept.
@@ -75,7 +82,7 @@ impl NewRun {
 
 /// What came of an insert.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must tell all three apart")]
+#[non_exhaustive]
 pub enum Inserted {
     /// The run is new.
     New,
@@ -121,7 +128,7 @@ impl Write {
 
 /// What came of a swap.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must tell both apart")]
+#[non_exhaustive]
 pub enum Swapped {
     /// It is written. Here is the step that was asked for, if there is such a step.
     Written(Option<PlannedStep>),
@@ -196,12 +203,20 @@ pub struct OutputId {
 
 /// A record that a step sends, kept until it is published.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "a record and its name")]
+#[non_exhaustive]
 pub struct Output {
     /// Its name.
     pub id: OutputId,
     /// What is to be published.
     pub record: Record,
+}
+
+impl Output {
+    /// Makes an output from its name and its record.
+    #[must_use]
+    pub const fn new(id: OutputId, record: Record) -> Self {
+        Self { id, record }
+    }
 }
 
 /// What a person wants to know of a run.

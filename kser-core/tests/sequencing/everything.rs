@@ -87,12 +87,8 @@ fn of_step(position: u32, now: Timestamp, events: &mut Vec<(By, Option<Event>)>)
         (By::Others, true, 1, 2),
     ];
     for (by, alone, incarnation, seen) in starts {
-        let owner = Owner {
-            instance: "worker".into(),
-            incarnation,
-        };
-        let until = now + UNIT;
-        let (step, lease) = (step.clone(), Some(Lease { until, owner }));
+        let owner = Owner::new("worker".into(), incarnation);
+        let (step, lease) = (step.clone(), Some(Lease::new(now + UNIT, owner)));
         let event = Event::Started {
             step,
             lease,

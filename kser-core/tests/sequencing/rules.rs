@@ -43,10 +43,7 @@ fn a_later_life_of_the_instance_takes_over_at_once() {
 fn a_step_whose_attempts_end_without_a_report_becomes_a_suspect_and_a_dead_letter() {
     let here = step(1);
     let (mut progress, mut now) = (running(1, 1), NOW);
-    let free = |now: Timestamp| Lease {
-        until: now + LEASE,
-        ..lease("a", 0)
-    };
+    let free = |now: Timestamp| Lease::new(now + LEASE, lease("a", 0).owner);
     for _ in 0..2 {
         progress = at(&progress, &here, started(&here, free(now), false), now)
             .unwrap()
@@ -214,10 +211,7 @@ fn a_repair_starts_the_counts_anew_and_fences_all_the_same() {
         outcome: Outcome::default(),
         retry_at: None,
     };
-    let again = Lease {
-        until: NOW + LEASE * 9,
-        ..lease("b", 0)
-    };
+    let again = Lease::new(NOW + LEASE * 9, lease("b", 0).owner);
     let begun = at(&resumed, &here, started(&here, again, false), NOW + LEASE)
         .unwrap()
         .progress;

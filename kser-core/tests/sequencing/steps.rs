@@ -29,13 +29,7 @@ pub(crate) fn external(position: u32, attempts: u32) -> PlannedStep {
 }
 
 pub(crate) fn lease(instance: &str, incarnation: u64) -> Lease {
-    Lease {
-        until: NOW + LEASE,
-        owner: Owner {
-            instance: instance.into(),
-            incarnation,
-        },
-    }
+    Lease::new(NOW + LEASE, Owner::new(instance.into(), incarnation))
 }
 
 pub(crate) fn started(step: &PlannedStep, lease: Lease, alone: bool) -> Event {

@@ -155,10 +155,7 @@ impl World {
     fn started(&self, record: OnItsWay, alone: bool) -> Event {
         Event::Started {
             step: self.key(record.position),
-            lease: Some(Lease {
-                until: self.now + LEASE,
-                owner: owner(),
-            }),
+            lease: Some(Lease::new(self.now + LEASE, owner())),
             alone,
             seen: record.seen,
         }
@@ -388,8 +385,5 @@ impl World {
 }
 
 fn owner() -> Owner {
-    Owner {
-        instance: "worker".into(),
-        incarnation: 0,
-    }
+    Owner::new("worker".into(), 0)
 }

@@ -119,11 +119,8 @@ impl StateStore for MemoryStore {
     async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
-        let value = Owner {
-            instance: instance.clone(),
-            incarnation: runs.next_incarnation(),
-        };
-        Ok(Timed { now, value })
+        let value = Owner::new(instance.clone(), runs.next_incarnation());
+        Ok(Timed::new(now, value))
     }
 
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
@@ -132,7 +129,7 @@ impl StateStore for MemoryStore {
         let now = runs.now();
         let value = runs.insert(run, now);
         self.forget(runs, &mut dropped);
-        Ok(Timed { now, value })
+        Ok(Timed::new(now, value))
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
@@ -141,7 +138,7 @@ impl StateStore for MemoryStore {
         let progress = runs.get(id).map(|run| Arc::clone(&run.progress));
         drop(runs);
         let value = progress.map(Arc::unwrap_or_clone);
-        Ok(Timed { now, value })
+        Ok(Timed::new(now, value))
     }
 
     async fn swap(
@@ -161,7 +158,7 @@ impl StateStore for MemoryStore {
                 Swapped::Conflict(Some(Box::new(Arc::unwrap_or_clone(progress))))
             }
         };
-        Ok(Timed { now, value })
+        Ok(Timed::new(now, value))
     }
 
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
@@ -177,14 +174,14 @@ impl StateStore for MemoryStore {
         let mut runs = self.runs();
         let now = runs.now();
         let value = runs.due(topic, now, waited, limit);
-        Ok(Timed { now, value })
+        Ok(Timed::new(now, value))
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
         let value = runs.outputs_due(now, limit);
-        Ok(Timed { now, value })
+        Ok(Timed::new(now, value))
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {

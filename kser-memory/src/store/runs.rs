@@ -258,7 +258,7 @@ impl Runs {
                     index,
                     place,
                 });
-                self.outputs.insert(place, Output { id: output, record });
+                self.outputs.insert(place, Output::new(output, record));
             }
         }
     }

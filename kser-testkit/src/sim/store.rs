@@ -144,7 +144,7 @@ impl StateStore for SimStore {
                         format!("inserts {label}")
                     }
                     Inserted::Same(_) => format!("finds {label} inserted"),
-                    Inserted::Other => format!("finds another {label} inserted"),
+                    _ => format!("finds another {label} inserted"),
                 }
             });
             Ok(inserted)

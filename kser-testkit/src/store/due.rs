@@ -103,13 +103,7 @@ pub async fn a_run_that_needs_no_look_is_never_due(harness: &StoreHarness) {
 /// The progress after the build has begun, to be looked after in `wait`.
 async fn leased(run: &Inhabitant<'_>, wait: Duration) -> Progress {
     let now = run.store.read(&run.id).await.unwrap().now;
-    let lease = Lease {
-        until: now + wait,
-        owner: Owner {
-            instance: "worker".into(),
-            incarnation: 0,
-        },
-    };
+    let lease = Lease::new(now + wait, Owner::new("worker".into(), 0));
     let event = Event::Started {
         step: StepKey {
             position: 0,

@@ -100,9 +100,9 @@ impl StateStore for Bad {
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
-        let Timed { now, value } = self.inner.read(id).await?;
+        let Timed { now, value, .. } = self.inner.read(id).await?;
         let value = value.map(|progress| self.told(progress));
-        Ok(self.shown(Timed { now, value }))
+        Ok(self.shown(Timed::new(now, value)))
     }
 
     async fn swap(
@@ -122,7 +122,7 @@ impl StateStore for Bad {
         if swapped.is_err() && self.flaw == Flaw::GivesUpWhenInDoubt {
             self.fail(id).await?;
         }
-        let Timed { now, value } = swapped?;
+        let Timed { now, value, .. } = swapped?;
         if self.flaw == Flaw::EndsTwice && after.status() == Status::Success {
             let version = after.version();
             let failed = changed(&after, |value| {
@@ -139,7 +139,7 @@ impl StateStore for Bad {
             }
             other => other,
         };
-        Ok(self.shown(Timed { now, value }))
+        Ok(self.shown(Timed::new(now, value)))
     }
 
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {

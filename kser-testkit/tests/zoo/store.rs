@@ -174,10 +174,7 @@ impl StateStore for Sloppy {
         match self.slip {
             Slip::WritesNothing => {
                 let value = Swapped::Written(None);
-                return Ok(Timed {
-                    now: stored.now,
-                    value,
-                });
+                return Ok(Timed::new(stored.now, value));
             }
             Slip::WritesInTwo => {
                 self.write_attempt(id, write.attempt.take()).await?;

@@ -114,7 +114,7 @@ impl Worker {
             }
             Some(Handler::Operation(entry)) => Job::Build(entry),
             Some(Handler::Status(entry)) => Job::Hook(entry),
-            None => return Box::pin(self.unknown(work, message)).await,
+            _ => return Box::pin(self.unknown(work, message)).await,
         };
         if let Some(places) = self.places_of.get(&message.entrypoint)
             && work.place.is_none()

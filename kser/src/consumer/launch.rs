@@ -9,6 +9,7 @@ use super::task::Task;
 use super::work::Work;
 use super::worker::Worker;
 use crate::post::{RunRef, digest};
+use crate::store_clock::unknown_answer;
 use crate::stored::{Known, Stored};
 
 type Opened<'a> = Result<(Box<Task<'a>>, Known), Decision>;
@@ -108,6 +109,7 @@ impl Worker {
             }),
             Inserted::Same(actual) => Some(stored.known_at(&id, actual).await?),
             Inserted::Other => None,
+            _ => return Err(unknown_answer()),
         })
     }
 

@@ -151,10 +151,8 @@ impl Run<'_> {
         owner: &kser_core::sequencing::Owner,
         length: std::time::Duration,
     ) -> Option<Lease> {
-        self.stored.as_ref().map(|_| Lease {
-            until: self.now() + length,
-            owner: owner.clone(),
-        })
+        let stored = self.stored.as_ref();
+        stored.map(|_| Lease::new(self.now() + length, owner.clone()))
     }
 }
 

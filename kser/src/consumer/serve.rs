@@ -183,20 +183,14 @@ fn say_what_is_promised(shared: &Shared) {
 /// Who this consumer is: its name and which life of it, or a name that nobody has.
 async fn owner(shared: &Shared, options: &Options) -> Result<Owner, Error> {
     let Some(instance) = &options.instance else {
-        return Ok(Owner {
-            instance: Instance::from(shared.ids.next_id()),
-            incarnation: 0,
-        });
+        return Ok(Owner::new(Instance::from(shared.ids.next_id()), 0));
     };
     match &shared.store {
         Some(store) => {
             let registered = store.register(instance).await?;
             Ok(shared.store_clock.heard(registered))
         }
-        None => Ok(Owner {
-            instance: instance.clone(),
-            incarnation: 0,
-        }),
+        None => Ok(Owner::new(instance.clone(), 0)),
     }
 }
 
