@@ -241,7 +241,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            tracing::error!(ticket = self.id, "a delivery was dropped, not settled");
+            tracing::error!(target: "kser", ticket = self.id, "a delivery was dropped, not settled");
             self.settle.release(self.id, None, 0);
         }
     }

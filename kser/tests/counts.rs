@@ -4,9 +4,10 @@
 mod common;
 mod whole;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Diary, Game, Note, both, connection, note, noting};
+use common::{Diary, Double, Game, Note, both, connection, note, noting};
 use kser::core::Record;
 use kser::{
     Context, Error, IntoTask, Message, Mode, NoStore, Registry, RetryPolicy, Status, Step,
@@ -182,6 +183,51 @@ async fn the_result_in_a_launch_message_is_given_to_no_step() -> Result<(), Erro
         sleep(MINUTE).await;
         assert_eq!(diary.read(), ["<> {}"]);
         consumer.stop().await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_logged_with_its_reason() -> Result<(), Error> {
+    async fn hangs(_: Double) {
+        std::future::pending::<()>().await;
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let logged = tracing_subscriber::fmt().with_ansi(false);
+    let logged = logged.with_writer(move || writer.clone()).finish();
+    // For all threads: tracing remembers of each line whether anything listens.
+    tracing::subscriber::set_global_default(logged).unwrap();
+    let kser = connection(Mode::Stored).await;
+    let hangs = hangs.with_time_limit(Duration::from_secs(7));
+    let consumer = kser.consumer(Registry::new().task(hangs)?).spawn();
+    let steps = vec![Step::new(Double { n: 1 })];
+    let run = kser.producer().launch_steps("test.Hangs", steps);
+    let run = run.with_id("the-run").await?;
+    assert_eq!(run.wait().await?.status, Status::Failed);
+    consumer.stop().await?;
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let retries: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("followed by another") && line.contains("the-run"))
+        .collect();
+    assert_eq!(retries.len(), 2, "{log}");
+    for line in retries {
+        assert!(line.contains("test.Double"), "{line}");
+        assert!(line.contains("took longer than its limit of 7s"), "{line}");
     }
     Ok(())
 }

@@ -38,6 +38,10 @@ fn main() {
             "a_stop_has_the_time_that_it_may_need",
             a_stop_has_the_time_that_it_may_need,
         ),
+        Trial::test(
+            "a_deadline_may_be_as_long_as_can_be_written",
+            a_deadline_may_be_as_long_as_can_be_written,
+        ),
         Trial::test("a_handler_that_never_yields_on_one_thread", || {
             never_yields("hog-one", "left behind: test.Hog[")
         }),
@@ -125,6 +129,16 @@ fn a_stop_has_the_time_that_it_may_need() -> Result<(), Failed> {
     expect(
         output.contains("dropped: test.Hog[") && !output.contains("ERROR"),
         &output,
+    )
+}
+
+fn a_deadline_may_be_as_long_as_can_be_written() -> Result<(), Failed> {
+    let mut child = start("unhurried")?;
+    send(&child, "-TERM")?;
+    let (status, output) = end(&mut child, Duration::from_secs(5))?;
+    expect(
+        status.code() == Some(0) && output.contains("stopped: Ok") && !output.contains("panicked"),
+        &format!("{status}: {output}"),
     )
 }
 
@@ -231,6 +245,7 @@ fn be(kind: &str) {
         .with_writer(std::io::stdout)
         .with_ansi(false)
         .init();
+    std::panic::set_hook(Box::new(|panic| println!("{panic}")));
     let mut builder = match kind {
         "hog-all" => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
@@ -251,6 +266,10 @@ fn be(kind: &str) {
 async fn work(kind: String) -> Result<(), Error> {
     let kser = kser::connect("memory://").await?;
     let hogs = if kind == "hog-all" { 2 } else { 1 };
+    let deadline = match kind.as_str() {
+        "unhurried" => Duration::MAX,
+        _ => DEADLINE,
+    };
     let hog = move |_: Hog| {
         let kind = kind.clone();
         async move {
@@ -258,7 +277,9 @@ async fn work(kind: String) -> Result<(), Error> {
             let hour = Duration::from_secs(3600);
             match kind.as_str() {
                 "lingering" => {}
-                "slow" | "twice" => tokio::time::sleep(Duration::from_millis(600)).await,
+                "slow" | "twice" | "unhurried" => {
+                    tokio::time::sleep(Duration::from_millis(600)).await
+                }
                 "clumsy" => {
                     let _clumsy = Clumsy;
                     tokio::time::sleep(hour).await;
@@ -276,5 +297,5 @@ async fn work(kind: String) -> Result<(), Error> {
     for _ in 0..hogs {
         kser.producer().send(Hog {}).await?;
     }
-    consumer.with_deadline(DEADLINE).run().await
+    consumer.with_deadline(deadline).run().await
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{connection, note, told};
-use kser::{Error, Mode, Outcome, Step};
+use kser::{Error, Mode, Outcome, RunFilter, Status, Step};
 
 #[tokio::test(start_paused = true)]
 async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
@@ -23,13 +23,40 @@ async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
         run.outcomes().await.map(|_| ()),
         runs.status(&id).await.map(|_| ()),
         runs.wait(&id).await.map(|_| ()),
-        runs.list(&kser::RunFilter::default()).await.map(|_| ()),
+        runs.list(&RunFilter::default()).await.map(|_| ()),
     ];
     for refused in refused {
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::NeedsStore { .. }), "{error}");
     }
     Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_twice_is_no_error() -> Result<(), Error> {
+    let kser = connection(Mode::Stored).await;
+    let steps = vec![Step::new(note("a"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    run.cancel().await?;
+    let before = kser.runs().list(&RunFilter::default()).await?;
+    run.cancel().await?;
+    assert_eq!(kser.runs().list(&RunFilter::default()).await?, before);
+    assert_eq!(run.status().await?.status, Status::Cancelled);
+    // Also a run that has ended otherwise.
+    let ended = kser
+        .producer()
+        .launch_steps("test.Run", vec![Step::new(note("b"))]);
+    let ended = ended.await?;
+    let consumer = kser
+        .consumer(common::noting(&common::Diary::default()))
+        .spawn();
+    ended.result().await?;
+    let refused = ended.cancel().await;
+    assert!(
+        matches!(refused, Err(Error::Rejected { .. })),
+        "{refused:?}"
+    );
+    consumer.stop().await
 }
 
 #[tokio::test(start_paused = true)]

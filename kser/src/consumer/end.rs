@@ -55,7 +55,7 @@ impl Worker {
             if !after.changed && task.run.stored.is_some() && !is_told_again(&after) {
                 // Another attempt was accepted: what this one left is not wanted, nor what it sends.
                 tracing::warn!(
-                    uuid = ?task.message.uuid,
+                    target: "kser", uuid = ?task.message.uuid,
                     "the end of an attempt is dropped: another attempt at the step was accepted",
                 );
                 return Ok(Decision::quiet());
@@ -284,7 +284,7 @@ fn is_told_again(after: &Transition) -> bool {
 }
 
 fn not_ours(message: &Message, rejected: &Rejected) -> Decision {
-    tracing::warn!(uuid = ?message.uuid, %rejected, "what an attempt left is not accepted");
+    tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "what an attempt left is not accepted");
     Decision::quiet()
 }
 

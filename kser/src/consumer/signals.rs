@@ -96,7 +96,7 @@ fn listen(
         return;
     };
     heard.store(true, Ordering::Release);
-    tracing::info!(signal, "Consumer.Stopping...");
+    tracing::info!(target: "kser", signal, "Consumer.Stopping...");
     handle.request_stop();
     let guard = (handle.clone(), Arc::clone(ended));
     thread::spawn(move || {
@@ -113,7 +113,7 @@ fn listen(
     let first = std::time::Instant::now();
     for signal in coming {
         if first.elapsed() >= APART {
-            tracing::error!(signal, "a second signal: the process ends at once");
+            tracing::error!(target: "kser", signal, "a second signal: the process ends at once");
             std::process::exit(128 + signal);
         }
     }

@@ -7,6 +7,7 @@ use super::task::Task;
 /// messages that follow hand on.
 pub(super) fn of(task: &Task<'_>, ctx: &Context) -> Span {
     tracing::info_span!(
+        target: "kser",
         "kser.step",
         uuid = ?task.message.uuid,
         entrypoint = ?task.message.entrypoint,

@@ -51,7 +51,7 @@ async fn sweep_topic(stored: Stored<'_>, topic: &Topic, waited: Duration) -> Res
             match nudge(stored, id).await {
                 Err(error) if !error.is_temporary() => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::error!(run = ?id, error, "a run that does not move cannot be published again");
+                    tracing::error!(target: "kser", run = ?id, error, "a run that does not move cannot be published again");
                 }
                 other => other?,
             }
@@ -91,7 +91,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 
 /// The topic of the pending step does not take its message: the run ends here, until someone retries it.
 async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
-    tracing::error!(run = ?run.id, %error, "a step cannot be sent");
+    tracing::error!(target: "kser", run = ?run.id, %error, "a step cannot be sent");
     let ended = |known: &Known| {
         let outcome = refusal::outcome(error);
         match &known.here {
