@@ -4,12 +4,12 @@
 mod kafka;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use kafka::lines::Lines;
+use kafka::process::run_alone;
 use kafka::{Tested, connect, expect, on_kafka, until, url};
 use kser::{Context, Entrypoint, IntoTask, Registry, RetryPolicy, TaskError, task_fn};
 use libtest_mimic::{Arguments, Failed};
@@ -97,18 +97,10 @@ fn registry() -> Registry {
 }
 
 fn consume(url: &str) {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stdout)
-        .with_ansi(false)
-        .with_max_level(tracing::Level::WARN)
-        .init();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    let ended: Result<(), kser::Error> = runtime.block_on(async {
+    run_alone(async {
         let kser = kser::connect(url).await?;
         kser.consumer(registry()).run().await
     });
-    println!("stopped {ended:?}");
 }
 
 /// A consumer whose time of day is that of the machine and what a file says.
@@ -130,15 +122,7 @@ impl Stepped {
             .env("DONT_FAKE_MONOTONIC", "1")
             .stdout(Stdio::piped())
             .spawn()?;
-        let lines = Lines::default();
-        if let Some(out) = child.stdout.take() {
-            let read = lines.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(out).lines().map_while(Result::ok) {
-                    read.add(line);
-                }
-            });
-        }
+        let lines = Lines::of(&mut child);
         Ok(Self(child, lines))
     }
 }

@@ -107,15 +107,10 @@ impl Admin {
             let mut answer =
                 Connection::open(&leader)?.call(DELETE_RECORDS, 0, body.i32(PATIENCE_MS))?;
             let _throttled = answer.i32()?;
-            let errors = answer.list(|topic| {
-                let _name = topic.text()?;
-                topic.list(|partition| {
-                    let (_index, _low, error) =
-                        (partition.i32()?, partition.i64()?, partition.i16()?);
-                    Ok(error)
-                })
-            })?;
-            no_errors(errors)
+            no_partition_error(&mut answer, |partition| {
+                let (_index, _low) = (partition.i32()?, partition.i64()?);
+                partition.i16()
+            })
         });
         done.unwrap_or_else(|error| panic!("records of {topic} {partition}: {error}"));
     }
@@ -136,14 +131,10 @@ impl Admin {
             let mut answer = Connection::open(&coordinator)?.call(DELETE_OFFSETS, 0, body)?;
             let (error, _throttled) = (answer.i16()?, answer.i32()?);
             no_error([(error, String::new())])?;
-            let errors = answer.list(|topic| {
-                let _name = topic.text()?;
-                topic.list(|partition| {
-                    let (_index, error) = (partition.i32()?, partition.i16()?);
-                    Ok(error)
-                })
-            })?;
-            no_errors(errors)
+            no_partition_error(&mut answer, |partition| {
+                let _index = partition.i32()?;
+                partition.i16()
+            })
         });
         done.unwrap_or_else(|error| panic!("offsets of {group} in {topic}: {error}"));
     }
@@ -173,15 +164,11 @@ impl Admin {
             let body = body.list(1).text(topic).list(1).i32(int(partition));
             let body = body.bytes(batch);
             let mut answer = Connection::open(&leader)?.call(PRODUCE, 3, body)?;
-            let errors = answer.list(|topic| {
-                let _name = topic.text()?;
-                topic.list(|partition| {
-                    let (_index, error) = (partition.i32()?, partition.i16()?);
-                    let (_offset, _time) = (partition.i64()?, partition.i64()?);
-                    Ok(error)
-                })
-            })?;
-            no_errors(errors)
+            no_partition_error(&mut answer, |partition| {
+                let (_index, error) = (partition.i32()?, partition.i16()?);
+                let (_offset, _time) = (partition.i64()?, partition.i64()?);
+                Ok(error)
+            })
         });
         done.unwrap_or_else(|error| panic!("a record to {topic} {partition}: {error}"));
     }
@@ -196,14 +183,10 @@ impl Admin {
             let body = body.list(1).text(topic).list(1).i32(int(partition));
             let body = body.i64(offset).short_bytes(metadata);
             let mut answer = Connection::open(&coordinator)?.call(COMMIT_OFFSETS, 2, body)?;
-            let errors = answer.list(|topic| {
-                let _name = topic.text()?;
-                topic.list(|partition| {
-                    let (_index, error) = (partition.i32()?, partition.i16()?);
-                    Ok(error)
-                })
-            })?;
-            no_errors(errors)
+            no_partition_error(&mut answer, |partition| {
+                let _index = partition.i32()?;
+                partition.i16()
+            })
         });
         done.unwrap_or_else(|error| panic!("a commit of {group} in {topic}: {error}"));
     }
@@ -278,9 +261,17 @@ fn int(n: u32) -> i32 {
     n.try_into().expect("fewer than two billion partitions")
 }
 
-fn no_errors(answers: Vec<Vec<i16>>) -> Result<(), String> {
-    let answers = answers.into_iter().flatten();
-    no_error(answers.map(|error| (error, String::new())))
+/// Reads an answer that lists topics with their partitions, of which `error` reads the error of one.
+fn no_partition_error(
+    answer: &mut Response,
+    mut error: impl FnMut(&mut Response) -> Result<i16, String>,
+) -> Result<(), String> {
+    let errors = answer.list(|topic| {
+        let _name = topic.text()?;
+        topic.list(&mut error)
+    })?;
+    let errors = errors.into_iter().flatten();
+    no_error(errors.map(|error| (error, String::new())))
 }
 
 fn no_error(answers: impl IntoIterator<Item = (i16, String)>) -> Result<(), String> {

@@ -1,3 +1,5 @@
+use std::io::{BufRead, BufReader};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
@@ -7,6 +9,20 @@ use tokio::time::Instant;
 pub(crate) struct Lines(Arc<Mutex<Vec<(Instant, String)>>>);
 
 impl Lines {
+    /// Reads what a child prints, on a thread of its own.
+    pub(crate) fn of(child: &mut Child) -> Self {
+        let lines = Self::default();
+        if let Some(out) = child.stdout.take() {
+            let read = lines.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    read.add(line);
+                }
+            });
+        }
+        lines
+    }
+
     pub(crate) fn add(&self, line: String) {
         self.0.lock().unwrap().push((Instant::now(), line));
     }

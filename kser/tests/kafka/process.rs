@@ -1,5 +1,4 @@
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -86,15 +85,7 @@ impl Setup {
             .env(TOPICS, &self.topics)
             .stdout(output)
             .spawn()?;
-        let lines = Lines::default();
-        if let Some(out) = child.stdout.take() {
-            let read = lines.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(out).lines().map_while(Result::ok) {
-                    read.add(line);
-                }
-            });
-        }
+        let lines = Lines::of(&mut child);
         Ok(Process { child, lines })
     }
 }
@@ -160,6 +151,12 @@ pub(crate) fn was_consumer() -> bool {
         return false;
     };
     let deadline = std::env::var(DEADLINE).unwrap().parse().unwrap();
+    run_alone(consume(&url, Duration::from_millis(deadline)));
+    true
+}
+
+/// Runs a consumer as the whole of this process, and prints its warnings and how it ended.
+pub(crate) fn run_alone(consumer: impl Future<Output = Result<(), Error>>) {
     tracing_subscriber::fmt()
         .with_writer(std::io::stdout)
         .with_ansi(false)
@@ -167,9 +164,8 @@ pub(crate) fn was_consumer() -> bool {
         .init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    let ended = runtime.block_on(consume(&url, Duration::from_millis(deadline)));
+    let ended = runtime.block_on(consumer);
     println!("stopped {ended:?}");
-    true
 }
 
 async fn consume(url: &str, deadline: Duration) -> Result<(), Error> {
