@@ -56,7 +56,10 @@ impl Failures {
         self.0.send_modify(|consumers| {
             let mut running = consumers.running.values();
             if !running.any(|others| topics.is_subset(others)) {
-                consumers.failed.push(Failure { topics, error });
+                // A consumer that is started again and again leaves its latest error.
+                let failed = &mut consumers.failed;
+                failed.retain(|before| !before.topics.is_subset(&topics));
+                failed.push(Failure { topics, error });
             }
         });
     }
@@ -110,6 +113,18 @@ mod tests {
         assert!(!is_failed(&failures).await);
         drop((part, all));
         assert!(!is_failed(&failures).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_consumer_that_fails_again_leaves_its_latest_error() {
+        let failures = Arc::new(Failures::default());
+        failures.fail(topics(["a"]), &Error::Lost);
+        for _ in 0..3 {
+            failures.fail(topics(["a", "b"]), &Error::Closed);
+        }
+        assert_eq!(failures.0.borrow().failed.len(), 1);
+        let error = failures.failed().await.to_string();
+        assert!(error.ends_with("closed"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

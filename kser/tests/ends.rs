@@ -10,8 +10,8 @@ use common::{Diary, Doomed, Game, Note, connection, note, noting};
 use faulty::{Deaf, Fault, Faulty, Loss};
 use kser::core::{Interest, Room};
 use kser::{
-    Connection, Context, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry, Status,
-    StatusChange, Step, TaskError, Topic, Transport as _,
+    Connection, Context, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry,
+    StateStore as _, Status, StatusChange, Step, TaskError, Topic, Transport as _,
 };
 use tokio::time::sleep;
 
@@ -41,6 +41,33 @@ async fn fragile() -> (Faulty, Deaf, Connection) {
     let store = Deaf::new(MemoryStore::with_clock(clock));
     let kser = kser::connect_with(transport.clone(), store.clone()).await;
     (transport, store, kser.unwrap().with_clock(clock))
+}
+
+/// A row that somebody has locked, say.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_not_answered_holds_up_no_other() {
+    let (_, store, kser) = fragile().await;
+    let slow = |_: Note| sleep(HOUR);
+    let consumer = kser.consumer(Registry::new().task(slow).unwrap()).spawn();
+    for id in ["stuck", "other"] {
+        let steps = vec![Step::new(note(id))];
+        let launch = kser.producer().launch_steps("test.Run", steps);
+        launch.with_id(id).await.unwrap();
+    }
+    sleep(Duration::from_secs(5)).await;
+    store.lose(Loss::Stuck);
+    for _ in 0..10 {
+        sleep(Duration::from_secs(20)).await;
+        let read = store.read(&"other".into()).await.unwrap();
+        let progress = read.value.unwrap();
+        let until = progress.lease().unwrap().until;
+        assert!(
+            until > read.now,
+            "the lease ended {:?} ago",
+            read.now.since(until)
+        );
+    }
+    consumer.kill();
 }
 
 #[tokio::test(start_paused = true)]

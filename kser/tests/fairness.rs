@@ -215,6 +215,39 @@ async fn a_suspect_that_runs_for_long_shares_its_places() {
     consumer.stop().await.unwrap();
 }
 
+/// Its wait ends while its places are taken back, one after the other.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
+    let kser = connection(Mode::Stored).await;
+    let diary = Diary::default();
+    let waiting = {
+        let (kser, diary) = (kser.clone(), diary.clone());
+        move |ctx: Context, _: Doomed| {
+            let (kser, diary) = (kser.clone(), diary.clone());
+            async move {
+                let steps = vec![Step::new(note("child 1000"))];
+                let run = kser.producer().launch_steps("test.Child", steps).await?;
+                let waited = tokio::time::timeout(SECOND * 5, ctx.result_of(run.id())).await;
+                diary.note(format!("parent {}", waited.is_ok()));
+                Ok::<_, TaskError>(())
+            }
+        }
+    };
+    let registry = timed(&diary).task(waiting).unwrap();
+    let consumer = kser.consumer(registry).with_concurrency(1);
+    let consumer = consumer.with_concurrency_of::<Doomed>(1).spawn();
+    kser.producer().send(Doomed {}).await.unwrap();
+    sleep(SECOND / 2).await;
+    kser.producer().send(note("long 60000")).await.unwrap();
+    sleep(MINUTE * 2).await;
+    assert_eq!(diary.read(), ["child", "parent false", "long"]);
+    // Its entrypoint has its place again.
+    kser.producer().send(Doomed {}).await.unwrap();
+    sleep(MINUTE).await;
+    assert_eq!(diary.read()[3..], ["child", "parent true"]);
+    consumer.stop().await.unwrap();
+}
+
 /// One place for all: a handler that waits for a run gives it back.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_waits_for_a_run_gives_its_place_back() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kser_core::sequencing::{Event, Owner, Progress, StepKey};
 use kser_core::{Cancellation, Error, Status};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::attempt::Kept;
@@ -50,6 +51,8 @@ struct Held {
 struct State {
     known: Known,
     renew_at: Instant,
+    /// A renewal is under way.
+    renewing: bool,
     lost: bool,
 }
 
@@ -58,18 +61,25 @@ impl Leases {
     pub(crate) async fn keep(&self, length: Duration) {
         // Renewed after a third of its length, a lease leaves time for several tries.
         let every = (length / 10).max(PAUSE);
+        // Side by side: a write that the store does not answer holds up no other lease.
+        let mut renewals = JoinSet::new();
         loop {
             sleep(every).await;
-            let due: Vec<Arc<Held>> = self
-                .held()
-                .values()
-                .filter(|held| held.is_due())
-                .cloned()
-                .collect();
-            for held in due {
-                held.renew().await;
+            while renewals.try_join_next().is_some() {}
+            for held in self.due() {
+                renewals.spawn(async move {
+                    held.renew().await;
+                    held.state().renewing = false;
+                });
             }
         }
+    }
+
+    /// Takes the leases that are to be renewed now, each until its renewal is over.
+    fn due(&self) -> Vec<Arc<Held>> {
+        let held = self.held();
+        let due = held.values().filter(|held| held.begins_renewal());
+        due.cloned().collect()
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Held>>> {
@@ -100,6 +110,7 @@ impl<'a> Lease<'a> {
             state: Mutex::new(State {
                 known,
                 renew_at: Instant::now() + length / 3,
+                renewing: false,
                 lost: false,
             }),
             news: Notify::new(),
@@ -176,9 +187,12 @@ impl Held {
         Some(Stored { shared, store })
     }
 
-    fn is_due(&self) -> bool {
-        let state = self.state();
-        !state.lost && state.renew_at <= Instant::now()
+    /// Notes that a renewal begins, if it is time for one and none is under way. Says whether it does.
+    fn begins_renewal(&self) -> bool {
+        let mut state = self.state();
+        let due = !state.lost && !state.renewing && state.renew_at <= Instant::now();
+        state.renewing |= due;
+        due
     }
 
     /// Returns the version that is known, and what became of the lease. A cancelled run keeps its lease until the attempt has

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use kser_core::{AwaitRun, Error, Outcome, RunId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::parked::Parked;
 use super::work::Work;
@@ -52,17 +52,17 @@ impl Waits {
         Waiting(self)
     }
 
-    /// Takes the places back, if no other wait of the handler goes on.
+    /// Takes the places back, if no other wait of the handler goes on: all of them, or none if this is dropped before.
     async fn take_back(&self) {
         if self.waiting.load(Ordering::Acquire) > 1 {
             return;
         }
+        let mut taken = Vec::with_capacity(self.places.len());
         // That of the entrypoint first, as a delivery does that waits for both.
         for places in self.places.iter().rev() {
-            if let Ok(place) = places.acquire().await {
-                place.forget();
-            }
+            taken.extend(places.acquire().await);
         }
+        taken.into_iter().for_each(SemaphorePermit::forget);
         self.lent.store(0, Ordering::Release);
     }
 
