@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::{Origin, Record, Timestamp, Topic};
 
-/// How many attempts were made, as a decimal number. In a dead letter those count that ended without a report, as by a
-/// crash; in a delayed record those alone that failed. What a graceful stop gave back never counts.
+/// How many attempts were made, as a decimal number. In a dead letter an attempt counts that ended without a report, as by
+/// a crash; in a delayed record only an attempt that failed. An attempt that a graceful stop gave back never counts.
 pub const ATTEMPTS: &str = "kser-attempts";
 /// When the first attempt failed, in milliseconds since 1970.
 pub const FIRST_FAILED: &str = "kser-first-failed";

@@ -199,9 +199,9 @@ impl Outcome {
         most <= limit || self.encoded_len() <= limit
     }
 
-    /// Cuts a failure that takes more than `limit` bytes as JSON, so that what went wrong is not lost with it: the name, the
-    /// code and the beginning of the message of its error are kept, and its text says what is left out. Anything else in it
-    /// is dropped. A success, and a failure that fits, stay as they are.
+    /// Cuts a failure that takes more than `limit` bytes as JSON, so that its error is not lost with it: the name, the code
+    /// and the beginning of the message of the error are kept, and the message says how much is left out. All else in it is
+    /// dropped. A success, and a failure that fits, stay as they are.
     ///
     /// It may still be too large if the name of the error is.
     #[must_use]

@@ -80,8 +80,8 @@ impl DeadLetter {
         self.text(headers::ERROR)
     }
 
-    /// Counts the attempts that were made, those included that ended without a report, as by a crash. What a graceful stop
-    /// gave back does not count. 0 for what could not be read or was unknown.
+    /// Counts the attempts that were made, also those that ended without a report, as by a crash. An attempt that a graceful
+    /// stop gave back does not count. 0 for a record that could not be read or was unknown.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         headers::attempts(&self.record).unwrap_or_default().into()

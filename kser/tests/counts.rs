@@ -73,7 +73,8 @@ async fn deploys_are_counted_nowhere() -> Result<(), Error> {
     let attempts = kser.runs().attempts(run.id()).await?;
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].attempt, 1);
-    let letter = kser.dead_letters("test").await?.next().await?;
+    let mut letters = kser.dead_letters("test").await?;
+    let letter = letters.next().await?;
     assert_eq!(letter.attempts(), 1);
     letter.discard().await?;
     consumer.stop().await
@@ -99,7 +100,8 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
     }
     let consumer = kser.consumer(Registry::new().task(pending)?).spawn();
     assert_eq!(run.wait().await?.status, Status::Failed);
-    let letter = kser.dead_letters("test").await?.next().await?;
+    let mut letters = kser.dead_letters("test").await?;
+    let letter = letters.next().await?;
     let error = letter.error().unwrap_or_default();
     assert!(
         error.contains("3 attempts ended without a report"),

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use common::{Diary, Doomed, Double, Note, connection, note};
 use kser::core::Record;
-use kser::{Context, IntoTask, Mode, NoStore, Registry, RetryPolicy, Step, TaskError, Topic};
+use kser::{
+    Context, IntoTask, Mode, NoStore, Outcome, Registry, RetryPolicy, Step, TaskError, Topic,
+};
 use tokio::time::sleep;
 use whole::Whole;
 
@@ -225,8 +227,10 @@ async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
         move |ctx: Context, _: Doomed| {
             let (kser, diary) = (kser.clone(), diary.clone());
             async move {
-                let steps = vec![Step::new(note("child 1000"))];
-                let run = kser.producer().launch_steps("test.Child", steps).await?;
+                let step = Step::named("outside.Ask", &serde_json::json!({}));
+                let steps = vec![step.external(MINUTE * 10)];
+                let launch = kser.producer().launch_steps("test.Child", steps);
+                let run = launch.with_id("child").await?;
                 let waited = tokio::time::timeout(SECOND * 5, ctx.result_of(run.id())).await;
                 diary.note(format!("parent {}", waited.is_ok()));
                 Ok::<_, TaskError>(())
@@ -237,14 +241,23 @@ async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
     let consumer = kser.consumer(registry).with_concurrency(1);
     let consumer = consumer.with_concurrency_of::<Doomed>(1).spawn();
     kser.producer().send(Doomed {}).await.unwrap();
-    sleep(SECOND / 2).await;
+    sleep(SECOND).await;
+    // It has the place that is lent when the run ends.
     kser.producer().send(note("long 60000")).await.unwrap();
+    sleep(SECOND).await;
+    let child = kser::RunId::from("child");
+    let step = child.step(1);
+    let reported = kser
+        .runs()
+        .report(&child, &step, Outcome::text("yes"))
+        .await;
+    reported.unwrap();
     sleep(MINUTE * 2).await;
-    assert_eq!(diary.read(), ["child", "parent false", "long"]);
-    // Its entrypoint has its place again.
+    assert_eq!(diary.read(), ["parent false", "long"]);
+    // The entrypoint has its place again; the run has ended.
     kser.producer().send(Doomed {}).await.unwrap();
     sleep(MINUTE).await;
-    assert_eq!(diary.read()[3..], ["child", "parent true"]);
+    assert_eq!(diary.read()[2..], ["parent true"]);
     consumer.stop().await.unwrap();
 }
 

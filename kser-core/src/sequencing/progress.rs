@@ -263,7 +263,7 @@ impl Progress {
     }
 
     /// Counts the attempts at the step that were made, from 0 again after a repair: those that the retry policy counts,
-    /// and those that ended without a report. What a graceful stop gave back does not count.
+    /// and those that ended without a report. An attempt that a graceful stop gave back does not count.
     #[must_use]
     pub const fn made_attempts(&self) -> u32 {
         self.counted_attempts().saturating_add(self.unreported)

@@ -144,8 +144,8 @@ pub struct Attempt {
     pub position: u32,
     /// What it ran.
     pub entrypoint: Name,
-    /// Which attempt at it, as [`Context::attempt`](crate::Context::attempt) counts: what a graceful stop gave back does
-    /// not count, and after a repair it is 1 again.
+    /// The number of the attempt, as [`Context::attempt`](crate::Context::attempt) counts: an attempt that a graceful stop
+    /// gave back does not count, and after a repair it is 1 again.
     pub attempt: u32,
     /// When it began; `None` for what was reported or decided from outside.
     pub started: Option<Timestamp>,

@@ -284,7 +284,7 @@ fn is_told_again(after: &Transition) -> bool {
 }
 
 fn not_ours(message: &Message, rejected: &Rejected) -> Decision {
-    tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "what an attempt left is not accepted");
+    tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "the outcome of an attempt is not accepted; it is dropped");
     Decision::quiet()
 }
 

@@ -74,7 +74,7 @@ impl Worker {
             Err(error) => (Outcome::from(&error), Some(error)),
         };
         let outcome = named(outcome, task.message);
-        // A text that is too long is no reason to lose what went wrong, nor the attempts that are left.
+        // An error whose text is too long stays that error, and keeps the attempts that are left.
         let outcome = outcome.cut_to(run.shared.post.limits.outcome);
         // The run may go by the store's clock; what is known of a delivery goes by ours.
         let (now, here) = (run.now(), run.shared.clock.now());

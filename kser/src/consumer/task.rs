@@ -242,7 +242,7 @@ impl Worker {
             }
             Ended::Interrupted => Box::pin(self.interrupted(&task, known, &attempted)).await,
             Ended::Lost => {
-                tracing::warn!(target: "kser", uuid = ?task.message.uuid, "somebody else has the step: what the attempt left is dropped");
+                tracing::warn!(target: "kser", uuid = ?task.message.uuid, "another consumer has the step; the outcome of this attempt is dropped");
                 Ok(Decision::quiet())
             }
         }
