@@ -1,4 +1,4 @@
-//! Finds out whether this machine can start Kafka and has Python, and where what is fetched for them may lie.
+//! Finds out whether this machine can start Kafka, compile Java and run Python, and where what is fetched for them may lie.
 
 use std::env::var_os;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 const JAVA: u32 = 17;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(kafka, cluster, python)");
+    println!("cargo::rustc-check-cfg=cfg(kafka, cluster, python, javac)");
     println!("cargo::rustc-env=TEST_SERVICES_HOME={}", home().display());
     println!("cargo::rerun-if-changed=build.rs");
 
@@ -28,7 +28,14 @@ fn main() {
     if no_python.is_none() {
         println!("cargo::rustc-cfg=python");
     }
-    for text in [no_kafka, no_python].into_iter().flatten() {
+    let no_compiler = (!has_compiler()).then(|| {
+        "javac is not installed: the examples in Java cannot be compiled for the tests".to_owned()
+    });
+    if no_compiler.is_none() {
+        println!("cargo::rustc-cfg=javac");
+    }
+    let missing = [no_kafka, no_python, no_compiler];
+    for text in missing.into_iter().flatten() {
         // A file that is never there: look again at the next build, when it may be installed.
         println!("cargo::rerun-if-changed=missing");
         if var_os("CI").is_some_and(|value| !value.is_empty()) {
@@ -43,6 +50,11 @@ fn has_python() -> bool {
     let mut python = Command::new("python3");
     let output = python.args(["-c", "import venv, ensurepip"]).output();
     cfg!(unix) && output.is_ok_and(|output| output.status.success())
+}
+
+fn has_compiler() -> bool {
+    let output = Command::new("javac").arg("-version").output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// What is missing to start Kafka, in words.

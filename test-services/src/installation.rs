@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use crate::broker::Broker;
+use crate::java::class_path;
 use crate::layout::{Layout, Node};
 use crate::release::Release;
 use crate::secure;
@@ -142,6 +143,21 @@ impl Installation {
     ///
     /// It starts fast, or, after that, runs fast.
     pub(crate) fn java(&self, fast_start: bool) -> Command {
+        self.java_of(fast_start, &[&self.libs()])
+    }
+
+    /// As [`java`](Self::java), with the classes of a folder besides.
+    pub(crate) fn java_with(&self, fast_start: bool, classes: &Path) -> Command {
+        // First come those of which the archive was made.
+        self.java_of(fast_start, &[&self.libs(), classes])
+    }
+
+    /// All jars of Kafka, as Java takes them.
+    pub(crate) fn libs(&self) -> PathBuf {
+        self.folder.join("libs").join("*")
+    }
+
+    fn java_of(&self, fast_start: bool, classes: &[&Path]) -> Command {
         let mut java = Command::new("java");
         if fast_start {
             java.args(FAST_START);
@@ -153,13 +169,13 @@ impl Installation {
             }
         }
         java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
-        java.arg(self.folder.join("libs").join("*"));
+        java.arg(class_path(classes));
         java
     }
 }
 
 /// Has a folder made by the first of all processes that needs it, while the others wait.
-fn once(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+pub(crate) fn once(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let text = |error| format!("{}: {error}", folder.display());
     fs::create_dir_all(home()).map_err(text)?;
     let lock = File::create(home().join("lock")).map_err(text)?;
