@@ -2,54 +2,17 @@
 
 use std::time::Duration;
 
-use kser::{
-    Connection, Context, Entrypoint, Error, Object, Outcome, Registry, RunState, Status, Step,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use kser::{Connection, Error, RunState, Status, Step};
 use tokio::sync::mpsc;
 
 use crate::Place;
-use crate::process::Python;
+use crate::process::Process;
+use crate::values::{ODD_NUMBERS, object, values};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Written so by Python, too, where one may write it in several ways.
 const VALUES: &str = r#"{"text": "Zo\u00eb \ud83c\udfb2 \u0000/", "big": 123456789012345678901234567890, "list": [1.5, -0.0, 1e-07, null, true]}"#;
-
-/// What Python would write otherwise: `2.5`, a number that is not so precise, infinity.
-const NOT_PYTHONS: &str =
-    r#"{"price":2.50,"pi":3.14159265358979323846264338327950288,"far":1e400}"#;
-
-macro_rules! any_params {
-    ($name:ident, $path:literal) => {
-        #[derive(Serialize, Deserialize)]
-        #[serde(transparent)]
-        struct $name(Object);
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
-        }
-    };
-}
-
-any_params!(First, "values.First");
-any_params!(Third, "values.Third");
-
-fn object(text: &str) -> Box<RawValue> {
-    RawValue::from_string(text.to_owned()).unwrap()
-}
-
-/// The first step leaves what it was given; the third tells what it was given.
-fn values(told: &mpsc::UnboundedSender<(String, Outcome)>) -> Result<Registry, Error> {
-    let told = told.clone();
-    let first = async |first: First| Outcome::text("first").with_retval(first.0);
-    let third = move |ctx: Context, third: Third| {
-        let given = (third.0.as_str().to_owned(), ctx.previous().clone());
-        told.send(given).unwrap();
-        async move { Outcome::text("third") }
-    };
-    Registry::new().task(first)?.task(third)
-}
 
 async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
     let place = Place::new(place);
@@ -62,14 +25,14 @@ async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
     let steps = vec![
         Step::named("values.First", &object(VALUES)),
         Step::named("python.Echo", &object(VALUES)).external(LIMIT),
-        Step::named("values.Third", &object(NOT_PYTHONS)),
+        Step::named("values.Third", &object(ODD_NUMBERS)),
     ];
     let launch = kser.producer().launch_steps("values.All", steps);
     let run = launch.with_metadata("tenant", "Zoë").await?;
     let in_python = format!(r#"{{"params": {VALUES}, "retval": {VALUES}}}"#);
     assert_eq!(python.line("params").await, in_python);
     let (params, previous) = given.recv().await.unwrap();
-    assert_eq!(params, NOT_PYTHONS);
+    assert_eq!(params, ODD_NUMBERS);
     assert_eq!(previous.stdout(), "café 🎲");
     let retval = previous.retval().fields();
     assert_eq!(retval.get("python").unwrap().as_str(), VALUES);
@@ -191,7 +154,7 @@ test_services::python_tests!(
         let topic = place.topic("office");
         let script = "../examples/python/consumer.py";
         // Unlike the package's own, it may come before its topic.
-        let mut python = Python::start(script, &[test_services::kafka(), &topic]);
+        let mut python = Process::python(script, &[test_services::kafka(), &topic]);
         python.line("Starting").await;
         let approve = Step::named("office.Approve", &serde_json::json!({"order": 42}));
         let steps = vec![approve.external(LIMIT), Step::named("values.Third", &())];

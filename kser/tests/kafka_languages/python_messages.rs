@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::Place;
-use crate::process::Python;
+use crate::process::Process;
 
 /// Any params, as they are written.
 #[derive(Serialize, Deserialize)]
@@ -56,7 +56,7 @@ fn rolling(told: mpsc::UnboundedSender<Given>) -> Result<Registry, Error> {
 async fn sent_by_python(topic: &str, messages: &[&str]) {
     let mut arguments = vec![test_services::kafka(), topic];
     arguments.extend(messages);
-    let mut python = Python::start("tests/kafka_python/producer.py", &arguments);
+    let mut python = Process::python("tests/kafka_languages/producer.py", &arguments);
     for _ in messages {
         assert!(python.line(" sent").await.starts_with("0 "));
     }

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 /// Never reached unless something is broken.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A process of Python whose lines can be waited for. It is killed when dropped.
-pub(crate) struct Python {
+/// A process whose lines can be waited for. It is killed when dropped.
+pub(crate) struct Process {
     child: Child,
     /// Read at once, whoever looks at them: a process whose output nobody reads stands still.
     lines: UnboundedReceiver<String>,
@@ -20,8 +20,9 @@ pub(crate) struct Python {
     _input: Option<ChildStdin>,
 }
 
-impl Python {
-    pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
+impl Process {
+    /// Starts a script with the Python that has the package.
+    pub(crate) fn python(script: &str, arguments: &[&str]) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(test_services::python());
         command
@@ -31,7 +32,20 @@ impl Python {
             .env("PYTHONUTF8", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // Where the package writes files for each message: the default is root's.
-            .env("LOCK_PATH", env!("CARGO_TARGET_TMPDIR"))
+            .env("LOCK_PATH", env!("CARGO_TARGET_TMPDIR"));
+        Self::start(command)
+    }
+
+    /// Starts a program of `examples/java`.
+    pub(crate) fn java(class: &str, arguments: &[&str]) -> Self {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/java");
+        let mut command = Command::from(test_services::java(&sources));
+        command.arg(class).args(arguments);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Self {
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);

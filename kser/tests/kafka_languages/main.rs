@@ -1,12 +1,16 @@
-//! Together with the real Python package, on real Kafka: its messages run here, ours run there, and it runs steps of our
-//! operations with the mixin of `examples/python`.
+//! Together with programs of other languages, on real Kafka.
 //!
-//! Of its two clients, confluent's is used. Where a bug of the package stands in the way, a comment says so.
+//! The real Python package: its messages run here, ours run there, and it runs steps of our operations with the mixin of
+//! `examples/python`. Of its two clients, confluent's is used. Where a bug of the package stands in the way, a comment says so.
+//!
+//! Plain Java: the programs of `examples/java` run steps of our operations and launch them, by what LANGUAGES.md says.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-mod messages;
+mod java;
 mod process;
-mod steps;
+mod python_messages;
+mod python_steps;
+mod values;
 
 use kser::Connection;
 use test_services::{Admin, kafka};
@@ -42,8 +46,9 @@ impl Place {
     }
 
     /// Starts a consumer of the package, see `consumer.py`.
-    fn consumer(&self, topic: &str, kind: &str) -> process::Python {
+    fn consumer(&self, topic: &str, kind: &str) -> process::Process {
         let topic = self.topic(topic);
-        process::Python::start("tests/kafka_python/consumer.py", &[kafka(), &topic, kind])
+        let script = "tests/kafka_languages/consumer.py";
+        process::Process::python(script, &[kafka(), &topic, kind])
     }
 }
