@@ -11,7 +11,7 @@ use crate::Place;
 use crate::process::Process;
 use crate::values::{ODD_NUMBERS, object, values};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The worker of the example, on the topic `office`.
 fn office(place: &Place) -> Process {
