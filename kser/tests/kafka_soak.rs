@@ -128,16 +128,24 @@ async fn kill_brokers(cluster: &Arc<Cluster>, end: Instant) -> Result<u32, Faile
 /// than a session between two moves their partitions would stand still until the moves end.
 async fn move_coordinators(cluster: &Cluster, end: Instant) -> Result<usize, Failed> {
     let (mut random, mut moves) = (Random::new("coordinators"), 0);
+    let mut pause = random.between(500, 14_000);
     loop {
-        sleep(Duration::from_millis(random.between(500, 14_000))).await;
+        sleep(Duration::from_millis(pause)).await;
         if Instant::now() >= end {
             return Ok(moves);
         }
         let admin = cluster.admin();
-        match spawn_blocking(move || admin.move_leaders("__consumer_offsets")).await? {
-            Ok(moved) => moves += moved,
-            Err(error) => println!("no coordinator moves: {error}"),
-        }
+        let moved = spawn_blocking(move || admin.move_leaders("__consumer_offsets")).await?;
+        pause = match moved {
+            Ok(moved @ 1..) => {
+                moves += moved;
+                random.between(500, 14_000)
+            }
+            none => {
+                println!("no coordinator moves: {none:?}");
+                500
+            }
+        };
     }
 }
 
