@@ -125,7 +125,7 @@ pub trait Settle: Debug + Send + Sync + 'static {
     /// crash would lose it: then the record comes back when the backend notices.
     ///
     /// `failed` counts the attempts that failed since the record was published: the delivery comes again with it
-    /// ([`Delivery::failed`]), where the backend can keep it.
+    /// ([`Delivery::failed`]), while the backend has room for it.
     fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32);
 }
 

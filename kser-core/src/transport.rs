@@ -45,7 +45,8 @@ use crate::{Delivery, Error, Health, Record, Topic};
 /// # Redelivery
 ///
 /// A released delivery is delivered again. A delivery that is released until a time is not delivered before it. A
-/// released record comes before those of its key that were published after it. What a member holds when it
+/// released record comes before those of its key that were published after it. A delivery that is released after failed
+/// attempts is delivered again with their number ([`Delivery::failed`]), to any member. What a member holds when it
 /// is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`]. Once that count is 2, a
 /// delivery is counted further only if it was begun ([`Ticket::begin`](crate::Ticket::begin)). A dropped ticket counts as
 /// released.

@@ -231,6 +231,10 @@ impl Assignment {
             record: held.record.clone(),
             partition: self.partition,
             unreported: held.unreported.unwrap_or_default(),
+            failed: self
+                .progress
+                .as_ref()
+                .map_or(0, |progress| progress.failed(offset)),
             revoked: self.revoked.clone(),
         }
     }
@@ -253,7 +257,14 @@ impl Assignment {
         }
     }
 
-    /// A record was given back, to be delivered not before a time. Returns when to look at it.
+    /// Notes that a record was given back, after so many failed attempts.
+    pub(crate) fn given_back(&mut self, offset: i64, failed: u32) {
+        if let Some(progress) = &mut self.progress {
+            progress.released(offset, failed);
+        }
+    }
+
+    /// Has a record that was given back delivered again, not before a time. Returns when to look at it.
     ///
     /// `later` are those of its key that were in the inbox: they come behind it again.
     pub(crate) fn released(
@@ -262,9 +273,6 @@ impl Assignment {
         due: Timestamp,
         later: &[i64],
     ) -> Option<Timestamp> {
-        if let Some(progress) = &mut self.progress {
-            progress.released(offset);
-        }
         self.carried.remove(&offset);
         let held = self.held.get_mut(&offset)?;
         held.put(Place::Parked, &mut self.waiting_bytes);

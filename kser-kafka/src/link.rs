@@ -32,6 +32,8 @@ pub(crate) struct Waiting {
     pub(crate) record: Record,
     pub(crate) partition: i32,
     pub(crate) unreported: u32,
+    /// How many attempts had failed when it was given back.
+    pub(crate) failed: u32,
     pub(crate) revoked: Cancellation,
 }
 
@@ -77,7 +79,8 @@ impl Inbox {
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     pub(crate) done: Vec<RecordId>,
-    pub(crate) released: Vec<(RecordId, Option<Timestamp>)>,
+    /// What was given back: until when, and after how many failed attempts.
+    pub(crate) released: Vec<(RecordId, Option<Timestamp>, u32)>,
     /// Waiting records that could not be sent on, and why.
     pub(crate) unsent: Vec<(RecordId, Error)>,
     pub(crate) begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
@@ -121,10 +124,10 @@ impl Link {
         Ok(())
     }
 
-    /// Gives a record back.
-    pub(crate) fn release(&self, id: RecordId, not_before: Option<Timestamp>) {
+    /// Gives a record back, after so many failed attempts.
+    pub(crate) fn release(&self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
         lock(&self.inbox).released += 1;
-        self.order(|orders| orders.released.push((id, not_before)));
+        self.order(|orders| orders.released.push((id, not_before, failed)));
     }
 
     /// Says that a waiting record could not be sent on.
@@ -287,6 +290,7 @@ impl Waiting {
         let ticket = Ticket::new(self.id.ticket(), Arc::clone(settle));
         Delivery::revocable(self.record, origin, ticket, self.revoked)
             .with_unreported(self.unreported)
+            .with_failed(self.failed)
     }
 }
 

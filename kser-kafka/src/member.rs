@@ -287,8 +287,8 @@ impl Member {
             self.unsent(id, &error);
         }
         let released = orders.released.len();
-        for (id, not_before) in orders.released.drain(..) {
-            self.released(id, not_before);
+        for (id, not_before, failed) in orders.released.drain(..) {
+            self.released(id, not_before, failed);
         }
         link.released(released);
         self.asked.begun.append(&mut orders.begun);
@@ -307,11 +307,12 @@ impl Member {
     }
 
     /// Takes a record back: it is delivered again, before those of its key that were published after it.
-    fn released(&mut self, id: RecordId, not_before: Option<Timestamp>) {
+    fn released(&mut self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
         self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
             return self.released_apart(id);
         };
+        assignment.given_back(id.offset, failed);
         if self.closing {
             return assignment.recalled(id.offset);
         }

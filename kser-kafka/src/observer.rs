@@ -208,6 +208,7 @@ impl Observer {
             record,
             partition: message.partition(),
             unreported: 0,
+            failed: 0,
             revoked: kser_core::Cancellation::default(),
         })
     }

@@ -39,10 +39,10 @@ impl Settle for Settler {
         noted.await.unwrap_or(Err(Error::Lost))
     }
 
-    /// The count of failed attempts is not kept: a stop or a rebalance has it begin again.
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>, _failed: u32) {
+    /// The count of failed attempts goes with the next commit, while its text has room; else it begins again after a stop.
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
         let id = RecordId::of_ticket(ticket);
-        self.link.release(id, not_before);
+        self.link.release(id, not_before, failed);
     }
 }
 

@@ -85,6 +85,7 @@ macro_rules! __transport_rules {
             redelivery::a_released_delivery_comes_again: "A released delivery is delivered again.",
             redelivery::a_delivery_that_is_released_until_a_time_waits: "A delivery that is released until a time is not delivered before it.",
             redelivery::a_released_record_comes_before_the_later_ones_of_its_key: "A released record comes before those of its key that were published after it.",
+            redelivery::a_released_delivery_keeps_the_number_of_its_failed_attempts: "A delivery that is released after failed attempts is delivered again with their number ([`Delivery::failed`]), to any member.",
             redelivery::what_a_dropped_member_held_is_delivered_and_counted: "What a member holds when it is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`].",
             redelivery::a_suspect_is_counted_only_once_it_has_begun: "Once that count is 2, a delivery is counted further only if it was begun ([`Ticket::begin`](crate::Ticket::begin)).",
             redelivery::a_dropped_ticket_counts_as_released: "A dropped ticket counts as released.",

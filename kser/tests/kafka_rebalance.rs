@@ -6,8 +6,9 @@ mod kafka;
 use std::time::Duration;
 
 use kafka::process::{Process, Setup, was_consumer};
-use kafka::road::{self, Diary, Log, walk};
+use kafka::road::{self, Diary, Log, Walk, walk};
 use kafka::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use kser::{Context, IntoTask, Registry, RetryPolicy, TaskError};
 use libtest_mimic::Arguments;
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +24,10 @@ fn main() {
         on_kafka("members_share_the_partitions_evenly_with_kip_848", || {
             shared_evenly("group.protocol=consumer")
         }),
+        on_kafka(
+            "a_stop_in_a_back_off_keeps_the_count_and_the_order_of_a_key",
+            stops_in_a_back_off,
+        ),
         on_kafka("members_join_and_leave_at_random", || {
             at_random(SHORT_SESSION)
         }),
@@ -71,6 +76,44 @@ async fn shared_evenly(options: &str) -> Tested {
         member.stop().await?;
     }
     Ok(())
+}
+
+/// The count of failed attempts goes on in the next life of a consumer, and what is behind a retry of its key waits for it.
+async fn stops_in_a_back_off() -> Tested {
+    let diary = Diary::default();
+    let seen = diary.clone();
+    let task = move |ctx: Context, walk: Walk| {
+        let (attempt, diary) = (ctx.attempt(), seen.clone());
+        async move {
+            diary.note("ran", &format!("{}#{attempt}", walk.name));
+            match walk.name.as_str() {
+                "first" if attempt < 3 => Err(TaskError::new("NotYet", "not yet")),
+                _ => Ok(()),
+            }
+        }
+    };
+    let wait = Duration::from_secs(8);
+    let policy = RetryPolicy::exponential(3, wait)?.with_longest_wait(wait)?;
+    let task = task.with_retry(policy);
+    let registry = Registry::new().task(task)?;
+    let kser = connect(&url(""), &registry, 1).await?;
+    for name in ["first", "second", "third"] {
+        kser.producer().send(walk(name, 0)).with_key("k").await?;
+    }
+    for attempts in 1..=2 {
+        let consumer = kser.consumer(registry.clone()).spawn();
+        until("it fails once more", LONG, || {
+            diary.texts("ran").len() == attempts
+        })
+        .await?;
+        consumer.stop().await?;
+    }
+    let consumer = kser.consumer(registry).spawn();
+    until("all run", LONG, || diary.texts("ran").len() == 5).await?;
+    consumer.stop().await?;
+    let ran = diary.texts("ran");
+    let expected = ["first#1", "first#2", "first#3", "second#1", "third#1"];
+    expect(ran == expected, || format!("{ran:?}"))
 }
 
 /// Members come, go and are killed. Nothing is lost, and what is not done again keeps the order of its key.

@@ -125,7 +125,7 @@ async fn a_record_given_back_in_a_revocation_comes_before_those_of_its_key() {
     member.flush();
     assert_eq!(received(&member).await, [(0, 0)]);
     let first = id_of(&mut member, 0, 0);
-    member.link.release(first, None);
+    member.link.release(first, None, 0);
     arrive(&mut member, 0, 1, Some("k"));
     let link = Arc::clone(&member.link);
     member.obey_settled(&link);
@@ -141,7 +141,7 @@ fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
         arrive(&mut member, 1, offset, None);
         let id = id_of(&mut member, 1, offset);
         let due = SystemClock.now() + Duration::from_secs(3600);
-        member.link.release(id, Some(due));
+        member.link.release(id, Some(due), 0);
     }
     let link = Arc::clone(&member.link);
     member.obey_settled(&link);
@@ -268,7 +268,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
     write(&mut member);
     member.go_on();
     assert_eq!(active(&mut member), [0; 0]);
-    member.released(RecordId { offset: 1, ..id }, None);
+    member.released(RecordId { offset: 1, ..id }, None, 0);
     member.rest();
     member.look_at_timers();
     member.out.clear();

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::done_map::{self, Form};
+use super::failed::Failed;
 use super::seal::{self, Unsealed, Version};
 use super::{TopicMark, base64, varint};
 
@@ -81,6 +82,8 @@ pub(super) struct Metadata {
     pub(super) twice: i64,
     /// Those that are counted one by one, the important ones first.
     pub(super) suspects: Vec<Suspect>,
+    /// How often attempts at records failed. They take what the map leaves, and those at the far end are left out.
+    pub(super) failed: Failed,
     /// What is done above the offset.
     pub(super) done: Vec<Range<i64>>,
 }
@@ -122,12 +125,19 @@ impl Metadata {
                 &mut body,
             );
         }
-        let map = done_map::write(base, &self.done, budget.bytes - seal::LEN - body.len());
+        let room = budget.bytes - seal::LEN - body.len();
+        let map = done_map::write(base, &self.done, room);
+        let failed = self.failed.write(base, room - map.bytes.len());
+        body.extend_from_slice(&failed);
         body.extend_from_slice(&map.bytes);
         let goodbye = if self.goodbye { GOODBYE } else { 0 };
         let form = if map.form == Form::Bits { AS_BITS } else { 0 };
         let has_topic = if self.topic.is_some() { HAS_TOPIC } else { 0 };
-        let bytes = seal::seal(base, goodbye | form | has_topic, &body);
+        let version = match failed.is_empty() {
+            true => Version::Two,
+            false => Version::Three,
+        };
+        let bytes = seal::seal(base, version, goodbye | form | has_topic, &body);
         Encoded {
             text: base64::encode(&bytes),
             n_suspects,
@@ -149,7 +159,7 @@ impl Metadata {
         };
         let author = match version {
             Version::One => u64::from_le_bytes(take(&mut body)?),
-            Version::Two => u32::from_le_bytes(take(&mut body)?).into(),
+            Version::Two | Version::Three => u32::from_le_bytes(take(&mut body)?).into(),
         };
         let mut number = || varint::read(&mut body);
         let mut offset = || base.checked_add_unsigned(number()?);
@@ -164,6 +174,10 @@ impl Metadata {
                 begun: count & 1 == 1,
             });
         }
+        let failed = match version {
+            Version::One | Version::Two => Failed::default(),
+            Version::Three => Failed::read(base, &mut body)?,
+        };
         let form = if flags & AS_BITS == 0 {
             Form::Runs
         } else {
@@ -177,6 +191,7 @@ impl Metadata {
             once,
             twice,
             suspects,
+            failed,
             done: done_map::read(form, base, body)?,
         })
     }

@@ -8,6 +8,7 @@ mod author;
 mod base64;
 mod counts;
 mod done_map;
+mod failed;
 mod metadata;
 mod offset_set;
 mod seal;
@@ -27,6 +28,7 @@ pub(crate) use self::metadata::Budget;
 pub(crate) use self::topic_mark::TopicMark;
 
 use self::counts::{Counts, SUSPECT};
+use self::failed::Failed;
 use self::metadata::Metadata;
 use self::offset_set::OffsetSet;
 use self::window::Window;
@@ -45,6 +47,7 @@ pub(crate) struct PartitionProgress {
     /// What a predecessor did, above `next` with a gap before each.
     done_ahead: VecDeque<Range<i64>>,
     counts: Counts,
+    failed: Failed,
     window: Window,
     author: Author,
     /// The topic that texts name.
@@ -93,6 +96,7 @@ impl PartitionProgress {
             next: committed,
             held: OffsetSet::default(),
             counts: Counts::take_over(&found, author),
+            failed: found.failed,
             done_ahead: found.done.into(),
             window: Window::new(),
             author,
@@ -160,6 +164,7 @@ impl PartitionProgress {
     pub(crate) fn done(&mut self, offset: i64) {
         if self.held.remove(offset) {
             self.counts.done(offset);
+            self.failed.note(offset, 0);
             self.revision += 1;
         }
     }
@@ -172,11 +177,19 @@ impl PartitionProgress {
         }
     }
 
-    /// Notes that a record was given back and does not run: it is still held, and this owner delivers it again.
-    pub(crate) fn released(&mut self, offset: i64) {
-        if self.counts.release(offset) {
+    /// Notes that a record was given back and does not run: it is still held, and this owner or the next delivers it again.
+    /// So many attempts at it have failed.
+    pub(crate) fn released(&mut self, offset: i64, failed: u32) {
+        let is_news = self.counts.release(offset);
+        let counts = self.held.contains(offset) && self.failed.note(offset, failed);
+        if is_news || counts {
             self.revision += 1;
         }
+    }
+
+    /// Returns how many attempts at a record had failed when it was given back, here or by the predecessor.
+    pub(crate) fn failed(&self, offset: i64) -> u32 {
+        self.failed.of(offset)
     }
 
     /// Whether a record that is received may begin: what the broker has says so, and if its owner dies it is counted.
@@ -199,11 +212,13 @@ impl PartitionProgress {
     pub(crate) fn commit(&mut self) -> Option<Commit> {
         let (offset, next) = (self.first_not_done()?, self.next?);
         self.counts.forget_below(offset);
+        self.failed.forget_below(offset);
         let mut metadata = Metadata {
             topic: self.topic,
             author: self.author.0,
             goodbye: self.left,
             done: self.done_above(offset, next),
+            failed: self.failed.clone(),
             ..Metadata::default()
         };
         if !self.left {

@@ -10,6 +10,20 @@ pub(super) enum Version {
     One,
     /// A byte for the version and the flags, 4 bytes of check.
     Two,
+    /// As the second, with counts of failed attempts before the map. A member of an earlier release, which does not know
+    /// them, must not read it.
+    Three,
+}
+
+impl Version {
+    /// Returns the low half of the first byte.
+    const fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
 }
 
 /// A text whose check is right.
@@ -20,9 +34,9 @@ pub(super) struct Unsealed<'t> {
     pub(super) body: &'t [u8],
 }
 
-/// Writes a text of the latest version. Flags are below 16.
-pub(super) fn seal(base: i64, flags: u8, body: &[u8]) -> Vec<u8> {
-    let head = flags << 4 | 2;
+/// Writes a text of the second version or a later one. Flags are below 16.
+pub(super) fn seal(base: i64, version: Version, flags: u8, body: &[u8]) -> Vec<u8> {
+    let head = flags << 4 | version.number();
     let mut bytes = vec![head];
     bytes.extend_from_slice(&short_check(base, head, body).to_le_bytes());
     bytes.extend_from_slice(body);
@@ -53,16 +67,18 @@ pub(super) fn unseal(base: i64, bytes: &[u8]) -> Option<Unsealed<'_>> {
                 body,
             })
         }
-        _ if head & 0xf == 2 => {
+        _ => {
+            let version = [Version::Two, Version::Three]
+                .into_iter()
+                .find(|version| version.number() == head & 0xf)?;
             let (sum, body) = rest.split_first_chunk()?;
             let is_right = u32::from_le_bytes(*sum) == short_check(base, head, body);
             is_right.then_some(Unsealed {
-                version: Version::Two,
+                version,
                 flags: head >> 4,
                 body,
             })
         }
-        _ => None,
     }
 }
 

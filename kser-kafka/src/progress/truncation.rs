@@ -32,6 +32,7 @@ impl PartitionProgress {
 
     /// Forgets what a predecessor did from this offset on. Returns whether that was something.
     fn cut_done(&mut self, from: i64) -> bool {
+        self.failed.cut(from);
         let mut is_cut = false;
         while let Some(run) = self.done_ahead.back_mut()
             && run.end > from
@@ -77,6 +78,8 @@ impl PartitionProgress {
         (progress.topic, progress.epoch) = (self.topic, self.epoch);
         progress.counts = self.counts.clone();
         progress.counts.cut(offset);
+        progress.failed = self.failed.clone();
+        progress.failed.cut(offset);
         progress.done_ahead = done.filter(|run| !run.is_empty()).collect();
         // What a suspect's beginning was named in is told by these numbers.
         progress.revision = self.revision + 1;

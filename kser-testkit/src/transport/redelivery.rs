@@ -57,6 +57,32 @@ pub async fn a_released_record_comes_before_the_later_ones_of_its_key(harness: &
     }
 }
 
+/// A delivery that is released after failed attempts is delivered again with their number (`Delivery::failed`), to any
+/// member.
+pub async fn a_released_delivery_keeps_the_number_of_its_failed_attempts(
+    harness: &TransportHarness,
+) {
+    let topic = harness.topic().await;
+    harness.publish(&topic, Some("key"), &["a", "b"]).await;
+    let mut failed = 0;
+    for _ in 0..2 {
+        let mut member = harness.member("group", &topic).await;
+        for _ in 0..2 {
+            let delivery = harness.receive_one(&mut *member).await;
+            assert_eq!((text(&delivery).as_str(), delivery.failed), ("a", failed));
+            failed += 1;
+            let _ = delivery.ticket.release_failed(None, failed);
+        }
+        harness.close(member).await;
+    }
+    let mut member = harness.member("group", &topic).await;
+    for expected in [("a", failed), ("b", 0)] {
+        let delivery = harness.receive_one(&mut *member).await;
+        assert_eq!((text(&delivery).as_str(), delivery.failed), expected);
+        settle(delivery).await;
+    }
+}
+
 /// What a member holds when it is dropped without a goodbye is delivered to others, and counted in
 /// `Delivery::unreported`.
 pub async fn what_a_dropped_member_held_is_delivered_and_counted(harness: &TransportHarness) {

@@ -40,6 +40,7 @@ impl Member {
 
     fn spoil(&self, mut delivery: Delivery) -> Delivery {
         match self.broken.flaw {
+            Flaw::ForgetsFailures => delivery.failed = 0,
             Flaw::CountsNoCrashes => delivery.unreported = 0,
             Flaw::CloseIsNoGoodbye => {
                 delivery.unreported += self.broken.closed.load(Ordering::Relaxed);

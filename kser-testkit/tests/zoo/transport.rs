@@ -43,6 +43,7 @@ pub(crate) enum Flaw {
     ReleasesForGood,
     IgnoresReleaseTimes,
     ReleasesToTheEnd,
+    ForgetsFailures,
     CountsNoCrashes,
     BeginsEverything,
     GroupsShareRecords,

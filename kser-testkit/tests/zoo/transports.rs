@@ -72,6 +72,10 @@ const TABLE: &[(Flaw, &str)] = &[
         "a_released_record_comes_before_the_later_ones_of_its_key",
     ),
     (
+        Flaw::ForgetsFailures,
+        "a_released_delivery_keeps_the_number_of_its_failed_attempts",
+    ),
+    (
         Flaw::CountsNoCrashes,
         "what_a_dropped_member_held_is_delivered_and_counted",
     ),

@@ -117,7 +117,7 @@ impl Lanes {
             Some(lane) => match self.busy.get_mut(lane) {
                 Some(queue) if queue.waiting.len() >= self.longest => {
                     let until = now() + queue.half_life();
-                    let _ = turn.delivery.ticket.release(Some(until));
+                    give_back(turn.delivery, Some(until));
                     return;
                 }
                 Some(queue) => queue.waiting.push_back(turn),
@@ -178,9 +178,15 @@ impl Lanes {
         for Turn { delivery, .. } in turns.into_iter().rev() {
             self.records -= 1;
             self.bytes -= delivery.record.size();
-            let _ = delivery.ticket.release(None);
+            give_back(delivery, None);
         }
     }
+}
+
+/// Releases a delivery that has not begun, with the number of failed attempts that it came with.
+fn give_back(delivery: Delivery, until: Option<Timestamp>) {
+    let failed = delivery.failed;
+    let _ = delivery.ticket.release_failed(until, failed);
 }
 
 impl Queue {

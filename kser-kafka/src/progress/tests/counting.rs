@@ -206,7 +206,7 @@ fn a_count_of_its_own_outlives_that_a_suspect_is_given_back() {
     delivered(&mut progress, 0..40);
     progress.begin(1);
     confirm(&mut progress);
-    progress.released(1);
+    progress.released(1, 0);
     let mut successor = succeed(&confirm(&mut progress));
     assert_eq!(successor.received(1), Some(3));
 }
@@ -237,7 +237,7 @@ fn a_suspect_that_was_given_back_is_not_counted() {
     delivered(&mut progress, 0..3);
     progress.begin(1);
     let named = confirm(&mut progress);
-    progress.released(1);
+    progress.released(1, 0);
     assert!(!progress.may_begin(1));
     let released = confirm(&mut progress);
     assert_eq!(succeed(&released).received(1), Some(2));
@@ -316,4 +316,51 @@ fn the_window_grows_when_records_wait_and_shrinks_when_they_are_few() {
         shrunk.is_some_and(|ahead| (256..=306).contains(&ahead)),
         "{shrunk:?}"
     );
+}
+
+#[test]
+fn failed_attempts_of_what_was_given_back_outlive_a_stop() {
+    let mut progress = received(0..5);
+    progress.released(1, 2);
+    progress.released(3, 7);
+    progress.released(4, 1);
+    progress.released(1, 3);
+    progress.done(4);
+    let goodbye = progress.goodbye().expect("it has a start");
+    let failed = |progress: &PartitionProgress| [0, 1, 2, 3, 4].map(|at| progress.failed(at));
+    assert_eq!(failed(&progress), [0, 3, 0, 7, 0]);
+    let mut successor = succeed(&goodbye);
+    assert_eq!(failed(&successor), [0, 3, 0, 7, 0]);
+    // They stay until the record is done, also over a crash.
+    delivered(&mut successor, 0..5);
+    let mut last = succeed(&confirm(&mut successor));
+    assert_eq!(failed(&last), [0, 3, 0, 7, 0]);
+    last.log_ended(3);
+    assert_eq!(failed(&last), [0, 3, 0, 0, 0]);
+}
+
+#[test]
+fn failed_attempts_take_no_room_of_what_is_done() {
+    // Every second record is done, and the others failed: the text cannot hold all.
+    let mut progress = received(0..2_000);
+    for offset in 0..2_000 {
+        match offset % 2 {
+            0 => progress.released(offset, 1),
+            _ => progress.done(offset),
+        }
+    }
+    let with = progress.goodbye().expect("it has a start");
+    let (mut before, mut after) = (received(0..2_000), succeed(&with));
+    (1..2_000).step_by(2).for_each(|offset| before.done(offset));
+    let mut without = succeed(&before.goodbye().expect("it has a start"));
+    let done = |progress: &mut PartitionProgress| delivered(progress, 0..2_000);
+    assert_eq!(done(&mut after), done(&mut without));
+    // Those that do not fit begin again.
+    let mut narrow = received(0..300);
+    (0..300).for_each(|offset| narrow.released(offset, 1));
+    let successor = succeed(&narrow.goodbye().expect("it has a start"));
+    let kept = (0..300).filter(|offset| successor.failed(*offset) > 0);
+    let kept: Vec<i64> = kept.collect();
+    assert!((50..300).contains(&kept.len()), "{} are kept", kept.len());
+    assert_eq!(kept, (0..kept.len() as i64).collect::<Vec<_>>());
 }

@@ -1,6 +1,6 @@
 //! A naive account of everything, beside the real one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -42,6 +42,7 @@ struct Meaning {
     done: BTreeSet<i64>,
     counts: Vec<u32>,
     begun: BTreeSet<i64>,
+    failed: BTreeMap<i64, u32>,
     ahead: i64,
     goodbye: bool,
 }
@@ -59,6 +60,8 @@ struct Owner {
     counts: Vec<u32>,
     begun: BTreeSet<i64>,
     running: BTreeSet<i64>,
+    /// How often attempts failed, of those that were given back.
+    failed: BTreeMap<i64, u32>,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,7 @@ impl Owner {
             counts: Vec::new(),
             begun: BTreeSet::new(),
             running: BTreeSet::new(),
+            failed: BTreeMap::new(),
         }
     }
 
@@ -100,6 +104,7 @@ impl Owner {
         self.done.insert(offset);
         self.begun.remove(&offset);
         self.running.remove(&offset);
+        self.failed.remove(&offset);
     }
 
     fn pick(&self, at: usize) -> Option<i64> {
@@ -207,7 +212,9 @@ impl World {
         let Some(offset) = self.owner.pick(at) else {
             return;
         };
-        self.owner.progress.released(offset);
+        let failed = self.owner.failed.entry(offset).or_default();
+        *failed += 1;
+        self.owner.progress.released(offset, *failed);
         self.owner.begun.remove(&offset);
         self.owner.running.remove(&offset);
     }
@@ -238,6 +245,7 @@ impl World {
             done: owner.done.clone(),
             counts: owner.counts.clone(),
             begun: owner.begun.clone(),
+            failed: owner.failed.clone(),
             ahead: commit.ahead,
             goodbye,
         };
@@ -284,8 +292,10 @@ impl World {
                 );
             }
         }
+        owner.failed = kept_failed(&owner.progress, commit, meaning);
         if knows_end {
             owner.progress.log_ended(self.end);
+            drop(owner.failed.split_off(&self.end));
         }
         self.owner = owner;
     }
@@ -297,6 +307,10 @@ impl World {
             (progress.n_held(), progress.oldest_held()),
             (held.len(), held.first().copied())
         );
+        for offset in owner.received.iter().chain(owner.failed.keys()) {
+            let failed = owner.failed.get(offset).copied().unwrap_or_default();
+            assert_eq!(progress.failed(*offset), failed, "of {offset}");
+        }
         let suspects = held.iter().filter(|offset| owner.count(**offset) >= 2);
         assert_eq!(progress.n_suspects(), suspects.count());
         let waits = |offset: &i64| owner.count(*offset) < 2 || owner.begun.contains(offset);
@@ -320,6 +334,26 @@ impl World {
         let committed = self.owner.progress.commit().map(|commit| commit.offset);
         assert!(committed >= last, "{committed:?} of {last:?}");
     }
+}
+
+/// Which counts of failed attempts the text of a commit keeps: all that are near, up to some offset.
+fn kept_failed(
+    successor: &PartitionProgress,
+    commit: &Commit,
+    meaning: &Meaning,
+) -> BTreeMap<i64, u32> {
+    let told = meaning.failed.range(commit.offset..);
+    let told = told.map(|(offset, failed)| (*offset, *failed));
+    let kept: BTreeMap<i64, u32> = told
+        .clone()
+        .take_while(|(offset, _)| successor.failed(*offset) > 0)
+        .collect();
+    for (offset, failed) in told {
+        let expected = kept.get(&offset).copied().unwrap_or_default();
+        assert_eq!(successor.failed(offset), expected, "{failed} of {offset}");
+        assert!(expected == 0 || expected == failed);
+    }
+    kept
 }
 
 /// What of that which is done the text of a commit keeps: all, or all up to some offset.

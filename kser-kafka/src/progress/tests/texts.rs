@@ -22,8 +22,13 @@ prop_compose! {
         once in 1_000..1_900_i64,
         twice in 1_000..1_900_i64,
         ends in prop::collection::btree_set(1..500_i64, 0..20),
+        failed in prop::collection::btree_map(1_000..2_000_i64, 1_u32.., 0..20),
     ) -> Metadata {
         let ends: Vec<_> = ends.into_iter().collect();
+        let mut counts = Failed::default();
+        for (offset, count) in failed {
+            counts.note(offset, count);
+        }
         let runs = ends.chunks_exact(2).map(|pair| 1_000 + pair[0]..1_000 + pair[1]);
         Metadata {
             author: author.into(),
@@ -31,6 +36,7 @@ prop_compose! {
             ahead,
             once,
             twice,
+            failed: counts,
             done: runs.collect(),
             ..Metadata::default()
         }
@@ -51,7 +57,8 @@ proptest! {
     #[test]
     fn a_text_of_an_earlier_release_is_read_and_names_no_topic(metadata in metadata(), high: u32) {
         let author = metadata.author | u64::from(high) << 32;
-        let metadata = Metadata { author, ..metadata };
+        let failed = Failed::default();
+        let metadata = Metadata { author, failed, ..metadata };
         let text = text_as_before(1_000, &metadata);
         prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
         prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
