@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use super::Assignment;
 use crate::progress::PartitionProgress;
 
-/// How many records that cannot be given out yet one partition may hold in memory, before it is paused.
+/// How many records that wait for their time one partition may hold in memory, before it is paused.
 pub(super) const PARKED: usize = 1000;
+
+/// How many records one partition may hold that wait behind others of their keys, before it is paused. As many as a text beside
+/// the offset can tell of: the records of other keys behind them are fetched and run meanwhile.
+pub(super) const BEHIND: usize = 16_384;
 
 impl Assignment {
     /// Says whether so much waits here that no more should be fetched, or so much was done out of order that no commit
@@ -16,7 +20,7 @@ impl Assignment {
             .progress
             .as_ref()
             .is_some_and(PartitionProgress::is_full);
-        full || self.n_waiting() >= PARKED
+        full || self.n_waiting() >= self.most_waiting()
     }
 
     /// Says whether records are fetched again after it was full.
@@ -25,7 +29,14 @@ impl Assignment {
             .progress
             .as_ref()
             .is_some_and(PartitionProgress::is_full);
-        !full && self.n_waiting() < PARKED / 2
+        !full && self.n_waiting() < self.most_waiting() - PARKED / 2
+    }
+
+    const fn most_waiting(&self) -> usize {
+        match self.waits_for {
+            Some(_) => PARKED,
+            None => BEHIND,
+        }
     }
 
     /// Counts what is in memory and cannot be given out yet.

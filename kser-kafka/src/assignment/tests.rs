@@ -1,4 +1,4 @@
-use super::room::PARKED;
+use super::room::{BEHIND, PARKED};
 use super::*;
 use crate::progress::{Author, Budget};
 
@@ -36,26 +36,54 @@ fn no_more_is_fetched_while_the_progress_of_waits_cannot_be_read() {
     assert!(assignment.is_full());
 }
 
-#[test]
-fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
+/// A partition that starts at 0.
+fn started() -> Assignment {
     let mut assignment = assignment(None);
     let mut progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
     let commit = progress.commit().unwrap();
     progress.confirmed(&commit);
     assignment.begin(progress);
-    let (now, due) = (Timestamp::default(), Timestamp::from_millis(60_000));
+    assignment
+}
+
+/// Has many records of a key wait behind the first, which was given back until `due`.
+fn wait_behind_the_first(assignment: &mut Assignment, count: usize, due: Timestamp) {
     let first = assignment.arrived(0, STAMP, record(Some("k")), &time());
     assert!(matches!(first, Next::Deliver(_)), "{first:?}");
     assert_eq!(assignment.released(0, due, &[]), Some(due));
-    for offset in (1..).take(PARKED) {
+    for offset in (1..).take(count) {
         assignment.arrived(offset, STAMP, record(Some("k")), &time());
-        while assignment.next_pending(now).is_some() {}
-        let progress = assignment.progress.as_mut().unwrap();
-        let commit = progress.commit().unwrap();
-        progress.confirmed(&commit);
+        if offset % 200 == 0 {
+            hand_out(assignment);
+        }
     }
+    // Until the window of what may begin has them all.
+    for _ in 0..20 {
+        hand_out(assignment);
+    }
+}
+
+#[test]
+fn others_are_fetched_while_a_thousand_wait_behind_one_of_their_key() {
+    let mut assignment = started();
+    let due = Timestamp::from_millis(60_000);
+    wait_behind_the_first(&mut assignment, 5_000, due);
+    assert!(!assignment.is_full());
+    let other = assignment.arrived(5_001, STAMP, record(Some("other")), &time());
+    let (given, _) = hand_out(&mut assignment);
+    assert!(
+        matches!(other, Next::Deliver(_)) || given == [5_001],
+        "{other:?} {given:?}"
+    );
+}
+
+#[test]
+fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
+    let mut assignment = started();
+    let due = Timestamp::from_millis(60_000);
+    wait_behind_the_first(&mut assignment, BEHIND, due);
     assert!(assignment.is_full());
-    assert_eq!(assignment.due(0, due).len(), PARKED + 1);
+    assert_eq!(assignment.due(0, due).len(), BEHIND + 1);
     assert!(assignment.has_room());
 }
 

@@ -141,7 +141,7 @@ mod tests {
         member.part("t", 0, &goodbye);
         // Between two assignments one ends, and one is given back.
         member.link.done(of(1, id)).unwrap();
-        member.link.release(of(2, id), None);
+        member.link.release(of(2, id), None, 0);
         member.obey_settled(&link);
         let assignment = member.assigned("t", 0).unwrap();
         assert_eq!((assignment.id, assignment.given()), (id.assignment, 1));

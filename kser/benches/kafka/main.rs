@@ -11,6 +11,7 @@
 
 mod copy;
 mod hop;
+mod hot;
 mod keys;
 mod kill;
 mod memory;
@@ -40,13 +41,14 @@ fn main() {
         return scale::run(&names[1..]);
     }
     let setup = setup::Setup::new();
-    let all: [(&str, Run); 11] = [
+    let all: [(&str, Run); 12] = [
         ("copy", copy::run),
         ("run", copy::run_alone),
         ("hop", hop::run),
         ("operations", operations::run),
         ("plain", plain::run),
         ("keys", keys::run),
+        ("hot", hot::run),
         ("kill", kill::run),
         ("memory", memory::run),
         ("start", start::run),
