@@ -6,10 +6,14 @@ mod kafka;
 use std::time::Duration;
 
 use kafka::process::{Setup, was_consumer};
-use kafka::road::{self, Bomb, Diary, LEGS, Log, Trip, all_arrive, walk};
-use kafka::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, url};
+use kafka::road::{self, Bomb, Diary, LEGS, Log, Stuck, Trip, all_arrive, walk};
+use kafka::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use kser::{Outcome, Registry, Status, Step};
 use libtest_mimic::Arguments;
 use tokio::time::{Instant, sleep};
+
+/// What is waited for comes sooner, unless it is lost.
+const LONG: Duration = Duration::from_secs(30);
 
 /// A step that began so long before a kill is committed: the interval of commits, and what a busy machine adds.
 const COMMITTED: Duration = Duration::from_secs(1);
@@ -29,10 +33,42 @@ fn main() {
             "a_a_task_that_kills_its_process_is_a_dead_letter_and_63_others_run",
             one_bomb,
         ),
+        on_kafka(
+            "three_deploys_of_a_handler_that_blocks_its_thread_are_no_crash",
+            three_deploys,
+        ),
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(4);
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// The handler holds its thread, so that each process leaves its group without it and ends: that is no crash, and the fourth
+/// process runs the step, in place of a dead letter.
+async fn three_deploys() -> Tested {
+    // With the session of a program: who did not leave holds the partition for longer than is waited.
+    let url = url("");
+    let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
+    let steps = vec![Step::new(Stuck {
+        name: "stuck".to_owned(),
+    })];
+    let run = kser.producer().launch_steps("road.Deploy", steps).await?;
+    let setup = Setup::new(&url).with_deadline(Duration::from_secs(1));
+    for _ in 0..3 {
+        let mut process = setup.start()?;
+        until("it runs", LONG, || process.texts("ran") == ["stuck"]).await?;
+        process.signal("-TERM")?;
+        process.end(LONG).await?;
+        let output = process.output();
+        let is_graceful =
+            output.contains("left behind: road.Stuck[") && !output.contains("to run alone");
+        expect(is_graceful, || output)?;
+    }
+    let done = |stuck: Stuck| async move { Outcome::text(stuck.name) };
+    let consumer = kser.consumer(Registry::new().task(done)?).spawn();
+    let state = run.wait_for(LONG).await?;
+    expect(state.status == Status::Success, || format!("{state:?}"))?;
+    Ok(consumer.stop().await?)
 }
 
 /// Launches operations of three steps and kills the only consumer again and again. Without a name the next one waits for
