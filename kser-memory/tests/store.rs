@@ -87,10 +87,11 @@ async fn a_purge_wakes_who_waits_for_the_run() {
 #[tokio::test(start_paused = true)]
 async fn stores_have_ids_of_their_own_unless_told() {
     let (one, other) = (MemoryStore::new(), MemoryStore::new());
-    assert_ne!(one.id().await.unwrap(), other.id().await.unwrap());
-    assert_eq!(one.clone().id().await.unwrap(), one.id().await.unwrap());
+    let id = async |store: &MemoryStore| store.id().await.unwrap().value;
+    assert_ne!(id(&one).await, id(&other).await);
+    assert_eq!(id(&one.clone()).await, id(&one).await);
     let named = MemoryStore::new().with_id("simulated");
-    assert_eq!(named.id().await.unwrap(), StoreId::from("simulated"));
+    assert_eq!(id(&named).await, StoreId::from("simulated"));
 }
 
 #[test]

@@ -54,18 +54,19 @@ impl Connection {
         store: Option<Arc<dyn StateStore>>,
     ) -> Result<Self, Error> {
         let description = transport.describe(&[]).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store_clock = StoreClock::new(Arc::clone(&clock));
         let store_id = match &store {
-            Some(store) => Some(store.id().await?),
+            Some(store) => Some(store_clock.heard(store.id().await?)),
             None => None,
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let routes = Routes::default();
         let mode = match store {
             Some(_) => Mode::Stored,
             None => Mode::AtLeastOnce,
         };
         Ok(Self(Arc::new(Shared {
-            store_clock: StoreClock::new(Arc::clone(&clock)),
+            store_clock,
             observer: Arc::new(Observer::default()),
             failures: Arc::default(),
             ready: Arc::default(),
@@ -135,7 +136,7 @@ impl Connection {
     pub fn with_clock(self, clock: impl Clock) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         self.change(|shared| {
-            shared.store_clock = StoreClock::new(Arc::clone(&clock));
+            shared.store_clock = shared.store_clock.carried_by(Arc::clone(&clock));
             shared.clock = clock;
         })
     }
@@ -172,11 +173,13 @@ impl Connection {
         self,
         store: Option<Arc<dyn StateStore>>,
     ) -> Result<Self, Error> {
+        let store_clock = StoreClock::new(Arc::clone(&self.0.clock));
         let id = match &store {
-            Some(store) => Some(store.id().await?),
+            Some(store) => Some(store_clock.heard(store.id().await?)),
             None => None,
         };
         Ok(self.change(|shared| {
+            shared.store_clock = store_clock;
             shared.mode = match store {
                 Some(_) => Mode::Stored,
                 None => Mode::AtLeastOnce,

@@ -11,21 +11,35 @@ use kser_core::{Clock, Error, Timestamp};
 #[derive(Debug, Clone)]
 pub(crate) struct StoreClock {
     clock: Arc<dyn Clock>,
-    /// Milliseconds that the store is ahead of our clock.
+    /// Milliseconds that the store is ahead of our clock; [`UNKNOWN`] until it has told its time.
     ahead: Arc<AtomicI64>,
 }
+
+const UNKNOWN: i64 = i64::MIN;
 
 impl StoreClock {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            ahead: Arc::default(),
+            ahead: Arc::new(AtomicI64::new(UNKNOWN)),
         }
+    }
+
+    /// Returns the same time of the store, carried on by another clock.
+    pub(crate) fn carried_by(&self, clock: Arc<dyn Clock>) -> Self {
+        let other = Self::new(clock);
+        if self.ahead.load(Ordering::Relaxed) != UNKNOWN {
+            other.heard(Timed::new(self.now(), ()));
+        }
+        other
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         let now = self.clock.now().as_millis();
-        let ahead = self.ahead.load(Ordering::Relaxed);
+        let ahead = match self.ahead.load(Ordering::Relaxed) {
+            UNKNOWN => 0,
+            ahead => ahead,
+        };
         Timestamp::from_millis(now.saturating_add_signed(ahead))
     }
 

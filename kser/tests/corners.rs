@@ -11,7 +11,7 @@ use common::{Diary, Doomed, Game, Note, connection, note, told};
 use kser::core::{Interest, Room, Timestamp};
 use kser::{
     Clock, Context, Error, IntoTask as _, MemoryStore, MemoryTransport, Message, Mode, Outcome,
-    Registry, RetryPolicy, Status, Step, TaskError, Topic, Transport as _,
+    Registry, RetryPolicy, StateStore as _, Status, Step, TaskError, Topic, Transport as _,
 };
 use tokio::time::{Instant, sleep};
 
@@ -200,6 +200,29 @@ struct Late(Timestamp, Instant);
 impl Clock for Late {
     fn now(&self) -> Timestamp {
         self.0 + self.1.elapsed()
+    }
+}
+
+/// The first write of a process goes by the clock of the store, too: the run is due a minute after its launch.
+#[tokio::test(start_paused = true)]
+async fn a_run_is_due_in_time_whatever_the_clock_of_its_producer() {
+    for ahead in [-3_600_000_i64, 3_600_000] {
+        let transport = MemoryTransport::new();
+        let clock = transport.clock();
+        let wrong = Timestamp::from_millis(clock.now().as_millis().saturating_add_signed(ahead));
+        let store = Arc::new(MemoryStore::with_clock(clock));
+        let kser = kser::connect_with(transport, Arc::clone(&store)).await;
+        let kser = kser.unwrap().with_clock(Late(wrong, Instant::now()));
+        let game = Game { notes: Vec::new() };
+        kser.producer().launch(game).await.unwrap();
+        let topic = Topic::new("test").unwrap();
+        let mut due = Vec::new();
+        for _ in 0..2 {
+            let runs = store.due(&topic, Duration::ZERO, 10).await.unwrap();
+            due.push(runs.value.len());
+            sleep(Duration::from_secs(61)).await;
+        }
+        assert_eq!(due, [0, 1], "{ahead} ms ahead");
     }
 }
 

@@ -81,12 +81,13 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 /// Dropping the future of a write leaves the write done or not done, never half done.
 #[async_trait]
 pub trait StateStore: Debug + Send + Sync + 'static {
-    /// Names the store, the same for all who use it.
+    /// Names the store, the same for all who use it. This is asked first, so that the time of the store is known before
+    /// anything is written.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] when the store does not answer; this holds for every method.
-    async fn id(&self) -> Result<StoreId, Error>;
+    async fn id(&self) -> Result<Timed<StoreId>, Error>;
 
     /// Begins a new life of an instance, whose leases of the life before it may take over.
     async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error>;
@@ -157,7 +158,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<T: StateStore + ?Sized> StateStore for Arc<T> {
-    async fn id(&self) -> Result<StoreId, Error> {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
         (**self).id().await
     }
 

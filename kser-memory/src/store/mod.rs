@@ -112,8 +112,9 @@ impl Default for MemoryStore {
 
 #[async_trait]
 impl StateStore for MemoryStore {
-    async fn id(&self) -> Result<StoreId, Error> {
-        Ok(self.id.clone())
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
+        let (now, value) = (self.runs().now(), self.id.clone());
+        Ok(Timed::new(now, value))
     }
 
     async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {

@@ -116,7 +116,7 @@ impl Default for SimStore {
 
 #[async_trait]
 impl StateStore for SimStore {
-    async fn id(&self) -> Result<StoreId, Error> {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
         self.runs.id().await
     }
 

@@ -47,6 +47,7 @@ pub async fn every_answer_tells_the_time(harness: &StoreHarness) {
             .now,
         store.outputs_due(1).await.unwrap().now,
         store.register(&"instance".into()).await.unwrap().now,
+        store.id().await.unwrap().now,
     ];
     let after = store.read(&run.id).await.unwrap().now;
     for now in times {

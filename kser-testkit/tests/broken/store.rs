@@ -87,7 +87,7 @@ impl Bad {
 
 #[async_trait]
 impl StateStore for Bad {
-    async fn id(&self) -> Result<StoreId, Error> {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
         self.inner.id().await
     }
 

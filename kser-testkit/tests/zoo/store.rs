@@ -106,7 +106,7 @@ impl Sloppy {
 
 #[async_trait]
 impl StateStore for Sloppy {
-    async fn id(&self) -> Result<StoreId, Error> {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
         self.inner.id().await
     }
 

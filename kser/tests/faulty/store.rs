@@ -39,6 +39,8 @@ pub(crate) enum Loss {
     Race,
     /// Outputs of a step cannot be marked as relayed, once.
     Relayed,
+    /// Whoever waits for a run is woken ten times in a second.
+    Wakes,
     /// Another worker ends a step before the end of an attempt is written, and sends a note; once.
     StepToAnother,
     /// The lease of an attempt is renewed before its end is written, and after that nothing can be read.
@@ -149,7 +151,7 @@ impl StateStore for Deaf {
         }
     }
 
-    async fn id(&self) -> Result<StoreId, Error> {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
         self.inner.id().await
     }
 
@@ -240,6 +242,10 @@ impl StateStore for Deaf {
     }
 
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        if self.loses(Loss::Wakes) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return Ok(());
+        }
         self.inner.changed(id, version).await
     }
 
