@@ -6,7 +6,7 @@ use crate::json::members::{Key, Members};
 use crate::json::scan::Scanner;
 use crate::json::text::{Text, write_string};
 use crate::outcome::id;
-use crate::{Fields, Name, Raw, RunId, StoreId, Topic};
+use crate::{Fields, Name, Raw, RunId, StoreId, Timestamp, Topic};
 
 /// What kser adds to a message, in `metadata.kser`: all that a hop needs, so that a Python consumer passes it on untouched.
 ///
@@ -38,6 +38,8 @@ pub struct Envelope {
     pub reply: Option<Topic>,
     /// Carried, an external step: the step as it was sent, see [`SentStep`](crate::sequencing::SentStep).
     pub sent: Option<Raw>,
+    /// Where reports of external steps of the run are read, if not in the topic of its name.
+    pub home: Option<Topic>,
     /// One event for each step was asked for.
     pub step_events: bool,
     /// The operation's owner wants to be told of changes of status.
@@ -48,6 +50,8 @@ pub struct Envelope {
     pub uncounted: u32,
     /// Those of them that ended without a report.
     pub unreported: u32,
+    /// When an attempt at the step failed first, by the clock of the store.
+    pub first_failed: Option<Timestamp>,
     others: Fields,
 }
 
@@ -111,11 +115,13 @@ impl Envelope {
             launch: false,
             reply: None,
             sent: None,
+            home: None,
             step_events: false,
             status_hook: false,
             attempts: 0,
             uncounted: 0,
             unreported: 0,
+            first_failed: None,
             others: Fields::default(),
         }
     }
@@ -147,6 +153,10 @@ impl Envelope {
             ("attempts", u64::from(self.attempts)),
             ("uncounted", u64::from(self.uncounted)),
             ("unreported", u64::from(self.unreported)),
+            (
+                "first_failed",
+                self.first_failed.map_or(0, Timestamp::as_millis),
+            ),
         ];
         for (name, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
             field(out, name);
@@ -165,6 +175,7 @@ impl Envelope {
             ("mode", Some(self.mode.as_str())),
             ("store", self.store.as_ref().map(StoreId::as_str)),
             ("reply", self.reply.as_ref().map(Topic::as_str)),
+            ("home", self.home.as_ref().map(Topic::as_str)),
         ];
         for (name, text) in texts {
             if let Some(text) = text {
@@ -256,14 +267,16 @@ impl Reader {
             "attempts" => to.attempts = number(value, at, "attempts")?,
             "uncounted" => to.uncounted = number(value, at, "uncounted")?,
             "unreported" => to.unreported = number(value, at, "unreported")?,
+            "first_failed" => {
+                let first = number(value, at, "first_failed")?;
+                to.first_failed = Some(Timestamp::from_millis(first));
+            }
             "launch" => to.launch = flag(value, at, "launch")?,
             "step_events" => to.step_events = flag(value, at, "step_events")?,
             "status_hook" => to.status_hook = flag(value, at, "status_hook")?,
             "store" => to.store = Some((&*id(value, at, "metadata.kser.store")?).into()),
-            "reply" => {
-                let topic = Topic::new(id(value, at, "metadata.kser.reply")?);
-                to.reply = Some(topic.map_err(|error| Flaw::new(at, error.to_string()))?);
-            }
+            "reply" => to.reply = Some(topic(value, at, "metadata.kser.reply")?),
+            "home" => to.home = Some(topic(value, at, "metadata.kser.home")?),
             "sent" if value.starts_with('{') => to.sent = Some(Raw::of_scanned(value)),
             "sent" => return Err(Flaw::new(at, "metadata.kser.sent: not an object")),
             "plan" if value.starts_with('[') => to.plan = Some(Raw::of_scanned(value)),
@@ -301,6 +314,11 @@ fn number<T: FromStr>(value: &str, at: usize, name: &str) -> Result<T, Flaw> {
         )
     };
     value.parse().map_err(|_| wrong())
+}
+
+fn topic(value: &str, at: usize, name: &str) -> Result<Topic, Flaw> {
+    let topic = Topic::new(id(value, at, name)?);
+    topic.map_err(|error| Flaw::new(at, error.to_string()))
 }
 
 fn flag(value: &str, at: usize, name: &str) -> Result<bool, Flaw> {

@@ -3,22 +3,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::task::TaskExt;
+use crate::task::{TaskExt, tell_failed};
 use crate::{Context, Entrypoint, Name, Object, Outcome, RetryPolicy, Task, TaskError};
 
 /// How long one attempt may take unless the task says otherwise.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(3600);
 
+type Telling<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, TaskError>> + Send + 'a>>;
 
 /// A [`Task`] of any type.
 trait Erased: Send + Sync {
     fn execute<'a>(&'a self, ctx: &'a Context, params: &'a Object) -> Running<'a>;
+
+    fn tell_failed<'a>(&'a self, ctx: &'a Context, error: &'a TaskError) -> Telling<'a>;
 }
 
 impl<T: Task> Erased for T {
     fn execute<'a>(&'a self, ctx: &'a Context, params: &'a Object) -> Running<'a> {
         Box::pin(self.unsafe_execute(ctx, params))
+    }
+
+    fn tell_failed<'a>(&'a self, ctx: &'a Context, error: &'a TaskError) -> Telling<'a> {
+        Box::pin(tell_failed(self, ctx, error))
     }
 }
 
@@ -68,6 +75,11 @@ impl TaskEntry {
     pub async fn run(&self, ctx: &Context, params: &Object) -> Result<Outcome, TaskError> {
         let outcome = self.handler.execute(ctx, params).await?;
         Ok(outcome.with_uuid(ctx.uuid().clone()))
+    }
+
+    /// Logs the failure of an attempt whose [`run`](Self::run) was dropped, and tells [`Task::on_error`].
+    pub async fn tell_failed(&self, ctx: &Context, error: &TaskError) {
+        self.handler.tell_failed(ctx, error).await;
     }
 
     pub(crate) fn set_retry(mut self, retry: RetryPolicy) -> Self {

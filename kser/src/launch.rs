@@ -124,16 +124,17 @@ impl Launch {
                 reason: "it is empty".to_owned(),
             });
         }
-        let run = RunRef {
+        let mut run = RunRef {
             id: self.id.unwrap_or_else(|| shared.ids.next_id().into()),
             name: self.name,
             mode,
             metadata,
             others: None,
+            home: None,
         };
         let begin = match self.what {
             What::Operation(params) => asked(shared, &run, params?, self.step_events)?,
-            What::Steps(steps) => built(shared, &run, steps, self.step_events)?,
+            What::Steps(steps) => built(shared, &mut run, steps, self.step_events)?,
         };
         match mode {
             Mode::Stored => stored(connection.clone(), &run, begin).await,
@@ -163,7 +164,7 @@ fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Re
 /// The first step of a run whose steps are known.
 fn built(
     shared: &Shared,
-    run: &RunRef,
+    run: &mut RunRef,
     steps: Vec<Step>,
     step_events: bool,
 ) -> Result<Begin, Error> {
@@ -183,6 +184,7 @@ fn built(
         });
     }
     let plan = Plan::of(run.id.clone(), run.name.clone(), steps)?.into_steps();
+    run.home = shared.post.home_of(&run.name, &plan)?;
     let now = now(shared, run);
     let before = Progress::launched(now).with_step_events(step_events);
     let after = begun(&before, &plan, now)?.with_stamp(shared.next_stamp());

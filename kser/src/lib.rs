@@ -15,6 +15,7 @@ mod producer;
 mod refusal;
 mod routes;
 mod run;
+mod run_ref;
 mod runs;
 mod send_many;
 mod send_task;

@@ -3,49 +3,12 @@
 use bytes::Bytes;
 use kser_core::sequencing::{Effect, Near, PlannedStep, Progress, SentStep, Transition};
 use kser_core::{
-    Envelope, Error, Limits, Message, Metadata, Mode, Name, Object, Outcome, Outgoing, Raw, Record,
-    RunId, Status, StoreId, Timestamp, Topic,
+    Envelope, Error, Limits, Message, Mode, Name, Object, Outcome, Outgoing, Raw, Record, Status,
+    StoreId, Timestamp, Topic,
 };
 
+pub(crate) use crate::run_ref::RunRef;
 use crate::{Routes, RunEvent};
-
-/// What is the same in all messages of a run.
-#[derive(Debug, Clone)]
-pub(crate) struct RunRef {
-    pub(crate) id: RunId,
-    pub(crate) name: Name,
-    pub(crate) mode: Mode,
-    /// The user's, which rides along.
-    pub(crate) metadata: Metadata,
-    /// Set if the message at hand has fields in `metadata.kser` that this version of kser does not know: they ride along.
-    pub(crate) others: Option<Box<Envelope>>,
-}
-
-impl RunRef {
-    /// Names the same run, for what writes none of its messages.
-    pub(crate) fn without_metadata(&self) -> Self {
-        Self {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            mode: self.mode,
-            metadata: Metadata::default(),
-            others: None,
-        }
-    }
-
-    /// Names the run of which `message` is a step, or which it asks for.
-    pub(crate) fn of_message(id: RunId, name: Name, mode: Mode, message: &Message) -> Self {
-        let envelope = message.metadata.envelope();
-        let others = envelope.filter(|envelope| envelope.has_others());
-        Self {
-            id,
-            name,
-            mode,
-            others: others.cloned().map(Box::new),
-            metadata: message.metadata.clone().with_envelope(None),
-        }
-    }
-}
 
 /// A transition, and what is at hand to act on it.
 #[derive(Debug, Clone, Copy)]
@@ -164,11 +127,42 @@ impl Post {
     /// Names the topic in which the record waits that makes a run go on from `step`: for an external step, that of its
     /// report.
     pub(crate) fn awaited(&self, run: &RunRef, step: &PlannedStep) -> Result<Topic, Error> {
+        match step.external {
+            Some(_) => self.home(run),
+            None => self.topic_of(step),
+        }
+    }
+
+    /// Names the topic of a step's message.
+    fn topic_of(&self, step: &PlannedStep) -> Result<Topic, Error> {
         match &step.topic {
-            _ if step.external.is_some() => self.routes.topic(&run.name),
             Some(topic) => self.routes.prefixed(topic),
             None => self.routes.topic(&step.key.entrypoint),
         }
+    }
+
+    /// Names the topic in which reports of external steps are read.
+    fn home(&self, run: &RunRef) -> Result<Topic, Error> {
+        match &run.home {
+            Some(home) => Ok(home.clone()),
+            None => self.routes.topic(&run.name),
+        }
+    }
+
+    /// Names the topic in which reports of a run are read whose name no operation may have: that of its first step that is not
+    /// external, since a consumer reads it. `None` for that of its name.
+    pub(crate) fn home_of(
+        &self,
+        name: &Name,
+        plan: &[PlannedStep],
+    ) -> Result<Option<Topic>, Error> {
+        if plan.iter().all(|step| step.external.is_none()) {
+            return Ok(None);
+        }
+        let ours = plan.iter().find(|step| step.external.is_none());
+        let home = ours.map(|step| self.topic_of(step)).transpose()?;
+        let of_name = self.routes.topic(name)?;
+        Ok(home.filter(|home| *home != of_name))
     }
 
     /// Writes the message that asks for a run.
@@ -211,7 +205,7 @@ impl Post {
             _ => Some(progress.outcome()),
         };
         if step.external.is_some() {
-            envelope.reply = Some(self.routes.topic(&run.name)?);
+            envelope.reply = Some(self.home(run)?);
         }
         if step.external.is_some() && run.mode != Mode::Stored {
             let sent = SentStep {
@@ -221,7 +215,9 @@ impl Post {
             };
             envelope.sent = Some(sent.encode(&run.id));
         }
-        if let Some(plan) = rest.filter(|plan| plan.as_str().len() > self.limits.carried_plan) {
+        // What this wrote itself at the build: a consumer in another language may hand it on in a longer spelling.
+        let own = rest.filter(|_| step.key.position <= 1);
+        if let Some(plan) = own.filter(|plan| plan.as_str().len() > self.limits.carried_plan) {
             return Err(Error::TooLarge {
                 what: "bytes of steps to come in the message (name a state store for longer operations)",
                 size: plan.as_str().len(),
@@ -238,10 +234,7 @@ impl Post {
             message.result = given.clone();
         }
         message.metadata = run.metadata.clone().with_envelope(Some(envelope));
-        let topic = match &step.topic {
-            Some(topic) => self.routes.prefixed(topic)?,
-            None => self.routes.topic(&step.key.entrypoint)?,
-        };
+        let topic = self.topic_of(step)?;
         let payload = self.sized(&message)?;
         let record_key = step.record_key.as_deref().unwrap_or(run.id.as_str());
         Ok(Record::new(topic, Some(payload)).with_key(key(record_key)))
@@ -267,6 +260,7 @@ impl Post {
                     mode,
                     metadata: message.metadata.clone(),
                     others: None,
+                    home: None,
                 };
                 // Whoever receives it keeps it: no store has heard of it.
                 self.asking(&run, &Progress::launched(now), message.params.clone(), None)?
@@ -322,8 +316,10 @@ impl Post {
         envelope.attempts = progress.attempts();
         envelope.uncounted = progress.uncounted();
         envelope.unreported = progress.unreported();
+        envelope.first_failed = progress.first_failed();
         envelope.step_events = progress.wants_step_events();
         envelope.status_hook = progress.wants_status_hook();
+        envelope.home.clone_from(&run.home);
         if run.mode == Mode::Stored {
             envelope.store.clone_from(&self.store);
             envelope.stamp = progress.stamp();

@@ -166,7 +166,7 @@ pub(crate) fn logged(
         }
         (Ok(()), _) => {}
         (Err(error), _) => {
-            let outcome = Outcome::from(&TaskError::internal(error.to_string()));
+            let outcome = Outcome::from(&TaskError::internal(error.report()));
             kser_core::log::failed("Producer", entrypoint, uuid, &outcome, longest);
         }
     }

@@ -67,6 +67,88 @@ async fn an_external_step_is_ended_by_its_report() -> Result<(), Error> {
     Ok(())
 }
 
+/// The name of the run is that of no operation, so that no consumer reads its topic.
+#[tokio::test(start_paused = true)]
+async fn a_report_of_a_run_without_an_operation_is_read() -> Result<(), Error> {
+    for mode in [Mode::Stored, Mode::AtLeastOnce] {
+        let transport = MemoryTransport::new();
+        let clock = transport.clock();
+        let kser = match mode {
+            Mode::Stored => {
+                let store = kser::MemoryStore::with_clock(clock);
+                kser::connect_with(transport.clone(), store).await?
+            }
+            _ => kser::connect_with(transport.clone(), NoStore).await?,
+        };
+        let kser = kser.with_clock(clock);
+        let consumer = kser.consumer(noting(&Diary::default())).spawn();
+        let outside = Interest::group("python", vec![Topic::new("outside")?]);
+        let mut outside = transport.subscribe(outside).await?;
+        let ask = || {
+            Step::named("outside.Ask", &serde_json::json!({})).external(Duration::from_secs(3600))
+        };
+        let steps = vec![
+            ask(),
+            Step::new(note("between")),
+            ask(),
+            Step::new(note("after")),
+        ];
+        let run = kser.producer().launch_steps("adhoc.Job", steps).await?;
+        for _ in 0..2 {
+            let delivery = outside.receive(Room::records(1)).await?.remove(0);
+            let message = Message::decode(delivery.record.payload.as_deref().unwrap())?;
+            kser.producer()
+                .report(&message, &Outcome::text("told"))
+                .await?;
+            let _ = delivery.ticket.settle(Vec::new()).await;
+        }
+        let state = run.wait_for(Duration::from_secs(60)).await?;
+        assert_eq!(
+            (state.status, state.outcome.stdout()),
+            (Status::Success, "after")
+        );
+        outside.close().await?;
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
+/// A report that is ahead of the state of its run waits in hand no longer than anything else may.
+#[tokio::test(start_paused = true)]
+async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = kser::MemoryStore::with_clock(clock);
+    let kser = kser::connect_with(transport.clone(), store).await?;
+    let kser = kser.with_clock(clock);
+    let consumer = kser.consumer(noting(&Diary::default()));
+    let consumer = consumer.with_longest_park(Duration::from_secs(2)).spawn();
+    let outside = Interest::group("python", vec![Topic::new("outside")?]);
+    let mut outside = transport.subscribe(outside).await?;
+    let ask =
+        || Step::named("outside.Ask", &serde_json::json!({})).external(Duration::from_secs(3600));
+    let run = kser
+        .producer()
+        .launch_steps("test.Early", vec![ask(), ask()])
+        .await?;
+    let delivery = outside.receive(Room::records(1)).await?.remove(0);
+    let first = Message::decode(delivery.record.payload.as_deref().unwrap())?;
+    let text = String::from_utf8(first.encode()?.to_vec()).unwrap();
+    let second = text.replace("\"step\":1", "\"step\":2");
+    let second = second.replace(first.uuid.as_str(), run.id().step(2).as_str());
+    let second = Message::decode(second.as_bytes())?;
+    kser.producer().report(&second, &Outcome::text("b")).await?;
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(consumer.health().held, 1);
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(consumer.health().held, 0);
+    kser.producer().report(&first, &Outcome::text("a")).await?;
+    let _ = delivery.ticket.settle(Vec::new()).await;
+    assert_eq!(run.result().await?.stdout(), "b");
+    outside.close().await?;
+    consumer.stop().await
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_external_step_of_which_nobody_speaks_is_a_failure() -> Result<(), Error> {
     let kser = connection(Mode::Stored).await;

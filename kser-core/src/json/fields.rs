@@ -89,7 +89,7 @@ impl Fields {
         self.places.get(name).copied()
     }
 
-    pub(super) fn extend(&mut self, later: Self) {
+    pub(crate) fn extend(&mut self, later: Self) {
         for (name, value) in later.list {
             self.insert(name, value);
         }
@@ -120,7 +120,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let mut out = vec![b'{'];
         self.write(&mut out, true);
         out.push(b'}');

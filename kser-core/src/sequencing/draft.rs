@@ -61,6 +61,7 @@ impl Draft<'_> {
     /// Counts the attempt as failed: there is another, or the run ends.
     pub(super) fn failed(&mut self, outcome: Outcome, retry_at: Option<Timestamp>) {
         self.clear_attempt();
+        self.progress.first_failed.get_or_insert(self.now);
         if self.progress.status == Status::Cancelled {
             self.progress.failure = Some(outcome);
             return;
@@ -89,6 +90,7 @@ impl Draft<'_> {
         self.clear_attempt();
         self.progress.uncounted = self.progress.attempts;
         self.progress.unreported = 0;
+        self.progress.first_failed = None;
         self.progress.failure = None;
         Ok(())
     }
@@ -209,6 +211,7 @@ impl Draft<'_> {
     }
 
     pub(super) const fn clear_counts(&mut self) {
+        self.progress.first_failed = None;
         self.progress.attempts = 0;
         self.progress.uncounted = 0;
         self.progress.unreported = 0;

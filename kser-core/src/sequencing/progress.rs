@@ -1,11 +1,15 @@
+mod json;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, Instance, Outcome, Status, Timestamp};
+use crate::{Envelope, Fields, Instance, Outcome, Status, Timestamp};
 
 /// Where a run stands: small, and of the same size whatever the number of steps.
 ///
-/// Only [`apply`](super::apply) changes it. A store keeps it as it is; a message that carries its state is read as one.
+/// Only [`apply`](super::apply) changes it. A store keeps it as it is, as JSON with the fields that a later version of kser
+/// has added; a message that carries its state is read as one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Progress {
     pub(super) status: Status,
     /// The first step that is not done; 0 is the build, one past the last is the end.
@@ -40,6 +44,12 @@ pub struct Progress {
     pub(super) step_events: bool,
     /// The operation's owner wants to be told of changes of status.
     pub(super) status_hook: bool,
+    /// When an attempt at the step failed first.
+    #[serde(default)]
+    pub(super) first_failed: Option<Timestamp>,
+    /// What a later version of kser has added.
+    #[serde(skip)]
+    others: Fields,
 }
 
 /// Names one state of a run: its version, and the stamp of the write that made it.
@@ -125,6 +135,8 @@ impl Progress {
     }
 
     /// The progress that the writer of a message saw: the truth where the state is carried, a hint where it is stored.
+    ///
+    /// A swap that goes by the hint writes what the message says, so that a field of the progress is one of messages, too.
     #[must_use]
     pub fn seen(envelope: &Envelope, forwarded: Outcome) -> Self {
         let status = match envelope.step {
@@ -141,6 +153,7 @@ impl Progress {
             outcome: forwarded,
             version: envelope.version,
             stamp: envelope.stamp,
+            first_failed: envelope.first_failed,
             step_events: envelope.step_events,
             status_hook: envelope.status_hook,
             ..Self::blank()
@@ -211,6 +224,8 @@ impl Progress {
             updated: Timestamp::default(),
             step_events: false,
             status_hook: false,
+            first_failed: None,
+            others: Fields::default(),
         }
     }
 
@@ -267,6 +282,12 @@ impl Progress {
     #[must_use]
     pub const fn made_attempts(&self) -> u32 {
         self.counted_attempts().saturating_add(self.unreported)
+    }
+
+    /// Returns when an attempt at the step failed first, since its run was repaired.
+    #[must_use]
+    pub const fn first_failed(&self) -> Option<Timestamp> {
+        self.first_failed
     }
 
     /// Returns who runs the step, and for how long.

@@ -25,8 +25,10 @@ pub(crate) struct Bounds<'a> {
 /// How an attempt ended.
 #[derive(Debug)]
 pub(crate) enum Ended<T> {
-    /// The handler returned, or took too long.
+    /// The handler returned.
     Returned(Result<T, TaskError>),
+    /// The handler took too long, and was dropped.
+    Overdue(TaskError),
     /// It was given back, since the consumer stops.
     Interrupted,
     /// Somebody else has the step now: what it leaves is of no use.
@@ -55,7 +57,7 @@ pub(crate) async fn run<T>(
             () = bounds.kill.cancelled() => return Ended::Interrupted,
             () = &mut limit => {
                 bounds.told.cancel();
-                return Ended::Returned(Err(too_long(bounds.limit)));
+                return Ended::Overdue(too_long(bounds.limit));
             }
             () = bounds.revoked.cancelled(), if !told => told = true,
             () = bounds.cancel.cancelled(), if !told => told = true,

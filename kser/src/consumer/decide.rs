@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, Progress, Rejected};
 use kser_core::{
-    Envelope, Error, Handler, HeldPartition, Message, Mode, OperationEntry, Outcome, Record,
-    TaskEntry, TaskError,
+    Envelope, Error, Handler, HeldPartition, Message, Mode, Outcome, Record, TaskError,
 };
 
 use super::decision::Decision;
+use super::job::Job;
 use super::letters;
 use super::options::LOOK_AGAIN;
 use super::run::{Run, step_key};
@@ -18,17 +18,6 @@ use crate::stored::{Along, Known, Stored, Tried};
 
 /// The entrypoint of the message that ends an external step.
 pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
-
-/// What a message asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Job<'a> {
-    /// A task, lone or a step.
-    Task(&'a TaskEntry),
-    /// The steps of an operation.
-    Build(&'a OperationEntry),
-    /// An operation's hook, to be told of a change.
-    Hook(&'a OperationEntry),
-}
 
 impl Worker {
     /// Decides what becomes of a delivery. What cannot be decided now is looked at again.
@@ -91,7 +80,7 @@ impl Worker {
         match self.asked(work, &message).await {
             // The plan that rides along is none, and will not be one later.
             Err(error @ Error::InvalidStep { .. }) => {
-                let error = TaskError::new("InvalidPlan", error.to_string()).with_code(400);
+                let error = TaskError::new("InvalidPlan", error.report()).with_code(400);
                 Box::pin(self.give_up(work, &message, Outcome::from(&error))).await
             }
             decided => decided,

@@ -20,6 +20,8 @@ pub(super) struct Attempted {
     pub(super) attempt: u32,
     /// Which attempt it was for the retry policy.
     pub(super) counted: u32,
+    /// When an attempt at the step failed first, as far as its run knows.
+    pub(super) first_failed: Option<Timestamp>,
     pub(super) began: Timestamp,
 }
 
@@ -70,8 +72,7 @@ impl Worker {
                 }
                 Err(error) => {
                     // It ends all the same: whoever is to be told cannot be, and the handler does not run again for it.
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(target: "kser", uuid = ?task.message.uuid, error, "nobody can be told of an end");
+                    tracing::error!(target: "kser", uuid = ?task.message.uuid, error = kser_core::log::report(&error), "writing what follows the end of an attempt failed; the run ends, and no event tells it");
                     Written::default()
                 }
             };
@@ -245,9 +246,10 @@ impl Worker {
         } = written;
         task.run.to_our_clock(&mut sent);
         let longest = task.run.shared.log.longest();
-        match failed {
-            true => kser_core::log::failed("Controller", entrypoint, uuid, outcome, longest),
-            false => kser_core::log::success("Controller", entrypoint, uuid, outcome, longest),
+        // An attempt of a cancelled run may fail without a dead letter.
+        match outcome.is_success() {
+            true => kser_core::log::success("Controller", entrypoint, uuid, outcome, longest),
+            false => kser_core::log::failed("Controller", entrypoint, uuid, outcome, longest),
         }
         if failed && task.run.reply.is_none() {
             let error = letters::text(outcome);

@@ -1,8 +1,8 @@
 use kser_core::sequencing::{Event, PlannedStep, StepKey, carried};
 use kser_core::{Error, Message, Outcome, TaskError, Timestamp};
 
-use super::decide::Job;
 use super::end::Attempted;
+use super::job::Job;
 use super::task::{Product, Task};
 use super::work::{Work, earlier};
 use super::worker::Worker;
@@ -79,8 +79,10 @@ impl Worker {
         // The run may go by the store's clock; what is known of a delivery goes by ours.
         let (now, here) = (run.now(), run.shared.clock.now());
         let retry_at = error.and_then(|error| {
-            let first = work.tries.first.unwrap_or(here);
-            let first = earlier(now, here.since(first));
+            let first = attempted.first_failed.unwrap_or_else(|| {
+                let first = work.tries.first.unwrap_or(here);
+                earlier(now, here.since(first))
+            });
             task.job
                 .retry_at(task.message, attempted.counted, &error, Some(first), now)
         });

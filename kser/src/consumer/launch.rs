@@ -2,8 +2,8 @@ use kser_core::sequencing::{Progress, StepKey};
 use kser_core::store::{Inserted, NewRun};
 use kser_core::{Envelope, Error, Message, Mode, Outcome, TaskError};
 
-use super::decide::Job;
 use super::decision::Decision;
+use super::job::Job;
 use super::run::{Run, step_key};
 use super::task::Task;
 use super::work::Work;
@@ -61,6 +61,7 @@ impl Worker {
             mode: shared.mode,
             metadata: message.metadata.clone(),
             others: None,
+            home: None,
         };
         let store = shared
             .store
@@ -129,9 +130,8 @@ impl Worker {
     pub(super) fn other_content(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
         let id = message.uuid.clone().into();
         let error = Error::Conflict { id };
-        let shown = error.to_string();
-        tracing::error!(target: "kser", "a launch is refused: {}", kser_core::log::clean(&shown, 500));
-        let letter = self.letter(work, 0, &error.to_string())?;
+        tracing::error!(target: "kser", topic = %work.record.topic, error = kser_core::log::report(&error), "a launch is refused; its message becomes a dead letter");
+        let letter = self.letter(work, 0, &error.report())?;
         Ok(Decision::done(vec![letter]))
     }
 }

@@ -240,8 +240,7 @@ impl Held {
             Ok(Tried::Conflict(actual)) => self.look(actual),
             Ok(Tried::Rejected(..)) => self.lose(),
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(target: "kser", run = ?self.run.id, error, "renewing a lease failed; it is tried again");
+                tracing::warn!(target: "kser", run = ?self.run.id, error = kser_core::log::report(&error), "renewing a lease failed; it is tried again");
             }
         }
     }

@@ -9,6 +9,7 @@ mod ending;
 mod farewell;
 mod handle;
 mod instead;
+mod job;
 mod lanes;
 mod later;
 mod launch;

@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
 use kser_core::sequencing::{Event, PlannedStep, Progress, StepKey, carried};
+use kser_core::store::Attempt;
 use kser_core::{
     AwaitRun, Context, Envelope, Error, Message, Outcome, Raw, TaskError, Timestamp, Topic,
 };
 use tracing::Instrument;
 
 use super::attempt::{self, Bounds, Ended};
-use super::decide::Job;
 use super::decision::Decision;
 use super::end::Attempted;
 use super::farewell::Running;
+use super::job::Job;
 use super::lease::Lease;
 use super::now::RunningTask;
 use super::run::{Run, step_key};
@@ -147,7 +148,7 @@ impl Worker {
                 alone: work.alone,
                 seen: seen(task.message),
             };
-            match self.start(work, run, known, event).await? {
+            match self.start(work, task, known, event).await? {
                 Tried::Applied(applied) => {
                     let (before, after) = (applied.before, applied.after);
                     let is_here = after.progress.position() == task.step.position;
@@ -176,10 +177,11 @@ impl Worker {
     async fn start(
         &self,
         work: &mut Work,
-        run: &Run<'_>,
+        task: &Task<'_>,
         known: Known,
         event: Event,
     ) -> Result<Tried, Error> {
+        let run = &task.run;
         let (Some(stored), Some(of)) = (&run.stored, &run.of) else {
             return run.apply_to(known, event, Along::default()).await;
         };
@@ -195,7 +197,10 @@ impl Worker {
         }
         let mut before = known;
         if after.changed {
-            let along = Along::default();
+            let along = Along {
+                attempt: lost_attempt(&before.progress, task, stored.now()),
+                ..Along::default()
+            };
             match Box::pin(stored.write(of, &mut before, &after, &along)).await {
                 Ok(Wrote::Yes) => work.unsure = None,
                 Ok(Wrote::Elsewhere(actual)) => return Ok(Tried::Conflict(actual)),
@@ -234,11 +239,16 @@ impl Worker {
         let attempted = Attempted {
             attempt,
             counted,
+            first_failed: known.progress.first_failed(),
             began,
         };
         match ended {
             Ended::Returned(returned) => {
                 self.end(work, task, known, attempted, &ctx, returned).await
+            }
+            Ended::Overdue(error) => {
+                self.end(work, task, known, attempted, &ctx, Err(error))
+                    .await
             }
             Ended::Interrupted => Box::pin(self.interrupted(&task, known, &attempted)).await,
             Ended::Lost => {
@@ -284,7 +294,13 @@ impl Worker {
         };
         let span = super::span::of(task, ctx);
         let handler = self.handle(task.job, ctx, task.message).instrument(span);
-        let ended = attempt::run(handler, bounds, &mut lease).await;
+        let ended = match attempt::run(handler, bounds, &mut lease).await {
+            Ended::Overdue(error) => {
+                task.job.tell_failed(ctx, &error).await;
+                Ended::Returned(Err(error))
+            }
+            ended => ended,
+        };
         (ended, lease.into_known().unwrap_or(known))
     }
 
@@ -325,29 +341,20 @@ impl Worker {
     }
 }
 
-impl Job<'_> {
-    pub(super) fn time_limit(self) -> std::time::Duration {
-        match self {
-            Self::Task(entry) => entry.time_limit(),
-            Self::Build(entry) | Self::Hook(entry) => entry.time_limit(),
+/// Returns the row of the attempt that a consumer had begun and did not report, if another is about to begin in its place.
+fn lost_attempt(before: &Progress, task: &Task<'_>, now: Timestamp) -> Option<Attempt> {
+    let is_lost = before.is_started() && before.position() == task.step.position;
+    is_lost.then(|| {
+        let text = "the attempt ended without a report: its process may have died";
+        let outcome = Outcome::from(&TaskError::new("Lost", text));
+        let (position, entrypoint) = (task.step.position, task.step.entrypoint.clone());
+        let number = before.counted_attempts();
+        let mut attempt = Attempt::new(position, entrypoint, number, now, outcome);
+        if let Some(lease) = before.lease() {
+            attempt.worker = lease.owner.instance.to_string();
         }
-    }
-
-    /// When a failed attempt is followed by another.
-    pub(super) fn retry_at(
-        self,
-        message: &Message,
-        attempts: u32,
-        error: &TaskError,
-        first_failed: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let policy = match self {
-            Self::Task(entry) => entry.retry(),
-            Self::Build(entry) | Self::Hook(entry) => entry.retry(),
-        };
-        policy.next(&message.uuid, attempts, error, first_failed, now)
-    }
+        attempt
+    })
 }
 
 /// The version in a message, which tells it from one that was published again.
