@@ -1,8 +1,9 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, StepKey};
 use kser_core::store::OutputId;
-use kser_core::{Error, Record, RunId, Topic};
+use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
 use tokio::time::sleep;
 
 use super::letters;
@@ -17,6 +18,9 @@ use crate::stored::{Known, Stored, run_ref};
 /// How many runs or outputs one look takes.
 const AT_ONCE: usize = 100;
 
+/// After how many outputs that cannot be published one look ends: the store lists them again each time.
+const MOST_STUCK: usize = 6_400;
+
 /// Publishes again what does not move: what was lost between the write of a state and its publication. What merely waits
 /// in a long queue is left alone. Looks at once and then every so often, for ever.
 pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
@@ -26,8 +30,7 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     let stored = Stored { shared, store };
     loop {
         if let Err(error) = sweep_once(stored, queues).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(target: "kser", error, "a sweep failed; the next one goes on");
+            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a sweep failed; the next one goes on");
         }
         sleep(options.sweep_every).await;
     }
@@ -42,23 +45,58 @@ async fn sweep_once(stored: Stored<'_>, queues: &Queues) -> Result<(), Error> {
     swept.and(relay(stored).await)
 }
 
-/// Sweeps the runs that wait for a record of a topic whose oldest record has waited so long.
+/// Sweeps the runs that wait for a record of a topic whose oldest record has waited so long. Those that cannot be published
+/// do not hold up the others: they are due again later and later.
 async fn sweep_topic(stored: Stored<'_>, topic: &Topic, waited: Duration) -> Result<(), Error> {
+    // Those that stay in the list, and those of the look before.
+    let (mut stuck, mut before) = (BTreeSet::new(), BTreeSet::new());
     loop {
-        let due = stored.store.due(topic, waited, AT_ONCE).await?;
+        let limit = beyond(stuck.len());
+        let due = stored.store.due(topic, waited, limit).await?;
         let due = stored.shared.store_clock.heard(due);
-        for id in &due {
-            match nudge(stored, id).await {
-                Err(error) if !error.is_temporary() => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(target: "kser", run = ?id, error, "a run that does not move cannot be published again");
-                }
-                other => other?,
+        let (is_all, mut looked) = (due.len() < limit, BTreeSet::new());
+        for id in due {
+            if stuck.contains(&id) {
+                continue;
             }
+            if before.contains(&id) {
+                stuck.insert(id);
+                continue;
+            }
+            if let Err(error) = nudge(stored, &id).await {
+                if error.is_temporary() {
+                    return Err(error);
+                }
+                tracing::error!(target: "kser", run = ?id, error = kser_core::log::report(&error), "publishing a run that does not move failed; it is tried again later");
+                defer(stored, &id).await?;
+            }
+            looked.insert(id);
         }
-        if due.len() < AT_ONCE {
+        if is_all || looked.is_empty() {
             return Ok(());
         }
+        before = looked;
+    }
+}
+
+/// Returns how many are asked for when the first ones of a list are known to stay in it.
+fn beyond(stuck: usize) -> usize {
+    stuck + stuck.max(AT_ONCE)
+}
+
+/// Has a run whose records cannot be written be due later, as if they were published.
+async fn defer(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
+    let run = RunRef {
+        id: id.clone(),
+        name: "".into(),
+        mode: Mode::Stored,
+        metadata: Metadata::default(),
+        others: None,
+        home: None,
+    };
+    match stored.apply(&run, |_| Event::Swept).await {
+        Err(error) if error.is_temporary() => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -91,7 +129,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 
 /// The topic of the pending step does not take its message: the run ends here, until someone retries it.
 async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
-    tracing::error!(target: "kser", run = ?run.id, %error, "a step cannot be sent");
+    tracing::error!(target: "kser", run = ?run.id, error = kser_core::log::report(error), "sending a step failed; its run ends");
     let ended = |known: &Known| {
         let outcome = refusal::outcome(error);
         match &known.here {
@@ -125,27 +163,34 @@ fn the_build() -> StepKey {
 /// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others, nor have them
 /// published twice.
 async fn relay(stored: Stored<'_>) -> Result<(), Error> {
+    let (mut stuck, mut first): (BTreeSet<OutputId>, _) = (BTreeSet::new(), None);
     loop {
-        let due = stored.store.outputs_due(AT_ONCE).await?;
+        let limit = beyond(stuck.len());
+        let due = stored.store.outputs_due(limit).await?;
         let due = stored.shared.store_clock.heard(due);
-        if due.is_empty() {
-            return Ok(());
-        }
-        let (ids, records): (Vec<OutputId>, Vec<_>) = due
-            .into_iter()
+        let is_all = due.len() < limit;
+        let new = due.into_iter().filter(|output| !stuck.contains(&output.id));
+        let (ids, records): (Vec<OutputId>, Vec<_>) = new
             .map(|output| (output.id, here(stored.shared, output.record)))
             .unzip();
+        if ids.is_empty() {
+            return first.map_or(Ok(()), Err);
+        }
         let published = stored.shared.publish(records.clone()).await;
         let failed = published.err().map(|error| error.failed);
         let failed = give_up(stored.shared, &records, failed.unwrap_or_default()).await;
-        let sent = (0..ids.len()).filter(|at| failed.iter().all(|(index, _)| index != at));
-        let sent: Vec<_> = sent.filter_map(|at| ids.get(at).cloned()).collect();
+        let failed: BTreeMap<usize, Error> = failed.into_iter().collect();
+        let (unsent, sent): (Vec<_>, Vec<_>) = ids
+            .iter()
+            .cloned()
+            .enumerate()
+            .partition(|(index, _)| failed.contains_key(index));
+        let sent: Vec<OutputId> = sent.into_iter().map(|(_, id)| id).collect();
         stored.store.relayed(&sent).await?;
-        if let Some((_, error)) = failed.into_iter().next() {
-            return Err(error);
-        }
-        if ids.len() < AT_ONCE {
-            return Ok(());
+        stuck.extend(unsent.into_iter().map(|(_, id)| id));
+        first = first.or_else(|| failed.into_values().next());
+        if is_all || stuck.len() >= MOST_STUCK {
+            return first.map_or(Ok(()), Err);
         }
     }
 }
@@ -171,10 +216,11 @@ async fn give_up(
     }
     let published = shared.publish(letters).await;
     let refused = published.err().map(|error| error.failed);
-    for (at, _) in refused.unwrap_or_default().into_iter().rev() {
-        indices.remove(at);
-    }
-    failed.retain(|(index, _)| !indices.contains(index));
+    // A transport names them in any order.
+    let refused: BTreeSet<usize> = refused.into_iter().flatten().map(|(at, _)| at).collect();
+    let written = (0..).zip(indices).filter(|(at, _)| !refused.contains(at));
+    let written: BTreeSet<usize> = written.map(|(_, index)| index).collect();
+    failed.retain(|(index, _)| !written.contains(index));
     failed
 }
 
@@ -185,8 +231,8 @@ fn here(shared: &Shared, mut record: Record) -> Record {
 }
 
 fn letter(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
-    tracing::error!(target: "kser", topic = %record.topic, %error, "what a handler sends is a dead letter");
+    tracing::error!(target: "kser", topic = %record.topic, error = kser_core::log::report(error), "sending what a handler sends failed; it becomes a dead letter");
     let work = Work::alone(record.clone(), &*shared.clock);
     let group = shared.post.routes.group(&record.topic);
-    letters::dead_letter(&work, &group, 0, &error.to_string(), &*shared.clock)
+    letters::dead_letter(&work, &group, 0, &error.report(), &*shared.clock)
 }

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Topic(&'static str),
     /// A topic takes no record as large as any is.
     Small(&'static str),
+    /// A topic takes no record as large as any is, and dead letters cannot be written.
+    SmallAndNoLetters(&'static str),
     /// Nothing is published, and nobody knows.
     Silence,
     /// Topics cannot be made.
@@ -99,18 +101,24 @@ impl Transport for Faulty {
                     let topic = topic.to_owned();
                     refused.push((index, Error::MissingTopic { topic }));
                 }
-                Fault::Small(small) if small == topic => refused.push((
-                    index,
-                    Error::TooLargeForTopic {
-                        topic: topic.to_owned(),
-                        size: record.size(),
-                        limit: Some(10),
-                    },
-                )),
+                Fault::SmallAndNoLetters(_) if topic.ends_with(".dlt") => {
+                    refused.push((index, failed(true)));
+                }
+                Fault::Small(small) | Fault::SmallAndNoLetters(small) if small == topic => refused
+                    .push((
+                        index,
+                        Error::TooLargeForTopic {
+                            topic: topic.to_owned(),
+                            size: record.size(),
+                            limit: Some(10),
+                        },
+                    )),
                 _ => accepted.push(record),
             }
         }
         self.inner.publish(accepted).await?;
+        // In no order that anybody could rely on.
+        refused.reverse();
         match refused.is_empty() {
             true => Ok(()),
             false => Err(NotPublished::new(refused)),
