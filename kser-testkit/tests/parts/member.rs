@@ -104,6 +104,7 @@ impl Member {
         let ticket = Ticket::new(ticket.into(), settle);
         Delivery::revocable(record, origin, ticket, part.revoked.clone())
             .with_unreported(part.unreported(offset))
+            .with_failed(part.failed(offset))
     }
 }
 
@@ -192,7 +193,9 @@ impl Settle for Inside {
         self.with_held(ticket, Part::begin).ok_or(Error::Lost)
     }
 
-    fn release(&self, ticket: u128, not_before: Option<Timestamp>, _: u32) {
-        let _ = self.with_held(ticket, |part, offset| part.release(offset, not_before));
+    fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
+        let _ = self.with_held(ticket, |part, offset| {
+            part.release(offset, not_before, failed);
+        });
     }
 }

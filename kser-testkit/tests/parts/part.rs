@@ -18,6 +18,8 @@ pub(crate) struct Part {
     /// By offset: not before when.
     released: BTreeMap<usize, Option<Timestamp>>,
     unreported: BTreeMap<usize, u32>,
+    /// By offset: the attempts that failed before it was given back.
+    failed: BTreeMap<usize, u32>,
 }
 
 impl Part {
@@ -71,6 +73,10 @@ impl Part {
         self.unreported.get(&offset).copied().unwrap_or_default()
     }
 
+    pub(crate) fn failed(&self, offset: usize) -> u32 {
+        self.failed.get(&offset).copied().unwrap_or_default()
+    }
+
     pub(crate) fn find(&self, ticket: u64) -> Option<usize> {
         let found = self.held.iter().find(|(_, held)| **held == ticket);
         found.map(|(offset, _)| *offset)
@@ -89,8 +95,9 @@ impl Part {
         self.begun.insert(offset);
     }
 
-    pub(crate) fn release(&mut self, offset: usize, not_before: Option<Timestamp>) {
+    pub(crate) fn release(&mut self, offset: usize, not_before: Option<Timestamp>, failed: u32) {
         self.held.remove(&offset);
+        self.failed.insert(offset, failed);
         self.released.insert(offset, not_before);
     }
 }
