@@ -191,7 +191,6 @@ fn rounds() -> usize {
 
 test_services::kafka_tests!(
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "with four partitions records stay out for 30 s; the cause is not known yet"]
     async fn partitions_start_late_in_each_protocol_of_groups() {
         start_late(None).await;
         start_late(Some(("partition.assignment.strategy", "range"))).await;

@@ -13,10 +13,11 @@ pub(crate) fn damaged() -> Vec<u8> {
 
 /// Encodes a batch of one record.
 fn of(attributes: u8, record: &[u8]) -> Vec<u8> {
-    // Attributes, last offset, both times, no producer, one record.
+    // Attributes, last offset, no times, no producer, one record. Brokers delete what is older than the retention of its topic
+    // half a minute after their start: with times of 0 that would be these records.
     let mut checked = vec![0, attributes];
-    checked.extend([0; 4 + 8 + 8]);
-    checked.extend([0xff; 8 + 2 + 4]);
+    checked.extend([0; 4]);
+    checked.extend([0xff; 8 + 8 + 8 + 2 + 4]);
     checked.extend([0, 0, 0, 1]);
     checked.extend(record);
     // No leader epoch, which the broker sets, and the version.
