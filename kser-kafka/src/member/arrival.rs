@@ -137,7 +137,7 @@ impl Member {
         tracing::error!(
             target: "kser_kafka",
             topic, partition, offset = committed, end, count = committed.abs_diff(end),
-            "the log ends below the committed offset: it lost records that were done, or the offset was set by hand; the              partition goes on where the log was cut, or if that is not known, at its start",
+            "the log ends below the committed offset: it lost records that were done, or the offset was set by hand; the partition goes on where the log was cut, or if that is not known, at its start",
         );
     }
 
