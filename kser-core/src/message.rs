@@ -59,10 +59,10 @@ impl Message {
         read.map_err(|flaw| Error::decode(flaw.within(bytes)))
     }
 
-    /// Reads what can be read of an object that [`decode`](Self::decode) refuses: a field that is not as it should be is
-    /// left out, as in an empty message without a uuid.
+    /// Reads the valid fields of a message that [`decode`](Self::decode) refuses. An invalid field keeps the value that it
+    /// has in an empty message; the uuid is then empty.
     ///
-    /// `None` for what is no object, or names no entrypoint.
+    /// Returns `None` when the text is no JSON object, or has no entrypoint.
     #[must_use]
     pub fn salvage(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;

@@ -4,8 +4,8 @@ use super::text::Text;
 /// Returns JSON text without the members that a later member of the same object and the same name replaces, at any depth.
 /// `None` when there are none.
 ///
-/// Most types of serde refuse two equal names; in Python the last counts. The text must be what a scanner has found to be a
-/// value. It is gone through once and without recursion.
+/// Most types of serde refuse two equal names; in Python the last counts. The caller has scanned the text, so that it is one
+/// valid value. The function reads it once and without recursion.
 pub(super) fn without_repeats(json: &str) -> Option<String> {
     let mut replaced = replaced(json);
     replaced.sort_unstable();

@@ -10,7 +10,7 @@ use crate::json::text::write_string;
 use crate::outcome::{id, object};
 use crate::{Error, Metadata, Object, Outcome, Raw, RunId, TaskId, Topic};
 
-/// An external step as it was sent, where the state is carried: what a store would know of it.
+/// An external step of a carried run, as kser sent it: the data that a store would keep until its report comes.
 ///
 /// It rides in [`Envelope::sent`](crate::Envelope::sent) of the message of the step, from which it comes back with the
 /// report.
@@ -29,7 +29,7 @@ pub struct SentStep {
 }
 
 impl SentStep {
-    /// Writes it. What can be derived, and what is as usual, is left out.
+    /// Encodes the step as JSON. Leaves out fields that have their defaults, and those that follow from the run's id.
     #[must_use]
     pub fn encode(&self, run: &RunId) -> Raw {
         let mut out = Vec::new();
@@ -44,11 +44,11 @@ impl SentStep {
         Raw::of_scanned(&String::from_utf8_lossy(&out))
     }
 
-    /// Reads it, as the step at `position`.
+    /// Decodes the step at `position` of a run.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidStep`] when the text is not what [`encode`](Self::encode) writes.
+    /// [`Error::InvalidStep`] when [`encode`](Self::encode) cannot have written the text.
     pub fn decode(sent: &Raw, run: &RunId, position: u32) -> Result<Self, Error> {
         let text = sent.as_str();
         let read = || {
