@@ -12,20 +12,25 @@ use kser::{
 };
 use tokio::time::sleep;
 
-/// Someone else runs the step and reports its end, as a Python consumer does: same uuid, metadata untouched.
+/// Connects to a transport, with a store of its own if runs are stored, on the clock of the transport.
+async fn connect(transport: &MemoryTransport, mode: Mode) -> Result<kser::Connection, Error> {
+    let clock = transport.clock();
+    let kser = match mode {
+        Mode::Stored => {
+            let store = kser::MemoryStore::with_clock(clock);
+            kser::connect_with(transport.clone(), store).await?
+        }
+        _ => kser::connect_with(transport.clone(), NoStore).await?,
+    };
+    Ok(kser.with_clock(clock))
+}
+
+/// Another program runs the step and reports its end, as a Python consumer does: same uuid, metadata untouched.
 #[tokio::test(start_paused = true)]
 async fn an_external_step_is_ended_by_its_report() -> Result<(), Error> {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
         let transport = MemoryTransport::new();
-        let clock = transport.clock();
-        let kser = match mode {
-            Mode::Stored => {
-                let store = kser::MemoryStore::with_clock(clock);
-                kser::connect_with(transport.clone(), store).await?
-            }
-            _ => kser::connect_with(transport.clone(), NoStore).await?,
-        };
-        let kser = kser.with_clock(clock);
+        let kser = connect(&transport, mode).await?;
         let diary = Diary::default();
         let consumer = kser.consumer(noting(&diary)).spawn();
         let outside = Interest::group("python", vec![Topic::new("outside")?]);
@@ -72,15 +77,7 @@ async fn an_external_step_is_ended_by_its_report() -> Result<(), Error> {
 async fn a_report_of_a_run_without_an_operation_is_read() -> Result<(), Error> {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
         let transport = MemoryTransport::new();
-        let clock = transport.clock();
-        let kser = match mode {
-            Mode::Stored => {
-                let store = kser::MemoryStore::with_clock(clock);
-                kser::connect_with(transport.clone(), store).await?
-            }
-            _ => kser::connect_with(transport.clone(), NoStore).await?,
-        };
-        let kser = kser.with_clock(clock);
+        let kser = connect(&transport, mode).await?;
         let consumer = kser.consumer(noting(&Diary::default())).spawn();
         let outside = Interest::group("python", vec![Topic::new("outside")?]);
         let mut outside = transport.subscribe(outside).await?;
