@@ -21,6 +21,8 @@ const URL: &str = "KSER_BENCH_SCALE";
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long the idle consumer, and the load, are looked at.
 const LOOK: Duration = Duration::from_secs(15);
+/// How long the client may be busy with its start before it counts as idle.
+const QUIET: Duration = Duration::from_secs(60);
 /// Tasks a second while consumers join and leave.
 const RATE: u32 = 300;
 
@@ -111,12 +113,15 @@ impl Scale {
             first_task.as_secs_f64(),
             began.elapsed().as_secs_f64()
         );
-        self.settle(Duration::from_secs(5));
-        let (before, memory) = (first.processor(), first.memory());
-        self.settle(LOOK);
-        let idle = (first.processor() - before) / LOOK.as_secs_f64() * 100.0;
-        let lag = self.lag.get(&0).cloned().unwrap_or_default();
-        println!("  idle: {idle:.0} % of a core, {memory:.0} MiB, lag {lag}");
+        for (name, wait) in [("just started", Duration::from_secs(5)), ("idle", QUIET)] {
+            self.settle(wait);
+            let before = first.processor();
+            self.settle(LOOK);
+            let share = (first.processor() - before) / LOOK.as_secs_f64() * 100.0;
+            let lag = self.lag.get(&0).cloned().unwrap_or_default();
+            let memory = first.memory();
+            println!("  {name}: {share:.0} % of a core, {memory:.0} MiB, lag {lag}");
+        }
 
         let offsets = Offsets::start(&self.cluster.bootstrap());
         self.settle_with_load(LOOK);
