@@ -64,7 +64,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Runs the brokers at full speed, with 1 GiB of memory each, as benchmarks want it; they start more slowly.
+    /// Runs the brokers at full speed, with up to 3 GiB of heap each, as benchmarks want it; they start more slowly.
     #[must_use]
     pub fn with_full_speed(mut self) -> Self {
         self.fast_start = false;

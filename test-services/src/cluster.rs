@@ -182,7 +182,7 @@ impl Cluster {
         java.arg(if self.fast_start {
             "-Xmx512m"
         } else {
-            "-Xmx1g"
+            "-Xmx3g"
         });
         let broker = Broker::start(java, &self.watchdog.folder().join(id.to_string()))?;
         *self.slot(id, &mut self.brokers()) = Some(broker);
