@@ -139,6 +139,7 @@ macro_rules! __store_rules {
             outputs::relaying_twice_changes_nothing: "Relaying twice changes nothing.",
             waking::wakes_when_the_run_changes: "[`changed`](Self::changed) returns when the run's version is no longer the given one, or the run is purged.",
             waking::returns_at_once_when_it_has_changed: "It returns at once when that is so already, or there is no such run.",
+            waking::wakes_when_something_is_due: "[`await_due`](Self::await_due) returns when a run or an output is due, also one that was written later.",
             history::attempts_come_in_order_byte_for_byte: "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte.",
             history::a_list_pages_through_the_latest_first: "A list has the runs that fit its filter, the latest launched first, and pages through all of them once.",
             purging::a_purged_run_is_gone: "A purged run is gone with its plan, attempts and outputs.",

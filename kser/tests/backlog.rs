@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use common::{Note, note};
 use faulty::{Deaf, Fault, Faulty};
+use kser::core::store::OUTPUT_PATIENCE;
 use kser::core::{Interest, Room};
 use kser::{
     Connection, MemoryStore, MemoryTransport, Registry, Run, Status, Step, Topic, Transport as _,
@@ -170,4 +171,21 @@ async fn a_backlog_of_one_topic_does_not_hold_up_the_repair_in_another() {
     sleep(2 * Duration::from_secs(60)).await;
     assert_eq!(published.load(Ordering::SeqCst), 1);
     consumer.kill();
+}
+
+/// The consumer reads the store when something is due, not every ten seconds.
+#[tokio::test(start_paused = true)]
+async fn two_idle_days_ask_the_store_for_nothing() {
+    let (_, store, kser) = counted().await;
+    let consumer = kser.consumer(seconds()).spawn();
+    sleep(2 * OUTPUT_PATIENCE).await;
+    let before = store.sweeps();
+    sleep(2 * 24 * 3600 * SECOND).await;
+    let sweeps = store.sweeps() - before;
+    assert!(sweeps <= 2, "{sweeps} in two days");
+    // A run that is launched now wakes the sweep, and ends.
+    let run = launch(&kser, "test.Job".to_owned()).await;
+    let state = run.wait_for(60 * SECOND).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    consumer.stop().await.unwrap();
 }

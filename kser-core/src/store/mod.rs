@@ -61,7 +61,8 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 /// # Waking
 ///
 /// [`changed`](Self::changed) returns when the run's version is no longer the given one, or the run is purged. It
-/// returns at once when that is so already, or there is no such run. It may return for no reason.
+/// returns at once when that is so already, or there is no such run. [`await_due`](Self::await_due) returns when a run or an
+/// output is due, also one that was written later. Either may return for no reason.
 ///
 /// # History
 ///
@@ -135,6 +136,15 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error>;
 
+    /// Waits until a run or an output is due, so that an idle consumer does not poll the store. The store may return
+    /// earlier, because the consumer sweeps after each return. A store that cannot wait returns at once: the consumer then
+    /// sweeps once in each sweep interval.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn await_due(&self) -> Result<(), Error>;
+
     /// Returns what a person wants to know of a run, `None` when there is no such run.
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error>;
 
@@ -206,6 +216,10 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
 
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
         (**self).changed(id, version).await
+    }
+
+    async fn await_due(&self) -> Result<(), Error> {
+        (**self).await_due().await
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {

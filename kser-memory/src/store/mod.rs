@@ -19,6 +19,9 @@ use self::finished::Limits;
 use self::runs::{Answer, Dropped, Runs};
 use crate::MemoryClock;
 
+/// The longest sleep between two reads of the store's clock, which may differ from tokio's.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// How many failed runs are forgotten between two warnings.
 const SAID: u64 = 10_000;
 
@@ -206,6 +209,22 @@ impl StateStore for MemoryStore {
         };
         changed.await;
         Ok(())
+    }
+
+    /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written. Needs a tokio runtime
+    /// with time.
+    async fn await_due(&self) -> Result<(), Error> {
+        loop {
+            let (earlier, wait) = {
+                let mut runs = self.runs();
+                let now = runs.now();
+                match runs.await_due() {
+                    (Some(at), _) if at <= now => return Ok(()),
+                    (at, earlier) => (earlier, at.map_or(LONGEST_WAIT, |at| at.since(now))),
+                }
+            };
+            let _ = tokio::time::timeout(wait.min(LONGEST_WAIT), earlier).await;
+        }
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {

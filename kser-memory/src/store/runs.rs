@@ -7,6 +7,8 @@ use kser_core::store::{
     Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Swapped, Write,
 };
 use kser_core::{Clock, Record, RunId, Timestamp, Topic};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use super::finished::{Finished, Limits};
 use super::run::{Kept, Run};
@@ -22,6 +24,10 @@ pub(super) struct Runs {
     due: BTreeMap<Topic, BTreeSet<(Timestamp, u64)>>,
     outputs: BTreeMap<(Timestamp, u64), Output>,
     pub(super) finished: Finished,
+    /// The due time until which callers of `await_due` sleep; `None` when none of them sleeps.
+    awaited: Option<Timestamp>,
+    /// Wakes these callers when an earlier run or output is written.
+    earlier: Arc<Notify>,
     turns: u64,
     incarnations: u64,
     clock: Arc<dyn Clock>,
@@ -45,6 +51,8 @@ impl Runs {
             due: BTreeMap::new(),
             outputs: BTreeMap::new(),
             finished: Finished::default(),
+            awaited: None,
+            earlier: Arc::default(),
             turns: 0,
             incarnations: 0,
             clock,
@@ -166,6 +174,24 @@ impl Runs {
         ids.take(limit).collect()
     }
 
+    /// Returns when the earliest run or output is due, and a future that is ready once an earlier one is written.
+    pub(super) fn await_due(&mut self) -> (Option<Timestamp>, OwnedNotified) {
+        let runs = self.due.values().filter_map(BTreeSet::first);
+        let outputs = self.outputs.keys();
+        let earliest = runs.chain(outputs.take(1)).map(|(at, _)| *at).min();
+        self.awaited = Some(earliest.unwrap_or(Timestamp::from_millis(u64::MAX)));
+        // Made under the lock, so that no later write is missed.
+        (earliest, Arc::clone(&self.earlier).notified_owned())
+    }
+
+    /// Wakes the callers of `await_due` that sleep until a later time than `at`.
+    fn wake_before(&mut self, at: Timestamp) {
+        if self.awaited.is_some_and(|awaited| at < awaited) {
+            self.awaited = None;
+            self.earlier.notify_waiters();
+        }
+    }
+
     pub(super) fn outputs_due(&self, now: Timestamp, limit: usize) -> Vec<Output> {
         let due = self.outputs.iter().take_while(|((at, _), _)| *at <= now);
         due.take(limit).map(|(_, output)| output.clone()).collect()
@@ -229,6 +255,7 @@ impl Runs {
     }
 
     fn look_at(&mut self, topic: &Topic, at: Timestamp, number: u64) {
+        self.wake_before(at);
         match self.due.get_mut(topic) {
             Some(due) => drop(due.insert((at, number))),
             None => drop(
@@ -259,6 +286,7 @@ impl Runs {
                     place,
                 });
                 self.outputs.insert(place, Output::new(output, record));
+                self.wake_before(place.0);
             }
         }
     }

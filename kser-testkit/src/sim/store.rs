@@ -227,6 +227,10 @@ impl StateStore for SimStore {
         self.runs.changed(id, version).await
     }
 
+    async fn await_due(&self) -> Result<(), Error> {
+        self.runs.await_due().await
+    }
+
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
         self.read_call(self.of(id, "look up"), self.runs.run(id))
             .await

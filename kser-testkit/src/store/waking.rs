@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kser_core::store::Write;
+use kser_core::store::{OUTPUT_PATIENCE, Write};
 
-use super::Inhabitant;
+use super::{ALL, Inhabitant, output};
 use crate::StoreHarness;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -53,4 +53,36 @@ pub async fn returns_at_once_when_it_has_changed(harness: &StoreHarness) {
     waited
         .expect("a run that is not there has no version")
         .unwrap();
+}
+
+/// `await_due` returns when a run or an output is due, also one that was written later.
+pub async fn wakes_when_something_is_due(harness: &StoreHarness) {
+    let late = Inhabitant::due_in(harness, "late", 2 * LONG).await;
+    let store = late.store.clone();
+    let (topic, expected) = (harness.topic(), harness.id("soon"));
+    let waiting = tokio::spawn(async move {
+        loop {
+            let due = store.due(&topic, Duration::ZERO, ALL).await.unwrap();
+            if due.value.contains(&expected) {
+                return;
+            }
+            store.await_due().await.unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let soon = Inhabitant::due_in(harness, "soon", Duration::from_secs(2)).await;
+    let woken = tokio::time::timeout(LONG, waiting).await;
+    woken.expect("a run is due that was written later").unwrap();
+    // Neither run is due any more.
+    soon.swap(Write::new(soon.cancelled())).await;
+    let mut write = Write::new(late.cancelled());
+    write.outputs = vec![output("a")];
+    late.swap(write).await;
+    let due = async {
+        while late.store.outputs_due(ALL).await.unwrap().value.is_empty() {
+            late.store.await_due().await.unwrap();
+        }
+    };
+    let woken = tokio::time::timeout(OUTPUT_PATIENCE + LONG, due).await;
+    woken.expect("an output is due");
 }

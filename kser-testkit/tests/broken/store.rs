@@ -174,6 +174,10 @@ impl StateStore for Bad {
         self.inner.changed(id, version).await
     }
 
+    async fn await_due(&self) -> Result<(), Error> {
+        self.inner.await_due().await
+    }
+
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
         self.inner.run(id).await
     }

@@ -44,6 +44,7 @@ pub(crate) enum Slip {
     KeepsRelayed,
     RelaysAnotherInstead,
     NeverWakes,
+    SleepsForAnHour,
     ForgetsAttempts,
     ListsTheOldestFirst,
     PurgesNothing,
@@ -257,6 +258,16 @@ impl StateStore for Sloppy {
         match self.slip {
             Slip::NeverWakes => std::future::pending().await,
             _ => self.inner.changed(id, version).await,
+        }
+    }
+
+    async fn await_due(&self) -> Result<(), Error> {
+        match self.slip {
+            Slip::SleepsForAnHour => {
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                Ok(())
+            }
+            _ => self.inner.await_due().await,
         }
     }
 

@@ -7,7 +7,7 @@ use kser_core::sequencing::{Event, Owner, Progress, StepKey};
 use kser_core::{Cancellation, Error, Status};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::attempt::Kept;
 use super::worker::Worker;
@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Leases {
     held: Mutex<BTreeMap<u64, Arc<Held>>>,
     given: AtomicU64,
+    /// Wakes the renewal task when a lease is taken while it knows of none.
+    taken: Notify,
 }
 
 /// The right to run a step, kept alive while its handler runs. A carried step needs none.
@@ -64,7 +66,12 @@ impl Leases {
         // Side by side: a write that the store does not answer holds up no other lease.
         let mut renewals = JoinSet::new();
         loop {
-            sleep(every).await;
+            // A lease that is taken during the sleep is renewed later than this one, because all have the same length.
+            let Some(next) = self.next() else {
+                self.taken.notified().await;
+                continue;
+            };
+            sleep_until(next).await;
             while renewals.try_join_next().is_some() {}
             for held in self.due() {
                 renewals.spawn(async move {
@@ -72,6 +79,7 @@ impl Leases {
                     held.state().renewing = false;
                 });
             }
+            sleep(every).await;
         }
     }
 
@@ -80,6 +88,12 @@ impl Leases {
         let held = self.held();
         let due = held.values().filter(|held| held.begins_renewal());
         due.cloned().collect()
+    }
+
+    /// Returns when the next lease has to be renewed; `None` without leases.
+    fn next(&self) -> Option<Instant> {
+        let held = self.held();
+        held.values().filter_map(|held| held.renew_at()).min()
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Held>>> {
@@ -118,6 +132,7 @@ impl<'a> Lease<'a> {
         let leases = &worker.leases;
         let number = leases.given.fetch_add(1, Ordering::Relaxed);
         leases.held().insert(number, Arc::clone(&held));
+        leases.taken.notify_one();
         Self {
             leases,
             held: Some((number, held)),
@@ -193,6 +208,12 @@ impl Held {
         let due = !state.lost && !state.renewing && state.renew_at <= Instant::now();
         state.renewing |= due;
         due
+    }
+
+    /// Returns when the lease has to be renewed; `None` if it is lost.
+    fn renew_at(&self) -> Option<Instant> {
+        let state = self.state();
+        (!state.lost).then_some(state.renew_at)
     }
 
     /// Returns the version that is known, and what became of the lease. A cancelled run keeps its lease until the attempt has

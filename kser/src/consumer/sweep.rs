@@ -22,7 +22,8 @@ const AT_ONCE: usize = 100;
 const MOST_STUCK: usize = 6_400;
 
 /// Publishes again what does not move: what was lost between the write of a state and its publication. What merely waits
-/// in a long queue is left alone. Looks at once and then every so often, for ever.
+/// in a long queue is left alone. Sweeps at once, then after each sweep interval as soon as the store says that a run or an
+/// output is due, for ever.
 pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     let Some(store) = &shared.store else {
         return std::future::pending().await;
@@ -33,6 +34,8 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a sweep failed; the next one goes on");
         }
         sleep(options.sweep_every).await;
+        // An error is ignored, because the next sweep asks the store again and logs the failure.
+        let _ = store.await_due().await;
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct Deaf {
     inner: Arc<MemoryStore>,
     loss: Arc<Mutex<Loss>>,
     writes: Arc<AtomicUsize>,
+    sweeps: Arc<AtomicUsize>,
     /// The versions that were written and not answered.
     lost: Arc<Mutex<BTreeSet<(RunId, u64)>>>,
 }
@@ -64,6 +65,7 @@ impl Deaf {
             inner: Arc::new(inner),
             loss: Arc::new(Mutex::new(Loss::Nothing)),
             writes: Arc::default(),
+            sweeps: Arc::default(),
             lost: Arc::default(),
         }
     }
@@ -72,6 +74,12 @@ impl Deaf {
     #[allow(dead_code, reason = "not every test needs it")]
     pub(crate) fn writes(&self) -> usize {
         self.writes.load(Ordering::SeqCst)
+    }
+
+    /// Counts the calls of `outputs_due`, of which each sweep makes at least one.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn sweeps(&self) -> usize {
+        self.sweeps.load(Ordering::SeqCst)
     }
 
     pub(crate) fn lose(&self, loss: Loss) {
@@ -229,6 +237,7 @@ impl StateStore for Deaf {
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        self.sweeps.fetch_add(1, Ordering::SeqCst);
         self.inner.outputs_due(limit).await
     }
 
@@ -247,6 +256,10 @@ impl StateStore for Deaf {
             return Ok(());
         }
         self.inner.changed(id, version).await
+    }
+
+    async fn await_due(&self) -> Result<(), Error> {
+        self.inner.await_due().await
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
