@@ -9,7 +9,7 @@ use crate::admin::{Admin, Creation};
 use crate::ask::Asker;
 use crate::heard::Heard;
 use crate::limits::Limits;
-use crate::publish::Publisher;
+use crate::producer::Publisher;
 
 /// How often brokers are asked for the settings of topics that were just created, and how long after each other.
 const TRIES: u32 = 10;

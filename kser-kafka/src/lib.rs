@@ -2,7 +2,6 @@
 
 mod added;
 mod admin;
-mod alone;
 mod anew;
 mod aside;
 mod ask;
@@ -35,9 +34,8 @@ mod poll;
 mod position;
 mod presence;
 mod pressure;
+mod producer;
 mod progress;
-mod publish;
-mod report;
 mod request_size;
 mod resets;
 mod settle;
@@ -48,7 +46,6 @@ mod subscription;
 mod survey;
 mod topic_ids;
 mod transport;
-mod turns;
 mod unsent;
 mod wait;
 

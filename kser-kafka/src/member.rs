@@ -16,8 +16,8 @@ use self::parted::Parted;
 
 use crate::assignment::{Assignment, Next};
 use crate::link::{Link, Orders, RecordId, Waiting};
+use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
-use crate::publish::Publisher;
 use crate::unsent::Said;
 
 mod parted;

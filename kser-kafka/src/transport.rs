@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use crate::link::Link;
 use crate::member::Member;
 use crate::observer::Observer;
-use crate::publish::Publisher;
+use crate::producer::Publisher;
 use crate::settle::{Settler, Unowned};
 use crate::subscription::KafkaSubscription;
 

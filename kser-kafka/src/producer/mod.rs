@@ -1,3 +1,7 @@
+pub(crate) mod delivery_report;
+mod single_record_producer;
+mod turns;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,14 +15,14 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::alone::Alone;
 use crate::aside::Aside;
 use crate::clock::Time;
 use crate::delay::{self, Hop};
 use crate::error::{failed, not_published};
 use crate::heard::Heard;
-use crate::report::{Batch, Client, Reports, Slot};
-use crate::turns::Turns;
+use crate::producer::delivery_report::{Batch, Client, Reports, Slot};
+use crate::producer::single_record_producer::Alone;
+use crate::producer::turns::Turns;
 
 /// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
 const ON_THE_WAY: u32 = 64 << 20;

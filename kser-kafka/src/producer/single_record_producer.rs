@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kser_core::{Error, Record};
 use rdkafka::producer::Producer;
 
-use crate::publish::Publisher;
-use crate::report::Client;
+use crate::producer::Publisher;
+use crate::producer::delivery_report::Client;
 
 /// The producer for what is sent alone, made when it is first needed.
 #[derive(Default)]
