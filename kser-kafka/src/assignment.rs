@@ -10,8 +10,8 @@ use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
 use self::held::{Held, Place};
+use crate::channel::{RecordId, Waiting};
 use crate::clock::Time;
-use crate::link::{RecordId, Waiting};
 use crate::member::Goodbye;
 use crate::position::Position;
 use crate::progress::PartitionProgress;

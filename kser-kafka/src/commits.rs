@@ -7,11 +7,11 @@ use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use crate::assignment::Assignment;
+use crate::channel::RecordId;
 use crate::clock::monotonic;
 use crate::commit::{self, Entry, Request};
 use crate::context::Context;
 use crate::error::description;
-use crate::link::RecordId;
 
 /// How long the answer to a read-back is waited for: at first, and at most, after several that did not come in time.
 const ANSWER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(16));

@@ -12,10 +12,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::heard::Heard;
-use crate::link::Link;
 use crate::listing::list;
 use crate::member::Member;
 use crate::progress::{Author, Budget};

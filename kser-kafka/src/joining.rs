@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::aside::Aside;
 use crate::assignor::{self, EAGER, STRATEGY};
+use crate::channel::Link;
 use crate::client_end::NotAdmitted;
 use crate::clock::monotonic;
 use crate::cluster::Cluster;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::error::failed;
 use crate::health::Watch;
 use crate::heard::Heard;
-use crate::link::Link;
 use crate::member::Member;
 use crate::poll::Poll;
 

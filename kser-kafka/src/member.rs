@@ -15,7 +15,7 @@ pub(crate) use self::parted::Goodbye;
 use self::parted::Parted;
 
 use crate::assignment::{Assignment, Next};
-use crate::link::{Link, Orders, RecordId, Waiting};
+use crate::channel::{Link, Orders, RecordId, Waiting};
 use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
 use crate::unsent::Said;

@@ -14,18 +14,18 @@ use tokio::sync::oneshot;
 use crate::KafkaConfig;
 use crate::admin::Admin;
 use crate::aside::Aside;
+use crate::channel::Link;
+use crate::channel::settle::{Settler, Unowned};
+use crate::channel::subscription::KafkaSubscription;
 use crate::clock::Time;
 use crate::cluster::Cluster;
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
 use crate::joining::Joining;
 use crate::limits::Limits;
-use crate::link::Link;
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::producer::Publisher;
-use crate::settle::{Settler, Unowned};
-use crate::subscription::KafkaSubscription;
 
 /// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.
 ///

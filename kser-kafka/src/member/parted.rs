@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kser_core::Cancellation;
 
 use super::Member;
-use crate::link::RecordId;
+use crate::channel::RecordId;
 use crate::progress::Commit;
 
 /// A partition between its revocation and the next assignment, of which records run for longer than the grace.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use kser_core::{Error, Record, Timestamp};
 
 use super::Member;
+use crate::channel::RecordId;
 use crate::delay;
-use crate::link::RecordId;
 
 /// How long after a measurement of the brokers' clock the next one is made at the soonest.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Timestamp};
 use tokio::sync::oneshot;
 
+use crate::channel::{Link, RecordId};
 use crate::cluster::Cluster;
-use crate::link::{Link, RecordId};
 
 /// Settles the deliveries of one member: publishes, and then tells the thread that commits.
 #[derive(Debug)]

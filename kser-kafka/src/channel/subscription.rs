@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kser_core::{Delivery, Error, Health, Leave, Room, Settle, Subscription, UnfitTopic};
 use tokio::sync::oneshot;
 
-use crate::link::Link;
+use crate::channel::Link;
 
 /// Receives what a thread polls.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ mod tests {
     use kser_core::Record;
 
     use super::*;
-    use crate::link::RecordId;
+    use crate::channel::RecordId;
 
     #[derive(Debug)]
     struct Nobody;

@@ -1,3 +1,6 @@
+pub(crate) mod settle;
+pub(crate) mod subscription;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
