@@ -15,11 +15,11 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::commit;
+use crate::commit::request_size::RequestSize;
 use crate::heard::Heard;
 use crate::listing::list;
 use crate::member::Member;
 use crate::progress::{Author, Budget};
-use crate::request_size::RequestSize;
 use crate::statistics::{GroupState, Statistics};
 use crate::topic_ids::TopicIds;
 

@@ -12,7 +12,7 @@ use crate::anew::Anew;
 use crate::client_end::{LEAVE, NotAdmitted, leave};
 use crate::clock::monotonic;
 use crate::commit;
-use crate::commits::Commits;
+use crate::commit::schedule::Commits;
 use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::health::Watch;

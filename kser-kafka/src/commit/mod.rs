@@ -1,0 +1,10 @@
+//! Offset commits: how they are written and confirmed, when, and how large a request may be.
+
+mod io;
+pub(crate) mod request_size;
+pub(crate) mod schedule;
+
+pub(crate) use self::io::{
+    Committed, Entry, Request, changes, for_partitions, goodbye, next_request, read, read_back,
+    send, write_all,
+};
