@@ -9,10 +9,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::bounds;
 use crate::clock::monotonic;
 use crate::error::{failed, is_missing, no_thread};
 use crate::heard::Heard;
+use crate::offsets::log_bounds;
 use crate::places::Places;
 
 /// The time that the brokers have for one question.
@@ -163,7 +163,7 @@ fn exists(client: &BaseConsumer<Heard>, topic: &Topic) -> KafkaResult<Option<boo
 /// Asks where logs end, a thousand of one broker in one request. Partitions of which that is not told are left out.
 fn ends(client: &BaseConsumer<Heard>, partitions: &[(Topic, i32)]) -> KafkaResult<Places> {
     let mut ends = Places::default();
-    for partitions in partitions.chunks(bounds::BATCH) {
+    for partitions in partitions.chunks(log_bounds::BATCH) {
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
             // In place of a time: the end that readers of committed records see.

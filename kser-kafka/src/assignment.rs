@@ -13,7 +13,7 @@ use self::held::{Held, Place};
 use crate::channel::{RecordId, Waiting};
 use crate::clock::Time;
 use crate::member::Goodbye;
-use crate::position::Position;
+use crate::offsets::position::Position;
 use crate::progress::PartitionProgress;
 use crate::unsent::Unsent;
 use crate::wait::{Stamp, Wait};

@@ -19,9 +19,9 @@ use crate::commit::request_size::RequestSize;
 use crate::heard::Heard;
 use crate::listing::list;
 use crate::member::Member;
+use crate::offsets::topic_ids::TopicIds;
 use crate::progress::{Author, Budget};
 use crate::statistics::{GroupState, Statistics};
-use crate::topic_ids::TopicIds;
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);

@@ -1,14 +1,11 @@
 #![doc = include_str!("../README.md")]
 
-mod added;
 mod admin;
-mod anew;
 mod aside;
 mod ask;
 mod assignment;
 mod assignor;
 mod beside;
-mod bounds;
 mod broker_clock;
 mod channel;
 mod client_end;
@@ -27,20 +24,17 @@ mod limits;
 mod listing;
 mod member;
 mod observer;
+mod offsets;
 mod opening;
 mod places;
 mod poll;
-mod position;
 mod presence;
 mod pressure;
 mod producer;
 mod progress;
-mod resets;
 mod sizing;
-mod start;
 mod statistics;
 mod survey;
-mod topic_ids;
 mod transport;
 mod unsent;
 mod wait;

@@ -9,10 +9,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::bounds::{self, Place};
 use crate::clock::monotonic;
 use crate::error::failed;
 use crate::heard::Heard;
+use crate::offsets::log_bounds::{self, Place};
 
 /// How long it may take, and how much longer for each partition.
 const LIMIT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(20));
@@ -50,9 +50,9 @@ pub(crate) fn wait(
         let found = leaders(&client, topic, *partitions, until);
         places.extend(found.map_err(|missing| late(topic, &missing, began))?);
     }
-    for places in places.chunks(bounds::BATCH) {
+    for places in places.chunks(log_bounds::BATCH) {
         if !are_opened(&client, places, until) {
-            let found = bounds::read(&client, places, monotonic() + COUNT);
+            let found = log_bounds::read(&client, places, monotonic() + COUNT);
             let missing = places.iter().find(|place| !found.contains_key(*place));
             // They were opened just now.
             let Some((topic, _)) = missing else { continue };
@@ -99,7 +99,7 @@ fn leaders(
 /// Waits until the logs of partitions are opened. Says whether they are.
 fn are_opened(client: &BaseConsumer<Heard>, places: &[Place], until: Instant) -> bool {
     let mut pause = PAUSE.0;
-    while !bounds::are_readable(client, places, ANSWER) {
+    while !log_bounds::are_readable(client, places, ANSWER) {
         if monotonic() >= until {
             return false;
         }

@@ -8,7 +8,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
-use crate::anew::Anew;
 use crate::client_end::{LEAVE, NotAdmitted, leave};
 use crate::clock::monotonic;
 use crate::commit;
@@ -17,7 +16,8 @@ use crate::context::{Context, say};
 use crate::error::{code, failed};
 use crate::health::Watch;
 use crate::member::Arrived;
-use crate::resets::{self, Resets};
+use crate::offsets::log_resets::{self, Resets};
+use crate::offsets::recreated_topics::Anew;
 
 /// How many messages are taken in one turn.
 const TURN: usize = 512;
@@ -261,7 +261,7 @@ impl Poll {
             Some(RDKafkaErrorCode::AutoOffsetReset) => {
                 let heard = self.context.heard.lately(JUST);
                 let where_to =
-                    resets::out_of_range(&self.consumer, &self.context, heard.as_deref());
+                    log_resets::out_of_range(&self.consumer, &self.context, heard.as_deref());
                 let what = format!(
                     "group {group} has no offset that can be used: {where_to}, and `auto.offset.reset` is `error`"
                 );

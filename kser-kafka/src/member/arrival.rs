@@ -5,7 +5,7 @@ use kser_librdkafka::TopicId;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::{Member, record};
-use crate::position::Came;
+use crate::offsets::position::Came;
 use crate::progress::PartitionProgress;
 use crate::wait::Stamp;
 

@@ -10,14 +10,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::added;
 use crate::assignment::Assignment;
-use crate::bounds::{self, Bounds, Place};
 use crate::clock::monotonic;
 use crate::commit::{self, Committed};
 use crate::context::{Context, say};
 use crate::error::failed;
 use crate::listing::list;
+use crate::offsets::added_partitions;
+use crate::offsets::log_bounds::{self, Bounds, Place};
 use crate::progress::{PartitionProgress, TopicMark};
 
 /// What is known about a partition that starts.
@@ -130,10 +130,10 @@ impl Context {
         };
         let places: Vec<_> = committed.keys().cloned().collect();
         let until = monotonic() + commit::for_partitions(limit, places.len());
-        let mut bounds = bounds::read(consumer, &places, until);
+        let mut bounds = log_bounds::read(consumer, &places, until);
         let ends = self.ends(consumer, &committed, &bounds, limit);
         let begun = match self.is_strict() {
-            true => added::topics_with_offsets(consumer, &committed, limit),
+            true => added_partitions::topics_with_offsets(consumer, &committed, limit),
             false => BTreeMap::new(),
         };
         let mut new = Vec::new();

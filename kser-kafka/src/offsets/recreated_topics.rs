@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 
-use crate::bounds::{self, Place};
 use crate::clock::monotonic;
 use crate::context::Context;
+use crate::offsets::log_bounds::{self, Place};
 
 /// How often the ids of topics are compared, and how long that may take.
 const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -59,7 +59,7 @@ impl Anew {
         if anew.is_empty() {
             return;
         }
-        let bounds = bounds::read(consumer, &anew, monotonic() + LOOK.1);
+        let bounds = log_bounds::read(consumer, &anew, monotonic() + LOOK.1);
         if bounds.len() < anew.len() {
             self.next = monotonic() + AGAIN;
         }

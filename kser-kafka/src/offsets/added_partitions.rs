@@ -7,9 +7,9 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 
-use crate::bounds::Place;
 use crate::commit::{self, Committed};
 use crate::context::Context;
+use crate::offsets::log_bounds::Place;
 
 /// Finds out of which topics the group has an offset in any partition, for those that have a partition without one. Leaves out
 /// topics of which the brokers do not tell it now; `limit` is for one question.

@@ -9,10 +9,10 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::bounds::{self, Bounds, Place};
 use crate::clock::monotonic;
 use crate::context::Context;
 use crate::listing::list;
+use crate::offsets::log_bounds::{self, Bounds, Place};
 
 /// How long the brokers are waited for.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ impl Resets {
         let fetched = fetched.map(|it| (it.topic.as_str().to_owned(), it.partition));
         let fetched: Vec<Place> = fetched.collect();
         drop(member);
-        let found = bounds::read(consumer, &fetched, monotonic() + ANSWER);
+        let found = log_bounds::read(consumer, &fetched, monotonic() + ANSWER);
         if found.len() == fetched.len() {
             context.forget_reset();
         }
@@ -116,7 +116,7 @@ pub(crate) fn out_of_range(
         .collect();
     drop(member);
     let places: Vec<_> = next.keys().cloned().collect();
-    let bounds = bounds::read(consumer, &places, monotonic() + ANSWER);
+    let bounds = log_bounds::read(consumer, &places, monotonic() + ANSWER);
     let outside = next.iter().filter_map(|((topic, partition), next)| {
         let Bounds { start, end, .. } = bounds.get(&(topic.clone(), *partition))?;
         let is_named = || heard.is_some_and(|heard| heard.contains(&format!("offset {next} ")));
