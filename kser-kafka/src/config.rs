@@ -9,12 +9,12 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use crate::assignor::{self, STRATEGY};
+use crate::consumer::assignor::{self, STRATEGY};
+use crate::consumer::group_size;
 use crate::defaults::{
     ALIASES, DEFAULTS, OF_CLASSIC_GROUPS, OF_CONSUMERS, OF_DELAYS, OF_PRODUCERS, OWNED,
 };
 use crate::progress::Budget;
-use crate::sizing;
 
 /// How to reach a cluster, and the settings of its clients.
 ///
@@ -215,7 +215,7 @@ impl KafkaConfig {
         partitions: usize,
     ) -> ClientConfig {
         let mut config = self.client(&OF_CONSUMERS);
-        let sized = sizing::of(partitions);
+        let sized = group_size::of(partitions);
         self.add(
             &mut config,
             &sized.each_ref().map(|(key, value)| (*key, &**value)),

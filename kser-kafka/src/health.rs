@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use crate::ask::Asker;
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
-use crate::context::Context;
+use crate::consumer::context::Context;
 use crate::listing::list;
 use crate::presence::{self, Presence, Standing};
 use crate::progress::PartitionProgress;

@@ -19,12 +19,12 @@ use crate::channel::settle::{Settler, Unowned};
 use crate::channel::subscription::KafkaSubscription;
 use crate::clock::Time;
 use crate::cluster::Cluster;
+use crate::consumer::broadcast_reader::Observer;
+use crate::consumer::joining::Joining;
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
-use crate::joining::Joining;
 use crate::limits::Limits;
 use crate::member::Member;
-use crate::observer::Observer;
 use crate::producer::Publisher;
 
 /// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
-use crate::context::Context;
+use crate::consumer::context::Context;
 use crate::listing::list;
 use crate::member::Member;
 use crate::progress::Commit;

@@ -10,7 +10,7 @@ use crate::assignment::Assignment;
 use crate::channel::RecordId;
 use crate::clock::monotonic;
 use crate::commit::{self, Entry, Request};
-use crate::context::Context;
+use crate::consumer::context::Context;
 use crate::error::description;
 
 /// How long the answer to a read-back is waited for: at first, and at most, after several that did not come in time.

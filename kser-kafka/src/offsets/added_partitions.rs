@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 
 use crate::commit::{self, Committed};
-use crate::context::Context;
+use crate::consumer::context::Context;
 use crate::offsets::log_bounds::Place;
 
 /// Finds out of which topics the group has an offset in any partition, for those that have a partition without one. Leaves out

@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
-use crate::context::Context;
+use crate::consumer::context::Context;
 use crate::listing::list;
 use crate::offsets::log_bounds::{self, Bounds, Place};
 

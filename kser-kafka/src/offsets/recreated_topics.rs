@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::clock::monotonic;
-use crate::context::Context;
+use crate::consumer::context::Context;
 use crate::offsets::log_bounds::{self, Place};
 
 /// How often the ids of topics are compared, and how long that may take.

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::commit::{self, Committed};
-use crate::context::{Context, say};
+use crate::consumer::context::{Context, say};
 use crate::error::failed;
 use crate::listing::list;
 use crate::offsets::added_partitions;

@@ -8,11 +8,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
-use crate::client_end::{LEAVE, NotAdmitted, leave};
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commit::schedule::Commits;
-use crate::context::{Context, say};
+use crate::consumer::context::{Context, say};
+use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
 use crate::health::Watch;
 use crate::member::Arrived;

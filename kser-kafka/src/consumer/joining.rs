@@ -6,17 +6,17 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::aside::Aside;
-use crate::assignor::{self, EAGER, STRATEGY};
 use crate::channel::Link;
-use crate::client_end::NotAdmitted;
 use crate::clock::monotonic;
 use crate::cluster::Cluster;
-use crate::context::Context;
+use crate::consumer::assignor::{self, EAGER, STRATEGY};
+use crate::consumer::context::Context;
+use crate::consumer::leave::NotAdmitted;
+use crate::consumer::poll_thread::Poll;
 use crate::error::failed;
 use crate::health::Watch;
 use crate::heard::Heard;
 use crate::member::Member;
-use crate::poll::Poll;
 
 /// How long after the group did not admit a member it asks again.
 const AGAIN: Duration = Duration::from_secs(2);
