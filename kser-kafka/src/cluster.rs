@@ -6,7 +6,7 @@ use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
 
 use crate::KafkaConfig;
 use crate::admin::{Admin, Creation};
-use crate::ask::Asker;
+use crate::health::broker_queries::Asker;
 use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::producer::Publisher;

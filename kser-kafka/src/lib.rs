@@ -2,7 +2,6 @@
 
 mod admin;
 mod aside;
-mod ask;
 mod assignment;
 mod beside;
 mod broker_clock;
@@ -23,12 +22,9 @@ mod member;
 mod offsets;
 mod opening;
 mod places;
-mod presence;
 mod pressure;
 mod producer;
 mod progress;
-mod statistics;
-mod survey;
 mod transport;
 mod unsent;
 mod wait;

@@ -16,12 +16,12 @@ use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commit::request_size::RequestSize;
+use crate::health::statistics::{GroupState, Statistics};
 use crate::heard::Heard;
 use crate::listing::list;
 use crate::member::Member;
 use crate::offsets::topic_ids::TopicIds;
 use crate::progress::{Author, Budget};
-use crate::statistics::{GroupState, Statistics};
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use kser_core::NotInGroup;
 
-use crate::statistics::GroupState;
+use crate::health::statistics::GroupState;
 
 /// The time without the group until a warning, and from one warning to the next.
 const WARN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));

@@ -1,3 +1,8 @@
+pub(crate) mod broker_queries;
+mod presence;
+pub(crate) mod statistics;
+mod survey;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,14 +11,14 @@ use kser_core::{Health, HeldPartition, NotInGroup, Topic};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use crate::ask::Asker;
+use self::broker_queries::Asker;
+use self::presence::{Presence, Standing};
+use self::survey::Survey;
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
 use crate::listing::list;
-use crate::presence::{self, Presence, Standing};
 use crate::progress::PartitionProgress;
-use crate::survey::Survey;
 
 /// How often the health is looked at.
 const LOOK: Duration = Duration::from_secs(1);

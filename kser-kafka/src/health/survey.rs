@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use kser_core::Topic;
 
-use crate::ask::{Absent, Answer, Asker, Question};
 use crate::clock::monotonic;
+use crate::health::broker_queries::{Absent, Answer, Asker, Question};
 use crate::places::Places;
 
 /// How long after a hint that a topic may be missing the brokers are asked.
