@@ -5,11 +5,11 @@ use std::time::Duration;
 use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
 
 use crate::KafkaConfig;
-use crate::admin::{Admin, Creation};
 use crate::health::broker_queries::Asker;
 use crate::heard::Heard;
-use crate::limits::Limits;
 use crate::producer::Publisher;
+use crate::topics::admin::{Admin, Creation};
+use crate::topics::limits::Limits;
 
 /// How often brokers are asked for the settings of topics that were just created, and how long after each other.
 const TRIES: u32 = 10;
@@ -152,7 +152,7 @@ impl Cluster {
         let create = |spec: TopicSpec| {
             let settings = crate::delay::parent(&spec.topic).map(|(parent, length)| {
                 let parent = found.get(&parent).and_then(Option::as_ref);
-                crate::beside::settings(parent, length)
+                crate::topics::companion_settings::settings(parent, length)
             });
             let settings = settings.unwrap_or_default();
             Creation { spec, settings }
@@ -168,7 +168,9 @@ impl Cluster {
         let found = self.admin.settings(&names).await.unwrap_or_default();
         let mut unfit = Vec::new();
         for ((topic, length), found) in delays.into_iter().zip(found) {
-            if let Some(reason) = found.and_then(|found| crate::beside::unfit(&found, length)) {
+            if let Some(reason) =
+                found.and_then(|found| crate::topics::companion_settings::unfit(&found, length))
+            {
                 tracing::warn!(target: "kser_kafka", %topic, "the settings of delay topic {topic} put waiting records at risk: {reason}");
                 unfit.push(UnfitTopic::new(topic, reason));
             }

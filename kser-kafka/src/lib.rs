@@ -1,9 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-mod admin;
 mod aside;
 mod assignment;
-mod beside;
 mod broker_clock;
 mod channel;
 mod clock;
@@ -16,15 +14,14 @@ mod delay;
 mod error;
 mod health;
 mod heard;
-mod limits;
 mod listing;
 mod member;
 mod offsets;
-mod opening;
 mod places;
 mod pressure;
 mod producer;
 mod progress;
+mod topics;
 mod transport;
 mod unsent;
 mod wait;

@@ -12,7 +12,6 @@ use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
-use crate::admin::Admin;
 use crate::aside::Aside;
 use crate::channel::Link;
 use crate::channel::settle::{Settler, Unowned};
@@ -23,9 +22,10 @@ use crate::consumer::broadcast_reader::Observer;
 use crate::consumer::joining::Joining;
 use crate::error::{failed, no_thread};
 use crate::heard::Heard;
-use crate::limits::Limits;
 use crate::member::Member;
 use crate::producer::Publisher;
+use crate::topics::admin::Admin;
+use crate::topics::limits::Limits;
 
 /// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.
 ///

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use kser_core::{Error, Record, Topic};
 
-use crate::admin::{Admin, TopicSettings};
 use crate::clock::monotonic;
 use crate::delay;
+use crate::topics::admin::{Admin, TopicSettings};
 
 /// How long the settings of a topic are believed.
 const BELIEVED: Duration = Duration::from_secs(60);

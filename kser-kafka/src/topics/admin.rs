@@ -16,7 +16,7 @@ use crate::KafkaConfig;
 use crate::aside::Aside;
 use crate::error::{failed, is_missing, no_thread};
 use crate::heard::Heard;
-use crate::opening;
+use crate::topics::readiness;
 
 /// How long the brokers are waited for.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -162,8 +162,8 @@ impl Admin {
         let thread = std::thread::Builder::new().name("kser-kafka-ask".to_owned());
         let started = thread.spawn(move || {
             let partitions = topics.iter().map(|(_, partitions)| partitions).sum();
-            let limit = opening::limit(partitions);
-            drop(answer.send(opening::wait(&settings, &topics, limit)));
+            let limit = readiness::limit(partitions);
+            drop(answer.send(readiness::wait(&settings, &topics, limit)));
         });
         started.map_err(no_thread)?;
         let canceled = |_| Err(failed("waiting for new topics", None, KafkaError::Canceled));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::admin::TopicSettings;
 use crate::delay;
+use crate::topics::admin::TopicSettings;
 
 /// The bytes of headers that kser adds to a waiting record or a dead letter, at most: an error of 4096 bytes, names of
 /// topics and groups, counts and times.
