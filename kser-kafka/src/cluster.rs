@@ -5,8 +5,8 @@ use std::time::Duration;
 use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
 
 use crate::KafkaConfig;
+use crate::broker_log::Heard;
 use crate::health::broker_queries::Asker;
-use crate::heard::Heard;
 use crate::producer::Publisher;
 use crate::topics::admin::{Admin, Creation};
 use crate::topics::limits::Limits;

@@ -12,7 +12,8 @@ use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
-use crate::aside::Aside;
+use crate::background_drop::Aside;
+use crate::broker_log::Heard;
 use crate::channel::Link;
 use crate::channel::settle::{Settler, Unowned};
 use crate::channel::subscription::KafkaSubscription;
@@ -21,7 +22,6 @@ use crate::cluster::Cluster;
 use crate::consumer::broadcast_reader::Observer;
 use crate::consumer::joining::Joining;
 use crate::error::{failed, no_thread};
-use crate::heard::Heard;
 use crate::member::Member;
 use crate::producer::Publisher;
 use crate::topics::admin::Admin;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kser_core::{Error, Timestamp, Topic};
 
-use super::held::Place;
+use super::record_state::Place;
 use super::{Assignment, Next};
 use crate::clock::Time;
 use crate::delay::Told;

@@ -11,8 +11,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
-use crate::listing::list;
 use crate::member::Member;
+use crate::partition_list::list;
 use crate::progress::Commit;
 
 /// The number of partitions in one request. The client's work for a request grows with the square of it: 1,000 take it

@@ -8,10 +8,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use crate::broker_log::Heard;
 use crate::channel::{Link, RecordId, Waiting};
 use crate::clock::monotonic;
 use crate::error::{code, failed, is_missing};
-use crate::heard::Heard;
 
 /// How often new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);

@@ -12,15 +12,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::broker_log::Heard;
 use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commit::request_size::RequestSize;
 use crate::health::statistics::{GroupState, Statistics};
-use crate::heard::Heard;
-use crate::listing::list;
 use crate::member::Member;
 use crate::offsets::topic_ids::TopicIds;
+use crate::partition_list::list;
 use crate::progress::{Author, Budget};
 
 /// How long a hook of a rebalance waits for the brokers.

@@ -5,7 +5,8 @@ use kser_core::{Error, Health, NotInGroup, Topic};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::aside::Aside;
+use crate::background_drop::Aside;
+use crate::broker_log::Heard;
 use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::cluster::Cluster;
@@ -15,7 +16,6 @@ use crate::consumer::leave::NotAdmitted;
 use crate::consumer::poll_thread::Poll;
 use crate::error::failed;
 use crate::health::Watch;
-use crate::heard::Heard;
 use crate::member::Member;
 
 /// How long after the group did not admit a member it asks again.

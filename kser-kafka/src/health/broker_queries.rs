@@ -9,11 +9,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::broker_log::Heard;
 use crate::clock::monotonic;
 use crate::error::{failed, is_missing, no_thread};
-use crate::heard::Heard;
 use crate::offsets::log_bounds;
-use crate::places::Places;
+use crate::partition_map::Places;
 
 /// The time that the brokers have for one question.
 const ANSWER: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ use self::survey::Survey;
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
-use crate::listing::list;
+use crate::partition_list::list;
 use crate::progress::PartitionProgress;
 
 /// How often the health is looked at.

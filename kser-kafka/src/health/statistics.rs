@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::places::Places;
+use crate::partition_map::Places;
 
 /// One report of a client about itself.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use kser_core::Topic;
 
 use crate::clock::monotonic;
 use crate::health::broker_queries::{Absent, Answer, Asker, Question};
-use crate::places::Places;
+use crate::partition_map::Places;
 
 /// How long after a hint that a topic may be missing the brokers are asked.
 const SOON: Duration = Duration::from_secs(1);

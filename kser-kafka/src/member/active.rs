@@ -2,7 +2,7 @@
 
 use super::Member;
 use crate::assignment::Assignment;
-use crate::pressure::Pressure;
+use crate::member::pressure::Pressure;
 
 impl Member {
     /// Returns an assignment for a change, after which the next turn looks at it.

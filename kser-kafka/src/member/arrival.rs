@@ -5,9 +5,9 @@ use kser_librdkafka::TopicId;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::{Member, record};
+use crate::delay::wait::Stamp;
 use crate::offsets::position::Came;
 use crate::progress::PartitionProgress;
-use crate::wait::Stamp;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

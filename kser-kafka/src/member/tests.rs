@@ -4,10 +4,10 @@ use kser_core::{Clock, Room, Settle};
 
 use super::*;
 use crate::KafkaConfig;
+use crate::broker_log::Heard;
 use crate::clock::Time;
-use crate::heard::Heard;
+use crate::delay::wait::Stamp;
 use crate::progress::{Author, Budget};
-use crate::wait::Stamp;
 
 /// A member of which two partitions are read from the start, without a client.
 pub(crate) fn member() -> Member {

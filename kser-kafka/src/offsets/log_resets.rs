@@ -11,8 +11,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
-use crate::listing::list;
 use crate::offsets::log_bounds::{self, Bounds, Place};
+use crate::partition_list::list;
 
 /// How long the brokers are waited for.
 const ANSWER: Duration = Duration::from_secs(1);

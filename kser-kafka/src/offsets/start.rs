@@ -15,9 +15,9 @@ use crate::clock::monotonic;
 use crate::commit::{self, Committed};
 use crate::consumer::context::{Context, say};
 use crate::error::failed;
-use crate::listing::list;
 use crate::offsets::added_partitions;
 use crate::offsets::log_bounds::{self, Bounds, Place};
+use crate::partition_list::list;
 use crate::progress::{PartitionProgress, TopicMark};
 
 /// What is known about a partition that starts.

@@ -12,10 +12,10 @@ use rdkafka::message::{BorrowedMessage, DeliveryResult, Timestamp as Stamp};
 use rdkafka::producer::{ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::aside::Aside;
+use crate::background_drop::Aside;
+use crate::broker_log::Heard;
 use crate::clock::Time;
 use crate::error::not_published;
-use crate::heard::Heard;
 
 /// Hears how each record ended.
 pub(crate) struct Reports {

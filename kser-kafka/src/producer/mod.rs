@@ -15,11 +15,11 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::aside::Aside;
+use crate::background_drop::Aside;
+use crate::broker_log::Heard;
 use crate::clock::Time;
 use crate::delay::{self, Hop};
 use crate::error::{failed, not_published};
-use crate::heard::Heard;
 use crate::producer::delivery_report::{Batch, Client, Reports, Slot};
 use crate::producer::single_record_producer::Alone;
 use crate::producer::turns::Turns;

@@ -102,8 +102,8 @@ mod tests {
 
     use super::*;
     use crate::KafkaConfig;
+    use crate::broker_log::Heard;
     use crate::clock::Time;
-    use crate::heard::Heard;
 
     const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     const FATAL: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;

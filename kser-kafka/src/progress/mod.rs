@@ -4,7 +4,6 @@
 //! not done; what is done above it, and what may have begun, stands in the text beside the offset, for whoever takes
 //! the partition over.
 
-mod author;
 mod base64;
 mod counts;
 mod done_map;
@@ -18,14 +17,15 @@ mod topic_mark;
 mod truncation;
 mod varint;
 mod window;
+mod writer_id;
 
 use std::collections::VecDeque;
 use std::iter;
 use std::ops::Range;
 
-pub(crate) use self::author::Author;
 pub(crate) use self::metadata::Budget;
 pub(crate) use self::topic_mark::TopicMark;
+pub(crate) use self::writer_id::Author;
 
 use self::counts::{Counts, SUSPECT};
 use self::failed::Failed;

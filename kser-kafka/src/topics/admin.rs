@@ -13,9 +13,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
-use crate::aside::Aside;
+use crate::background_drop::Aside;
+use crate::broker_log::Heard;
 use crate::error::{failed, is_missing, no_thread};
-use crate::heard::Heard;
 use crate::topics::readiness;
 
 /// How long the brokers are waited for.

@@ -9,9 +9,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::broker_log::Heard;
 use crate::clock::monotonic;
 use crate::error::failed;
-use crate::heard::Heard;
 use crate::offsets::log_bounds::{self, Place};
 
 /// How long it may take, and how much longer for each partition.

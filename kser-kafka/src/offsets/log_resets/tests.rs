@@ -5,8 +5,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::*;
 use crate::KafkaConfig;
+use crate::broker_log::Heard;
 use crate::channel::Link;
-use crate::heard::Heard;
 
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -1,6 +1,6 @@
 use kser_core::{Record, Timestamp};
 
-use crate::wait::Wait;
+use crate::delay::wait::Wait;
 
 /// A record that came and is not done.
 #[derive(Debug)]

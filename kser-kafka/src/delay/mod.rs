@@ -1,5 +1,8 @@
 //! Waits: a record that is not due goes to a topic whose records all wait equally long, from one to the next until it is.
 
+pub(crate) mod forward_failures;
+pub(crate) mod wait;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,6 +1,7 @@
-mod carried;
-mod held;
+mod record_state;
+mod resumed;
 mod room;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,16 +10,14 @@ use bytes::Bytes;
 use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
-use self::held::{Held, Place};
+use self::record_state::{Held, Place};
 use crate::channel::{RecordId, Waiting};
 use crate::clock::Time;
+use crate::delay::forward_failures::Unsent;
+use crate::delay::wait::{Stamp, Wait};
 use crate::member::Goodbye;
 use crate::offsets::position::Position;
 use crate::progress::PartitionProgress;
-use crate::unsent::Unsent;
-use crate::wait::{Stamp, Wait};
-
-mod waits;
 
 /// A partition while it is ours: its records from the broker to the end of their tickets.
 #[derive(Debug)]

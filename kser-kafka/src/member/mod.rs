@@ -1,5 +1,8 @@
 mod active;
 mod arrival;
+mod pressure;
+mod revoked;
+mod waits;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -11,17 +14,14 @@ use kser_core::{Error, Record, Timestamp, Topic};
 use rdkafka::message::{BorrowedMessage, Message};
 
 pub(crate) use self::arrival::Arrived;
-pub(crate) use self::parted::Goodbye;
-use self::parted::Parted;
+pub(crate) use self::revoked::Goodbye;
+use self::revoked::Parted;
 
 use crate::assignment::{Assignment, Next};
 use crate::channel::{Link, Orders, RecordId, Waiting};
+use crate::delay::forward_failures::Said;
 use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
-use crate::unsent::Said;
-
-mod parted;
-mod waits;
 
 /// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
 #[derive(Debug)]

@@ -47,8 +47,8 @@ mod tests {
 
     use super::*;
     use crate::clock::Time;
+    use crate::delay::wait::Stamp;
     use crate::progress::{Author, Budget, PartitionProgress};
-    use crate::wait::Stamp;
 
     const MIB: usize = 1 << 20;
 

@@ -1,3 +1,5 @@
+mod defaults;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -9,11 +11,11 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use crate::consumer::assignor::{self, STRATEGY};
-use crate::consumer::group_size;
-use crate::defaults::{
+use crate::config::defaults::{
     ALIASES, DEFAULTS, OF_CLASSIC_GROUPS, OF_CONSUMERS, OF_DELAYS, OF_PRODUCERS, OWNED,
 };
+use crate::consumer::assignor::{self, STRATEGY};
+use crate::consumer::group_size;
 use crate::progress::Budget;
 
 /// How to reach a cluster, and the settings of its clients.

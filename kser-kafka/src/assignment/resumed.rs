@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::held::Place;
+use super::record_state::Place;
 use super::{Assignment, Next};
 use crate::commit::Committed;
 

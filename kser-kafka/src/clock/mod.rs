@@ -1,8 +1,10 @@
+mod broker;
+
 use std::sync::Arc;
 
 use kser_core::{Clock, Timestamp};
 
-use crate::broker_clock::BrokerClock;
+use crate::clock::broker::BrokerClock;
 
 /// The time of a transport: that of its clock, and what is known of the brokers' clock. Cloning shares both.
 #[derive(Debug, Clone)]
