@@ -18,47 +18,47 @@ const LONGEST: usize = 500;
 
 /// What a client was told about its brokers: kept for the errors of calls that only know that time is up.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Last>>);
+pub(crate) struct BrokerErrors(Arc<Mutex<Log>>);
 
 #[derive(Debug, Default)]
-struct Last {
-    trouble: Option<(Timestamp, String)>,
-    logged: BTreeMap<String, Said>,
+struct Log {
+    last_error: Option<(Timestamp, String)>,
+    logged: BTreeMap<String, LoggedLine>,
 }
 
 /// When a line was logged last, and how often it came since.
 #[derive(Debug)]
-struct Said {
+struct LoggedLine {
     at: Timestamp,
     repeated: u64,
 }
 
-impl Heard {
+impl BrokerErrors {
     /// Returns the last trouble, if it is not older than `since`.
-    pub(crate) fn since(&self, since: Timestamp) -> Option<String> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, text) = last.trouble.as_ref()?;
+    pub(crate) fn last_since(&self, since: Timestamp) -> Option<String> {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, text) = log.last_error.as_ref()?;
         (*at >= since).then(|| text.clone())
     }
 
     /// Returns the last trouble, if it is not older than this.
-    pub(crate) fn lately(&self, age: Duration) -> Option<String> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, text) = last.trouble.as_ref()?;
+    pub(crate) fn recent(&self, age: Duration) -> Option<String> {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, text) = log.last_error.as_ref()?;
         (SystemClock.now().since(*at) <= age).then(|| text.clone())
     }
 
-    fn trouble(&self, text: String) {
+    fn note_error(&self, text: String) {
         self.warn(&text);
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.trouble = Some((SystemClock.now(), text));
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.last_error = Some((SystemClock.now(), text));
     }
 
     /// Logs a line of the client, unless it did so lately.
     fn warn(&self, text: &str) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let repeated = last.says_again(SystemClock.now(), text);
-        drop(last);
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let repeated = log.count_line(SystemClock.now(), text);
+        drop(log);
         if let Some(repeated) = repeated {
             let text: String = text.chars().take(LONGEST).collect();
             tracing::warn!(target: "kser_kafka", repeated, "{text}");
@@ -66,21 +66,21 @@ impl Heard {
     }
 }
 
-impl Last {
+impl Log {
     /// Notes a line that comes. Returns how often it has come since it was logged last, if it is to be logged.
-    fn says_again(&mut self, now: Timestamp, text: &str) -> Option<u64> {
-        let is_old = |said: &Said| now.since(said.at) >= REPEAT;
+    fn count_line(&mut self, now: Timestamp, text: &str) -> Option<u64> {
+        let is_old = |line: &LoggedLine| now.since(line.at) >= REPEAT;
         let line = without_numbers(text);
         let repeated = match self.logged.get_mut(&line) {
-            Some(said) if !is_old(said) => {
-                said.repeated += 1;
+            Some(logged) if !is_old(logged) => {
+                logged.repeated += 1;
                 return None;
             }
-            Some(said) => said.repeated,
+            Some(logged) => logged.repeated,
             None => 0,
         };
         if self.logged.len() >= LINES {
-            self.logged.retain(|_, said| !is_old(said));
+            self.logged.retain(|_, line| !is_old(line));
         }
         // So many lines within that time say no more than the first of them.
         if self.logged.len() >= LINES && !self.logged.contains_key(&line) {
@@ -88,7 +88,7 @@ impl Last {
         }
         self.logged.insert(
             line,
-            Said {
+            LoggedLine {
                 at: now,
                 repeated: 0,
             },
@@ -103,9 +103,9 @@ fn without_numbers(text: &str) -> String {
     kept.take(LONGEST).collect()
 }
 
-impl ConsumerContext for Heard {}
+impl ConsumerContext for BrokerErrors {}
 
-impl ClientContext for Heard {
+impl ClientContext for BrokerErrors {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Settings of the consumer are given to the producer too, and the other way round.
         if facility == "CONFWARN" {
@@ -115,7 +115,7 @@ impl ClientContext for Heard {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => self.trouble(format!("{facility}: {message}")),
+            | RDKafkaLogLevel::Error => self.note_error(format!("{facility}: {message}")),
             // Commits that are refused in a rebalance come with the next. Those that go on to be are told by what commits.
             RDKafkaLogLevel::Warning if facility != "COMMITFAIL" => {
                 self.warn(&format!("{facility}: {message}"));
@@ -129,7 +129,7 @@ impl ClientContext for Heard {
     fn error(&self, error: KafkaError, reason: &str) {
         // That no broker is reached says less than why.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.trouble(reason.to_owned());
+            self.note_error(reason.to_owned());
         }
     }
 }
@@ -144,25 +144,25 @@ mod tests {
 
     #[test]
     fn a_line_that_repeats_is_logged_once_in_ten_seconds() {
-        let mut last = Last::default();
-        assert_eq!(last.says_again(at(0), "t [1]: offset reset at 5"), Some(0));
-        assert_eq!(last.says_again(at(1), "the session has ended"), Some(0));
+        let mut log = Log::default();
+        assert_eq!(log.count_line(at(0), "t [1]: offset reset at 5"), Some(0));
+        assert_eq!(log.count_line(at(1), "the session has ended"), Some(0));
         // Two that take turns, and one that differs by its numbers.
-        assert_eq!(last.says_again(at(2), "t [2]: offset reset at 77"), None);
-        assert_eq!(last.says_again(at(3), "the session has ended"), None);
-        assert_eq!(last.says_again(at(10), "t [1]: offset reset at 5"), Some(1));
-        assert_eq!(last.says_again(at(11), "the session has ended"), Some(1));
-        assert_eq!(last.says_again(at(12), "t [1]: offset reset at 5"), None);
+        assert_eq!(log.count_line(at(2), "t [2]: offset reset at 77"), None);
+        assert_eq!(log.count_line(at(3), "the session has ended"), None);
+        assert_eq!(log.count_line(at(10), "t [1]: offset reset at 5"), Some(1));
+        assert_eq!(log.count_line(at(11), "the session has ended"), Some(1));
+        assert_eq!(log.count_line(at(12), "t [1]: offset reset at 5"), None);
     }
 
     #[test]
     fn many_different_lines_are_not_all_logged() {
-        let mut last = Last::default();
+        let mut log = Log::default();
         let line = |n: usize| "x".repeat(n);
-        let logged = (0..LONGEST).filter(|n| last.says_again(at(0), &line(*n)).is_some());
+        let logged = (0..LONGEST).filter(|n| log.count_line(at(0), &line(*n)).is_some());
         assert_eq!(logged.count(), LINES);
-        assert_eq!(last.says_again(at(9), "another"), None);
-        assert_eq!(last.says_again(at(20), "another"), Some(0));
-        assert_eq!(last.logged.len(), 1);
+        assert_eq!(log.count_line(at(9), "another"), None);
+        assert_eq!(log.count_line(at(20), "another"), Some(0));
+        assert_eq!(log.logged.len(), 1);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
 
 use crate::KafkaConfig;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::health::broker_queries::Asker;
 use crate::producer::Publisher;
 use crate::topics::admin::{Admin, Creation};
@@ -33,7 +33,7 @@ impl Cluster {
         if let Some(asker) = asker.upgrade() {
             return Ok(asker);
         }
-        let started = Arc::new(Asker::start(&self.config.asker(), Heard::default())?);
+        let started = Arc::new(Asker::start(&self.config.asker(), BrokerErrors::default())?);
         *asker = Arc::downgrade(&started);
         Ok(started)
     }

@@ -7,15 +7,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
-    heard: Option<String>,
+    broker_error: Option<String>,
     source: KafkaError,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        match &self.heard {
-            Some(heard) => write!(f, " ({heard})"),
+        match &self.broker_error {
+            Some(broker_error) => write!(f, " ({broker_error})"),
             None => Ok(()),
         }
     }
@@ -28,7 +28,11 @@ impl std::error::Error for Failure {
 }
 
 /// Makes an error of what the client says, while it did `what`.
-pub(crate) fn failed(what: impl Into<String>, heard: Option<String>, source: KafkaError) -> Error {
+pub(crate) fn failed(
+    what: impl Into<String>,
+    broker_error: Option<String>,
+    source: KafkaError,
+) -> Error {
     if let KafkaError::ClientConfig(_, reason, key, _) = &source {
         return Error::Invalid {
             what: format!("the Kafka setting {key:?}"),
@@ -47,7 +51,7 @@ pub(crate) fn failed(what: impl Into<String>, heard: Option<String>, source: Kaf
         temporary: code(&source).is_none_or(is_temporary),
         source: Box::new(Failure {
             what: what.into(),
-            heard,
+            broker_error,
             source,
         }),
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
 use crate::background_drop::Aside;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::channel::Link;
 use crate::channel::settle::{Settler, Unowned};
 use crate::channel::subscription::KafkaSubscription;
@@ -51,14 +51,14 @@ impl KafkaTransport {
     ///
     /// As [`connect`](Self::connect).
     pub async fn with_config(config: KafkaConfig) -> Result<Self, Error> {
-        let heard = Heard::default();
-        let admin = Admin::new(&config, heard.clone())?;
+        let broker_errors = BrokerErrors::default();
+        let admin = Admin::new(&config, broker_errors.clone())?;
         let time = Time::new(Arc::clone(&config.clock));
-        let publisher = Arc::new(Publisher::new(config.producer(), heard, time)?);
+        let publisher = Arc::new(Publisher::new(config.producer(), broker_errors, time)?);
         // Settings of consumers are wrong now, or never.
         Aside::new(make_consumer(
             &config.consumer("kser-check", None, 1),
-            Heard::default(),
+            BrokerErrors::default(),
         )?);
         admin.reach().await?;
         Ok(Self(Arc::new(Cluster {
@@ -142,7 +142,7 @@ impl KafkaTransport {
         // The client assigns nothing to one without a group. Nothing is committed for it.
         let mut settings = self.0.config.consumer("kser-observer", None, 1);
         settings.set("auto.offset.reset", "earliest");
-        let mut consumer = make_consumer(&settings, Heard::default())?;
+        let mut consumer = make_consumer(&settings, BrokerErrors::default())?;
         let rung = Arc::clone(&link);
         consumer.set_nonempty_callback(move || rung.bell.ring());
         let (started, starting) = oneshot::channel();
@@ -171,8 +171,11 @@ impl KafkaTransport {
     }
 }
 
-fn make_consumer(settings: &ClientConfig, heard: Heard) -> Result<BaseConsumer<Heard>, Error> {
-    let made = settings.create_with_context(heard);
+fn make_consumer(
+    settings: &ClientConfig,
+    broker_errors: BrokerErrors,
+) -> Result<BaseConsumer<BrokerErrors>, Error> {
+    let made = settings.create_with_context(broker_errors);
     made.map_err(|error| failed("making a consumer", None, error))
 }
 

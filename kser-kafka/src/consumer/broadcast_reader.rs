@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::channel::{Link, RecordId, Waiting};
 use crate::clock::monotonic;
 use crate::error::{code, failed, is_missing};
@@ -21,7 +21,7 @@ const SLEEP: Duration = Duration::from_millis(20);
 
 /// Reads everything from now on, for one who is in no group.
 pub(crate) struct Observer {
-    consumer: BaseConsumer<Heard>,
+    consumer: BaseConsumer<BrokerErrors>,
     link: Arc<Link>,
     topics: Vec<Topic>,
     seen: BTreeSet<(Topic, i32)>,
@@ -44,7 +44,7 @@ fn is_passing(error: &KafkaError) -> bool {
 impl Observer {
     /// Fixes the start: what is published after this is seen.
     pub(crate) fn start(
-        consumer: BaseConsumer<Heard>,
+        consumer: BaseConsumer<BrokerErrors>,
         link: Arc<Link>,
         topics: Vec<Topic>,
     ) -> KafkaResult<Self> {

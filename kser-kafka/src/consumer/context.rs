@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::commit;
@@ -33,7 +33,7 @@ const REASON: usize = 200;
 pub(crate) struct Context {
     member: Mutex<Member>,
     pub(crate) link: Arc<Link>,
-    pub(crate) heard: Heard,
+    pub(crate) broker_errors: BrokerErrors,
     pub(crate) group: String,
     pub(crate) reset: String,
     pub(crate) revoke_grace: Duration,
@@ -44,7 +44,7 @@ pub(crate) struct Context {
     pub(crate) abandoned: AtomicBool,
     known: Mutex<Known>,
     /// The client said that it went to another offset than it was to, since that was looked at.
-    reset_heard: AtomicBool,
+    was_reset: AtomicBool,
     pub(crate) ids: TopicIds,
     /// Why the member cannot go on.
     ended: Mutex<Option<Error>>,
@@ -54,7 +54,7 @@ pub(crate) struct Context {
 #[derive(Debug, Default)]
 struct Known {
     /// When a broker was heard of last.
-    heard: Option<Instant>,
+    answered_at: Option<Instant>,
     /// Why the last commit was refused.
     refusal: Option<String>,
     statistics: Statistics,
@@ -66,14 +66,14 @@ impl Context {
     pub(crate) fn new(
         member: Member,
         link: Arc<Link>,
-        heard: Heard,
+        broker_errors: BrokerErrors,
         group: String,
         config: &crate::KafkaConfig,
     ) -> Self {
         Self {
             member: Mutex::new(member),
             link,
-            heard,
+            broker_errors,
             group,
             reset: config.reset().to_owned(),
             revoke_grace: config.revoke_grace,
@@ -82,7 +82,7 @@ impl Context {
             request_size: RequestSize::new(),
             abandoned: AtomicBool::new(false),
             known: Mutex::default(),
-            reset_heard: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
             ids: TopicIds::new(),
             ended: Mutex::default(),
         }
@@ -115,8 +115,8 @@ impl Context {
     }
 
     /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
-    pub(crate) fn heard_at(&self) -> Option<Instant> {
-        self.known().heard
+    pub(crate) fn answered_at(&self) -> Option<Instant> {
+        self.known().answered_at
     }
 
     /// Returns why the brokers refused the last commit that they refused, once the client has said so in its log: it
@@ -126,12 +126,12 @@ impl Context {
     }
 
     /// Says whether the client went to another offset than it was to.
-    pub(crate) fn heard_reset(&self) -> bool {
-        self.reset_heard.load(Ordering::Relaxed)
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset.load(Ordering::Relaxed)
     }
 
     pub(crate) fn forget_reset(&self) {
-        self.reset_heard.store(false, Ordering::Relaxed);
+        self.was_reset.store(false, Ordering::Relaxed);
     }
 
     /// Has the member end, for a reason that a hook has found.
@@ -287,9 +287,9 @@ impl ClientContext for Context {
             self.known().refusal = Some(text.chars().take(REASON).collect());
         }
         if facility == "OFFSET" && level as i32 <= RDKafkaLogLevel::Warning as i32 {
-            self.reset_heard.store(true, Ordering::Relaxed);
+            self.was_reset.store(true, Ordering::Relaxed);
         }
-        self.heard.log(level, facility, message);
+        self.broker_errors.log(level, facility, message);
     }
 
     fn stats_raw(&self, json: &[u8]) {
@@ -299,14 +299,14 @@ impl ClientContext for Context {
         };
         let mut known = self.known();
         if let Some(idle) = statistics.idle {
-            known.heard = monotonic().checked_sub(idle);
+            known.answered_at = monotonic().checked_sub(idle);
         }
         known.statistics = statistics;
         known.is_drained = false;
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.heard.error(error, reason);
+        self.broker_errors.error(error, reason);
     }
 }
 

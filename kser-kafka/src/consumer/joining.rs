@@ -6,7 +6,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::background_drop::Aside;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::channel::Link;
 use crate::clock::monotonic;
 use crate::cluster::Cluster;
@@ -49,7 +49,13 @@ impl Joining {
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
         let link = Arc::clone(&self.link);
         let group = self.group.clone();
-        let context = Context::new(member, link, Heard::default(), group, &self.cluster.config);
+        let context = Context::new(
+            member,
+            link,
+            BrokerErrors::default(),
+            group,
+            &self.cluster.config,
+        );
         let mut consumer: BaseConsumer<Context> = self
             .settings
             .create_with_context(context)

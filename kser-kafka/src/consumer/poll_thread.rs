@@ -141,7 +141,7 @@ impl Poll {
         self.anew.look_if_due(&self.consumer, &self.context);
         self.resets.seek(&self.consumer, &self.context);
         if let Some(went_on) = self.commits.commit_if_due(&self.consumer, &self.context) {
-            self.health.heard();
+            self.health.note_answer();
             fetched |= went_on;
         }
         self.press_back();
@@ -227,7 +227,7 @@ impl Poll {
             self.context.drained();
         }
         if fetched > 0 {
-            self.health.heard();
+            self.health.note_answer();
         }
         Ok(fetched > 0)
     }
@@ -259,13 +259,16 @@ impl Poll {
         }
         match code(&error) {
             Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                let heard = self.context.heard.lately(JUST);
-                let where_to =
-                    log_resets::out_of_range(&self.consumer, &self.context, heard.as_deref());
+                let client_error = self.context.broker_errors.recent(JUST);
+                let where_to = log_resets::out_of_range(
+                    &self.consumer,
+                    &self.context,
+                    client_error.as_deref(),
+                );
                 let what = format!(
                     "group {group} has no offset that can be used: {where_to}, and `auto.offset.reset` is `error`"
                 );
-                Err(End::Failed(failed(what, heard, error)))
+                Err(End::Failed(failed(what, client_error, error)))
             }
             Some(RDKafkaErrorCode::InconsistentGroupProtocol) if self.can_switch => {
                 Err(End::NotAdmitted(NotAdmitted::OtherRebalance))

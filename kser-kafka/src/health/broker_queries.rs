@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::clock::monotonic;
 use crate::error::{failed, is_missing, no_thread};
 use crate::offsets::log_bounds;
@@ -46,7 +46,7 @@ pub(crate) struct Answer {
     /// The number of members of the group by the classic protocol; `None` when the brokers do not tell.
     pub(crate) n_classic: Option<usize>,
     /// When a broker answered last.
-    pub(crate) heard: Option<Instant>,
+    pub(crate) answered_at: Option<Instant>,
 }
 
 /// Topics that are not there.
@@ -60,8 +60,12 @@ pub(crate) struct Absent {
 
 impl Asker {
     /// Makes the client and starts the thread.
-    pub(crate) fn start(settings: &ClientConfig, heard: Heard) -> Result<Self, Error> {
-        let client: KafkaResult<BaseConsumer<Heard>> = settings.create_with_context(heard);
+    pub(crate) fn start(
+        settings: &ClientConfig,
+        broker_errors: BrokerErrors,
+    ) -> Result<Self, Error> {
+        let client: KafkaResult<BaseConsumer<BrokerErrors>> =
+            settings.create_with_context(broker_errors);
         let client = client.map_err(|error| failed("making a client", None, error))?;
         let (asker, questions) = channel();
         let thread = thread::Builder::new().name("kser-kafka-health".to_owned());
@@ -85,7 +89,7 @@ impl Asker {
     }
 }
 
-fn serve(client: &BaseConsumer<Heard>, questions: &Receiver<(Question, Sender<Answer>)>) {
+fn serve(client: &BaseConsumer<BrokerErrors>, questions: &Receiver<(Question, Sender<Answer>)>) {
     loop {
         match questions.recv_timeout(SERVE) {
             Ok((question, answer)) => drop(answer.send(answer_to(client, &question))),
@@ -97,19 +101,19 @@ fn serve(client: &BaseConsumer<Heard>, questions: &Receiver<(Question, Sender<An
     }
 }
 
-fn answer_to(client: &BaseConsumer<Heard>, question: &Question) -> Answer {
+fn answer_to(client: &BaseConsumer<BrokerErrors>, question: &Question) -> Answer {
     let mut answer = Answer::default();
     if !question.topics.is_empty() {
         let absent = absent(client, &question.topics);
         if absent.unknown.len() < question.topics.len() {
-            answer.heard = Some(monotonic());
+            answer.answered_at = Some(monotonic());
         }
         answer.topics = Some(absent);
     }
     if !question.ends.is_empty() {
         match ends(client, &question.ends) {
             Ok(ends) => {
-                answer.heard = Some(monotonic());
+                answer.answered_at = Some(monotonic());
                 answer.ends = Some(ends);
             }
             Err(error) => {
@@ -120,7 +124,7 @@ fn answer_to(client: &BaseConsumer<Heard>, question: &Question) -> Answer {
     if let Some(group) = &question.group {
         match n_classic(client, group) {
             Ok(count) => {
-                answer.heard = Some(monotonic());
+                answer.answered_at = Some(monotonic());
                 answer.n_classic = Some(count);
             }
             Err(error) => {
@@ -131,7 +135,7 @@ fn answer_to(client: &BaseConsumer<Heard>, question: &Question) -> Answer {
     answer
 }
 
-fn absent(client: &BaseConsumer<Heard>, topics: &[Topic]) -> Absent {
+fn absent(client: &BaseConsumer<BrokerErrors>, topics: &[Topic]) -> Absent {
     let mut absent = Absent::default();
     for (index, topic) in topics.iter().enumerate() {
         match exists(client, topic) {
@@ -150,7 +154,7 @@ fn absent(client: &BaseConsumer<Heard>, topics: &[Topic]) -> Absent {
 }
 
 /// Asks whether a topic exists; `None` when the brokers tell neither, such as without the right to describe it.
-fn exists(client: &BaseConsumer<Heard>, topic: &Topic) -> KafkaResult<Option<bool>> {
+fn exists(client: &BaseConsumer<BrokerErrors>, topic: &Topic) -> KafkaResult<Option<bool>> {
     let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
     let found = metadata.topics().first();
     let Some(error) = found.and_then(|found| found.error()) else {
@@ -161,7 +165,7 @@ fn exists(client: &BaseConsumer<Heard>, topic: &Topic) -> KafkaResult<Option<boo
 }
 
 /// Asks where logs end, a thousand of one broker in one request. Partitions of which that is not told are left out.
-fn ends(client: &BaseConsumer<Heard>, partitions: &[(Topic, i32)]) -> KafkaResult<Places> {
+fn ends(client: &BaseConsumer<BrokerErrors>, partitions: &[(Topic, i32)]) -> KafkaResult<Places> {
     let mut ends = Places::default();
     for partitions in partitions.chunks(log_bounds::BATCH) {
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
@@ -180,7 +184,7 @@ fn ends(client: &BaseConsumer<Heard>, partitions: &[(Topic, i32)]) -> KafkaResul
 }
 
 /// Counts the members that a group has by the classic protocol. A group of the other protocol has none.
-fn n_classic(client: &BaseConsumer<Heard>, group: &str) -> Result<usize, KafkaError> {
+fn n_classic(client: &BaseConsumer<BrokerErrors>, group: &str) -> Result<usize, KafkaError> {
     let found = client.fetch_group_list(Some(group), ANSWER)?;
     let mut found = found.groups().iter();
     let found = found.find(|found| found.name() == group && found.protocol_type() == "consumer");

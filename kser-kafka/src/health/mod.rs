@@ -33,7 +33,7 @@ const ENDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 #[derive(Debug)]
 pub(crate) struct Watch {
     next: Instant,
-    heard: Instant,
+    answered_at: Instant,
     survey: Survey,
     presence: Presence,
     is_kip848: bool,
@@ -59,7 +59,7 @@ impl Watch {
     ) -> Self {
         Self {
             next: monotonic(),
-            heard: monotonic(),
+            answered_at: monotonic(),
             survey: Survey::new(asker, topics),
             presence: Presence::default(),
             is_kip848: settings.get("group.protocol") == Some("consumer"),
@@ -73,8 +73,8 @@ impl Watch {
     }
 
     /// Notes that a broker answered.
-    pub(crate) fn heard(&mut self) {
-        self.heard = monotonic();
+    pub(crate) fn note_answer(&mut self) {
+        self.answered_at = monotonic();
     }
 
     /// Asks the brokers soon which topics are missing.
@@ -151,12 +151,12 @@ impl Watch {
             true => (&health.delays, ENDS.1),
         };
         self.survey.turn(partitions, every, group);
-        let heard = [context.heard_at(), self.survey.heard(), Some(self.heard)];
-        health.last_heard = heard
-            .into_iter()
-            .max()
-            .flatten()
-            .map(|heard| heard.elapsed());
+        let answered = [
+            context.answered_at(),
+            self.survey.answered_at(),
+            Some(self.answered_at),
+        ];
+        health.last_heard = answered.into_iter().max().flatten().map(|at| at.elapsed());
         health.missing = self.survey.missing();
         context.link.set_health(health);
     }
@@ -173,10 +173,10 @@ impl Watch {
         let limit = self.stuck_after;
         let is_stuck = assignment.position.is_stuck(has_more, monotonic(), limit);
         let next = assignment.position.next().filter(|_| is_stuck)?;
-        let heard = context.heard.lately(RECENT);
-        let heard = heard.map_or_else(String::new, |heard| format!("; the client says: {heard}"));
+        let error = context.broker_errors.recent(RECENT);
+        let error = error.map_or_else(String::new, |error| format!("; the client says: {error}"));
         Some(format!(
-            "its log has more from offset {next} on, and the client has read none of it for {} s{heard}",
+            "its log has more from offset {next} on, and the client has read none of it for {} s{error}",
             limit.as_secs(),
         ))
     }
@@ -198,7 +198,7 @@ impl Watch {
         let client = context.group_state();
         let recent = self.refusal.as_ref();
         let refusal = recent.filter(|(at, _)| at.elapsed() < RECENT);
-        let trouble = context.heard.lately(RECENT);
+        let trouble = context.broker_errors.recent(RECENT);
         let standing = Standing {
             has_partitions,
             client: client.as_ref(),

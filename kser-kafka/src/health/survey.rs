@@ -29,7 +29,7 @@ pub(crate) struct Survey {
     keep_ends: Duration,
     n_classic: Option<usize>,
     missing: BTreeSet<Topic>,
-    heard: Option<Instant>,
+    answered_at: Option<Instant>,
 }
 
 impl Survey {
@@ -47,7 +47,7 @@ impl Survey {
             keep_ends: OLD,
             n_classic: None,
             missing: BTreeSet::new(),
-            heard: None,
+            answered_at: None,
         }
     }
 
@@ -104,7 +104,7 @@ impl Survey {
     }
 
     fn take(&mut self, answer: Answer, now: Instant) {
-        self.heard = self.heard.max(answer.heard);
+        self.answered_at = self.answered_at.max(answer.answered_at);
         if let Some(ends) = answer.ends {
             self.ends = Some((now, ends));
         }
@@ -151,8 +151,8 @@ impl Survey {
     }
 
     /// Returns when a broker answered last.
-    pub(crate) const fn heard(&self) -> Option<Instant> {
-        self.heard
+    pub(crate) const fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
     }
 }
 

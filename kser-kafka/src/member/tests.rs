@@ -4,7 +4,7 @@ use kser_core::{Clock, Room, Settle};
 
 use super::*;
 use crate::KafkaConfig;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::delay::wait::Stamp;
 use crate::progress::{Author, Budget};
@@ -13,7 +13,7 @@ use crate::progress::{Author, Budget};
 pub(crate) fn member() -> Member {
     let time = Time::new(Arc::new(SystemClock::new()));
     let config = KafkaConfig::new("localhost:1").producer();
-    let publisher = Publisher::new(config, Heard::default(), time);
+    let publisher = Publisher::new(config, BrokerErrors::default(), time);
     let topic = Topic::new("t").unwrap();
     let mut member = Member::new(
         Arc::new(Link::default()),

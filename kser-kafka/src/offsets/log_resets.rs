@@ -43,7 +43,7 @@ impl Resets {
     /// Asks where logs begin, if the client says that it went to the start of one. To be called before a record is taken
     /// that was polled: those behind the reset come later than that it was said.
     pub(crate) fn look(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
-        if !context.heard_reset() || monotonic() < self.next_look {
+        if !context.was_reset() || monotonic() < self.next_look {
             return;
         }
         let mut member = context.member();
@@ -104,7 +104,7 @@ impl Resets {
 pub(crate) fn out_of_range(
     consumer: &BaseConsumer<Context>,
     context: &Context,
-    heard: Option<&str>,
+    client_error: Option<&str>,
 ) -> String {
     let mut member = context.member();
     let fetched = member.assignments().filter(|it| it.position.is_fetched);
@@ -119,7 +119,8 @@ pub(crate) fn out_of_range(
     let bounds = log_bounds::read(consumer, &places, monotonic() + ANSWER);
     let outside = next.iter().filter_map(|((topic, partition), next)| {
         let Bounds { start, end, .. } = bounds.get(&(topic.clone(), *partition))?;
-        let is_named = || heard.is_some_and(|heard| heard.contains(&format!("offset {next} ")));
+        let is_named =
+            || client_error.is_some_and(|error| error.contains(&format!("offset {next} ")));
         let why = match (next < start, next > end, is_named()) {
             (true, ..) => format!("its log begins at offset {start}"),
             (_, true, _) => format!("its log ends at offset {end}"),

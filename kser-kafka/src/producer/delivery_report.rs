@@ -13,19 +13,22 @@ use rdkafka::producer::{ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::background_drop::Aside;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::error::not_published;
 
 /// Hears how each record ended.
 pub(crate) struct Reports {
-    heard: Heard,
+    broker_errors: BrokerErrors,
     time: Time,
 }
 
 impl Reports {
-    pub(crate) const fn new(heard: Heard, time: Time) -> Self {
-        Self { heard, time }
+    pub(crate) const fn new(broker_errors: BrokerErrors, time: Time) -> Self {
+        Self {
+            broker_errors,
+            time,
+        }
     }
 
     /// Measures the brokers' clock by a record that they stamped.
@@ -44,13 +47,13 @@ pub(crate) type Client = Aside<ThreadedProducer<Reports>>;
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.heard.log(level, facility, message);
+        self.broker_errors.log(level, facility, message);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.heard.error(error, reason);
+        self.broker_errors.error(error, reason);
     }
 }
 

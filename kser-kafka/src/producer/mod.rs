@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::background_drop::Aside;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::delay::{self, Hop};
 use crate::error::{failed, not_published};
@@ -38,21 +38,25 @@ pub(crate) struct Publisher {
     config: ClientConfig,
     producer: RwLock<Arc<Client>>,
     room: Arc<Semaphore>,
-    heard: Heard,
+    broker_errors: BrokerErrors,
     pub(crate) time: Time,
     turns: Turns,
     pub(crate) alone: Alone,
 }
 
 impl Publisher {
-    pub(crate) fn new(config: ClientConfig, heard: Heard, time: Time) -> Result<Self, Error> {
+    pub(crate) fn new(
+        config: ClientConfig,
+        broker_errors: BrokerErrors,
+        time: Time,
+    ) -> Result<Self, Error> {
         let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
-        let producer = make(&config, Reports::new(heard.clone(), time.clone()))?;
+        let producer = make(&config, Reports::new(broker_errors.clone(), time.clone()))?;
         Ok(Self {
             config,
             producer: RwLock::new(producer),
             room,
-            heard,
+            broker_errors,
             time,
             turns: Turns::default(),
             alone: Alone::default(),
@@ -116,7 +120,10 @@ impl Publisher {
     }
 
     fn make(&self, config: &ClientConfig) -> Result<Arc<Client>, Error> {
-        make(config, Reports::new(self.heard.clone(), self.time.clone()))
+        make(
+            config,
+            Reports::new(self.broker_errors.clone(), self.time.clone()),
+        )
     }
 
     /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait. A record that is
@@ -326,7 +333,7 @@ mod tests {
         config.set("bootstrap.servers", "localhost:1");
         config.set("queue.buffering.max.messages", "1");
         let time = Time::new(Arc::new(SystemClock::new()));
-        let publisher = Publisher::new(config, Heard::default(), time).unwrap();
+        let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
         let record = Record::new(Topic::new("t").unwrap(), None);
         let cost = record.size() + OVERHEAD;
         // The second finds the queue of the client full, and waits.
@@ -346,7 +353,7 @@ mod tests {
         let mut config = crate::KafkaConfig::new(cluster.bootstrap_servers()).producer();
         config.set("queue.buffering.max.messages", "3");
         let time = Time::new(Arc::new(SystemClock::new()));
-        let publisher = Arc::new(Publisher::new(config, Heard::default(), time).unwrap());
+        let publisher = Arc::new(Publisher::new(config, BrokerErrors::default(), time).unwrap());
         let mut calls = tokio::task::JoinSet::new();
         for n in 0..100_u8 {
             let publisher = Arc::clone(&publisher);

@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::KafkaConfig;
-    use crate::broker_log::Heard;
+    use crate::broker_log::BrokerErrors;
     use crate::clock::Time;
 
     const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
@@ -114,7 +114,7 @@ mod tests {
         cluster.create_topic("t", 1, 1).unwrap();
         let config = KafkaConfig::new(cluster.bootstrap_servers());
         let time = Time::new(Arc::new(kser_clock::SystemClock::new()));
-        let publisher = Publisher::new(config.producer(), Heard::default(), time).unwrap();
+        let publisher = Publisher::new(config.producer(), BrokerErrors::default(), time).unwrap();
         let publish = async |errors: &[RDKafkaRespErr]| {
             cluster.clear_request_errors(RDKafkaApiKey::Produce);
             cluster.request_errors(RDKafkaApiKey::Produce, errors);

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
 use crate::background_drop::Aside;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::error::{failed, is_missing, no_thread};
 use crate::topics::readiness;
 
@@ -29,33 +29,34 @@ const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a
 
 /// Asks the brokers about topics, and makes them.
 pub(crate) struct Admin {
-    client: Arc<Aside<AdminClient<Heard>>>,
+    client: Arc<Aside<AdminClient<BrokerErrors>>>,
     /// The settings of a client that asks where logs end.
     reader: rdkafka::ClientConfig,
-    heard: Heard,
+    broker_errors: BrokerErrors,
 }
 
 impl Admin {
-    pub(crate) fn new(config: &KafkaConfig, heard: Heard) -> Result<Self, Error> {
-        let client = config.admin().create_with_context(heard.clone());
+    pub(crate) fn new(config: &KafkaConfig, broker_errors: BrokerErrors) -> Result<Self, Error> {
+        let client = config.admin().create_with_context(broker_errors.clone());
         let client = client.map_err(|error| failed("making a client", None, error))?;
         Ok(Self {
             client: Arc::new(Aside::new(client)),
             reader: config.asker(),
-            heard,
+            broker_errors,
         })
     }
 
     /// Waits until a broker answers.
     pub(crate) async fn reach(&self) -> Result<(), Error> {
-        let ask = |client: &Client<Heard>| client.fetch_metadata(Some("kser"), ANSWER).map(drop);
+        let ask =
+            |client: &Client<BrokerErrors>| client.fetch_metadata(Some("kser"), ANSWER).map(drop);
         self.ask("reaching the brokers", ask).await
     }
 
     /// Returns those of the topics that do not exist.
     pub(crate) async fn missing(&self, topics: &[Topic]) -> Result<Vec<Topic>, Error> {
         let names = topics.to_vec();
-        let ask = move |client: &Client<Heard>| {
+        let ask = move |client: &Client<BrokerErrors>| {
             let mut missing = Vec::new();
             for topic in names {
                 let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
@@ -80,7 +81,7 @@ impl Admin {
 
     /// Counts the partitions of topics. One that does not exist has none.
     pub(crate) async fn n_partitions(&self, topics: Vec<String>) -> Result<usize, Error> {
-        let ask = move |client: &Client<Heard>| {
+        let ask = move |client: &Client<BrokerErrors>| {
             let mut partitions = 0;
             for topic in topics {
                 let metadata = client.fetch_metadata(Some(&topic), ANSWER)?;
@@ -113,7 +114,9 @@ impl Admin {
         let options = changes();
         let began = SystemClock.now();
         let made = self.client.create_topics(&topics, &options).await;
-        let made = made.map_err(|error| failed("making topics", self.heard.since(began), error))?;
+        let made = made.map_err(|error| {
+            failed("making topics", self.broker_errors.last_since(began), error)
+        })?;
         for (new, made) in new.iter().zip(made) {
             match made {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -204,7 +207,8 @@ impl Admin {
         let began = SystemClock.now();
         let found = self.client.describe_configs(&asked, &options).await;
         let what = "asking for the settings of topics";
-        let found = found.map_err(|error| failed(what, self.heard.since(began), error))?;
+        let found =
+            found.map_err(|error| failed(what, self.broker_errors.last_since(began), error))?;
         let mut settings: BTreeMap<_, _> = found.into_iter().filter_map(named).collect();
         Ok(topics
             .iter()
@@ -216,7 +220,7 @@ impl Admin {
     async fn ask<T: Send + 'static>(
         &self,
         what: &'static str,
-        ask: impl FnOnce(&Client<Heard>) -> Result<T, KafkaError> + Send + 'static,
+        ask: impl FnOnce(&Client<BrokerErrors>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let client = Arc::clone(&self.client);
@@ -225,8 +229,12 @@ impl Admin {
         let started = thread.spawn(move || drop(answer.send(ask(client.inner()))));
         started.map_err(no_thread)?;
         let answered = answered.await.unwrap_or(Err(KafkaError::Canceled));
-        let heard = || self.heard.since(began).or_else(|| Some(SILENT.to_owned()));
-        answered.map_err(|error| failed(what, heard(), error))
+        let broker_error = || {
+            self.broker_errors
+                .last_since(began)
+                .or_else(|| Some(SILENT.to_owned()))
+        };
+        answered.map_err(|error| failed(what, broker_error(), error))
     }
 }
 

@@ -9,7 +9,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::clock::monotonic;
 use crate::error::failed;
 use crate::offsets::log_bounds::{self, Place};
@@ -40,10 +40,10 @@ pub(crate) fn wait(
     topics: &[(Topic, usize)],
     limit: Duration,
 ) -> Result<(), Error> {
-    let (began, heard) = (monotonic(), Heard::default());
+    let (began, broker_errors) = (monotonic(), BrokerErrors::default());
     let until = began + limit;
-    let client: BaseConsumer<Heard> = settings
-        .create_with_context(heard.clone())
+    let client: BaseConsumer<BrokerErrors> = settings
+        .create_with_context(broker_errors.clone())
         .map_err(|error| failed("making a client", None, error))?;
     let mut places = Vec::new();
     for (topic, partitions) in topics {
@@ -67,7 +67,7 @@ pub(crate) fn wait(
 
 /// Waits until all partitions of a topic have leaders, and lists them.
 fn leaders(
-    client: &BaseConsumer<Heard>,
+    client: &BaseConsumer<BrokerErrors>,
     topic: &Topic,
     partitions: usize,
     until: Instant,
@@ -97,7 +97,7 @@ fn leaders(
 }
 
 /// Waits until the logs of partitions are opened. Says whether they are.
-fn are_opened(client: &BaseConsumer<Heard>, places: &[Place], until: Instant) -> bool {
+fn are_opened(client: &BaseConsumer<BrokerErrors>, places: &[Place], until: Instant) -> bool {
     let mut pause = PAUSE.0;
     while !log_bounds::are_readable(client, places, ANSWER) {
         if monotonic() >= until {

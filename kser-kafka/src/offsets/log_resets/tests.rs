@@ -5,7 +5,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::*;
 use crate::KafkaConfig;
-use crate::broker_log::Heard;
+use crate::broker_log::BrokerErrors;
 use crate::channel::Link;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -28,8 +28,8 @@ fn client(config: &KafkaConfig, offset: i64, epoch: Option<i32>) -> BaseConsumer
     position.start(offset);
     position.is_fetched = true;
     (position.rewind, position.epoch) = (Some(offset), epoch);
-    let (link, heard) = (Arc::new(Link::default()), Heard::default());
-    let context = Context::new(member, link, heard, "g".to_owned(), config);
+    let (link, broker_errors) = (Arc::new(Link::default()), BrokerErrors::default());
+    let context = Context::new(member, link, broker_errors, "g".to_owned(), config);
     let settings = config.consumer("g", None, 1);
     settings.create_with_context(context).unwrap()
 }
@@ -96,9 +96,9 @@ fn a_seek_with_an_epoch_goes_to_where_the_log_was_cut() {
     assert_eq!(rewind(&consumer), None);
     assert_eq!(next(&consumer), 20);
     // What the client says then, if it may not go there, names the offset alone.
-    let heard =
+    let client_error =
         "Partition log truncation detected at offset 35 (leader epoch 0): broker end offset is 20";
-    let told = out_of_range(&consumer, consumer.context(), Some(heard));
+    let told = out_of_range(&consumer, consumer.context(), Some(client_error));
     assert_eq!(
         told,
         "t [0] is to go on at offset 35, and its log was cut below"
