@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::KafkaConfig;
 use crate::background_drop::Aside;
 use crate::broker_log::BrokerErrors;
-use crate::channel::Link;
+use crate::channel::PollChannel;
 use crate::channel::settle::{Settler, Unowned};
 use crate::channel::subscription::KafkaSubscription;
 use crate::clock::Time;
@@ -81,24 +81,29 @@ impl KafkaTransport {
         let retention = retention.unwrap_or_default().into_values().min();
         let unfit = self.0.unfit(&interest.topics).await;
         let (topics, instance) = (interest.topics, interest.instance.as_deref());
-        let (link, waiting) = (Arc::new(Link::default()), Arc::new(Link::default()));
+        let (channel, waiting) = (
+            Arc::new(PollChannel::default()),
+            Arc::new(PollChannel::default()),
+        );
         let settle = Arc::new(Settler {
-            link: Arc::clone(&link),
+            channel: Arc::clone(&channel),
             cluster: Arc::clone(&self.0),
         });
         // Dropping it ends the first thread, should the second not begin.
         let mut subscription = Box::new(KafkaSubscription {
-            link: Arc::clone(&link),
+            channel: Arc::clone(&channel),
             waits: None,
             settle,
             retention,
             unfit,
         });
-        let make = |link: &Arc<Link>, new: fn(Arc<Link>, Arc<Publisher>, &[Topic]) -> Member| {
-            let (link, publisher) = (Arc::clone(link), Arc::clone(&self.0.publisher));
-            let topics = topics.clone();
-            move || new(Arc::clone(&link), Arc::clone(&publisher), &topics)
-        };
+        let make =
+            |channel: &Arc<PollChannel>,
+             new: fn(Arc<PollChannel>, Arc<Publisher>, &[Topic]) -> Member| {
+                let (channel, publisher) = (Arc::clone(channel), Arc::clone(&self.0.publisher));
+                let topics = topics.clone();
+                move || new(Arc::clone(&channel), Arc::clone(&publisher), &topics)
+            };
         let waits = make(&waiting, Member::of_waits);
         let delay_topics: Vec<_> = waits().topics().into_iter().map(str::to_owned).collect();
         if !delay_topics.is_empty() {
@@ -109,7 +114,7 @@ impl KafkaTransport {
                 cluster: Arc::clone(&self.0),
                 settings: self.0.config.delays(&group, instance, partitions),
                 group,
-                link: waiting,
+                channel: waiting,
                 member: Box::new(waits),
                 topics: Vec::new(),
                 partitions,
@@ -121,8 +126,8 @@ impl KafkaTransport {
             cluster: Arc::clone(&self.0),
             settings: self.0.config.consumer(&group, instance, partitions),
             group,
-            member: Box::new(make(&link, Member::new)),
-            link,
+            member: Box::new(make(&channel, Member::new)),
+            channel,
             topics: topics.clone(),
             partitions,
         })?;
@@ -138,15 +143,15 @@ impl KafkaTransport {
     }
 
     async fn observe(&self, topics: Vec<Topic>) -> Result<Box<dyn Subscription>, Error> {
-        let link = Arc::new(Link::default());
+        let channel = Arc::new(PollChannel::default());
         // The client assigns nothing to one without a group. Nothing is committed for it.
         let mut settings = self.0.config.consumer("kser-observer", None, 1);
         settings.set("auto.offset.reset", "earliest");
         let mut consumer = make_consumer(&settings, BrokerErrors::default())?;
-        let rung = Arc::clone(&link);
-        consumer.set_nonempty_callback(move || rung.bell.ring());
+        let woken = Arc::clone(&channel);
+        consumer.set_nonempty_callback(move || woken.wakeup.wake());
         let (started, starting) = oneshot::channel();
-        let of_thread = Arc::clone(&link);
+        let of_thread = Arc::clone(&channel);
         let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
         let run = move || match Observer::start(consumer, Arc::clone(&of_thread), topics) {
             Ok(observer) => {
@@ -162,7 +167,7 @@ impl KafkaTransport {
         started.map_err(|error| failed("observing", None, error))?;
         let settle = Arc::new(Unowned(Arc::clone(&self.0)));
         Ok(Box::new(KafkaSubscription {
-            link,
+            channel,
             waits: None,
             settle,
             retention: None,

@@ -11,7 +11,7 @@ use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
 use self::record_state::{Held, Place};
-use crate::channel::{RecordId, Waiting};
+use crate::channel::{QueuedRecord, RecordId};
 use crate::clock::Time;
 use crate::delay::forward_failures::Unsent;
 use crate::delay::wait::{Stamp, Wait};
@@ -63,7 +63,7 @@ pub(crate) struct Assignment {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// To be received.
-    Deliver(Waiting),
+    Deliver(QueuedRecord),
     /// To be looked at then.
     Wait(Timestamp),
     /// To be published again: it is due, or has waited here as long as records do.
@@ -219,10 +219,10 @@ impl Assignment {
         Next::Deliver(self.give(offset))
     }
 
-    fn give(&mut self, offset: i64) -> Waiting {
+    fn give(&mut self, offset: i64) -> QueuedRecord {
         let held = self.held.get_mut(&offset).expect("the caller has seen it");
         held.put(Place::Given, &mut self.waiting_bytes);
-        Waiting {
+        QueuedRecord {
             id: RecordId {
                 assignment: self.id,
                 offset,

@@ -15,22 +15,22 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::failed;
 
 /// How many records, and how many bytes of them, may wait for whoever receives.
-const AHEAD: (usize, usize) = (4096, 8 << 20);
+const INBOX_LIMIT: (usize, usize) = (4096, 8 << 20);
 
 /// What a subscription, its tickets, and the thread that polls for them share.
 #[derive(Debug, Default)]
-pub(crate) struct Link {
+pub(crate) struct PollChannel {
     inbox: Mutex<Inbox>,
     arrived: Notify,
-    orders: Mutex<Orders>,
-    pub(crate) bell: Bell,
+    commands: Mutex<Commands>,
+    pub(crate) wakeup: Wakeup,
     live: Mutex<BTreeSet<u64>>,
     health: Mutex<Health>,
 }
 
 /// A record that waits to be received.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedRecord {
     pub(crate) id: RecordId,
     pub(crate) record: Record,
     pub(crate) partition: i32,
@@ -63,7 +63,7 @@ impl RecordId {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedRecord>,
     bytes: usize,
     /// How many records were released and are not yet where they come from next: until then none is taken, since one of
     /// the same key could come before it.
@@ -74,13 +74,13 @@ struct Inbox {
 
 impl Inbox {
     fn is_crowded(&self) -> bool {
-        self.waiting.len() >= AHEAD.0 || self.bytes >= AHEAD.1
+        self.waiting.len() >= INBOX_LIMIT.0 || self.bytes >= INBOX_LIMIT.1
     }
 }
 
 /// What the thread is asked to do.
 #[derive(Debug, Default)]
-pub(crate) struct Orders {
+pub(crate) struct Commands {
     pub(crate) done: Vec<RecordId>,
     /// What was given back: until when, and after how many failed attempts.
     pub(crate) released: Vec<(RecordId, Option<Timestamp>, u32)>,
@@ -93,26 +93,26 @@ pub(crate) struct Orders {
     pub(crate) dropped: bool,
 }
 
-impl Link {
+impl PollChannel {
     /// Asks the thread for something, and wakes it. Once it has ended, whoever waits for an answer is told by its end.
-    pub(crate) fn order(&self, order: impl FnOnce(&mut Orders)) {
-        let mut orders = lock(&self.orders);
-        order(&mut orders);
+    pub(crate) fn command(&self, command: impl FnOnce(&mut Commands)) {
+        let mut commands = lock(&self.commands);
+        command(&mut commands);
         if lock(&self.inbox).is_ended {
-            *orders = Orders::default();
+            *commands = Commands::default();
         }
-        drop(orders);
-        self.bell.ring();
+        drop(commands);
+        self.wakeup.wake();
     }
 
-    pub(crate) fn take_orders(&self) -> Orders {
-        let mut orders = lock(&self.orders);
+    pub(crate) fn take_commands(&self) -> Commands {
+        let mut commands = lock(&self.commands);
         // As many are settled until the next time.
-        let next = Orders {
-            done: Vec::with_capacity(orders.done.len()),
-            ..Orders::default()
+        let next = Commands {
+            done: Vec::with_capacity(commands.done.len()),
+            ..Commands::default()
         };
-        std::mem::replace(&mut *orders, next)
+        std::mem::replace(&mut *commands, next)
     }
 
     /// Marks a record as done, if its partition is still ours.
@@ -123,19 +123,19 @@ impl Link {
             return Err(Error::Lost);
         }
         // Nobody is woken: a commit has time until the thread looks the next time.
-        lock(&self.orders).done.push(id);
+        lock(&self.commands).done.push(id);
         Ok(())
     }
 
     /// Gives a record back, after so many failed attempts.
     pub(crate) fn release(&self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
         lock(&self.inbox).released += 1;
-        self.order(|orders| orders.released.push((id, not_before, failed)));
+        self.command(|commands| commands.released.push((id, not_before, failed)));
     }
 
     /// Says that a waiting record could not be sent on.
     pub(crate) fn unsent(&self, id: RecordId, error: Error) {
-        self.order(|orders| orders.unsent.push((id, error)));
+        self.command(|commands| commands.unsent.push((id, error)));
     }
 
     /// Says that so many releases are done.
@@ -159,7 +159,7 @@ impl Link {
     }
 
     /// Puts records behind those that wait.
-    pub(crate) fn deliver(&self, records: impl Iterator<Item = Waiting>) {
+    pub(crate) fn deliver(&self, records: impl Iterator<Item = QueuedRecord>) {
         let mut inbox = lock(&self.inbox);
         for waiting in records {
             inbox.bytes += waiting.record.size();
@@ -170,7 +170,7 @@ impl Link {
     }
 
     /// Takes back what waits and is one of these.
-    pub(crate) fn recall(&self, mut which: impl FnMut(&Waiting) -> bool) -> Vec<Waiting> {
+    pub(crate) fn recall(&self, mut which: impl FnMut(&QueuedRecord) -> bool) -> Vec<QueuedRecord> {
         let mut inbox = lock(&self.inbox);
         if inbox.waiting.is_empty() {
             return Vec::new();
@@ -200,14 +200,14 @@ impl Link {
         let inbox = lock(&self.inbox);
         match inbox.is_crowded() {
             true => 0,
-            false => AHEAD.0 - inbox.waiting.len(),
+            false => INBOX_LIMIT.0 - inbox.waiting.len(),
         }
     }
 
     /// Says whether so little waits that, after it was crowded, more should be fetched.
     pub(crate) fn has_room(&self) -> bool {
         let inbox = lock(&self.inbox);
-        inbox.waiting.len() <= AHEAD.0 / 2 && inbox.bytes <= AHEAD.1 / 2
+        inbox.waiting.len() <= INBOX_LIMIT.0 / 2 && inbox.bytes <= INBOX_LIMIT.1 / 2
     }
 
     /// Says that no more comes, and why. What is asked for from now on is not done.
@@ -216,7 +216,7 @@ impl Link {
         inbox.is_ended = true;
         inbox.ended.get_or_insert(error);
         drop(inbox);
-        drop(self.take_orders());
+        drop(self.take_commands());
         self.arrived.notify_one();
     }
 
@@ -270,7 +270,7 @@ impl Link {
             .map(|waiting| waiting.into_delivery(settle));
         let deliveries = deliveries.collect();
         if has_room {
-            self.bell.ring();
+            self.wakeup.wake();
         }
         Some(Ok(deliveries))
     }
@@ -284,7 +284,7 @@ impl Link {
     }
 }
 
-impl Waiting {
+impl QueuedRecord {
     fn into_delivery(self, settle: &Arc<dyn Settle>) -> Delivery {
         let origin = Origin {
             partition: self.partition,
@@ -299,23 +299,25 @@ impl Waiting {
 
 /// Wakes a thread.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
-    heard: Condvar,
+pub(crate) struct Wakeup {
+    is_woken: Mutex<bool>,
+    woken: Condvar,
 }
 
-impl Bell {
-    pub(crate) fn ring(&self) {
-        *lock(&self.rung) = true;
-        self.heard.notify_one();
+impl Wakeup {
+    pub(crate) fn wake(&self) {
+        *lock(&self.is_woken) = true;
+        self.woken.notify_one();
     }
 
     /// Waits until it is rung, or has been since the last wait, for a time at most.
     pub(crate) fn wait(&self, limit: Duration) {
-        let rung = lock(&self.rung);
-        let waited = self.heard.wait_timeout_while(rung, limit, |rung| !*rung);
-        let (mut rung, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        *rung = false;
+        let is_woken = lock(&self.is_woken);
+        let waited = self
+            .woken
+            .wait_timeout_while(is_woken, limit, |is_woken| !*is_woken);
+        let (mut is_woken, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *is_woken = false;
     }
 }
 

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Timestamp};
 use tokio::sync::oneshot;
 
-use crate::channel::{Link, RecordId};
+use crate::channel::{PollChannel, RecordId};
 use crate::cluster::Cluster;
 
 /// Settles the deliveries of one member: publishes, and then tells the thread that commits.
 #[derive(Debug)]
 pub(crate) struct Settler {
-    pub(crate) link: Arc<Link>,
+    pub(crate) channel: Arc<PollChannel>,
     pub(crate) cluster: Arc<Cluster>,
 }
 
@@ -18,23 +18,24 @@ pub(crate) struct Settler {
 impl Settle for Settler {
     async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
         let id = RecordId::of_ticket(ticket);
-        if !self.link.is_live(id.assignment) {
+        if !self.channel.is_live(id.assignment) {
             return Err(Error::Lost);
         }
         if !outputs.is_empty() {
             let published = self.cluster.publish(outputs).await;
             published.map_err(|source| Error::Unpublished { source })?;
         }
-        self.link.done(id)
+        self.channel.done(id)
     }
 
     async fn begin(&self, ticket: u128) -> Result<(), Error> {
         let id = RecordId::of_ticket(ticket);
-        if !self.link.is_live(id.assignment) {
+        if !self.channel.is_live(id.assignment) {
             return Err(Error::Lost);
         }
         let (answer, noted) = oneshot::channel();
-        self.link.order(|orders| orders.begun.push((id, answer)));
+        self.channel
+            .command(|commands| commands.begun.push((id, answer)));
         // The thread that would answer is gone with the partition.
         noted.await.unwrap_or(Err(Error::Lost))
     }
@@ -42,7 +43,7 @@ impl Settle for Settler {
     /// The count of failed attempts goes with the next commit, while its text has room; else it begins again after a stop.
     fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
         let id = RecordId::of_ticket(ticket);
-        self.link.release(id, not_before, failed);
+        self.channel.release(id, not_before, failed);
     }
 }
 

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use kser_core::{Delivery, Error, Health, Leave, Room, Settle, Subscription, UnfitTopic};
 use tokio::sync::oneshot;
 
-use crate::channel::Link;
+use crate::channel::PollChannel;
 
 /// Receives what a thread polls.
 #[derive(Debug)]
 pub(crate) struct KafkaSubscription {
-    pub(crate) link: Arc<Link>,
+    pub(crate) channel: Arc<PollChannel>,
     /// The member that sends on the records that wait, if any can.
-    pub(crate) waits: Option<Arc<Link>>,
+    pub(crate) waits: Option<Arc<PollChannel>>,
     pub(crate) settle: Arc<dyn Settle>,
     /// The shortest of its topics.
     pub(crate) retention: Option<Duration>,
@@ -25,7 +25,7 @@ pub(crate) struct KafkaSubscription {
 #[async_trait]
 impl Subscription for KafkaSubscription {
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
-        let mut received = pin!(self.link.receive(room, &self.settle));
+        let mut received = pin!(self.channel.receive(room, &self.settle));
         let Some(waits) = &self.waits else {
             return received.await;
         };
@@ -39,7 +39,7 @@ impl Subscription for KafkaSubscription {
     }
 
     fn health(&self) -> Health {
-        let mut health = self.link.health();
+        let mut health = self.channel.health();
         if let Some(waits) = &self.waits {
             let mut waits = waits.health();
             health.held.append(&mut waits.held);
@@ -55,40 +55,44 @@ impl Subscription for KafkaSubscription {
 
     fn leaver(&self) -> Option<Arc<dyn Leave>> {
         Some(Arc::new(Leaver {
-            link: Arc::clone(&self.link),
+            channel: Arc::clone(&self.channel),
             waits: self.waits.clone(),
         }))
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {
-        close(&self.link, self.waits.as_deref(), false).await
+        close(&self.channel, self.waits.as_deref(), false).await
     }
 }
 
 /// Leaves at once what a subscription has joined.
 #[derive(Debug)]
 struct Leaver {
-    link: Arc<Link>,
-    waits: Option<Arc<Link>>,
+    channel: Arc<PollChannel>,
+    waits: Option<Arc<PollChannel>>,
 }
 
 #[async_trait]
 impl Leave for Leaver {
     async fn leave(&self) -> Result<(), Error> {
-        close(&self.link, self.waits.as_deref(), true).await
+        close(&self.channel, self.waits.as_deref(), true).await
     }
 }
 
-async fn close(link: &Link, waits: Option<&Link>, at_once: bool) -> Result<(), Error> {
-    let ask = |link: &Link| {
+async fn close(
+    channel: &PollChannel,
+    waits: Option<&PollChannel>,
+    at_once: bool,
+) -> Result<(), Error> {
+    let ask = |channel: &PollChannel| {
         let (answer, closed) = oneshot::channel();
-        link.order(|orders| {
-            orders.close = Some(answer);
-            orders.at_once |= at_once;
+        channel.command(|commands| {
+            commands.close = Some(answer);
+            commands.at_once |= at_once;
         });
         closed
     };
-    let closing = [Some(ask(link)), waits.map(ask)];
+    let closing = [Some(ask(channel)), waits.map(ask)];
     let mut all = Ok(());
     for closed in closing.into_iter().flatten() {
         // The thread that would answer has ended before: there is nothing to leave any more.
@@ -99,11 +103,11 @@ async fn close(link: &Link, waits: Option<&Link>, at_once: bool) -> Result<(), E
 
 impl Drop for KafkaSubscription {
     fn drop(&mut self) {
-        for link in [Some(&self.link), self.waits.as_ref()]
+        for channel in [Some(&self.channel), self.waits.as_ref()]
             .into_iter()
             .flatten()
         {
-            link.order(|orders| orders.dropped = true);
+            channel.command(|commands| commands.dropped = true);
         }
     }
 }
@@ -133,7 +137,7 @@ mod tests {
 
     fn subscription() -> Box<KafkaSubscription> {
         Box::new(KafkaSubscription {
-            link: Arc::default(),
+            channel: Arc::default(),
             waits: None,
             settle: Arc::new(Nobody),
             retention: None,
@@ -153,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn close_returns_after_the_thread_has_ended() {
         let subscription = subscription();
-        subscription.link.finish(Error::Closed);
+        subscription.channel.finish(Error::Closed);
         assert!(
             now(subscription.close())
                 .await
@@ -164,8 +168,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_of_the_thread_ends_the_subscription() {
         let mut subscription = subscription();
-        let link = Arc::clone(&subscription.link);
-        let panicked = link.guard("observing", || panic!("on demand"));
+        let channel = Arc::clone(&subscription.channel);
+        let panicked = channel.guard("observing", || panic!("on demand"));
         assert_eq!(panicked, None::<()>);
         let received = now(subscription.receive(Room::records(1))).await;
         let error = received.expect("it has ended").unwrap_err();
@@ -180,9 +184,9 @@ mod tests {
             assignment: 1,
             offset: 0,
         };
-        let link = &subscription.link;
-        link.order(|orders| orders.begun.push((id, answer)));
-        link.finish(Error::Closed);
+        let channel = &subscription.channel;
+        channel.command(|commands| commands.begun.push((id, answer)));
+        channel.finish(Error::Closed);
         assert!(now(asked).await.is_some_and(|answered| answered.is_err()));
     }
 }

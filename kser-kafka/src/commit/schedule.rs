@@ -214,7 +214,7 @@ impl Commits {
     /// Tells those who wait that a commit names their suspects, or that the partition is gone.
     fn tell(&mut self, context: &Context, is_written: impl Fn(u64) -> bool) {
         for (id, answer) in std::mem::take(&mut self.begun) {
-            let noted = match context.link.is_live(id.assignment) {
+            let noted = match context.channel.is_live(id.assignment) {
                 false => Err(Error::Lost),
                 true if is_written(id.assignment) => Ok(()),
                 true => {

@@ -9,7 +9,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::broker_log::BrokerErrors;
-use crate::channel::{Link, RecordId, Waiting};
+use crate::channel::{PollChannel, QueuedRecord, RecordId};
 use crate::clock::monotonic;
 use crate::error::{code, failed, is_missing};
 
@@ -22,7 +22,7 @@ const SLEEP: Duration = Duration::from_millis(20);
 /// Reads everything from now on, for one who is in no group.
 pub(crate) struct Observer {
     consumer: BaseConsumer<BrokerErrors>,
-    link: Arc<Link>,
+    channel: Arc<PollChannel>,
     topics: Vec<Topic>,
     seen: BTreeSet<(Topic, i32)>,
     next_look: Instant,
@@ -45,12 +45,12 @@ impl Observer {
     /// Fixes the start: what is published after this is seen.
     pub(crate) fn start(
         consumer: BaseConsumer<BrokerErrors>,
-        link: Arc<Link>,
+        channel: Arc<PollChannel>,
         topics: Vec<Topic>,
     ) -> KafkaResult<Self> {
         let mut observer = Self {
             consumer,
-            link,
+            channel,
             topics,
             seen: BTreeSet::new(),
             next_look: monotonic() + LOOK,
@@ -69,13 +69,13 @@ impl Observer {
 
     pub(crate) fn run(mut self) {
         loop {
-            let orders = self.link.take_orders();
-            if let Some(answer) = orders.close {
-                self.link.finish(Error::Closed);
+            let commands = self.channel.take_commands();
+            if let Some(answer) = commands.close {
+                self.channel.finish(Error::Closed);
                 let _ = answer.send(Ok(()));
                 return;
             }
-            if orders.dropped {
+            if commands.dropped {
                 return;
             }
             if monotonic() >= self.next_look {
@@ -86,8 +86,8 @@ impl Observer {
             }
             match self.fetch() {
                 Ok(true) => {}
-                Ok(false) => self.link.bell.wait(SLEEP),
-                Err(error) => return self.link.finish(error),
+                Ok(false) => self.channel.wakeup.wait(SLEEP),
+                Err(error) => return self.channel.finish(error),
             }
         }
     }
@@ -144,16 +144,16 @@ impl Observer {
     fn tell(&self) {
         let mut health = Health::default();
         health.assigned = self.seen.iter().cloned().collect();
-        self.link.set_health(health);
+        self.channel.set_health(health);
     }
 
     /// Fetches records. Returns whether there were some, or why none can come any more.
     fn fetch(&mut self) -> Result<bool, Error> {
-        self.pause(self.link.room() == 0);
+        self.pause(self.channel.room() == 0);
         let (mut fetched, mut nothing) = (Vec::new(), 0);
         while fetched.len() < 512 && nothing < 2 {
             match self.consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => fetched.extend(self.waiting(&message)),
+                Some(Ok(message)) => fetched.extend(self.queued_record(&message)),
                 Some(Err(error)) => match code(&error) {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         return Err(failed("observing", None, error));
@@ -167,7 +167,7 @@ impl Observer {
         }
         let any = !fetched.is_empty();
         if any {
-            self.link.deliver(fetched.into_iter());
+            self.channel.deliver(fetched.into_iter());
         }
         Ok(any)
     }
@@ -177,7 +177,7 @@ impl Observer {
         if self.is_paused == is_crowded {
             return;
         }
-        if self.is_paused && !self.link.has_room() {
+        if self.is_paused && !self.channel.has_room() {
             return;
         }
         let mut all = TopicPartitionList::new();
@@ -194,13 +194,13 @@ impl Observer {
         }
     }
 
-    fn waiting(&self, message: &BorrowedMessage<'_>) -> Option<Waiting> {
+    fn queued_record(&self, message: &BorrowedMessage<'_>) -> Option<QueuedRecord> {
         let topic = self
             .topics
             .iter()
             .find(|topic| topic.as_str() == message.topic())?;
         let record: Record = crate::member::record(topic.clone(), message);
-        Some(Waiting {
+        Some(QueuedRecord {
             id: RecordId {
                 assignment: 0,
                 offset: message.offset(),

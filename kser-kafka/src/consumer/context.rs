@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::broker_log::BrokerErrors;
-use crate::channel::Link;
+use crate::channel::PollChannel;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commit::request_size::RequestSize;
@@ -32,7 +32,7 @@ const REASON: usize = 200;
 /// What the client calls back: all on the thread that polls it.
 pub(crate) struct Context {
     member: Mutex<Member>,
-    pub(crate) link: Arc<Link>,
+    pub(crate) channel: Arc<PollChannel>,
     pub(crate) broker_errors: BrokerErrors,
     pub(crate) group: String,
     pub(crate) reset: String,
@@ -65,14 +65,14 @@ struct Known {
 impl Context {
     pub(crate) fn new(
         member: Member,
-        link: Arc<Link>,
+        channel: Arc<PollChannel>,
         broker_errors: BrokerErrors,
         group: String,
         config: &crate::KafkaConfig,
     ) -> Self {
         Self {
             member: Mutex::new(member),
-            link,
+            channel,
             broker_errors,
             group,
             reset: config.reset().to_owned(),
@@ -180,7 +180,7 @@ impl Context {
         for (topic, partition) in &all {
             if let Some(assignment) = member.of(topic, *partition) {
                 if !may_return {
-                    self.link.end(assignment.id);
+                    self.channel.end(assignment.id);
                 }
                 if assignment.position.is_fetched {
                     fetched.add_partition(topic, *partition);
@@ -188,7 +188,7 @@ impl Context {
             }
         }
         // What was settled until now is in these orders; from now on settling says that the record is lost.
-        member.obey_settled(&self.link);
+        member.handle_settled(&self.channel);
         if lost {
             self.say_what_is_lost(&all);
         } else {
@@ -256,14 +256,14 @@ impl Context {
         drop(member);
         while !is_lost() {
             let mut member = self.member();
-            member.obey_settled(&self.link);
+            member.handle_settled(&self.channel);
             let given = member.recall(|assignment| ids.contains(&assignment.id));
             drop(member);
             let left = until.saturating_duration_since(monotonic());
             if given == 0 || left.is_zero() {
                 return;
             }
-            self.link.bell.wait(left.min(Duration::from_millis(1)));
+            self.channel.wakeup.wait(left.min(Duration::from_millis(1)));
         }
     }
 }

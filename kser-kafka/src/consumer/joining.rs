@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::background_drop::Aside;
 use crate::broker_log::BrokerErrors;
-use crate::channel::Link;
+use crate::channel::PollChannel;
 use crate::clock::monotonic;
 use crate::cluster::Cluster;
 use crate::consumer::assignor::{self, EAGER, STRATEGY};
@@ -28,7 +28,7 @@ pub(crate) struct Joining {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) settings: ClientConfig,
     pub(crate) group: String,
-    pub(crate) link: Arc<Link>,
+    pub(crate) channel: Arc<PollChannel>,
     /// Makes the member, which has nothing yet.
     pub(crate) member: Box<dyn Fn() -> Member + Send>,
     /// The topics that the health names when they are missing.
@@ -47,11 +47,11 @@ impl Joining {
         let member = (self.member)();
         let asker = self.cluster.asker()?;
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
-        let link = Arc::clone(&self.link);
+        let channel = Arc::clone(&self.channel);
         let group = self.group.clone();
         let context = Context::new(
             member,
-            link,
+            channel,
             BrokerErrors::default(),
             group,
             &self.cluster.config,
@@ -60,8 +60,8 @@ impl Joining {
             .settings
             .create_with_context(context)
             .map_err(|error| failed("making a consumer", None, error))?;
-        let rung = Arc::clone(&self.link);
-        consumer.set_nonempty_callback(move || rung.bell.ring());
+        let woken = Arc::clone(&self.channel);
+        consumer.set_nonempty_callback(move || woken.wakeup.wake());
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
         if let Err(error) = consumer.subscribe(&subscribed) {
             // Dropping a client takes a while, and this may be a thread of a runtime.
@@ -87,7 +87,7 @@ impl Joining {
         let mut said = None;
         loop {
             let began = monotonic();
-            let Some(refused) = self.link.guard("polling", || poll.run()).flatten() else {
+            let Some(refused) = self.channel.guard("polling", || poll.run()).flatten() else {
                 return;
             };
             if began.elapsed() > AGAIN * 5 {
@@ -113,7 +113,7 @@ impl Joining {
             }
             poll = match self.poll() {
                 Ok(poll) => poll,
-                Err(error) => return self.link.finish(error),
+                Err(error) => return self.channel.finish(error),
             };
         }
     }
@@ -131,7 +131,7 @@ impl Joining {
         let mut health = Health::default();
         let group = NotInGroup::new(&self.group, since.elapsed(), reason);
         health.not_in_group.push(group);
-        self.link.set_health(health);
+        self.channel.set_health(health);
         self.wait(AGAIN)
     }
 
@@ -156,22 +156,22 @@ impl Joining {
     fn wait(&self, time: Duration) -> bool {
         let until = monotonic() + time;
         loop {
-            let orders = self.link.take_orders();
-            self.link.released(orders.released.len());
-            if let Some(answer) = orders.close {
-                self.link.finish(Error::Closed);
+            let commands = self.channel.take_commands();
+            self.channel.released(commands.released.len());
+            if let Some(answer) = commands.close {
+                self.channel.finish(Error::Closed);
                 let _ = answer.send(Ok(()));
                 return false;
             }
-            if orders.dropped {
-                self.link.finish(Error::Closed);
+            if commands.dropped {
+                self.channel.finish(Error::Closed);
                 return false;
             }
             let left = until.saturating_duration_since(monotonic());
             if left.is_zero() {
                 return true;
             }
-            self.link.bell.wait(left);
+            self.channel.wakeup.wait(left);
         }
     }
 }

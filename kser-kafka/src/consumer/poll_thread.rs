@@ -103,7 +103,7 @@ impl Poll {
             End::Closed(answer) => {
                 let partitions = self.context.member().partitions().len();
                 let said = self.say_goodbye();
-                self.context.link.finish(Error::Closed);
+                self.context.channel.finish(Error::Closed);
                 let limit = if said.is_ok() { LEAVE.0 } else { LEAVE.1 };
                 // The client gives its partitions up one by one.
                 let limit = commit::for_partitions(limit, partitions);
@@ -158,7 +158,7 @@ impl Poll {
                 false => member.until_next().unwrap_or(sleep).min(sleep),
             };
             drop(member);
-            self.context.link.bell.wait(limit);
+            self.context.channel.wakeup.wait(limit);
         }
         None
     }
@@ -166,20 +166,20 @@ impl Poll {
     /// Does what was asked for.
     fn obey(&mut self) -> Option<End> {
         let mut member = self.context.member();
-        member.obey_settled(&self.context.link);
-        for (id, answer) in std::mem::take(&mut member.asked.begun) {
+        member.handle_settled(&self.context.channel);
+        for (id, answer) in std::mem::take(&mut member.pending_commands.begun) {
             match member.begun(id) {
                 Ok(()) => self.commits.names(id, answer),
                 Err(lost) => drop(answer.send(Err(lost))),
             }
         }
-        if member.asked.dropped {
+        if member.pending_commands.dropped {
             return Some(End::Dropped);
         }
-        if member.asked.close.is_some() {
+        if member.pending_commands.close.is_some() {
             member.closing = true;
-            if member.recall(|_| true) == 0 || member.asked.at_once {
-                return member.asked.close.take().map(End::Closed);
+            if member.recall(|_| true) == 0 || member.pending_commands.at_once {
+                return member.pending_commands.close.take().map(End::Closed);
             }
         }
         member.look_at_timers();
@@ -190,11 +190,11 @@ impl Poll {
 
     /// Takes messages from the client. Says whether there were some.
     fn fetch(&mut self) -> Result<bool, End> {
-        let mut room = self.context.link.room();
+        let mut room = self.context.channel.room();
         self.crowded = match self.crowded {
             None if room == 0 => Some(monotonic()),
             // What is paused stays so until much is received: a pause costs what was fetched.
-            Some(since) if is_long(since) && !self.context.link.has_room() => Some(since),
+            Some(since) if is_long(since) && !self.context.channel.has_room() => Some(since),
             Some(since) if room == 0 => Some(since),
             _ => None,
         };
@@ -380,7 +380,7 @@ impl Poll {
         }
         let all = self.context.member().partitions();
         self.give_up(&all);
-        self.context.link.finish(error);
+        self.context.channel.finish(error);
     }
 
     /// Has nothing any more. From now on nothing is written.

@@ -158,7 +158,7 @@ impl Watch {
         ];
         health.last_heard = answered.into_iter().max().flatten().map(|at| at.elapsed());
         health.missing = self.survey.missing();
-        context.link.set_health(health);
+        context.channel.set_health(health);
     }
 
     /// Tells why a partition is stuck whose log has more, if none of it has come for long.

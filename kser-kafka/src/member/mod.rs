@@ -18,7 +18,7 @@ pub(crate) use self::revoked::Goodbye;
 use self::revoked::Parted;
 
 use crate::assignment::{Assignment, Next};
-use crate::channel::{Link, Orders, RecordId, Waiting};
+use crate::channel::{Commands, PollChannel, QueuedRecord, RecordId};
 use crate::delay::forward_failures::Said;
 use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
@@ -26,7 +26,7 @@ use crate::progress::PartitionProgress;
 /// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
 #[derive(Debug)]
 pub(crate) struct Member {
-    link: Arc<Link>,
+    channel: Arc<PollChannel>,
     publisher: Arc<Publisher>,
     /// The topics that were asked for, or those where their records wait.
     topics: BTreeMap<String, Subscribed>,
@@ -46,7 +46,7 @@ pub(crate) struct Member {
     measure_at: Timestamp,
     /// The topics to which waiting records could not be sent on, as far as a log line said so.
     said: Said,
-    out: Vec<Waiting>,
+    out: Vec<QueuedRecord>,
     next_id: u64,
     /// How many offsets were deleted from logs before their records were received.
     pub(crate) deleted: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Member {
     /// Nothing is given out any more.
     pub(crate) closing: bool,
     /// What was asked for and is not yet done: all but what is settled and released.
-    pub(crate) asked: Orders,
+    pub(crate) pending_commands: Commands,
 }
 
 #[derive(Debug, Clone)]
@@ -67,23 +67,31 @@ struct Subscribed {
 
 impl Member {
     /// One that receives the records of topics.
-    pub(crate) fn new(link: Arc<Link>, publisher: Arc<Publisher>, topics: &[Topic]) -> Self {
+    pub(crate) fn new(
+        channel: Arc<PollChannel>,
+        publisher: Arc<Publisher>,
+        topics: &[Topic],
+    ) -> Self {
         let topics = topics.iter().map(|topic| (topic.clone(), None));
-        Self::subscribed(link, publisher, topics)
+        Self::subscribed(channel, publisher, topics)
     }
 
     /// Makes a member that sends on the records that wait for topics. It has no topics if records of none can wait.
-    pub(crate) fn of_waits(link: Arc<Link>, publisher: Arc<Publisher>, topics: &[Topic]) -> Self {
+    pub(crate) fn of_waits(
+        channel: Arc<PollChannel>,
+        publisher: Arc<Publisher>,
+        topics: &[Topic],
+    ) -> Self {
         let waits = topics.iter().filter(|topic| !crate::delay::has_none(topic));
         let waits = waits.flat_map(|topic| {
             crate::delay::topics(topic)
                 .map(move |(waits, length)| (waits, Some((topic.clone(), length))))
         });
-        Self::subscribed(link, publisher, waits)
+        Self::subscribed(channel, publisher, waits)
     }
 
     fn subscribed(
-        link: Arc<Link>,
+        channel: Arc<PollChannel>,
         publisher: Arc<Publisher>,
         topics: impl Iterator<Item = (Topic, Option<(Topic, Duration)>)>,
     ) -> Self {
@@ -97,7 +105,7 @@ impl Member {
             (name, subscribed)
         });
         Self {
-            link,
+            channel,
             publisher,
             topics: topics.collect(),
             assignments: BTreeMap::new(),
@@ -115,7 +123,7 @@ impl Member {
             deleted: 0,
             resets: 0,
             closing: false,
-            asked: Orders::default(),
+            pending_commands: Commands::default(),
         }
     }
 
@@ -145,7 +153,7 @@ impl Member {
         self.next_id = self.next_id.max(id + 1);
         self.places.insert((subscribed.number, partition), id);
         self.active.insert(id);
-        self.link.begin(id);
+        self.channel.begin(id);
         let (topic, waits_for) = (subscribed.topic, subscribed.waits_for);
         let mut assignment = Assignment::new(id, topic, partition, waits_for);
         if let Some((_, revoked, carried, goodbye)) = returned {
@@ -184,7 +192,7 @@ impl Member {
             return;
         };
         if let Some(assignment) = self.remove(subscribed.number, partition) {
-            self.link.end(assignment.id);
+            self.channel.end(assignment.id);
             assignment.revoked.cancel();
         }
     }
@@ -194,7 +202,7 @@ impl Member {
         let id = self.places.remove(&(number, partition))?;
         self.active.remove(&id);
         self.has_dead_timers = true;
-        self.link.recall(|waiting| waiting.id.assignment == id);
+        self.channel.recall(|waiting| waiting.id.assignment == id);
         let assignment = self.assignments.remove(&id)?;
         self.waiting_bytes -= assignment.weighed;
         Some(assignment)
@@ -271,31 +279,31 @@ impl Member {
     /// Hands over what is ready to be received.
     pub(crate) fn flush(&mut self) {
         if !self.out.is_empty() {
-            self.link.deliver(self.out.drain(..));
+            self.channel.deliver(self.out.drain(..));
         }
     }
 
     /// Takes the orders. What was settled and released is done at once.
-    pub(crate) fn obey_settled(&mut self, link: &Link) {
+    pub(crate) fn handle_settled(&mut self, channel: &PollChannel) {
         // In the hook of a rebalance something may have been fetched: it is recalled from the inbox only.
         self.flush();
-        let mut orders = link.take_orders();
-        for id in orders.done.drain(..) {
+        let mut commands = channel.take_commands();
+        for id in commands.done.drain(..) {
             self.done(id);
         }
-        for (id, error) in orders.unsent.drain(..) {
+        for (id, error) in commands.unsent.drain(..) {
             self.unsent(id, &error);
         }
-        let released = orders.released.len();
-        for (id, not_before, failed) in orders.released.drain(..) {
+        let released = commands.released.len();
+        for (id, not_before, failed) in commands.released.drain(..) {
             self.released(id, not_before, failed);
         }
-        link.released(released);
-        self.asked.begun.append(&mut orders.begun);
-        self.asked.dropped |= orders.dropped;
-        self.asked.at_once |= orders.at_once;
-        if orders.close.is_some() {
-            self.asked.close = orders.close;
+        channel.released(released);
+        self.pending_commands.begun.append(&mut commands.begun);
+        self.pending_commands.dropped |= commands.dropped;
+        self.pending_commands.at_once |= commands.at_once;
+        if commands.close.is_some() {
+            self.pending_commands.close = commands.close;
         }
     }
 
@@ -318,7 +326,7 @@ impl Member {
         }
         let later = match assignment.key(id.offset).cloned() {
             None => Vec::new(),
-            Some(key) => self.link.recall(|waiting| {
+            Some(key) => self.channel.recall(|waiting| {
                 waiting.id.assignment == id.assignment
                     && waiting.id.offset > id.offset
                     && waiting.record.key.as_ref() == Some(&key)
@@ -348,7 +356,7 @@ impl Member {
             .collect();
         // All in one pass: there may be thousands.
         for waiting in self
-            .link
+            .channel
             .recall(|waiting| ids.contains(&waiting.id.assignment))
         {
             if let Some(assignment) = self.activate(waiting.id.assignment) {

@@ -70,7 +70,7 @@ impl Member {
     /// Ends the tickets of the partitions that did not come back.
     pub(crate) fn end_parted(&mut self) {
         for parted in std::mem::take(&mut self.parted).into_values() {
-            self.link.end(parted.id);
+            self.channel.end(parted.id);
             parted.revoked.cancel();
         }
     }
@@ -123,13 +123,13 @@ mod tests {
         let id = id_of(&mut member, 0, 0);
         let settle: Arc<dyn Settle> = Arc::new(Nobody);
         let held = member
-            .link
+            .channel
             .receive(Room::records(100), &settle)
             .await
             .unwrap();
-        member.link.done(of(0, id)).unwrap();
-        let link = Arc::clone(&member.link);
-        member.obey_settled(&link);
+        member.channel.done(of(0, id)).unwrap();
+        let channel = Arc::clone(&member.channel);
+        member.handle_settled(&channel);
         let goodbye = member
             .of("t", 0)
             .unwrap()
@@ -140,9 +140,9 @@ mod tests {
             .unwrap();
         member.part("t", 0, &goodbye);
         // Between two assignments one ends, and one is given back.
-        member.link.done(of(1, id)).unwrap();
-        member.link.release(of(2, id), None, 0);
-        member.obey_settled(&link);
+        member.channel.done(of(1, id)).unwrap();
+        member.channel.release(of(2, id), None, 0);
+        member.handle_settled(&channel);
         let assignment = member.assigned("t", 0).unwrap();
         assert_eq!((assignment.id, assignment.given()), (id.assignment, 1));
         let committed = crate::commit::Committed {
@@ -168,11 +168,11 @@ mod tests {
         // The one that runs does not come again, nor the one that has ended.
         assert_eq!(received(&member).await, [(0, 2), (0, 4), (0, 5)]);
         assert_eq!(member.of("t", 0).unwrap().given(), 4);
-        member.link.done(of(3, id)).unwrap();
+        member.channel.done(of(3, id)).unwrap();
         for offset in [2, 4, 5] {
-            member.link.done(of(offset, id)).unwrap();
+            member.channel.done(of(offset, id)).unwrap();
         }
-        member.obey_settled(&link);
+        member.handle_settled(&channel);
         let progress = member.of("t", 0).unwrap().progress.as_mut().unwrap();
         assert_eq!(progress.commit().unwrap().offset, 6);
         drop(held);
@@ -188,7 +188,7 @@ mod tests {
             member.flush();
             held.extend(
                 member
-                    .link
+                    .channel
                     .receive(Room::records(100), &settle)
                     .await
                     .unwrap(),
@@ -202,11 +202,13 @@ mod tests {
             offset: 0,
         });
         let ids: Vec<_> = ids.collect();
-        assert!(member.link.is_live(ids[0].assignment) && member.link.is_live(ids[1].assignment));
+        assert!(
+            member.channel.is_live(ids[0].assignment) && member.channel.is_live(ids[1].assignment)
+        );
         // Partition 0 goes to another member. Partition 1 was with another member in between.
         member.assigned("t", 1).unwrap();
         member.end_parted();
-        assert!(matches!(member.link.done(ids[0]), Err(Error::Lost)));
+        assert!(matches!(member.channel.done(ids[0]), Err(Error::Lost)));
         assert!(held[0].revoked.is_cancelled());
         let committed = crate::commit::Committed {
             offset: Some(0),
@@ -216,7 +218,7 @@ mod tests {
         let assignment = member.of("t", 1).unwrap();
         assert!(!assignment.may_resume(&committed));
         member.renew("t", 1);
-        assert!(matches!(member.link.done(ids[1]), Err(Error::Lost)));
+        assert!(matches!(member.channel.done(ids[1]), Err(Error::Lost)));
         assert_eq!(member.of("t", 1).unwrap().given(), 0);
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn member() -> Member {
     let publisher = Publisher::new(config, BrokerErrors::default(), time);
     let topic = Topic::new("t").unwrap();
     let mut member = Member::new(
-        Arc::new(Link::default()),
+        Arc::new(PollChannel::default()),
         Arc::new(publisher.unwrap()),
         &[topic],
     );
@@ -70,7 +70,7 @@ pub(super) async fn received(member: &Member) -> Vec<(i32, i64)> {
     loop {
         let received = tokio::select! {
             biased;
-            received = member.link.receive(Room::records(100), &settle) => received,
+            received = member.channel.receive(Room::records(100), &settle) => received,
             () = std::future::ready(()) => break,
         };
         for delivery in received.unwrap() {
@@ -92,8 +92,8 @@ async fn what_was_fetched_before_a_revocation_is_received_from_partitions_that_s
     arrive(&mut member, 0, 0, None);
     arrive(&mut member, 1, 0, None);
     // The hook of a rebalance runs inside the poll that follows.
-    let link = Arc::clone(&member.link);
-    member.obey_settled(&link);
+    let channel = Arc::clone(&member.channel);
+    member.handle_settled(&channel);
     assert_eq!(member.recall(|assignment| assignment.partition == 1), 0);
     member.gone("t", 1);
     member.flush();
@@ -112,9 +112,9 @@ async fn what_arrives_while_it_closes_does_not_hold_the_close() {
     member.go_on();
     member.flush();
     let held = id_of(&mut member, 0, 0);
-    member.link.done(held).unwrap();
-    let link = Arc::clone(&member.link);
-    member.obey_settled(&link);
+    member.channel.done(held).unwrap();
+    let channel = Arc::clone(&member.channel);
+    member.handle_settled(&channel);
     assert_eq!(member.recall(|_| true), 0);
 }
 
@@ -125,10 +125,10 @@ async fn a_record_given_back_in_a_revocation_comes_before_those_of_its_key() {
     member.flush();
     assert_eq!(received(&member).await, [(0, 0)]);
     let first = id_of(&mut member, 0, 0);
-    member.link.release(first, None, 0);
+    member.channel.release(first, None, 0);
     arrive(&mut member, 0, 1, Some("k"));
-    let link = Arc::clone(&member.link);
-    member.obey_settled(&link);
+    let channel = Arc::clone(&member.channel);
+    member.handle_settled(&channel);
     member.look_at_timers();
     member.flush();
     assert_eq!(received(&member).await, [(0, 0), (0, 1)]);
@@ -141,10 +141,10 @@ fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
         arrive(&mut member, 1, offset, None);
         let id = id_of(&mut member, 1, offset);
         let due = SystemClock.now() + Duration::from_secs(3600);
-        member.link.release(id, Some(due), 0);
+        member.channel.release(id, Some(due), 0);
     }
-    let link = Arc::clone(&member.link);
-    member.obey_settled(&link);
+    let channel = Arc::clone(&member.channel);
+    member.handle_settled(&channel);
     member.look_at_timers();
     assert_eq!(member.timers.len(), 100);
     member.gone("t", 0);
@@ -159,10 +159,10 @@ fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
 fn settle(member: &mut Member, partition: i32, offsets: impl IntoIterator<Item = i64>) {
     for offset in offsets {
         let id = id_of(member, partition, offset);
-        member.link.done(id).unwrap();
+        member.channel.done(id).unwrap();
     }
-    let link = Arc::clone(&member.link);
-    member.obey_settled(&link);
+    let channel = Arc::clone(&member.channel);
+    member.handle_settled(&channel);
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     assert_eq!(member.went_back("t", 0, 10), Some(5));
     assert_eq!(member.resets, 1);
     // Its ticket is lost, so that nobody else runs it.
-    assert!(matches!(member.link.done(old), Err(Error::Lost)));
+    assert!(matches!(member.channel.done(old), Err(Error::Lost)));
     let assignment = member.of("t", 0).unwrap();
     assert_eq!(assignment.position.rewind, Some(5));
     let progress = assignment.progress.as_mut().unwrap();
@@ -189,7 +189,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     // What comes before the client has gone back is not taken.
     arrive(&mut member, 0, 11, None);
     member.of("t", 0).unwrap().position.rewind = None;
-    member.link.recall(|_| true);
+    member.channel.recall(|_| true);
     for offset in 5..=12 {
         arrive(&mut member, 0, offset, None);
     }

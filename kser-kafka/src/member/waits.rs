@@ -17,11 +17,11 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 impl Member {
     /// Publishes a waiting record once more. It is done once it is published.
     pub(super) fn hop(&self, id: RecordId, record: Record) {
-        let link = Arc::clone(&self.link);
+        let channel = Arc::clone(&self.channel);
         self.publisher
             .send(record, move |published| match published {
-                Ok(()) => drop(link.done(id)),
-                Err(error) => link.unsent(id, error),
+                Ok(()) => drop(channel.done(id)),
+                Err(error) => channel.unsent(id, error),
             });
     }
 
@@ -74,14 +74,14 @@ impl Member {
             return;
         }
         self.measure_at = now + MEASURE_EVERY;
-        let (measuring, link) = (Arc::clone(&self.measuring), Arc::clone(&self.link));
+        let (measuring, channel) = (Arc::clone(&self.measuring), Arc::clone(&self.channel));
         publisher.send(delay::probe(topic), move |sent| {
             if let Err(error) = sent {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(target: "kser_kafka", error, "measuring the clock of the brokers failed; waiting records may be late");
             }
             measuring.store(false, Ordering::Release);
-            link.bell.ring();
+            channel.wakeup.wake();
         });
     }
 }

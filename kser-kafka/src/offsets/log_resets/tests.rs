@@ -6,7 +6,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::*;
 use crate::KafkaConfig;
 use crate::broker_log::BrokerErrors;
-use crate::channel::Link;
+use crate::channel::PollChannel;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -28,8 +28,8 @@ fn client(config: &KafkaConfig, offset: i64, epoch: Option<i32>) -> BaseConsumer
     position.start(offset);
     position.is_fetched = true;
     (position.rewind, position.epoch) = (Some(offset), epoch);
-    let (link, broker_errors) = (Arc::new(Link::default()), BrokerErrors::default());
-    let context = Context::new(member, link, broker_errors, "g".to_owned(), config);
+    let (channel, broker_errors) = (Arc::new(PollChannel::default()), BrokerErrors::default());
+    let context = Context::new(member, channel, broker_errors, "g".to_owned(), config);
     let settings = config.consumer("g", None, 1);
     settings.create_with_context(context).unwrap()
 }
