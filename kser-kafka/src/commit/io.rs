@@ -34,14 +34,14 @@ pub(crate) struct Committed {
 
 /// A commit of one partition, and the assignment that it is for.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CommitEntry {
     pub(crate) assignment: u64,
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) commit: Commit,
 }
 
-impl Entry {
+impl CommitEntry {
     /// Returns the bytes that the broker's record of this commit may take in the log of the offsets.
     fn size(&self, group: &str) -> usize {
         // Lengths, versions, partition, offset, leader epoch, two times, the topic's id, and the record around them.
@@ -52,16 +52,16 @@ impl Entry {
 
 /// The commits that one request takes.
 #[derive(Debug, Default)]
-pub(crate) struct Request {
-    pub(crate) entries: Vec<Entry>,
+pub(crate) struct CommitRequest {
+    pub(crate) entries: Vec<CommitEntry>,
     pub(crate) bytes: usize,
     /// Further partitions have changes that did not fit.
     pub(crate) is_full: bool,
 }
 
-impl Request {
+impl CommitRequest {
     /// Adds an entry, if it fits or is the first. Returns whether there may be room for another.
-    fn add(&mut self, entry: Entry, group: &str, limit: usize) -> bool {
+    fn add(&mut self, entry: CommitEntry, group: &str, limit: usize) -> bool {
         self.bytes += entry.size(group);
         self.entries.push(entry);
         self.entries.len() < PARTITIONS && self.bytes < limit
@@ -70,8 +70,13 @@ impl Request {
 
 /// Collects the changes that no commit contains yet, as many as one request takes: beginning with the assignment after
 /// `after`, so that a partition whose commit is refused does not keep the others from theirs.
-pub(crate) fn next_request(member: &mut Member, after: u64, group: &str, limit: usize) -> Request {
-    let mut request = Request::default();
+pub(crate) fn next_request(
+    member: &mut Member,
+    after: u64,
+    group: &str,
+    limit: usize,
+) -> CommitRequest {
+    let mut request = CommitRequest::default();
     let mut add = |assignment: &mut Assignment| {
         if !request.is_full
             && let Some(entry) = change(assignment)
@@ -90,14 +95,14 @@ pub(crate) fn next_request(member: &mut Member, after: u64, group: &str, limit: 
 }
 
 /// Collects all changes that no commit contains yet.
-pub(crate) fn changes(member: &mut Member) -> Vec<Entry> {
+pub(crate) fn changes(member: &mut Member) -> Vec<CommitEntry> {
     member.assignments().filter_map(change).collect()
 }
 
-fn change(assignment: &mut Assignment) -> Option<Entry> {
+fn change(assignment: &mut Assignment) -> Option<CommitEntry> {
     let progress = assignment.progress.as_mut()?;
     let commit = (progress.changed()).then(|| progress.commit())??;
-    Some(Entry {
+    Some(CommitEntry {
         assignment: assignment.id,
         topic: assignment.topic.as_str().to_owned(),
         partition: assignment.partition,
@@ -106,7 +111,7 @@ fn change(assignment: &mut Assignment) -> Option<Entry> {
 }
 
 /// Collects the last words about partitions.
-pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<Entry> {
+pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<CommitEntry> {
     let mut entries = Vec::new();
     for (topic, partition) in partitions {
         let Some(assignment) = member.of(topic, *partition) else {
@@ -116,7 +121,7 @@ pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<
             .progress
             .as_mut()
             .and_then(|progress| progress.goodbye());
-        entries.extend(commit.map(|commit| Entry {
+        entries.extend(commit.map(|commit| CommitEntry {
             assignment: assignment.id,
             topic: topic.clone(),
             partition: *partition,
@@ -127,7 +132,7 @@ pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<
 }
 
 /// Sends one request of commits, without waiting for the answer.
-pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[Entry]) -> KafkaResult<()> {
+pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[CommitEntry]) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let mut element = list.add_partition(&entry.topic, entry.partition);
@@ -143,7 +148,7 @@ pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[Entry]) -> Kafka
 /// Reads back commits that were sent. Returns which of them are durable.
 pub(crate) fn read_back(
     consumer: &BaseConsumer<Context>,
-    entries: &[Entry],
+    entries: &[CommitEntry],
     limit: Duration,
 ) -> KafkaResult<Vec<bool>> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
@@ -166,7 +171,7 @@ pub(crate) fn read_back(
 /// `limit` is for 1,000 partitions: twice as many may take twice as long.
 pub(crate) fn write_all(
     consumer: &BaseConsumer<Context>,
-    entries: &[Entry],
+    entries: &[CommitEntry],
     limit: Duration,
 ) -> KafkaResult<Vec<bool>> {
     let context = consumer.context();
@@ -204,7 +209,7 @@ pub(crate) fn write_all(
 }
 
 /// Returns how many of the entries one request takes, at least one, and their bytes.
-fn one_request(entries: &[Entry], group: &str, limit: usize) -> (usize, usize) {
+fn one_request(entries: &[CommitEntry], group: &str, limit: usize) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0);
     for entry in entries.iter().take(PARTITIONS) {
         count += 1;
@@ -314,7 +319,7 @@ mod tests {
         read.map(|found| found.into_keys().collect())
     }
 
-    fn assignments(request: &Request) -> Vec<u64> {
+    fn assignments(request: &CommitRequest) -> Vec<u64> {
         let entries = request.entries.iter();
         entries.map(|entry| entry.assignment).collect()
     }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::assignment::Assignment;
 use crate::channel::RecordId;
 use crate::clock::monotonic;
-use crate::commit::{self, Entry, Request};
+use crate::commit::{self, CommitEntry, CommitRequest};
 use crate::consumer::context::Context;
 use crate::error::description;
 
@@ -24,28 +24,28 @@ const SAY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(6
 
 /// Commits from time to time what is done, and at once what is waited for.
 #[derive(Debug)]
-pub(crate) struct Commits {
+pub(crate) struct CommitSchedule {
     every: Duration,
     next: Instant,
     /// Since the last commit failed: when to say so.
     failing: Option<Instant>,
     /// The callers that may run a suspect once a commit names it.
-    begun: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
+    begin_requests: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
     /// The last assignment of the last request.
     last: u64,
     /// A request that was sent and could not be read back yet. It may have been taken.
-    unanswered: Option<Request>,
+    unanswered: Option<CommitRequest>,
     answer: Duration,
     has_shortened: bool,
 }
 
-impl Commits {
+impl CommitSchedule {
     pub(crate) fn new(every: Duration) -> Self {
         Self {
             every,
             next: monotonic(),
             failing: None,
-            begun: Vec::new(),
+            begin_requests: Vec::new(),
             last: 0,
             unanswered: None,
             answer: ANSWER.0,
@@ -68,8 +68,12 @@ impl Commits {
     }
 
     /// A suspect waits for a commit that names it.
-    pub(crate) fn names(&mut self, id: RecordId, answer: oneshot::Sender<Result<(), Error>>) {
-        self.begun.push((id, answer));
+    pub(crate) fn add_begin_request(
+        &mut self,
+        id: RecordId,
+        answer: oneshot::Sender<Result<(), Error>>,
+    ) {
+        self.begin_requests.push((id, answer));
     }
 
     /// Commits when it is time, or something waits for it: one request of what has changed. Says, if something is
@@ -83,7 +87,7 @@ impl Commits {
         let member = context.member();
         let waits = member.active().any(Assignment::wants_commit);
         drop(member);
-        let is_urgent = (waits || !self.begun.is_empty()) && self.failing.is_none();
+        let is_urgent = (waits || !self.begin_requests.is_empty()) && self.failing.is_none();
         if now < self.next && !is_urgent {
             return None;
         }
@@ -93,7 +97,7 @@ impl Commits {
                 let limit = context.request_size.bytes();
                 let (last, group) = (self.last, &context.group);
                 let request = commit::next_request(&mut context.member(), last, group, limit);
-                self.tell_unchanged(context);
+                self.answer_unchanged(context);
                 if request.entries.is_empty() || consumer.assignment_lost() {
                     return None;
                 }
@@ -122,7 +126,7 @@ impl Commits {
     }
 
     /// Takes the answer to a request.
-    fn answered(&mut self, context: &Context, request: Request, durable: &[bool]) {
+    fn answered(&mut self, context: &Context, request: CommitRequest, durable: &[bool]) {
         self.last = request.entries.last().map_or(0, |last| last.assignment);
         let now = monotonic();
         self.next = if request.is_full {
@@ -144,7 +148,7 @@ impl Commits {
     }
 
     /// The broker has refused commits: texts that are too long for it are shortened.
-    fn refused(&mut self, context: &Context, entries: &[Entry], durable: &[bool]) {
+    fn refused(&mut self, context: &Context, entries: &[CommitEntry], durable: &[bool]) {
         let why = context.refusal();
         let too_long = description(RDKafkaErrorCode::OffsetMetadataTooLarge);
         if why.as_ref().is_some_and(|why| why.contains(&too_long)) {
@@ -186,13 +190,13 @@ impl Commits {
         }
     }
 
-    fn confirm(&mut self, context: &Context, entries: Vec<Entry>, durable: &[bool]) {
+    fn confirm(&mut self, context: &Context, entries: Vec<CommitEntry>, durable: &[bool]) {
         for (entry, durable) in entries.into_iter().zip(durable) {
             if !durable {
                 tracing::trace!(target: "kser_kafka", ?entry, "a commit is not what is read back");
                 continue;
             }
-            self.tell(context, |assignment| assignment == entry.assignment);
+            self.answer_begin_requests(context, |assignment| assignment == entry.assignment);
             if let Some(progress) = context.member().progress(entry.assignment) {
                 progress.confirmed(&entry.commit);
             }
@@ -203,8 +207,8 @@ impl Commits {
     }
 
     /// Tells those whose suspects are in a commit that was confirmed before.
-    fn tell_unchanged(&mut self, context: &Context) {
-        self.tell(context, |assignment| {
+    fn answer_unchanged(&mut self, context: &Context) {
+        self.answer_begin_requests(context, |assignment| {
             let mut member = context.member();
             let progress = member.progress(assignment);
             progress.is_none_or(|progress| !progress.changed())
@@ -212,13 +216,13 @@ impl Commits {
     }
 
     /// Tells those who wait that a commit names their suspects, or that the partition is gone.
-    fn tell(&mut self, context: &Context, is_written: impl Fn(u64) -> bool) {
-        for (id, answer) in std::mem::take(&mut self.begun) {
+    fn answer_begin_requests(&mut self, context: &Context, is_written: impl Fn(u64) -> bool) {
+        for (id, answer) in std::mem::take(&mut self.begin_requests) {
             let noted = match context.channel.is_live(id.assignment) {
                 false => Err(Error::Lost),
                 true if is_written(id.assignment) => Ok(()),
                 true => {
-                    self.begun.push((id, answer));
+                    self.begin_requests.push((id, answer));
                     continue;
                 }
             };

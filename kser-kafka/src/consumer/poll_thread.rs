@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::monotonic;
 use crate::commit;
-use crate::commit::schedule::Commits;
+use crate::commit::schedule::CommitSchedule;
 use crate::consumer::context::{Context, say};
 use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
@@ -40,7 +40,7 @@ const ABANDON: Duration = Duration::from_millis(500);
 pub(crate) struct Poll {
     consumer: BaseConsumer<Context>,
     context: Arc<Context>,
-    commits: Commits,
+    commit_schedule: CommitSchedule,
     next_load: Instant,
     health: Watch,
     /// The name of the member, if it has one.
@@ -79,7 +79,7 @@ impl Poll {
         Self {
             consumer,
             context,
-            commits: Commits::new(commit_every),
+            commit_schedule: CommitSchedule::new(commit_every),
             next_load: monotonic(),
             health,
             instance,
@@ -140,18 +140,21 @@ impl Poll {
         }
         self.anew.look_if_due(&self.consumer, &self.context);
         self.resets.seek(&self.consumer, &self.context);
-        if let Some(went_on) = self.commits.commit_if_due(&self.consumer, &self.context) {
+        if let Some(went_on) = self
+            .commit_schedule
+            .commit_if_due(&self.consumer, &self.context)
+        {
             self.health.note_answer();
             fetched |= went_on;
         }
         self.press_back();
         if self.health.is_due() {
-            self.health.commits_fail = self.commits.failing(&self.context);
+            self.health.commits_fail = self.commit_schedule.failing(&self.context);
             self.health.look(&self.context);
         }
         if !fetched {
             let member = self.context.member();
-            let sleep = self.commits.every().clamp(NAP, SLEEP);
+            let sleep = self.commit_schedule.every().clamp(NAP, SLEEP);
             let limit = match member.closing {
                 // Nothing is due any more, and nobody rings when the last record is settled.
                 true => NAP,
@@ -169,7 +172,7 @@ impl Poll {
         member.handle_settled(&self.context.channel);
         for (id, answer) in std::mem::take(&mut member.pending_commands.begun) {
             match member.begun(id) {
-                Ok(()) => self.commits.names(id, answer),
+                Ok(()) => self.commit_schedule.add_begin_request(id, answer),
                 Err(lost) => drop(answer.send(Err(lost))),
             }
         }
