@@ -221,7 +221,7 @@ impl Context {
             _ => consumer.unassign(),
         };
         if !self.abandoned.load(Ordering::Acquire) {
-            say("partitions cannot be given up", unassigned);
+            log_failure("partitions cannot be given up", unassigned);
         }
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = all.len(), lost, "revoked");
     }
@@ -273,7 +273,7 @@ fn place(partition: &(String, i32)) -> (&str, i32) {
 }
 
 /// Logs what the client could not do.
-pub(crate) fn say(what: &str, done: KafkaResult<()>) {
+pub(crate) fn log_failure(what: &str, done: KafkaResult<()>) {
     if let Err(error) = done {
         tracing::error!(target: "kser_kafka", %error, "{what}");
     }

@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::consumer::assignor::{self, EAGER, STRATEGY};
 use crate::consumer::context::Context;
 use crate::consumer::leave::NotAdmitted;
-use crate::consumer::poll_thread::Poll;
+use crate::consumer::poll_thread::PollThread;
 use crate::error::failed;
 use crate::health::Watch;
 use crate::member::Member;
@@ -43,7 +43,7 @@ impl Joining {
     /// # Errors
     ///
     /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be made.
-    pub(crate) fn poll(&self) -> Result<Poll, Error> {
+    pub(crate) fn poll(&self) -> Result<PollThread, Error> {
         let member = (self.member)();
         let asker = self.cluster.asker()?;
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
@@ -78,11 +78,13 @@ impl Joining {
         let instance = self.settings.get("group.instance.id").map(str::to_owned);
         let can_switch = assignor::can_switch(config);
         let every = config.commit_every;
-        Ok(Poll::new(consumer, every, health, instance, can_switch))
+        Ok(PollThread::new(
+            consumer, every, health, instance, can_switch,
+        ))
     }
 
     /// Polls until the subscription ends, and joins anew for as long as the group does not admit the member.
-    pub(crate) fn run(mut self, mut poll: Poll) {
+    pub(crate) fn run(mut self, mut poll: PollThread) {
         let mut since = monotonic();
         let mut said = None;
         loop {

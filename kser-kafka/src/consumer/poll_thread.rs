@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commit::schedule::CommitSchedule;
-use crate::consumer::context::{Context, say};
+use crate::consumer::context::{Context, log_failure};
 use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
 use crate::health::Watch;
@@ -20,28 +20,28 @@ use crate::offsets::log_resets::{self, Resets};
 use crate::offsets::recreated_topics::Anew;
 
 /// How many messages are taken in one turn.
-const TURN: usize = 512;
+const POLL_BATCH: usize = 512;
 /// The longest sleep of a turn without messages. The client rings when one comes: this is for what it does not ring for.
 const SLEEP: Duration = Duration::from_millis(20);
 /// The shortest sleep, when something is near that nobody rings for.
 const NAP: Duration = Duration::from_millis(1);
 /// How long nobody has to receive until the partitions are paused: a pause throws away what is fetched.
-const CROWDED: Duration = Duration::from_millis(500);
+const PAUSE_AFTER: Duration = Duration::from_millis(500);
 /// How long a partition of which cannot be read where it starts waits for the next try, and how long that may take.
-const LOAD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
+const START_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// How long the brokers are waited for at a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// The age of what the client says beside an error that it reports.
-const JUST: Duration = Duration::from_secs(1);
+const ERROR_AGE: Duration = Duration::from_secs(1);
 /// How long the last commit before a crash-like end is waited for.
-const ABANDON: Duration = Duration::from_millis(500);
+const LAST_COMMIT: Duration = Duration::from_millis(500);
 
 /// The thread that alone touches a consumer: it polls, commits, pauses, and never waits for a task.
-pub(crate) struct Poll {
+pub(crate) struct PollThread {
     consumer: BaseConsumer<Context>,
     context: Arc<Context>,
     commit_schedule: CommitSchedule,
-    next_load: Instant,
+    next_start: Instant,
     health: Watch,
     /// The name of the member, if it has one.
     instance: Option<String>,
@@ -55,19 +55,19 @@ pub(crate) struct Poll {
 }
 
 /// Says whether nobody has received for so long that the partitions are paused.
-fn is_long(crowded: Instant) -> bool {
-    crowded.elapsed() >= CROWDED
+fn is_long_crowded(crowded: Instant) -> bool {
+    crowded.elapsed() >= PAUSE_AFTER
 }
 
 /// Why the thread ends.
-enum End {
+enum EndReason {
     Closed(oneshot::Sender<Result<(), Error>>),
     Dropped,
     Failed(Error),
     NotAdmitted(NotAdmitted),
 }
 
-impl Poll {
+impl PollThread {
     pub(crate) fn new(
         consumer: BaseConsumer<Context>,
         commit_every: Duration,
@@ -80,7 +80,7 @@ impl Poll {
             consumer,
             context,
             commit_schedule: CommitSchedule::new(commit_every),
-            next_load: monotonic(),
+            next_start: monotonic(),
             health,
             instance,
             resets: Resets::new(),
@@ -95,12 +95,12 @@ impl Poll {
     /// another client.
     pub(crate) fn run(mut self) -> Option<NotAdmitted> {
         let end = loop {
-            if let Some(end) = self.turn() {
+            if let Some(end) = self.poll_once() {
                 break end;
             }
         };
         match end {
-            End::Closed(answer) => {
+            EndReason::Closed(answer) => {
                 let partitions = self.context.member().partitions().len();
                 let said = self.say_goodbye();
                 self.context.channel.finish(Error::Closed);
@@ -110,11 +110,11 @@ impl Poll {
                 let left = leave(self.consumer, limit);
                 let _ = answer.send(said.and(left));
             }
-            End::Dropped => self.abandon(Error::Closed),
-            End::Failed(error) => self.abandon(error),
-            End::NotAdmitted(why) => {
+            EndReason::Dropped => self.leave_after_failure(Error::Closed),
+            EndReason::Failed(error) => self.leave_after_failure(error),
+            EndReason::NotAdmitted(why) => {
                 let all = self.context.member().partitions();
-                self.give_up(&all);
+                self.drop_partitions(&all);
                 // It is in no group.
                 let _ = leave(self.consumer, LEAVE.1);
                 return Some(why);
@@ -124,8 +124,8 @@ impl Poll {
         None
     }
 
-    fn turn(&mut self) -> Option<End> {
-        let end = self.obey();
+    fn poll_once(&mut self) -> Option<EndReason> {
+        let end = self.handle_commands();
         if end.is_some() {
             return end;
         }
@@ -134,9 +134,9 @@ impl Poll {
             Err(end) => return Some(end),
         };
         self.context.member().flush();
-        self.load();
+        self.start_late_partitions();
         if let Some(error) = self.context.ended() {
-            return Some(End::Failed(error));
+            return Some(EndReason::Failed(error));
         }
         self.anew.look_if_due(&self.consumer, &self.context);
         self.resets.seek(&self.consumer, &self.context);
@@ -147,7 +147,7 @@ impl Poll {
             self.health.note_answer();
             fetched |= went_on;
         }
-        self.press_back();
+        self.apply_backpressure();
         if self.health.is_due() {
             self.health.commits_fail = self.commit_schedule.failing(&self.context);
             self.health.look(&self.context);
@@ -167,7 +167,7 @@ impl Poll {
     }
 
     /// Does what was asked for.
-    fn obey(&mut self) -> Option<End> {
+    fn handle_commands(&mut self) -> Option<EndReason> {
         let mut member = self.context.member();
         member.handle_settled(&self.context.channel);
         for (id, answer) in std::mem::take(&mut member.pending_commands.begun) {
@@ -177,12 +177,12 @@ impl Poll {
             }
         }
         if member.pending_commands.dropped {
-            return Some(End::Dropped);
+            return Some(EndReason::Dropped);
         }
         if member.pending_commands.close.is_some() {
             member.closing = true;
             if member.recall(|_| true) == 0 || member.pending_commands.at_once {
-                return member.pending_commands.close.take().map(End::Closed);
+                return member.pending_commands.close.take().map(EndReason::Closed);
             }
         }
         member.look_at_timers();
@@ -192,24 +192,26 @@ impl Poll {
     }
 
     /// Takes messages from the client. Says whether there were some.
-    fn fetch(&mut self) -> Result<bool, End> {
+    fn fetch(&mut self) -> Result<bool, EndReason> {
         let mut room = self.context.channel.room();
         self.crowded = match self.crowded {
             None if room == 0 => Some(monotonic()),
             // What is paused stays so until much is received: a pause costs what was fetched.
-            Some(since) if is_long(since) && !self.context.channel.has_room() => Some(since),
+            Some(since) if is_long_crowded(since) && !self.context.channel.has_room() => {
+                Some(since)
+            }
             Some(since) if room == 0 => Some(since),
             _ => None,
         };
         match self.crowded {
             // Nothing comes but events, which must be served.
-            Some(since) if is_long(since) => room = TURN,
+            Some(since) if is_long_crowded(since) => room = POLL_BATCH,
             Some(_) => return Ok(false),
             None => {}
         }
         let (mut fetched, mut nothing) = (0, 0);
         // After an event that is no message, a message may be there without a ring.
-        while fetched < TURN.min(room) && nothing < 2 {
+        while fetched < POLL_BATCH.min(room) && nothing < 2 {
             let polled = self.consumer.poll(Duration::ZERO);
             self.resets.look(&self.consumer, &self.context);
             match polled {
@@ -222,7 +224,7 @@ impl Poll {
                         resets.begin_anew(&self.consumer, context, &message);
                     }
                 }
-                Some(Err(error)) => self.trouble(error)?,
+                Some(Err(error)) => self.handle_error(error)?,
                 None => nothing += 1,
             }
         }
@@ -236,25 +238,25 @@ impl Poll {
     }
 
     /// Looks at an error that the client reports. Most of them pass.
-    fn trouble(&mut self, error: KafkaError) -> Result<(), End> {
+    fn handle_error(&mut self, error: KafkaError) -> Result<(), EndReason> {
         let group = &self.context.group;
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             if let (RDKafkaErrorCode::FencedInstanceId, Some(instance)) = (code, &self.instance) {
                 let instance = instance.clone();
-                return Err(End::Failed(Error::Superseded { instance }));
+                return Err(EndReason::Failed(Error::Superseded { instance }));
             }
             match code {
                 RDKafkaErrorCode::UnreleasedInstanceId => {
-                    return Err(End::NotAdmitted(NotAdmitted::InstanceHeld));
+                    return Err(EndReason::NotAdmitted(NotAdmitted::InstanceHeld));
                 }
                 // The classic client tries again by itself.
                 RDKafkaErrorCode::GroupMaxSizeReached => {
-                    return Err(End::NotAdmitted(NotAdmitted::GroupFull));
+                    return Err(EndReason::NotAdmitted(NotAdmitted::GroupFull));
                 }
                 _ => {}
             }
             let what = format!("the member of group {group} cannot go on: {reason}");
-            return Err(End::Failed(failed(
+            return Err(EndReason::Failed(failed(
                 what,
                 None,
                 KafkaError::MessageConsumptionFatal(code),
@@ -262,7 +264,7 @@ impl Poll {
         }
         match code(&error) {
             Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                let client_error = self.context.broker_errors.recent(JUST);
+                let client_error = self.context.broker_errors.recent(ERROR_AGE);
                 let where_to = log_resets::out_of_range(
                     &self.consumer,
                     &self.context,
@@ -271,10 +273,10 @@ impl Poll {
                 let what = format!(
                     "group {group} has no offset that can be used: {where_to}, and `auto.offset.reset` is `error`"
                 );
-                Err(End::Failed(failed(what, client_error, error)))
+                Err(EndReason::Failed(failed(what, client_error, error)))
             }
             Some(RDKafkaErrorCode::InconsistentGroupProtocol) if self.can_switch => {
-                Err(End::NotAdmitted(NotAdmitted::OtherRebalance))
+                Err(EndReason::NotAdmitted(NotAdmitted::OtherRebalance))
             }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -282,7 +284,7 @@ impl Poll {
                 | RDKafkaErrorCode::InvalidSessionTimeout
                 | RDKafkaErrorCode::UnsupportedAssignor
                 | RDKafkaErrorCode::InconsistentGroupProtocol,
-            ) => Err(End::Failed(failed(
+            ) => Err(EndReason::Failed(failed(
                 format!("group {group} cannot be joined"),
                 None,
                 error,
@@ -300,21 +302,21 @@ impl Poll {
     }
 
     /// Starts partitions that could not be started when they came.
-    fn load(&mut self) {
+    fn start_late_partitions(&mut self) {
         let member = self.context.member();
         let all_started = member.active().all(|it| it.position.is_fetched);
         drop(member);
         // A lost assignment would count as a live one after that.
-        if all_started || monotonic() < self.next_load || self.consumer.assignment_lost() {
+        if all_started || monotonic() < self.next_start || self.consumer.assignment_lost() {
             return;
         }
-        self.context.start_late(&self.consumer, LOAD.1);
-        self.next_load = monotonic() + LOAD.0;
+        self.context.start_late(&self.consumer, START_AGAIN.1);
+        self.next_start = monotonic() + START_AGAIN.0;
     }
 
     /// Pauses what has no room, and resumes what has some again.
-    fn press_back(&mut self) {
-        let all = self.crowded.is_some_and(is_long);
+    fn apply_backpressure(&mut self) {
+        let all = self.crowded.is_some_and(is_long_crowded);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         let mut member = self.context.member();
         if all != self.all_paused {
@@ -340,10 +342,10 @@ impl Poll {
         member.rest();
         drop(member);
         if pause.count() > 0 {
-            say("partitions cannot be paused", self.consumer.pause(&pause));
+            log_failure("partitions cannot be paused", self.consumer.pause(&pause));
         }
         if resume.count() > 0 {
-            say(
+            log_failure(
                 "partitions cannot be resumed",
                 self.consumer.resume(&resume),
             );
@@ -363,7 +365,7 @@ impl Poll {
             true => Ok(Vec::new()),
             false => commit::write_all(&self.consumer, &goodbye, GOODBYE),
         };
-        self.give_up(&all);
+        self.drop_partitions(&all);
         let durable = written.map_err(|error| failed("saying goodbye", None, error))?;
         match durable.iter().all(|durable| *durable) {
             true => Ok(()),
@@ -374,20 +376,20 @@ impl Poll {
     }
 
     /// Leaves as a crash does: what is settled is written, and nothing else.
-    fn abandon(&mut self, error: Error) {
+    fn leave_after_failure(&mut self, error: Error) {
         let changes = commit::changes(&mut self.context.member());
         if !self.consumer.assignment_lost()
-            && let Err(error) = commit::write_all(&self.consumer, &changes, ABANDON)
+            && let Err(error) = commit::write_all(&self.consumer, &changes, LAST_COMMIT)
         {
             tracing::debug!(target: "kser_kafka", %error, "the last commit is not confirmed");
         }
         let all = self.context.member().partitions();
-        self.give_up(&all);
+        self.drop_partitions(&all);
         self.context.channel.finish(error);
     }
 
     /// Has nothing any more. From now on nothing is written.
-    fn give_up(&self, partitions: &[(String, i32)]) {
+    fn drop_partitions(&self, partitions: &[(String, i32)]) {
         self.context.abandoned.store(true, Ordering::Release);
         let mut member = self.context.member();
         for (topic, partition) in partitions {

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::commit::{self, Committed};
-use crate::consumer::context::{Context, say};
+use crate::consumer::context::{Context, log_failure};
 use crate::error::failed;
 use crate::offsets::added_partitions;
 use crate::offsets::log_bounds::{self, Bounds, Place};
@@ -324,7 +324,7 @@ impl Context {
                 let added = list.add_partition_offset(topic, partition, Offset::Offset(from));
                 assignment.position.is_fetched = added.is_ok();
                 assignment.paused = false;
-                say("a partition cannot be assigned", added);
+                log_failure("a partition cannot be assigned", added);
             }
         }
         // Those that were paused are not any more.
@@ -334,9 +334,9 @@ impl Context {
             true => consumer.incremental_assign(&list),
             false => consumer.assign(&list),
         };
-        say("partitions cannot be assigned", assigned);
+        log_failure("partitions cannot be assigned", assigned);
         // The pause of an earlier assignment of the same partition is still there.
-        say("partitions cannot be resumed", consumer.resume(&list));
+        log_failure("partitions cannot be resumed", consumer.resume(&list));
         // What fails is tried again.
         self.seek(consumer);
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = list.count(), "assigned");
