@@ -19,7 +19,7 @@ use crate::channel::settle::{Settler, Unowned};
 use crate::channel::subscription::KafkaSubscription;
 use crate::clock::Time;
 use crate::cluster::Cluster;
-use crate::consumer::broadcast_reader::Observer;
+use crate::consumer::broadcast_reader::BroadcastReader;
 use crate::consumer::joining::Joining;
 use crate::error::{failed, no_thread};
 use crate::member::Member;
@@ -153,11 +153,11 @@ impl KafkaTransport {
         let (started, starting) = oneshot::channel();
         let of_thread = Arc::clone(&channel);
         let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
-        let run = move || match Observer::start(consumer, Arc::clone(&of_thread), topics) {
-            Ok(observer) => {
+        let run = move || match BroadcastReader::start(consumer, Arc::clone(&of_thread), topics) {
+            Ok(reader) => {
                 // The caller may have gone meanwhile.
                 if started.send(Ok(())).is_ok() {
-                    of_thread.guard("observing", || observer.run());
+                    of_thread.guard("observing", || reader.run());
                 }
             }
             Err(error) => drop(started.send(Err(error))),

@@ -20,7 +20,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 const SLEEP: Duration = Duration::from_millis(20);
 
 /// Reads everything from now on, for one who is in no group.
-pub(crate) struct Observer {
+pub(crate) struct BroadcastReader {
     consumer: BaseConsumer<BrokerErrors>,
     channel: Arc<PollChannel>,
     topics: Vec<Topic>,
@@ -41,14 +41,14 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-impl Observer {
+impl BroadcastReader {
     /// Fixes the start: what is published after this is seen.
     pub(crate) fn start(
         consumer: BaseConsumer<BrokerErrors>,
         channel: Arc<PollChannel>,
         topics: Vec<Topic>,
     ) -> KafkaResult<Self> {
-        let mut observer = Self {
+        let mut reader = Self {
             consumer,
             channel,
             topics,
@@ -58,8 +58,8 @@ impl Observer {
         };
         let until = monotonic() + ANSWER;
         loop {
-            match observer.look_for_partitions(true) {
-                Ok(()) => return Ok(observer),
+            match reader.look_for_partitions(true) {
+                Ok(()) => return Ok(reader),
                 // A topic that was just made is not yet everywhere.
                 Err(error) if monotonic() >= until || !is_passing(&error) => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
