@@ -1,6 +1,6 @@
 use super::room::{BEHIND, PARKED};
 use super::*;
-use crate::progress::{Author, Budget};
+use crate::progress::{MetadataBudget, WriterId};
 
 const STAMP: Stamp = Stamp {
     at: Timestamp::from_millis(0),
@@ -39,7 +39,8 @@ fn no_more_is_fetched_while_the_progress_of_waits_cannot_be_read() {
 /// A partition that starts at 0.
 fn started() -> Assignment {
     let mut assignment = assignment(None);
-    let mut progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
+    let mut progress =
+        PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
     let commit = progress.commit().unwrap();
     progress.confirmed(&commit);
     assignment.begin(progress);
@@ -108,7 +109,8 @@ fn what_arrived_before_the_progress_is_read_is_handed_out_once_it_is() {
     for offset in 0..300 {
         assignment.arrived(offset, STAMP, record(None), &time());
     }
-    let progress = PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
+    let progress =
+        PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
     assignment.begin(progress);
     while assignment.next_pending(now).is_some() {}
     assignment.arrived(300, STAMP, record(None), &time());

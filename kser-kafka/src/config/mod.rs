@@ -16,7 +16,7 @@ use crate::config::defaults::{
 };
 use crate::consumer::assignor::{self, STRATEGY};
 use crate::consumer::group_size;
-use crate::progress::Budget;
+use crate::progress::MetadataBudget;
 
 /// How to reach a cluster, and the settings of its clients.
 ///
@@ -58,7 +58,7 @@ pub struct KafkaConfig {
     pub(crate) commit_every: Duration,
     pub(crate) revoke_grace: Duration,
     pub(crate) create: Option<u32>,
-    pub(crate) metadata: Budget,
+    pub(crate) metadata: MetadataBudget,
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a partition whose log has more may hand out nothing until it counts as stuck.
     pub(crate) stuck_after: Duration,
@@ -74,7 +74,7 @@ impl KafkaConfig {
             commit_every: Duration::from_millis(25),
             revoke_grace: Duration::from_secs(1),
             create: None,
-            metadata: Budget::default(),
+            metadata: MetadataBudget::default(),
             clock: Arc::new(SystemClock::new()),
             stuck_after: Duration::from_secs(30),
         }
@@ -197,9 +197,9 @@ impl KafkaConfig {
     ///
     /// [`Error::Invalid`] for fewer than 256.
     pub fn with_commit_metadata(mut self, bytes: usize) -> Result<Self, Error> {
-        self.metadata = Budget::new(bytes).ok_or_else(|| Error::Invalid {
+        self.metadata = MetadataBudget::new(bytes).ok_or_else(|| Error::Invalid {
             what: format!("{bytes} bytes of commit metadata"),
-            reason: format!("{} are the least", Budget::SMALLEST),
+            reason: format!("{} are the least", MetadataBudget::SMALLEST),
         })?;
         Ok(self)
     }

@@ -21,7 +21,7 @@ use crate::health::statistics::{GroupState, Statistics};
 use crate::member::Member;
 use crate::offsets::topic_ids::TopicIds;
 use crate::partition_list::list;
-use crate::progress::{Author, Budget};
+use crate::progress::{MetadataBudget, WriterId};
 
 /// How long a hook of a rebalance waits for the brokers.
 const HOOK: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@ pub(crate) struct Context {
     pub(crate) group: String,
     pub(crate) reset: String,
     pub(crate) revoke_grace: Duration,
-    pub(crate) author: Author,
-    pub(crate) budget: Budget,
+    pub(crate) writer: WriterId,
+    pub(crate) budget: MetadataBudget,
     pub(crate) request_size: RequestSize,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
@@ -77,7 +77,7 @@ impl Context {
             group,
             reset: config.reset().to_owned(),
             revoke_grace: config.revoke_grace,
-            author: Author::new(),
+            writer: WriterId::new(),
             budget: config.metadata,
             request_size: RequestSize::new(),
             abandoned: AtomicBool::new(false),

@@ -2,13 +2,13 @@ use kser_core::{Interest, Subscription, Transport};
 use rdkafka::mocking::MockCluster;
 
 use super::*;
-use crate::progress::{Author, Budget};
+use crate::progress::{MetadataBudget, WriterId};
 use crate::{KafkaConfig, KafkaTransport};
 
 fn assignment(committed: Option<i64>, text: &str) -> Assignment {
     let mut assignment = Assignment::new(1, Topic::new("t").unwrap(), 0, None);
-    let author = Author::new();
-    let progress = PartitionProgress::take_over(committed, text, author, Budget::default());
+    let writer = WriterId::new();
+    let progress = PartitionProgress::take_over(committed, text, writer, MetadataBudget::default());
     assignment.progress = Some(progress);
     assignment
 }

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::clock::Time;
     use crate::delay::wait::Stamp;
-    use crate::progress::{Author, Budget, PartitionProgress};
+    use crate::progress::{MetadataBudget, PartitionProgress, WriterId};
 
     const MIB: usize = 1 << 20;
 
@@ -57,8 +57,8 @@ mod tests {
         let topic = Topic::new("t").unwrap();
         let waits_for = Some((topic.clone(), Duration::from_secs(60)));
         let mut assignment = Assignment::new(id, topic, 0, waits_for);
-        let author = Author::new();
-        let progress = PartitionProgress::take_over(Some(0), "", author, Budget::default());
+        let writer = WriterId::new();
+        let progress = PartitionProgress::take_over(Some(0), "", writer, MetadataBudget::default());
         assignment.begin(progress);
         assignment
     }

@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::member::tests::{Nobody, arrive, id_of, member, received};
-    use crate::progress::{Author, Budget, PartitionProgress};
+    use crate::progress::{MetadataBudget, PartitionProgress, WriterId};
 
     #[tokio::test]
     async fn what_runs_when_an_eager_rebalance_takes_a_partition_back_goes_on_if_it_returns() {
@@ -151,12 +151,12 @@ mod tests {
             metadata: goodbye.metadata.clone().into_bytes(),
         };
         assert!(assignment.may_resume(&committed));
-        let author = Author::new();
+        let writer = WriterId::new();
         let mut progress = PartitionProgress::take_over(
             Some(goodbye.offset),
             &goodbye.metadata,
-            author,
-            Budget::default(),
+            writer,
+            MetadataBudget::default(),
         );
         let commit = progress.commit().unwrap();
         progress.confirmed(&commit);

@@ -7,7 +7,7 @@ use crate::KafkaConfig;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::delay::wait::Stamp;
-use crate::progress::{Author, Budget};
+use crate::progress::{MetadataBudget, WriterId};
 
 /// A member of which two partitions are read from the start, without a client.
 pub(crate) fn member() -> Member {
@@ -23,7 +23,7 @@ pub(crate) fn member() -> Member {
     for partition in [0, 1] {
         let assignment = member.assigned("t", partition).unwrap();
         let mut progress =
-            PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default());
+            PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
         let commit = progress.commit().unwrap();
         progress.confirmed(&commit);
         assignment.begin(progress);

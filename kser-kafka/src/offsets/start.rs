@@ -293,8 +293,8 @@ impl Context {
     }
 
     fn take_over(&self, offset: i64, metadata: &[u8], id: Option<TopicId>) -> PartitionProgress {
-        let (author, budget) = (self.author, self.budget);
-        let mut progress = PartitionProgress::take_over(Some(offset), metadata, author, budget);
+        let (writer, budget) = (self.writer, self.budget);
+        let mut progress = PartitionProgress::take_over(Some(offset), metadata, writer, budget);
         if let Some(id) = id {
             progress.belongs_to(TopicMark::new(id.as_u128()));
         }

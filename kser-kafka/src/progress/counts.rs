@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Author;
+use super::WriterId;
 use super::metadata::{Metadata, Suspect};
 
 /// From this count on a record is counted further only if it was begun.
@@ -36,10 +36,10 @@ enum Begun {
 }
 
 impl Counts {
-    /// Takes over what a predecessor wrote: without a goodbye, and unless that was `author`, what he may have begun counts
+    /// Takes over what a predecessor wrote: without a goodbye, and unless that was `writer`, what he may have begun counts
     /// once more.
-    pub(super) fn take_over(found: &Metadata, author: Author) -> Self {
-        let died = !found.goodbye && found.author != author.0;
+    pub(super) fn take_over(found: &Metadata, writer: WriterId) -> Self {
+        let died = !found.goodbye && found.writer != writer.0;
         let (mut once, mut twice) = (found.once, found.twice);
         if died {
             // What he had counted once, and could begin.

@@ -10,25 +10,25 @@ use super::{TopicMark, base64, varint};
 const GOODBYE: u8 = 1;
 const AS_BITS: u8 = 2;
 const HAS_TOPIC: u8 = 4;
-const OF_TOPIC: usize = 8;
-const OF_AUTHOR: usize = 4;
+const TOPIC_MARK_BYTES: usize = 8;
+const WRITER_ID_BYTES: usize = 4;
 /// The most bytes of all but the suspects and the map: the seal, the topic, the author, the three marks and the number of
 /// suspects.
-const HEADER: usize = seal::LEN + OF_TOPIC + OF_AUTHOR + 4 * varint::LONGEST;
+const HEADER: usize = seal::LEN + TOPIC_MARK_BYTES + WRITER_ID_BYTES + 4 * varint::LONGEST;
 const ONE_SUSPECT: usize = 2 * varint::LONGEST;
 
 /// How many bytes of text the broker takes beside an offset (its `offset.metadata.max.bytes`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Budget {
+pub(crate) struct MetadataBudget {
     /// In bytes before they become text.
     bytes: usize,
 }
 
-impl Budget {
+impl MetadataBudget {
     /// The least that holds the counts, one suspect, and a small map.
     pub(crate) const SMALLEST: usize = 256;
 
-    /// Takes a number of bytes of text. `None` when it is below [`Budget::SMALLEST`].
+    /// Takes a number of bytes of text. `None` when it is below [`MetadataBudget::SMALLEST`].
     pub(crate) const fn new(text: usize) -> Option<Self> {
         if text < Self::SMALLEST {
             return None;
@@ -38,7 +38,7 @@ impl Budget {
         })
     }
 
-    /// Returns half of it, but not less than [`Budget::SMALLEST`].
+    /// Returns half of it, but not less than [`MetadataBudget::SMALLEST`].
     pub(crate) fn halved(self) -> Self {
         Self {
             bytes: (self.bytes / 2).max(base64::bytes_in(Self::SMALLEST)),
@@ -56,7 +56,7 @@ impl Budget {
     }
 }
 
-impl Default for Budget {
+impl Default for MetadataBudget {
     /// 4096 bytes, which brokers take unless they are told otherwise.
     fn default() -> Self {
         Self {
@@ -71,7 +71,7 @@ pub(super) struct Metadata {
     /// The topic of which this was written; `None` when that was not known, or in a text of version 1.
     pub(super) topic: Option<TopicMark>,
     /// The member that wrote this.
-    pub(super) author: u64,
+    pub(super) writer: u64,
     /// Nothing runs any more under who wrote this.
     pub(super) goodbye: bool,
     /// Records below it may have begun under who wrote this.
@@ -107,11 +107,11 @@ pub(super) struct Encoded {
 }
 
 impl Metadata {
-    pub(super) fn encode(&self, base: i64, budget: Budget) -> Encoded {
+    pub(super) fn encode(&self, base: i64, budget: MetadataBudget) -> Encoded {
         let above = |offset: i64| u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
         let topic = self.topic.map(TopicMark::to_le_bytes);
         let mut body = topic.into_iter().flatten().collect::<Vec<_>>();
-        body.extend_from_slice(&self.author.to_le_bytes()[..OF_AUTHOR]);
+        body.extend_from_slice(&self.writer.to_le_bytes()[..WRITER_ID_BYTES]);
         for mark in [self.ahead, self.once, self.twice] {
             varint::write(above(mark), &mut body);
         }
@@ -157,7 +157,7 @@ impl Metadata {
             0 => None,
             _ => Some(TopicMark::from_le_bytes(take(&mut body)?)),
         };
-        let author = match version {
+        let writer = match version {
             Version::One => u64::from_le_bytes(take(&mut body)?),
             Version::Two | Version::Three => u32::from_le_bytes(take(&mut body)?).into(),
         };
@@ -185,7 +185,7 @@ impl Metadata {
         };
         Some(Self {
             topic,
-            author,
+            writer,
             goodbye: flags & GOODBYE != 0,
             ahead,
             once,

@@ -23,9 +23,9 @@ use std::collections::VecDeque;
 use std::iter;
 use std::ops::Range;
 
-pub(crate) use self::metadata::Budget;
+pub(crate) use self::metadata::MetadataBudget;
 pub(crate) use self::topic_mark::TopicMark;
-pub(crate) use self::writer_id::Author;
+pub(crate) use self::writer_id::WriterId;
 
 use self::counts::{Counts, SUSPECT};
 use self::failed::Failed;
@@ -49,12 +49,12 @@ pub(crate) struct PartitionProgress {
     counts: Counts,
     failed: Failed,
     window: Window,
-    author: Author,
+    writer: WriterId,
     /// The topic that texts name.
     topic: Option<TopicMark>,
     /// The latest leader epoch of the records that were received, here and by the predecessor.
     epoch: Option<i32>,
-    budget: Budget,
+    budget: MetadataBudget,
     /// Counts the changes that a commit would tell of.
     revision: u64,
     /// The last of them that is durable.
@@ -82,24 +82,24 @@ impl PartitionProgress {
     /// is received is the start) and the text beside it.
     ///
     /// A text that is damaged, someone else's, of another version, or of another offset says nothing. What a
-    /// predecessor who said no goodbye may have begun is counted, unless that was `author`, who lives: it had lost the
+    /// predecessor who said no goodbye may have begun is counted, unless that was `writer`, who lives: it had lost the
     /// partition, and has it again before anybody else began a record.
     pub(crate) fn take_over(
         committed: Option<i64>,
         metadata: impl AsRef<[u8]>,
-        author: Author,
-        budget: Budget,
+        writer: WriterId,
+        budget: MetadataBudget,
     ) -> Self {
         let found = committed.and_then(|base| Metadata::decode(base, metadata.as_ref()));
         let found = found.unwrap_or_default();
         let mut progress = Self {
             next: committed,
             held: OffsetSet::default(),
-            counts: Counts::take_over(&found, author),
+            counts: Counts::take_over(&found, writer),
             failed: found.failed,
             done_ahead: found.done.into(),
             window: Window::new(),
-            author,
+            writer,
             topic: None,
             epoch: None,
             budget,
@@ -215,7 +215,7 @@ impl PartitionProgress {
         self.failed.forget_below(offset);
         let mut metadata = Metadata {
             topic: self.topic,
-            author: self.author.0,
+            writer: self.writer.0,
             goodbye: self.left,
             done: self.done_above(offset, next),
             failed: self.failed.clone(),

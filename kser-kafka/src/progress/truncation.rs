@@ -74,7 +74,7 @@ impl PartitionProgress {
         let next = self.next.unwrap_or(first);
         let done = self.done_above(first, next).into_iter();
         let done = done.map(|run| run.start..run.end.min(offset));
-        let mut progress = Self::take_over(Some(first), "", self.author, self.budget);
+        let mut progress = Self::take_over(Some(first), "", self.writer, self.budget);
         (progress.topic, progress.epoch) = (self.topic, self.epoch);
         progress.counts = self.counts.clone();
         progress.counts.cut(offset);

@@ -67,7 +67,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read_without_a_panic_and_says_nothing(offset: i64, text in "\\PC{0,200}") {
-        let found = PartitionProgress::take_over(Some(offset), &text, Author::new(), Budget::default());
+        let found = PartitionProgress::take_over(Some(offset), &text, WriterId::new(), MetadataBudget::default());
         prop_assert_eq!((found.next(), found.n_suspects()), (Some(offset), 0));
         prop_assert!(found.done_ahead.is_empty());
     }
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_map_that_overflows_loses_nothing(actions in prop::collection::vec(crowded(), 1..60)) {
-        holds(Budget::SMALLEST, actions);
+        holds(MetadataBudget::SMALLEST, actions);
     }
 }
 

@@ -70,19 +70,19 @@ fn a_record_beyond_the_second_window_keeps_the_count_of_the_first() {
 }
 
 /// An owner has these records begin, and loses the partition. Gives what it committed.
-fn lost(commit: &Commit, author: Author) -> Commit {
-    let mut progress = take_over(commit, author);
+fn lost(commit: &Commit, writer: WriterId) -> Commit {
+    let mut progress = take_over(commit, writer);
     delivered(&mut progress, 0..3);
     confirm(&mut progress)
 }
 
 #[test]
 fn an_owner_that_lost_its_partition_and_has_it_again_counts_nothing() {
-    let author = Author::new();
+    let writer = WriterId::new();
     let mut last = died_with(0..3, 1);
     for _ in 0..5 {
-        last = lost(&last, author);
-        assert_eq!(take_over(&last, author).received(1), Some(1));
+        last = lost(&last, writer);
+        assert_eq!(take_over(&last, writer).received(1), Some(1));
     }
     // It is a death for anyone else.
     assert_eq!(succeed(&last).received(1), Some(2));
@@ -90,22 +90,22 @@ fn an_owner_that_lost_its_partition_and_has_it_again_counts_nothing() {
 
 #[test]
 fn a_suspect_that_was_begun_under_a_lost_partition_is_not_counted_by_its_owner() {
-    let author = Author::new();
-    let mut progress = take_over(&died_with(0..3, 2), author);
+    let writer = WriterId::new();
+    let mut progress = take_over(&died_with(0..3, 2), writer);
     delivered(&mut progress, 0..3);
     progress.begin(1);
     let last = confirm(&mut progress);
-    assert_eq!(take_over(&last, author).received(1), Some(2));
+    assert_eq!(take_over(&last, writer).received(1), Some(2));
     assert_eq!(succeed(&last).received(1), Some(3));
 }
 
 #[test]
 fn a_death_between_two_times_of_an_owner_is_counted() {
-    let author = Author::new();
+    let writer = WriterId::new();
     let nothing = start().goodbye().expect("it has a start");
-    let first = lost(&nothing, author);
-    let last = lost(&first, Author::new());
-    assert_eq!(take_over(&last, author).received(1), Some(2));
+    let first = lost(&nothing, writer);
+    let last = lost(&first, WriterId::new());
+    assert_eq!(take_over(&last, writer).received(1), Some(2));
 }
 
 #[test]

@@ -74,9 +74,11 @@ fn done_is_said_twice_or_of_an_unknown_record_without_effect() {
 
 #[test]
 fn a_group_without_an_offset_starts_at_the_first_record() {
-    let mut progress = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
+    let mut progress =
+        PartitionProgress::take_over(None, "", WriterId::new(), MetadataBudget::default());
     assert_eq!((progress.commit(), progress.goodbye()), (None, None));
-    let mut progress = PartitionProgress::take_over(None, "", Author::new(), Budget::default());
+    let mut progress =
+        PartitionProgress::take_over(None, "", WriterId::new(), MetadataBudget::default());
     assert!(!progress.changed() && !progress.is_urgent() && !progress.is_full());
     assert_eq!(progress.received(40), Some(0));
     assert!(progress.changed());
@@ -108,7 +110,7 @@ fn a_full_map_says_so_before_anything_is_left_out() {
         progress.done(offset);
         let commit = confirm(&mut progress);
         assert!(commit.is_complete || was_full);
-        assert!(commit.metadata.len() <= Budget::SMALLEST);
+        assert!(commit.metadata.len() <= MetadataBudget::SMALLEST);
         was_full = progress.is_full();
     }
     assert!(was_full && !confirm(&mut progress).is_complete);
@@ -186,6 +188,6 @@ fn a_commit_is_wanted_until_what_it_says_is_confirmed() {
 
 #[test]
 fn a_budget_has_a_least_size() {
-    assert_eq!(Budget::new(Budget::SMALLEST - 1), None);
-    assert_eq!(Budget::new(4096), Some(Budget::default()));
+    assert_eq!(MetadataBudget::new(MetadataBudget::SMALLEST - 1), None);
+    assert_eq!(MetadataBudget::new(4096), Some(MetadataBudget::default()));
 }

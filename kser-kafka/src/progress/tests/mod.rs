@@ -10,13 +10,14 @@ mod truncation;
 use super::*;
 
 fn start() -> PartitionProgress {
-    PartitionProgress::take_over(Some(0), "", Author::new(), Budget::default())
+    PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default())
 }
 
 /// A partition of which these records were received, under the smallest budget.
 fn received(offsets: Range<i64>) -> PartitionProgress {
-    let budget = Budget::new(Budget::SMALLEST).expect("the smallest");
-    let mut progress = PartitionProgress::take_over(Some(offsets.start), "", Author::new(), budget);
+    let budget = MetadataBudget::new(MetadataBudget::SMALLEST).expect("the smallest");
+    let mut progress =
+        PartitionProgress::take_over(Some(offsets.start), "", WriterId::new(), budget);
     for offset in offsets {
         assert_eq!(progress.received(offset), Some(0));
     }
@@ -30,15 +31,15 @@ fn confirm(progress: &mut PartitionProgress) -> Commit {
 }
 
 fn succeed(commit: &Commit) -> PartitionProgress {
-    take_over(commit, Author::new())
+    take_over(commit, WriterId::new())
 }
 
-fn take_over(commit: &Commit, author: Author) -> PartitionProgress {
+fn take_over(commit: &Commit, writer: WriterId) -> PartitionProgress {
     PartitionProgress::take_over(
         Some(commit.offset),
         &commit.metadata,
-        author,
-        Budget::default(),
+        writer,
+        MetadataBudget::default(),
     )
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Action {
 /// What a commit means.
 #[derive(Debug, Clone)]
 struct Meaning {
-    author: Author,
+    writer: WriterId,
     done: BTreeSet<i64>,
     counts: Vec<u32>,
     begun: BTreeSet<i64>,
@@ -50,7 +50,7 @@ struct Meaning {
 /// One owner of the partition, whose account is checked.
 #[derive(Debug)]
 struct Owner {
-    author: Author,
+    writer: WriterId,
     progress: PartitionProgress,
     position: i64,
     /// The records that were received.
@@ -76,11 +76,11 @@ pub(super) struct World {
 }
 
 impl Owner {
-    fn new(committed: Option<i64>, metadata: &str, author: Author, budget: usize) -> Self {
-        let budget = Budget::new(budget).expect("large enough");
+    fn new(committed: Option<i64>, metadata: &str, writer: WriterId, budget: usize) -> Self {
+        let budget = MetadataBudget::new(budget).expect("large enough");
         Self {
-            author,
-            progress: PartitionProgress::take_over(committed, metadata, author, budget),
+            writer,
+            progress: PartitionProgress::take_over(committed, metadata, writer, budget),
             position: committed.unwrap_or(0),
             received: BTreeSet::new(),
             done: BTreeSet::new(),
@@ -120,7 +120,7 @@ impl World {
             log: BTreeSet::new(),
             end: 0,
             broker: None,
-            owner: Owner::new(None, "", Author::new(), budget),
+            owner: Owner::new(None, "", WriterId::new(), budget),
         }
     }
 
@@ -142,11 +142,11 @@ impl World {
             Action::Commit(fate) => self.commit(fate, false),
             Action::Goodbye(fate) => {
                 self.commit(fate, true);
-                self.succeed(Author::new(), false);
+                self.succeed(WriterId::new(), false);
             }
-            Action::LoseAndRegain => self.succeed(self.owner.author, false),
-            Action::Crash => self.succeed(Author::new(), false),
-            Action::CrashThenLogEnd => self.succeed(Author::new(), true),
+            Action::LoseAndRegain => self.succeed(self.owner.writer, false),
+            Action::Crash => self.succeed(WriterId::new(), false),
+            Action::CrashThenLogEnd => self.succeed(WriterId::new(), true),
         }
         self.check();
     }
@@ -241,7 +241,7 @@ impl World {
             assert_eq!(commit.offset, *oldest, "the first that is not done");
         }
         let meaning = Meaning {
-            author: owner.author,
+            writer: owner.writer,
             done: owner.done.clone(),
             counts: owner.counts.clone(),
             begun: owner.begun.clone(),
@@ -259,14 +259,14 @@ impl World {
     }
 
     /// Someone takes over what the broker has, and counts what that says.
-    fn succeed(&mut self, author: Author, knows_end: bool) {
+    fn succeed(&mut self, writer: WriterId, knows_end: bool) {
         let Some((commit, meaning)) = &self.broker else {
-            self.owner = Owner::new(None, "", author, self.budget);
+            self.owner = Owner::new(None, "", writer, self.budget);
             return;
         };
-        let died = !meaning.goodbye && meaning.author != author;
+        let died = !meaning.goodbye && meaning.writer != writer;
         let (at, text) = (Some(commit.offset), &commit.metadata);
-        let take_over = || Owner::new(at, text, author, self.budget);
+        let take_over = || Owner::new(at, text, writer, self.budget);
         let mut owner = take_over();
         owner.done = kept(take_over().progress, commit, meaning, &self.log);
         for offset in 0..meaning.ahead.max(meaning.counts.len() as i64) {
@@ -325,7 +325,7 @@ impl World {
 
     /// Lets a last owner end everything: then every record was done by someone.
     pub(super) fn finish(&mut self) {
-        self.succeed(Author::new(), false);
+        self.succeed(WriterId::new(), false);
         self.receive(usize::MAX);
         self.act(Action::DoneEach(2));
         self.act(Action::DoneEach(1));

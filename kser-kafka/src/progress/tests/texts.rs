@@ -7,16 +7,17 @@ use super::*;
 
 /// The text of an earlier release: without a topic, and with 64 bits of the author.
 fn text_as_before(base: i64, metadata: &Metadata) -> String {
-    let latest = base64::decode(metadata.encode(base, Budget::default()).text).expect("ours");
+    let latest =
+        base64::decode(metadata.encode(base, MetadataBudget::default()).text).expect("ours");
     let latest = seal::unseal(base, &latest).expect("for this offset");
-    let mut body = metadata.author.to_le_bytes().to_vec();
+    let mut body = metadata.writer.to_le_bytes().to_vec();
     body.extend_from_slice(&latest.body[4..]);
     base64::encode(&seal_as_before(base, latest.flags, &body))
 }
 
 prop_compose! {
     fn metadata()(
-        author: u32,
+        writer: u32,
         goodbye: bool,
         ahead in 1_000..1_900_i64,
         once in 1_000..1_900_i64,
@@ -31,7 +32,7 @@ prop_compose! {
         }
         let runs = ends.chunks_exact(2).map(|pair| 1_000 + pair[0]..1_000 + pair[1]);
         Metadata {
-            author: author.into(),
+            writer: writer.into(),
             goodbye,
             ahead,
             once,
@@ -48,7 +49,7 @@ proptest! {
     fn a_text_is_read_as_it_was_written(metadata in metadata(), topic: Option<u128>) {
         let topic = topic.map(TopicMark::new);
         let metadata = Metadata { topic, ..metadata };
-        let text = metadata.encode(1_000, Budget::default()).text;
+        let text = metadata.encode(1_000, MetadataBudget::default()).text;
         prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
         prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
         prop_assert_eq!(PartitionProgress::topic_of(1_000, &text), topic);
@@ -56,9 +57,9 @@ proptest! {
 
     #[test]
     fn a_text_of_an_earlier_release_is_read_and_names_no_topic(metadata in metadata(), high: u32) {
-        let author = metadata.author | u64::from(high) << 32;
+        let writer = metadata.writer | u64::from(high) << 32;
         let failed = Failed::default();
-        let metadata = Metadata { author, failed, ..metadata };
+        let metadata = Metadata { writer, failed, ..metadata };
         let text = text_as_before(1_000, &metadata);
         prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
         prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
@@ -71,11 +72,15 @@ fn a_text_that_an_earlier_release_wrote_is_read() {
     // Offset 1000; 1002 to 1004 are done; records below 1300 may have begun.
     let text = "AeovU+gTiX1SAu/Nq4lnRSMBrAIAAAAO";
     let read = Metadata::decode(1_000, text.as_bytes()).expect("a text of version 1");
-    assert_eq!((read.author, read.ahead), (0x0123_4567_89ab_cdef, 1_300));
+    assert_eq!((read.writer, read.ahead), (0x0123_4567_89ab_cdef, 1_300));
     let done: Vec<_> = read.done.into_iter().flatten().collect();
     assert_eq!((read.topic, done), (None, vec![1_002, 1_003, 1_004]));
-    let mut progress =
-        PartitionProgress::take_over(Some(1_000), text, Author::new(), Budget::default());
+    let mut progress = PartitionProgress::take_over(
+        Some(1_000),
+        text,
+        WriterId::new(),
+        MetadataBudget::default(),
+    );
     assert_eq!(
         delivered(&mut progress, 1_000..1_007),
         [1_000, 1_001, 1_005, 1_006]
