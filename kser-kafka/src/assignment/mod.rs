@@ -15,7 +15,7 @@ use crate::channel::{QueuedRecord, RecordId};
 use crate::clock::Time;
 use crate::delay::forward_failures::Unsent;
 use crate::delay::wait::{Stamp, Wait};
-use crate::member::Goodbye;
+use crate::member::FinalCommit;
 use crate::offsets::position::Position;
 use crate::progress::PartitionProgress;
 
@@ -44,7 +44,7 @@ pub(crate) struct Assignment {
     /// done.
     pub(crate) carried: BTreeMap<i64, bool>,
     /// What was written last before that rebalance.
-    pub(crate) goodbye: Option<Goodbye>,
+    pub(crate) final_commit: Option<FinalCommit>,
     /// Waiting records whose age is not known until the brokers' clock is measured.
     unmeasured: BTreeSet<i64>,
     /// How many wait for their time, without those of `keys`.
@@ -95,7 +95,7 @@ impl Assignment {
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
             carried: BTreeMap::new(),
-            goodbye: None,
+            final_commit: None,
             unmeasured: BTreeSet::new(),
             parked: 0,
             waiting_bytes: 0,

@@ -19,9 +19,9 @@ impl Assignment {
 
     /// Says whether the group has what was written last about the partition here, so that no other member had it since.
     pub(crate) fn may_resume(&self, committed: &Committed) -> bool {
-        self.goodbye.as_ref().is_some_and(|goodbye| {
-            committed.offset == Some(goodbye.offset)
-                && committed.metadata == goodbye.text.as_bytes()
+        self.final_commit.as_ref().is_some_and(|final_commit| {
+            committed.offset == Some(final_commit.offset)
+                && committed.metadata == final_commit.text.as_bytes()
         })
     }
 

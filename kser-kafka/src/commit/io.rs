@@ -111,7 +111,7 @@ fn change(assignment: &mut Assignment) -> Option<CommitEntry> {
 }
 
 /// Collects the last words about partitions.
-pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<CommitEntry> {
+pub(crate) fn final_commits(member: &mut Member, partitions: &[(String, i32)]) -> Vec<CommitEntry> {
     let mut entries = Vec::new();
     for (topic, partition) in partitions {
         let Some(assignment) = member.of(topic, *partition) else {
@@ -120,7 +120,7 @@ pub(crate) fn goodbye(member: &mut Member, partitions: &[(String, i32)]) -> Vec<
         let commit = assignment
             .progress
             .as_mut()
-            .and_then(|progress| progress.goodbye());
+            .and_then(|progress| progress.final_commit());
         entries.extend(commit.map(|commit| CommitEntry {
             assignment: assignment.id,
             topic: topic.clone(),

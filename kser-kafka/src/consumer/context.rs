@@ -190,20 +190,20 @@ impl Context {
         // What was settled until now is in these orders; from now on settling says that the record is lost.
         member.handle_settled(&self.channel);
         if lost {
-            self.say_what_is_lost(&all);
+            self.log_lost(&all);
         } else {
-            let goodbye = commit::goodbye(&mut member, &all);
-            match commit::write_all(consumer, &goodbye, HOOK) {
+            let final_commits = commit::final_commits(&mut member, &all);
+            match commit::write_all(consumer, &final_commits, HOOK) {
                 Ok(durable) if durable.iter().all(|durable| *durable) => {}
                 Ok(_) => {
                     let why = self.refusal();
                     let why = why.unwrap_or_else(|| "the brokers refuse it".to_owned());
-                    self.say_no_goodbye(&all, &why);
+                    self.log_no_final_commit(&all, &why);
                 }
-                Err(error) => self.say_no_goodbye(&all, &error),
+                Err(error) => self.log_no_final_commit(&all, &error),
             }
             if may_return {
-                for entry in &goodbye {
+                for entry in &final_commits {
                     member.part(&entry.topic, entry.partition, &entry.commit);
                 }
             }
@@ -226,7 +226,7 @@ impl Context {
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = all.len(), lost, "revoked");
     }
 
-    fn say_no_goodbye(&self, partitions: &[(String, i32)], why: &dyn Display) {
+    fn log_no_final_commit(&self, partitions: &[(String, i32)], why: &dyn Display) {
         tracing::warn!(
             target: "kser_kafka",
             group = self.group, %why, partitions = list(partitions.iter().map(place)),
@@ -234,7 +234,7 @@ impl Context {
         );
     }
 
-    fn say_what_is_lost(&self, partitions: &[(String, i32)]) {
+    fn log_lost(&self, partitions: &[(String, i32)]) {
         if !self.abandoned.load(Ordering::Acquire) {
             tracing::warn!(
                 target: "kser_kafka",

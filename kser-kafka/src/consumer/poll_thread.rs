@@ -30,7 +30,7 @@ const PAUSE_AFTER: Duration = Duration::from_millis(500);
 /// How long a partition of which cannot be read where it starts waits for the next try, and how long that may take.
 const START_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// How long the brokers are waited for at a goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
+const FINAL_COMMIT: Duration = Duration::from_secs(1);
 /// The age of what the client says beside an error that it reports.
 const ERROR_AGE: Duration = Duration::from_secs(1);
 /// How long the last commit before a crash-like end is waited for.
@@ -102,7 +102,7 @@ impl PollThread {
         match end {
             EndReason::Closed(answer) => {
                 let partitions = self.context.member().partitions().len();
-                let said = self.say_goodbye();
+                let said = self.commit_finally();
                 self.context.channel.finish(Error::Closed);
                 let limit = if said.is_ok() { LEAVE.0 } else { LEAVE.1 };
                 // The client gives its partitions up one by one.
@@ -356,14 +356,14 @@ impl PollThread {
     ///
     /// The group is left by dropping the client, which is asked for nothing before: a client that has unsubscribed, and is
     /// closed while it still gives its partitions up, does not tell the brokers that it leaves.
-    fn say_goodbye(&self) -> Result<(), Error> {
+    fn commit_finally(&self) -> Result<(), Error> {
         let mut member = self.context.member();
         let all = member.partitions();
-        let goodbye = commit::goodbye(&mut member, &all);
+        let final_commits = commit::final_commits(&mut member, &all);
         drop(member);
         let written = match self.consumer.assignment_lost() {
             true => Ok(Vec::new()),
-            false => commit::write_all(&self.consumer, &goodbye, GOODBYE),
+            false => commit::write_all(&self.consumer, &final_commits, FINAL_COMMIT),
         };
         self.drop_partitions(&all);
         let durable = written.map_err(|error| failed("saying goodbye", None, error))?;

@@ -14,7 +14,7 @@ use kser_core::{Error, Record, Timestamp, Topic};
 use rdkafka::message::{BorrowedMessage, Message};
 
 pub(crate) use self::arrival::Arrived;
-pub(crate) use self::revoked::Goodbye;
+pub(crate) use self::revoked::FinalCommit;
 use self::revoked::Parted;
 
 use crate::assignment::{Assignment, Next};
@@ -156,9 +156,9 @@ impl Member {
         self.channel.begin(id);
         let (topic, waits_for) = (subscribed.topic, subscribed.waits_for);
         let mut assignment = Assignment::new(id, topic, partition, waits_for);
-        if let Some((_, revoked, carried, goodbye)) = returned {
+        if let Some((_, revoked, carried, final_commit)) = returned {
             (assignment.revoked, assignment.carried) = (revoked, carried);
-            assignment.goodbye = Some(goodbye);
+            assignment.final_commit = Some(final_commit);
         }
         Some(self.assignments.entry(id).or_insert(assignment))
     }

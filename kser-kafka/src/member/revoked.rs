@@ -15,12 +15,12 @@ pub(super) struct Parted {
     revoked: Cancellation,
     /// The records that run, and whether they are done.
     carried: BTreeMap<i64, bool>,
-    goodbye: Goodbye,
+    final_commit: FinalCommit,
 }
 
 /// What was written last about a partition. While the group has it, no other member has begun a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Goodbye {
+pub(crate) struct FinalCommit {
     pub(crate) offset: i64,
     pub(crate) text: String,
 }
@@ -29,7 +29,7 @@ impl Member {
     /// Gives a partition up that may come back with the next assignment. Records that run keep their tickets until then.
     ///
     /// Suspects do not: whoever has the partition next counts them anew.
-    pub(crate) fn part(&mut self, topic: &str, partition: i32, goodbye: &Commit) {
+    pub(crate) fn part(&mut self, topic: &str, partition: i32, final_commit: &Commit) {
         let Some(number) = self.topics.get(topic).map(|topic| topic.number) else {
             return;
         };
@@ -39,9 +39,9 @@ impl Member {
             id: assignment.id,
             revoked: assignment.revoked.clone(),
             carried: assignment.carry(),
-            goodbye: Goodbye {
-                offset: goodbye.offset,
-                text: goodbye.metadata.clone(),
+            final_commit: FinalCommit {
+                offset: final_commit.offset,
+                text: final_commit.metadata.clone(),
             },
         });
         match parted.filter(|parted| !parted.carried.is_empty()) {
@@ -61,7 +61,7 @@ impl Member {
     /// Has a partition that came back be another assignment: what runs of it since before counts no more.
     pub(crate) fn renew(&mut self, topic: &str, partition: i32) {
         let assignment = self.of(topic, partition);
-        if assignment.is_some_and(|assignment| assignment.goodbye.is_some()) {
+        if assignment.is_some_and(|assignment| assignment.final_commit.is_some()) {
             self.gone(topic, partition);
             let _ = self.assigned(topic, partition);
         }
@@ -97,8 +97,8 @@ impl Member {
 }
 
 impl Parted {
-    pub(super) fn into_parts(self) -> (u64, Cancellation, BTreeMap<i64, bool>, Goodbye) {
-        (self.id, self.revoked, self.carried, self.goodbye)
+    pub(super) fn into_parts(self) -> (u64, Cancellation, BTreeMap<i64, bool>, FinalCommit) {
+        (self.id, self.revoked, self.carried, self.final_commit)
     }
 }
 
@@ -130,15 +130,15 @@ mod tests {
         member.channel.done(of(0, id)).unwrap();
         let channel = Arc::clone(&member.channel);
         member.handle_settled(&channel);
-        let goodbye = member
+        let final_commit = member
             .of("t", 0)
             .unwrap()
             .progress
             .as_mut()
             .unwrap()
-            .goodbye()
+            .final_commit()
             .unwrap();
-        member.part("t", 0, &goodbye);
+        member.part("t", 0, &final_commit);
         // Between two assignments one ends, and one is given back.
         member.channel.done(of(1, id)).unwrap();
         member.channel.release(of(2, id), None, 0);
@@ -146,15 +146,15 @@ mod tests {
         let assignment = member.assigned("t", 0).unwrap();
         assert_eq!((assignment.id, assignment.given()), (id.assignment, 1));
         let committed = crate::commit::Committed {
-            offset: Some(goodbye.offset),
+            offset: Some(final_commit.offset),
             epoch: None,
-            metadata: goodbye.metadata.clone().into_bytes(),
+            metadata: final_commit.metadata.clone().into_bytes(),
         };
         assert!(assignment.may_resume(&committed));
         let writer = WriterId::new();
         let mut progress = PartitionProgress::take_over(
-            Some(goodbye.offset),
-            &goodbye.metadata,
+            Some(final_commit.offset),
+            &final_commit.metadata,
             writer,
             MetadataBudget::default(),
         );
@@ -194,8 +194,8 @@ mod tests {
                     .unwrap(),
             );
             let progress = member.of("t", partition).unwrap().progress.as_mut();
-            let goodbye = progress.unwrap().goodbye().unwrap();
-            member.part("t", partition, &goodbye);
+            let final_commit = progress.unwrap().final_commit().unwrap();
+            member.part("t", partition, &final_commit);
         }
         let ids = held.iter().map(|held| RecordId {
             assignment: u64::try_from(held.origin.partition).unwrap() + 1,

@@ -157,7 +157,7 @@ impl Context {
             let Some(assignment) = member.of(&place.0, place.1) else {
                 continue;
             };
-            assignment.goodbye = None;
+            assignment.final_commit = None;
             let (topic, partition) = (assignment.topic.clone(), place.1);
             let is_of_waits = assignment.waits_for.is_some();
             // Operators give offsets to the group of the topic alone.

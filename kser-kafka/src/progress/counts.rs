@@ -39,7 +39,7 @@ impl Counts {
     /// Takes over what a predecessor wrote: without a goodbye, and unless that was `writer`, what he may have begun counts
     /// once more.
     pub(super) fn take_over(found: &Metadata, writer: WriterId) -> Self {
-        let died = !found.goodbye && found.writer != writer.0;
+        let died = !found.is_final && found.writer != writer.0;
         let (mut once, mut twice) = (found.once, found.twice);
         if died {
             // What he had counted once, and could begin.

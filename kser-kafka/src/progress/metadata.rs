@@ -7,7 +7,7 @@ use super::failed::Failed;
 use super::seal::{self, Unsealed, Version};
 use super::{TopicMark, base64, varint};
 
-const GOODBYE: u8 = 1;
+const IS_FINAL: u8 = 1;
 const AS_BITS: u8 = 2;
 const HAS_TOPIC: u8 = 4;
 const TOPIC_MARK_BYTES: usize = 8;
@@ -73,7 +73,7 @@ pub(super) struct Metadata {
     /// The member that wrote this.
     pub(super) writer: u64,
     /// Nothing runs any more under who wrote this.
-    pub(super) goodbye: bool,
+    pub(super) is_final: bool,
     /// Records below it may have begun under who wrote this.
     pub(super) ahead: i64,
     /// Records below it may have begun once before, and ended without a report.
@@ -130,14 +130,14 @@ impl Metadata {
         let failed = self.failed.write(base, room - map.bytes.len());
         body.extend_from_slice(&failed);
         body.extend_from_slice(&map.bytes);
-        let goodbye = if self.goodbye { GOODBYE } else { 0 };
+        let is_final = if self.is_final { IS_FINAL } else { 0 };
         let form = if map.form == Form::Bits { AS_BITS } else { 0 };
         let has_topic = if self.topic.is_some() { HAS_TOPIC } else { 0 };
         let version = match failed.is_empty() {
             true => Version::Two,
             false => Version::Three,
         };
-        let bytes = seal::seal(base, version, goodbye | form | has_topic, &body);
+        let bytes = seal::seal(base, version, is_final | form | has_topic, &body);
         Encoded {
             text: base64::encode(&bytes),
             n_suspects,
@@ -186,7 +186,7 @@ impl Metadata {
         Some(Self {
             topic,
             writer,
-            goodbye: flags & GOODBYE != 0,
+            is_final: flags & IS_FINAL != 0,
             ahead,
             once,
             twice,

@@ -216,7 +216,7 @@ impl PartitionProgress {
         let mut metadata = Metadata {
             topic: self.topic,
             writer: self.writer.0,
-            goodbye: self.left,
+            is_final: self.left,
             done: self.done_above(offset, next),
             failed: self.failed.clone(),
             ..Metadata::default()
@@ -252,7 +252,7 @@ impl PartitionProgress {
 
     /// Returns what an owner whose records have all ended or been given back writes last: for its successor nothing
     /// counts because of it, and older counts stay. From now on nothing may begin, and every commit says goodbye.
-    pub(crate) fn goodbye(&mut self) -> Option<Commit> {
+    pub(crate) fn final_commit(&mut self) -> Option<Commit> {
         self.left = true;
         self.revision += 1;
         self.commit()

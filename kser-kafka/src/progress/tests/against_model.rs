@@ -21,7 +21,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (0..6_usize).prop_map(Action::Release),
         8 => pick().prop_map(Action::Done),
         5 => fate().prop_map(Action::Commit),
-        1 => fate().prop_map(Action::Goodbye),
+        1 => fate().prop_map(Action::LeaveGracefully),
         2 => Just(Action::Crash),
         2 => Just(Action::LoseAndRegain),
         1 => Just(Action::CrashThenLogEnd),
@@ -111,7 +111,7 @@ fn every_short_story_is_accounted_for() {
         Action::Commit(Fate::Lost),
         Action::Commit(Fate::Durable),
         Action::Commit(Fate::Confirmed),
-        Action::Goodbye(Fate::Confirmed),
+        Action::LeaveGracefully(Fate::Confirmed),
         Action::LoseAndRegain,
         Action::Crash,
     ];

@@ -102,7 +102,7 @@ fn a_suspect_that_was_begun_under_a_lost_partition_is_not_counted_by_its_owner()
 #[test]
 fn a_death_between_two_times_of_an_owner_is_counted() {
     let writer = WriterId::new();
-    let nothing = start().goodbye().expect("it has a start");
+    let nothing = start().final_commit().expect("it has a start");
     let first = lost(&nothing, writer);
     let last = lost(&first, WriterId::new());
     assert_eq!(take_over(&last, writer).received(1), Some(2));
@@ -113,7 +113,7 @@ fn a_goodbye_counts_nothing_and_keeps_what_was_counted() {
     let mut progress = succeed(&died_with(0..3, 1));
     delivered(&mut progress, 0..100);
     let end = confirm(&mut progress).ahead;
-    let mut successor = succeed(&progress.goodbye().expect("it has a start"));
+    let mut successor = succeed(&progress.final_commit().expect("it has a start"));
     assert_eq!(
         (successor.received(0), successor.received(end - 1)),
         (Some(1), Some(0))
@@ -124,8 +124,8 @@ fn a_goodbye_counts_nothing_and_keeps_what_was_counted() {
 fn after_a_goodbye_nothing_begins_and_every_commit_says_it() {
     let mut progress = received(0..3);
     confirm(&mut progress);
-    let goodbye = progress.goodbye().expect("it has a start");
-    progress.confirmed(&goodbye);
+    let last = progress.final_commit().expect("it has a start");
+    progress.confirmed(&last);
     assert!(!progress.may_begin(0) && !progress.changed() && !progress.is_urgent());
     progress.done(0);
     assert!(progress.changed());
@@ -271,7 +271,7 @@ fn a_goodbye_of_a_suspect_that_runs_does_not_count_it() {
     progress.begin(1);
     confirm(&mut progress);
     assert_eq!(
-        succeed(&progress.goodbye().expect("it has a start")).received(1),
+        succeed(&progress.final_commit().expect("it has a start")).received(1),
         Some(2)
     );
 }
@@ -326,10 +326,10 @@ fn failed_attempts_of_what_was_given_back_outlive_a_stop() {
     progress.released(4, 1);
     progress.released(1, 3);
     progress.done(4);
-    let goodbye = progress.goodbye().expect("it has a start");
+    let last = progress.final_commit().expect("it has a start");
     let failed = |progress: &PartitionProgress| [0, 1, 2, 3, 4].map(|at| progress.failed(at));
     assert_eq!(failed(&progress), [0, 3, 0, 7, 0]);
-    let mut successor = succeed(&goodbye);
+    let mut successor = succeed(&last);
     assert_eq!(failed(&successor), [0, 3, 0, 7, 0]);
     // They stay until the record is done, also over a crash.
     delivered(&mut successor, 0..5);
@@ -349,16 +349,16 @@ fn failed_attempts_take_no_room_of_what_is_done() {
             _ => progress.done(offset),
         }
     }
-    let with = progress.goodbye().expect("it has a start");
+    let with = progress.final_commit().expect("it has a start");
     let (mut before, mut after) = (received(0..2_000), succeed(&with));
     (1..2_000).step_by(2).for_each(|offset| before.done(offset));
-    let mut without = succeed(&before.goodbye().expect("it has a start"));
+    let mut without = succeed(&before.final_commit().expect("it has a start"));
     let done = |progress: &mut PartitionProgress| delivered(progress, 0..2_000);
     assert_eq!(done(&mut after), done(&mut without));
     // Those that do not fit begin again.
     let mut narrow = received(0..300);
     (0..300).for_each(|offset| narrow.released(offset, 1));
-    let successor = succeed(&narrow.goodbye().expect("it has a start"));
+    let successor = succeed(&narrow.final_commit().expect("it has a start"));
     let kept = (0..300).filter(|offset| successor.failed(*offset) > 0);
     let kept: Vec<i64> = kept.collect();
     assert!((50..300).contains(&kept.len()), "{} are kept", kept.len());

@@ -76,7 +76,7 @@ fn done_is_said_twice_or_of_an_unknown_record_without_effect() {
 fn a_group_without_an_offset_starts_at_the_first_record() {
     let mut progress =
         PartitionProgress::take_over(None, "", WriterId::new(), MetadataBudget::default());
-    assert_eq!((progress.commit(), progress.goodbye()), (None, None));
+    assert_eq!((progress.commit(), progress.final_commit()), (None, None));
     let mut progress =
         PartitionProgress::take_over(None, "", WriterId::new(), MetadataBudget::default());
     assert!(!progress.changed() && !progress.is_urgent() && !progress.is_full());

@@ -27,7 +27,7 @@ pub(super) enum Action {
     /// Ends every so many of those that are held.
     DoneEach(usize),
     Commit(Fate),
-    Goodbye(Fate),
+    LeaveGracefully(Fate),
     /// The owner loses the partition without a goodbye, and has it again.
     LoseAndRegain,
     Crash,
@@ -44,7 +44,7 @@ struct Meaning {
     begun: BTreeSet<i64>,
     failed: BTreeMap<i64, u32>,
     ahead: i64,
-    goodbye: bool,
+    is_final: bool,
 }
 
 /// One owner of the partition, whose account is checked.
@@ -140,7 +140,7 @@ impl World {
                 .step_by(step)
                 .for_each(|offset| self.owner.done(offset)),
             Action::Commit(fate) => self.commit(fate, false),
-            Action::Goodbye(fate) => {
+            Action::LeaveGracefully(fate) => {
                 self.commit(fate, true);
                 self.succeed(WriterId::new(), false);
             }
@@ -225,11 +225,11 @@ impl World {
         }
     }
 
-    fn commit(&mut self, fate: Fate, goodbye: bool) {
+    fn commit(&mut self, fate: Fate, is_final: bool) {
         let owner = &mut self.owner;
         let progress = &mut owner.progress;
-        let Some(commit) = (if goodbye {
-            progress.goodbye()
+        let Some(commit) = (if is_final {
+            progress.final_commit()
         } else {
             progress.commit()
         }) else {
@@ -247,7 +247,7 @@ impl World {
             begun: owner.begun.clone(),
             failed: owner.failed.clone(),
             ahead: commit.ahead,
-            goodbye,
+            is_final,
         };
         if fate == Fate::Confirmed {
             owner.progress.confirmed(&commit);
@@ -264,7 +264,7 @@ impl World {
             self.owner = Owner::new(None, "", writer, self.budget);
             return;
         };
-        let died = !meaning.goodbye && meaning.writer != writer;
+        let died = !meaning.is_final && meaning.writer != writer;
         let (at, text) = (Some(commit.offset), &commit.metadata);
         let take_over = || Owner::new(at, text, writer, self.budget);
         let mut owner = take_over();

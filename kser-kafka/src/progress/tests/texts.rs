@@ -18,7 +18,7 @@ fn text_as_before(base: i64, metadata: &Metadata) -> String {
 prop_compose! {
     fn metadata()(
         writer: u32,
-        goodbye: bool,
+        is_final: bool,
         ahead in 1_000..1_900_i64,
         once in 1_000..1_900_i64,
         twice in 1_000..1_900_i64,
@@ -33,7 +33,7 @@ prop_compose! {
         let runs = ends.chunks_exact(2).map(|pair| 1_000 + pair[0]..1_000 + pair[1]);
         Metadata {
             writer: writer.into(),
-            goodbye,
+            is_final,
             ahead,
             once,
             twice,
