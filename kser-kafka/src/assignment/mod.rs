@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
-use self::record_state::{Held, Place};
+use self::record_state::{ReceivedRecord, RecordState};
 use crate::channel::{QueuedRecord, RecordId};
 use crate::clock::Time;
 use crate::delay::forward_failures::Unsent;
@@ -35,14 +35,14 @@ pub(crate) struct Assignment {
     /// The id of the topic when the partition started. `None` before, and if the brokers tell none.
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) paused: bool,
-    held: BTreeMap<i64, Held>,
+    held: BTreeMap<i64, ReceivedRecord>,
     /// Records that no commit names yet.
     pending: BTreeSet<i64>,
     /// Keys of which a released record waits: the later ones wait behind it.
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
     /// The records that are with their receivers since before a rebalance and are to come once more, and whether they are
     /// done.
-    pub(crate) carried: BTreeMap<i64, bool>,
+    pub(crate) resumed: BTreeMap<i64, bool>,
     /// What was written last before that rebalance.
     pub(crate) final_commit: Option<FinalCommit>,
     /// Waiting records whose age is not known until the brokers' clock is measured.
@@ -94,7 +94,7 @@ impl Assignment {
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
-            carried: BTreeMap::new(),
+            resumed: BTreeMap::new(),
             final_commit: None,
             unmeasured: BTreeSet::new(),
             parked: 0,
@@ -147,12 +147,12 @@ impl Assignment {
             }
             wait
         });
-        let held = Held {
+        let held = ReceivedRecord {
             record,
             at: stamp.at,
             wait,
             unreported: None,
-            place: Place::Pending,
+            state: RecordState::Pending,
         };
         self.waiting_bytes += held.record.size();
         self.held.insert(offset, held);
@@ -188,7 +188,7 @@ impl Assignment {
     }
 
     fn go_on(&mut self, offset: i64, now: Timestamp) -> Next {
-        if let Some(next) = self.carry_on(offset) {
+        if let Some(next) = self.resume_record(offset) {
             return next;
         }
         match self.waits_for {
@@ -212,7 +212,7 @@ impl Assignment {
         if let Some(key) = &held.record.key
             && let Some(behind) = self.keys.get_mut(key)
         {
-            held.put(Place::Parked, &mut self.waiting_bytes);
+            held.set_state(RecordState::Parked, &mut self.waiting_bytes);
             behind.insert(offset, Timestamp::default());
             return Next::Nothing;
         }
@@ -221,7 +221,7 @@ impl Assignment {
 
     fn give(&mut self, offset: i64) -> QueuedRecord {
         let held = self.held.get_mut(&offset).expect("the caller has seen it");
-        held.put(Place::Given, &mut self.waiting_bytes);
+        held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
         QueuedRecord {
             id: RecordId {
                 assignment: self.id,
@@ -251,7 +251,7 @@ impl Assignment {
         {
             self.unsent.sent(offset);
             progress.done(offset);
-        } else if let Some(is_done) = self.carried.get_mut(&offset) {
+        } else if let Some(is_done) = self.resumed.get_mut(&offset) {
             *is_done = true;
         }
     }
@@ -272,9 +272,9 @@ impl Assignment {
         due: Timestamp,
         later: &[i64],
     ) -> Option<Timestamp> {
-        self.carried.remove(&offset);
+        self.resumed.remove(&offset);
         let held = self.held.get_mut(&offset)?;
-        held.put(Place::Parked, &mut self.waiting_bytes);
+        held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         if let Some(key) = held.record.key.clone() {
             let waiting = self.keys.entry(key).or_default();
             waiting.insert(offset, due);
@@ -284,7 +284,7 @@ impl Assignment {
         }
         for offset in later {
             if let Some(held) = self.held.get_mut(offset) {
-                held.put(Place::Parked, &mut self.waiting_bytes);
+                held.set_state(RecordState::Parked, &mut self.waiting_bytes);
             }
         }
         Some(due)
@@ -300,7 +300,7 @@ impl Assignment {
         let Some(held) = self.held.get(&offset) else {
             return Vec::new();
         };
-        if held.place != Place::Parked {
+        if held.state != RecordState::Parked {
             return Vec::new();
         }
         match &held.record.key {
@@ -339,14 +339,14 @@ impl Assignment {
     pub(crate) fn recalled(&mut self, offset: i64) {
         self.forget(offset);
         self.pending.remove(&offset);
-        self.carried.remove(&offset);
+        self.resumed.remove(&offset);
     }
 
     fn forget(&mut self, offset: i64) -> bool {
         let Some(mut held) = self.held.remove(&offset) else {
             return false;
         };
-        held.put(Place::Given, &mut self.waiting_bytes);
+        held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
         true
     }
 
@@ -364,8 +364,10 @@ impl Assignment {
     /// Returns how many records are with the one who received them.
     pub(crate) fn given(&self) -> usize {
         let held = self.held.values();
-        let carried = self.carried.values().filter(|is_done| !**is_done);
-        held.filter(|held| held.place == Place::Given).count() + carried.count()
+        let resumed = self.resumed.values().filter(|is_done| !**is_done);
+        held.filter(|held| held.state == RecordState::Delivered)
+            .count()
+            + resumed.count()
     }
 
     /// Returns the number of records that are not done, below the end of the log; `None` while that is not known. Below

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::record_state::Place;
+use super::record_state::RecordState;
 use super::{Assignment, Next};
 use crate::commit::Committed;
 
 impl Assignment {
     /// Lists the records that are with their receivers, and whether they are done: they may go on if the partition comes
     /// back.
-    pub(crate) fn carry(&self) -> BTreeMap<i64, bool> {
+    pub(crate) fn delivered_records(&self) -> BTreeMap<i64, bool> {
         let held = self.held.iter();
-        let given = held.filter(|(_, held)| held.place == Place::Given);
-        let mut carried = self.carried.clone();
-        carried.extend(given.map(|(offset, _)| (*offset, false)));
-        carried
+        let given = held.filter(|(_, held)| held.state == RecordState::Delivered);
+        let mut resumed = self.resumed.clone();
+        resumed.extend(given.map(|(offset, _)| (*offset, false)));
+        resumed
     }
 
     /// Says whether the group has what was written last about the partition here, so that no other member had it since.
@@ -26,16 +26,18 @@ impl Assignment {
     }
 
     /// Says whether one of the records that are with their receivers is a suspect.
-    pub(crate) fn gave_suspect(&self) -> bool {
+    pub(crate) fn has_delivered_suspect(&self) -> bool {
         let mut held = self.held.values();
-        held.any(|held| held.place == Place::Given && held.unreported >= Some(2))
+        held.any(|held| held.state == RecordState::Delivered && held.unreported >= Some(2))
     }
 
     /// Takes a record that has come once more and runs since before. Says what is to be done, if it is such a record.
-    pub(super) fn carry_on(&mut self, offset: i64) -> Option<Next> {
-        let is_done = self.carried.remove(&offset)?;
+    pub(super) fn resume_record(&mut self, offset: i64) -> Option<Next> {
+        let is_done = self.resumed.remove(&offset)?;
         match self.held.get_mut(&offset) {
-            Some(held) if !is_done => held.put(Place::Given, &mut self.waiting_bytes),
+            Some(held) if !is_done => {
+                held.set_state(RecordState::Delivered, &mut self.waiting_bytes)
+            }
             _ => self.done(offset),
         }
         Some(Next::Nothing)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kser_core::{Error, Timestamp, Topic};
 
-use super::record_state::Place;
+use super::record_state::RecordState;
 use super::{Assignment, Next};
 use crate::clock::Time;
 use crate::delay::Told;
@@ -24,16 +24,16 @@ impl Assignment {
         }
         let until = wait.plan.until;
         if until > now {
-            if held.place != Place::Parked {
-                held.put(Place::Parked, &mut self.waiting_bytes);
+            if held.state != RecordState::Parked {
+                held.set_state(RecordState::Parked, &mut self.waiting_bytes);
                 self.parked += 1;
             }
             return Next::Wait(until);
         }
-        if held.place == Place::Parked {
+        if held.state == RecordState::Parked {
             self.parked -= 1;
         }
-        held.put(Place::Given, &mut self.waiting_bytes);
+        held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
         Next::Hop(held.record.clone())
     }
 
@@ -57,7 +57,7 @@ impl Assignment {
                 continue;
             }
             held.record.not_before = Some(wait.plan.due);
-            if held.place == Place::Parked {
+            if held.state == RecordState::Parked {
                 next.push((offset, self.look_at_wait(offset, time.now())));
             }
         }
@@ -67,7 +67,7 @@ impl Assignment {
     /// Keeps a waiting record that could not be sent on. Returns after which pause it is tried again, and how often it was.
     pub(crate) fn unsent(&mut self, offset: i64, error: &Error) -> Option<(Duration, u32)> {
         let held = self.held.get_mut(&offset)?;
-        held.put(Place::Parked, &mut self.waiting_bytes);
+        held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         self.parked += 1;
         Some(self.unsent.failed(offset, error))
     }

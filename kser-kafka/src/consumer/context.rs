@@ -157,7 +157,7 @@ impl Context {
         for element in partitions.elements() {
             member.assigned(element.topic(), element.partition());
         }
-        member.end_parted();
+        member.end_revoked();
         drop(member);
         self.start(consumer, HOOK);
     }
@@ -204,7 +204,7 @@ impl Context {
             }
             if may_return {
                 for entry in &final_commits {
-                    member.part(&entry.topic, entry.partition, &entry.commit);
+                    member.revoke_for_return(&entry.topic, entry.partition, &entry.commit);
                 }
             }
         }
@@ -212,7 +212,7 @@ impl Context {
             member.gone(topic, *partition);
         }
         if lost {
-            member.end_parted();
+            member.end_revoked();
         }
         drop(member);
         let unassigned = match consumer.rebalance_protocol() {

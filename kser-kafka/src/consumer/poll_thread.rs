@@ -395,6 +395,6 @@ impl PollThread {
         for (topic, partition) in partitions {
             member.gone(topic, *partition);
         }
-        member.end_parted();
+        member.end_revoked();
     }
 }

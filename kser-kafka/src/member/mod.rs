@@ -15,7 +15,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 pub(crate) use self::arrival::Arrived;
 pub(crate) use self::revoked::FinalCommit;
-use self::revoked::Parted;
+use self::revoked::RevokedPartition;
 
 use crate::assignment::{Assignment, Next};
 use crate::channel::{Commands, PollChannel, QueuedRecord, RecordId};
@@ -32,7 +32,7 @@ pub(crate) struct Member {
     topics: BTreeMap<String, Subscribed>,
     assignments: BTreeMap<u64, Assignment>,
     places: BTreeMap<(usize, i32), u64>,
-    parted: BTreeMap<(usize, i32), Parted>,
+    revoked: BTreeMap<(usize, i32), RevokedPartition>,
     /// The assignments that have something to do. A turn passes over the others.
     active: BTreeSet<u64>,
     /// The bytes of the records that wait, as far as they were added up.
@@ -110,7 +110,7 @@ impl Member {
             topics: topics.collect(),
             assignments: BTreeMap::new(),
             places: BTreeMap::new(),
-            parted: BTreeMap::new(),
+            revoked: BTreeMap::new(),
             active: BTreeSet::new(),
             waiting_bytes: 0,
             timers: BinaryHeap::new(),
@@ -144,8 +144,8 @@ impl Member {
     /// A partition is ours from now on.
     pub(crate) fn assigned(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
         let subscribed = self.topics.get(topic)?.clone();
-        let returned = self.returned(subscribed.number, partition);
-        let returned = returned.map(Parted::into_parts);
+        let returned = self.take_revoked(subscribed.number, partition);
+        let returned = returned.map(RevokedPartition::into_parts);
         let id = match &returned {
             Some((id, ..)) => *id,
             None => self.next_id,
@@ -156,8 +156,8 @@ impl Member {
         self.channel.begin(id);
         let (topic, waits_for) = (subscribed.topic, subscribed.waits_for);
         let mut assignment = Assignment::new(id, topic, partition, waits_for);
-        if let Some((_, revoked, carried, final_commit)) = returned {
-            (assignment.revoked, assignment.carried) = (revoked, carried);
+        if let Some((_, revoked, resumed, final_commit)) = returned {
+            (assignment.revoked, assignment.resumed) = (revoked, resumed);
             assignment.final_commit = Some(final_commit);
         }
         Some(self.assignments.entry(id).or_insert(assignment))
@@ -310,7 +310,7 @@ impl Member {
     fn done(&mut self, id: RecordId) {
         match self.activate(id.assignment) {
             Some(assignment) => assignment.done(id.offset),
-            None => self.done_apart(id),
+            None => self.mark_revoked_done(id),
         }
     }
 
@@ -318,7 +318,7 @@ impl Member {
     fn released(&mut self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
         self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
-            return self.released_apart(id);
+            return self.release_revoked(id);
         };
         assignment.given_back(id.offset, failed);
         if self.closing {

@@ -10,11 +10,11 @@ use crate::progress::Commit;
 
 /// A partition between its revocation and the next assignment, of which records run for longer than the grace.
 #[derive(Debug)]
-pub(super) struct Parted {
+pub(super) struct RevokedPartition {
     id: u64,
     revoked: Cancellation,
     /// The records that run, and whether they are done.
-    carried: BTreeMap<i64, bool>,
+    resumed: BTreeMap<i64, bool>,
     final_commit: FinalCommit,
 }
 
@@ -29,33 +29,37 @@ impl Member {
     /// Gives a partition up that may come back with the next assignment. Records that run keep their tickets until then.
     ///
     /// Suspects do not: whoever has the partition next counts them anew.
-    pub(crate) fn part(&mut self, topic: &str, partition: i32, final_commit: &Commit) {
+    pub(crate) fn revoke_for_return(&mut self, topic: &str, partition: i32, final_commit: &Commit) {
         let Some(number) = self.topics.get(topic).map(|topic| topic.number) else {
             return;
         };
         let assignment = self.of(topic, partition);
-        let carried = assignment.filter(|assignment| !assignment.gave_suspect());
-        let parted = carried.map(|assignment| Parted {
+        let resumed = assignment.filter(|assignment| !assignment.has_delivered_suspect());
+        let revoked = resumed.map(|assignment| RevokedPartition {
             id: assignment.id,
             revoked: assignment.revoked.clone(),
-            carried: assignment.carry(),
+            resumed: assignment.delivered_records(),
             final_commit: FinalCommit {
                 offset: final_commit.offset,
                 text: final_commit.metadata.clone(),
             },
         });
-        match parted.filter(|parted| !parted.carried.is_empty()) {
+        match revoked.filter(|revoked| !revoked.resumed.is_empty()) {
             None => self.gone(topic, partition),
-            Some(parted) => {
+            Some(revoked) => {
                 self.remove(number, partition);
-                self.parted.insert((number, partition), parted);
+                self.revoked.insert((number, partition), revoked);
             }
         }
     }
 
     /// Takes what runs of a partition that comes back.
-    pub(super) fn returned(&mut self, number: usize, partition: i32) -> Option<Parted> {
-        self.parted.remove(&(number, partition))
+    pub(super) fn take_revoked(
+        &mut self,
+        number: usize,
+        partition: i32,
+    ) -> Option<RevokedPartition> {
+        self.revoked.remove(&(number, partition))
     }
 
     /// Has a partition that came back be another assignment: what runs of it since before counts no more.
@@ -68,37 +72,37 @@ impl Member {
     }
 
     /// Ends the tickets of the partitions that did not come back.
-    pub(crate) fn end_parted(&mut self) {
-        for parted in std::mem::take(&mut self.parted).into_values() {
-            self.channel.end(parted.id);
-            parted.revoked.cancel();
+    pub(crate) fn end_revoked(&mut self) {
+        for revoked in std::mem::take(&mut self.revoked).into_values() {
+            self.channel.end(revoked.id);
+            revoked.revoked.cancel();
         }
     }
 
     /// Notes that a record of a partition that may come back is done.
-    pub(super) fn done_apart(&mut self, id: RecordId) {
-        if let Some(parted) = self.apart(id.assignment)
-            && let Some(is_done) = parted.carried.get_mut(&id.offset)
+    pub(super) fn mark_revoked_done(&mut self, id: RecordId) {
+        if let Some(revoked) = self.revoked_mut(id.assignment)
+            && let Some(is_done) = revoked.resumed.get_mut(&id.offset)
         {
             *is_done = true;
         }
     }
 
     /// Notes that a record of a partition that may come back was given back. If it does, the record comes once more.
-    pub(super) fn released_apart(&mut self, id: RecordId) {
-        if let Some(parted) = self.apart(id.assignment) {
-            parted.carried.remove(&id.offset);
+    pub(super) fn release_revoked(&mut self, id: RecordId) {
+        if let Some(revoked) = self.revoked_mut(id.assignment) {
+            revoked.resumed.remove(&id.offset);
         }
     }
 
-    fn apart(&mut self, id: u64) -> Option<&mut Parted> {
-        self.parted.values_mut().find(|parted| parted.id == id)
+    fn revoked_mut(&mut self, id: u64) -> Option<&mut RevokedPartition> {
+        self.revoked.values_mut().find(|revoked| revoked.id == id)
     }
 }
 
-impl Parted {
+impl RevokedPartition {
     pub(super) fn into_parts(self) -> (u64, Cancellation, BTreeMap<i64, bool>, FinalCommit) {
-        (self.id, self.revoked, self.carried, self.final_commit)
+        (self.id, self.revoked, self.resumed, self.final_commit)
     }
 }
 
@@ -138,7 +142,7 @@ mod tests {
             .unwrap()
             .final_commit()
             .unwrap();
-        member.part("t", 0, &final_commit);
+        member.revoke_for_return("t", 0, &final_commit);
         // Between two assignments one ends, and one is given back.
         member.channel.done(of(1, id)).unwrap();
         member.channel.release(of(2, id), None, 0);
@@ -195,7 +199,7 @@ mod tests {
             );
             let progress = member.of("t", partition).unwrap().progress.as_mut();
             let final_commit = progress.unwrap().final_commit().unwrap();
-            member.part("t", partition, &final_commit);
+            member.revoke_for_return("t", partition, &final_commit);
         }
         let ids = held.iter().map(|held| RecordId {
             assignment: u64::try_from(held.origin.partition).unwrap() + 1,
@@ -207,7 +211,7 @@ mod tests {
         );
         // Partition 0 goes to another member. Partition 1 was with another member in between.
         member.assigned("t", 1).unwrap();
-        member.end_parted();
+        member.end_revoked();
         assert!(matches!(member.channel.done(ids[0]), Err(Error::Lost)));
         assert!(held[0].revoked.is_cancelled());
         let committed = crate::commit::Committed {
