@@ -3,15 +3,15 @@ use std::thread;
 
 /// A client that is dropped on a thread of its own: that waits for the client's threads, and longer with brokers that do
 /// not answer, while whoever has it last may be on a thread of a runtime.
-pub(crate) struct Aside<T: Send + 'static>(Option<T>);
+pub(crate) struct BackgroundDrop<T: Send + 'static>(Option<T>);
 
-impl<T: Send + 'static> Aside<T> {
+impl<T: Send + 'static> BackgroundDrop<T> {
     pub(crate) const fn new(client: T) -> Self {
         Self(Some(client))
     }
 }
 
-impl<T: Send + 'static> Deref for Aside<T> {
+impl<T: Send + 'static> Deref for BackgroundDrop<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -19,7 +19,7 @@ impl<T: Send + 'static> Deref for Aside<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Aside<T> {
+impl<T: Send + 'static> Drop for BackgroundDrop<T> {
     fn drop(&mut self) {
         let client = self.0.take();
         let thread = thread::Builder::new().name("kser-kafka-drop".to_owned());
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_client_is_dropped_on_another_thread() {
         let (tell, told) = channel();
-        drop(Aside::new(Tells(tell)));
+        drop(BackgroundDrop::new(Tells(tell)));
         assert_ne!(told.recv().unwrap(), thread::current().id());
     }
 }

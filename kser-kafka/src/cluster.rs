@@ -6,10 +6,10 @@ use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
 
 use crate::KafkaConfig;
 use crate::broker_log::BrokerErrors;
-use crate::health::broker_queries::Asker;
+use crate::health::broker_queries::BrokerQueries;
 use crate::producer::Publisher;
-use crate::topics::admin::{Admin, Creation};
-use crate::topics::limits::Limits;
+use crate::topics::admin::{Creation, TopicAdmin};
+use crate::topics::limits::TopicLimits;
 
 /// How often brokers are asked for the settings of topics that were just created, and how long after each other.
 const TRIES: u32 = 10;
@@ -20,21 +20,27 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Cluster {
     pub(crate) config: KafkaConfig,
     pub(crate) publisher: Arc<Publisher>,
-    pub(crate) admin: Admin,
-    pub(crate) limits: Limits,
+    pub(crate) admin: TopicAdmin,
+    pub(crate) limits: TopicLimits,
     /// What the members ask about their health, while there are any.
-    pub(crate) asker: Mutex<Weak<Asker>>,
+    pub(crate) broker_queries: Mutex<Weak<BrokerQueries>>,
 }
 
 impl Cluster {
     /// Returns what the members ask the brokers with, which ends with the last of them.
-    pub(crate) fn asker(&self) -> Result<Arc<Asker>, Error> {
-        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asker) = asker.upgrade() {
-            return Ok(asker);
+    pub(crate) fn broker_queries(&self) -> Result<Arc<BrokerQueries>, Error> {
+        let mut broker_queries = self
+            .broker_queries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker_queries) = broker_queries.upgrade() {
+            return Ok(broker_queries);
         }
-        let started = Arc::new(Asker::start(&self.config.asker(), BrokerErrors::default())?);
-        *asker = Arc::downgrade(&started);
+        let started = Arc::new(BrokerQueries::start(
+            &self.config.query_client(),
+            BrokerErrors::default(),
+        )?);
+        *broker_queries = Arc::downgrade(&started);
         Ok(started)
     }
 

@@ -2,9 +2,9 @@ use std::collections::HashMap;
 
 /// A number for each of many partitions, such as an offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Places(HashMap<String, HashMap<i32, i64>>);
+pub(crate) struct PartitionMap(HashMap<String, HashMap<i32, i64>>);
 
-impl Places {
+impl PartitionMap {
     pub(crate) fn insert(&mut self, topic: &str, partition: i32, number: i64) {
         match self.0.get_mut(topic) {
             Some(of_topic) => drop(of_topic.insert(partition, number)),

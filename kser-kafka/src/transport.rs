@@ -12,10 +12,10 @@ use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
-use crate::background_drop::Aside;
+use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::channel::PollChannel;
-use crate::channel::settle::{Settler, Unowned};
+use crate::channel::settle::{GrouplessSettler, Settler};
 use crate::channel::subscription::KafkaSubscription;
 use crate::clock::Time;
 use crate::cluster::Cluster;
@@ -24,8 +24,8 @@ use crate::consumer::joining::Joining;
 use crate::error::{failed, no_thread};
 use crate::member::Member;
 use crate::producer::Publisher;
-use crate::topics::admin::Admin;
-use crate::topics::limits::Limits;
+use crate::topics::admin::TopicAdmin;
+use crate::topics::limits::TopicLimits;
 
 /// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.
 ///
@@ -52,11 +52,11 @@ impl KafkaTransport {
     /// As [`connect`](Self::connect).
     pub async fn with_config(config: KafkaConfig) -> Result<Self, Error> {
         let broker_errors = BrokerErrors::default();
-        let admin = Admin::new(&config, broker_errors.clone())?;
+        let admin = TopicAdmin::new(&config, broker_errors.clone())?;
         let time = Time::new(Arc::clone(&config.clock));
         let publisher = Arc::new(Publisher::new(config.producer(), broker_errors, time)?);
         // Settings of consumers are wrong now, or never.
-        Aside::new(make_consumer(
+        BackgroundDrop::new(make_consumer(
             &config.consumer("kser-check", None, 1),
             BrokerErrors::default(),
         )?);
@@ -65,8 +65,8 @@ impl KafkaTransport {
             config,
             publisher,
             admin,
-            limits: Limits::default(),
-            asker: Mutex::default(),
+            limits: TopicLimits::default(),
+            broker_queries: Mutex::default(),
         })))
     }
 
@@ -165,7 +165,7 @@ impl KafkaTransport {
         thread.spawn(run).map_err(no_thread)?;
         let started = starting.await.unwrap_or(Err(KafkaError::Canceled));
         started.map_err(|error| failed("observing", None, error))?;
-        let settle = Arc::new(Unowned(Arc::clone(&self.0)));
+        let settle = Arc::new(GrouplessSettler(Arc::clone(&self.0)));
         Ok(Box::new(KafkaSubscription {
             channel,
             waits: None,

@@ -49,10 +49,10 @@ impl Settle for Settler {
 
 /// Settles what an observer received: it publishes, and nothing else.
 #[derive(Debug)]
-pub(crate) struct Unowned(pub(crate) Arc<Cluster>);
+pub(crate) struct GrouplessSettler(pub(crate) Arc<Cluster>);
 
 #[async_trait]
-impl Settle for Unowned {
+impl Settle for GrouplessSettler {
     async fn settle(&self, _: u128, outputs: Vec<Record>) -> Result<(), Error> {
         let published = self.0.publish(outputs).await;
         published.map_err(|source| Error::Unpublished { source })

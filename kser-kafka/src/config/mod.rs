@@ -245,7 +245,7 @@ impl KafkaConfig {
 
     /// The settings of the client that asks the brokers for what the health tells. It is in no group, and sees of a log what
     /// a consumer sees.
-    pub(crate) fn asker(&self) -> ClientConfig {
+    pub(crate) fn query_client(&self) -> ClientConfig {
         let mut config = self.consumer("", None, 1);
         for key in ["group.id", "group.protocol"] {
             config.remove(key);

@@ -5,7 +5,7 @@ use kser_core::{Error, Health, NotInGroup, Topic};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::background_drop::Aside;
+use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::channel::PollChannel;
 use crate::clock::monotonic;
@@ -15,7 +15,7 @@ use crate::consumer::context::Context;
 use crate::consumer::leave::NotAdmitted;
 use crate::consumer::poll_thread::PollThread;
 use crate::error::failed;
-use crate::health::Watch;
+use crate::health::HealthMonitor;
 use crate::member::Member;
 
 /// How long after the group did not admit a member it asks again.
@@ -45,7 +45,7 @@ impl Joining {
     /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be made.
     pub(crate) fn poll(&self) -> Result<PollThread, Error> {
         let member = (self.member)();
-        let asker = self.cluster.asker()?;
+        let broker_queries = self.cluster.broker_queries()?;
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
         let channel = Arc::clone(&self.channel);
         let group = self.group.clone();
@@ -65,13 +65,13 @@ impl Joining {
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
         if let Err(error) = consumer.subscribe(&subscribed) {
             // Dropping a client takes a while, and this may be a thread of a runtime.
-            drop(Aside::new(consumer));
+            drop(BackgroundDrop::new(consumer));
             return Err(failed("subscribing", None, error));
         }
         let config = &self.cluster.config;
-        let health = Watch::new(
+        let health = HealthMonitor::new(
             &self.settings,
-            asker,
+            broker_queries,
             self.topics.clone(),
             config.stuck_after,
         );

@@ -14,10 +14,10 @@ use crate::commit::schedule::CommitSchedule;
 use crate::consumer::context::{Context, log_failure};
 use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
-use crate::health::Watch;
+use crate::health::HealthMonitor;
 use crate::member::Arrived;
-use crate::offsets::log_resets::{self, Resets};
-use crate::offsets::recreated_topics::Anew;
+use crate::offsets::log_resets::{self, LogResets};
+use crate::offsets::recreated_topics::RecreatedTopics;
 
 /// How many messages are taken in one turn.
 const POLL_BATCH: usize = 512;
@@ -42,11 +42,11 @@ pub(crate) struct PollThread {
     context: Arc<Context>,
     commit_schedule: CommitSchedule,
     next_start: Instant,
-    health: Watch,
+    health: HealthMonitor,
     /// The name of the member, if it has one.
     instance: Option<String>,
-    resets: Resets,
-    anew: Anew,
+    log_resets: LogResets,
+    recreated_topics: RecreatedTopics,
     crowded: Option<Instant>,
     /// All partitions are paused, since it is crowded.
     all_paused: bool,
@@ -71,7 +71,7 @@ impl PollThread {
     pub(crate) fn new(
         consumer: BaseConsumer<Context>,
         commit_every: Duration,
-        health: Watch,
+        health: HealthMonitor,
         instance: Option<String>,
         can_switch: bool,
     ) -> Self {
@@ -83,8 +83,8 @@ impl PollThread {
             next_start: monotonic(),
             health,
             instance,
-            resets: Resets::new(),
-            anew: Anew::new(),
+            log_resets: LogResets::new(),
+            recreated_topics: RecreatedTopics::new(),
             crowded: None,
             all_paused: false,
             can_switch,
@@ -138,8 +138,9 @@ impl PollThread {
         if let Some(error) = self.context.ended() {
             return Some(EndReason::Failed(error));
         }
-        self.anew.look_if_due(&self.consumer, &self.context);
-        self.resets.seek(&self.consumer, &self.context);
+        self.recreated_topics
+            .look_if_due(&self.consumer, &self.context);
+        self.log_resets.seek(&self.consumer, &self.context);
         if let Some(went_on) = self
             .commit_schedule
             .commit_if_due(&self.consumer, &self.context)
@@ -213,15 +214,15 @@ impl PollThread {
         // After an event that is no message, a message may be there without a ring.
         while fetched < POLL_BATCH.min(room) && nothing < 2 {
             let polled = self.consumer.poll(Duration::ZERO);
-            self.resets.look(&self.consumer, &self.context);
+            self.log_resets.look(&self.consumer, &self.context);
             match polled {
                 Some(Ok(message)) => {
                     fetched += 1;
                     let arrived = self.context.member().arrived(&message);
                     if arrived == Arrived::WentBack {
-                        self.anew.look(&self.consumer, &self.context);
-                        let (resets, context) = (&mut self.resets, &self.context);
-                        resets.begin_anew(&self.consumer, context, &message);
+                        self.recreated_topics.look(&self.consumer, &self.context);
+                        let (log_resets, context) = (&mut self.log_resets, &self.context);
+                        log_resets.begin_anew(&self.consumer, context, &message);
                     }
                 }
                 Some(Err(error)) => self.handle_error(error)?,

@@ -13,7 +13,7 @@ use crate::broker_log::BrokerErrors;
 use crate::clock::monotonic;
 use crate::error::{failed, is_missing, no_thread};
 use crate::offsets::log_bounds;
-use crate::partition_map::Places;
+use crate::partition_map::PartitionMap;
 
 /// The time that the brokers have for one question.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -23,11 +23,11 @@ const SERVE: Duration = Duration::from_secs(1);
 /// Asks the brokers what the health of members needs, with a client and on a thread of its own: an answer may take
 /// seconds, for which the thread that polls a consumer must not wait. Dropping it ends the thread.
 #[derive(Debug)]
-pub(crate) struct Asker(Sender<(Question, Sender<Answer>)>);
+pub(crate) struct BrokerQueries(Sender<(Query, Sender<Answer>)>);
 
 /// A question of one member; what is empty is not asked.
 #[derive(Debug, Default)]
-pub(crate) struct Question {
+pub(crate) struct Query {
     /// The topics that may be missing.
     pub(crate) topics: Vec<Topic>,
     /// The partitions of which the end of the log is asked.
@@ -42,7 +42,7 @@ pub(crate) struct Answer {
     /// The topics that are not there; `None` when none were asked about.
     pub(crate) topics: Option<Absent>,
     /// Where logs end for a reader of committed records; `None` when the brokers do not tell.
-    pub(crate) ends: Option<Places>,
+    pub(crate) ends: Option<PartitionMap>,
     /// The number of members of the group by the classic protocol; `None` when the brokers do not tell.
     pub(crate) n_classic: Option<usize>,
     /// When a broker answered last.
@@ -58,7 +58,7 @@ pub(crate) struct Absent {
     pub(crate) unknown: BTreeSet<Topic>,
 }
 
-impl Asker {
+impl BrokerQueries {
     /// Makes the client and starts the thread.
     pub(crate) fn start(
         settings: &ClientConfig,
@@ -67,11 +67,11 @@ impl Asker {
         let client: KafkaResult<BaseConsumer<BrokerErrors>> =
             settings.create_with_context(broker_errors);
         let client = client.map_err(|error| failed("making a client", None, error))?;
-        let (asker, questions) = channel();
+        let (broker_queries, queries) = channel();
         let thread = thread::Builder::new().name("kser-kafka-health".to_owned());
-        let started = thread.spawn(move || serve(&client, &questions));
+        let started = thread.spawn(move || serve(&client, &queries));
         started.map_err(no_thread)?;
-        Ok(Self(asker))
+        Ok(Self(broker_queries))
     }
 
     /// Makes one that gets no answers.
@@ -81,18 +81,18 @@ impl Asker {
     }
 
     /// Asks without waiting. The channel closes without an answer when the thread has ended.
-    pub(crate) fn ask(&self, question: Question) -> Receiver<Answer> {
+    pub(crate) fn ask(&self, query: Query) -> Receiver<Answer> {
         let (answer, answered) = channel();
         // A thread that has ended drops the sender, which the receiver sees.
-        let _ = self.0.send((question, answer));
+        let _ = self.0.send((query, answer));
         answered
     }
 }
 
-fn serve(client: &BaseConsumer<BrokerErrors>, questions: &Receiver<(Question, Sender<Answer>)>) {
+fn serve(client: &BaseConsumer<BrokerErrors>, queries: &Receiver<(Query, Sender<Answer>)>) {
     loop {
-        match questions.recv_timeout(SERVE) {
-            Ok((question, answer)) => drop(answer.send(answer_to(client, &question))),
+        match queries.recv_timeout(SERVE) {
+            Ok((query, answer)) => drop(answer.send(answer_to(client, &query))),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -101,17 +101,17 @@ fn serve(client: &BaseConsumer<BrokerErrors>, questions: &Receiver<(Question, Se
     }
 }
 
-fn answer_to(client: &BaseConsumer<BrokerErrors>, question: &Question) -> Answer {
+fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> Answer {
     let mut answer = Answer::default();
-    if !question.topics.is_empty() {
-        let absent = absent(client, &question.topics);
-        if absent.unknown.len() < question.topics.len() {
+    if !query.topics.is_empty() {
+        let absent = absent(client, &query.topics);
+        if absent.unknown.len() < query.topics.len() {
             answer.answered_at = Some(monotonic());
         }
         answer.topics = Some(absent);
     }
-    if !question.ends.is_empty() {
-        match ends(client, &question.ends) {
+    if !query.ends.is_empty() {
+        match ends(client, &query.ends) {
             Ok(ends) => {
                 answer.answered_at = Some(monotonic());
                 answer.ends = Some(ends);
@@ -121,7 +121,7 @@ fn answer_to(client: &BaseConsumer<BrokerErrors>, question: &Question) -> Answer
             }
         }
     }
-    if let Some(group) = &question.group {
+    if let Some(group) = &query.group {
         match n_classic(client, group) {
             Ok(count) => {
                 answer.answered_at = Some(monotonic());
@@ -165,8 +165,11 @@ fn exists(client: &BaseConsumer<BrokerErrors>, topic: &Topic) -> KafkaResult<Opt
 }
 
 /// Asks where logs end, a thousand of one broker in one request. Partitions of which that is not told are left out.
-fn ends(client: &BaseConsumer<BrokerErrors>, partitions: &[(Topic, i32)]) -> KafkaResult<Places> {
-    let mut ends = Places::default();
+fn ends(
+    client: &BaseConsumer<BrokerErrors>,
+    partitions: &[(Topic, i32)],
+) -> KafkaResult<PartitionMap> {
+    let mut ends = PartitionMap::default();
     for partitions in partitions.chunks(log_bounds::BATCH) {
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {

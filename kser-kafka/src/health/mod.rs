@@ -11,7 +11,7 @@ use kser_core::{Health, HeldPartition, NotInGroup, Topic};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use self::broker_queries::Asker;
+use self::broker_queries::BrokerQueries;
 use self::presence::{Presence, Standing};
 use self::survey::Survey;
 use crate::assignment::Assignment;
@@ -31,7 +31,7 @@ const ENDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 
 /// Looks at what a member knows, from time to time.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct HealthMonitor {
     next: Instant,
     answered_at: Instant,
     survey: Survey,
@@ -49,18 +49,18 @@ pub(crate) struct Watch {
     pub(crate) commits_fail: Option<String>,
 }
 
-impl Watch {
+impl HealthMonitor {
     /// Makes one for a member with these settings, whose health names those of the topics that are missing.
     pub(crate) fn new(
         settings: &ClientConfig,
-        asker: Arc<Asker>,
+        broker_queries: Arc<BrokerQueries>,
         topics: Vec<Topic>,
         stuck_after: Duration,
     ) -> Self {
         Self {
             next: monotonic(),
             answered_at: monotonic(),
-            survey: Survey::new(asker, topics),
+            survey: Survey::new(broker_queries, topics),
             presence: Presence::default(),
             is_kip848: settings.get("group.protocol") == Some("consumer"),
             refusal: None,

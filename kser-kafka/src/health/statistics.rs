@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::partition_map::Places;
+use crate::partition_map::PartitionMap;
 
 /// One report of a client about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Statistics {
     /// The time since a broker was heard of last, heartbeats included.
     pub(crate) idle: Option<Duration>,
     /// The offset from which each partition is fetched next: above the last record, a transaction marker included.
-    pub(crate) fetched: Places,
+    pub(crate) fetched: PartitionMap,
     /// How the client stands with its group; `None` for one without a group.
     pub(crate) group: Option<GroupState>,
 }
@@ -62,7 +62,7 @@ impl Statistics {
         let report: Report<'_> = serde_json::from_slice(json).ok()?;
         let idle = report.brokers.values();
         let idle = idle.filter_map(|broker| u64::try_from(broker.rxidle).ok());
-        let mut fetched = Places::default();
+        let mut fetched = PartitionMap::default();
         for (topic, found) in &report.topics {
             for found in found.partitions.values() {
                 // Negative while nothing is fetched, and for the place of records without a partition.
@@ -95,7 +95,7 @@ mod tests {
                 "-1": { "partition":-1, "next_offset":0, "ls_offset":-1001 } } } },
               "cgrp": { "state": "up", "stateage": 3, "join_state": "steady", "assignment_size": 2 }, "tx":4 }"#,
         );
-        let mut fetched = Places::default();
+        let mut fetched = PartitionMap::default();
         fetched.insert("t", 0, 12);
         let expected = Statistics {
             idle: Some(Duration::from_millis(7)),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use kser_core::Topic;
 
 use crate::clock::monotonic;
-use crate::health::broker_queries::{Absent, Answer, Asker, Question};
-use crate::partition_map::Places;
+use crate::health::broker_queries::{Absent, Answer, BrokerQueries, Query};
+use crate::partition_map::PartitionMap;
 
 /// How long after a hint that a topic may be missing the brokers are asked.
 const SOON: Duration = Duration::from_secs(1);
@@ -19,13 +19,13 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What one member knows from the brokers. It asks from time to time and never waits.
 #[derive(Debug)]
 pub(crate) struct Survey {
-    asker: Arc<Asker>,
+    broker_queries: Arc<BrokerQueries>,
     answer: Option<Receiver<Answer>>,
     topics: Vec<Topic>,
     ask_topics: Option<Instant>,
     ask_ends: Instant,
     ask_group: Instant,
-    ends: Option<(Instant, Places)>,
+    ends: Option<(Instant, PartitionMap)>,
     keep_ends: Duration,
     n_classic: Option<usize>,
     missing: BTreeSet<Topic>,
@@ -34,10 +34,10 @@ pub(crate) struct Survey {
 
 impl Survey {
     /// Makes one that asks which of these topics are missing.
-    pub(crate) fn new(asker: Arc<Asker>, topics: Vec<Topic>) -> Self {
+    pub(crate) fn new(broker_queries: Arc<BrokerQueries>, topics: Vec<Topic>) -> Self {
         let now = monotonic();
         Self {
-            asker,
+            broker_queries,
             answer: None,
             ask_topics: (!topics.is_empty()).then_some(now),
             topics,
@@ -77,29 +77,29 @@ impl Survey {
             // The thread has ended: nothing more is known.
             Some(Err(TryRecvError::Disconnected)) | None => self.answer = None,
         }
-        let mut question = Question::default();
+        let mut query = Query::default();
         if self.ask_topics.is_some_and(|ask| now >= ask) {
             self.ask_topics = None;
-            question.topics = self.topics.clone();
+            query.topics = self.topics.clone();
         }
         if !partitions.is_empty() && now >= self.ask_ends {
             let thousands = u32::try_from(partitions.len() / 1000).unwrap_or(u32::MAX);
             let pause = every.saturating_mul(thousands.max(1));
             self.ask_ends = now + pause;
             self.keep_ends = OLD + pause;
-            question.ends = partitions.to_vec();
+            query.ends = partitions.to_vec();
         }
         match group {
             None => self.n_classic = None,
             Some(group) if now >= self.ask_group => {
                 self.ask_group = now + AGAIN;
-                question.group = Some(group.to_owned());
+                query.group = Some(group.to_owned());
             }
             Some(_) => {}
         }
-        let is_empty = question.topics.is_empty() && question.ends.is_empty();
-        if !is_empty || question.group.is_some() {
-            self.answer = Some(self.asker.ask(question));
+        let is_empty = query.topics.is_empty() && query.ends.is_empty();
+        if !is_empty || query.group.is_some() {
+            self.answer = Some(self.broker_queries.ask(query));
         }
     }
 
@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn a_topic_is_missing_until_the_brokers_tell_otherwise() {
-        let asker = Arc::new(Asker::without_brokers());
+        let broker_queries = Arc::new(BrokerQueries::without_brokers());
         let now = monotonic();
-        let mut survey = Survey::new(asker, topics(&["a", "b"]).into_iter().collect());
+        let mut survey = Survey::new(broker_queries, topics(&["a", "b"]).into_iter().collect());
         let mut take = |missing: &[&str], unknown: &[&str]| {
             survey.ask_topics = None;
             let absent = Absent {

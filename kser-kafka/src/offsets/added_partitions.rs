@@ -9,13 +9,13 @@ use rdkafka::error::KafkaResult;
 
 use crate::commit::{self, Committed};
 use crate::consumer::context::Context;
-use crate::offsets::log_bounds::Place;
+use crate::offsets::log_bounds::TopicPartition;
 
 /// Finds out of which topics the group has an offset in any partition, for those that have a partition without one. Leaves out
 /// topics of which the brokers do not tell it now; `limit` is for one question.
 pub(crate) fn topics_with_offsets(
     consumer: &BaseConsumer<Context>,
-    committed: &BTreeMap<Place, Committed>,
+    committed: &BTreeMap<TopicPartition, Committed>,
     limit: Duration,
 ) -> BTreeMap<String, bool> {
     let missing = committed.iter().filter(|(_, it)| it.offset.is_none());

@@ -11,7 +11,7 @@ use crate::clock::monotonic;
 use crate::error::code;
 
 /// A topic and the number of a partition.
-pub(crate) type Place = (String, i32);
+pub(crate) type TopicPartition = (String, i32);
 
 /// How many partitions are asked for at once: the client searches its list for each, so that twice as many take four times
 /// as long.
@@ -30,9 +30,9 @@ pub(crate) struct Bounds {
 /// some. Leaves out partitions for which no broker answers until then.
 pub(crate) fn read<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    partitions: &[Place],
+    partitions: &[TopicPartition],
     until: Instant,
-) -> BTreeMap<Place, Bounds> {
+) -> BTreeMap<TopicPartition, Bounds> {
     let mut bounds = BTreeMap::new();
     for partitions in partitions.chunks(BATCH) {
         let starts = ask(consumer, partitions, Offset::Beginning, until);
@@ -49,7 +49,7 @@ pub(crate) fn read<C: ConsumerContext>(
 /// Says whether brokers tell where the logs of partitions end, of all of them. They do once they have opened the logs.
 pub(crate) fn are_readable<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    partitions: &[Place],
+    partitions: &[TopicPartition],
     limit: Duration,
 ) -> bool {
     let asked = list(partitions, Offset::End);
@@ -63,10 +63,10 @@ pub(crate) fn are_readable<C: ConsumerContext>(
 /// Asks for one bound. The client tells nothing about any partition if one of them errs: then each half is asked again.
 fn ask<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    partitions: &[Place],
+    partitions: &[TopicPartition],
     bound: Offset,
     until: Instant,
-) -> BTreeMap<Place, (i64, Option<i32>)> {
+) -> BTreeMap<TopicPartition, (i64, Option<i32>)> {
     let left = until.saturating_duration_since(monotonic());
     if left.is_zero() || partitions.is_empty() {
         return BTreeMap::new();
@@ -103,7 +103,7 @@ fn ask<C: ConsumerContext>(
     }
 }
 
-fn list(partitions: &[Place], bound: Offset) -> KafkaResult<TopicPartitionList> {
+fn list(partitions: &[TopicPartition], bound: Offset) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
         list.add_partition_offset(topic, *partition, bound)?;

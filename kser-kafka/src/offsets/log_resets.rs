@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
-use crate::offsets::log_bounds::{self, Bounds, Place};
+use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
 use crate::partition_list::list;
 
 /// How long the brokers are waited for.
@@ -25,14 +25,14 @@ const NAMED: usize = 10;
 
 /// Has the client and the progress of partitions agree after their logs were cut.
 #[derive(Debug)]
-pub(crate) struct Resets {
+pub(crate) struct LogResets {
     /// When bounds are asked for again.
     next_look: Instant,
     /// When the client is sent back again.
     next_seek: Instant,
 }
 
-impl Resets {
+impl LogResets {
     pub(crate) fn new() -> Self {
         Self {
             next_look: monotonic(),
@@ -49,7 +49,7 @@ impl Resets {
         let mut member = context.member();
         let fetched = member.assignments().filter(|it| it.position.is_fetched);
         let fetched = fetched.map(|it| (it.topic.as_str().to_owned(), it.partition));
-        let fetched: Vec<Place> = fetched.collect();
+        let fetched: Vec<TopicPartition> = fetched.collect();
         drop(member);
         let found = log_bounds::read(consumer, &fetched, monotonic() + ANSWER);
         if found.len() == fetched.len() {
@@ -108,7 +108,7 @@ pub(crate) fn out_of_range(
 ) -> String {
     let mut member = context.member();
     let fetched = member.assignments().filter(|it| it.position.is_fetched);
-    let next: BTreeMap<Place, i64> = fetched
+    let next: BTreeMap<TopicPartition, i64> = fetched
         .filter_map(|it| {
             let place = (it.topic.as_str().to_owned(), it.partition);
             Some((place, it.position.next()?))

@@ -5,7 +5,7 @@ use rdkafka::consumer::BaseConsumer;
 
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
-use crate::offsets::log_bounds::{self, Place};
+use crate::offsets::log_bounds::{self, TopicPartition};
 
 /// How often the ids of topics are compared, and how long that may take.
 const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -14,11 +14,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Finds out whether topics are made anew while they are read: deleted, and created again under their name.
 #[derive(Debug)]
-pub(crate) struct Anew {
+pub(crate) struct RecreatedTopics {
     next: Instant,
 }
 
-impl Anew {
+impl RecreatedTopics {
     pub(crate) fn new() -> Self {
         Self {
             next: monotonic() + LOOK.0,
@@ -52,7 +52,7 @@ impl Anew {
             let id = ids.get(it.topic.as_str()).copied().flatten();
             id.is_some() && it.topic_id.is_some() && it.topic_id != id
         });
-        let anew: Vec<Place> = anew
+        let anew: Vec<TopicPartition> = anew
             .map(|it| (it.topic.as_str().to_owned(), it.partition))
             .collect();
         drop(member);

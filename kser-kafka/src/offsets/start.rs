@@ -16,7 +16,7 @@ use crate::commit::{self, Committed};
 use crate::consumer::context::{Context, log_failure};
 use crate::error::failed;
 use crate::offsets::added_partitions;
-use crate::offsets::log_bounds::{self, Bounds, Place};
+use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
 use crate::partition_list::list;
 use crate::progress::{PartitionProgress, TopicMark};
 
@@ -34,7 +34,7 @@ enum Found {
     /// The group has committed an offset, and done records from this offset on, where the log ends.
     Cut(i64),
     /// The group has committed this offset for a topic of the same name that is no more.
-    Anew(i64),
+    Recreated(i64),
 }
 
 impl Found {
@@ -51,7 +51,7 @@ impl Found {
             Self::Beyond(committed, end) => {
                 format!("has the committed offset {committed}, but its log ends at offset {end}")
             }
-            Self::Anew(offset) => {
+            Self::Recreated(offset) => {
                 format!("has the committed offset {offset} of a topic that was deleted")
             }
         }
@@ -87,7 +87,7 @@ impl Context {
     }
 
     fn read_starts(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
-        let unread: Vec<Place> = self
+        let unread: Vec<TopicPartition> = self
             .member()
             .assignments()
             .filter(|assignment| assignment.progress.is_none())
@@ -98,7 +98,7 @@ impl Context {
         }
     }
 
-    fn read(&self, consumer: &BaseConsumer<Self>, unread: &[Place], limit: Duration) {
+    fn read(&self, consumer: &BaseConsumer<Self>, unread: &[TopicPartition], limit: Duration) {
         let mut list = TopicPartitionList::with_capacity(unread.len());
         for (topic, partition) in unread {
             list.add_partition(topic, *partition);
@@ -188,7 +188,7 @@ impl Context {
             assignment.position.start(start);
             assignment.position.epoch = epoch_to_compare(committed, bounds, found);
             match found {
-                Found::Anew(was) => member.say_anew(&place.0, partition, start, Some(was)),
+                Found::Recreated(was) => member.say_anew(&place.0, partition, start, Some(was)),
                 Found::Deleted(count @ 1..) => {
                     member.say_deleted(&place.0, partition, start, count);
                 }
@@ -209,10 +209,10 @@ impl Context {
     fn ends(
         &self,
         consumer: &BaseConsumer<Self>,
-        committed: &BTreeMap<Place, Committed>,
-        bounds: &BTreeMap<Place, Bounds>,
+        committed: &BTreeMap<TopicPartition, Committed>,
+        bounds: &BTreeMap<TopicPartition, Bounds>,
         limit: Duration,
-    ) -> BTreeMap<Place, i64> {
+    ) -> BTreeMap<TopicPartition, i64> {
         let below = committed.iter().filter_map(|(place, committed)| {
             let end = bounds.get(place)?.end;
             (committed.offset? > end).then_some((place.0.as_str(), place.1))
@@ -260,7 +260,7 @@ impl Context {
         {
             let bounds = bounds?;
             let progress = self.begin_at(bounds.start, Some(id));
-            return Some((progress, bounds.start, Found::Anew(offset)));
+            return Some((progress, bounds.start, Found::Recreated(offset)));
         }
         let mut progress = self.take_over(offset, &committed.metadata, id);
         progress.committed_under(committed.epoch);

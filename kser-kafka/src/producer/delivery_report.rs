@@ -12,7 +12,7 @@ use rdkafka::message::{BorrowedMessage, DeliveryResult, Timestamp as Stamp};
 use rdkafka::producer::{ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::background_drop::Aside;
+use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::error::not_published;
@@ -43,7 +43,7 @@ impl Reports {
 }
 
 /// A producer that can be dropped anywhere.
-pub(crate) type Client = Aside<ThreadedProducer<Reports>>;
+pub(crate) type Client = BackgroundDrop<ThreadedProducer<Reports>>;
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -15,13 +15,13 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::background_drop::Aside;
+use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::delay::{self, Hop};
 use crate::error::{failed, not_published};
 use crate::producer::delivery_report::{Batch, Client, Reports, Slot};
-use crate::producer::single_record_producer::Alone;
+use crate::producer::single_record_producer::SingleRecordProducer;
 use crate::producer::turns::Turns;
 
 /// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
@@ -41,7 +41,7 @@ pub(crate) struct Publisher {
     broker_errors: BrokerErrors,
     pub(crate) time: Time,
     turns: Turns,
-    pub(crate) alone: Alone,
+    pub(crate) alone: SingleRecordProducer,
 }
 
 impl Publisher {
@@ -59,7 +59,7 @@ impl Publisher {
             broker_errors,
             time,
             turns: Turns::default(),
-            alone: Alone::default(),
+            alone: SingleRecordProducer::default(),
         })
     }
 
@@ -258,7 +258,7 @@ impl Publisher {
 
 fn make(config: &ClientConfig, reports: Reports) -> Result<Arc<Client>, Error> {
     let made = config.create_with_context(reports);
-    made.map(|made| Arc::new(Aside::new(made)))
+    made.map(|made| Arc::new(BackgroundDrop::new(made)))
         .map_err(|error| failed("making a producer", None, error))
 }
 

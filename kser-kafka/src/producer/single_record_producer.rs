@@ -8,7 +8,7 @@ use crate::producer::delivery_report::Client;
 
 /// The producer for what is sent alone, made when it is first needed.
 #[derive(Default)]
-pub(crate) struct Alone(Mutex<Option<Arc<Client>>>);
+pub(crate) struct SingleRecordProducer(Mutex<Option<Arc<Client>>>);
 
 impl Publisher {
     /// Sends once more what the brokers refused for its size. They refuse whole batches, and the client does not divide

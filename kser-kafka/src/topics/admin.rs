@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use crate::KafkaConfig;
-use crate::background_drop::Aside;
+use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::error::{failed, is_missing, no_thread};
 use crate::topics::readiness;
@@ -28,20 +28,20 @@ const CHANGE: Duration = Duration::from_secs(60);
 const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a client without it, see `security.protocol`";
 
 /// Asks the brokers about topics, and makes them.
-pub(crate) struct Admin {
-    client: Arc<Aside<AdminClient<BrokerErrors>>>,
+pub(crate) struct TopicAdmin {
+    client: Arc<BackgroundDrop<AdminClient<BrokerErrors>>>,
     /// The settings of a client that asks where logs end.
     reader: rdkafka::ClientConfig,
     broker_errors: BrokerErrors,
 }
 
-impl Admin {
+impl TopicAdmin {
     pub(crate) fn new(config: &KafkaConfig, broker_errors: BrokerErrors) -> Result<Self, Error> {
         let client = config.admin().create_with_context(broker_errors.clone());
         let client = client.map_err(|error| failed("making a client", None, error))?;
         Ok(Self {
-            client: Arc::new(Aside::new(client)),
-            reader: config.asker(),
+            client: Arc::new(BackgroundDrop::new(client)),
+            reader: config.query_client(),
             broker_errors,
         })
     }
@@ -346,9 +346,9 @@ fn named(found: Result<ConfigResource, RDKafkaErrorCode>) -> Option<(String, Top
     Some((name.clone(), settings))
 }
 
-impl std::fmt::Debug for Admin {
+impl std::fmt::Debug for TopicAdmin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin").finish_non_exhaustive()
+        f.debug_struct("TopicAdmin").finish_non_exhaustive()
     }
 }
 

@@ -8,25 +8,25 @@ use kser_core::{Error, Record, Topic};
 
 use crate::clock::monotonic;
 use crate::delay;
-use crate::topics::admin::{Admin, TopicSettings};
+use crate::topics::admin::{TopicAdmin, TopicSettings};
 
 /// How long the settings of a topic are believed.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// The settings of topics and of those where their records wait, as the brokers told them lately.
 #[derive(Debug, Default)]
-pub(crate) struct Limits(Mutex<BTreeMap<Topic, (Instant, Arc<Found>)>>);
+pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, (Instant, Arc<Found>)>>);
 
 type Found = BTreeMap<Topic, TopicSettings>;
 
-impl Limits {
+impl TopicLimits {
     /// Refuses a waiting record that the topics on its way do not take, or do not keep for as long as it waits there.
     /// Brokers that do not tell refuse nothing here.
     ///
     /// A client that compresses sends fewer bytes than can be told here: then sizes are not looked at.
     pub(crate) async fn refuse(
         &self,
-        admin: &Admin,
+        admin: &TopicAdmin,
         record: &Record,
         wait: Duration,
         compresses: bool,
@@ -35,7 +35,7 @@ impl Limits {
         refuse(&found, record, wait, compresses)
     }
 
-    async fn of(&self, admin: &Admin, topic: &Topic) -> Arc<Found> {
+    async fn of(&self, admin: &TopicAdmin, topic: &Topic) -> Arc<Found> {
         let now = monotonic();
         if let Some(found) = self.believed(topic, now) {
             return found;

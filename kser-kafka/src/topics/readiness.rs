@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::broker_log::BrokerErrors;
 use crate::clock::monotonic;
 use crate::error::failed;
-use crate::offsets::log_bounds::{self, Place};
+use crate::offsets::log_bounds::{self, TopicPartition};
 
 /// How long it may take, and how much longer for each partition.
 const LIMIT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(20));
@@ -56,7 +56,8 @@ pub(crate) fn wait(
             let missing = places.iter().find(|place| !found.contains_key(*place));
             // They were opened just now.
             let Some((topic, _)) = missing else { continue };
-            let is_missing = |place: &&Place| place.0 == *topic && !found.contains_key(*place);
+            let is_missing =
+                |place: &&TopicPartition| place.0 == *topic && !found.contains_key(*place);
             let missing = places.iter().filter(is_missing).count();
             let missing = format!("brokers have not opened {missing} of its partitions, or more");
             return Err(late(topic, &missing, began));
@@ -71,7 +72,7 @@ fn leaders(
     topic: &Topic,
     partitions: usize,
     until: Instant,
-) -> Result<Vec<Place>, String> {
+) -> Result<Vec<TopicPartition>, String> {
     let mut pause = PAUSE.0;
     loop {
         let found = client.fetch_metadata(Some(topic.as_str()), ANSWER);
@@ -97,7 +98,11 @@ fn leaders(
 }
 
 /// Waits until the logs of partitions are opened. Says whether they are.
-fn are_opened(client: &BaseConsumer<BrokerErrors>, places: &[Place], until: Instant) -> bool {
+fn are_opened(
+    client: &BaseConsumer<BrokerErrors>,
+    places: &[TopicPartition],
+    until: Instant,
+) -> bool {
     let mut pause = PAUSE.0;
     while !log_bounds::are_readable(client, places, ANSWER) {
         if monotonic() >= until {

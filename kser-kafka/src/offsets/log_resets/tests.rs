@@ -64,7 +64,7 @@ fn a_seek_that_fails_is_made_again_once_the_client_can() {
     let config = KafkaConfig::new(cluster.bootstrap_servers());
     publish(&config, 5);
     let consumer = client(&config, 3, None);
-    let mut resets = Resets::new();
+    let mut resets = LogResets::new();
     // The client does not have the partition.
     resets.seek(&consumer, consumer.context());
     assert_eq!(rewind(&consumer), Some(3));
