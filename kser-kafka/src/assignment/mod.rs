@@ -13,7 +13,7 @@ use kser_librdkafka::TopicId;
 use self::record_state::{ReceivedRecord, RecordState};
 use crate::channel::{QueuedRecord, RecordId};
 use crate::clock::Time;
-use crate::delay::forward_failures::Unsent;
+use crate::delay::forward_failures::ForwardFailures;
 use crate::delay::wait::{Stamp, Wait};
 use crate::member::FinalCommit;
 use crate::offsets::position::Position;
@@ -56,7 +56,7 @@ pub(crate) struct Assignment {
     /// It is paused because its waiting records take too much memory.
     pub(crate) is_heavy: bool,
     /// The waiting records that could not be sent on.
-    pub(crate) unsent: Unsent,
+    pub(crate) forward_failures: ForwardFailures,
 }
 
 /// What a record that arrived, or is due, is for.
@@ -67,7 +67,7 @@ pub(crate) enum Next {
     /// To be looked at then.
     Wait(Timestamp),
     /// To be published again: it is due, or has waited here as long as records do.
-    Hop(Record),
+    Forward(Record),
     /// To be marked as done.
     Done,
     /// Nothing now.
@@ -101,7 +101,7 @@ impl Assignment {
             waiting_bytes: 0,
             weighed: 0,
             is_heavy: false,
-            unsent: Unsent::default(),
+            forward_failures: ForwardFailures::default(),
         }
     }
 
@@ -139,8 +139,8 @@ impl Assignment {
     ) -> Next {
         let wait = self.waits_for.clone().map(|(topic, length)| {
             record.topic = topic;
-            let told = crate::delay::take_told(&mut record.headers, time);
-            let wait = Wait::new(told, stamp, length, time);
+            let header = crate::delay::take_wait_header(&mut record.headers, time);
+            let wait = Wait::new(header, stamp, length, time);
             record.not_before = Some(wait.plan.due);
             if !wait.is_measured {
                 self.unmeasured.insert(offset);
@@ -249,7 +249,7 @@ impl Assignment {
         if self.forget(offset)
             && let Some(progress) = &mut self.progress
         {
-            self.unsent.sent(offset);
+            self.forward_failures.sent(offset);
             progress.done(offset);
         } else if let Some(is_done) = self.resumed.get_mut(&offset) {
             *is_done = true;

@@ -7,7 +7,7 @@ use kser_core::{Error, Timestamp, Topic};
 use super::record_state::RecordState;
 use super::{Assignment, Next};
 use crate::clock::Time;
-use crate::delay::Told;
+use crate::delay::WaitHeader;
 
 impl Assignment {
     /// A record of a topic of waits: due, or to go on to the next such topic, or to stay. One that is due goes to its own
@@ -19,7 +19,7 @@ impl Assignment {
         let Some(wait) = &held.wait else {
             return Next::Nothing;
         };
-        if wait.told == Told::Probe {
+        if wait.header == WaitHeader::Probe {
             return Next::Done;
         }
         let until = wait.plan.until;
@@ -34,7 +34,7 @@ impl Assignment {
             self.parked -= 1;
         }
         held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
-        Next::Hop(held.record.clone())
+        Next::Forward(held.record.clone())
     }
 
     /// Says in which topic records wait whose age is not known.
@@ -69,6 +69,6 @@ impl Assignment {
         let held = self.held.get_mut(&offset)?;
         held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         self.parked += 1;
-        Some(self.unsent.failed(offset, error))
+        Some(self.forward_failures.failed(offset, error))
     }
 }

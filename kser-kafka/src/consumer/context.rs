@@ -42,7 +42,7 @@ pub(crate) struct Context {
     pub(crate) request_size: RequestSize,
     /// The member left without a goodbye: nothing is to be written for it any more.
     pub(crate) abandoned: AtomicBool,
-    known: Mutex<Known>,
+    client_report: Mutex<ClientReport>,
     /// The client said that it went to another offset than it was to, since that was looked at.
     was_reset: AtomicBool,
     pub(crate) ids: TopicIds,
@@ -52,7 +52,7 @@ pub(crate) struct Context {
 
 /// What the statistics and the log of the client say.
 #[derive(Debug, Default)]
-struct Known {
+struct ClientReport {
     /// When a broker was heard of last.
     answered_at: Option<Instant>,
     /// Why the last commit was refused.
@@ -81,7 +81,7 @@ impl Context {
             budget: config.metadata,
             request_size: RequestSize::new(),
             abandoned: AtomicBool::new(false),
-            known: Mutex::default(),
+            client_report: Mutex::default(),
             was_reset: AtomicBool::new(false),
             ids: TopicIds::new(),
             ended: Mutex::default(),
@@ -94,35 +94,38 @@ impl Context {
 
     /// Returns the offset below which no record of a partition is to come any more, as far as the client has said it.
     pub(crate) fn fetched_to(&self, topic: &str, partition: i32) -> Option<i64> {
-        let known = self.known();
+        let known = self.client_report();
         let fetched = known.statistics.fetched.get(topic, partition);
         fetched.filter(|_| known.is_drained)
     }
 
     /// Notes that all that was fetched is taken.
     pub(crate) fn drained(&self) {
-        self.known().is_drained = true;
+        self.client_report().is_drained = true;
     }
 
     /// Returns how the client stands with the group, if it has said so.
     pub(crate) fn group_state(&self) -> Option<GroupState> {
-        self.known().statistics.group.clone()
+        self.client_report().statistics.group.clone()
     }
 
     /// Returns the offset from which the client was to fetch a partition next, when it said so last.
     pub(crate) fn fetches_from(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.known().statistics.fetched.get(topic, partition)
+        self.client_report()
+            .statistics
+            .fetched
+            .get(topic, partition)
     }
 
     /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
     pub(crate) fn answered_at(&self) -> Option<Instant> {
-        self.known().answered_at
+        self.client_report().answered_at
     }
 
     /// Returns why the brokers refused the last commit that they refused, once the client has said so in its log: it
     /// reports the errors of commits that are not waited for nowhere else.
     pub(crate) fn refusal(&self) -> Option<String> {
-        self.known().refusal.clone()
+        self.client_report().refusal.clone()
     }
 
     /// Says whether the client went to another offset than it was to.
@@ -148,8 +151,10 @@ impl Context {
             .take()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn client_report(&self) -> MutexGuard<'_, ClientReport> {
+        self.client_report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
@@ -284,7 +289,7 @@ impl ClientContext for Context {
         if facility == "COMMITFAIL" {
             // It begins with the name of the client's thread, and ends with a list of partitions.
             let (_, text) = message.split_once("]: ").unwrap_or(("", message));
-            self.known().refusal = Some(text.chars().take(REASON).collect());
+            self.client_report().refusal = Some(text.chars().take(REASON).collect());
         }
         if facility == "OFFSET" && level as i32 <= RDKafkaLogLevel::Warning as i32 {
             self.was_reset.store(true, Ordering::Relaxed);
@@ -297,7 +302,7 @@ impl ClientContext for Context {
             tracing::debug!(target: "kser_kafka", group = self.group, "reading the statistics of the client failed");
             return;
         };
-        let mut known = self.known();
+        let mut known = self.client_report();
         if let Some(idle) = statistics.idle {
             known.answered_at = monotonic().checked_sub(idle);
         }

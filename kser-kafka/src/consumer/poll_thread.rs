@@ -15,7 +15,7 @@ use crate::consumer::context::{Context, log_failure};
 use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
 use crate::health::HealthMonitor;
-use crate::member::Arrived;
+use crate::member::ArrivalOutcome;
 use crate::offsets::log_resets::{self, LogResets};
 use crate::offsets::recreated_topics::RecreatedTopics;
 
@@ -219,7 +219,7 @@ impl PollThread {
                 Some(Ok(message)) => {
                     fetched += 1;
                     let arrived = self.context.member().arrived(&message);
-                    if arrived == Arrived::WentBack {
+                    if arrived == ArrivalOutcome::WentBack {
                         self.recreated_topics.look(&self.consumer, &self.context);
                         let (log_resets, context) = (&mut self.log_resets, &self.context);
                         log_resets.begin_anew(&self.consumer, context, &message);

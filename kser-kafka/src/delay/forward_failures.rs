@@ -14,7 +14,7 @@ const SAY: Duration = Duration::from_secs(60);
 
 /// The waiting records of a partition that could not be sent on, by their offsets.
 #[derive(Debug, Default)]
-pub(crate) struct Unsent(BTreeMap<i64, Failure>);
+pub(crate) struct ForwardFailures(BTreeMap<i64, Failure>);
 
 #[derive(Debug, Default)]
 struct Failure {
@@ -23,7 +23,7 @@ struct Failure {
     reason: String,
 }
 
-impl Unsent {
+impl ForwardFailures {
     /// Notes that a record could not be sent on. Returns after which pause it is tried again, and how often it was.
     pub(crate) fn failed(&mut self, offset: i64, error: &Error) -> (Duration, u32) {
         let failure = self.0.entry(offset).or_default();
@@ -60,11 +60,11 @@ impl Unsent {
 
 /// The topics about which a log line said lately that records cannot be sent on to them.
 #[derive(Debug, Default)]
-pub(crate) struct Said(BTreeMap<Topic, Timestamp>);
+pub(crate) struct LogLimiter(BTreeMap<Topic, Timestamp>);
 
-impl Said {
+impl LogLimiter {
     /// Says whether a log line about a topic is due, and notes that it is written.
-    pub(crate) fn may_say(&mut self, topic: &Topic, now: Timestamp) -> bool {
+    pub(crate) fn may_log(&mut self, topic: &Topic, now: Timestamp) -> bool {
         let last = self.0.get(topic);
         let is_due = last.is_none_or(|last| now.since(*last) >= SAY);
         if is_due {
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn the_pauses_grow_up_to_a_limit() {
-        let mut unsent = Unsent::default();
-        let pauses = |unsent: &mut Unsent, error: &Error| {
+        let mut unsent = ForwardFailures::default();
+        let pauses = |unsent: &mut ForwardFailures, error: &Error| {
             let pauses = (0..40).map(|_| unsent.failed(1, error).0.as_secs());
             pauses.collect::<Vec<_>>()
         };
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_on_is_counted_and_explained_until_it_is_sent() {
-        let mut unsent = Unsent::default();
+        let mut unsent = ForwardFailures::default();
         assert_eq!(unsent.reason(), None);
         unsent.failed(7, &refused());
         let reason = unsent.reason().unwrap();
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_failure_that_passes_is_no_reason_yet() {
-        let mut unsent = Unsent::default();
+        let mut unsent = ForwardFailures::default();
         let passing = Error::TimedOut { what: "a broker" };
         unsent.failed(7, &passing);
         assert_eq!(unsent.reason(), None);
@@ -137,11 +137,13 @@ mod tests {
 
     #[test]
     fn one_topic_has_a_line_a_minute() {
-        let mut said = Said::default();
+        let mut log_limiter = LogLimiter::default();
         let [a, b] = ["a", "b"].map(|name| Topic::new(name).unwrap());
         let seconds = |seconds: u64| Timestamp::from_millis(seconds * 1000);
-        let lines = (0..120).filter(|n| said.may_say(&a, seconds(*n))).count();
+        let lines = (0..120)
+            .filter(|n| log_limiter.may_log(&a, seconds(*n)))
+            .count();
         assert_eq!(lines, 2);
-        assert!(said.may_say(&b, seconds(120)));
+        assert!(log_limiter.may_log(&b, seconds(120)));
     }
 }

@@ -39,12 +39,12 @@ pub(crate) const SLACK: Duration = Duration::from_millis(3);
 
 /// Where a record goes that has to wait, and for how long it still has to.
 #[derive(Debug)]
-pub(crate) struct Hop {
+pub(crate) struct DelayTarget {
     pub(crate) topic: String,
     left: Duration,
 }
 
-impl Hop {
+impl DelayTarget {
     /// Returns the hop of a record: to the topic of the longest wait that is not too long. `None` if the record is due.
     pub(crate) fn of(record: &Record, time: &Time) -> Option<Self> {
         let left = left(record, time)?;
@@ -118,7 +118,7 @@ pub(crate) fn has_none(topic: &Topic) -> bool {
 
 /// What a record in a topic of waits says about its wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum WaitHeader {
     /// So long from its stamp on.
     Wait(Duration),
     /// Until this time of day, by the clock of its producer: earlier versions wrote so.
@@ -130,21 +130,24 @@ pub(crate) enum Told {
 }
 
 /// Takes what a record says about its wait out of its headers.
-pub(crate) fn take_told(headers: &mut Vec<(String, Option<Bytes>)>, time: &Time) -> Told {
+pub(crate) fn take_wait_header(
+    headers: &mut Vec<(String, Option<Bytes>)>,
+    time: &Time,
+) -> WaitHeader {
     let mut take = |name| {
         let found = headers.iter().rposition(|(key, _)| key == name)?;
         Some(headers.remove(found).1.unwrap_or_default())
     };
     if take(PROBE).is_some() {
-        return Told::Probe;
+        return WaitHeader::Probe;
     }
     let (due, wait) = (take(DUE), take(WAIT_MS));
     let due = due.and_then(|value| kser_core::headers::due(&value, time.wall()));
     let wait = wait.and_then(|value| kser_core::headers::wait(&value));
     match (wait, due) {
-        (Some(wait), _) => Told::Wait(wait),
-        (None, Some(due)) => Told::Due(due),
-        (None, None) => Told::Nothing,
+        (Some(wait), _) => WaitHeader::Wait(wait),
+        (None, Some(due)) => WaitHeader::Due(due),
+        (None, None) => WaitHeader::Nothing,
     }
 }
 
@@ -160,28 +163,28 @@ pub(crate) fn is_probe(record: &Record) -> bool {
 
 /// When a waiting record is due, and until when it stays in its topic, by our clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct WaitPlan {
     pub(crate) due: Timestamp,
     pub(crate) until: Timestamp,
 }
 
-impl Plan {
+impl WaitPlan {
     /// Plans the wait of a record of this age that arrived at a moment, in a topic whose records wait at most so long.
     pub(crate) fn new(
-        told: Told,
+        told: WaitHeader,
         age: Duration,
         arrived: Timestamp,
         length: Duration,
         time: &Time,
     ) -> Self {
         let due = match told {
-            Told::Wait(wait) => arrived + wait.saturating_sub(age),
-            Told::Due(due) => arrived + due.since(time.wall()),
-            Told::Nothing | Told::Probe => arrived,
+            WaitHeader::Wait(wait) => arrived + wait.saturating_sub(age),
+            WaitHeader::Due(due) => arrived + due.since(time.wall()),
+            WaitHeader::Nothing | WaitHeader::Probe => arrived,
         };
         let until = (due + SLACK).min(arrived + length.saturating_sub(age));
         let least = match told {
-            Told::Wait(wait) => arrived + wait.min(LEAST),
+            WaitHeader::Wait(wait) => arrived + wait.min(LEAST),
             _ => arrived,
         };
         Self {

@@ -37,11 +37,11 @@ fn a_wait_does_not_depend_on_the_time_of_day() {
     let record = Record::new(topic, None).with_not_before(Some(at(seconds(12))));
     for step in [0, HOUR_MS, -HOUR_MS] {
         let time = Time::new(Arc::new(Stepped(step.into())));
-        let hop = Hop::of(&record, &time).unwrap();
-        assert_eq!(hop.topic, "t.delay.10s");
-        assert_eq!(hop.header(), ("kser-wait-ms", "12000".to_owned()));
-        let told = Told::Wait(seconds(12));
-        let plan = Plan::new(told, Duration::ZERO, time.now(), seconds(10), &time);
+        let target = DelayTarget::of(&record, &time).unwrap();
+        assert_eq!(target.topic, "t.delay.10s");
+        assert_eq!(target.header(), ("kser-wait-ms", "12000".to_owned()));
+        let told = WaitHeader::Wait(seconds(12));
+        let plan = WaitPlan::new(told, Duration::ZERO, time.now(), seconds(10), &time);
         assert_eq!((plan.due, plan.until), (at(seconds(12)), at(seconds(10))));
     }
 }
@@ -50,8 +50,8 @@ fn a_wait_does_not_depend_on_the_time_of_day() {
 fn a_record_waits_for_what_its_age_has_left() {
     let time = Time::new(Arc::new(Stepped::default()));
     let plan = |wait, age| {
-        let told = Told::Wait(seconds(wait));
-        let plan = Plan::new(told, seconds(age), time.now(), seconds(10), &time);
+        let told = WaitHeader::Wait(seconds(wait));
+        let plan = WaitPlan::new(told, seconds(age), time.now(), seconds(10), &time);
         (plan.due, plan.until)
     };
     assert_eq!(plan(12, 4), (at(seconds(8)), at(seconds(6))));
@@ -68,12 +68,12 @@ fn headers_of_earlier_versions_are_read() {
         ("other".to_owned(), None),
     ];
     let time = Time::new(Arc::new(Stepped::default()));
-    let told = take_told(&mut headers, &time);
-    assert_eq!(told, Told::Due(Timestamp::from_millis(due)));
+    let told = take_wait_header(&mut headers, &time);
+    assert_eq!(told, WaitHeader::Due(Timestamp::from_millis(due)));
     assert_eq!(headers, [("other".to_owned(), None)]);
-    let plan = Plan::new(told, seconds(1), time.now(), seconds(10), &time);
+    let plan = WaitPlan::new(told, seconds(1), time.now(), seconds(10), &time);
     assert_eq!(plan.due, at(seconds(5)));
-    assert_eq!(take_told(&mut headers, &time), Told::Nothing);
+    assert_eq!(take_wait_header(&mut headers, &time), WaitHeader::Nothing);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_header_is_no_longer_than_is_reckoned_with() {
     let topic = Topic::new("t").unwrap();
     let never = Some(Timestamp::from_millis(u64::MAX));
     let record = Record::new(topic, None).with_not_before(never);
-    let hop = Hop::of(&record, &Time::new(Arc::new(Stepped::default())));
-    let (name, value) = hop.unwrap().header();
+    let target = DelayTarget::of(&record, &Time::new(Arc::new(Stepped::default())));
+    let (name, value) = target.unwrap().header();
     assert!(name.len() + value.len() + 3 <= HEADER_BYTES);
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use kser_core::Timestamp;
 
 use crate::clock::Time;
-use crate::delay::{Plan, Told};
+use crate::delay::{WaitHeader, WaitPlan};
 
 /// The time beside a record.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +16,8 @@ pub(crate) struct Stamp {
 /// The wait of a record in a topic of waits.
 #[derive(Debug)]
 pub(crate) struct Wait {
-    pub(crate) told: Told,
-    pub(crate) plan: Plan,
+    pub(crate) header: WaitHeader,
+    pub(crate) plan: WaitPlan,
     /// Whether the age of the record was known for the plan. Else it is taken to be new, since no wait may be too short.
     pub(crate) is_measured: bool,
     stamp: Stamp,
@@ -27,12 +27,12 @@ pub(crate) struct Wait {
 
 impl Wait {
     /// Plans the wait of a record that arrives now, in a topic whose records wait at most so long.
-    pub(crate) fn new(told: Told, stamp: Stamp, length: Duration, time: &Time) -> Self {
+    pub(crate) fn new(header: WaitHeader, stamp: Stamp, length: Duration, time: &Time) -> Self {
         let arrived = time.now();
         let mut wait = Self {
-            told,
-            plan: Plan::new(told, Duration::ZERO, arrived, length, time),
-            is_measured: !matches!(told, Told::Wait(_)),
+            header,
+            plan: WaitPlan::new(header, Duration::ZERO, arrived, length, time),
+            is_measured: !matches!(header, WaitHeader::Wait(_)),
             stamp,
             arrived,
             length,
@@ -55,7 +55,7 @@ impl Wait {
         if let Some(age) = age {
             // Its age when it arrived.
             let age = age.saturating_sub(now.since(self.arrived));
-            self.plan = Plan::new(self.told, age, self.arrived, self.length, time);
+            self.plan = WaitPlan::new(self.header, age, self.arrived, self.length, time);
             self.is_measured = true;
         }
         self.is_measured

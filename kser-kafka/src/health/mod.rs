@@ -246,7 +246,7 @@ fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<S
     if let Some(why) = commits_fail.filter(|_| assignment.wants_commit()) {
         return Some(format!("records wait for a commit, which fails: {why}"));
     }
-    if let Some(reason) = assignment.unsent.reason() {
+    if let Some(reason) = assignment.forward_failures.reason() {
         return Some(reason);
     }
     // That many wait for their time is what a topic of waits is for.

@@ -6,12 +6,12 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use super::{Member, record};
 use crate::delay::wait::Stamp;
-use crate::offsets::position::Came;
+use crate::offsets::position::OffsetOrder;
 use crate::progress::PartitionProgress;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrived {
+pub(crate) enum ArrivalOutcome {
     Taken,
     WentBack,
 }
@@ -20,9 +20,9 @@ pub(crate) enum Arrived {
 impl Member {
     /// Takes a message, unless the member closes: then it comes to whoever has the partition next. Says whether the log
     /// of its partition began anew, so that its progress is worth nothing.
-    pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> Arrived {
+    pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> ArrivalOutcome {
         let Some(subscribed) = self.topics.get(message.topic()) else {
-            return Arrived::Taken;
+            return ArrivalOutcome::Taken;
         };
         let record = record(subscribed.topic.clone(), message);
         if let Some(epoch) = kser_librdkafka::leader_epoch(message)
@@ -45,21 +45,21 @@ impl Member {
         offset: i64,
         stamp: Stamp,
         record: Record,
-    ) -> Arrived {
+    ) -> ArrivalOutcome {
         if self.closing {
-            return Arrived::Taken;
+            return ArrivalOutcome::Taken;
         }
         let publisher = Arc::clone(&self.publisher);
         let Some(assignment) = self.of(record.topic.as_str(), partition) else {
-            return Arrived::Taken;
+            return ArrivalOutcome::Taken;
         };
         if assignment.position.rewind.is_some() {
-            return Arrived::Taken;
+            return ArrivalOutcome::Taken;
         }
         let topic = assignment.topic.as_str().to_owned();
-        let deleted = match assignment.position.came(offset) {
-            Came::WentBack => return Arrived::WentBack,
-            Came::Behind { deleted } => deleted,
+        let deleted = match assignment.position.note_record(offset) {
+            OffsetOrder::Backward => return ArrivalOutcome::WentBack,
+            OffsetOrder::Forward { deleted } => deleted,
         };
         let next = assignment.arrived(offset, stamp, record, &publisher.time);
         let id = assignment.id;
@@ -67,7 +67,7 @@ impl Member {
         if deleted > 0 {
             self.say_deleted(&topic, partition, offset, deleted);
         }
-        Arrived::Taken
+        ArrivalOutcome::Taken
     }
 
     /// Begins a partition anew whose log went back to an offset, and returns the offset from which on it is read: that of the

@@ -13,13 +13,13 @@ use std::time::Duration;
 use kser_core::{Error, Record, Timestamp, Topic};
 use rdkafka::message::{BorrowedMessage, Message};
 
-pub(crate) use self::arrival::Arrived;
+pub(crate) use self::arrival::ArrivalOutcome;
 pub(crate) use self::revoked::FinalCommit;
 use self::revoked::RevokedPartition;
 
 use crate::assignment::{Assignment, Next};
 use crate::channel::{Commands, PollChannel, QueuedRecord, RecordId};
-use crate::delay::forward_failures::Said;
+use crate::delay::forward_failures::LogLimiter;
 use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
 
@@ -45,7 +45,7 @@ pub(crate) struct Member {
     /// When the brokers' clock may be measured next.
     measure_at: Timestamp,
     /// The topics to which waiting records could not be sent on, as far as a log line said so.
-    said: Said,
+    log_limiter: LogLimiter,
     out: Vec<QueuedRecord>,
     next_id: u64,
     /// How many offsets were deleted from logs before their records were received.
@@ -117,7 +117,7 @@ impl Member {
             has_dead_timers: false,
             measuring: Arc::default(),
             measure_at: Timestamp::default(),
-            said: Said::default(),
+            log_limiter: LogLimiter::default(),
             out: Vec::new(),
             next_id: 1,
             deleted: 0,
@@ -261,7 +261,7 @@ impl Member {
         match next {
             Next::Deliver(waiting) => self.out.push(waiting),
             Next::Wait(until) => self.timers.push(Reverse((until, id, offset))),
-            Next::Hop(record) => self.hop(
+            Next::Forward(record) => self.forward_delayed(
                 RecordId {
                     assignment: id,
                     offset,

@@ -43,7 +43,7 @@ pub(super) fn arrive(member: &mut Member, partition: i32, offset: i64, key: Opti
     let mut record = Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
     let taken = member.take(partition, offset, stamp(), record);
-    assert_eq!(taken, Arrived::Taken);
+    assert_eq!(taken, ArrivalOutcome::Taken);
 }
 
 /// Settles nothing: tests look at what is received only.
@@ -175,7 +175,10 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     let old = id_of(&mut member, 0, 5);
     settle(&mut member, 0, (0..=20).filter(|offset| *offset != 5));
     let record = || Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
-    assert_eq!(member.take(0, 10, stamp(), record()), Arrived::WentBack);
+    assert_eq!(
+        member.take(0, 10, stamp(), record()),
+        ArrivalOutcome::WentBack
+    );
     assert_eq!(member.went_back("t", 0, 10), Some(5));
     assert_eq!(member.resets, 1);
     // Its ticket is lost, so that nobody else runs it.

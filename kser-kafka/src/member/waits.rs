@@ -16,7 +16,7 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 impl Member {
     /// Publishes a waiting record once more. It is done once it is published.
-    pub(super) fn hop(&self, id: RecordId, record: Record) {
+    pub(super) fn forward_delayed(&self, id: RecordId, record: Record) {
         let channel = Arc::clone(&self.channel);
         self.publisher
             .send(record, move |published| match published {
@@ -39,7 +39,7 @@ impl Member {
             let due = now + pause;
             self.timers.push(Reverse((due, id.assignment, id.offset)));
             let to = assignment.waits_for.as_ref().map(|(topic, _)| topic);
-            if let Some(to) = to.filter(|to| self.said.may_say(to, now)) {
+            if let Some(to) = to.filter(|to| self.log_limiter.may_log(to, now)) {
                 let (topic, partition, offset) =
                     (&assignment.topic, assignment.partition, id.offset);
                 let error: &dyn std::error::Error = error;

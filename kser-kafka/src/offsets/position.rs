@@ -24,11 +24,11 @@ pub(crate) struct Position {
 
 /// Where a record stands that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum OffsetOrder {
     /// Behind those that came before. So many offsets between them were deleted from the log.
-    Behind { deleted: u64 },
+    Forward { deleted: u64 },
     /// Among those that came before: the log was cut or made anew.
-    WentBack,
+    Backward,
 }
 
 impl Position {
@@ -49,10 +49,10 @@ impl Position {
 
     /// Notes a record that came. Offsets that are left out alone mean nothing: they belong to transactions, or were compacted.
     /// They are lost if the log begins behind them, and not behind the record.
-    pub(crate) fn came(&mut self, offset: i64) -> Came {
+    pub(crate) fn note_record(&mut self, offset: i64) -> OffsetOrder {
         let next = self.next.unwrap_or(offset);
         if offset < next {
-            return Came::WentBack;
+            return OffsetOrder::Backward;
         }
         (self.epoch, self.cut_at) = (None, None);
         self.next = Some(offset.saturating_add(1));
@@ -60,7 +60,7 @@ impl Position {
             start if next < start && start <= offset => start.abs_diff(next),
             _ => 0,
         };
-        Came::Behind { deleted }
+        OffsetOrder::Forward { deleted }
     }
 
     /// Says whether the log has had more for as long as `limit`, and none of it came.
@@ -83,15 +83,30 @@ mod tests {
     fn only_offsets_below_the_start_of_the_log_are_lost() {
         let mut position = Position::default();
         position.start(10);
-        assert_eq!(position.came(10), Came::Behind { deleted: 0 });
+        assert_eq!(
+            position.note_record(10),
+            OffsetOrder::Forward { deleted: 0 }
+        );
         // A transaction has ended there.
-        assert_eq!(position.came(12), Came::Behind { deleted: 0 });
+        assert_eq!(
+            position.note_record(12),
+            OffsetOrder::Forward { deleted: 0 }
+        );
         position.log_starts(500);
         // These were fetched before.
-        assert_eq!(position.came(14), Came::Behind { deleted: 0 });
-        assert_eq!(position.came(501), Came::Behind { deleted: 485 });
-        assert_eq!(position.came(503), Came::Behind { deleted: 0 });
-        assert_eq!(position.came(503), Came::WentBack);
+        assert_eq!(
+            position.note_record(14),
+            OffsetOrder::Forward { deleted: 0 }
+        );
+        assert_eq!(
+            position.note_record(501),
+            OffsetOrder::Forward { deleted: 485 }
+        );
+        assert_eq!(
+            position.note_record(503),
+            OffsetOrder::Forward { deleted: 0 }
+        );
+        assert_eq!(position.note_record(503), OffsetOrder::Backward);
         assert_eq!(position.next(), Some(504));
     }
 
@@ -105,7 +120,7 @@ mod tests {
         position.start(5);
         assert!(!position.is_stuck(true, at(0), limit));
         assert!(!position.is_stuck(true, at(29), limit));
-        position.came(5);
+        position.note_record(5);
         assert!(!position.is_stuck(true, at(30), limit));
         assert!(position.is_stuck(true, at(60), limit));
         assert!(!position.is_stuck(false, at(61), limit));

@@ -18,12 +18,12 @@ use crate::clock::Time;
 use crate::error::not_published;
 
 /// Hears how each record ended.
-pub(crate) struct Reports {
+pub(crate) struct DeliveryReports {
     broker_errors: BrokerErrors,
     time: Time,
 }
 
-impl Reports {
+impl DeliveryReports {
     pub(crate) const fn new(broker_errors: BrokerErrors, time: Time) -> Self {
         Self {
             broker_errors,
@@ -43,9 +43,9 @@ impl Reports {
 }
 
 /// A producer that can be dropped anywhere.
-pub(crate) type Client = BackgroundDrop<ThreadedProducer<Reports>>;
+pub(crate) type ProducerClient = BackgroundDrop<ThreadedProducer<DeliveryReports>>;
 
-impl ClientContext for Reports {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.broker_errors.log(level, facility, message);
     }
@@ -57,7 +57,7 @@ impl ClientContext for Reports {
     }
 }
 
-impl ProducerContext for Reports {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = Box<Slot>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
@@ -109,14 +109,14 @@ impl Slot {
     }
 }
 
-type Told = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
+type Callback = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
 
 /// Records that were sent together, and how they ended.
 pub(crate) struct Batch {
     left: AtomicUsize,
     failed: Mutex<Vec<(usize, Error)>>,
     reported: Notify,
-    told: Mutex<Option<Told>>,
+    told: Mutex<Option<Callback>>,
 }
 
 impl Batch {

@@ -18,9 +18,9 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
-use crate::delay::{self, Hop};
+use crate::delay::{self, DelayTarget};
 use crate::error::{failed, not_published};
-use crate::producer::delivery_report::{Batch, Client, Reports, Slot};
+use crate::producer::delivery_report::{Batch, DeliveryReports, ProducerClient, Slot};
 use crate::producer::single_record_producer::SingleRecordProducer;
 use crate::producer::turns::Turns;
 
@@ -36,7 +36,7 @@ const OVERHEAD: usize = 128;
 /// Sends records and waits for the brokers' reports.
 pub(crate) struct Publisher {
     config: ClientConfig,
-    producer: RwLock<Arc<Client>>,
+    producer: RwLock<Arc<ProducerClient>>,
     room: Arc<Semaphore>,
     broker_errors: BrokerErrors,
     pub(crate) time: Time,
@@ -51,7 +51,10 @@ impl Publisher {
         time: Time,
     ) -> Result<Self, Error> {
         let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
-        let producer = make(&config, Reports::new(broker_errors.clone(), time.clone()))?;
+        let producer = make(
+            &config,
+            DeliveryReports::new(broker_errors.clone(), time.clone()),
+        )?;
         Ok(Self {
             config,
             producer: RwLock::new(producer),
@@ -83,7 +86,7 @@ impl Publisher {
     /// Sends records with a producer, and returns which failed.
     pub(crate) async fn publish_with(
         &self,
-        producer: &Client,
+        producer: &ProducerClient,
         records: impl Iterator<Item = (usize, &Record)> + Send,
         count: usize,
     ) -> Vec<(usize, Error)> {
@@ -113,16 +116,16 @@ impl Publisher {
     }
 
     /// Makes a producer that puts each record in a batch of its own.
-    pub(crate) fn make_alone(&self) -> Result<Arc<Client>, Error> {
+    pub(crate) fn make_alone(&self) -> Result<Arc<ProducerClient>, Error> {
         let mut config = self.config.clone();
         config.set("batch.num.messages", "1");
         self.make(&config)
     }
 
-    fn make(&self, config: &ClientConfig) -> Result<Arc<Client>, Error> {
+    fn make(&self, config: &ClientConfig) -> Result<Arc<ProducerClient>, Error> {
         make(
             config,
-            Reports::new(self.broker_errors.clone(), self.time.clone()),
+            DeliveryReports::new(self.broker_errors.clone(), self.time.clone()),
         )
     }
 
@@ -148,7 +151,7 @@ impl Publisher {
     /// Hands a record to a producer without waiting.
     pub(crate) fn start(
         &self,
-        producer: &Client,
+        producer: &ProducerClient,
         record: &Record,
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) {
@@ -184,7 +187,7 @@ impl Publisher {
         }
     }
 
-    fn producer(&self) -> Arc<Client> {
+    fn producer(&self) -> Arc<ProducerClient> {
         let producer = self.producer.read();
         Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
     }
@@ -193,7 +196,7 @@ impl Publisher {
     /// good.
     fn hand_over(
         &self,
-        producer: &Client,
+        producer: &ProducerClient,
         record: &Record,
         batch: &Arc<Batch>,
         index: usize,
@@ -205,7 +208,7 @@ impl Publisher {
     /// Hands a record to a producer once there is room.
     async fn wait_to_hand_over(
         &self,
-        producer: &Client,
+        producer: &ProducerClient,
         record: &Record,
         batch: &Arc<Batch>,
         index: usize,
@@ -222,7 +225,7 @@ impl Publisher {
     }
 
     /// Offers a record to a producer. Says whether that is settled: not if the queue of the client is full.
-    fn offer(&self, producer: &Client, record: &Record, slot: Box<Slot>) -> bool {
+    fn offer(&self, producer: &ProducerClient, record: &Record, slot: Box<Slot>) -> bool {
         match send(producer, record, slot, &self.time) {
             Ok(()) => true,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
@@ -235,7 +238,7 @@ impl Publisher {
     }
 
     /// An idempotent producer that has met a fatal error sends nothing more: another takes its place.
-    fn replace_if_fatal(&self, used: &Arc<Client>) {
+    fn replace_if_fatal(&self, used: &Arc<ProducerClient>) {
         let Some((code, reason)) = used.client().fatal_error() else {
             return;
         };
@@ -256,7 +259,7 @@ impl Publisher {
     }
 }
 
-fn make(config: &ClientConfig, reports: Reports) -> Result<Arc<Client>, Error> {
+fn make(config: &ClientConfig, reports: DeliveryReports) -> Result<Arc<ProducerClient>, Error> {
     let made = config.create_with_context(reports);
     made.map(|made| Arc::new(BackgroundDrop::new(made)))
         .map_err(|error| failed("making a producer", None, error))
@@ -265,29 +268,31 @@ fn make(config: &ClientConfig, reports: Reports) -> Result<Arc<Client>, Error> {
 type Refused = (KafkaError, Box<Slot>);
 
 fn send(
-    producer: &Client,
+    producer: &ProducerClient,
     record: &Record,
     mut slot: Box<Slot>,
     time: &Time,
 ) -> Result<(), Refused> {
-    let hop = Hop::of(record, time);
-    if hop.is_some() || delay::is_probe(record) {
+    let target = DelayTarget::of(record, time);
+    if target.is_some() || delay::is_probe(record) {
         // The brokers stamp what goes to a topic of waits.
         slot.measures_from(time.now());
     }
-    let topic = hop.as_ref().map_or(record.topic.as_str(), |hop| &hop.topic);
+    let topic = target
+        .as_ref()
+        .map_or(record.topic.as_str(), |target| &target.topic);
     let mut message: BaseRecord<'_, [u8], [u8], Box<Slot>> =
         BaseRecord::with_opaque_to(topic, slot);
     message.key = record.key.as_deref();
     message.payload = record.payload.as_deref();
-    message.headers = headers(record, hop.as_ref());
+    message.headers = headers(record, target.as_ref());
     producer
         .send(message)
         .map_err(|(error, message)| (error, message.delivery_opaque))
 }
 
-fn headers(record: &Record, hop: Option<&Hop>) -> Option<OwnedHeaders> {
-    let wait = hop.map(Hop::header);
+fn headers(record: &Record, target: Option<&DelayTarget>) -> Option<OwnedHeaders> {
+    let wait = target.map(DelayTarget::header);
     if record.headers.is_empty() && wait.is_none() {
         return None;
     }

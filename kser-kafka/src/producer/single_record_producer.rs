@@ -4,11 +4,11 @@ use kser_core::{Error, Record};
 use rdkafka::producer::Producer;
 
 use crate::producer::Publisher;
-use crate::producer::delivery_report::Client;
+use crate::producer::delivery_report::ProducerClient;
 
 /// The producer for what is sent alone, made when it is first needed.
 #[derive(Default)]
-pub(crate) struct SingleRecordProducer(Mutex<Option<Arc<Client>>>);
+pub(crate) struct SingleRecordProducer(Mutex<Option<Arc<ProducerClient>>>);
 
 impl Publisher {
     /// Sends once more what the brokers refused for its size. They refuse whole batches, and the client does not divide
@@ -74,7 +74,7 @@ impl Publisher {
     }
 
     /// Returns the producer for single records: another one after a fatal error.
-    fn single(&self) -> Result<Arc<Client>, Error> {
+    fn single(&self) -> Result<Arc<ProducerClient>, Error> {
         let mut single = self.alone.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(producer) = &*single {
             match producer.client().fatal_error() {
