@@ -19,6 +19,7 @@ use crate::commit;
 use crate::commit::request_size::RequestSize;
 use crate::health::statistics::{GroupState, Statistics};
 use crate::member::Member;
+use crate::offsets::start;
 use crate::offsets::topic_ids::TopicIds;
 use crate::partition_list::list;
 use crate::progress::{MetadataBudget, WriterId};
@@ -164,7 +165,7 @@ impl Context {
         }
         member.end_revoked();
         drop(member);
-        self.start(consumer, HOOK);
+        start::start_partitions(self, consumer, HOOK);
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {

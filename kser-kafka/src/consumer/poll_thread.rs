@@ -18,6 +18,7 @@ use crate::health::HealthMonitor;
 use crate::member::ArrivalOutcome;
 use crate::offsets::log_resets::{self, LogResets};
 use crate::offsets::recreated_topics::RecreatedTopics;
+use crate::offsets::start;
 
 /// How many messages are taken in one turn.
 const POLL_BATCH: usize = 512;
@@ -311,7 +312,7 @@ impl PollThread {
         if all_started || monotonic() < self.next_start || self.consumer.assignment_lost() {
             return;
         }
-        self.context.start_late(&self.consumer, START_AGAIN.1);
+        start::start_late(&self.context, &self.consumer, START_AGAIN.1);
         self.next_start = monotonic() + START_AGAIN.0;
     }
 

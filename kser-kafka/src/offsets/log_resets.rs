@@ -93,7 +93,7 @@ impl LogResets {
 
     /// Sends the client where it has to go before more is taken, if it is time.
     pub(crate) fn seek(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
-        if monotonic() >= self.next_seek && !context.seek(consumer) {
+        if monotonic() >= self.next_seek && !seek(context, consumer) {
             self.next_seek = monotonic() + AGAIN;
         }
     }
@@ -152,51 +152,52 @@ struct Seek {
     epoch: Option<i32>,
 }
 
-impl Context {
-    /// Sends the client where it has to go before more is taken. Returns whether it went everywhere.
-    pub(crate) fn seek(&self, consumer: &BaseConsumer<Self>) -> bool {
-        let member = self.member();
-        let to_seek = member.active().filter(|it| it.position.is_fetched);
-        let to_seek = to_seek.filter_map(|assignment| {
-            Some(Seek {
-                assignment: assignment.id,
-                topic: assignment.topic.clone(),
-                partition: assignment.partition,
-                offset: assignment.position.rewind?,
-                epoch: assignment.position.epoch,
-            })
-        });
-        let to_seek: Vec<_> = to_seek.collect();
-        drop(member);
-        let mut all_went = true;
-        for to_seek in to_seek.chunks(SEEKS) {
-            match seek(consumer, to_seek) {
-                Ok(went) => {
-                    let mut member = self.member();
-                    for assignment in member.assignments() {
-                        if went.contains(&assignment.id) {
-                            assignment.position.rewind = None;
-                        }
+/// Sends the client where it has to go before more is taken. Returns whether it went everywhere.
+pub(super) fn seek(context: &Context, consumer: &BaseConsumer<Context>) -> bool {
+    let member = context.member();
+    let to_seek = member.active().filter(|it| it.position.is_fetched);
+    let to_seek = to_seek.filter_map(|assignment| {
+        Some(Seek {
+            assignment: assignment.id,
+            topic: assignment.topic.clone(),
+            partition: assignment.partition,
+            offset: assignment.position.rewind?,
+            epoch: assignment.position.epoch,
+        })
+    });
+    let to_seek: Vec<_> = to_seek.collect();
+    drop(member);
+    let mut all_went = true;
+    for to_seek in to_seek.chunks(SEEKS) {
+        match seek_partitions(consumer, to_seek) {
+            Ok(went) => {
+                let mut member = context.member();
+                for assignment in member.assignments() {
+                    if went.contains(&assignment.id) {
+                        assignment.position.rewind = None;
                     }
-                    all_went &= went.len() == to_seek.len();
                 }
-                Err(error) => {
-                    let partitions = to_seek.iter().map(|it| (it.topic.as_str(), it.partition));
-                    tracing::warn!(
-                        target: "kser_kafka",
-                        group = self.group, %error, partitions = list(partitions),
-                        "seeking failed; the partitions wait, and it is tried again in 500ms",
-                    );
-                    all_went = false;
-                }
+                all_went &= went.len() == to_seek.len();
+            }
+            Err(error) => {
+                let partitions = to_seek.iter().map(|it| (it.topic.as_str(), it.partition));
+                tracing::warn!(
+                    target: "kser_kafka",
+                    group = context.group, %error, partitions = list(partitions),
+                    "seeking failed; the partitions wait, and it is tried again in 500ms",
+                );
+                all_went = false;
             }
         }
-        all_went
     }
+    all_went
 }
 
 /// Sends the client to offsets. Returns the assignments of which it goes there.
-fn seek(consumer: &BaseConsumer<Context>, to_seek: &[Seek]) -> KafkaResult<BTreeSet<u64>> {
+fn seek_partitions(
+    consumer: &BaseConsumer<Context>,
+    to_seek: &[Seek],
+) -> KafkaResult<BTreeSet<u64>> {
     let mut list = TopicPartitionList::with_capacity(to_seek.len());
     for (index, to) in to_seek.iter().enumerate() {
         let offset = Offset::Offset(to.offset);

@@ -5,5 +5,5 @@ pub(crate) mod log_bounds;
 pub(crate) mod log_resets;
 pub(crate) mod position;
 pub(crate) mod recreated_topics;
-mod start;
+pub(crate) mod start;
 pub(crate) mod topic_ids;

@@ -6,6 +6,7 @@ use rdkafka::consumer::BaseConsumer;
 use crate::clock::monotonic;
 use crate::consumer::context::Context;
 use crate::offsets::log_bounds::{self, TopicPartition};
+use crate::offsets::start;
 
 /// How often the ids of topics are compared, and how long that may take.
 const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -68,7 +69,7 @@ impl RecreatedTopics {
             let Some(id) = ids.get(&topic).copied().flatten() else {
                 continue;
             };
-            let progress = context.begin_at(bounds.start, Some(id));
+            let progress = start::begin_at(context, bounds.start, Some(id));
             member.made_anew(&topic, partition, id, bounds.start, progress);
         }
     }

@@ -17,12 +17,13 @@ use crate::consumer::context::{Context, log_failure};
 use crate::error::failed;
 use crate::offsets::added_partitions;
 use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
+use crate::offsets::log_resets;
 use crate::partition_list::list;
 use crate::progress::{PartitionProgress, TopicMark};
 
 /// What is known about a partition that starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum StartState {
     /// The group has committed an offset of which the log has the record, or will have it.
     Committed,
     /// The group has committed nothing, and the log has so many offsets.
@@ -37,9 +38,9 @@ enum Found {
     Recreated(i64),
 }
 
-impl Found {
+impl StartState {
     /// Says why a partition whose log begins at `start` has no offset to start at.
-    fn told(&self, start: i64) -> String {
+    fn reason(&self, start: i64) -> String {
         match self {
             Self::Committed | Self::Cut(_) => "has a committed offset".to_owned(),
             Self::Nothing(_) => {
@@ -66,314 +67,329 @@ impl Found {
     }
 }
 
-impl Context {
-    /// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
-    ///
-    /// `limit` is for 1,000 partitions: twice as many may take twice as long.
-    pub(crate) fn start(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
-        self.read_starts(consumer, limit);
-        self.fetch_started(consumer);
-    }
+/// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
+///
+/// `limit` is for 1,000 partitions: twice as many may take twice as long.
+pub(crate) fn start_partitions(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
+    read_starts(context, consumer, limit);
+    fetch_started(context, consumer);
+}
 
-    /// Does the same where some partitions could not start with the others. Where none can now, the client is left alone:
-    /// without increments it would begin all of its partitions anew.
-    pub(crate) fn start_late(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
-        self.read_starts(consumer, limit);
-        let is_late = |it: &Assignment| !it.position.is_fetched && it.position.next().is_some();
-        let is_any_known = self.member().active().any(is_late);
-        if is_any_known {
-            self.fetch_started(consumer);
-        }
+/// Does the same where some partitions could not start with the others. Where none can now, the client is left alone:
+/// without increments it would begin all of its partitions anew.
+pub(crate) fn start_late(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
+    read_starts(context, consumer, limit);
+    let is_late = |it: &Assignment| !it.position.is_fetched && it.position.next().is_some();
+    let is_any_known = context.member().active().any(is_late);
+    if is_any_known {
+        fetch_started(context, consumer);
     }
+}
 
-    fn read_starts(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
-        let unread: Vec<TopicPartition> = self
-            .member()
-            .assignments()
-            .filter(|assignment| assignment.progress.is_none())
-            .map(|assignment| (assignment.topic.as_str().to_owned(), assignment.partition))
-            .collect();
-        if !unread.is_empty() {
-            self.read(consumer, &unread, limit);
-        }
+fn read_starts(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
+    let unread: Vec<TopicPartition> = context
+        .member()
+        .assignments()
+        .filter(|assignment| assignment.progress.is_none())
+        .map(|assignment| (assignment.topic.as_str().to_owned(), assignment.partition))
+        .collect();
+    if !unread.is_empty() {
+        read(context, consumer, &unread, limit);
     }
+}
 
-    fn read(&self, consumer: &BaseConsumer<Self>, unread: &[TopicPartition], limit: Duration) {
-        let mut list = TopicPartitionList::with_capacity(unread.len());
-        for (topic, partition) in unread {
-            list.add_partition(topic, *partition);
-        }
-        let committed = match commit::read(consumer, &list, limit) {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::warn!(
-                    target: "kser_kafka",
-                    group = self.group, %error, partitions = unread.len(),
-                    "reading committed offsets failed: the partitions start later",
-                );
-                return;
-            }
-        };
-        let topics = committed.keys().map(|(topic, _)| topic.clone()).collect();
-        // The client is busy with the other partitions, if they are many.
-        let of_ids = commit::for_partitions(limit, unread.len());
-        let ids = match self.ids.read(consumer, &topics, of_ids) {
-            Ok(ids) => ids,
-            Err(error) => {
-                tracing::warn!(
-                    target: "kser_kafka",
-                    group = self.group, %error, partitions = unread.len(),
-                    "reading the ids of topics failed: the partitions start later",
-                );
-                return;
-            }
-        };
-        let places: Vec<_> = committed.keys().cloned().collect();
-        let until = monotonic() + commit::for_partitions(limit, places.len());
-        let mut bounds = log_bounds::read(consumer, &places, until);
-        let ends = self.ends(consumer, &committed, &bounds, limit);
-        let begun = match self.is_strict() {
-            true => added_partitions::topics_with_offsets(consumer, &committed, limit),
-            false => BTreeMap::new(),
-        };
-        let mut new = Vec::new();
-        let mut member = self.member();
-        for (place, committed) in &committed {
-            let Some(assignment) = member.of(&place.0, place.1) else {
-                continue;
-            };
-            let Some(&id) = ids.get(&place.0) else {
-                continue;
-            };
-            let bounds = bounds.remove(place);
-            let Some((progress, start, found)) =
-                self.begin(committed, id, bounds, ends.get(place).copied())
-            else {
-                continue;
-            };
-            if !assignment.may_resume(committed) || !matches!(found, Found::Committed) {
-                member.renew(&place.0, place.1);
-            }
-            let Some(assignment) = member.of(&place.0, place.1) else {
-                continue;
-            };
-            assignment.final_commit = None;
-            let (topic, partition) = (assignment.topic.clone(), place.1);
-            let is_of_waits = assignment.waits_for.is_some();
-            // Operators give offsets to the group of the topic alone.
-            if found.needs_reset() && self.is_strict() && !is_of_waits {
-                let is_whole = matches!(found, Found::Nothing(_)) && start == 0;
-                match begun.get(&place.0).filter(|_| is_whole) {
-                    Some(true) => tracing::info!(
-                        target: "kser_kafka",
-                        group = self.group, %topic, partition,
-                        "a partition starts at its beginning: it was added to a topic of which the group has read others",
-                    ),
-                    // That is not known yet.
-                    None if is_whole => continue,
-                    _ => {
-                        self.refuse(format!(
-                            "group {} has no offset that can be used: {topic} [{partition}] {}, and `auto.offset.reset` is `error`",
-                            self.group,
-                            found.told(start),
-                        ));
-                        continue;
-                    }
-                }
-            } else if matches!(found, Found::Nothing(1..)) && !is_of_waits {
-                new.push((topic, partition));
-            }
-            assignment.begin(progress);
-            assignment.topic_id = id;
-            assignment.position.start(start);
-            assignment.position.epoch = epoch_to_compare(committed, bounds, found);
-            match found {
-                Found::Recreated(was) => member.say_anew(&place.0, partition, start, Some(was)),
-                Found::Deleted(count @ 1..) => {
-                    member.say_deleted(&place.0, partition, start, count);
-                }
-                Found::Beyond(committed, end) => {
-                    assignment.position.cut_at = Some(end);
-                    member.say_beyond(&place.0, partition, committed, end);
-                }
-                Found::Cut(end) => member.say_cut(&place.0, partition, end),
-                Found::Committed | Found::Nothing(_) | Found::Deleted(0) => {}
-            }
-        }
-        drop(member);
-        self.say_new(&new);
+fn read(
+    context: &Context,
+    consumer: &BaseConsumer<Context>,
+    unread: &[TopicPartition],
+    limit: Duration,
+) {
+    let mut list = TopicPartitionList::with_capacity(unread.len());
+    for (topic, partition) in unread {
+        list.add_partition(topic, *partition);
     }
-
-    /// Asks where the logs end that seem to end below the committed offset: a reader of committed records sees the end where
-    /// the first open transaction begins. Leaves out those of which no broker tells it within the limit.
-    fn ends(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        committed: &BTreeMap<TopicPartition, Committed>,
-        bounds: &BTreeMap<TopicPartition, Bounds>,
-        limit: Duration,
-    ) -> BTreeMap<TopicPartition, i64> {
-        let below = committed.iter().filter_map(|(place, committed)| {
-            let end = bounds.get(place)?.end;
-            (committed.offset? > end).then_some((place.0.as_str(), place.1))
-        });
-        let below: Vec<_> = below.collect();
-        if below.is_empty() {
-            return BTreeMap::new();
-        }
-        match kser_librdkafka::log_ends(consumer.client(), &below, limit) {
-            Ok(ends) => {
-                let ends = ends.into_iter();
-                ends.filter_map(|found| Some(((found.topic, found.partition), found.end.ok()?)))
-                    .collect()
-            }
-            Err(error) => {
-                tracing::warn!(
-                    target: "kser_kafka",
-                    group = self.group, %error, partitions = list(below),
-                    "reading the ends of logs failed: the partitions start later",
-                );
-                BTreeMap::new()
-            }
-        }
-    }
-
-    /// Makes the progress of a partition of what its last owner wrote, and says from where on it is read. `None` if that
-    /// cannot be known without the bounds of the log. `end` is where the log ends whose end seems to be below the committed
-    /// offset.
-    fn begin(
-        &self,
-        committed: &Committed,
-        id: Option<TopicId>,
-        bounds: Option<Bounds>,
-        end: Option<i64>,
-    ) -> Option<(PartitionProgress, i64, Found)> {
-        let Some(offset) = committed.offset else {
-            let bounds = bounds?;
-            let progress = self.begin_at(bounds.start, id);
-            let count = u64::try_from(bounds.end - bounds.start).unwrap_or(0);
-            return Some((progress, bounds.start, Found::Nothing(count)));
-        };
-        let is_of = PartitionProgress::topic_of(offset, &committed.metadata);
-        if let (Some(is_of), Some(id)) = (is_of, id)
-            && is_of != TopicMark::new(id.as_u128())
-        {
-            let bounds = bounds?;
-            let progress = self.begin_at(bounds.start, Some(id));
-            return Some((progress, bounds.start, Found::Recreated(offset)));
-        }
-        let mut progress = self.take_over(offset, &committed.metadata, id);
-        progress.committed_under(committed.epoch);
-        let Some(bounds) = bounds else {
-            return Some((progress, offset, Found::Committed));
-        };
-        if offset > bounds.end {
-            let end = end?;
-            if offset > end {
-                let found = Found::Beyond(offset, end);
-                // The client finds out where the log was cut, if it knows under which leader the offset was written.
-                return Some(match committed.epoch {
-                    Some(_) => (progress, offset, found),
-                    None => (self.begin_at(bounds.start, id), bounds.start, found),
-                });
-            }
-        }
-        let is_cut = progress.log_ended(bounds.end.max(offset));
-        let found = match progress.log_starts(bounds.start) {
-            0 if is_cut => Found::Cut(bounds.end),
-            0 => Found::Committed,
-            deleted => Found::Deleted(deleted),
-        };
-        Some((progress, offset.max(bounds.start), found))
-    }
-
-    /// Makes the progress of a partition of which nothing is done.
-    pub(crate) fn begin_at(&self, offset: i64, id: Option<TopicId>) -> PartitionProgress {
-        self.take_over(offset, b"", id)
-    }
-
-    fn take_over(&self, offset: i64, metadata: &[u8], id: Option<TopicId>) -> PartitionProgress {
-        let (writer, budget) = (self.writer, self.budget);
-        let mut progress = PartitionProgress::take_over(Some(offset), metadata, writer, budget);
-        if let Some(id) = id {
-            progress.belongs_to(TopicMark::new(id.as_u128()));
-        }
-        progress
-    }
-
-    /// Gives the client the partitions of which is known where they go on, and that it does not fetch yet.
-    fn fetch_started(&self, consumer: &BaseConsumer<Self>) {
-        let is_cooperative = matches!(
-            consumer.rebalance_protocol(),
-            RebalanceProtocol::Cooperative
-        );
-        let mut list = TopicPartitionList::new();
-        let mut member = self.member();
-        for assignment in member.assignments() {
-            // Without increments all partitions are given anew.
-            if is_cooperative && assignment.position.is_fetched {
-                continue;
-            }
-            if let Some(next) = assignment.position.next() {
-                let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
-                let mut from = next;
-                if assignment.position.epoch.is_some() {
-                    assignment.position.rewind = Some(next);
-                    from = assignment.position.cut_at.unwrap_or(next);
-                }
-                let added = list.add_partition_offset(topic, partition, Offset::Offset(from));
-                assignment.position.is_fetched = added.is_ok();
-                assignment.paused = false;
-                log_failure("a partition cannot be assigned", added);
-            }
-        }
-        // Those that were paused are not any more.
-        member.activate_all();
-        drop(member);
-        let assigned = match is_cooperative {
-            true => consumer.incremental_assign(&list),
-            false => consumer.assign(&list),
-        };
-        log_failure("partitions cannot be assigned", assigned);
-        // The pause of an earlier assignment of the same partition is still there.
-        log_failure("partitions cannot be resumed", consumer.resume(&list));
-        // What fails is tried again.
-        self.seek(consumer);
-        tracing::debug!(target: "kser_kafka", group = self.group, partitions = list.count(), "assigned");
-    }
-
-    /// Names the partitions in which the group has no offset although records are there: it is new, or its offsets expired.
-    fn say_new(&self, new: &[(Topic, i32)]) {
-        if !new.is_empty() {
-            let new = new
-                .iter()
-                .map(|(topic, partition)| (topic.as_str(), *partition));
+    let committed = match commit::read(consumer, &list, limit) {
+        Ok(committed) => committed,
+        Err(error) => {
             tracing::warn!(
                 target: "kser_kafka",
-                "group {} has no offset in {}, for the first time or because it expired: `auto.offset.reset` is {}",
-                self.group, list(new), self.reset,
+                group = context.group, %error, partitions = unread.len(),
+                "reading committed offsets failed: the partitions start later",
             );
+            return;
+        }
+    };
+    let topics = committed.keys().map(|(topic, _)| topic.clone()).collect();
+    // The client is busy with the other partitions, if they are many.
+    let of_ids = commit::for_partitions(limit, unread.len());
+    let ids = match context.ids.read(consumer, &topics, of_ids) {
+        Ok(ids) => ids,
+        Err(error) => {
+            tracing::warn!(
+                target: "kser_kafka",
+                group = context.group, %error, partitions = unread.len(),
+                "reading the ids of topics failed: the partitions start later",
+            );
+            return;
+        }
+    };
+    let places: Vec<_> = committed.keys().cloned().collect();
+    let until = monotonic() + commit::for_partitions(limit, places.len());
+    let mut bounds = log_bounds::read(consumer, &places, until);
+    let ends = read_hidden_ends(context, consumer, &committed, &bounds, limit);
+    let begun = match is_strict(context) {
+        true => added_partitions::topics_with_offsets(consumer, &committed, limit),
+        false => BTreeMap::new(),
+    };
+    let mut new = Vec::new();
+    let mut member = context.member();
+    for (place, committed) in &committed {
+        let Some(assignment) = member.of(&place.0, place.1) else {
+            continue;
+        };
+        let Some(&id) = ids.get(&place.0) else {
+            continue;
+        };
+        let bounds = bounds.remove(place);
+        let Some((progress, start, found)) =
+            resolve_start(context, committed, id, bounds, ends.get(place).copied())
+        else {
+            continue;
+        };
+        if !assignment.may_resume(committed) || !matches!(found, StartState::Committed) {
+            member.renew(&place.0, place.1);
+        }
+        let Some(assignment) = member.of(&place.0, place.1) else {
+            continue;
+        };
+        assignment.final_commit = None;
+        let (topic, partition) = (assignment.topic.clone(), place.1);
+        let is_of_waits = assignment.waits_for.is_some();
+        // Operators give offsets to the group of the topic alone.
+        if found.needs_reset() && is_strict(context) && !is_of_waits {
+            let is_whole = matches!(found, StartState::Nothing(_)) && start == 0;
+            match begun.get(&place.0).filter(|_| is_whole) {
+                Some(true) => tracing::info!(
+                    target: "kser_kafka",
+                    group = context.group, %topic, partition,
+                    "a partition starts at its beginning: it was added to a topic of which the group has read others",
+                ),
+                // That is not known yet.
+                None if is_whole => continue,
+                _ => {
+                    end_without_offset(
+                        context,
+                        format!(
+                            "group {} has no offset that can be used: {topic} [{partition}] {}, and `auto.offset.reset` is `error`",
+                            context.group,
+                            found.reason(start),
+                        ),
+                    );
+                    continue;
+                }
+            }
+        } else if matches!(found, StartState::Nothing(1..)) && !is_of_waits {
+            new.push((topic, partition));
+        }
+        assignment.begin(progress);
+        assignment.topic_id = id;
+        assignment.position.start(start);
+        assignment.position.epoch = epoch_to_compare(committed, bounds, found);
+        match found {
+            StartState::Recreated(was) => member.say_anew(&place.0, partition, start, Some(was)),
+            StartState::Deleted(count @ 1..) => {
+                member.say_deleted(&place.0, partition, start, count);
+            }
+            StartState::Beyond(committed, end) => {
+                assignment.position.cut_at = Some(end);
+                member.say_beyond(&place.0, partition, committed, end);
+            }
+            StartState::Cut(end) => member.say_cut(&place.0, partition, end),
+            StartState::Committed | StartState::Nothing(_) | StartState::Deleted(0) => {}
         }
     }
+    drop(member);
+    log_new_partitions(context, &new);
+}
 
-    /// Says whether the member ends rather than to begin where no offset says so.
-    fn is_strict(&self) -> bool {
-        self.reset == "error"
+/// Asks where the logs end that seem to end below the committed offset: a reader of committed records sees the end where
+/// the first open transaction begins. Leaves out those of which no broker tells it within the limit.
+fn read_hidden_ends(
+    context: &Context,
+    consumer: &BaseConsumer<Context>,
+    committed: &BTreeMap<TopicPartition, Committed>,
+    bounds: &BTreeMap<TopicPartition, Bounds>,
+    limit: Duration,
+) -> BTreeMap<TopicPartition, i64> {
+    let below = committed.iter().filter_map(|(place, committed)| {
+        let end = bounds.get(place)?.end;
+        (committed.offset? > end).then_some((place.0.as_str(), place.1))
+    });
+    let below: Vec<_> = below.collect();
+    if below.is_empty() {
+        return BTreeMap::new();
     }
+    match kser_librdkafka::log_ends(consumer.client(), &below, limit) {
+        Ok(ends) => {
+            let ends = ends.into_iter();
+            ends.filter_map(|found| Some(((found.topic, found.partition), found.end.ok()?)))
+                .collect()
+        }
+        Err(error) => {
+            tracing::warn!(
+                target: "kser_kafka",
+                group = context.group, %error, partitions = list(below),
+                "reading the ends of logs failed: the partitions start later",
+            );
+            BTreeMap::new()
+        }
+    }
+}
 
-    /// Has the member end.
-    fn refuse(&self, why: String) {
-        let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
-        self.end(failed(why, None, code));
+/// Makes the progress of a partition of what its last owner wrote, and says from where on it is read. `None` if that
+/// cannot be known without the bounds of the log. `end` is where the log ends whose end seems to be below the committed
+/// offset.
+fn resolve_start(
+    context: &Context,
+    committed: &Committed,
+    id: Option<TopicId>,
+    bounds: Option<Bounds>,
+    end: Option<i64>,
+) -> Option<(PartitionProgress, i64, StartState)> {
+    let Some(offset) = committed.offset else {
+        let bounds = bounds?;
+        let progress = begin_at(context, bounds.start, id);
+        let count = u64::try_from(bounds.end - bounds.start).unwrap_or(0);
+        return Some((progress, bounds.start, StartState::Nothing(count)));
+    };
+    let is_of = PartitionProgress::topic_of(offset, &committed.metadata);
+    if let (Some(is_of), Some(id)) = (is_of, id)
+        && is_of != TopicMark::new(id.as_u128())
+    {
+        let bounds = bounds?;
+        let progress = begin_at(context, bounds.start, Some(id));
+        return Some((progress, bounds.start, StartState::Recreated(offset)));
     }
+    let mut progress = take_over(context, offset, &committed.metadata, id);
+    progress.committed_under(committed.epoch);
+    let Some(bounds) = bounds else {
+        return Some((progress, offset, StartState::Committed));
+    };
+    if offset > bounds.end {
+        let end = end?;
+        if offset > end {
+            let found = StartState::Beyond(offset, end);
+            // The client finds out where the log was cut, if it knows under which leader the offset was written.
+            return Some(match committed.epoch {
+                Some(_) => (progress, offset, found),
+                None => (begin_at(context, bounds.start, id), bounds.start, found),
+            });
+        }
+    }
+    let is_cut = progress.log_ended(bounds.end.max(offset));
+    let found = match progress.log_starts(bounds.start) {
+        0 if is_cut => StartState::Cut(bounds.end),
+        0 => StartState::Committed,
+        deleted => StartState::Deleted(deleted),
+    };
+    Some((progress, offset.max(bounds.start), found))
+}
+
+/// Makes the progress of a partition of which nothing is done.
+pub(crate) fn begin_at(context: &Context, offset: i64, id: Option<TopicId>) -> PartitionProgress {
+    take_over(context, offset, b"", id)
+}
+
+fn take_over(
+    context: &Context,
+    offset: i64,
+    metadata: &[u8],
+    id: Option<TopicId>,
+) -> PartitionProgress {
+    let (writer, budget) = (context.writer, context.budget);
+    let mut progress = PartitionProgress::take_over(Some(offset), metadata, writer, budget);
+    if let Some(id) = id {
+        progress.belongs_to(TopicMark::new(id.as_u128()));
+    }
+    progress
+}
+
+/// Gives the client the partitions of which is known where they go on, and that it does not fetch yet.
+fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
+    let is_cooperative = matches!(
+        consumer.rebalance_protocol(),
+        RebalanceProtocol::Cooperative
+    );
+    let mut list = TopicPartitionList::new();
+    let mut member = context.member();
+    for assignment in member.assignments() {
+        // Without increments all partitions are given anew.
+        if is_cooperative && assignment.position.is_fetched {
+            continue;
+        }
+        if let Some(next) = assignment.position.next() {
+            let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
+            let mut from = next;
+            if assignment.position.epoch.is_some() {
+                assignment.position.rewind = Some(next);
+                from = assignment.position.cut_at.unwrap_or(next);
+            }
+            let added = list.add_partition_offset(topic, partition, Offset::Offset(from));
+            assignment.position.is_fetched = added.is_ok();
+            assignment.paused = false;
+            log_failure("a partition cannot be assigned", added);
+        }
+    }
+    // Those that were paused are not any more.
+    member.activate_all();
+    drop(member);
+    let assigned = match is_cooperative {
+        true => consumer.incremental_assign(&list),
+        false => consumer.assign(&list),
+    };
+    log_failure("partitions cannot be assigned", assigned);
+    // The pause of an earlier assignment of the same partition is still there.
+    log_failure("partitions cannot be resumed", consumer.resume(&list));
+    // What fails is tried again.
+    log_resets::seek(context, consumer);
+    tracing::debug!(target: "kser_kafka", group = context.group, partitions = list.count(), "assigned");
+}
+
+/// Names the partitions in which the group has no offset although records are there: it is new, or its offsets expired.
+fn log_new_partitions(context: &Context, new: &[(Topic, i32)]) {
+    if !new.is_empty() {
+        let new = new
+            .iter()
+            .map(|(topic, partition)| (topic.as_str(), *partition));
+        tracing::warn!(
+            target: "kser_kafka",
+            "group {} has no offset in {}, for the first time or because it expired: `auto.offset.reset` is {}",
+            context.group, list(new), context.reset,
+        );
+    }
+}
+
+/// Says whether the member ends rather than to begin where no offset says so.
+fn is_strict(context: &Context) -> bool {
+    context.reset == "error"
+}
+
+/// Has the member end.
+fn end_without_offset(context: &Context, why: String) {
+    let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
+    context.end(failed(why, None, code));
 }
 
 /// Returns the leader epoch with which the client compares the log at the committed offset, to find out whether it was cut
 /// below. Each comparison is a request: none is made where no leader came since, nor where the log has nothing below.
-fn epoch_to_compare(committed: &Committed, bounds: Option<Bounds>, found: Found) -> Option<i32> {
+fn epoch_to_compare(
+    committed: &Committed,
+    bounds: Option<Bounds>,
+    found: StartState,
+) -> Option<i32> {
     let is_suspect = match (found, bounds) {
-        (Found::Beyond(..) | Found::Cut(_), _) | (Found::Committed, None) => true,
-        (Found::Committed, Some(bounds)) => {
+        (StartState::Beyond(..) | StartState::Cut(_), _) | (StartState::Committed, None) => true,
+        (StartState::Committed, Some(bounds)) => {
             bounds.epoch != committed.epoch && committed.offset > Some(bounds.start)
         }
         _ => false,

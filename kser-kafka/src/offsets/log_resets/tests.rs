@@ -92,7 +92,7 @@ fn a_seek_with_an_epoch_goes_to_where_the_log_was_cut() {
     publish(&config, 20);
     let consumer = client(&config, 35, Some(0));
     assign(&consumer);
-    assert!(consumer.context().seek(&consumer));
+    assert!(seek(consumer.context(), &consumer));
     assert_eq!(rewind(&consumer), None);
     assert_eq!(next(&consumer), 20);
     // What the client says then, if it may not go there, names the offset alone.
