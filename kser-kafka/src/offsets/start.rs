@@ -70,7 +70,11 @@ impl StartState {
 /// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
 ///
 /// `limit` is for 1,000 partitions: twice as many may take twice as long.
-pub(crate) fn start_partitions(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
+pub(crate) fn start_partitions(
+    context: &Context,
+    consumer: &BaseConsumer<Context>,
+    limit: Duration,
+) {
     read_starts(context, consumer, limit);
     fetch_started(context, consumer);
 }

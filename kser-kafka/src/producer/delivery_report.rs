@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kser_core::{Error, Timestamp};
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Timestamp as Stamp};
 use rdkafka::producer::{ProducerContext, ThreadedProducer};
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
-use crate::error::not_published;
+use crate::error::{failed, not_published};
 
 /// Hears how each record ended.
 pub(crate) struct DeliveryReports {
@@ -29,6 +29,13 @@ impl DeliveryReports {
             broker_errors,
             time,
         }
+    }
+
+    /// Makes a producer with these settings, whose reports come here.
+    pub(super) fn make_client(self, config: &ClientConfig) -> Result<Arc<ProducerClient>, Error> {
+        let made = config.create_with_context(self);
+        made.map(|made| Arc::new(BackgroundDrop::new(made)))
+            .map_err(|error| failed("making a producer", None, error))
     }
 
     /// Measures the brokers' clock by a record that they stamped.

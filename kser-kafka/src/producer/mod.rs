@@ -1,4 +1,4 @@
-pub(crate) mod delivery_report;
+mod delivery_report;
 mod single_record_producer;
 mod turns;
 
@@ -15,11 +15,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::delay::{self, DelayTarget};
-use crate::error::{failed, not_published};
+use crate::error::not_published;
 use crate::producer::delivery_report::{Batch, DeliveryReports, ProducerClient, Slot};
 use crate::producer::single_record_producer::SingleRecordProducer;
 use crate::producer::turns::Turns;
@@ -41,7 +40,7 @@ pub(crate) struct Publisher {
     broker_errors: BrokerErrors,
     pub(crate) time: Time,
     turns: Turns,
-    pub(crate) alone: SingleRecordProducer,
+    single_records: SingleRecordProducer,
 }
 
 impl Publisher {
@@ -51,10 +50,10 @@ impl Publisher {
         time: Time,
     ) -> Result<Self, Error> {
         let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
-        let producer = make(
-            &config,
-            DeliveryReports::new(broker_errors.clone(), time.clone()),
-        )?;
+        let reports = DeliveryReports::new(broker_errors.clone(), time.clone());
+        let producer = reports.make_client(&config)?;
+        let single_records =
+            SingleRecordProducer::new(&config, broker_errors.clone(), time.clone());
         Ok(Self {
             config,
             producer: RwLock::new(producer),
@@ -62,7 +61,7 @@ impl Publisher {
             broker_errors,
             time,
             turns: Turns::default(),
-            alone: SingleRecordProducer::default(),
+            single_records,
         })
     }
 
@@ -84,7 +83,7 @@ impl Publisher {
     }
 
     /// Sends records with a producer, and returns which failed.
-    pub(crate) async fn publish_with(
+    async fn publish_with(
         &self,
         producer: &ProducerClient,
         records: impl Iterator<Item = (usize, &Record)> + Send,
@@ -115,20 +114,6 @@ impl Publisher {
         batch.failed()
     }
 
-    /// Makes a producer that puts each record in a batch of its own.
-    pub(crate) fn make_alone(&self) -> Result<Arc<ProducerClient>, Error> {
-        let mut config = self.config.clone();
-        config.set("batch.num.messages", "1");
-        self.make(&config)
-    }
-
-    fn make(&self, config: &ClientConfig) -> Result<Arc<ProducerClient>, Error> {
-        make(
-            config,
-            DeliveryReports::new(self.broker_errors.clone(), self.time.clone()),
-        )
-    }
-
     /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait. A record that is
     /// refused for the size of its batch is sent once more, alone.
     pub(crate) fn send(
@@ -148,8 +133,70 @@ impl Publisher {
         });
     }
 
+    /// Sends once more what the brokers refused for its size. They refuse whole batches, and the client does not divide
+    /// them: a record that is too large takes others along, and so do many that are small.
+    async fn publish_alone(
+        &self,
+        records: &[Record],
+        failed: Vec<(usize, Error)>,
+    ) -> Vec<(usize, Error)> {
+        let is_refused =
+            |(_, error): &(usize, Error)| matches!(error, Error::TooLargeForTopic { .. });
+        let (refused, mut failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(is_refused);
+        if refused.is_empty() {
+            return failed;
+        }
+        match self.single_records.client() {
+            Ok(producer) => {
+                let indices = refused.iter().map(|(index, _)| *index);
+                let again = indices.filter_map(|index| Some((index, records.get(index)?)));
+                failed.extend(self.publish_with(&producer, again, refused.len()).await);
+            }
+            Err(error) => {
+                log_no_single_producer(&error);
+                failed.extend(refused);
+            }
+        }
+        failed.sort_by_key(|(index, _)| *index);
+        for (index, error) in &mut failed {
+            if let (Error::TooLargeForTopic { size, .. }, Some(record)) =
+                (error, records.get(*index))
+            {
+                // The client tells of the payload and the key only.
+                *size = record.size();
+            }
+        }
+        failed
+    }
+
+    /// Sends a record in a batch of its own, without waiting: `done` is told how it ended. `refused` is why it was not
+    /// published before.
+    fn send_alone(
+        &self,
+        record: Record,
+        refused: Error,
+        done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
+    ) {
+        let producer = match self.single_records.client() {
+            Ok(producer) => producer,
+            Err(error) => {
+                log_no_single_producer(&error);
+                return done(Err(refused));
+            }
+        };
+        let bytes = record.size();
+        self.start(&producer, &record, move |sent| {
+            done(sent.map_err(|mut error| {
+                if let Error::TooLargeForTopic { size, .. } = &mut error {
+                    *size = bytes;
+                }
+                error
+            }));
+        });
+    }
+
     /// Hands a record to a producer without waiting.
-    pub(crate) fn start(
+    fn start(
         &self,
         producer: &ProducerClient,
         record: &Record,
@@ -250,7 +297,8 @@ impl Publisher {
         if !Arc::ptr_eq(&current, used) {
             return;
         }
-        match self.make(&self.config) {
+        let reports = DeliveryReports::new(self.broker_errors.clone(), self.time.clone());
+        match reports.make_client(&self.config) {
             Ok(fresh) => *current = fresh,
             Err(error) => {
                 tracing::error!(target: "kser_kafka", %error, "there is no other producer")
@@ -259,10 +307,9 @@ impl Publisher {
     }
 }
 
-fn make(config: &ClientConfig, reports: DeliveryReports) -> Result<Arc<ProducerClient>, Error> {
-    let made = config.create_with_context(reports);
-    made.map(|made| Arc::new(BackgroundDrop::new(made)))
-        .map_err(|error| failed("making a producer", None, error))
+fn log_no_single_producer(error: &Error) {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not sent alone");
 }
 
 type Refused = (KafkaError, Box<Slot>);
@@ -324,64 +371,4 @@ impl fmt::Debug for Publisher {
 }
 
 #[cfg(test)]
-mod tests {
-    use kser_clock::SystemClock;
-    use rdkafka::Message as _;
-    use rdkafka::consumer::{BaseConsumer, Consumer as _};
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_publish_that_is_dropped_gives_its_room_back() {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", "localhost:1");
-        config.set("queue.buffering.max.messages", "1");
-        let time = Time::new(Arc::new(SystemClock::new()));
-        let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
-        let record = Record::new(Topic::new("t").unwrap(), None);
-        let cost = record.size() + OVERHEAD;
-        // The second finds the queue of the client full, and waits.
-        tokio::select! {
-            biased;
-            _ = publisher.publish(vec![record.clone(), record]) => {}
-            () = std::future::ready(()) => {}
-        }
-        let room = publisher.room.available_permits();
-        assert_eq!(ON_THE_WAY as usize - room, cost);
-    }
-
-    #[tokio::test]
-    async fn records_of_one_key_keep_the_order_of_their_calls_when_the_queue_is_full() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("t", 1, 1).unwrap();
-        let mut config = crate::KafkaConfig::new(cluster.bootstrap_servers()).producer();
-        config.set("queue.buffering.max.messages", "3");
-        let time = Time::new(Arc::new(SystemClock::new()));
-        let publisher = Arc::new(Publisher::new(config, BrokerErrors::default(), time).unwrap());
-        let mut calls = tokio::task::JoinSet::new();
-        for n in 0..100_u8 {
-            let publisher = Arc::clone(&publisher);
-            let record = Record::new(Topic::new("t").unwrap(), Some(vec![n].into()));
-            // They are first polled in this order.
-            calls.spawn(async move { publisher.publish(vec![record.with_key("k")]).await });
-        }
-        while let Some(published) = calls.join_next().await {
-            published.unwrap().unwrap();
-        }
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", cluster.bootstrap_servers());
-        config.set("group.id", "g");
-        let consumer: BaseConsumer = config.create().unwrap();
-        let mut list = rdkafka::TopicPartitionList::new();
-        list.add_partition_offset("t", 0, rdkafka::Offset::Beginning)
-            .unwrap();
-        consumer.assign(&list).unwrap();
-        let mut read = Vec::new();
-        while read.len() < 100 {
-            let message = consumer.poll(Duration::from_secs(10)).unwrap().unwrap();
-            read.extend_from_slice(message.payload().unwrap());
-        }
-        assert_eq!(read, (0..100).collect::<Vec<u8>>());
-    }
-}
+mod tests;

@@ -1,109 +1,60 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kser_core::{Error, Record};
+use kser_core::Error;
+use rdkafka::config::ClientConfig;
 use rdkafka::producer::Producer;
 
-use crate::producer::Publisher;
-use crate::producer::delivery_report::ProducerClient;
+use crate::broker_log::BrokerErrors;
+use crate::clock::Time;
+use crate::producer::delivery_report::{DeliveryReports, ProducerClient};
 
-/// The producer for what is sent alone, made when it is first needed.
-#[derive(Default)]
-pub(crate) struct SingleRecordProducer(Mutex<Option<Arc<ProducerClient>>>);
+/// A producer that puts each record in a batch of its own. Its client is made when it is first needed.
+pub(super) struct SingleRecordProducer {
+    config: ClientConfig,
+    broker_errors: BrokerErrors,
+    time: Time,
+    client: Mutex<Option<Arc<ProducerClient>>>,
+}
 
-impl Publisher {
-    /// Sends once more what the brokers refused for its size. They refuse whole batches, and the client does not divide
-    /// them: a record that is too large takes others along, and so do many that are small.
-    pub(crate) async fn publish_alone(
-        &self,
-        records: &[Record],
-        failed: Vec<(usize, Error)>,
-    ) -> Vec<(usize, Error)> {
-        let is_refused =
-            |(_, error): &(usize, Error)| matches!(error, Error::TooLargeForTopic { .. });
-        let (refused, mut failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(is_refused);
-        if refused.is_empty() {
-            return failed;
+impl SingleRecordProducer {
+    /// Takes the settings of the producer whose records it sends again.
+    pub(super) fn new(config: &ClientConfig, broker_errors: BrokerErrors, time: Time) -> Self {
+        let mut config = config.clone();
+        config.set("batch.num.messages", "1");
+        Self {
+            config,
+            broker_errors,
+            time,
+            client: Mutex::default(),
         }
-        match self.single() {
-            Ok(producer) => {
-                let indices = refused.iter().map(|(index, _)| *index);
-                let again = indices.filter_map(|index| Some((index, records.get(index)?)));
-                failed.extend(self.publish_with(&producer, again, refused.len()).await);
-            }
-            Err(error) => {
-                say_without(&error);
-                failed.extend(refused);
-            }
-        }
-        failed.sort_by_key(|(index, _)| *index);
-        for (index, error) in &mut failed {
-            if let (Error::TooLargeForTopic { size, .. }, Some(record)) =
-                (error, records.get(*index))
-            {
-                // The client tells of the payload and the key only.
-                *size = record.size();
-            }
-        }
-        failed
     }
 
-    /// Sends a record in a batch of its own, without waiting: `done` is told how it ended. `refused` is why it was not
-    /// published before.
-    pub(crate) fn send_alone(
-        &self,
-        record: Record,
-        refused: Error,
-        done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
-    ) {
-        let producer = match self.single() {
-            Ok(producer) => producer,
-            Err(error) => {
-                say_without(&error);
-                return done(Err(refused));
-            }
-        };
-        let bytes = record.size();
-        self.start(&producer, &record, move |sent| {
-            done(sent.map_err(|mut error| {
-                if let Error::TooLargeForTopic { size, .. } = &mut error {
-                    *size = bytes;
-                }
-                error
-            }));
-        });
-    }
-
-    /// Returns the producer for single records: another one after a fatal error.
-    fn single(&self) -> Result<Arc<ProducerClient>, Error> {
-        let mut single = self.alone.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(producer) = &*single {
-            match producer.client().fatal_error() {
-                None => return Ok(Arc::clone(producer)),
+    /// Returns the client: another one after a fatal error.
+    pub(super) fn client(&self) -> Result<Arc<ProducerClient>, Error> {
+        let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*current {
+            match client.client().fatal_error() {
+                None => return Ok(Arc::clone(client)),
                 Some((code, reason)) => {
                     tracing::error!(target: "kser_kafka", %code, "the producer for single records is replaced: {reason}");
                 }
             }
         }
-        let made = self.make_alone()?;
-        Ok(Arc::clone(single.insert(made)))
+        let reports = DeliveryReports::new(self.broker_errors.clone(), self.time.clone());
+        let made = reports.make_client(&self.config)?;
+        Ok(Arc::clone(current.insert(made)))
     }
-}
-
-fn say_without(error: &Error) {
-    let error: &dyn std::error::Error = error;
-    tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not sent alone");
 }
 
 #[cfg(test)]
 mod tests {
-    use kser_core::Topic;
+    use kser_core::{Record, Topic};
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
     use crate::KafkaConfig;
-    use crate::broker_log::BrokerErrors;
-    use crate::clock::Time;
+    use crate::producer::Publisher;
 
     const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     const FATAL: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
@@ -123,7 +74,15 @@ mod tests {
         };
         publish(&[TOO_LARGE]).await.unwrap();
         publish(&[TOO_LARGE, FATAL]).await.unwrap_err();
-        let broken = Arc::clone(publisher.alone.0.lock().unwrap().as_ref().unwrap());
+        let broken = Arc::clone(
+            publisher
+                .single_records
+                .client
+                .lock()
+                .unwrap()
+                .as_ref()
+                .unwrap(),
+        );
         assert!(broken.client().fatal_error().is_some());
         publish(&[TOO_LARGE]).await.unwrap();
         // The one for all others too.

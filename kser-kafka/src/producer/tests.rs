@@ -1,0 +1,59 @@
+use kser_clock::SystemClock;
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::mocking::MockCluster;
+
+use super::*;
+
+#[tokio::test]
+async fn a_publish_that_is_dropped_gives_its_room_back() {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", "localhost:1");
+    config.set("queue.buffering.max.messages", "1");
+    let time = Time::new(Arc::new(SystemClock::new()));
+    let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
+    let record = Record::new(Topic::new("t").unwrap(), None);
+    let cost = record.size() + OVERHEAD;
+    // The second finds the queue of the client full, and waits.
+    tokio::select! {
+        biased;
+        _ = publisher.publish(vec![record.clone(), record]) => {}
+        () = std::future::ready(()) => {}
+    }
+    let room = publisher.room.available_permits();
+    assert_eq!(ON_THE_WAY as usize - room, cost);
+}
+
+#[tokio::test]
+async fn records_of_one_key_keep_the_order_of_their_calls_when_the_queue_is_full() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let mut config = crate::KafkaConfig::new(cluster.bootstrap_servers()).producer();
+    config.set("queue.buffering.max.messages", "3");
+    let time = Time::new(Arc::new(SystemClock::new()));
+    let publisher = Arc::new(Publisher::new(config, BrokerErrors::default(), time).unwrap());
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..100_u8 {
+        let publisher = Arc::clone(&publisher);
+        let record = Record::new(Topic::new("t").unwrap(), Some(vec![n].into()));
+        // They are first polled in this order.
+        calls.spawn(async move { publisher.publish(vec![record.with_key("k")]).await });
+    }
+    while let Some(published) = calls.join_next().await {
+        published.unwrap().unwrap();
+    }
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers());
+    config.set("group.id", "g");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset("t", 0, rdkafka::Offset::Beginning)
+        .unwrap();
+    consumer.assign(&list).unwrap();
+    let mut read = Vec::new();
+    while read.len() < 100 {
+        let message = consumer.poll(Duration::from_secs(10)).unwrap().unwrap();
+        read.extend_from_slice(message.payload().unwrap());
+    }
+    assert_eq!(read, (0..100).collect::<Vec<u8>>());
+}
