@@ -6,4 +6,5 @@ pub(crate) mod log_resets;
 pub(crate) mod position;
 pub(crate) mod recreated_topics;
 pub(crate) mod start;
+mod start_state;
 pub(crate) mod topic_ids;
