@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use kser_core::sequencing::{Event, Near, Plan, Progress, apply, carried};
+use kser_core::sequencing::{Event, Plan, Progress, StepWindow, apply, carried};
 use kser_core::{Outcome, RunId, Step, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +28,9 @@ fn rules(criterion: &mut Criterion) {
         let steps = u32::try_from(steps).expect("it fits");
         let now = Timestamp::from_millis(1);
         let progress = Progress::forked(steps, 1, Outcome::default(), now);
-        let near = Near {
-            here: plan.steps().first(),
-            next: plan.steps().get(1),
+        let window = StepWindow {
+            current: plan.steps().first(),
+            following: plan.steps().get(1),
         };
         let step = plan.steps()[0].key.clone();
         group.bench_function(BenchmarkId::from_parameter(steps), |bencher| {
@@ -41,7 +41,7 @@ fn rules(criterion: &mut Criterion) {
                     alone: false,
                     seen: 1,
                 };
-                let started = apply(&progress, near, started, now);
+                let started = apply(&progress, window, started, now);
                 let started = started.expect("it may start").progress;
                 let ended = Event::Ended {
                     step: plan.steps()[0].key.clone(),
@@ -49,7 +49,7 @@ fn rules(criterion: &mut Criterion) {
                     outcome: Outcome::text("You made a 4"),
                     retry_at: None,
                 };
-                apply(black_box(&started), near, ended, now)
+                apply(black_box(&started), window, ended, now)
             });
         });
     }

@@ -1,5 +1,7 @@
 use crate::log::{self, LogOptions};
-use crate::sequencing::{Effect, Event, Near, PlannedStep, Progress, StepKey, Transition, apply};
+use crate::sequencing::{
+    Effect, Event, PlannedStep, Progress, StepKey, StepWindow, Transition, apply,
+};
 use crate::{
     Context, Handler, Message, OperationEntry, Outcome, Plan, Registry, RunId, Status,
     StatusChange, TaskError, Timestamp,
@@ -180,12 +182,12 @@ impl<'a> Here<'a> {
     /// Moves by the rules, and tells the hook.
     async fn told(&mut self, event: Event) {
         let position = self.progress.position();
-        let near = Near {
-            here: self.planned(position),
-            next: self.planned(position + 1),
+        let window = StepWindow {
+            current: self.planned(position),
+            following: self.planned(position + 1),
         };
         // One process, one event at a time: nothing is ever refused.
-        if let Ok(after) = apply(&self.progress, near, event, Timestamp::default()) {
+        if let Ok(after) = apply(&self.progress, window, event, Timestamp::default()) {
             let Transition {
                 progress, effects, ..
             } = after;

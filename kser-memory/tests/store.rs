@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::sequencing::{Event, Near, Progress, apply};
+use kser_core::sequencing::{Event, Progress, StepWindow, apply};
 use kser_core::store::{NewRun, OUTPUT_PATIENCE, RunFilter, Swapped, Write};
 use kser_core::{Clock, Record, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::{MemoryClock, MemoryStore};
@@ -29,7 +29,7 @@ async fn launch(store: &MemoryStore, id: &str) -> (RunId, Progress) {
 /// Ends a run, and leaves outputs.
 async fn cancel(store: &MemoryStore, (id, before): &(RunId, Progress), outputs: usize) {
     let now = MemoryClock::new().now();
-    let after = apply(before, Near::default(), Event::Cancelled, now).unwrap();
+    let after = apply(before, StepWindow::default(), Event::Cancelled, now).unwrap();
     let mut write = Write::new(after.progress);
     write.outputs = vec![Record::new(Topic::new("out").unwrap(), None); outputs];
     let swapped = store.swap(id, before.revision(), write).await.unwrap();

@@ -1,7 +1,7 @@
 use std::future::IntoFuture;
 use std::pin::Pin;
 
-use kser_core::sequencing::{Event, Near, PlannedStep, Progress, Transition, carried};
+use kser_core::sequencing::{Event, PlannedStep, Progress, StepWindow, Transition, carried};
 use kser_core::store::{Inserted, NewRun};
 use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step, Topic};
 use serde::Serialize;
@@ -195,9 +195,9 @@ fn built(
     let moved = Moved {
         before: &before,
         after: &after,
-        near: Near {
-            here: None,
-            next: plan.first(),
+        near: StepWindow {
+            current: None,
+            following: plan.first(),
         },
         launch: None,
         rest: rest.as_ref(),
@@ -224,9 +224,9 @@ fn begun(
     plan: &[PlannedStep],
     now: kser_core::Timestamp,
 ) -> Result<Transition, Error> {
-    let near = Near {
-        here: None,
-        next: plan.first(),
+    let near = StepWindow {
+        current: None,
+        following: plan.first(),
     };
     let step = kser_core::sequencing::StepKey {
         position: 0,

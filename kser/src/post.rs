@@ -1,7 +1,7 @@
 //! What is published for a run: the messages of its steps, its events, and what its owner is told.
 
 use bytes::Bytes;
-use kser_core::sequencing::{Effect, Near, PlannedStep, Progress, SentStep, Transition};
+use kser_core::sequencing::{Effect, PlannedStep, Progress, SentStep, StepWindow, Transition};
 use kser_core::{
     Envelope, Error, Limits, Message, Mode, Name, Object, Outcome, Outgoing, Raw, Record, Status,
     StoreId, Timestamp, Topic,
@@ -16,7 +16,7 @@ pub(crate) struct Moved<'a> {
     pub(crate) before: &'a Progress,
     pub(crate) after: &'a Transition,
     /// The steps that were near before the transition.
-    pub(crate) near: Near<'a>,
+    pub(crate) near: StepWindow<'a>,
     /// The message that asked for the run.
     pub(crate) launch: Option<&'a Bytes>,
     /// Carried: the steps behind the one that is published.
@@ -86,7 +86,9 @@ impl Post {
     }
 
     fn published(&self, run: &RunRef, moved: Moved<'_>, position: u32) -> Result<Record, Error> {
-        let steps = [moved.near.here, moved.near.next].into_iter().flatten();
+        let steps = [moved.near.current, moved.near.following]
+            .into_iter()
+            .flatten();
         let mut found = steps.filter(|step| step.key.position == position);
         match (found.next(), moved.launch) {
             (Some(step), _) => self.step(run, step, &moved.after.progress, moved.rest),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::sequencing::{
-    Event, Near, PlannedStep, Progress, Rejected, Revision, Transition, apply,
+    Event, PlannedStep, Progress, Rejected, Revision, StepWindow, Transition, apply,
 };
 use kser_core::store::{Attempt, OutputId, RunInfo, Swapped, Write};
 use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
@@ -37,10 +37,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn near(&self) -> Near<'_> {
-        Near {
-            here: self.here.as_deref(),
-            next: self.next.as_deref(),
+    pub(crate) fn near(&self) -> StepWindow<'_> {
+        StepWindow {
+            current: self.here.as_deref(),
+            following: self.next.as_deref(),
         }
     }
 }

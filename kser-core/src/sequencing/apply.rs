@@ -1,27 +1,11 @@
 use std::time::Duration;
 
-use super::draft::{Draft, Place};
-use super::{Effect, Event, Lease, PlannedStep, Progress, Rejected, StepKey, Transition};
+use super::draft::{Draft, StepPosition};
+use super::{Effect, Event, Lease, Progress, Rejected, StepKey, StepWindow, Transition};
 use crate::{Outcome, Status, TaskError, Timestamp};
-
-/// How long a published step may take to start before it is published again, the first time.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many attempts may end without a report. The last of them runs alone.
 pub const MAX_UNREPORTED: u32 = 3;
-
-/// What the rules need to know of a plan: two steps of it, however many there are.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "the rules need these two and no more"
-)]
-pub struct Near<'a> {
-    /// The step at [`Progress::position`]; `None` for the build and at the end.
-    pub here: Option<&'a PlannedStep>,
-    /// The step after it; `None` for the last.
-    pub next: Option<&'a PlannedStep>,
-}
 
 /// Says what `event` makes of `progress`, and what has to be done then.
 ///
@@ -41,14 +25,14 @@ pub struct Near<'a> {
 /// [`Rejected`] when the event does not apply; the progress stays as it is.
 pub fn apply(
     progress: &Progress,
-    near: Near<'_>,
+    window: StepWindow<'_>,
     event: Event,
     now: Timestamp,
 ) -> Result<Transition, Rejected> {
     let swept = matches!(event, Event::Swept);
     let mut draft = Draft {
         progress: progress.clone(),
-        near,
+        window,
         now,
         effects: Vec::new(),
         changed: false,
@@ -157,7 +141,7 @@ impl Draft<'_> {
         alone: bool,
         seen: u64,
     ) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             self.repeat(step.position, seen);
             return Ok(());
         }
@@ -178,7 +162,7 @@ impl Draft<'_> {
         if let Some(until) = self.progress.not_before.filter(|until| *until > self.now) {
             return Err(Rejected::NotYet { until });
         }
-        self.progress.begun_by = seen;
+        self.progress.started_by_version = seen;
         let unreported = self.progress.unreported.saturating_add(u32::from(lost));
         if unreported >= MAX_UNREPORTED {
             if lost {
@@ -198,7 +182,7 @@ impl Draft<'_> {
     }
 
     fn renewed(&mut self, step: &StepKey, attempt: u32, until: Timestamp) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             return Err(Rejected::Fenced);
         }
         // Also when the run is cancelled: as long as the attempt lives, nobody may begin another.
@@ -217,7 +201,7 @@ impl Draft<'_> {
         outcome: Outcome,
         retry_at: Option<Timestamp>,
     ) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             return Ok(());
         }
         if !outcome.is_success() {
@@ -232,7 +216,7 @@ impl Draft<'_> {
     }
 
     fn interrupted(&mut self, step: &StepKey, attempt: u32) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             return Ok(());
         }
         self.must_be_latest(attempt)?;
@@ -242,11 +226,11 @@ impl Draft<'_> {
     }
 
     fn reported(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             self.repeat(step.position, seen);
             return Ok(());
         }
-        let Some(external) = self.near.here.and_then(|here| here.external) else {
+        let Some(external) = self.external() else {
             return Err(Rejected::NotExternal);
         };
         match self.progress.status {
@@ -255,7 +239,7 @@ impl Draft<'_> {
             Status::Cancelled if self.progress.failure.is_none() || outcome.is_success() => {}
             status => return Err(Rejected::Finished(status)),
         }
-        self.progress.begun_by = seen;
+        self.progress.started_by_version = seen;
         match outcome.is_success() {
             true => self.succeeded(step, &outcome),
             false => {
@@ -267,7 +251,7 @@ impl Draft<'_> {
     }
 
     fn given_up(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             self.repeat(step.position, seen);
             return Ok(());
         }
@@ -278,7 +262,7 @@ impl Draft<'_> {
                 if self.progress.started {
                     self.must_be_free(None)?;
                 }
-                self.progress.begun_by = seen;
+                self.progress.started_by_version = seen;
                 self.fail(outcome);
             }
         }
@@ -297,7 +281,7 @@ impl Draft<'_> {
     }
 
     fn retried(&mut self, step: &StepKey) -> Result<(), Rejected> {
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             return Err(Rejected::AlreadyDone);
         }
         self.repair()?;
@@ -312,7 +296,7 @@ impl Draft<'_> {
         if step.position == 0 || self.progress.position == 0 {
             return Err(Rejected::NotBuilt);
         }
-        if self.place(step)? == Place::Past {
+        if self.locate(step)? == StepPosition::Completed {
             return Err(Rejected::AlreadyDone);
         }
         self.repair()?;
@@ -328,7 +312,7 @@ impl Draft<'_> {
             status if status.is_terminal() => return Err(Rejected::Finished(status)),
             _ => {}
         }
-        if self.near.here.is_some_and(|here| here.external.is_some()) {
+        if self.external().is_some() {
             // Nobody of ours holds it, and a report may come at any time.
             self.clear_attempt();
         }
@@ -342,7 +326,7 @@ impl Draft<'_> {
         if !due || self.progress.status.is_terminal() {
             return;
         }
-        let external = self.near.here.and_then(|here| here.external);
+        let external = self.external();
         match external.filter(|_| self.progress.started) {
             Some(external) => {
                 let again = self.progress.counted_attempts() < external.attempts;
@@ -351,7 +335,8 @@ impl Draft<'_> {
                 self.effects.retain(|effect| *effect != Effect::DeadLetter);
             }
             None => {
-                self.progress.nudges = self.progress.nudges.saturating_add(1);
+                self.progress.sweeps_since_change =
+                    self.progress.sweeps_since_change.saturating_add(1);
                 self.changed = true;
                 self.send();
             }

@@ -1,21 +1,21 @@
-use super::apply::PATIENCE;
-use super::{Effect, Lease, Near, Owner, Progress, Rejected, StepKey};
+use super::progress::REPUBLISH_AFTER;
+use super::{Effect, External, Lease, Owner, Progress, Rejected, StepKey, StepWindow};
 use crate::{Instance, Outcome, Status, Timestamp};
 
 /// The progress as it will be.
 pub(super) struct Draft<'a> {
     pub(super) progress: Progress,
-    pub(super) near: Near<'a>,
+    pub(super) window: StepWindow<'a>,
     pub(super) now: Timestamp,
     pub(super) effects: Vec<Effect>,
     pub(super) changed: bool,
 }
 
-/// Where a step stands, seen from the progress.
+/// The position of a step relative to the progress of its run.
 #[derive(PartialEq)]
-pub(super) enum Place {
-    Past,
-    Here,
+pub(super) enum StepPosition {
+    Completed,
+    Current,
 }
 
 impl Draft<'_> {
@@ -49,9 +49,9 @@ impl Draft<'_> {
         self.progress.outcome = outcome;
         self.progress.position += 1;
         // What was next is here now.
-        self.near = Near {
-            here: self.near.next,
-            next: None,
+        self.window = StepWindow {
+            current: self.window.following,
+            following: None,
         };
         if self.progress.status != Status::Cancelled {
             self.go_on();
@@ -112,7 +112,7 @@ impl Draft<'_> {
     /// Publishes the step at the position. An external one counts as started from then on.
     pub(super) fn send(&mut self) {
         self.publish();
-        if let Some(external) = self.near.here.and_then(|here| here.external) {
+        if let Some(external) = self.external() {
             let sent = self.progress.not_before.unwrap_or(self.now);
             let owner = Owner {
                 instance: Instance::from("external"),
@@ -132,14 +132,14 @@ impl Draft<'_> {
     /// Any other record of the step is a copy. If it asked again, it would make a copy of the next step, and that one of
     /// the step after it, to the end of the run.
     pub(super) fn repeat(&mut self, position: u32, seen: u64) {
-        if position + 1 == self.progress.position && seen == self.progress.begun_by {
+        if position + 1 == self.progress.position && seen == self.progress.started_by_version {
             self.repeat_effects();
         }
     }
 
     /// Publishes the pending step once more, or tells the end once more.
     pub(super) fn repeat_effects(&mut self) {
-        let external = self.near.here.is_some_and(|here| here.external.is_some());
+        let external = self.external().is_some();
         match self.progress.status {
             Status::Running if !self.progress.started || external => self.publish_again(),
             Status::Success => self.repeat_end(),
@@ -165,7 +165,7 @@ impl Draft<'_> {
 
     /// The dead letter belongs to the record whose attempt was the last: one that was published again has none.
     pub(super) fn repeat_letter(&mut self, seen: u64) {
-        if seen == self.progress.begun_by {
+        if seen == self.progress.started_by_version {
             self.repeat_end();
         }
     }
@@ -225,18 +225,24 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn place(&self, step: &StepKey) -> Result<Place, Rejected> {
+    /// Returns the limit and the attempts of the step at the position; `None` when a consumer of kser runs it.
+    pub(super) fn external(&self) -> Option<External> {
+        self.window.current.and_then(|current| current.external)
+    }
+
+    /// Compares the position of a step with that of the progress.
+    pub(super) fn locate(&self, step: &StepKey) -> Result<StepPosition, Rejected> {
         let position = self.progress.position;
         if step.position > position {
             return Err(Rejected::Ahead { position });
         }
         if step.position < position {
-            return Ok(Place::Past);
+            return Ok(StepPosition::Completed);
         }
-        match self.near.here {
-            Some(here) if here.key != *step => Err(Rejected::UnknownStep),
+        match self.window.current {
+            Some(current) if current.key != *step => Err(Rejected::UnknownStep),
             None if position > 0 => Err(Rejected::UnknownStep),
-            _ => Ok(Place::Here),
+            _ => Ok(StepPosition::Current),
         }
     }
 
@@ -263,7 +269,7 @@ impl Draft<'_> {
     /// Counts the change, and says when someone should look whether the run moves.
     pub(super) fn count_change(&mut self, swept: bool) {
         if !swept {
-            self.progress.nudges = 0;
+            self.progress.sweeps_since_change = 0;
         }
         self.progress.version = self.progress.version.saturating_add(1);
         self.progress.updated = self.now;
@@ -276,8 +282,8 @@ impl Draft<'_> {
         if progress.status.is_terminal() {
             return None;
         }
-        let patience = PATIENCE * (1 << progress.nudges.min(5));
-        match (&progress.lease, progress.nudges) {
+        let patience = REPUBLISH_AFTER * (1 << progress.sweeps_since_change.min(5));
+        match (&progress.lease, progress.sweeps_since_change) {
             (Some(lease), 0) => Some(lease.until),
             (Some(lease), _) => Some(lease.until.max(self.now) + patience),
             (None, _) => Some(progress.not_before.unwrap_or(self.now).max(self.now) + patience),

@@ -12,8 +12,8 @@ mod event;
 mod plan;
 mod progress;
 
-pub use apply::{MAX_UNREPORTED, Near, apply};
+pub use apply::{MAX_UNREPORTED, apply};
 pub use carried::SentStep;
 pub use event::{Effect, Event, Rejected, Transition};
-pub use plan::{External, Plan, PlannedStep, StepKey};
+pub use plan::{External, Plan, PlannedStep, StepKey, StepWindow};
 pub use progress::{Lease, Owner, Progress, Revision};

@@ -66,6 +66,19 @@ impl PlannedStep {
     }
 }
 
+/// The two steps of a plan that the rules look at, however many steps there are.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the rules need these two and no more"
+)]
+pub struct StepWindow<'a> {
+    /// The step at [`Progress::position`](super::Progress::position); `None` for the build and at the end.
+    pub current: Option<&'a PlannedStep>,
+    /// The step after it; `None` after the last.
+    pub following: Option<&'a PlannedStep>,
+}
+
 /// The steps of a run, in order, each with its id. Immutable once the run is built.
 #[derive(Debug, Clone)]
 pub struct Plan {

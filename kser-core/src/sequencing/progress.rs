@@ -1,8 +1,13 @@
 mod json;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Envelope, Fields, Instance, Outcome, Status, Timestamp};
+
+/// The time that a published step has to start before it is published again, the first time.
+pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(60);
 
 /// Where a run stands: small, and of the same size whatever the number of steps.
 ///
@@ -25,7 +30,8 @@ pub struct Progress {
     /// The attempts that ended without a report.
     pub(super) unreported: u32,
     /// The version in the message that began the latest attempt: what was published again has another.
-    pub(super) begun_by: u64,
+    #[serde(rename = "begun_by")]
+    pub(super) started_by_version: u64,
     pub(super) lease: Option<Lease>,
     pub(super) not_before: Option<Timestamp>,
     /// What the step at the position is given.
@@ -38,7 +44,8 @@ pub struct Progress {
     pub(super) stamp: u64,
     pub(super) check_at: Option<Timestamp>,
     /// The sweeps since the last change by anyone else.
-    pub(super) nudges: u32,
+    #[serde(rename = "nudges")]
+    pub(super) sweeps_since_change: u32,
     pub(super) updated: Timestamp,
     /// One event for each step was asked for.
     pub(super) step_events: bool,
@@ -115,7 +122,7 @@ impl Progress {
     #[must_use]
     pub fn launched(now: Timestamp) -> Self {
         Self {
-            check_at: Some(now + super::apply::PATIENCE),
+            check_at: Some(now + REPUBLISH_AFTER),
             updated: now,
             version: 1,
             ..Self::blank()
@@ -212,7 +219,7 @@ impl Progress {
             attempts: 0,
             uncounted: 0,
             unreported: 0,
-            begun_by: 0,
+            started_by_version: 0,
             lease: None,
             not_before: None,
             outcome: Outcome::default(),
@@ -220,7 +227,7 @@ impl Progress {
             version: 0,
             stamp: 0,
             check_at: None,
-            nudges: 0,
+            sweeps_since_change: 0,
             updated: Timestamp::default(),
             step_events: false,
             status_hook: false,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use kser_core::Status;
-use kser_core::sequencing::{Effect, Event, Near, apply};
+use kser_core::sequencing::{Effect, Event, StepWindow, apply};
 
 use crate::act::{Act, How};
 use crate::steps::{NOW, at, begun, ended, lease, started, step};
@@ -55,12 +55,12 @@ proptest! {
 #[test]
 fn a_copy_of_a_record_does_not_ask_for_the_effects_of_its_original() {
     let (first, second) = (step(1), step(2));
-    let near = Near {
-        here: Some(&first),
-        next: Some(&second),
+    let window = StepWindow {
+        current: Some(&first),
+        following: Some(&second),
     };
     let end = ended(&first, 1, kser_core::Outcome::default());
-    let done = apply(&begun(2, &first), near, end, NOW).unwrap().progress;
+    let done = apply(&begun(2, &first), window, end, NOW).unwrap().progress;
     let come = |seen| {
         let event = match started(&first, lease("b", 0), false) {
             Event::Started {

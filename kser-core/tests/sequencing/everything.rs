@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kser_core::sequencing::{
-    Event, External, Lease, Near, Owner, PlannedStep, Progress, StepKey, apply,
+    Event, External, Lease, Owner, PlannedStep, Progress, StepKey, StepWindow, apply,
 };
 use kser_core::{Object, Outcome, Status, Timestamp};
 
@@ -222,12 +222,12 @@ fn tried(
     event: &Event,
     now: Timestamp,
 ) -> Option<Progress> {
-    let near = near(plan, before);
-    let result = apply(before, near, event.clone(), now);
+    let window = window(plan, before);
+    let result = apply(before, window, event.clone(), now);
     let case = Case {
         before,
-        here: near.here,
-        next: near.next,
+        here: window.current,
+        next: window.following,
         event,
         now,
         result: &result,
@@ -235,7 +235,7 @@ fn tried(
     case.check();
     let by_the_record_before = case.by_the_record_before();
     let after = result.ok().filter(|after| after.changed)?.progress;
-    let again = apply(&after, self::near(plan, &after), event.clone(), now);
+    let again = apply(&after, self::window(plan, &after), event.clone(), now);
     // These say something new each time; of an external step, a report names no attempt.
     let anew = matches!(
         event,
@@ -248,11 +248,11 @@ fn tried(
     Some(after)
 }
 
-fn near<'a>(plan: &'a [PlannedStep], progress: &Progress) -> Near<'a> {
+fn window<'a>(plan: &'a [PlannedStep], progress: &Progress) -> StepWindow<'a> {
     let index = usize::try_from(progress.position()).unwrap();
-    Near {
-        here: index.checked_sub(1).and_then(|index| plan.get(index)),
-        next: plan.get(index),
+    StepWindow {
+        current: index.checked_sub(1).and_then(|index| plan.get(index)),
+        following: plan.get(index),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events that come late, twice, or from whoever lost the step.
 
-use kser_core::sequencing::{Effect, Event, Near, Progress, Rejected, StepKey, apply};
+use kser_core::sequencing::{Effect, Event, Progress, Rejected, StepKey, StepWindow, apply};
 use kser_core::{Outcome, Status, Timestamp};
 
 use crate::steps::{LEASE, NOW, at, begun, ended, external, failure, running, started, step};
@@ -18,16 +18,16 @@ fn a_failed_build_that_is_told_twice_asks_for_its_dead_letter_twice() {
         alone: false,
         seen: 0,
     };
-    let begun = apply(&Progress::launched(NOW), Near::default(), event, NOW);
+    let begun = apply(&Progress::launched(NOW), StepWindow::default(), event, NOW);
     let failed = Event::NotBuilt {
         attempt: 1,
         outcome: failure(),
         retry_at: None,
     };
     let begun = begun.unwrap().progress;
-    let first = apply(&begun, Near::default(), failed.clone(), NOW).unwrap();
+    let first = apply(&begun, StepWindow::default(), failed.clone(), NOW).unwrap();
     // The answer of the store was lost, and the worker decides again.
-    let second = apply(&first.progress, Near::default(), failed, NOW).unwrap();
+    let second = apply(&first.progress, StepWindow::default(), failed, NOW).unwrap();
     assert!(!second.changed);
     assert_eq!(
         second.effects.first(),
@@ -127,12 +127,14 @@ fn an_external_step_of_which_nobody_was_told_is_sent_by_a_sweep_and_its_silence_
 #[test]
 fn giving_up_a_step_that_is_past_asks_for_the_step_after_it() {
     let (first, second) = (step(1), step(2));
-    let near = Near {
-        here: Some(&first),
-        next: Some(&second),
+    let window = StepWindow {
+        current: Some(&first),
+        following: Some(&second),
     };
     let done = ended(&first, 1, Outcome::default());
-    let done = apply(&begun(2, &first), near, done, NOW).unwrap().progress;
+    let done = apply(&begun(2, &first), window, done, NOW)
+        .unwrap()
+        .progress;
     let given_up = Event::GivenUp {
         step: first.key.clone(),
         outcome: failure(),

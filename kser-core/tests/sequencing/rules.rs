@@ -1,6 +1,6 @@
 //! Single rules, by name.
 
-use kser_core::sequencing::{Effect, Event, Lease, Near, Progress, Rejected, StepKey, apply};
+use kser_core::sequencing::{Effect, Event, Lease, Progress, Rejected, StepKey, StepWindow, apply};
 use kser_core::{Outcome, Status, TaskError, Timestamp};
 
 use crate::steps::{LEASE, NOW, at, begun, ended, external, lease, running, started, step};
@@ -95,12 +95,12 @@ fn the_dead_letter_belongs_to_the_record_that_began_the_attempt() {
 #[test]
 fn an_external_step_counts_as_started_when_it_is_sent() {
     let (here, next) = (step(1), external(2, 2));
-    let near = Near {
-        here: Some(&here),
-        next: Some(&next),
+    let window = StepWindow {
+        current: Some(&here),
+        following: Some(&next),
     };
     let event = started(&here, lease("a", 0), false);
-    let begun = apply(&running(2, 1), near, event, NOW).unwrap().progress;
+    let begun = apply(&running(2, 1), window, event, NOW).unwrap().progress;
     let outcome = Outcome::text("one");
     let ended = Event::Ended {
         step: here.key.clone(),
@@ -108,7 +108,7 @@ fn an_external_step_counts_as_started_when_it_is_sent() {
         outcome,
         retry_at: None,
     };
-    let sent = apply(&begun, near, ended, NOW).unwrap().progress;
+    let sent = apply(&begun, window, ended, NOW).unwrap().progress;
     assert!(sent.is_started());
     assert_eq!(sent.lease().unwrap().until, NOW + LEASE);
 
@@ -143,7 +143,7 @@ fn an_external_step_counts_as_started_when_it_is_sent() {
         (done.status(), done.outcome().stdout()),
         (Status::Success, "two")
     );
-    let twice = apply(&done, Near::default(), reported, NOW).unwrap();
+    let twice = apply(&done, StepWindow::default(), reported, NOW).unwrap();
     assert!(!twice.changed);
 }
 
@@ -235,14 +235,16 @@ fn an_empty_operation_fails_as_in_python() {
         alone: false,
         seen: 0,
     };
-    let begun = apply(&launched, Near::default(), event, NOW)
+    let begun = apply(&launched, StepWindow::default(), event, NOW)
         .unwrap()
         .progress;
     let built = Event::Built {
         attempt: 1,
         steps: 0,
     };
-    let failed = apply(&begun, Near::default(), built, NOW).unwrap().progress;
+    let failed = apply(&begun, StepWindow::default(), built, NOW)
+        .unwrap()
+        .progress;
     assert_eq!(failed.status(), Status::Failed);
     assert_eq!(failed.last_outcome().retcode(), 1);
     assert_eq!(
@@ -259,16 +261,16 @@ fn what_a_step_leaves_is_laid_over_what_it_was_given() {
         let outcome = Outcome::json(&retval).unwrap();
         outcome.with_text(text)
     };
-    let near = Near {
-        here: Some(&first),
-        next: Some(&second),
+    let window = StepWindow {
+        current: Some(&first),
+        following: Some(&second),
     };
     let one = ended(
         &first,
         1,
         leaves("one", serde_json::json!({"a": 1, "b": 1})),
     );
-    let one = apply(&begun(2, &first), near, one, NOW).unwrap().progress;
+    let one = apply(&begun(2, &first), window, one, NOW).unwrap().progress;
     let start = started(&second, lease("a", 0), false);
     let start = at(&one, &second, start, NOW).unwrap().progress;
     let end = |outcome| {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kser_core::sequencing::{
-    Event, External, Lease, Near, Owner, PlannedStep, Progress, Rejected, StepKey, Transition,
-    apply,
+    Event, External, Lease, Owner, PlannedStep, Progress, Rejected, StepKey, StepWindow,
+    Transition, apply,
 };
 use kser_core::{Object, Outcome, Timestamp};
 
@@ -49,9 +49,9 @@ pub(crate) fn at(
 ) -> Result<Transition, Rejected> {
     apply(
         progress,
-        Near {
-            here: Some(here),
-            next: None,
+        StepWindow {
+            current: Some(here),
+            following: None,
         },
         event,
         now,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kser_core::sequencing::{
-    Effect, Event, Lease, Near, Owner, Plan, PlannedStep, Progress, Rejected, StepKey, Transition,
-    apply,
+    Effect, Event, Lease, Owner, Plan, PlannedStep, Progress, Rejected, StepKey, StepWindow,
+    Transition, apply,
 };
 use kser_core::{Entrypoint, Outcome, Step, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -330,11 +330,11 @@ impl World {
     /// in between.
     fn apply(&mut self, event: Event, crash: bool) -> Result<Transition, Rejected> {
         let index = usize::try_from(self.progress.position()).unwrap();
-        let near = Near {
-            here: index.checked_sub(1).and_then(|index| self.steps.get(index)),
-            next: self.steps.get(index),
+        let window = StepWindow {
+            current: index.checked_sub(1).and_then(|index| self.steps.get(index)),
+            following: self.steps.get(index),
         };
-        let after = apply(&self.progress, near, event, self.now)?;
+        let after = apply(&self.progress, window, event, self.now)?;
         let version = self.progress.version() + u64::from(after.changed);
         assert_eq!(
             after.progress.version(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kser_core::store::Write;
 
 use kser_core::Topic;
-use kser_core::sequencing::{Event, Lease, Near, Owner, Progress, StepKey, apply};
+use kser_core::sequencing::{Event, Lease, Owner, Progress, StepKey, StepWindow, apply};
 
 use super::{ALL, Inhabitant};
 use crate::StoreHarness;
@@ -114,7 +114,7 @@ async fn leased(run: &Inhabitant<'_>, wait: Duration) -> Progress {
         alone: true,
         seen: 0,
     };
-    let started = apply(&run.progress, Near::default(), event, now);
+    let started = apply(&run.progress, StepWindow::default(), event, now);
     started.unwrap().progress
 }
 

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::sequencing::{Effect, Event, Near, Plan, PlannedStep, Progress, StepKey, apply};
+use kser_core::sequencing::{
+    Effect, Event, Plan, PlannedStep, Progress, StepKey, StepWindow, apply,
+};
 use kser_core::store::{Inserted, NewRun, Swapped, Write};
 use kser_core::{Object, Outcome, Record, RunId, StateStore, Step, Timestamp, Topic};
 
@@ -137,7 +139,7 @@ impl<'a> Inhabitant<'a> {
     fn cancelled(&self) -> Progress {
         let cancelled = apply(
             &self.progress,
-            Near::default(),
+            StepWindow::default(),
             Event::Cancelled,
             self.now(),
         );
@@ -159,7 +161,7 @@ impl<'a> Inhabitant<'a> {
             alone: true,
             seen: 0,
         };
-        let started = apply(&self.progress, Near::default(), event, self.now());
+        let started = apply(&self.progress, StepWindow::default(), event, self.now());
         started.unwrap().progress
     }
 
@@ -172,7 +174,7 @@ impl<'a> Inhabitant<'a> {
         };
         let attempt = self.progress.attempts();
         let event = Event::Interrupted { step, attempt };
-        let given_back = apply(&self.progress, Near::default(), event, self.now());
+        let given_back = apply(&self.progress, StepWindow::default(), event, self.now());
         given_back.unwrap().progress
     }
 

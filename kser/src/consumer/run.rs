@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use kser_core::sequencing::{Event, Lease, Near, Progress, Rejected, StepKey, Transition, apply};
+use kser_core::sequencing::{
+    Event, Lease, Progress, Rejected, StepKey, StepWindow, Transition, apply,
+};
 use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
 
 use crate::connection::Shared;
@@ -100,7 +102,7 @@ impl Run<'_> {
         &self,
         before: &Progress,
         after: &Transition,
-        near: Near<'_>,
+        near: StepWindow<'_>,
     ) -> Result<Vec<Record>, Error> {
         let Some(of) = &self.of else {
             return Ok(Vec::new());
@@ -134,7 +136,7 @@ impl Run<'_> {
         &'m self,
         before: &'m Progress,
         after: &'m Transition,
-        near: Near<'m>,
+        near: StepWindow<'m>,
     ) -> Moved<'m> {
         Moved {
             before,

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kser::core::sequencing::{Event, Near, Owner, PlannedStep, Progress, Revision, StepKey, apply};
+use kser::core::sequencing::{
+    Event, Owner, PlannedStep, Progress, Revision, StepKey, StepWindow, apply,
+};
 use kser::core::store::{
     Inserted, NewRun, Output, OutputId, StoreHealth, Swapped, Timed, Watch, Write,
 };
@@ -109,11 +111,11 @@ impl Deaf {
             attempt: progress.attempts(),
             until: now + Duration::from_secs(60),
         };
-        let near = Near {
-            here: here.as_ref(),
-            next: None,
+        let window = StepWindow {
+            current: here.as_ref(),
+            following: None,
         };
-        let renewed = apply(&progress, near, event, now).unwrap();
+        let renewed = apply(&progress, window, event, now).unwrap();
         let write = Write::new(renewed.progress);
         let _ = self.inner.swap(id, progress.revision(), write).await?;
         Ok(())
@@ -127,9 +129,9 @@ impl Deaf {
         let position = progress.position();
         let here = self.inner.step(id, position).await?.unwrap();
         let next = self.inner.step(id, position + 1).await?;
-        let near = Near {
-            here: Some(&here),
-            next: next.as_ref(),
+        let window = StepWindow {
+            current: Some(&here),
+            following: next.as_ref(),
         };
         let event = Event::Ended {
             step: here.key.clone(),
@@ -137,7 +139,7 @@ impl Deaf {
             outcome: kser::Outcome::text("of another"),
             retry_at: None,
         };
-        let ended = apply(&progress, near, event, progress.updated()).unwrap();
+        let ended = apply(&progress, window, event, progress.updated()).unwrap();
         let mut write = Write::new(ended.progress);
         let mut output = theirs.outputs.first().unwrap().clone();
         let payload = output.payload.unwrap();

@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sequencing::{Event, Near, apply};
+    use crate::sequencing::{Event, StepWindow, apply};
     use crate::{Status, Timestamp};
 
     fn launched() -> Progress {
@@ -84,8 +84,14 @@ mod tests {
         let later = r#""owner":{"name":"zo\u00eb"},"n":123456789012345678901234567890"#;
         let written = format!("{},{later}}}", written.strip_suffix('}').unwrap());
         let progress: Progress = serde_json::from_str(&written).unwrap();
-        let near = Near::default();
-        let after = apply(&progress, near, Event::Cancelled, Timestamp::from_millis(8)).unwrap();
+        let window = StepWindow::default();
+        let after = apply(
+            &progress,
+            window,
+            Event::Cancelled,
+            Timestamp::from_millis(8),
+        )
+        .unwrap();
         assert_eq!(after.progress.status(), Status::Cancelled);
         let again = serde_json::to_string(&after.progress).unwrap();
         assert!(again.contains(later), "{again}");
