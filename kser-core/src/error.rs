@@ -1,10 +1,8 @@
 use std::time::Duration;
 
+use crate::cause::{Source, report};
 use crate::sequencing::Rejected;
-use crate::{Name, NotPublished, RunId, Status, TaskError};
-
-/// The cause of an error, of any type.
-pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+use crate::{InvalidTopic, JsonError, Name, NotPublished, RunId, Status, TaskError};
 
 /// What can go wrong, by what the caller could do about it.
 ///
@@ -230,12 +228,6 @@ impl Error {
         report(self)
     }
 
-    pub(crate) fn encode(source: impl Into<Source>) -> Self {
-        Self::Encode {
-            source: source.into(),
-        }
-    }
-
     pub(crate) fn decode(source: impl Into<Source>) -> Self {
         Self::Decode {
             source: source.into(),
@@ -243,9 +235,19 @@ impl Error {
     }
 }
 
-fn report(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(report);
-    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+impl From<JsonError> for Error {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Encode { source } => Self::Encode { source },
+            JsonError::Decode { source } => Self::Decode { source },
+        }
+    }
+}
+
+impl From<InvalidTopic> for Error {
+    fn from(InvalidTopic { name, reason }: InvalidTopic) -> Self {
+        Self::InvalidTopic { name, reason }
+    }
 }
 
 fn its_limit(limit: Option<usize>) -> String {

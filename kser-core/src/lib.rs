@@ -24,6 +24,7 @@
 
 mod await_run;
 mod cancel;
+mod cause;
 mod context;
 mod delivery;
 mod entrypoint;
@@ -40,6 +41,7 @@ mod limits;
 pub mod log;
 mod message;
 mod metadata;
+mod not_published;
 mod operation;
 mod operation_entry;
 mod outcome;
@@ -73,10 +75,11 @@ pub use health::{Health, HeldPartition, NotInGroup, UnfitTopic};
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};
-pub use json::{Fields, Object, Raw};
+pub use json::{Fields, JsonError, Object, Raw};
 pub use limits::Limits;
 pub use message::Message;
 pub use metadata::Metadata;
+pub use not_published::NotPublished;
 pub use operation::{ByOperation, IntoOperation, Operation, OperationExt};
 pub use operation_entry::OperationEntry;
 pub use outcome::Outcome;
@@ -94,7 +97,7 @@ pub use task::{Task, TaskExt};
 pub use task_entry::TaskEntry;
 pub use task_error::TaskError;
 pub use time::{Clock, Timestamp};
-pub use topic::Topic;
+pub use topic::{InvalidTopic, Topic};
 pub use transport::{
-    Description, Interest, Leave, NotPublished, Room, Settling, Subscription, TopicSpec, Transport,
+    Description, Interest, Leave, Room, Settling, Subscription, TopicSpec, Transport,
 };

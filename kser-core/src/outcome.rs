@@ -118,7 +118,7 @@ impl Outcome {
     ///
     /// [`Error::Decode`] when it is not a `T`.
     pub fn retval_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        self.retval.parse()
+        Ok(self.retval.parse()?)
     }
 
     /// Says whether the task succeeded: the retcode is below 300, and `error` in `retval` is absent or null. Any other

@@ -3,7 +3,7 @@ use serde::de::DeserializeOwned;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
 use crate::json::text::unescape;
-use crate::{Error, Object, TaskError};
+use crate::{JsonError, Object, TaskError};
 
 /// Reads params; what does not fit is the Python library's `ValidationError`.
 pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError> {
@@ -48,9 +48,9 @@ enum What {
 }
 
 impl Misfit {
-    fn of(object: &Object, error: &Error) -> Self {
+    fn of(object: &Object, error: &JsonError) -> Self {
         let text = |error: &dyn std::fmt::Display| What::Wrong(error.to_string());
-        let Error::Decode { source } = error else {
+        let JsonError::Decode { source } = error else {
             let (path, what) = (String::new(), text(error));
             return Self { path, what };
         };

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cause::report;
 use crate::sequencing::{External, PlannedStep, StepKey};
 use crate::{Entrypoint, Error, Name, Object, RunId, TaskId, Topic};
 
@@ -31,7 +32,7 @@ impl Step {
     pub fn named<P: Serialize + ?Sized>(entrypoint: impl Into<Name>, params: &P) -> Self {
         Self {
             entrypoint: entrypoint.into(),
-            params: Object::new(params).map_err(|error| with_source(&error)),
+            params: Object::new(params).map_err(|error| report(&error)),
             topic: None,
             uuid: None,
             record_key: None,
@@ -103,12 +104,5 @@ impl Step {
                 ..external
             }),
         })
-    }
-}
-
-fn with_source(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

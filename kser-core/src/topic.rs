@@ -4,13 +4,23 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Error;
-
 /// Names a stream of records: a name that Kafka accepts too.
 ///
 /// 1 to 249 of the characters `a-z A-Z 0-9 . _ -`, and neither `.` nor `..` (`org.apache.kafka.common.internals.Topic`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(Arc<str>);
+
+/// The name cannot be that of a topic, in Kafka as here. `?` turns it into
+/// [`InvalidTopic`](crate::Error::InvalidTopic).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} cannot be a topic name: {reason}")]
+#[non_exhaustive]
+pub struct InvalidTopic {
+    /// The name.
+    pub name: String,
+    /// The rule that it breaks.
+    pub reason: &'static str,
+}
 
 impl Topic {
     /// The longest name, in characters.
@@ -20,12 +30,12 @@ impl Topic {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTopic`] says which rule the name breaks.
-    pub fn new(name: impl AsRef<str>) -> Result<Self, Error> {
+    /// [`InvalidTopic`] says which rule the name breaks.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidTopic> {
         let name = name.as_ref();
         match flaw(name) {
             None => Ok(Self(name.into())),
-            Some(reason) => Err(Error::InvalidTopic {
+            Some(reason) => Err(InvalidTopic {
                 name: name.to_owned(),
                 reason,
             }),
@@ -42,8 +52,8 @@ impl Topic {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTopic`] when that is too long or `suffix` has characters that a name cannot have.
-    pub fn with_suffix(&self, suffix: &str) -> Result<Self, Error> {
+    /// [`InvalidTopic`] when that is too long or `suffix` has characters that a name cannot have.
+    pub fn with_suffix(&self, suffix: &str) -> Result<Self, InvalidTopic> {
         Self::new(format!("{self}{suffix}"))
     }
 }
@@ -60,9 +70,9 @@ fn flaw(name: &str) -> Option<&'static str> {
 }
 
 impl TryFrom<&str> for Topic {
-    type Error = Error;
+    type Error = InvalidTopic;
 
-    fn try_from(name: &str) -> Result<Self, Error> {
+    fn try_from(name: &str) -> Result<Self, InvalidTopic> {
         Self::new(name)
     }
 }

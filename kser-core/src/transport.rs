@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Delivery, Error, Health, Record, Topic};
+use crate::{Delivery, Error, Health, NotPublished, Record, Topic};
 
 /// Moves records between processes: what every backend must do, and no more.
 ///
@@ -306,43 +306,6 @@ pub enum Settling {
     Together,
     /// First the outputs, then the mark: a crash in between delivers the input again.
     InOrder,
-}
-
-/// Records that may not be durable. Its source is the first reason.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct NotPublished {
-    /// Their positions in what was to be published, and why.
-    pub failed: Vec<(usize, Error)>,
-}
-
-impl NotPublished {
-    /// Makes one from positions and reasons.
-    #[must_use]
-    pub const fn new(failed: Vec<(usize, Error)>) -> Self {
-        Self { failed }
-    }
-
-    /// Returns the first reason.
-    #[must_use]
-    pub fn into_error(self) -> Error {
-        let first = self.failed.into_iter().next();
-        first.map_or(Error::Closed, |(_, error)| error)
-    }
-}
-
-impl fmt::Display for NotPublished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.failed.len();
-        write!(f, "{count} of the records may not be published")
-    }
-}
-
-impl std::error::Error for NotPublished {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let (_, first) = self.failed.first()?;
-        Some(first)
-    }
 }
 
 #[async_trait]

@@ -172,7 +172,7 @@ async fn a_handler_sees_that_it_should_stop() {
 
 #[test]
 fn an_error_of_the_core_keeps_its_causes() {
-    let error = kser_core::Topic::new("no topic!").unwrap_err();
+    let error = Error::from(kser_core::Topic::new("no topic!").unwrap_err());
     assert!(matches!(error, Error::InvalidTopic { .. }));
     assert!(TaskError::from(error).message().contains("no topic!"));
 }

@@ -213,7 +213,7 @@ impl Cluster {
         let mut again = Vec::new();
         for (index, error) in missing {
             let topic = match &error {
-                Error::MissingTopic { topic } => Topic::new(topic),
+                Error::MissingTopic { topic } => Topic::new(topic).map_err(Error::from),
                 _ => continue,
             };
             let made = match topic {

@@ -83,7 +83,7 @@ impl RunEvent {
     ///
     /// [`Error::Decode`] when it is none.
     pub fn decode(payload: &[u8]) -> Result<Self, Error> {
-        Raw::from_slice(payload)?.parse()
+        Ok(Raw::from_slice(payload)?.parse()?)
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {

@@ -41,7 +41,7 @@ impl Producer {
         SendTask::new(
             self.connection.clone(),
             P::PATH.into(),
-            Object::new(&params),
+            Object::new(&params).map_err(Error::from),
         )
     }
 
@@ -94,7 +94,7 @@ impl Producer {
 
     /// Launches an operation, when what is returned is awaited.
     pub fn launch<P: Entrypoint>(&self, params: P) -> Launch {
-        let params = Object::new(&params);
+        let params = Object::new(&params).map_err(Error::from);
         Launch::operation(self.connection.clone(), P::PATH.into(), params)
     }
 

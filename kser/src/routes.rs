@@ -86,7 +86,7 @@ impl Routes {
             .or_else(|| self.topics.get(segment));
         match routed {
             Some(topic) => self.prefixed(topic),
-            None => Topic::new(format!("{}{segment}", self.prefix)),
+            None => Ok(Topic::new(format!("{}{segment}", self.prefix))?),
         }
     }
 
@@ -109,13 +109,13 @@ impl Routes {
     pub(crate) fn prefixed(&self, topic: &Topic) -> Result<Topic, Error> {
         match self.prefix.as_str() {
             "" => Ok(topic.clone()),
-            prefix => Topic::new(format!("{prefix}{topic}")),
+            prefix => Ok(Topic::new(format!("{prefix}{topic}"))?),
         }
     }
 
     /// Returns the topic of the events.
     pub(crate) fn events(&self) -> Result<Topic, Error> {
-        Topic::new(format!("{}{EVENTS}", self.prefix))
+        Ok(Topic::new(format!("{}{EVENTS}", self.prefix))?)
     }
 }
 

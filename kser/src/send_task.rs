@@ -58,7 +58,7 @@ impl SendTask {
 
     /// Sends it to this topic, given without the prefix, instead of where the route says.
     pub fn with_topic(mut self, topic: impl AsRef<str>) -> Self {
-        self.topic = Some(Topic::new(topic));
+        self.topic = Some(Topic::new(topic).map_err(Error::from));
         self
     }
 

@@ -21,7 +21,8 @@ const DELAYS: [&str; 5] = [
 /// Refuses a topic whose dead letters and delays could not be named: what fails there could go nowhere.
 pub(crate) fn with_room(topic: &Topic) -> Result<(), Error> {
     let mut around = DELAYS.iter().chain([&DEAD_LETTERS]);
-    around.try_for_each(|suffix| topic.with_suffix(suffix).map(drop))
+    around.try_for_each(|suffix| topic.with_suffix(suffix).map(drop))?;
+    Ok(())
 }
 
 /// The work topics of a registry.

@@ -3,23 +3,22 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::depth;
-use crate::Error;
+use super::{JsonError, depth};
 
 /// How deep a value may be that is written here: it can be read where it is put, a few levels into a message.
 const DEEPEST: usize = depth::MAX_DEPTH - 10;
 
 /// Writes a value as JSON, and refuses what `serde_json` turns to null without a word: NaN and the infinities. The error
 /// names the field.
-pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, JsonError> {
     let mut out = Vec::with_capacity(128);
     let mut writer = serde_json::Serializer::new(&mut out);
     value
         .serialize(Finite(&mut writer))
-        .map_err(Error::encode)?;
-    let text = String::from_utf8(out).map_err(Error::encode)?;
+        .map_err(JsonError::encode)?;
+    let text = String::from_utf8(out).map_err(JsonError::encode)?;
     match depth::is_deeper(&text, DEEPEST) {
-        true => Err(Error::encode(format!(
+        true => Err(JsonError::encode(format!(
             "more than {DEEPEST} levels of nesting"
         ))),
         false => Ok(text),

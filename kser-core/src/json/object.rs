@@ -3,8 +3,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Fields, Raw};
-use crate::Error;
+use super::{Fields, JsonError, Raw};
 
 /// A JSON object, kept as text: what `params` and `retval` are. The default is `{}`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -15,25 +14,26 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] when `value` has no JSON form or is not an object.
-    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+    /// [`JsonError::Encode`] when `value` has no JSON form or is not an object.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         let raw = Raw::new(value)?;
         if raw.as_str() == "null" {
             return Ok(Self::default());
         }
-        Self::from_raw(raw).ok_or_else(|| Error::encode("expected a JSON object"))
+        Self::from_raw(raw).ok_or_else(|| JsonError::encode("expected a JSON object"))
     }
 
     /// Reads the object as a `T`; `{}` is also a unit. Of two equal names in an object only the last counts.
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] when the object is not a `T`.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    /// [`JsonError::Decode`] when the object is not a `T`.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         match &self.0 {
             Some(raw) => raw.parse(),
-            None => serde_json::from_str("{}")
-                .or_else(|error| serde_json::from_str("null").map_err(|_| Error::decode(error))),
+            None => serde_json::from_str("{}").or_else(|error| {
+                serde_json::from_str("null").map_err(|_| JsonError::decode(error))
+            }),
         }
     }
 

@@ -5,11 +5,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::depth;
 use super::finite;
 use super::repeats::without_repeats;
 use super::scan::Scanner;
-use crate::Error;
+use super::{JsonError, depth};
 
 /// One JSON value, kept as the text in which it arrived.
 ///
@@ -22,9 +21,9 @@ impl Raw {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] when `value` has no JSON form, such as a map whose keys are not text, or a number that is not
+    /// [`JsonError::Encode`] when `value` has no JSON form, such as a map whose keys are not text, or a number that is not
     /// finite. The error names the field.
-    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         finite::to_json(value).map(|text| Self(text.into()))
     }
 
@@ -32,15 +31,15 @@ impl Raw {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] when they are not.
-    pub fn from_slice(bytes: &[u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(bytes).map_err(Error::decode)?;
+    /// [`JsonError::Decode`] when they are not.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(bytes).map_err(JsonError::decode)?;
         let mut scanner = Scanner::new(text);
         let value = scanner.value().and_then(|value| {
             scanner.end()?;
             Ok(value)
         });
-        let value = value.map_err(|flaw| Error::decode(flaw.within(bytes)))?;
+        let value = value.map_err(|flaw| JsonError::decode(flaw.within(bytes)))?;
         Ok(Self(value.into()))
     }
 
@@ -48,11 +47,13 @@ impl Raw {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] when the text is not a `T`.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    /// [`JsonError::Decode`] when the text is not a `T`.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         serde_json::from_str(self.as_str()).or_else(|error| {
-            let last = self.without_repeats().ok_or_else(|| Error::decode(error))?;
-            serde_json::from_str(last.as_str()).map_err(Error::decode)
+            let last = self
+                .without_repeats()
+                .ok_or_else(|| JsonError::decode(error))?;
+            serde_json::from_str(last.as_str()).map_err(JsonError::decode)
         })
     }
 

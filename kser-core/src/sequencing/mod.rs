@@ -11,9 +11,11 @@ mod draft;
 mod event;
 mod plan;
 mod progress;
+mod rejected;
 
 pub use apply::{MAX_UNREPORTED, apply};
 pub use carried::SentStep;
-pub use event::{Effect, Event, Rejected, Transition};
+pub use event::{Effect, Event, Transition};
 pub use plan::{External, Plan, PlannedStep, StepKey, StepWindow};
 pub use progress::{Lease, Owner, Progress, Revision};
+pub use rejected::Rejected;

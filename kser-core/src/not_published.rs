@@ -1,0 +1,40 @@
+use std::fmt;
+
+use crate::Error;
+
+/// Records that may not be durable. Its source is the first reason.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotPublished {
+    /// Their positions in what was to be published, and why.
+    pub failed: Vec<(usize, Error)>,
+}
+
+impl NotPublished {
+    /// Makes one from positions and reasons.
+    #[must_use]
+    pub const fn new(failed: Vec<(usize, Error)>) -> Self {
+        Self { failed }
+    }
+
+    /// Returns the first reason.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        let first = self.failed.into_iter().next();
+        first.map_or(Error::Closed, |(_, error)| error)
+    }
+}
+
+impl fmt::Display for NotPublished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.failed.len();
+        write!(f, "{count} of the records may not be published")
+    }
+}
+
+impl std::error::Error for NotPublished {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let (_, first) = self.failed.first()?;
+        Some(first)
+    }
+}
