@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::json::flaw::Flaw;
+use crate::json::decode_error::DecodeError;
 use crate::json::members::{Key, Members};
 use crate::json::scan::Scanner;
 use crate::json::text::{Text, write_string};
@@ -194,7 +194,7 @@ impl Envelope {
     }
 
     /// Reads what a message has under `metadata.kser`.
-    pub(crate) fn read(text: &str, at: usize) -> Result<Kser, Flaw> {
+    pub(crate) fn read(text: &str, at: usize) -> Result<Kser, DecodeError> {
         if !text.starts_with('{') {
             return Ok(Kser::Foreign);
         }
@@ -249,7 +249,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn member(&mut self, key: Key<'_, '_>, at: usize, value: &str) -> Result<(), Flaw> {
+    fn member(&mut self, key: Key<'_, '_>, at: usize, value: &str) -> Result<(), DecodeError> {
         let blank = || Envelope::new("".into(), "".into(), Mode::AtLeastOnce);
         let to = self.fields.get_or_insert_with(blank);
         match key.name {
@@ -258,7 +258,7 @@ impl Reader {
             "name" => self.name = Some((&*id(value, at, "metadata.kser.name")?).into()),
             "mode" => {
                 let mode = id(value, at, "metadata.kser.mode")?.parse();
-                self.mode = Some(mode.map_err(|what| Flaw::new(at, what))?);
+                self.mode = Some(mode.map_err(|what| DecodeError::new(at, what))?);
             }
             "step" => to.step = number(value, at, "step")?,
             "of" => to.of = number(value, at, "of")?,
@@ -278,9 +278,9 @@ impl Reader {
             "reply" => to.reply = Some(topic(value, at, "metadata.kser.reply")?),
             "home" => to.home = Some(topic(value, at, "metadata.kser.home")?),
             "sent" if value.starts_with('{') => to.sent = Some(Raw::of_scanned(value)),
-            "sent" => return Err(Flaw::new(at, "metadata.kser.sent: not an object")),
+            "sent" => return Err(DecodeError::new(at, "metadata.kser.sent: not an object")),
             "plan" if value.starts_with('[') => to.plan = Some(Raw::of_scanned(value)),
-            "plan" => return Err(Flaw::new(at, "metadata.kser.plan: not a list")),
+            "plan" => return Err(DecodeError::new(at, "metadata.kser.plan: not a list")),
             _ => to
                 .others
                 .insert(Text::of_token(key.token), Raw::of_scanned(value)),
@@ -288,27 +288,27 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(self, at: usize) -> Result<Envelope, Flaw> {
-        let missing = |name| Flaw::new(at, format!("metadata.kser has no {name}"));
+    fn finish(self, at: usize) -> Result<Envelope, DecodeError> {
+        let missing = |name| DecodeError::new(at, format!("metadata.kser has no {name}"));
         let mut envelope = self.fields.ok_or_else(|| missing("fields"))?;
         envelope.run = self.run.ok_or_else(|| missing("run"))?;
         envelope.name = self.name.ok_or_else(|| missing("name"))?;
         envelope.mode = self.mode.ok_or_else(|| missing("mode"))?;
         if envelope.step > envelope.of {
             let what = "metadata.kser.step is beyond metadata.kser.of";
-            return Err(Flaw::new(at, what));
+            return Err(DecodeError::new(at, what));
         }
         // The end of a run is one position past its last step.
         match envelope.of {
-            u32::MAX => Err(Flaw::new(at, "metadata.kser.of: too many steps")),
+            u32::MAX => Err(DecodeError::new(at, "metadata.kser.of: too many steps")),
             _ => Ok(envelope),
         }
     }
 }
 
-fn number<T: FromStr>(value: &str, at: usize, name: &str) -> Result<T, Flaw> {
+fn number<T: FromStr>(value: &str, at: usize, name: &str) -> Result<T, DecodeError> {
     let wrong = || {
-        Flaw::new(
+        DecodeError::new(
             at,
             format!("metadata.kser.{name}: not a whole number that fits"),
         )
@@ -316,12 +316,12 @@ fn number<T: FromStr>(value: &str, at: usize, name: &str) -> Result<T, Flaw> {
     value.parse().map_err(|_| wrong())
 }
 
-fn topic(value: &str, at: usize, name: &str) -> Result<Topic, Flaw> {
+fn topic(value: &str, at: usize, name: &str) -> Result<Topic, DecodeError> {
     let topic = Topic::new(id(value, at, name)?);
-    topic.map_err(|error| Flaw::new(at, error.to_string()))
+    topic.map_err(|error| DecodeError::new(at, error.to_string()))
 }
 
-fn flag(value: &str, at: usize, name: &str) -> Result<bool, Flaw> {
-    let wrong = || Flaw::new(at, format!("metadata.kser.{name}: neither true nor false"));
+fn flag(value: &str, at: usize, name: &str) -> Result<bool, DecodeError> {
+    let wrong = || DecodeError::new(at, format!("metadata.kser.{name}: neither true nor false"));
     value.parse().map_err(|_| wrong())
 }

@@ -52,7 +52,7 @@ impl Registry {
     /// The outcome, and the error itself, which knows more than an outcome can say of it.
     async fn executed(&self, message: &Message) -> (Outcome, Option<TaskError>) {
         if let Some(Handler::Operation(entry)) = self.get(&message.entrypoint) {
-            return Here::new(self, entry, message).run().await;
+            return LocalRun::new(self, entry, message).run().await;
         }
         let ctx = Context::new(message);
         match self.run_task(&ctx, message).await {
@@ -80,7 +80,7 @@ fn failed(error: TaskError, message: &Message) -> (Outcome, Option<TaskError>) {
 }
 
 /// A run in this process.
-struct Here<'a> {
+struct LocalRun<'a> {
     registry: &'a Registry,
     entry: &'a OperationEntry,
     message: &'a Message,
@@ -89,7 +89,7 @@ struct Here<'a> {
     error: Option<TaskError>,
 }
 
-impl<'a> Here<'a> {
+impl<'a> LocalRun<'a> {
     fn new(registry: &'a Registry, entry: &'a OperationEntry, message: &'a Message) -> Self {
         Self {
             registry,

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::json::flaw::Flaw;
+use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
 use crate::json::text::write_string;
@@ -56,7 +56,7 @@ impl Message {
     /// infinities, which are no JSON, and return codes that are no whole numbers. It says what was seen, and where.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let read = text(bytes).and_then(Self::read);
-        read.map_err(|flaw| Error::decode(flaw.within(bytes)))
+        read.map_err(|error| Error::decode(error.within(bytes)))
     }
 
     /// Reads the valid fields of a message that [`decode`](Self::decode) refuses. An invalid field keeps the value that it
@@ -92,7 +92,7 @@ impl Message {
     ///
     /// None today; a message that is over a limit is the sender's to refuse.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        let mut out = Vec::with_capacity(self.roughly());
+        let mut out = Vec::with_capacity(self.encoded_len_hint());
         out.extend_from_slice(b"{\"uuid\":");
         write_string(self.uuid.as_str(), &mut out);
         out.extend_from_slice(b",\"entrypoint\":");
@@ -108,7 +108,7 @@ impl Message {
     }
 
     /// About as many bytes as the message will have.
-    fn roughly(&self) -> usize {
+    fn encoded_len_hint(&self) -> usize {
         let id = self.uuid.as_str().len();
         let result = self.result.retval().as_str().len() + self.result.stdout().len();
         let metadata = self
@@ -121,7 +121,7 @@ impl Message {
         200 + 2 * id + self.params.as_str().len() + result + metadata.sum::<usize>() + envelope
     }
 
-    fn read(text: &str) -> Result<Self, Flaw> {
+    fn read(text: &str) -> Result<Self, DecodeError> {
         let mut scanner = Scanner::new(text);
         scanner.skip_space();
         let start = scanner.at();
@@ -148,7 +148,8 @@ impl Message {
             Ok(())
         })?;
         rest.end()?;
-        let missing = |name| Flaw::new(start, format!("{name}: missing data for required field"));
+        let missing =
+            |name| DecodeError::new(start, format!("{name}: missing data for required field"));
         let uuid = uuid.ok_or_else(|| missing("uuid"))?;
         let result = match result.uuid() {
             Some(_) => result,
@@ -165,7 +166,7 @@ impl Message {
 }
 
 /// Takes bytes that are UTF-8, or says what they look like.
-fn text(bytes: &[u8]) -> Result<&str, Flaw> {
+fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     let seen = match bytes {
         [] => Some("an empty value"),
         [0xef, 0xbb, 0xbf, ..] => Some("a byte order mark"),
@@ -180,26 +181,28 @@ fn text(bytes: &[u8]) -> Result<&str, Flaw> {
         _ => None,
     };
     if let Some(seen) = seen {
-        return Err(Flaw::new(0, seen));
+        return Err(DecodeError::new(0, seen));
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let what = match error.error_len() {
             Some(_) => "a byte that is not UTF-8, as in Latin-1",
             None => "the text ends within a character",
         };
-        Flaw::new(error.valid_up_to(), what)
+        DecodeError::new(error.valid_up_to(), what)
     })
 }
 
 /// Says what is there where an object was expected.
-fn no_object(mut scanner: Scanner<'_>) -> Flaw {
+fn no_object(mut scanner: Scanner<'_>) -> DecodeError {
     let at = scanner.at();
     match scanner.value() {
         Ok(value) if value.starts_with('"') => {
-            Flaw::new(at, "expected an object, found text, as if encoded twice")
+            DecodeError::new(at, "expected an object, found text, as if encoded twice")
         }
-        Ok(value) if value.starts_with('[') => Flaw::new(at, "expected an object, found a list"),
-        Ok(value) => Flaw::new(at, format!("expected an object, found {value}")),
-        Err(flaw) => flaw,
+        Ok(value) if value.starts_with('[') => {
+            DecodeError::new(at, "expected an object, found a list")
+        }
+        Ok(value) => DecodeError::new(at, format!("expected an object, found {value}")),
+        Err(error) => error,
     }
 }

@@ -1,5 +1,5 @@
 use crate::envelope::Kser;
-use crate::json::flaw::Flaw;
+use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
 use crate::json::text::{Text, unescape};
@@ -110,11 +110,11 @@ impl Metadata {
     }
 
     /// Reads an object where the scanner stands.
-    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Self, Flaw> {
+    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Self, DecodeError> {
         if scanner.peek() != Some(b'{') {
             let at = scanner.at();
             scanner.value()?;
-            return Err(Flaw::new(at, "metadata: not a valid mapping"));
+            return Err(DecodeError::new(at, "metadata: not a valid mapping"));
         }
         let mut metadata = Self::default();
         let mut members = Members::of(scanner.clone())?;

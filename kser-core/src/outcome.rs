@@ -4,7 +4,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::json::flaw::Flaw;
+use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
 use crate::json::text::{Text, unescape};
@@ -255,13 +255,16 @@ impl Outcome {
 
     /// Reads an object or null where the scanner stands. What is absent is as in a fresh one.
     /// Its name is often that of the message, which is shared then.
-    pub(crate) fn read(scanner: &mut Scanner<'_>, message: Option<&TaskId>) -> Result<Self, Flaw> {
+    pub(crate) fn read(
+        scanner: &mut Scanner<'_>,
+        message: Option<&TaskId>,
+    ) -> Result<Self, DecodeError> {
         let mut outcome = Self::default();
         if scanner.peek() != Some(b'{') {
             let at = scanner.at();
             return match scanner.value()? {
                 "null" => Ok(outcome),
-                _ => Err(Flaw::new(at, "result: neither an object nor null")),
+                _ => Err(DecodeError::new(at, "result: neither an object nor null")),
             };
         }
         *scanner = Members::of(scanner.clone())?.read_values(|key, at, value| {
@@ -290,32 +293,32 @@ impl Outcome {
 }
 
 /// Reads a JSON string.
-fn string(value: &str, at: usize, name: &str) -> Result<Text, Flaw> {
+fn string(value: &str, at: usize, name: &str) -> Result<Text, DecodeError> {
     match value.starts_with('"') {
         true => Ok(Text::of_token(value)),
-        false => Err(Flaw::new(at, format!("{name}: not a valid string"))),
+        false => Err(DecodeError::new(at, format!("{name}: not a valid string"))),
     }
 }
 
 /// Reads an id: Unicode text.
-pub(crate) fn id<'a>(value: &'a str, at: usize, name: &str) -> Result<Cow<'a, str>, Flaw> {
+pub(crate) fn id<'a>(value: &'a str, at: usize, name: &str) -> Result<Cow<'a, str>, DecodeError> {
     if !value.starts_with('"') {
-        return Err(Flaw::new(at, format!("{name}: not a valid string")));
+        return Err(DecodeError::new(at, format!("{name}: not a valid string")));
     }
     match unescape(value) {
         (text, true) => Ok(text),
         (_, false) => {
             let what = format!("{name}: half a surrogate pair, which is no Unicode text");
-            Err(Flaw::new(at, what))
+            Err(DecodeError::new(at, what))
         }
     }
 }
 
 /// Reads a JSON object.
-pub(crate) fn object(value: &str, at: usize, name: &str) -> Result<Object, Flaw> {
+pub(crate) fn object(value: &str, at: usize, name: &str) -> Result<Object, DecodeError> {
     match value.starts_with('{') {
         true => Ok(Object::of_scanned(value)),
-        false => Err(Flaw::new(at, format!("{name}: not a valid mapping"))),
+        false => Err(DecodeError::new(at, format!("{name}: not a valid mapping"))),
     }
 }
 

@@ -8,12 +8,12 @@ use crate::{JsonError, Object, TaskError};
 /// Reads params; what does not fit is the Python library's `ValidationError`.
 pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError> {
     params.parse().map_err(|error| {
-        let Misfit { path, what } = Misfit::of(&params.without_repeats(), &error);
-        TaskError::validation(match (what, path.as_str()) {
-            (What::Missing(name), "") => format!("Missing parameter: {name}"),
-            (What::Missing(name), path) => format!("Missing parameter: {path}.{name}"),
-            (What::Wrong(text), "") => format!("Invalid parameters: {text}"),
-            (What::Wrong(text), path) => format!("Invalid parameter: {path}: {text}"),
+        let ParamMismatch { path, mismatch } = ParamMismatch::of(&params.without_repeats(), &error);
+        TaskError::validation(match (mismatch, path.as_str()) {
+            (Mismatch::Missing(name), "") => format!("Missing parameter: {name}"),
+            (Mismatch::Missing(name), path) => format!("Missing parameter: {path}.{name}"),
+            (Mismatch::Wrong(text), "") => format!("Invalid parameters: {text}"),
+            (Mismatch::Wrong(text), path) => format!("Invalid parameter: {path}: {text}"),
         })
     })
 }
@@ -21,54 +21,54 @@ pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError>
 /// Reads what the step before returned.
 pub(crate) fn read_previous<T: DeserializeOwned>(retval: &Object) -> Result<T, TaskError> {
     retval.parse().map_err(|error| {
-        let Misfit { path, what } = Misfit::of(&retval.without_repeats(), &error);
+        let ParamMismatch { path, mismatch } = ParamMismatch::of(&retval.without_repeats(), &error);
         let path = Some(path).filter(|path| !path.is_empty());
-        let text = match (what, path) {
-            (What::Missing(name), None) => format!("{name} is missing"),
-            (What::Missing(name), Some(path)) => format!("{path}.{name} is missing"),
-            (What::Wrong(text), None) => text,
-            (What::Wrong(text), Some(path)) => format!("{path}: {text}"),
+        let text = match (mismatch, path) {
+            (Mismatch::Missing(name), None) => format!("{name} is missing"),
+            (Mismatch::Missing(name), Some(path)) => format!("{path}.{name} is missing"),
+            (Mismatch::Wrong(text), None) => text,
+            (Mismatch::Wrong(text), Some(path)) => format!("{path}: {text}"),
         };
         let text = format!("the outcome of the step before does not fit: {text}");
         TaskError::validation(text).with_code(422)
     })
 }
 
-/// Why an object is not what it should be.
-struct Misfit {
-    /// Where, such as `address.street` or `sizes[2]`; empty for the object itself.
+/// The reason why an object is not a value of the type that a handler takes.
+struct ParamMismatch {
+    /// The path to the value, such as `address.street` or `sizes[2]`; empty for the object itself.
     path: String,
-    what: What,
+    mismatch: Mismatch,
 }
 
-enum What {
+enum Mismatch {
     Missing(String),
     /// Without the value that was there: it may be nobody's business, and errors are logged and sent on.
     Wrong(String),
 }
 
-impl Misfit {
+impl ParamMismatch {
     fn of(object: &Object, error: &JsonError) -> Self {
-        let text = |error: &dyn std::fmt::Display| What::Wrong(error.to_string());
+        let text = |error: &dyn std::fmt::Display| Mismatch::Wrong(error.to_string());
         let JsonError::Decode { source } = error else {
-            let (path, what) = (String::new(), text(error));
-            return Self { path, what };
+            let (path, mismatch) = (String::new(), text(error));
+            return Self { path, mismatch };
         };
         let Some(error) = source.downcast_ref::<serde_json::Error>() else {
-            let (path, what) = (String::new(), text(source));
-            return Self { path, what };
+            let (path, mismatch) = (String::new(), text(source));
+            return Self { path, mismatch };
         };
         let text = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let text = text.strip_suffix(&place).unwrap_or(&text);
         Self {
             path: path(object.as_str(), offset(object.as_str(), error)),
-            what: What::of(text),
+            mismatch: Mismatch::of(text),
         }
     }
 }
 
-impl What {
+impl Mismatch {
     /// Reads a text of serde.
     fn of(text: &str) -> Self {
         let missing = text.strip_prefix("missing field `");

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::json::flaw::Flaw;
+use crate::json::decode_error::DecodeError;
 use crate::json::text::unescape;
 
 /// A whole number. One that does not fit is written on as it came.
@@ -32,7 +32,7 @@ impl Retcode {
     }
 
     /// Reads it in any spelling of JSON, or as decimal text.
-    pub(crate) fn read(value: &str, at: usize) -> Result<Self, Flaw> {
+    pub(crate) fn read(value: &str, at: usize) -> Result<Self, DecodeError> {
         if let Ok(value) = value.parse() {
             return Ok(Self { value, text: None });
         }
@@ -42,7 +42,7 @@ impl Retcode {
         };
         let written_as_text = value.starts_with('"');
         whole(&number, written_as_text)
-            .ok_or_else(|| Flaw::new(at, "result.retcode: not a valid integer"))
+            .ok_or_else(|| DecodeError::new(at, "result.retcode: not a valid integer"))
     }
 }
 

@@ -33,7 +33,7 @@ impl Topic {
     /// [`InvalidTopic`] says which rule the name breaks.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidTopic> {
         let name = name.as_ref();
-        match flaw(name) {
+        match broken_rule(name) {
             None => Ok(Self(name.into())),
             Some(reason) => Err(InvalidTopic {
                 name: name.to_owned(),
@@ -58,7 +58,7 @@ impl Topic {
     }
 }
 
-fn flaw(name: &str) -> Option<&'static str> {
+fn broken_rule(name: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match name {
         "" => Some("it is empty"),

@@ -1,4 +1,4 @@
-use super::flaw::Flaw;
+use super::decode_error::DecodeError;
 use super::scan::Scanner;
 use super::text::unescape;
 
@@ -18,7 +18,7 @@ pub(crate) struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Begins behind the opening brace of an object, which is taken here.
-    pub(crate) fn of(mut scanner: Scanner<'a>) -> Result<Self, Flaw> {
+    pub(crate) fn of(mut scanner: Scanner<'a>) -> Result<Self, DecodeError> {
         scanner.expect(b'{')?;
         Ok(Self {
             scanner,
@@ -27,7 +27,7 @@ impl<'a> Members<'a> {
     }
 
     /// Returns the next name; `None` behind the closing brace. Its value has to be taken from [`scanner`](Self::scanner).
-    pub(crate) fn key(&mut self) -> Result<Option<&'a str>, Flaw> {
+    pub(crate) fn key(&mut self) -> Result<Option<&'a str>, DecodeError> {
         if self.scanner.take(b'}') {
             return Ok(None);
         }
@@ -41,7 +41,7 @@ impl<'a> Members<'a> {
     }
 
     /// Returns the next name, the byte at which its value begins, and the value; `None` behind the closing brace.
-    pub(crate) fn next(&mut self) -> Result<Option<(&'a str, usize, &'a str)>, Flaw> {
+    pub(crate) fn next(&mut self) -> Result<Option<(&'a str, usize, &'a str)>, DecodeError> {
         let Some(key) = self.key()? else {
             return Ok(None);
         };
@@ -52,26 +52,26 @@ impl<'a> Members<'a> {
 
     /// Has `read` judge each member: its name, and the scanner where its value begins. Returns the scanner behind the object.
     ///
-    /// Of two equal names only the last counts, as in Python: the flaw of a value that a later one replaces is dropped.
+    /// Of two equal names only the last counts, as in Python: the error of a value that a later one replaces is dropped.
     pub(crate) fn read_each(
         mut self,
-        mut read: impl FnMut(Key<'_, 'a>, &mut Scanner<'a>) -> Result<(), Flaw>,
-    ) -> Result<Scanner<'a>, Flaw> {
-        let mut flaws: Vec<(String, Flaw)> = Vec::new();
+        mut read: impl FnMut(Key<'_, 'a>, &mut Scanner<'a>) -> Result<(), DecodeError>,
+    ) -> Result<Scanner<'a>, DecodeError> {
+        let mut errors: Vec<(String, DecodeError)> = Vec::new();
         while let Some(token) = self.key()? {
             let (name, value) = (unescape(token).0, self.scanner.clone());
             let key = Key { name: &name, token };
             let judged = read(key, &mut self.scanner);
-            flaws.retain(|(flawed, _)| *flawed != *name);
-            if let Err(flaw) = judged {
+            errors.retain(|(wrong, _)| *wrong != *name);
+            if let Err(error) = judged {
                 // The text is to be JSON, whatever its values are.
                 self.scanner = value;
                 self.scanner.value()?;
-                flaws.push((name.into_owned(), flaw));
+                errors.push((name.into_owned(), error));
             }
         }
-        match flaws.into_iter().next() {
-            Some((_, flaw)) => Err(flaw),
+        match errors.into_iter().next() {
+            Some((_, error)) => Err(error),
             None => Ok(self.scanner),
         }
     }
@@ -80,8 +80,8 @@ impl<'a> Members<'a> {
     /// the value.
     pub(crate) fn read_values(
         self,
-        mut read: impl FnMut(Key<'_, 'a>, usize, &'a str) -> Result<(), Flaw>,
-    ) -> Result<Scanner<'a>, Flaw> {
+        mut read: impl FnMut(Key<'_, 'a>, usize, &'a str) -> Result<(), DecodeError>,
+    ) -> Result<Scanner<'a>, DecodeError> {
         self.read_each(|key, scanner| {
             let at = scanner.at();
             let value = scanner.value()?;

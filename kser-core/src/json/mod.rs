@@ -1,10 +1,10 @@
 //! JSON as text: what nobody asks for is scanned and never built, and passes through unchanged.
 
+pub(crate) mod decode_error;
 pub(crate) mod depth;
 mod error;
 mod fields;
 mod finite;
-pub(crate) mod flaw;
 pub(crate) mod members;
 mod object;
 mod raw;

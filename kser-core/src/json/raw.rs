@@ -39,7 +39,7 @@ impl Raw {
             scanner.end()?;
             Ok(value)
         });
-        let value = value.map_err(|flaw| JsonError::decode(flaw.within(bytes)))?;
+        let value = value.map_err(|error| JsonError::decode(error.within(bytes)))?;
         Ok(Self(value.into()))
     }
 

@@ -1,5 +1,5 @@
+use super::decode_error::DecodeError;
 use super::depth::{MAX_DEPTH, Open};
-use super::flaw::Flaw;
 
 /// Goes through JSON text (RFC 8259) without building anything, and without recursion, however deep it is.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Flaw> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), DecodeError> {
         match self.take(byte) {
             true => Ok(()),
             false => Err(self.unexpected(&format!("'{}'", char::from(byte)))),
@@ -52,18 +52,18 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes to the end, where only white space may be.
-    pub(crate) fn end(&mut self) -> Result<(), Flaw> {
+    pub(crate) fn end(&mut self) -> Result<(), DecodeError> {
         self.skip_space();
         match self.peek() {
             None => Ok(()),
-            Some(b'{' | b'[') => Err(Flaw::new(self.at, "a second document")),
-            Some(0) => Err(Flaw::new(self.at, "a zero byte behind the document")),
-            Some(_) => Err(Flaw::new(self.at, "text behind the document")),
+            Some(b'{' | b'[') => Err(DecodeError::new(self.at, "a second document")),
+            Some(0) => Err(DecodeError::new(self.at, "a zero byte behind the document")),
+            Some(_) => Err(DecodeError::new(self.at, "text behind the document")),
         }
     }
 
     /// Takes one value and returns its text.
-    pub(crate) fn value(&mut self) -> Result<&'a str, Flaw> {
+    pub(crate) fn value(&mut self) -> Result<&'a str, DecodeError> {
         self.skip_space();
         let start = self.at;
         match self.peek() {
@@ -109,18 +109,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn push(&self, open: &mut Open, object: bool) -> Result<(), Flaw> {
+    fn push(&self, open: &mut Open, object: bool) -> Result<(), DecodeError> {
         match open.push(object) {
             true => Ok(()),
             false => {
                 let what = format!("more than {MAX_DEPTH} levels of nesting");
-                Err(Flaw::new(self.at, what))
+                Err(DecodeError::new(self.at, what))
             }
         }
     }
 
     /// Behind a value: closes what ends here. Says whether all is closed.
-    fn close(&mut self, open: &mut Open) -> Result<bool, Flaw> {
+    fn close(&mut self, open: &mut Open) -> Result<bool, DecodeError> {
         while let Some(object) = open.last() {
             if self.take(b',') {
                 if object {
@@ -141,7 +141,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a name and the colon behind it, and returns the name with its quotes.
-    pub(crate) fn key(&mut self) -> Result<&'a str, Flaw> {
+    pub(crate) fn key(&mut self) -> Result<&'a str, DecodeError> {
         self.skip_space();
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a name in double quotes"));
@@ -152,7 +152,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a string, and returns it with its quotes.
-    fn string(&mut self) -> Result<&'a str, Flaw> {
+    fn string(&mut self) -> Result<&'a str, DecodeError> {
         let start = self.at;
         self.at += 1;
         loop {
@@ -164,14 +164,14 @@ impl<'a> Scanner<'a> {
                 }
                 Some(b'\\') => self.escape()?,
                 Some(0..0x20) => {
-                    return Err(Flaw::new(self.at, "a control character in a string"));
+                    return Err(DecodeError::new(self.at, "a control character in a string"));
                 }
-                _ => return Err(Flaw::new(self.at, "the text ends within a string")),
+                _ => return Err(DecodeError::new(self.at, "the text ends within a string")),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), Flaw> {
+    fn escape(&mut self) -> Result<(), DecodeError> {
         let bytes = self.text.as_bytes();
         let length = match bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
@@ -179,21 +179,21 @@ impl<'a> Scanner<'a> {
                 let digits = bytes.get(self.at + 2..self.at + 6);
                 match digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
                     true => 6,
-                    false => return Err(Flaw::new(self.at, "not an escape of JSON")),
+                    false => return Err(DecodeError::new(self.at, "not an escape of JSON")),
                 }
             }
-            _ => return Err(Flaw::new(self.at, "not an escape of JSON")),
+            _ => return Err(DecodeError::new(self.at, "not an escape of JSON")),
         };
         self.at += length;
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Flaw> {
+    fn number(&mut self) -> Result<(), DecodeError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
-        let wrong = |this: &Self| Err(Flaw::new(start, this.no_number(start)));
+        let wrong = |this: &Self| Err(DecodeError::new(start, this.no_number(start)));
         match self.peek() {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.digits(),
@@ -232,7 +232,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn literal(&mut self) -> Result<(), Flaw> {
+    fn literal(&mut self) -> Result<(), DecodeError> {
         let rest = &self.text[self.at..];
         for word in ["true", "false", "null"] {
             if rest.starts_with(word) {
@@ -242,19 +242,22 @@ impl<'a> Scanner<'a> {
         }
         for word in ["NaN", "Infinity"] {
             if rest.starts_with(word) {
-                return Err(Flaw::new(self.at, format!("{word}, which is no JSON")));
+                return Err(DecodeError::new(
+                    self.at,
+                    format!("{word}, which is no JSON"),
+                ));
             }
         }
         Err(self.unexpected("a value"))
     }
 
     #[cold]
-    pub(crate) fn unexpected(&self, expected: &str) -> Flaw {
+    pub(crate) fn unexpected(&self, expected: &str) -> DecodeError {
         let found = match self.text[self.at..].chars().next() {
             Some(found) => format!("expected {expected}, found {found:?}"),
             None => format!("the text ends where {expected} is expected"),
         };
-        Flaw::new(self.at, found)
+        DecodeError::new(self.at, found)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{External, PlannedStep, StepKey};
-use crate::json::flaw::Flaw;
+use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
 use crate::json::text::write_string;
@@ -70,9 +70,9 @@ impl SentStep {
                 metadata,
             })
         };
-        read().map_err(|flaw: Flaw| Error::InvalidStep {
+        read().map_err(|error: DecodeError| Error::InvalidStep {
             position,
-            reason: flaw.to_string(),
+            reason: error.to_string(),
         })
     }
 }
@@ -97,9 +97,9 @@ pub fn encode(run: &RunId, steps: &[PlannedStep]) -> Raw {
 ///
 /// [`Error::InvalidStep`] when the text is no step. Only the first is looked at.
 pub fn split(plan: &Raw, run: &RunId, position: u32) -> Result<(PlannedStep, Option<Raw>), Error> {
-    let invalid = |flaw: Flaw| Error::InvalidStep {
+    let invalid = |error: DecodeError| Error::InvalidStep {
         position,
-        reason: flaw.to_string(),
+        reason: error.to_string(),
     };
     let text = plan.as_str();
     let mut scanner = Scanner::new(text);
@@ -149,7 +149,7 @@ fn write(run: &RunId, step: &PlannedStep, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep, Flaw> {
+fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep, DecodeError> {
     let members = Members::of(Scanner::new(text))?;
     let (mut entrypoint, mut uuid, mut params) = (None, None, Object::default());
     let (mut topic, mut record_key, mut limit, mut attempts) = (None, None, None, 1);
@@ -161,7 +161,7 @@ fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep
             "params" => params = object(value, place, "params")?,
             "topic" => {
                 let name = Topic::new(id(value, place, "topic")?);
-                topic = Some(name.map_err(|error| Flaw::new(place, error.to_string()))?);
+                topic = Some(name.map_err(|error| DecodeError::new(place, error.to_string()))?);
             }
             "key" => record_key = Some(id(value, place, "key")?.into_owned()),
             "limit_ms" => limit = Some(number::<u64>(value, place, "limit_ms")?),
@@ -170,7 +170,8 @@ fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep
         }
         Ok(())
     })?;
-    let entrypoint = entrypoint.ok_or_else(|| Flaw::new(at, "the step has no entrypoint"))?;
+    let entrypoint =
+        entrypoint.ok_or_else(|| DecodeError::new(at, "the step has no entrypoint"))?;
     Ok(PlannedStep {
         key: StepKey {
             position,
@@ -187,7 +188,7 @@ fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep
     })
 }
 
-fn number<T: std::str::FromStr>(value: &str, at: usize, name: &str) -> Result<T, Flaw> {
-    let wrong = || Flaw::new(at, format!("{name}: not a whole number that fits"));
+fn number<T: std::str::FromStr>(value: &str, at: usize, name: &str) -> Result<T, DecodeError> {
+    let wrong = || DecodeError::new(at, format!("{name}: not a whole number that fits"));
     value.parse().map_err(|_| wrong())
 }

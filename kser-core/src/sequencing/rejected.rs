@@ -1,4 +1,4 @@
-use crate::Status;
+use crate::{Status, Timestamp};
 
 /// Why an event does not apply. The progress stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,23 +1,24 @@
 use std::fmt;
 
-/// What is wrong with a text, and at which byte. It is boxed to keep the results of a scanner small.
+/// A fault of JSON text, or of the message in it, with the byte at which it is. Boxed, so that the results of a scanner stay
+/// small.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Flaw(Box<Inner>);
+pub(crate) struct DecodeError(Box<Inner>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Inner {
     at: usize,
-    what: String,
+    reason: String,
 }
 
-impl Flaw {
+impl DecodeError {
     #[cold]
-    pub(crate) fn new(at: usize, what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self(Box::new(Inner { at, what }))
+    pub(crate) fn new(at: usize, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self(Box::new(Inner { at, reason }))
     }
 
-    /// Says it with line and column, counted from 1.
+    /// Describes the fault with its line and column, counted from 1.
     pub(crate) fn within(&self, bytes: &[u8]) -> String {
         let before = &bytes[..self.0.at.min(bytes.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -29,13 +30,13 @@ impl Flaw {
             + 1;
         format!(
             "{} at line {line} column {column} (byte {})",
-            self.0.what, self.0.at
+            self.0.reason, self.0.at
         )
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.0.what, self.0.at)
+        write!(f, "{} at byte {}", self.0.reason, self.0.at)
     }
 }
