@@ -140,10 +140,10 @@ impl Envelope {
     }
 
     /// Writes it; what is as in a new one is left out.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"v\":1,\"run\":");
+    pub(crate) fn write(&self, out: &mut String) {
+        out.push_str("{\"v\":1,\"run\":");
         write_string(self.run.as_str(), out);
-        out.extend_from_slice(b",\"name\":");
+        out.push_str(",\"name\":");
         write_string(self.name.as_str(), out);
         let numbers = [
             ("step", u64::from(self.step)),
@@ -160,7 +160,7 @@ impl Envelope {
         ];
         for (name, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
             field(out, name);
-            out.extend_from_slice(number.to_string().as_bytes());
+            out.push_str(&number.to_string());
         }
         let flags = [
             ("launch", self.launch),
@@ -169,7 +169,7 @@ impl Envelope {
         ];
         for (name, _) in flags.into_iter().filter(|(_, set)| *set) {
             field(out, name);
-            out.extend_from_slice(b"true");
+            out.push_str("true");
         }
         let texts = [
             ("mode", Some(self.mode.as_str())),
@@ -186,11 +186,11 @@ impl Envelope {
         for (name, raw) in [("sent", &self.sent), ("plan", &self.plan)] {
             if let Some(raw) = raw {
                 field(out, name);
-                out.extend_from_slice(raw.as_str().as_bytes());
+                out.push_str(raw.as_str());
             }
         }
         self.others.write(out, false);
-        out.push(b'}');
+        out.push('}');
     }
 
     /// Reads what a message has under `metadata.kser`.
@@ -213,10 +213,10 @@ impl Envelope {
     }
 }
 
-fn field(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn field(out: &mut String, name: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
 }
 
 /// What `metadata.kser` turns out to be.

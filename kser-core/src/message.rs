@@ -92,18 +92,18 @@ impl Message {
     ///
     /// None today; a message that is over a limit is the sender's to refuse.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        let mut out = Vec::with_capacity(self.encoded_len_hint());
-        out.extend_from_slice(b"{\"uuid\":");
+        let mut out = String::with_capacity(self.encoded_len_hint());
+        out.push_str("{\"uuid\":");
         write_string(self.uuid.as_str(), &mut out);
-        out.extend_from_slice(b",\"entrypoint\":");
+        out.push_str(",\"entrypoint\":");
         write_string(self.entrypoint.as_str(), &mut out);
-        out.extend_from_slice(b",\"params\":");
-        out.extend_from_slice(self.params.as_str().as_bytes());
-        out.extend_from_slice(b",\"result\":");
+        out.push_str(",\"params\":");
+        out.push_str(self.params.as_str());
+        out.push_str(",\"result\":");
         self.result.write(&mut out, self.uuid.as_str());
-        out.extend_from_slice(b",\"metadata\":");
+        out.push_str(",\"metadata\":");
         self.metadata.write(&mut out);
-        out.push(b'}');
+        out.push('}');
         Ok(out.into())
     }
 

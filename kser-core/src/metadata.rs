@@ -2,7 +2,7 @@ use crate::envelope::Kser;
 use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
-use crate::json::text::{Text, unescape};
+use crate::json::text::{Text, unescape, write_string};
 use crate::{Envelope, Fields, Raw};
 
 /// The user's context of a message, which kser never changes but for the trace, and kser's own envelope beside it.
@@ -75,17 +75,11 @@ impl Metadata {
     #[must_use]
     pub fn with_traceparent(mut self, traceparent: &str) -> Self {
         let mut tracing = self.tracing().unwrap_or_default();
-        let mut token = Vec::new();
-        crate::json::text::write_string(traceparent, &mut token);
-        tracing.set(
-            TRACEPARENT,
-            Raw::of_scanned(&String::from_utf8_lossy(&token)),
-        );
-        let mut out = vec![b'{'];
-        tracing.write(&mut out, true);
-        out.push(b'}');
+        let mut token = String::new();
+        write_string(traceparent, &mut token);
+        tracing.set(TRACEPARENT, Raw::of_scanned(&token));
         self.fields
-            .set(TRACING, Raw::of_scanned(&String::from_utf8_lossy(&out)));
+            .set(TRACING, Raw::of_scanned(&tracing.to_json()));
         self
     }
 
@@ -96,17 +90,17 @@ impl Metadata {
             .then(|| Fields::of_scanned(tracing))
     }
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
+    pub(crate) fn write(&self, out: &mut String) {
+        out.push('{');
         self.fields.write(out, true);
         if let Some(envelope) = &self.envelope {
             if !self.fields.is_empty() {
-                out.push(b',');
+                out.push(',');
             }
-            out.extend_from_slice(b"\"kser\":");
+            out.push_str("\"kser\":");
             envelope.write(out);
         }
-        out.push(b'}');
+        out.push('}');
     }
 
     /// Reads an object where the scanner stands.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
-use crate::json::text::{Text, unescape};
+use crate::json::text::{Text, unescape, write_string};
 use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};
 
@@ -238,19 +238,19 @@ impl Outcome {
     }
 
     /// Writes it in the order of the Python library.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, default_uuid: &str) {
+    pub(crate) fn write(&self, out: &mut String, default_uuid: &str) {
         let uuid = self.uuid.as_ref().map_or(default_uuid, TaskId::as_str);
-        out.extend_from_slice(b"{\"uuid\":");
-        crate::json::text::write_string(uuid, out);
-        out.extend_from_slice(b",\"retcode\":");
+        out.push_str("{\"uuid\":");
+        write_string(uuid, out);
+        out.push_str(",\"retcode\":");
         self.retcode.write(out);
-        out.extend_from_slice(b",\"stdout\":");
+        out.push_str(",\"stdout\":");
         self.stdout.write(out);
-        out.extend_from_slice(b",\"stderr\":");
+        out.push_str(",\"stderr\":");
         self.stderr.write(out);
-        out.extend_from_slice(b",\"retval\":");
-        out.extend_from_slice(self.retval.as_str().as_bytes());
-        out.push(b'}');
+        out.push_str(",\"retval\":");
+        out.push_str(self.retval.as_str());
+        out.push('}');
     }
 
     /// Reads an object or null where the scanner stands. What is absent is as in a fresh one.
@@ -285,8 +285,8 @@ impl Outcome {
         Ok(outcome)
     }
 
-    fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+    fn to_json(&self) -> String {
+        let mut out = String::new();
         self.write(&mut out, "");
         out
     }
@@ -341,14 +341,14 @@ impl From<&TaskError> for Outcome {
 
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.to_json()))
+        f.write_str(&self.to_json())
     }
 }
 
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.to_json();
-        Raw::of_scanned(&String::from_utf8_lossy(&text)).serialize(serializer)
+        Raw::of_scanned(&text).serialize(serializer)
     }
 }
 

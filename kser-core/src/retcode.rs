@@ -23,11 +23,11 @@ impl Retcode {
     }
 
     /// Writes it as it came.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut String) {
         match &self.text {
-            Some(text) => out.extend_from_slice(text.as_bytes()),
-            None if self.value == 0 => out.push(b'0'),
-            None => out.extend_from_slice(self.value.to_string().as_bytes()),
+            Some(text) => out.push_str(text),
+            None if self.value == 0 => out.push('0'),
+            None => out.push_str(&self.value.to_string()),
         }
     }
 

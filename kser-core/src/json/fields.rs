@@ -108,24 +108,23 @@ impl Fields {
     }
 
     /// Writes the fields with a comma before each but the first, where `first` says whether one was written before.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, mut first: bool) {
+    pub(crate) fn write(&self, out: &mut String, mut first: bool) {
         for (name, value) in &self.list {
             if !first {
-                out.push(b',');
+                out.push(',');
             }
             first = false;
             name.write(out);
-            out.push(b':');
-            out.extend_from_slice(value.as_str().as_bytes());
+            out.push(':');
+            out.push_str(value.as_str());
         }
     }
 
     pub(crate) fn to_json(&self) -> String {
-        let mut out = vec![b'{'];
+        let mut out = String::from('{');
         self.write(&mut out, true);
-        out.push(b'}');
-        // Names and values are text, and so is what stands between them.
-        String::from_utf8_lossy(&out).into_owned()
+        out.push('}');
+        out
     }
 }
 

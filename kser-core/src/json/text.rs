@@ -42,9 +42,9 @@ impl Text {
     }
 
     /// Writes it as a JSON string.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut String) {
         match &self.raw {
-            Some(raw) => out.extend_from_slice(raw.as_bytes()),
+            Some(raw) => out.push_str(raw),
             None => write_string(self.as_str(), out),
         }
     }
@@ -57,26 +57,25 @@ impl fmt::Debug for Text {
 }
 
 /// Writes text as a JSON string.
-pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
+pub(crate) fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut rest = text;
     loop {
-        let (before, behind) = rest.split_at(super::scan::plain(rest));
-        out.extend_from_slice(before);
-        let Some((byte, behind)) = behind.split_first() else {
-            break;
-        };
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        let (before, behind) = rest.split_at(super::scan::plain(rest.as_bytes()));
+        out.push_str(before);
+        let mut characters = behind.chars();
+        match characters.next() {
+            None => break,
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => out.push_str(&format!("\\u{:04x}", u32::from(control))),
         }
-        rest = behind;
+        rest = characters.as_str();
     }
-    out.push(b'"');
+    out.push('"');
 }
 
 /// Reads a JSON string that a scanner has taken, with its quotes. Says whether the text says it all.
@@ -134,9 +133,9 @@ mod tests {
     use super::*;
 
     fn written(text: &Text) -> String {
-        let mut out = Vec::new();
+        let mut out = String::new();
         text.write(&mut out);
-        String::from_utf8(out).unwrap()
+        out
     }
 
     #[test]

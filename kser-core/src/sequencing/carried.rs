@@ -32,16 +32,16 @@ impl SentStep {
     /// Encodes the step as JSON. Leaves out fields that have their defaults, and those that follow from the run's id.
     #[must_use]
     pub fn encode(&self, run: &RunId) -> Raw {
-        let mut out = Vec::new();
+        let mut out = String::new();
         write(run, &self.step, &mut out);
         // In front of the closing brace: a step has an entrypoint at least.
         out.pop();
-        out.extend_from_slice(b",\"result\":");
+        out.push_str(",\"result\":");
         self.given.write(&mut out, self.step.key.uuid.as_str());
-        out.extend_from_slice(b",\"metadata\":");
+        out.push_str(",\"metadata\":");
         self.metadata.write(&mut out);
-        out.push(b'}');
-        Raw::of_scanned(&String::from_utf8_lossy(&out))
+        out.push('}');
+        Raw::of_scanned(&out)
     }
 
     /// Decodes the step at `position` of a run.
@@ -80,15 +80,15 @@ impl SentStep {
 /// Writes steps that follow one another. What can be derived, and what is as usual, is left out.
 #[must_use]
 pub fn encode(run: &RunId, steps: &[PlannedStep]) -> Raw {
-    let mut out = vec![b'['];
+    let mut out = String::from('[');
     for (index, step) in steps.iter().enumerate() {
         if index > 0 {
-            out.push(b',');
+            out.push(',');
         }
         write(run, step, &mut out);
     }
-    out.push(b']');
-    Raw::of_scanned(&String::from_utf8_lossy(&out))
+    out.push(']');
+    Raw::of_scanned(&out)
 }
 
 /// Takes the first step, which is the one at `position`, and returns the others as they came.
@@ -117,17 +117,17 @@ pub fn split(plan: &Raw, run: &RunId, position: u32) -> Result<(PlannedStep, Opt
     Ok((step, rest))
 }
 
-fn write(run: &RunId, step: &PlannedStep, out: &mut Vec<u8>) {
+fn write(run: &RunId, step: &PlannedStep, out: &mut String) {
     let key = &step.key;
-    out.extend_from_slice(b"{\"entrypoint\":");
+    out.push_str("{\"entrypoint\":");
     write_string(key.entrypoint.as_str(), out);
     if key.uuid != run.step(key.position) {
-        out.extend_from_slice(b",\"uuid\":");
+        out.push_str(",\"uuid\":");
         write_string(key.uuid.as_str(), out);
     }
     if !step.params.is_empty() {
-        out.extend_from_slice(b",\"params\":");
-        out.extend_from_slice(step.params.as_str().as_bytes());
+        out.push_str(",\"params\":");
+        out.push_str(step.params.as_str());
     }
     let texts = [
         (",\"topic\":", step.topic.as_ref().map(Topic::as_str)),
@@ -135,18 +135,18 @@ fn write(run: &RunId, step: &PlannedStep, out: &mut Vec<u8>) {
     ];
     for (name, text) in texts {
         if let Some(text) = text {
-            out.extend_from_slice(name.as_bytes());
+            out.push_str(name);
             write_string(text, out);
         }
     }
     if let Some(external) = step.external {
         let limit = u64::try_from(external.limit.as_millis()).unwrap_or(u64::MAX);
-        out.extend_from_slice(format!(",\"limit_ms\":{limit}").as_bytes());
+        out.push_str(&format!(",\"limit_ms\":{limit}"));
         if external.attempts != 1 {
-            out.extend_from_slice(format!(",\"attempts\":{}", external.attempts).as_bytes());
+            out.push_str(&format!(",\"attempts\":{}", external.attempts));
         }
     }
-    out.push(b'}');
+    out.push('}');
 }
 
 fn read(text: &str, at: usize, run: &RunId, position: u32) -> Result<PlannedStep, DecodeError> {

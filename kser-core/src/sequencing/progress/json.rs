@@ -36,7 +36,8 @@ impl Serialize for Progress {
         let mut known = Vec::new();
         Self::serialize(self, &mut serde_json::Serializer::new(&mut known))
             .map_err(serde::ser::Error::custom)?;
-        let mut fields = Fields::of_scanned(&String::from_utf8_lossy(&known));
+        let known = String::from_utf8(known).map_err(serde::ser::Error::custom)?;
+        let mut fields = Fields::of_scanned(&known);
         fields.extend(self.others.clone());
         Raw::of_scanned(&fields.to_json()).serialize(serializer)
     }
