@@ -21,6 +21,8 @@ pub struct Outcome {
     stdout: Text,
     stderr: Text,
     retval: Object,
+    /// Whether `retval` has an `error` that is not null. Kept, so that asking for a success scans no text.
+    has_error: bool,
     replaces: bool,
 }
 
@@ -64,8 +66,13 @@ impl Outcome {
     /// Sets the data for the next task.
     #[must_use]
     pub fn with_retval(mut self, retval: Object) -> Self {
-        self.retval = retval;
+        self.set_retval(retval);
         self
+    }
+
+    fn set_retval(&mut self, retval: Object) {
+        self.retval = retval;
+        self.has_error = self.error_value().is_some();
     }
 
     /// Names the task that left it. The consumer does this for handlers.
@@ -124,8 +131,8 @@ impl Outcome {
     /// Says whether the task succeeded: the retcode is below 300, and `error` in `retval` is absent or null. Any other
     /// value of `error` is a failure, also `""`, `false` and `{}`. This is the only place that decides it.
     #[must_use]
-    pub fn is_success(&self) -> bool {
-        self.retcode.value() < 300 && self.error_value().is_none()
+    pub const fn is_success(&self) -> bool {
+        self.retcode.value() < 300 && !self.has_error
     }
 
     /// Returns what went wrong, `None` for a success.
@@ -154,7 +161,7 @@ impl Outcome {
     #[must_use]
     pub fn merge(&self, later: &Self) -> Self {
         let text = |old: &Text, new: &Text| if new.is_empty() { old } else { new }.clone();
-        Self {
+        let merged = Self {
             uuid: self.uuid.clone(),
             retcode: match later.retcode.value() > self.retcode.value() {
                 true => later.retcode.clone(),
@@ -162,9 +169,9 @@ impl Outcome {
             },
             stdout: text(&self.stdout, &later.stdout),
             stderr: text(&self.stderr, &later.stderr),
-            retval: self.retval.merge(&later.retval),
-            replaces: false,
-        }
+            ..Self::default()
+        };
+        merged.with_retval(self.retval.merge(&later.retval))
     }
 
     /// Returns what is forwarded once the task called `uuid` has left this: this laid over what it was given, or this
@@ -277,7 +284,7 @@ impl Outcome {
                 "retcode" => outcome.retcode = Retcode::read(value, at)?,
                 "stdout" => outcome.stdout = string(value, at, "result.stdout")?,
                 "stderr" => outcome.stderr = string(value, at, "result.stderr")?,
-                "retval" => outcome.retval = object(value, at, "result.retval")?,
+                "retval" => outcome.set_retval(object(value, at, "result.retval")?),
                 _ => {}
             }
             Ok(())

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use kser_core::{Context, Entrypoint, Error, IntoTask, Message, Object, RunId, TaskError, TaskId};
+use kser_core::{
+    Context, Entrypoint, Error, IntoTask, Message, Object, Outcome, Raw, RunId, TaskError, TaskId,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -175,4 +177,23 @@ fn an_error_of_the_core_keeps_its_causes() {
     let error = Error::from(kser_core::Topic::new("no topic!").unwrap_err());
     assert!(matches!(error, Error::InvalidTopic { .. }));
     assert!(TaskError::from(error).message().contains("no topic!"));
+}
+
+#[test]
+fn success_goes_by_the_latest_retval() {
+    let retval = |text: &[u8]| -> Object { Raw::from_slice(text).unwrap().parse().unwrap() };
+    let (failed, cleared) = (
+        retval(b"{\"error\":\"\"}"),
+        retval(b"{\"\\u0065rror\":null}"),
+    );
+    let outcome = Outcome::default().with_retval(failed.clone());
+    assert!(!outcome.is_success());
+    assert!(outcome.clone().with_retval(cleared.clone()).is_success());
+    let cleared = Outcome::default().with_retval(cleared);
+    assert!(outcome.merge(&cleared).is_success());
+    assert!(!cleared.merge(&outcome).is_success());
+    let written = serde_json::to_string(&outcome).unwrap();
+    let read: Outcome = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, outcome);
+    assert!(!read.is_success());
 }
