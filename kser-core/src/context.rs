@@ -43,7 +43,7 @@ impl Context {
             attempt: 1,
             fence: None,
             previous: message.result.clone(),
-            metadata: message.metadata.clone().with_envelope(None),
+            metadata: message.metadata.user_fields(),
             cancellation: Cancellation::default(),
             log: None,
             runs: None,

@@ -193,21 +193,29 @@ impl Envelope {
         out.push('}');
     }
 
-    /// Reads what a message has under `metadata.kser`.
-    pub(crate) fn read(text: &str, at: usize) -> Result<Kser, DecodeError> {
-        if !text.starts_with('{') {
+    /// Reads the value of `metadata.kser`, at which the scanner stands, in one scan.
+    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Kser, DecodeError> {
+        if scanner.peek() != Some(b'{') {
+            scanner.value()?;
             return Ok(Kser::Foreign);
         }
         let mut reader = Reader::default();
-        let members = Members::of(Scanner::new(text))?;
-        let read = members.read_values(|key, offset, value| reader.member(key, at + offset, value));
+        let (at, members) = (scanner.at(), Members::of(scanner.clone())?);
+        let read = members.read_values(|key, at, value| reader.member(key, at, value));
         match reader.version {
-            None => Ok(Kser::Foreign),
-            Some(version) if version > Self::VERSION => Ok(Kser::Newer(version)),
-            Some(_) => {
-                read?;
-                let envelope = reader.finish(at)?;
-                Ok(Kser::Ours(Box::new(envelope)))
+            Some(version) if version <= Self::VERSION => {
+                *scanner = read?;
+                Ok(Kser::Ours(Box::new(reader.finish(at)?)))
+            }
+            version => {
+                match read {
+                    Ok(rest) => *scanner = rest,
+                    // Members of another program have another meaning, so that only their syntax counts.
+                    Err(_) => {
+                        scanner.value()?;
+                    }
+                }
+                Ok(version.map_or(Kser::Foreign, Kser::Newer))
             }
         }
     }
@@ -219,18 +227,18 @@ fn field(out: &mut String, name: &str) {
     out.push_str("\":");
 }
 
-/// What `metadata.kser` turns out to be.
+/// The value of `metadata.kser`, by the program that wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kser {
     Ours(Box<Envelope>),
-    /// Written by a version of kser that comes later.
+    /// Written by a later version of kser.
     Newer(u64),
     /// The user's own.
     Foreign,
 }
 
 impl Kser {
-    /// The version, if it is one that comes later.
+    /// Returns the version of a later kser.
     pub(crate) const fn newer(&self) -> Option<u64> {
         match self {
             Self::Newer(version) => Some(*version),

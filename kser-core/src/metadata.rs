@@ -2,7 +2,7 @@ use crate::envelope::Kser;
 use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
 use crate::json::scan::Scanner;
-use crate::json::text::{Text, unescape, write_string};
+use crate::json::text::{Text, write_string};
 use crate::{Envelope, Fields, Raw};
 
 /// The user's context of a message, which kser never changes but for the trace, and kser's own envelope beside it.
@@ -32,6 +32,16 @@ impl Metadata {
     /// Goes through the user's names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
         self.fields.iter()
+    }
+
+    /// Returns the user's part: metadata with the same names and values, and without an envelope.
+    #[must_use]
+    pub fn user_fields(&self) -> Self {
+        Self {
+            fields: self.fields.clone(),
+            envelope: None,
+            newer: self.newer,
+        }
     }
 
     /// Returns kser's own part, `metadata.kser`.
@@ -111,28 +121,29 @@ impl Metadata {
             return Err(DecodeError::new(at, "metadata: not a valid mapping"));
         }
         let mut metadata = Self::default();
-        let mut members = Members::of(scanner.clone())?;
-        let mut kser: Option<(usize, &str, usize, &str)> = None;
-        while let Some((key, at, value)) = members.next()? {
-            if unescape(key).0 == KSER {
-                let place = kser.map_or(metadata.fields.len(), |(place, ..)| place);
-                kser = Some((place, key, at, value));
-            } else {
-                let value = Raw::of_scanned(value);
-                metadata.fields.insert(Text::of_token(key), value);
+        let (mut place, mut read) = (None, None);
+        *scanner = Members::of(scanner.clone())?.read_each(|key, scanner| {
+            if key.name != KSER {
+                let value = Raw::of_scanned(scanner.value()?);
+                metadata.fields.insert(Text::of_token(key.token), value);
+                return Ok(());
             }
-        }
-        if let Some((place, key, at, value)) = kser {
-            match Envelope::read(value, at)? {
-                Kser::Ours(envelope) => metadata.envelope = Some(envelope),
-                other => {
-                    metadata.newer = other.newer();
-                    let (key, value) = (Text::of_token(key), Raw::of_scanned(value));
-                    metadata.fields.insert_at(place, key, value);
-                }
+            place.get_or_insert(metadata.fields.len());
+            let start = scanner.at();
+            let kser = Envelope::read(scanner)?;
+            read = Some((key.token, scanner.text_from(start), kser));
+            Ok(())
+        })?;
+        match read {
+            Some((_, _, Kser::Ours(envelope))) => metadata.envelope = Some(envelope),
+            Some((token, text, other)) => {
+                metadata.newer = other.newer();
+                let place = place.unwrap_or_default();
+                let (name, value) = (Text::of_token(token), Raw::of_scanned(text));
+                metadata.fields.insert_at(place, name, value);
             }
+            None => {}
         }
-        *scanner = members.rest();
         Ok(metadata)
     }
 }

@@ -213,7 +213,7 @@ impl Post {
             let sent = SentStep {
                 step: step.clone(),
                 given: given.cloned().unwrap_or_default(),
-                metadata: run.metadata.clone().with_envelope(None),
+                metadata: run.metadata.user_fields(),
             };
             envelope.sent = Some(sent.encode(&run.id));
         }
@@ -355,7 +355,7 @@ impl Post {
         );
         let uuid = format!("{}#{}", run.id, event.version);
         let mut message = Message::new(uuid.into(), run.name.status_hook(), Object::new(&change)?);
-        message.metadata = run.metadata.clone().with_envelope(None);
+        message.metadata = run.metadata.user_fields();
         let topic = self.routes.topic(&run.name)?;
         let payload = self.sized(&message)?;
         Ok(Record::new(topic, Some(payload)).with_key(key(run.id.as_str())))

@@ -37,7 +37,7 @@ impl RunRef {
             name,
             mode,
             others: others.cloned().map(Box::new),
-            metadata: message.metadata.clone().with_envelope(None),
+            metadata: message.metadata.user_fields(),
         }
     }
 }

@@ -88,9 +88,4 @@ impl<'a> Members<'a> {
             read(key, at, value)
         })
     }
-
-    /// Returns the scanner behind the object.
-    pub(crate) fn rest(self) -> Scanner<'a> {
-        self.scanner
-    }
 }

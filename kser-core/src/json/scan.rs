@@ -22,6 +22,11 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    /// Returns the text from a place up to the scanner.
+    pub(crate) fn text_from(&self, start: usize) -> &'a str {
+        &self.text[start..self.at]
+    }
+
     /// Goes on by some bytes.
     pub(crate) const fn skip(&mut self, bytes: usize) {
         self.at += bytes;

@@ -62,7 +62,7 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
     let facts = state.facts.run(&envelope.run);
     facts.launched = true;
     facts.latest = count;
-    let metadata = message.metadata.clone().with_envelope(None);
+    let metadata = message.metadata.user_fields();
     let first = facts.metadata.get_or_insert_with(|| metadata.clone());
     let kept = *first == metadata;
     let repaired = facts.repaired;

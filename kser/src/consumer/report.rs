@@ -204,7 +204,7 @@ impl Worker {
             *known.progress = Progress::seen(&envelope, Outcome::default());
             return Ok(Asked {
                 known,
-                metadata: message.metadata.clone().with_envelope(None),
+                metadata: message.metadata.user_fields(),
             });
         };
         let SentStep {
@@ -265,7 +265,7 @@ fn go_on_with(
     outcome: &Outcome,
 ) -> Result<(), Error> {
     let is_carried = run.stored.is_none();
-    let mut metadata = given.clone().with_envelope(None);
+    let mut metadata = given.user_fields();
     if outcome.is_success() {
         for (name, value) in message.metadata.iter() {
             metadata.set(name, value.clone());
