@@ -1,11 +1,14 @@
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::Topic;
 
 /// What a backend knows of one member of a group.
 ///
-/// The figures are of the last look, which a backend takes about once a second.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The figures are of the last look, which a backend takes about once a second. As JSON, a duration is a number of milliseconds in
+/// a field whose name ends in `_ms`, such as `last_heard_ms`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
     /// The partitions that this member reads now.
@@ -17,11 +20,14 @@ pub struct Health {
     /// done out of order does not count. `None` when no partition is assigned, or the backend cannot tell.
     pub lag: Option<u64>,
     /// The age of the oldest received record that is not done; `None` when there is none, or the backend cannot tell.
+    #[serde(rename = "oldest_waiting_ms", serialize_with = "millis")]
     pub oldest_waiting: Option<Duration>,
     /// The time for which the topics keep their records, the shortest of them: an older record is deleted, run or not.
     /// `None` when they keep records for ever, or the backend cannot tell.
+    #[serde(rename = "retention_ms", serialize_with = "millis")]
     pub retention: Option<Duration>,
     /// The time since the backend was heard of last; `None` when that has no meaning.
+    #[serde(rename = "last_heard_ms", serialize_with = "millis")]
     pub last_heard: Option<Duration>,
     /// The groups that this member ought to be in and is not: from those it receives nothing. Empty in good health. A
     /// start and a rebalance show here for as long as they take.
@@ -43,12 +49,13 @@ pub struct Health {
 }
 
 /// A group that a member ought to be in and is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NotInGroup {
     /// The name of the group.
     pub group: String,
     /// The time for which it has not been in the group.
+    #[serde(rename = "duration_ms", serialize_with = "whole_millis")]
     pub duration: Duration,
     /// The reason, for people.
     pub reason: String,
@@ -67,7 +74,7 @@ impl NotInGroup {
 }
 
 /// A topic whose settings put delayed records at risk, with the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnfitTopic {
     /// The topic.
@@ -88,7 +95,7 @@ impl UnfitTopic {
 }
 
 /// A partition that does not go on, with the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HeldPartition {
     /// The topic.
@@ -109,4 +116,16 @@ impl HeldPartition {
             reason: reason.into(),
         }
     }
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "serde calls it with a reference to the field"
+)]
+fn millis<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_millis()).serialize(serializer)
+}
+
+fn whole_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    time.as_millis().serialize(serializer)
 }

@@ -89,7 +89,7 @@ pub use record::Record;
 pub use registry::{Handler, Registry};
 pub use retry::RetryPolicy;
 pub use sequencing::Plan;
-pub use status::Status;
+pub use status::{Status, UnknownStatus};
 pub use status_change::StatusChange;
 pub use step::Step;
 pub use store::StateStore;

@@ -1,9 +1,12 @@
-use std::fmt::Debug;
-use std::time::Duration;
+use std::fmt::{self, Debug};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 /// A moment: milliseconds since 1970-01-01 UTC, as in Kafka.
+///
+/// Displays as RFC 3339 in UTC (`2026-11-28T07:00:00.250Z`), and as the number of milliseconds from the year 10000 on. As JSON it is
+/// the number.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -12,6 +15,8 @@ pub struct Timestamp(u64);
 
 /// The last moment to which a wait may reach.
 const LAST: u64 = i64::MAX.cast_unsigned();
+/// The first moment of the year 10000, which RFC 3339 cannot write.
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 impl Timestamp {
     /// Makes one from milliseconds since 1970-01-01 UTC.
@@ -30,6 +35,29 @@ impl Timestamp {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 < YEAR_10000 {
+            true => write!(f, "{}", humantime::format_rfc3339_millis((*self).into())),
+            false => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(timestamp.0.min(LAST))
+    }
+}
+
+/// Converts to whole milliseconds; a moment before 1970 is the first of 1970.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::default() + since
     }
 }
 
@@ -67,5 +95,29 @@ mod tests {
         assert_eq!(end, Ok(i64::MAX));
         let beyond = Timestamp::from_millis(u64::MAX - 1);
         assert_eq!(beyond + Duration::ZERO, beyond);
+    }
+
+    #[test]
+    fn a_timestamp_displays_as_rfc_3339() {
+        let check =
+            |millis, text: &str| assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(1_795_849_200_250, "2026-11-28T07:00:00.250Z");
+        check(YEAR_10000 - 1, "9999-12-31T23:59:59.999Z");
+        check(YEAR_10000, "253402300800000 ms");
+        check(u64::MAX, "18446744073709551615 ms");
+    }
+
+    #[test]
+    fn a_timestamp_converts_to_a_system_time_and_back() {
+        let there_and_back =
+            |millis| Timestamp::from(SystemTime::from(Timestamp::from_millis(millis)));
+        assert_eq!(
+            there_and_back(1_795_849_200_250).as_millis(),
+            1_795_849_200_250
+        );
+        assert_eq!(there_and_back(u64::MAX).as_millis(), LAST);
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Timestamp::from(before), Timestamp::default());
     }
 }

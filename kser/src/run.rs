@@ -1,8 +1,10 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::store::Watch;
 use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
+use serde::Serialize;
 
 use crate::observer::Watched;
 use crate::runs::Runs;
@@ -24,7 +26,9 @@ pub struct Run {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Displays as one line: id, status, step and, of a failed run, the error.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunState {
     /// The run.
@@ -79,6 +83,20 @@ impl RunState {
             id: self.id,
             status: self.status,
         })
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.id, self.status)?;
+        match self.steps {
+            0 => f.write_str("not built")?,
+            steps => write!(f, "step {} of {steps}", self.position.min(steps))?,
+        }
+        match self.outcome.error() {
+            Some(error) if self.status == Status::Failed => write!(f, ": {error}"),
+            _ => Ok(()),
+        }
     }
 }
 

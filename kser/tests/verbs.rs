@@ -121,6 +121,53 @@ async fn the_outcome_of_a_failure_names_its_task() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// An operator's page prints these, or sends them as JSON.
+#[tokio::test(start_paused = true)]
+async fn a_run_its_attempts_and_the_health_can_be_printed() -> Result<(), Box<dyn std::error::Error>>
+{
+    let kser = connection(Mode::Stored).await;
+    let bad = |_: common::Doomed| async {
+        Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
+    };
+    let consumer = kser.consumer(kser::Registry::new().task(bad)?).spawn();
+    let steps = vec![Step::new(common::Doomed {})];
+    let launch = kser.producer().launch_steps("test.Run", steps);
+    let run = launch.with_id("order-7").await?;
+    let state = run.wait().await?;
+    assert_eq!(
+        state.to_string(),
+        "order-7 FAILED step 1 of 1: Doomed (422): no"
+    );
+    let json = serde_json::to_value(&state)?;
+    assert_eq!(
+        (&json["id"], &json["status"], &json["steps"]),
+        (&"order-7".into(), &"FAILED".into(), &1.into())
+    );
+
+    let listed = kser.runs().list(&RunFilter::default()).await?;
+    assert_eq!(listed[0].status(), Status::Failed);
+    let line = listed[0].to_string();
+    let changed = listed[0].progress.updated();
+    assert_eq!(
+        line,
+        format!("order-7 test.Run FAILED step 1 of 1, changed {changed}")
+    );
+    let json = serde_json::to_value(&listed[0])?;
+    assert_eq!(json["progress"]["status"], "FAILED");
+    let launch: serde_json::Value = serde_json::from_str(json["launch"].as_str().ok_or("a text")?)?;
+    assert_eq!(launch["uuid"], "order-7");
+
+    let attempts = serde_json::to_value(kser.runs().attempts(run.id()).await?)?;
+    assert_eq!(attempts[0]["outcome"]["retval"]["error"]["code"], 422);
+    let health = serde_json::to_value(consumer.health())?;
+    assert_eq!(
+        (&health["state"], &health["paused"]),
+        (&"running".into(), &false.into())
+    );
+    consumer.stop().await?;
+    Ok(())
+}
+
 /// What is shown of a connection may end in a log.
 #[tokio::test(start_paused = true)]
 async fn a_connection_shows_no_payloads() -> Result<(), Error> {

@@ -1,4 +1,7 @@
+use std::fmt;
+
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 
 use crate::sequencing::{PlannedStep, Progress};
 use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
@@ -137,7 +140,7 @@ pub enum Swapped {
 }
 
 /// One attempt at one step, for people.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
     /// Which step, counted from 1; 0 is the build.
@@ -219,8 +222,10 @@ impl Output {
     }
 }
 
-/// What a person wants to know of a run.
-#[derive(Debug, Clone, PartialEq)]
+/// A run as an operator sees it.
+///
+/// Displays as one line: id, entrypoint, status, step and the time of the last change. As JSON, `launch` is a text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunInfo {
     /// Its id.
@@ -228,6 +233,7 @@ pub struct RunInfo {
     /// The operation's entrypoint.
     pub name: Name,
     /// The message that asked for it, as it is on the wire.
+    #[serde(serialize_with = "text")]
     pub launch: Bytes,
     /// When it was launched.
     pub created: Timestamp,
@@ -253,6 +259,30 @@ impl RunInfo {
             progress,
         }
     }
+}
+
+impl RunInfo {
+    /// Returns the status of the run.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.progress.status()
+    }
+}
+
+impl fmt::Display for RunInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (position, steps) = (self.progress.position(), self.progress.steps());
+        write!(f, "{} {} {} ", self.id, self.name, self.status())?;
+        match steps {
+            0 => f.write_str("not built")?,
+            _ => write!(f, "step {} of {steps}", position.min(steps))?,
+        }
+        write!(f, ", changed {}", self.progress.updated())
+    }
+}
+
+fn text<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    String::from_utf8_lossy(bytes).serialize(serializer)
 }
 
 /// Which runs to list.

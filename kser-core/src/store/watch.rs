@@ -1,5 +1,7 @@
 use std::fmt::{self, Debug};
 
+use serde::Serialize;
+
 /// Keeps a run in its store until it is dropped: [`StateStore::watch`](crate::StateStore::watch).
 #[must_use = "the run is kept until this is dropped"]
 #[derive(Default)]
@@ -24,7 +26,7 @@ impl Debug for Watch {
 }
 
 /// What a store knows of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoreHealth {
     /// How many runs that failed or were cancelled it has forgotten by itself, because it keeps no more of them: they

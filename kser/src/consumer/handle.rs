@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kser_core::store::StoreHealth;
 use kser_core::{Cancellation, Error, Health, HeldPartition};
+use serde::Serialize;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::crew::Paused;
@@ -24,7 +25,8 @@ struct Inner {
 }
 
 /// Where a consumer is in its life.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConsumerState {
     /// It is not run yet.
@@ -46,7 +48,7 @@ pub enum ConsumerState {
 }
 
 /// How a consumer is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConsumerHealth {
     /// Whether it runs, or how it has ended. The other fields are as they were then.
