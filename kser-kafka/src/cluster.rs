@@ -177,7 +177,7 @@ impl Cluster {
             if let Some(reason) =
                 found.and_then(|found| crate::topics::companion_settings::unfit(&found, length))
             {
-                tracing::warn!(target: "kser_kafka", %topic, "the settings of delay topic {topic} put waiting records at risk: {reason}");
+                tracing::warn!(target: "kser_kafka", %topic, "the settings of delay topic {topic} put delayed records at risk: {reason}");
                 unfit.push(UnfitTopic::new(topic, reason));
             }
         }

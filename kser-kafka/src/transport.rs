@@ -157,14 +157,14 @@ impl KafkaTransport {
             Ok(reader) => {
                 // The caller may have gone meanwhile.
                 if started.send(Ok(())).is_ok() {
-                    of_thread.guard("observing", || reader.run());
+                    of_thread.guard("reading without a group", || reader.run());
                 }
             }
             Err(error) => drop(started.send(Err(error))),
         };
         thread.spawn(run).map_err(no_thread)?;
         let started = starting.await.unwrap_or(Err(KafkaError::Canceled));
-        started.map_err(|error| failed("observing", None, error))?;
+        started.map_err(|error| failed("starting to read without a group", None, error))?;
         let settle = Arc::new(GrouplessSettler(Arc::clone(&self.0)));
         Ok(Box::new(KafkaSubscription {
             channel,
@@ -181,7 +181,7 @@ fn make_consumer(
     broker_errors: BrokerErrors,
 ) -> Result<BaseConsumer<BrokerErrors>, Error> {
     let made = settings.create_with_context(broker_errors);
-    made.map_err(|error| failed("making a consumer", None, error))
+    made.map_err(|error| failed("creating a consumer", None, error))
 }
 
 #[async_trait]

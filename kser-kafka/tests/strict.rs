@@ -129,7 +129,7 @@ test_services::kafka_tests!(
         admin().delete_records(topic.as_str(), 0, ALL - 10);
         let error = end_of(&mut *member).await;
         let said = told(&error);
-        let named = said.contains(&format!("{topic} [0] is to go on at offset "));
+        let named = said.contains(&format!("{topic} [0] continues at offset "));
         let begins = format!("its log begins at offset {}", ALL - 10);
         assert!(named && said.contains(&begins), "{said}");
         assert!(!error.is_temporary(), "{said}");

@@ -75,7 +75,7 @@ async fn frozen_beyond_its_session() -> Tested {
     all_arrive(&runs, LONG).await?;
     let before = frozen.texts("ran").len();
     frozen.signal("-CONT")?;
-    let told = || frozen.output().contains("are lost without a goodbye");
+    let told = || frozen.output().contains("are lost without a final commit");
     until("the frozen one hears of it", LONG, told).await?;
     // It is a member again, and both work.
     let assigned = || {

@@ -169,11 +169,11 @@ mod tests {
     async fn a_panic_of_the_thread_ends_the_subscription() {
         let mut subscription = subscription();
         let channel = Arc::clone(&subscription.channel);
-        let panicked = channel.guard("observing", || panic!("on demand"));
+        let panicked = channel.guard("polling", || panic!("on demand"));
         assert_eq!(panicked, None::<()>);
         let received = now(subscription.receive(Room::records(1))).await;
         let error = received.expect("it has ended").unwrap_err();
-        assert!(error.report().contains("observing"), "{error}");
+        assert!(error.report().contains("polling"), "{error}");
     }
 
     #[tokio::test]

@@ -259,7 +259,7 @@ pub(crate) fn read<C: ConsumerContext>(
         let partitions = partitions.map(|(topic, partition, _)| (&**topic, *partition));
         tracing::warn!(
             target: "kser_kafka",
-            partitions = list(partitions), %error, "reading committed offsets failed; these partitions wait",
+            partitions = list(partitions), %error, "reading committed offsets failed; these partitions start later",
         );
         failed.get_or_insert_with(|| error.clone());
     }

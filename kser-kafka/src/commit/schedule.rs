@@ -165,8 +165,8 @@ impl CommitSchedule {
                 tracing::warn!(
                     target: "kser_kafka",
                     group = context.group,
-                    "commit failed: its metadata is longer than `offset.metadata.max.bytes` of the brokers; it is \
-                     shortened, and less can be done out of order: see `with_commit_metadata`",
+                    "commit failed: its metadata is longer than `offset.metadata.max.bytes` of the brokers; the \
+                     metadata is shortened, and fewer records can be settled out of order: see `with_commit_metadata`",
                 );
             }
         }
@@ -185,7 +185,7 @@ impl CommitSchedule {
             tracing::warn!(
                 target: "kser_kafka",
                 group = context.group, %why,
-                "commit failed: the offsets of group {}; records wait for it, and it is tried again", context.group,
+                "commit failed: the offsets of group {}; records wait for the commit; retrying", context.group,
             );
         }
     }
@@ -193,7 +193,7 @@ impl CommitSchedule {
     fn confirm(&mut self, context: &Context, entries: Vec<CommitEntry>, durable: &[bool]) {
         for (entry, durable) in entries.into_iter().zip(durable) {
             if !durable {
-                tracing::trace!(target: "kser_kafka", ?entry, "a commit is not what is read back");
+                tracing::trace!(target: "kser_kafka", ?entry, "a commit differs from the offset that is read back");
                 continue;
             }
             self.answer_begin_requests(context, |assignment| assignment == entry.assignment);

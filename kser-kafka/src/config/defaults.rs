@@ -24,7 +24,10 @@ pub(crate) const OWNED: [(&str, &str); 15] = [
         "enable.idempotence",
         "without it records are lost, doubled and swapped when a broker dies",
     ),
-    ("enable.partition.eof", "nobody would look at it"),
+    (
+        "enable.partition.eof",
+        "the transport does not use this event",
+    ),
     (
         "delivery.report.only.error",
         "without the report of a record its publication would never end",
@@ -39,9 +42,12 @@ pub(crate) const OWNED: [(&str, &str); 15] = [
     ),
     (
         "check.crcs",
-        "with it the client passes over records whose checksum is wrong, so that they are lost",
+        "with it the client skips records with a wrong checksum, so that they are lost",
     ),
-    ("isolation.level", "what was not committed must not run"),
+    (
+        "isolation.level",
+        "records of aborted transactions must not run",
+    ),
     (
         "transactional.id",
         "it comes with exactly-once delivery, which is not there yet",

@@ -142,13 +142,13 @@ impl KafkaConfig {
             reason: reason.to_owned(),
         };
         if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == key) {
-            return Err(refused(&format!("it is decided here: {reason}")));
+            return Err(refused(&format!("the transport sets it: {reason}")));
         }
         if key == "auto.offset.reset"
             && !matches!(&*value, "earliest" | "smallest" | "beginning" | "error")
         {
             return Err(refused(
-                "it is `earliest` or `error`: anything else skips records without a word",
+                "it is `earliest` or `error`: any other value skips records silently",
             ));
         }
         if !exists(&key, &value) {
@@ -199,7 +199,7 @@ impl KafkaConfig {
     pub fn with_commit_metadata(mut self, bytes: usize) -> Result<Self, Error> {
         self.metadata = MetadataBudget::new(bytes).ok_or_else(|| Error::Invalid {
             what: format!("{bytes} bytes of commit metadata"),
-            reason: format!("{} are the least", MetadataBudget::SMALLEST),
+            reason: format!("the minimum is {}", MetadataBudget::SMALLEST),
         })?;
         Ok(self)
     }

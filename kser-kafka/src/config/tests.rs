@@ -60,7 +60,7 @@ fn an_option_that_is_decided_here_says_why() {
         let url = format!("kafka://broker:9092?{key}=1");
         let error = KafkaConfig::from_url(&url).unwrap_err().to_string();
         assert!(error.contains(key), "{error}");
-        assert!(error.contains("it is decided here"), "{error}");
+        assert!(error.contains("the transport sets it"), "{error}");
     }
 }
 

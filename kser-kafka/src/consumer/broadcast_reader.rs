@@ -81,7 +81,7 @@ impl BroadcastReader {
             if monotonic() >= self.next_look {
                 self.next_look = monotonic() + LOOK;
                 if let Err(error) = self.look_for_partitions(false) {
-                    tracing::debug!(target: "kser_kafka", %error, "new partitions cannot be looked for");
+                    tracing::debug!(target: "kser_kafka", %error, "looking for new partitions failed; retrying in 10s");
                 }
             }
             match self.fetch() {
@@ -156,10 +156,10 @@ impl BroadcastReader {
                 Some(Ok(message)) => fetched.extend(self.queued_record(&message)),
                 Some(Err(error)) => match code(&error) {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                        return Err(failed("observing", None, error));
+                        return Err(failed("reading without a group", None, error));
                     }
                     _ => {
-                        tracing::debug!(target: "kser_kafka", %error, "the client of an observer reports an error");
+                        tracing::debug!(target: "kser_kafka", %error, "the client of a broadcast reader reports an error");
                     }
                 },
                 None => nothing += 1,
@@ -190,7 +190,9 @@ impl BroadcastReader {
         };
         match done {
             Ok(()) => self.is_paused = is_crowded,
-            Err(error) => tracing::error!(target: "kser_kafka", %error, "an observer cannot pause"),
+            Err(error) => {
+                tracing::error!(target: "kser_kafka", %error, "pausing or resuming the partitions of a broadcast reader failed; retrying")
+            }
         }
     }
 

@@ -227,7 +227,7 @@ impl Context {
             _ => consumer.unassign(),
         };
         if !self.abandoned.load(Ordering::Acquire) {
-            log_failure("partitions cannot be given up", unassigned);
+            log_failure("unassigning partitions failed", unassigned);
         }
         tracing::debug!(target: "kser_kafka", group = self.group, partitions = all.len(), lost, "revoked");
     }
@@ -236,7 +236,7 @@ impl Context {
         tracing::warn!(
             target: "kser_kafka",
             group = self.group, %why, partitions = list(partitions.iter().map(place)),
-            "partitions are left without a goodbye, and what ran may count as a crash",
+            "final commit failed; records that ran may count as crashed deliveries",
         );
     }
 
@@ -244,8 +244,8 @@ impl Context {
         if !self.abandoned.load(Ordering::Acquire) {
             tracing::warn!(
                 target: "kser_kafka",
-                "group {} goes on without this member, which was not heard of in time: {} are lost without a \
-                 goodbye, and what was not committed runs again",
+                "group {} removed this member, which sent no heartbeat in time: {} are lost without a final \
+                 commit; records that were not committed run again",
                 self.group, list(partitions.iter().map(place)),
             );
         }

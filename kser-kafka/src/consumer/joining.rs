@@ -59,7 +59,7 @@ impl Joining {
         let mut consumer: BaseConsumer<Context> = self
             .settings
             .create_with_context(context)
-            .map_err(|error| failed("making a consumer", None, error))?;
+            .map_err(|error| failed("creating a consumer", None, error))?;
         let woken = Arc::clone(&self.channel);
         consumer.set_nonempty_callback(move || woken.wakeup.wake());
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
@@ -127,7 +127,7 @@ impl Joining {
             tracing::warn!(
                 target: "kser_kafka",
                 group = self.group,
-                "joining failed: group {}; {reason}; it is tried again every {AGAIN:?}", self.group,
+                "joining failed: group {}; {reason}; retrying every {AGAIN:?}", self.group,
             );
         }
         let mut health = Health::default();
@@ -147,7 +147,7 @@ impl Joining {
         tracing::warn!(
             target: "kser_kafka",
             group = self.group,
-            "group {} with {} partitions rebalances with {other}, and this member joins so{hint}",
+            "group {} with {} partitions uses the assignor {other}; this member joins with it{hint}",
             self.group, self.partitions,
         );
         self.settings.set(STRATEGY, other);

@@ -257,7 +257,7 @@ impl PollThread {
                 }
                 _ => {}
             }
-            let what = format!("the member of group {group} cannot go on: {reason}");
+            let what = format!("a member of group {group} failed: {reason}");
             return Err(EndReason::Failed(failed(
                 what,
                 None,
@@ -287,7 +287,7 @@ impl PollThread {
                 | RDKafkaErrorCode::UnsupportedAssignor
                 | RDKafkaErrorCode::InconsistentGroupProtocol,
             ) => Err(EndReason::Failed(failed(
-                format!("group {group} cannot be joined"),
+                format!("joining group {group}"),
                 None,
                 error,
             ))),
@@ -344,13 +344,10 @@ impl PollThread {
         member.rest();
         drop(member);
         if pause.count() > 0 {
-            log_failure("partitions cannot be paused", self.consumer.pause(&pause));
+            log_failure("pausing partitions failed", self.consumer.pause(&pause));
         }
         if resume.count() > 0 {
-            log_failure(
-                "partitions cannot be resumed",
-                self.consumer.resume(&resume),
-            );
+            log_failure("resuming partitions failed", self.consumer.resume(&resume));
         }
     }
 
@@ -368,11 +365,11 @@ impl PollThread {
             false => commit::write_all(&self.consumer, &final_commits, FINAL_COMMIT),
         };
         self.drop_partitions(&all);
-        let durable = written.map_err(|error| failed("saying goodbye", None, error))?;
+        let durable = written.map_err(|error| failed("writing the final commit", None, error))?;
         match durable.iter().all(|durable| *durable) {
             true => Ok(()),
             false => Err(Error::TimedOut {
-                what: "the goodbye to the group",
+                what: "the final commit to the group",
             }),
         }
     }

@@ -54,7 +54,7 @@ impl ForwardFailures {
             more => format!("{} records", more + 1),
         };
         let reason = &first.reason;
-        Some(format!("{records} cannot be sent on when due: {reason}"))
+        Some(format!("{records} cannot be forwarded when due: {reason}"))
     }
 }
 
@@ -113,7 +113,10 @@ mod tests {
         assert_eq!(unsent.reason(), None);
         unsent.failed(7, &refused());
         let reason = unsent.reason().unwrap();
-        assert!(reason.starts_with("1 record cannot be sent on"), "{reason}");
+        assert!(
+            reason.starts_with("1 record cannot be forwarded"),
+            "{reason}"
+        );
         assert!(
             reason.contains("does not take a record of 2500 bytes"),
             "{reason}"

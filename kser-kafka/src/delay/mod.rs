@@ -71,7 +71,7 @@ pub(crate) fn refuse(record: &Record, time: &Time) -> Result<(), Error> {
     match left(record, time) {
         Some(_) if has_none(&record.topic) => Err(Error::Unsupported {
             what: format!("a delay for topic {}", record.topic),
-            hint: "records of dead letters and of waits do not wait; give it to the topic that runs it"
+            hint: "dead letters and delayed records cannot be delayed; set the delay on a record for the topic that runs it"
                 .to_owned(),
         }),
         _ => Ok(()),

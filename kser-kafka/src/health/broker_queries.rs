@@ -66,7 +66,7 @@ impl BrokerQueries {
     ) -> Result<Self, Error> {
         let client: KafkaResult<BaseConsumer<BrokerErrors>> =
             settings.create_with_context(broker_errors);
-        let client = client.map_err(|error| failed("making a client", None, error))?;
+        let client = client.map_err(|error| failed("creating a client", None, error))?;
         let (broker_queries, queries) = channel();
         let thread = thread::Builder::new().name("kser-kafka-health".to_owned());
         let started = thread.spawn(move || serve(&client, &queries));
@@ -117,7 +117,7 @@ fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> Answer {
                 answer.ends = Some(ends);
             }
             Err(error) => {
-                tracing::debug!(target: "kser_kafka", %error, "asking for the ends of logs failed");
+                tracing::debug!(target: "kser_kafka", %error, "reading the ends of logs failed");
             }
         }
     }
@@ -128,7 +128,7 @@ fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> Answer {
                 answer.n_classic = Some(count);
             }
             Err(error) => {
-                tracing::debug!(target: "kser_kafka", group, %error, "asking for a group failed");
+                tracing::debug!(target: "kser_kafka", group, %error, "reading the members of a group failed");
             }
         }
     }
@@ -143,7 +143,7 @@ fn absent(client: &BaseConsumer<BrokerErrors>, topics: &[Topic]) -> Absent {
             Ok(Some(false)) => drop(absent.missing.insert(topic.clone())),
             Ok(None) => drop(absent.unknown.insert(topic.clone())),
             Err(error) => {
-                tracing::debug!(target: "kser_kafka", %topic, %error, "asking for topics failed");
+                tracing::debug!(target: "kser_kafka", %topic, %error, "checking whether a topic exists failed");
                 // Each of the others would take its time too.
                 absent.unknown.extend(topics.iter().skip(index).cloned());
                 break;

@@ -228,7 +228,7 @@ fn say_stuck(group: &str, stuck: &[(Topic, i32, String)]) {
         tracing::error!(
             target: "kser_kafka",
             group, partitions = list(partitions), reason,
-            "reading partitions failed: none of their records comes; the reason is that of the first",
+            "reading partitions failed: no record of them arrives; the reason is that of the first",
         );
     }
 }
@@ -236,11 +236,13 @@ fn say_stuck(group: &str, stuck: &[(Topic, i32, String)]) {
 /// Tells why no record of a partition is handed out; `None` when records are.
 fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<String> {
     let Some(progress) = &assignment.progress else {
-        return Some("it cannot be read yet where it starts".to_owned());
+        return Some(
+            "its committed offset, or the bounds of its log, cannot be read yet".to_owned(),
+        );
     };
     if let Some(offset) = assignment.position.rewind {
         return Some(format!(
-            "its log went back or may have been cut, and the client is to go to offset {offset}"
+            "its log went back or may have been truncated, and the client has to seek to offset {offset}"
         ));
     }
     if let Some(why) = commits_fail.filter(|_| assignment.wants_commit()) {
@@ -257,13 +259,15 @@ fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<S
     Some(match (progress.is_full(), progress.first_not_done()) {
         (true, Some(offset)) => {
             format!(
-                "no commit can tell what more is done out of order until offset {offset} is done"
+                "its commit metadata has no room for more records settled out of order until offset {offset} is settled"
             )
         }
         _ if assignment.is_heavy || !assignment.has_room() => {
-            format!("{waiting} records wait for their time, or behind one of their key")
+            format!(
+                "{waiting} records wait for their due time, or behind another record of their key"
+            )
         }
-        _ => "nobody receives what is fetched".to_owned(),
+        _ => "the consumer does not receive the fetched records".to_owned(),
     })
 }
 

@@ -138,7 +138,7 @@ pub(crate) fn warn(warning: Warning, group: &str, outside: Option<&NotInGroup>) 
         _ => tracing::warn!(
             target: "kser_kafka",
             group, seconds = UNASSIGNED.as_secs(),
-            "group {group} has assigned no partition to this member; it receives no record, as one of more members than partitions",
+            "group {group} has assigned no partition to this member; it receives no record, since the group has more members than partitions",
         ),
     }
 }

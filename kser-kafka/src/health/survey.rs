@@ -124,7 +124,7 @@ impl Survey {
         } = absent;
         missing.extend(self.missing.intersection(&unknown).cloned());
         for topic in missing.difference(&self.missing) {
-            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; make it with `ensure_topics`, or with `?create=6` in the URL");
+            tracing::warn!(target: "kser_kafka", %topic, "topic {topic} does not exist; create it with `ensure_topics`, or with `?create=6` in the URL");
         }
         if !missing.is_empty() || !unknown.is_empty() {
             self.ask_topics = Some(now + AGAIN);

@@ -89,7 +89,8 @@ impl Member {
         tracing::error!(
             target: "kser_kafka",
             topic, partition, offset, expected = next, from = first, count = next.abs_diff(offset),
-            "the log went back: it was cut or made anew; what is not done, and what it has from there on, runs",
+            "the log of the partition went back: it was truncated or recreated; records that are not done run again, and all records \
+             from this offset on",
         );
         Some(first)
     }
@@ -126,8 +127,8 @@ impl Member {
         tracing::error!(
             target: "kser_kafka",
             topic, partition, offset = start, was, resets = self.resets,
-            "the topic was deleted and made anew; what was committed for it does not count, and the partition begins at the \
-             start of its log",
+            "the topic was deleted and recreated; the committed offset is ignored, and the partition starts at the beginning of \
+             its log",
         );
     }
 
@@ -137,7 +138,8 @@ impl Member {
         tracing::error!(
             target: "kser_kafka",
             topic, partition, offset = committed, end, count = committed.abs_diff(end),
-            "the log ends below the committed offset: it lost records that were done, or the offset was set by hand; the partition goes on where the log was cut, or if that is not known, at its start",
+            "the log ends below the committed offset: it lost records that were done, or the offset was set by hand; the partition \
+             continues where the log was truncated, or if that is not known, at its start",
         );
     }
 
@@ -147,7 +149,7 @@ impl Member {
         tracing::error!(
             target: "kser_kafka",
             topic, partition, offset,
-            "the log was cut: from this offset on it lost records that were done; what it has there now runs",
+            "the log was truncated: from this offset on it lost records that were done; the records that it has there now run",
         );
     }
 
@@ -157,8 +159,8 @@ impl Member {
         tracing::error!(
             target: "kser_kafka",
             topic, partition, count, offset = start,
-            "records were deleted before they were received, by retention or by a tool; the partition goes on at the start of \
-             its log",
+            "records were deleted before they were received, by retention or by a tool; the partition continues at the start \
+             of its log",
         );
     }
 }

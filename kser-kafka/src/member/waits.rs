@@ -46,7 +46,7 @@ impl Member {
                 tracing::warn!(
                     target: "kser_kafka",
                     %topic, partition, offset, error, tries, retry_in = ?pause,
-                    "sending a waiting record on to {to} failed; it stays where it is",
+                    "forwarding a delayed record to {to} failed; it stays in its delay topic",
                 );
             }
         }
@@ -78,7 +78,7 @@ impl Member {
         publisher.send(delay::probe(topic), move |sent| {
             if let Err(error) = sent {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(target: "kser_kafka", error, "measuring the clock of the brokers failed; waiting records may be late");
+                tracing::warn!(target: "kser_kafka", error, "measuring the clock of the brokers failed; delayed records may be late");
             }
             measuring.store(false, Ordering::Release);
             channel.wakeup.wake();

@@ -29,7 +29,7 @@ pub(crate) fn topics_with_offsets(
                 tracing::warn!(
                     target: "kser_kafka",
                     group = consumer.context().group, topic, %error,
-                    "reading the committed offsets of a topic failed: its partitions without an offset start later",
+                    "reading the committed offsets of a topic failed; its partitions without an offset start later",
                 );
                 // Each of the others would take its time too.
                 break;

@@ -96,7 +96,7 @@ fn ask<C: ConsumerContext>(
             tracing::warn!(
                 target: "kser_kafka",
                 %error, topic, partition, partitions = partitions.len(),
-                "reading the start or end of logs failed: these partitions and others; they are asked for again",
+                "reading the start or end of logs failed: this partition and others; retrying",
             );
             BTreeMap::new()
         }

@@ -124,11 +124,11 @@ pub(crate) fn out_of_range(
         let why = match (next < start, next > end, is_named()) {
             (true, ..) => format!("its log begins at offset {start}"),
             (_, true, _) => format!("its log ends at offset {end}"),
-            (.., true) => "its log was cut below".to_owned(),
+            (.., true) => "its log was truncated below".to_owned(),
             _ => return None,
         };
         Some(format!(
-            "{topic} [{partition}] is to go on at offset {next}, and {why}"
+            "{topic} [{partition}] continues at offset {next}, but {why}"
         ))
     });
     let outside: Vec<_> = outside.take(NAMED).collect();
@@ -184,7 +184,7 @@ pub(super) fn seek(context: &Context, consumer: &BaseConsumer<Context>) -> bool 
                 tracing::warn!(
                     target: "kser_kafka",
                     group = context.group, %error, partitions = list(partitions),
-                    "seeking failed; the partitions wait, and it is tried again in 500ms",
+                    "seeking failed; the partitions wait; retrying in 500ms",
                 );
                 all_went = false;
             }
@@ -215,7 +215,7 @@ fn seek_partitions(
                 tracing::warn!(
                     target: "kser_kafka",
                     topic = %to.topic, partition = to.partition, offset = to.offset, %code,
-                    "seeking failed; the partition waits, and it is tried again in 500ms",
+                    "seeking failed; the partition waits; retrying in 500ms",
                 );
             }
         }

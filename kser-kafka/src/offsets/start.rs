@@ -73,7 +73,7 @@ fn read(
             tracing::warn!(
                 target: "kser_kafka",
                 group = context.group, %error, partitions = unread.len(),
-                "reading committed offsets failed: the partitions start later",
+                "reading committed offsets failed; the partitions start later",
             );
             return;
         }
@@ -87,7 +87,7 @@ fn read(
             tracing::warn!(
                 target: "kser_kafka",
                 group = context.group, %error, partitions = unread.len(),
-                "reading the ids of topics failed: the partitions start later",
+                "reading the ids of topics failed; the partitions start later",
             );
             return;
         }
@@ -131,7 +131,7 @@ fn read(
                 Some(true) => tracing::info!(
                     target: "kser_kafka",
                     group = context.group, %topic, partition,
-                    "a partition starts at its beginning: it was added to a topic of which the group has read others",
+                    "a partition starts at the beginning of its log: it was added to a topic in which the group has committed offsets",
                 ),
                 // That is not known yet.
                 None if is_whole => continue,
@@ -198,7 +198,7 @@ fn read_hidden_ends(
             tracing::warn!(
                 target: "kser_kafka",
                 group = context.group, %error, partitions = list(below),
-                "reading the ends of logs failed: the partitions start later",
+                "reading the ends of logs failed; the partitions start later",
             );
             BTreeMap::new()
         }
@@ -296,7 +296,7 @@ fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
             let added = list.add_partition_offset(topic, partition, Offset::Offset(from));
             assignment.position.is_fetched = added.is_ok();
             assignment.paused = false;
-            log_failure("a partition cannot be assigned", added);
+            log_failure("assigning a partition failed", added);
         }
     }
     // Those that were paused are not any more.
@@ -306,9 +306,9 @@ fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
         true => consumer.incremental_assign(&list),
         false => consumer.assign(&list),
     };
-    log_failure("partitions cannot be assigned", assigned);
+    log_failure("assigning partitions failed", assigned);
     // The pause of an earlier assignment of the same partition is still there.
-    log_failure("partitions cannot be resumed", consumer.resume(&list));
+    log_failure("resuming partitions failed", consumer.resume(&list));
     // What fails is tried again.
     log_resets::seek(context, consumer);
     tracing::debug!(target: "kser_kafka", group = context.group, partitions = list.count(), "assigned");
@@ -322,7 +322,7 @@ fn log_new_partitions(context: &Context, new: &[(Topic, i32)]) {
             .map(|(topic, partition)| (topic.as_str(), *partition));
         tracing::warn!(
             target: "kser_kafka",
-            "group {} has no offset in {}, for the first time or because it expired: `auto.offset.reset` is {}",
+            "group {} has no committed offset in {}: the group is new, or the offset expired; `auto.offset.reset` is {}",
             context.group, list(new), context.reset,
         );
     }

@@ -35,7 +35,7 @@ impl DeliveryReports {
     pub(super) fn make_client(self, config: &ClientConfig) -> Result<Arc<ProducerClient>, Error> {
         let made = config.create_with_context(self);
         made.map(|made| Arc::new(BackgroundDrop::new(made)))
-            .map_err(|error| failed("making a producer", None, error))
+            .map_err(|error| failed("creating a producer", None, error))
     }
 
     /// Measures the brokers' clock by a record that they stamped.

@@ -289,7 +289,7 @@ impl Publisher {
         let Some((code, reason)) = used.client().fatal_error() else {
             return;
         };
-        tracing::error!(target: "kser_kafka", %code, "the producer is replaced: {reason}");
+        tracing::error!(target: "kser_kafka", %code, "producer failed: {reason}; it is replaced");
         let mut current = self
             .producer
             .write()
@@ -301,7 +301,7 @@ impl Publisher {
         match reports.make_client(&self.config) {
             Ok(fresh) => *current = fresh,
             Err(error) => {
-                tracing::error!(target: "kser_kafka", %error, "there is no other producer")
+                tracing::error!(target: "kser_kafka", %error, "creating a producer failed; retrying with the next record")
             }
         }
     }
@@ -309,7 +309,7 @@ impl Publisher {
 
 fn log_no_single_producer(error: &Error) {
     let error: &dyn std::error::Error = error;
-    tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not sent alone");
+    tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not retried one by one");
 }
 
 type Refused = (KafkaError, Box<Slot>);

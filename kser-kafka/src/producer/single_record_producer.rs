@@ -36,7 +36,7 @@ impl SingleRecordProducer {
             match client.client().fatal_error() {
                 None => return Ok(Arc::clone(client)),
                 Some((code, reason)) => {
-                    tracing::error!(target: "kser_kafka", %code, "the producer for single records is replaced: {reason}");
+                    tracing::error!(target: "kser_kafka", %code, "producer of single records failed: {reason}; it is replaced");
                 }
             }
         }

@@ -38,7 +38,7 @@ pub(crate) struct TopicAdmin {
 impl TopicAdmin {
     pub(crate) fn new(config: &KafkaConfig, broker_errors: BrokerErrors) -> Result<Self, Error> {
         let client = config.admin().create_with_context(broker_errors.clone());
-        let client = client.map_err(|error| failed("making a client", None, error))?;
+        let client = client.map_err(|error| failed("creating a client", None, error))?;
         Ok(Self {
             client: Arc::new(BackgroundDrop::new(client)),
             reader: config.query_client(),
@@ -76,7 +76,7 @@ impl TopicAdmin {
             }
             Ok(missing)
         };
-        self.ask("looking for topics", ask).await
+        self.ask("checking whether topics exist", ask).await
     }
 
     /// Counts the partitions of topics. One that does not exist has none.
@@ -115,7 +115,11 @@ impl TopicAdmin {
         let began = SystemClock.now();
         let made = self.client.create_topics(&topics, &options).await;
         let made = made.map_err(|error| {
-            failed("making topics", self.broker_errors.last_since(began), error)
+            failed(
+                "creating topics",
+                self.broker_errors.last_since(began),
+                error,
+            )
         })?;
         for (new, made) in new.iter().zip(made) {
             match made {
@@ -123,9 +127,9 @@ impl TopicAdmin {
                 Err((topic, code)) => {
                     let what = match new.spec.partitions {
                         Some(partitions) => {
-                            format!("making topic {topic} of {partitions} partitions")
+                            format!("creating topic {topic} with {partitions} partitions")
                         }
-                        None => format!("making topic {topic}"),
+                        None => format!("creating topic {topic}"),
                     };
                     return Err(failed(what, None, KafkaError::AdminOp(code)));
                 }
@@ -143,8 +147,8 @@ impl TopicAdmin {
         let wanted = spec.partitions.unwrap_or_default();
         let what = || {
             format!(
-                "adding partitions to topic {topic}, which was made with fewer than {wanted} of them: the brokers do not \
-                 make so many at once"
+                "adding partitions to topic {topic}, which was created with fewer than {wanted} of them: the brokers do \
+                 not create so many at once"
             )
         };
         let grown = grown.map_err(|error| failed(what(), None, error))?;
@@ -206,7 +210,7 @@ impl TopicAdmin {
         let options = AdminOptions::new().request_timeout(Some(ANSWER));
         let began = SystemClock.now();
         let found = self.client.describe_configs(&asked, &options).await;
-        let what = "asking for the settings of topics";
+        let what = "reading the settings of topics";
         let found =
             found.map_err(|error| failed(what, self.broker_errors.last_since(began), error))?;
         let mut settings: BTreeMap<_, _> = found.into_iter().filter_map(named).collect();

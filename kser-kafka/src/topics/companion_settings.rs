@@ -52,12 +52,12 @@ pub(crate) fn unfit(settings: &TopicSettings, length: Duration) -> Option<String
     if let Some(kept) = settings.retention.filter(|kept| *kept < least) {
         let (kept, least) = (kept.as_millis(), least.as_millis());
         reasons.push(format!(
-            "its retention.ms is {kept}, and waiting records need {least}"
+            "its retention.ms is {kept}, and delayed records need {least}"
         ));
     }
     if !settings.stamps {
         reasons.push(
-            "its message.timestamp.type is CreateTime, and waits are wrong by as much as clocks differ; it should be \
+            "its message.timestamp.type is CreateTime, and delays are wrong by as much as clocks differ; it should be \
              LogAppendTime"
                 .to_owned(),
         );

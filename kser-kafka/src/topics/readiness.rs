@@ -44,7 +44,7 @@ pub(crate) fn wait(
     let until = began + limit;
     let client: BaseConsumer<BrokerErrors> = settings
         .create_with_context(broker_errors.clone())
-        .map_err(|error| failed("making a client", None, error))?;
+        .map_err(|error| failed("creating a client", None, error))?;
     let mut places = Vec::new();
     for (topic, partitions) in topics {
         let found = leaders(&client, topic, *partitions, until);

@@ -101,7 +101,7 @@ fn a_seek_with_an_epoch_goes_to_where_the_log_was_cut() {
     let told = out_of_range(&consumer, consumer.context(), Some(client_error));
     assert_eq!(
         told,
-        "t [0] is to go on at offset 35, and its log was cut below"
+        "t [0] continues at offset 35, but its log was truncated below"
     );
     let told = out_of_range(&consumer, consumer.context(), None);
     assert_eq!(told, "one of t [0]");
@@ -117,6 +117,6 @@ fn a_position_outside_of_the_log_is_named() {
     let told = out_of_range(&consumer, consumer.context(), None);
     assert_eq!(
         told,
-        "t [0] is to go on at offset 9, and its log ends at offset 5"
+        "t [0] continues at offset 9, but its log ends at offset 5"
     );
 }
