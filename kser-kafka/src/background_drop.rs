@@ -1,8 +1,8 @@
 use std::ops::Deref;
 use std::thread;
 
-/// A client that is dropped on a thread of its own: that waits for the client's threads, and longer with brokers that do
-/// not answer, while whoever has it last may be on a thread of a runtime.
+/// A client that is dropped on a background thread. Dropping a client of librdkafka joins its threads, and can block for
+/// seconds when brokers do not answer; that must not happen on a thread of a runtime.
 pub(crate) struct BackgroundDrop<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> BackgroundDrop<T> {

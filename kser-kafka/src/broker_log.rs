@@ -9,14 +9,14 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// How often the same line is logged at most. A client says some of them twenty times a second.
+/// The interval within which a line is logged once. A client repeats some lines twenty times a second.
 const REPEAT: Duration = Duration::from_secs(10);
-/// How many lines are told apart within that time.
+/// The number of different lines that are logged within that interval.
 const LINES: usize = 100;
-/// How many characters of a line are logged.
+/// The number of characters of a line that are logged.
 const LONGEST: usize = 500;
 
-/// What a client was told about its brokers: kept for the errors of calls that only know that time is up.
+/// The last error that a client reported about its brokers. It explains the failure of calls that only report a timeout.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BrokerErrors(Arc<Mutex<Log>>);
 
@@ -26,7 +26,7 @@ struct Log {
     logged: BTreeMap<String, LoggedLine>,
 }
 
-/// When a line was logged last, and how often it came since.
+/// The time at which a line was logged last, and the number of repetitions since.
 #[derive(Debug)]
 struct LoggedLine {
     at: Timestamp,
@@ -34,14 +34,14 @@ struct LoggedLine {
 }
 
 impl BrokerErrors {
-    /// Returns the last trouble, if it is not older than `since`.
+    /// Returns the last error, unless it is older than `since`.
     pub(crate) fn last_since(&self, since: Timestamp) -> Option<String> {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, text) = log.last_error.as_ref()?;
         (*at >= since).then(|| text.clone())
     }
 
-    /// Returns the last trouble, if it is not older than this.
+    /// Returns the last error, unless it is older than `age`.
     pub(crate) fn recent(&self, age: Duration) -> Option<String> {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, text) = log.last_error.as_ref()?;
@@ -54,7 +54,7 @@ impl BrokerErrors {
         log.last_error = Some((SystemClock.now(), text));
     }
 
-    /// Logs a line of the client, unless it did so lately.
+    /// Logs a line of the client, unless the same line was logged within the interval.
     fn warn(&self, text: &str) {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let repeated = log.count_line(SystemClock.now(), text);
@@ -67,7 +67,7 @@ impl BrokerErrors {
 }
 
 impl Log {
-    /// Notes a line that comes. Returns how often it has come since it was logged last, if it is to be logged.
+    /// Counts a line. Returns the number of repetitions since it was logged last, if it should be logged now.
     fn count_line(&mut self, now: Timestamp, text: &str) -> Option<u64> {
         let is_old = |line: &LoggedLine| now.since(line.at) >= REPEAT;
         let line = without_numbers(text);
@@ -82,7 +82,7 @@ impl Log {
         if self.logged.len() >= LINES {
             self.logged.retain(|_, line| !is_old(line));
         }
-        // So many lines within that time say no more than the first of them.
+        // So many different lines within the interval tell no more than the first of them.
         if self.logged.len() >= LINES && !self.logged.contains_key(&line) {
             return None;
         }
@@ -97,7 +97,7 @@ impl Log {
     }
 }
 
-/// Leaves out numbers, such as times, offsets and partitions: without them, lines of one cause are equal.
+/// Removes numbers, such as times, offsets and partitions: without them, lines with the same cause are equal.
 fn without_numbers(text: &str) -> String {
     let kept = text.chars().filter(|char| !char.is_ascii_digit());
     kept.take(LONGEST).collect()
@@ -107,7 +107,7 @@ impl ConsumerContext for BrokerErrors {}
 
 impl ClientContext for BrokerErrors {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Settings of the consumer are given to the producer too, and the other way round.
+        // Both clients get the settings of the other as well, and warn of them.
         if facility == "CONFWARN" {
             return;
         }
@@ -116,7 +116,7 @@ impl ClientContext for BrokerErrors {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error => self.note_error(format!("{facility}: {message}")),
-            // Commits that are refused in a rebalance come with the next. Those that go on to be are told by what commits.
+            // A commit that is refused in a rebalance is repeated. The schedule of commits logs commits that keep failing.
             RDKafkaLogLevel::Warning if facility != "COMMITFAIL" => {
                 self.warn(&format!("{facility}: {message}"));
             }
@@ -127,7 +127,7 @@ impl ClientContext for BrokerErrors {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That no broker is reached says less than why.
+        // The reason why no broker is reached comes as an error of its own.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note_error(reason.to_owned());
         }

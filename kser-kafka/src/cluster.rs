@@ -11,7 +11,7 @@ use crate::producer::Publisher;
 use crate::topics::admin::{Creation, TopicAdmin};
 use crate::topics::limits::TopicLimits;
 
-/// How often brokers are asked for the settings of topics that were just created, and how long after each other.
+/// The number of attempts to read the settings of topics that were just created, and the pause between two of them.
 const TRIES: u32 = 10;
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -22,12 +22,12 @@ pub(crate) struct Cluster {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) admin: TopicAdmin,
     pub(crate) limits: TopicLimits,
-    /// What the members ask about their health, while there are any.
+    /// The queries for the health of the members. Their thread ends with the last member.
     pub(crate) broker_queries: Mutex<Weak<BrokerQueries>>,
 }
 
 impl Cluster {
-    /// Returns what the members ask the brokers with, which ends with the last of them.
+    /// Returns the thread that queries the brokers, which the members share. Starts it if it does not run.
     pub(crate) fn broker_queries(&self) -> Result<Arc<BrokerQueries>, Error> {
         let mut broker_queries = self
             .broker_queries
@@ -44,8 +44,8 @@ impl Cluster {
         Ok(started)
     }
 
-    /// Publishes records. If that was asked for, topics that are missing are created. A record that has to wait is
-    /// published only if it can come back.
+    /// Publishes records. Creates missing topics if [`KafkaConfig::with_create`] is set. A delayed record is published only if
+    /// its delay topics can keep it and its topic can take it afterwards.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let refused = self.refused_waits(&records).await;
         if refused.is_empty() {
@@ -64,7 +64,7 @@ impl Cluster {
         Err(NotPublished::new(failed))
     }
 
-    /// Returns the positions of waiting records that could not come back, and why.
+    /// Returns the positions of delayed records that could not return from their delay topics, and why.
     async fn refused_waits(&self, records: &[Record]) -> Vec<(usize, Error)> {
         let compresses = self.config.compresses();
         let mut refused = Vec::new();
@@ -94,7 +94,7 @@ impl Cluster {
         }
     }
 
-    /// Names the limits of the topics that do not take a record, if the brokers tell them.
+    /// Adds the size limits of topics to the errors of records that are too large, as far as the brokers tell them.
     async fn with_limits(&self, mut not: NotPublished) -> NotPublished {
         for (_, error) in &mut not.failed {
             if let Error::TooLargeForTopic { topic, limit, .. } = error {
@@ -104,7 +104,7 @@ impl Cluster {
         not
     }
 
-    /// Creates the topics that do not exist, and for each that keeps work those where its records wait.
+    /// Creates the topics that do not exist, and the delay topics of each topic that keeps work.
     pub(crate) async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         let mut specs = topics.to_vec();
         for spec in topics
@@ -122,7 +122,7 @@ impl Cluster {
         let names: Vec<_> = specs.iter().map(|spec| spec.topic.clone()).collect();
         let missing: BTreeSet<_> = self.admin.missing(&names).await?.into_iter().collect();
         specs.retain(|spec| missing.contains(&spec.topic));
-        // The settings of a topic are known once it exists: those beside it depend on them.
+        // The settings of companion topics depend on those of their topic, which are known once it exists.
         let (beside, own): (Vec<_>, Vec<_>) = specs
             .into_iter()
             .partition(|spec| crate::delay::parent(&spec.topic).is_some());
@@ -135,8 +135,8 @@ impl Cluster {
         self.admin.create(&beside).await
     }
 
-    /// Gives the topics beside others their settings. Where the settings of the others cannot be read, the brokers'
-    /// defaults stay, but for the retention of waits.
+    /// Computes the settings of delay and dead-letter topics from those of their topics. If these cannot be read, the brokers'
+    /// defaults stay, but for the retention of delay topics.
     async fn with_settings(&self, beside: Vec<TopicSpec>) -> Vec<Creation> {
         let parents = beside
             .iter()
@@ -146,7 +146,7 @@ impl Cluster {
         let mut found = Vec::new();
         for tries in 0..TRIES {
             if tries > 0 {
-                // A broker that does not know a new topic yet tells nothing about it.
+                // A broker that does not know a new topic yet has no settings of it.
                 tokio::time::sleep(AGAIN).await;
             }
             found = self.admin.settings(&parents).await.unwrap_or_default();
@@ -166,7 +166,7 @@ impl Cluster {
         beside.into_iter().map(create).collect()
     }
 
-    /// Returns the delay topics of these topics whose settings put records at risk, and warns of each.
+    /// Returns the delay topics of these topics whose settings put records at risk, and logs a warning for each.
     pub(crate) async fn unfit(&self, topics: &[Topic]) -> Vec<UnfitTopic> {
         let delays = topics.iter().filter(|topic| !crate::delay::has_none(topic));
         let delays: Vec<_> = delays.flat_map(crate::delay::topics).collect();
@@ -184,7 +184,11 @@ impl Cluster {
         unfit
     }
 
-    /// Makes topics that are missing, if that was asked for.
+    /// Creates missing topics if [`KafkaConfig::with_create`] is set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTopic`] if it is not set and a topic is missing.
     pub(crate) async fn create(&self, missing: Vec<Topic>) -> Result<(), Error> {
         let Some(partitions) = self.config.create else {
             let topic = missing.into_iter().next();
@@ -240,7 +244,7 @@ impl Cluster {
     }
 }
 
-/// Gives failures the positions that the records had before some were left out.
+/// Maps the positions of failures back to the positions before some records were left out.
 fn at(indices: &[usize], failed: Vec<(usize, Error)>) -> Vec<(usize, Error)> {
     let at = |(position, error): (usize, Error)| Some((*indices.get(position)?, error));
     failed.into_iter().filter_map(at).collect()

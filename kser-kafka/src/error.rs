@@ -3,7 +3,7 @@ use std::fmt;
 use kser_core::Error;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// Says which client failed, and with what else was heard of the brokers.
+/// The action of a client that failed, with the last error that the client reported about its brokers.
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
@@ -27,7 +27,7 @@ impl std::error::Error for Failure {
     }
 }
 
-/// Makes an error of what the client says, while it did `what`.
+/// Converts an error of a client. `what` is the action that failed, `broker_error` the last error about its brokers.
 pub(crate) fn failed(
     what: impl Into<String>,
     broker_error: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) fn failed(
             reason: reason.clone(),
         };
     }
-    // Settings that only the whole client can judge, such as a file that is not there.
+    // Settings that are checked only when the client is created, such as the path of a file.
     if let KafkaError::ClientCreation(reason) = &source {
         return Error::Invalid {
             what: "the Kafka settings".to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn failed(
     }
 }
 
-/// Makes an error of what a thread that cannot be started says.
+/// Converts the error of a thread that cannot be started.
 pub(crate) fn no_thread(source: std::io::Error) -> Error {
     Error::Backend {
         backend: "kafka",
@@ -66,7 +66,7 @@ pub(crate) fn no_thread(source: std::io::Error) -> Error {
     }
 }
 
-/// Says what became of a record.
+/// Converts the error of a record that was not published. `size` is in bytes.
 pub(crate) fn not_published(error: KafkaError, topic: &str, size: usize) -> Error {
     match code(&error) {
         Some(code) if is_missing(code) => Error::MissingTopic {
@@ -91,7 +91,7 @@ pub(crate) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     }
 }
 
-/// Returns the client's description of an error, as its log has it.
+/// Returns the client's description of an error, as it appears in the client's log.
 pub(crate) fn description(code: RDKafkaErrorCode) -> String {
     let text = code.to_string();
     let described = text
@@ -100,7 +100,7 @@ pub(crate) fn description(code: RDKafkaErrorCode) -> String {
     described.unwrap_or(&text).to_owned()
 }
 
-/// Says whether the topic, or the partition, is not there.
+/// Says whether the topic, or the partition, does not exist.
 pub(crate) const fn is_missing(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -110,7 +110,7 @@ pub(crate) const fn is_missing(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Says whether doing the same again may work. Rights and settings do not change by themselves.
+/// Says whether a retry may succeed. Rights and settings do not change by themselves.
 const fn is_temporary(code: RDKafkaErrorCode) -> bool {
     !matches!(
         code,

@@ -1,4 +1,4 @@
-//! Lists of partitions for log lines and reasons: a member may have thousands.
+//! Lists of partitions in log lines and reasons, kept short since a member may have thousands.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-/// A number for each of many partitions, such as an offset.
+/// A map from partitions to numbers, such as offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PartitionMap(HashMap<String, HashMap<i32, i64>>);
 

@@ -27,25 +27,25 @@ use crate::producer::Publisher;
 use crate::topics::admin::TopicAdmin;
 use crate::topics::limits::TopicLimits;
 
-/// The transport over Apache Kafka, at least once. Cloning is cheap, and clones share one producer.
+/// The transport over Apache Kafka, with at-least-once delivery. Cloning is cheap, and clones share one producer.
 ///
-/// Settling is in order: the outputs are acknowledged by all in-sync replicas, then the input is marked, and the mark is
-/// committed within [`KafkaConfig::with_commit_every`]. What a crash finds settled and not committed is delivered again.
+/// A record is settled in this order: all in-sync replicas acknowledge the outputs, then the input is marked as done, and its
+/// offset is committed within [`KafkaConfig::with_commit_every`]. After a crash, records that were settled and not committed
+/// are redelivered.
 #[derive(Debug, Clone)]
 pub struct KafkaTransport(Arc<Cluster>);
 
 impl KafkaTransport {
-    /// Connects to the cluster that a URL names: see [`KafkaConfig::from_url`].
+    /// Connects to the cluster at a URL: see [`KafkaConfig::from_url`].
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a URL or a setting that is wrong, [`Error::Backend`] when no broker answers within 10
-    /// seconds.
+    /// [`Error::Invalid`] for a wrong URL or setting, [`Error::Backend`] if no broker answers within 10 s.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::with_config(KafkaConfig::from_url(url)?).await
     }
 
-    /// Connects with settings.
+    /// Connects to a cluster with these settings.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl KafkaTransport {
         let admin = TopicAdmin::new(&config, broker_errors.clone())?;
         let time = Time::new(Arc::clone(&config.clock));
         let publisher = Arc::new(Publisher::new(config.producer(), broker_errors, time)?);
-        // Settings of consumers are wrong now, or never.
+        // Wrong settings of consumers are found here rather than by the first subscription.
         BackgroundDrop::new(make_consumer(
             &config.consumer("kser-check", None, 1),
             BrokerErrors::default(),
@@ -70,8 +70,8 @@ impl KafkaTransport {
         })))
     }
 
-    /// Joins the group, and one beside it for the records that wait: within a group, the client and the brokers share out
-    /// partitions by their number, whatever their topic, so that one member could have all those with work.
+    /// Joins the group, and a second group for its delayed records. In one group the assignor would balance the partitions of
+    /// all topics together, so that one member could get all partitions with work.
     async fn join(
         &self,
         group: String,
@@ -89,7 +89,7 @@ impl KafkaTransport {
             channel: Arc::clone(&channel),
             cluster: Arc::clone(&self.0),
         });
-        // Dropping it ends the first thread, should the second not begin.
+        // Dropping the subscription ends the first thread if the second cannot be started.
         let mut subscription = Box::new(KafkaSubscription {
             channel: Arc::clone(&channel),
             waits: None,
@@ -134,7 +134,7 @@ impl KafkaTransport {
         Ok(subscription)
     }
 
-    /// Starts the thread of a member.
+    /// Starts the poll thread of a member.
     fn begin(&self, joining: Joining) -> Result<(), Error> {
         let poll = joining.poll()?;
         let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
@@ -144,7 +144,7 @@ impl KafkaTransport {
 
     async fn observe(&self, topics: Vec<Topic>) -> Result<Box<dyn Subscription>, Error> {
         let channel = Arc::new(PollChannel::default());
-        // The client assigns nothing to one without a group. Nothing is committed for it.
+        // A client without a group gets no assignment from the brokers, and commits no offsets.
         let mut settings = self.0.config.consumer("kser-observer", None, 1);
         settings.set("auto.offset.reset", "earliest");
         let mut consumer = make_consumer(&settings, BrokerErrors::default())?;
@@ -155,7 +155,7 @@ impl KafkaTransport {
         let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
         let run = move || match BroadcastReader::start(consumer, Arc::clone(&of_thread), topics) {
             Ok(reader) => {
-                // The caller may have gone meanwhile.
+                // The caller may have dropped its future meanwhile.
                 if started.send(Ok(())).is_ok() {
                     of_thread.guard("reading without a group", || reader.run());
                 }
@@ -192,7 +192,7 @@ impl Transport for KafkaTransport {
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
         let missing = self.0.admin.missing(&interest.topics).await?;
-        // Some that are missing may come later: the others are read, and the health names them.
+        // Missing topics may be created later: until then the others are read, and the health names the missing ones.
         if self.0.config.create.is_some() || missing.len() == interest.topics.len() {
             self.0.create(missing).await?;
         }

@@ -1,26 +1,26 @@
-//! The brokers' clock, as far as it is known here: what they write beside a record can be compared with no other.
+//! The clock of the brokers, measured: the timestamps that brokers write can be compared with no other clock.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kser_core::Timestamp;
 
-/// How closely the brokers' clock has to be known to be compared with ours, in milliseconds.
+/// The greatest uncertainty with which the brokers' clock is compared with ours, in milliseconds.
 const CLOSE: i64 = 1000;
-/// How long what is known holds, since clocks drift.
+/// The time for which a measurement is valid, since clocks drift.
 const HOLDS: Duration = Duration::from_secs(600);
-/// How old a record may look without a second measurement. An older one is rare, and may look so because the brokers'
-/// clock was stepped.
+/// The age up to which a record is believed without a fresh measurement. Older records are rare, and a step of the brokers'
+/// clock looks the same.
 const YOUNG: Duration = Duration::from_secs(2);
-/// How old the measurement may be by which a record looks old.
+/// The greatest age of a measurement by which an old record is believed.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// How far the clock of the brokers is ahead of ours. It is measured with records that the brokers stamp, between sending
-/// the record and its report. The clocks of the brokers of a cluster are taken to agree.
+/// The difference between the brokers' clock and ours. It is measured with records that the brokers stamp: the stamp lies
+/// between sending the record and its delivery report. The clocks of the brokers of a cluster are assumed to agree.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerClock(Mutex<Option<Measured>>);
 
-/// A measurement: between these, in milliseconds.
+/// A measurement: the brokers' clock is ahead by `least` to `most` milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     least: i64,
@@ -29,7 +29,7 @@ struct Measured {
 }
 
 impl BrokerClock {
-    /// Takes a measurement: a record that was sent at a moment of our clock had the stamp of a broker when its report came.
+    /// Adds a measurement: a record was sent and reported at two times of our clock, with the stamp of a broker in between.
     pub(crate) fn measured(&self, sent: Timestamp, stamp: Timestamp, reported: Timestamp) {
         let fresh = Measured {
             least: difference(stamp, reported),
@@ -43,8 +43,7 @@ impl BrokerClock {
         });
     }
 
-    /// Returns how old a record with a stamp of a broker is, never more than it is. `None` if a measurement is needed
-    /// first.
+    /// Returns the age of a record with a stamp of a broker, or less than its age. `None` if a measurement is needed first.
     pub(crate) fn age(&self, stamp: Timestamp, now: Timestamp) -> Option<Duration> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = (*known)?;
@@ -59,7 +58,7 @@ impl BrokerClock {
 }
 
 impl Measured {
-    /// Adds a measurement. One that contradicts shows that a clock was stepped, and only the new one holds.
+    /// Narrows a measurement by another. If they contradict each other, a clock was stepped, and only the new one is valid.
     fn narrowed(self, fresh: Self) -> Self {
         let (least, most) = (self.least.max(fresh.least), self.most.min(fresh.most));
         match least <= most {
@@ -73,7 +72,7 @@ impl Measured {
     }
 }
 
-/// Returns the milliseconds from `b` to `a`.
+/// Returns `a - b` in milliseconds.
 fn difference(a: Timestamp, b: Timestamp) -> i64 {
     let millis = |at: Timestamp| i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     millis(a).saturating_sub(millis(b))

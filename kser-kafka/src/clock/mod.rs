@@ -6,7 +6,7 @@ use kser_core::{Clock, Timestamp};
 
 use crate::clock::broker::BrokerClock;
 
-/// The time of a transport: that of its clock, and what is known of the brokers' clock. Cloning shares both.
+/// The clocks of a transport: its own, and the measured clock of the brokers. Clones share both.
 #[derive(Debug, Clone)]
 pub(crate) struct Time {
     clock: Arc<dyn Clock>,
@@ -21,22 +21,22 @@ impl Time {
         }
     }
 
-    /// Returns the present moment of the clock that does not step.
+    /// Returns the elapsed time, which no step of the wall clock changes.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Returns the time of day, which is what producers write beside their records.
+    /// Returns the time of day. Producers stamp their records with it.
     pub(crate) fn wall(&self) -> Timestamp {
         self.clock.wall()
     }
 }
 
-/// Reads a clock that never goes back, for limits.
+/// Reads the monotonic clock, for timeouts.
 pub(crate) fn monotonic() -> std::time::Instant {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a broker that nobody simulates is waited for"
+        reason = "the timeouts are for real brokers"
     )]
     std::time::Instant::now()
 }

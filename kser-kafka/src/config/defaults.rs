@@ -1,6 +1,6 @@
 //! The settings of the clients that differ from those of librdkafka.
 
-/// Keys that the transport decides, and why.
+/// The keys that the transport sets, and why.
 pub(crate) const OWNED: [(&str, &str); 15] = [
     (
         "bootstrap.servers",
@@ -55,7 +55,7 @@ pub(crate) const OWNED: [(&str, &str); 15] = [
     ("acks", "a record that one broker has is lost with it"),
 ];
 
-/// Settings of both clients.
+/// The settings of both clients.
 pub(crate) const DEFAULTS: [(&str, &str); 6] = [
     ("allow.auto.create.topics", "false"),
     ("topic.metadata.refresh.interval.ms", "10000"),
@@ -65,7 +65,7 @@ pub(crate) const DEFAULTS: [(&str, &str); 6] = [
     ("socket.keepalive.enable", "true"),
 ];
 
-/// Settings of producers.
+/// The settings of producers.
 pub(crate) const OF_PRODUCERS: [(&str, &str); 6] = [
     ("linger.ms", "0"),
     ("message.timeout.ms", "30000"),
@@ -75,7 +75,7 @@ pub(crate) const OF_PRODUCERS: [(&str, &str); 6] = [
     ("batch.num.messages", "10000"),
 ];
 
-/// Settings of consumers.
+/// The settings of consumers.
 pub(crate) const OF_CONSUMERS: [(&str, &str); 5] = [
     ("auto.offset.reset", "earliest"),
     ("fetch.error.backoff.ms", "100"),
@@ -84,7 +84,7 @@ pub(crate) const OF_CONSUMERS: [(&str, &str); 5] = [
     ("queued.max.messages.kbytes", "16384"),
 ];
 
-/// What differs for delayed records: little is fetched ahead.
+/// The settings for delayed records: a smaller prefetch.
 pub(crate) const OF_DELAYS: [(&str, &str); 2] = [
     ("queued.min.messages", "1000"),
     ("queued.max.messages.kbytes", "1024"),
@@ -96,7 +96,7 @@ pub(crate) const ALIASES: [(&str, &str); 2] = [
     ("queue.buffering.max.ms", "linger.ms"),
 ];
 
-/// What the classic protocol of groups takes, and KIP-848 refuses.
+/// The settings of the classic group protocol, which KIP-848 refuses.
 pub(crate) const OF_CLASSIC_GROUPS: [(&str, &str); 2] = [
     ("session.timeout.ms", "20000"),
     ("heartbeat.interval.ms", "500"),

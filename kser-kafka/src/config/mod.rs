@@ -18,27 +18,27 @@ use crate::consumer::assignor::{self, STRATEGY};
 use crate::consumer::group_size;
 use crate::progress::MetadataBudget;
 
-/// How to reach a cluster, and the settings of its clients.
+/// The address of a cluster, and the settings of its clients.
 ///
-/// Any key of librdkafka can be set; those that the transport must decide itself are refused with the reason. What is not
-/// set has these defaults, beside librdkafka's own:
+/// Any key of librdkafka can be set, but for the keys that the transport sets itself: those are refused with the reason. Keys
+/// that are not set have these defaults, beside librdkafka's own:
 ///
 /// | key | value | why |
 /// |---|---|---|
-/// | `session.timeout.ms` | 20000 | outlives a broker that dies, which stalls the others for up to 12 s |
+/// | `session.timeout.ms` | 20000 | is longer than a broker failure, which can stall the other brokers for 12 s |
 /// | `heartbeat.interval.ms` | 500 | partitions move within a second |
-/// | `message.timeout.ms` | 30000 | how long a publish waits for the brokers |
-/// | `linger.ms` | 0 | a hop takes half a millisecond, not five |
-/// | `fetch.wait.max.ms` | 50; 50 for each 1,000 partitions of the group, up to 500 | a partition that is resumed does not wait for an idle one; each request names all partitions |
-/// | `statistics.interval.ms` | 1000; 1000 for each 1,000 partitions of the group, up to 5000 | how old the health may be; the client writes 1,200 bytes for each partition |
-/// | `queued.max.messages.kbytes` | 16384 | what is fetched ahead, for each subscription; 1024 for its delayed records |
-/// | `partition.assignment.strategy` | `cooperative-sticky`; `roundrobin` for more than 2,000 partitions in the group | a rebalance stops only what moves; the client takes too long for it if there are many |
+/// | `message.timeout.ms` | 30000 | the timeout of a publish |
+/// | `linger.ms` | 0 | a publish takes half a millisecond, not five |
+/// | `fetch.wait.max.ms` | 50; 50 for each 1,000 partitions of the group, up to 500 | a resumed partition does not wait for an idle one; each request names all partitions |
+/// | `statistics.interval.ms` | 1000; 1000 for each 1,000 partitions of the group, up to 5000 | the greatest age of the health; the client writes 1,200 bytes for each partition |
+/// | `queued.max.messages.kbytes` | 16384 | the prefetch limit of each subscription; 1024 for its delayed records |
+/// | `partition.assignment.strategy` | `cooperative-sticky`; `roundrobin` for more than 2,000 partitions in the group | a rebalance stops only the partitions that move; with many partitions the client takes too long for that |
 /// | `partitioner` | `murmur2_random` | a key goes where the Java client puts it |
-/// | `auto.offset.reset` | `earliest` | a new group misses nothing; `error` stops instead |
+/// | `auto.offset.reset` | `earliest` | a new group reads all records; `error` ends the consumer instead |
 /// | `topic.metadata.refresh.interval.ms` | 10000 | new partitions and topics are seen within it |
-/// | `allow.auto.create.topics` | false | a topic that is missing is an error, whatever the brokers would make of it |
+/// | `allow.auto.create.topics` | false | a missing topic is an error, even if the brokers would create it |
 ///
-/// With `group.protocol` = `consumer` (KIP-848) the brokers decide about sessions and assignments, and those keys are left out.
+/// With `group.protocol` = `consumer` (KIP-848) the brokers set sessions and assignments, and those keys are left out.
 ///
 /// ```
 /// use kser_kafka::KafkaConfig;
@@ -60,12 +60,12 @@ pub struct KafkaConfig {
     pub(crate) create: Option<u32>,
     pub(crate) metadata: MetadataBudget,
     pub(crate) clock: Arc<dyn Clock>,
-    /// How long a partition whose log has more may hand out nothing until it counts as stuck.
+    /// How long a partition whose log has more records may deliver none until it counts as stuck.
     pub(crate) stuck_after: Duration,
 }
 
 impl KafkaConfig {
-    /// Names the brokers to ask first: `host:port`, with commas between.
+    /// Takes the bootstrap servers: `host:port`, separated by commas.
     #[must_use]
     pub fn new(servers: impl Into<String>) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl KafkaConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a text that is no such URL, and for a key that cannot be set.
+    /// [`Error::Invalid`] if the text is no such URL, or if a key cannot be set.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let invalid = |reason: &str| Error::Invalid {
             what: format!("the URL {:?}", without_values(url)),
@@ -108,7 +108,7 @@ impl KafkaConfig {
             let is_owned = OWNED.iter().any(|(owned, _)| *owned == key);
             if key != "create" && !is_owned && !exists(key, value) {
                 let number = index + 1;
-                // It is not shown: it may be the rest of a password that has an `&` in it.
+                // The option is not shown, since it may be the rest of a password with an `&` in it.
                 return Err(invalid(&format!(
                     "option {number} behind the `?` is no setting of librdkafka with a value, and not `create`; in a \
                      value, `&` is written `%26`"
@@ -129,12 +129,12 @@ impl KafkaConfig {
         Ok(config)
     }
 
-    /// Sets a key of librdkafka, for producers and consumers alike: each takes what is meant for it.
+    /// Sets a key of librdkafka for producers and consumers; each client ignores the keys of the other.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a key that the transport decides itself, and for one that librdkafka does not have. A value
-    /// that does not fit is found when the clients are made.
+    /// [`Error::Invalid`] for a key that the transport sets itself, and for a key that librdkafka does not have. A wrong value
+    /// is an error when the clients are created.
     pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Result<Self, Error> {
         let (key, value) = (key.into(), value.into());
         let refused = |reason: &str| Error::Invalid {
@@ -158,40 +158,40 @@ impl KafkaConfig {
         Ok(self)
     }
 
-    /// Creates topics that are missing, with this many partitions, when they are first used. `None`, the default, does
-    /// not: then they are made by `ensure_topics`. It is meant for a laptop: of a name that is wrong it makes a topic.
+    /// Creates missing topics with this many partitions when they are first used. Defaults to `None`: then `ensure_topics`
+    /// creates them. Meant for a laptop, since a misspelt name creates a topic, too.
     #[must_use]
     pub const fn with_create(mut self, partitions: Option<u32>) -> Self {
         self.create = partitions;
         self
     }
 
-    /// Sets the shortest time from one commit to the next. Defaults to 25 ms; more than a day counts as a day. What is
-    /// settled waits that long for its commit, and up to 20 ms more: a crash runs it again.
+    /// Sets the shortest time from one commit to the next. Defaults to 25 ms; more than a day counts as a day. A settled record
+    /// waits that long for its commit, and up to 20 ms more: after a crash in that time it runs again.
     #[must_use]
     pub const fn with_commit_every(mut self, interval: Duration) -> Self {
         self.commit_every = at_most_a_day(interval);
         self
     }
 
-    /// Sets the time for which a partition that goes to another member is kept for the tasks that run. Defaults to 1
-    /// second; more than a day counts as a day. A task that does not end in that time runs again there.
+    /// Sets the time for which a partition that is revoked is kept so that its running tasks can end. Defaults to 1 s; more
+    /// than a day counts as a day. A task that runs longer runs again on the member that gets the partition.
     #[must_use]
     pub const fn with_revoke_grace(mut self, grace: Duration) -> Self {
         self.revoke_grace = at_most_a_day(grace);
         self
     }
 
-    /// Measures waits by `clock`; by [`SystemClock`] unless set. Times that records are given
-    /// ([`Record::not_before`](kser_core::Record::not_before)) have to be of the same clock.
+    /// Sets the clock that measures delays. Defaults to [`SystemClock`]. The due times of records
+    /// ([`Record::not_before`](kser_core::Record::not_before)) have to be times of the same clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Sets how many bytes of metadata a commit may carry, as the brokers' `offset.metadata.max.bytes` says; 4,096 unless
-    /// set, as there. It holds what was settled out of order.
+    /// Sets the size limit of the metadata of a commit, in bytes: the brokers' `offset.metadata.max.bytes`. Defaults to 4,096,
+    /// as there. The metadata names the records that were settled out of order.
     ///
     /// # Errors
     ///
@@ -236,15 +236,15 @@ impl KafkaConfig {
         config
     }
 
-    /// Says whether producers compress batches, so that the bytes that are sent are fewer than those of the records.
+    /// Says whether producers compress batches, so that they send fewer bytes than the records have.
     pub(crate) fn compresses(&self) -> bool {
         let codecs = ["compression.type", "compression.codec"];
         let mut codecs = codecs.iter().filter_map(|key| self.settings.get(*key));
         codecs.any(|codec| codec != "none")
     }
 
-    /// The settings of the client that asks the brokers for what the health tells. It is in no group, and sees of a log what
-    /// a consumer sees.
+    /// Returns the settings of the client that queries the brokers for the health. It is in no group, and sees the same end of
+    /// a log as a consumer.
     pub(crate) fn query_client(&self) -> ClientConfig {
         let mut config = self.consumer("", None, 1);
         for key in ["group.id", "group.protocol"] {
@@ -254,8 +254,8 @@ impl KafkaConfig {
         config
     }
 
-    /// Returns the settings of a member of the group that sends delayed records on. It holds at most 1,000 records of a
-    /// partition and fetches the others again: what was fetched ahead would be thrown away each time.
+    /// Returns the settings of a member of the group that forwards delayed records. It holds at most 1,000 records of a
+    /// partition and fetches the others again later, so that a larger prefetch would be discarded each time.
     pub(crate) fn delays(
         &self,
         group: &str,
@@ -263,7 +263,7 @@ impl KafkaConfig {
         partitions: usize,
     ) -> ClientConfig {
         let mut config = self.consumer(group, instance, partitions);
-        // Nobody knows this group who would give it offsets: what waits is sent on from the first record on.
+        // Operators do not set offsets for this group: it forwards delayed records from the first one on.
         config.set("auto.offset.reset", "earliest");
         self.add(&mut config, &OF_DELAYS);
         config
@@ -280,7 +280,7 @@ impl KafkaConfig {
         protocol.is_some_and(|protocol| protocol == "consumer")
     }
 
-    /// Where a group without an offset begins.
+    /// Returns where a group without a committed offset starts.
     pub(crate) fn reset(&self) -> &str {
         let reset = self.settings.get("auto.offset.reset");
         reset.map_or("earliest", String::as_str)
@@ -288,15 +288,15 @@ impl KafkaConfig {
 
     pub(crate) fn admin(&self) -> ClientConfig {
         let mut config = self.client(&[]);
-        // Its log lines would pile up in the client, since no call of rdkafka takes them out. The producer's client tells
-        // the same of the brokers.
+        // Log lines would pile up in this client, since rdkafka has no call that takes them out. The producer's client logs the
+        // same errors of the brokers.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         config
     }
 
     fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        // Refused commits and resets of offsets are warnings, and the client makes none unless it is told to.
+        // Refused commits and offset resets are warnings, which the client does not log by default.
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("bootstrap.servers", &self.servers);
         for (key, value) in &self.settings {
@@ -318,7 +318,7 @@ impl KafkaConfig {
     }
 }
 
-/// Says whether librdkafka has a setting of this name.
+/// Says whether librdkafka has a setting with this name.
 fn exists(key: &str, value: &str) -> bool {
     // librdkafka's own unit tests set these, to addresses of functions.
     if key.starts_with("ut_") {
@@ -326,7 +326,7 @@ fn exists(key: &str, value: &str) -> bool {
     }
     let mut config = ClientConfig::new();
     config.set(key, value);
-    // Whether the value fits is found when the clients are made, which also know what this build leaves out.
+    // The value is checked when the clients are created, since only they know which features this build has.
     let made = config.create_native_config();
     !matches!(
         made,
@@ -346,7 +346,7 @@ const fn at_most_a_day(duration: Duration) -> Duration {
     }
 }
 
-/// Cuts what may hold a password out of a URL: its options, and a user before the brokers.
+/// Removes the parts of a URL that may hold a password: its options, and the user before the brokers.
 fn without_values(url: &str) -> String {
     let shown = url.split(['?', '&', '#']).next().unwrap_or(url);
     match (shown.split_once("://"), shown.rsplit_once('@')) {
@@ -355,7 +355,7 @@ fn without_values(url: &str) -> String {
     }
 }
 
-/// Values may be secrets: only the keys are shown.
+/// Shows the keys only, since values may be secrets.
 impl fmt::Debug for KafkaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaConfig")
