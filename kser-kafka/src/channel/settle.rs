@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::channel::{PollChannel, RecordId};
 use crate::cluster::Cluster;
 
-/// Settles the deliveries of one member: publishes, and then tells the thread that commits.
+/// Settles the deliveries of one member: publishes the outputs, and then marks the record as done for the next commit.
 #[derive(Debug)]
 pub(crate) struct Settler {
     pub(crate) channel: Arc<PollChannel>,
@@ -36,18 +36,19 @@ impl Settle for Settler {
         let (answer, noted) = oneshot::channel();
         self.channel
             .command(|commands| commands.begun.push((id, answer)));
-        // The thread that would answer is gone with the partition.
+        // Without an answer the thread has ended, and the partition is lost.
         noted.await.unwrap_or(Err(Error::Lost))
     }
 
-    /// The count of failed attempts goes with the next commit, while its text has room; else it begins again after a stop.
+    /// The next commit stores the number of failed attempts if its metadata has room. Otherwise counting starts again after a
+    /// stop.
     fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32) {
         let id = RecordId::of_ticket(ticket);
         self.channel.release(id, not_before, failed);
     }
 }
 
-/// Settles what an observer received: it publishes, and nothing else.
+/// Settles the deliveries of a reader without a group: publishes the outputs, and commits nothing.
 #[derive(Debug)]
 pub(crate) struct GrouplessSettler(pub(crate) Arc<Cluster>);
 

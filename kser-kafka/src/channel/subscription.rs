@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 
 use crate::channel::PollChannel;
 
-/// Receives what a thread polls.
+/// The receiving side of a poll thread, or of two if the topics have delay topics.
 #[derive(Debug)]
 pub(crate) struct KafkaSubscription {
     pub(crate) channel: Arc<PollChannel>,
-    /// The member that sends on the records that wait, if any can.
+    /// The member that forwards delayed records, if the topics have delay topics.
     pub(crate) waits: Option<Arc<PollChannel>>,
     pub(crate) settle: Arc<dyn Settle>,
-    /// The shortest of its topics.
+    /// The shortest retention of its topics.
     pub(crate) retention: Option<Duration>,
     /// Delay topics whose settings put records at risk.
     pub(crate) unfit: Vec<UnfitTopic>,
@@ -29,7 +29,7 @@ impl Subscription for KafkaSubscription {
         let Some(waits) = &self.waits else {
             return received.await;
         };
-        // Nothing comes from there but why it has ended.
+        // The member of the delay topics delivers no records, only its end.
         let mut ended = pin!(waits.receive(room, &self.settle));
         std::future::poll_fn(|cx| match ended.as_mut().poll(cx) {
             Poll::Ready(ended) => Poll::Ready(ended),
@@ -65,7 +65,7 @@ impl Subscription for KafkaSubscription {
     }
 }
 
-/// Leaves at once what a subscription has joined.
+/// Leaves the groups of a subscription at once.
 #[derive(Debug)]
 struct Leaver {
     channel: Arc<PollChannel>,
@@ -95,7 +95,7 @@ async fn close(
     let closing = [Some(ask(channel)), waits.map(ask)];
     let mut all = Ok(());
     for closed in closing.into_iter().flatten() {
-        // The thread that would answer has ended before: there is nothing to leave any more.
+        // Without an answer the thread has ended before, and has left its group.
         all = all.and(closed.await.unwrap_or(Ok(())));
     }
     all

@@ -1,5 +1,5 @@
-//! Commits: written without waiting, and confirmed by reading back. The client's own call that waits has no limit, and with
-//! a broker that is frozen it does not return.
+//! Writes offset commits without waiting, and confirms them by reading them back. The client's synchronous commit has no
+//! timeout: with a frozen broker it does not return.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::progress::Commit;
 /// The number of partitions in one request. The client's work for a request grows with the square of it: 1,000 take it
 /// 10 ms, 10,000 more than a second.
 const PARTITIONS: usize = 1000;
-/// The number of goodbye requests that may be refused whole. Each of them is followed by a pause, the first of this length and
-/// each of twice that, and a request of half the size.
+/// The number of final requests that may be refused whole, and the pause after the first of them. Each further pause is twice
+/// as long, and each further request half as large.
 const REFUSALS: (u32, Duration) = (5, Duration::from_millis(10));
 
-/// What a group has written about a partition.
+/// The committed offset of a group in a partition, with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset: Option<i64>,
-    /// The latest leader epoch of the records that the writer had received.
+    /// The latest leader epoch of the records that the committing member had received.
     pub(crate) epoch: Option<i32>,
-    /// Any bytes, if another program wrote them.
+    /// The metadata. Other programs may have written any bytes.
     pub(crate) metadata: Vec<u8>,
 }
 
-/// A commit of one partition, and the assignment that it is for.
+/// The commit of one partition, and the number of its assignment.
 #[derive(Debug)]
 pub(crate) struct CommitEntry {
     pub(crate) assignment: u64,
@@ -42,7 +42,7 @@ pub(crate) struct CommitEntry {
 }
 
 impl CommitEntry {
-    /// Returns the bytes that the broker's record of this commit may take in the log of the offsets.
+    /// Returns the greatest size of the broker's record of this commit in the offsets topic, in bytes.
     fn size(&self, group: &str) -> usize {
         // Lengths, versions, partition, offset, leader epoch, two times, the topic's id, and the record around them.
         const FIXED: usize = 90;
@@ -50,17 +50,17 @@ impl CommitEntry {
     }
 }
 
-/// The commits that one request takes.
+/// The commits of one request.
 #[derive(Debug, Default)]
 pub(crate) struct CommitRequest {
     pub(crate) entries: Vec<CommitEntry>,
     pub(crate) bytes: usize,
-    /// Further partitions have changes that did not fit.
+    /// Further partitions have changes that do not fit into this request.
     pub(crate) is_full: bool,
 }
 
 impl CommitRequest {
-    /// Adds an entry, if it fits or is the first. Returns whether there may be room for another.
+    /// Adds an entry. Returns whether there may be room for another.
     fn add(&mut self, entry: CommitEntry, group: &str, limit: usize) -> bool {
         self.bytes += entry.size(group);
         self.entries.push(entry);
@@ -68,8 +68,8 @@ impl CommitRequest {
     }
 }
 
-/// Collects the changes that no commit contains yet, as many as one request takes: beginning with the assignment after
-/// `after`, so that a partition whose commit is refused does not keep the others from theirs.
+/// Collects changes that are not committed yet, as many as fit into one request. Starts with the assignment after `after`, so
+/// that a partition whose commit is refused does not block the others.
 pub(crate) fn next_request(
     member: &mut Member,
     after: u64,
@@ -94,7 +94,7 @@ pub(crate) fn next_request(
     request
 }
 
-/// Collects all changes that no commit contains yet.
+/// Collects all changes that are not committed yet.
 pub(crate) fn changes(member: &mut Member) -> Vec<CommitEntry> {
     member.assignments().filter_map(change).collect()
 }
@@ -110,7 +110,7 @@ fn change(assignment: &mut Assignment) -> Option<CommitEntry> {
     })
 }
 
-/// Collects the last words about partitions.
+/// Collects the final commits of partitions.
 pub(crate) fn final_commits(member: &mut Member, partitions: &[(String, i32)]) -> Vec<CommitEntry> {
     let mut entries = Vec::new();
     for (topic, partition) in partitions {
@@ -131,7 +131,7 @@ pub(crate) fn final_commits(member: &mut Member, partitions: &[(String, i32)]) -
     entries
 }
 
-/// Sends one request of commits, without waiting for the answer.
+/// Sends one commit request, without waiting for the answer.
 pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[CommitEntry]) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
@@ -145,7 +145,7 @@ pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[CommitEntry]) ->
     consumer.commit(&list, CommitMode::Async)
 }
 
-/// Reads back commits that were sent. Returns which of them are durable.
+/// Reads back commits that were sent. Returns for each whether it is durable.
 pub(crate) fn read_back(
     consumer: &BaseConsumer<Context>,
     entries: &[CommitEntry],
@@ -166,9 +166,9 @@ pub(crate) fn read_back(
     Ok(confirmed.collect())
 }
 
-/// Writes commits in as many requests as they need, and reads them back. Returns which are durable.
+/// Writes commits in as many requests as they need, and reads them back. Returns for each whether it is durable.
 ///
-/// `limit` is for 1,000 partitions: twice as many may take twice as long.
+/// `limit` is the timeout for 1,000 partitions: twice as many may take twice as long.
 pub(crate) fn write_all(
     consumer: &BaseConsumer<Context>,
     entries: &[CommitEntry],
@@ -194,7 +194,7 @@ pub(crate) fn write_all(
             if count > 1 {
                 context.request_size.refused(bytes);
             }
-            // A rebalance that has not ended is a reason as well.
+            // A rebalance in progress is another reason for a refusal.
             std::thread::sleep(REFUSALS.1 * (1 << refusals));
             refusals += 1;
             continue;
@@ -208,7 +208,7 @@ pub(crate) fn write_all(
     Ok(durable)
 }
 
-/// Returns how many of the entries one request takes, at least one, and their bytes.
+/// Returns the number of entries that fit into one request, at least one, and their size in bytes.
 fn one_request(entries: &[CommitEntry], group: &str, limit: usize) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0);
     for entry in entries.iter().take(PARTITIONS) {
@@ -221,13 +221,13 @@ fn one_request(entries: &[CommitEntry], group: &str, limit: usize) -> (usize, us
     (count, bytes)
 }
 
-/// Returns a limit of 1,000 partitions for more of them.
+/// Scales a timeout for 1,000 partitions to `count` partitions.
 pub(crate) fn for_partitions(limit: Duration, count: usize) -> Duration {
     let more = u32::try_from(count / PARTITIONS).unwrap_or(u32::MAX - 1);
     limit.saturating_mul(more + 1)
 }
 
-/// Reads what the group has written about partitions, 1,000 in a request. `limit` is for one request. Partitions whose
+/// Reads the committed offsets of partitions, 1,000 in a request. `limit` is the timeout of one request. Partitions whose
 /// offset cannot be read now are left out.
 ///
 /// # Errors
@@ -247,7 +247,7 @@ pub(crate) fn read<C: ConsumerContext>(
         }
         match consumer.committed_offsets(asked, limit) {
             Ok(found) => take_committed(&found, &mut committed, &mut refused),
-            // The next piece would wait as long.
+            // The next request would wait as long.
             Err(error) => {
                 failed = Some(error);
                 break;
@@ -269,7 +269,7 @@ pub(crate) fn read<C: ConsumerContext>(
     }
 }
 
-/// Takes the offsets out of an answer, and the errors of partitions.
+/// Takes the offsets, and the errors of partitions, out of an answer.
 fn take_committed(
     found: &TopicPartitionList,
     committed: &mut BTreeMap<(String, i32), Committed>,
@@ -304,7 +304,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads the offsets of partition 0 of these topics from a broker that has one of the name `t`.
+    /// Reads the offsets of partition 0 of these topics from a broker that only has the topic `t`.
     fn read_of(topics: &[&str]) -> KafkaResult<Vec<(String, i32)>> {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
@@ -337,7 +337,7 @@ mod tests {
         let one = next_request(&mut member, 0, "g", 1);
         assert_eq!(assignments(&one), [1]);
         assert!(one.is_full);
-        // What is refused does not come first again.
+        // A refused commit does not come first again.
         assert_eq!(assignments(&next_request(&mut member, 1, "g", 1)), [2]);
         assert_eq!(assignments(&next_request(&mut member, 2, "g", 1)), [1]);
     }

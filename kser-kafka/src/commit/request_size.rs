@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The bytes of commits that one request has at most. Brokers write the commits of a request as one batch, which may have 1 MiB
-/// unless `message.max.bytes` is set.
+/// The greatest size of the commits in one request, in bytes. Brokers write the commits of a request as one batch, which is
+/// limited by `message.max.bytes` (1 MiB by default).
 const MOST: usize = 256 << 10;
 
 /// The size of requests that commit offsets. It is halved when a broker refuses a request whole, and grows back by a 64th
@@ -14,12 +14,12 @@ impl RequestSize {
         Self(AtomicUsize::new(MOST))
     }
 
-    /// Returns the bytes that a request may have.
+    /// Returns the greatest size of a request, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Notes that a broker refused all partitions of a request with this many bytes.
+    /// Notes that a broker refused all commits of a request of this size.
     pub(crate) fn refused(&self, bytes: usize) {
         self.0.store(bytes.min(MOST) / 2, Ordering::Relaxed);
     }

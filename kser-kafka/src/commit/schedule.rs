@@ -13,27 +13,27 @@ use crate::commit::{self, CommitEntry, CommitRequest};
 use crate::consumer::context::Context;
 use crate::error::description;
 
-/// How long the answer to a read-back is waited for: at first, and at most, after several that did not come in time.
+/// The timeout of a read-back: at first, and at most, after several read-backs that timed out.
 const ANSWER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(16));
-/// How long after a read-back without an answer the next follows.
+/// The pause after a read-back that timed out.
 const AFTER_SILENCE: Duration = Duration::from_millis(500);
-/// How long after one that was refused, as in a rebalance.
+/// The pause after a commit that was refused, as in a rebalance.
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
-/// How long commits fail until that is said, and how often it is then.
+/// The time for which commits fail until a warning is logged, and the interval of further warnings.
 const SAY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// Commits from time to time what is done, and at once what is waited for.
+/// Decides when offsets are committed: from time to time, and at once if a record waits for it.
 #[derive(Debug)]
 pub(crate) struct CommitSchedule {
     every: Duration,
     next: Instant,
-    /// Since the last commit failed: when to say so.
+    /// Set while commits fail: when to log the next warning.
     failing: Option<Instant>,
-    /// The callers that may run a suspect once a commit names it.
+    /// The callers that wait until a commit names their suspected poison message.
     begin_requests: Vec<(RecordId, oneshot::Sender<Result<(), Error>>)>,
-    /// The last assignment of the last request.
+    /// The number of the last assignment in the last request.
     last: u64,
-    /// A request that was sent and could not be read back yet. It may have been taken.
+    /// A request that was sent and could not be read back yet. The brokers may have taken it.
     unanswered: Option<CommitRequest>,
     answer: Duration,
     has_shortened: bool,
@@ -67,7 +67,7 @@ impl CommitSchedule {
         Some(why.unwrap_or_else(|| "the brokers do not confirm it".to_owned()))
     }
 
-    /// A suspect waits for a commit that names it.
+    /// Answers the caller once a commit names the suspected poison message.
     pub(crate) fn add_begin_request(
         &mut self,
         id: RecordId,
@@ -76,8 +76,8 @@ impl CommitSchedule {
         self.begin_requests.push((id, answer));
     }
 
-    /// Commits when it is time, or something waits for it: one request of what has changed. Says, if something is
-    /// confirmed, whether records may go on.
+    /// Commits the changes, as many as fit into one request, if it is time or a record waits for it. Returns `Some` if the
+    /// commit is confirmed, with whether records waited for it.
     pub(crate) fn commit_if_due(
         &mut self,
         consumer: &BaseConsumer<Context>,
@@ -117,7 +117,7 @@ impl CommitSchedule {
             }
             Err(error) => {
                 self.answer = (self.answer * 2).min(ANSWER.1);
-                // An answer that comes late counts: before anything else is written, the same is read again.
+                // The commit may still be taken: before another one is written, the same is read back again.
                 self.unanswered = Some(request);
                 self.failed(context, AFTER_SILENCE, &error);
                 None
@@ -125,7 +125,7 @@ impl CommitSchedule {
         }
     }
 
-    /// Takes the answer to a request.
+    /// Applies the result of a read-back.
     fn answered(&mut self, context: &Context, request: CommitRequest, durable: &[bool]) {
         self.last = request.entries.last().map_or(0, |last| last.assignment);
         let now = monotonic();
@@ -147,7 +147,7 @@ impl CommitSchedule {
         self.confirm(context, request.entries, durable);
     }
 
-    /// The broker has refused commits: texts that are too long for it are shortened.
+    /// Handles commits that the broker refused. Metadata that is too long for the broker is shortened.
     fn refused(&mut self, context: &Context, entries: &[CommitEntry], durable: &[bool]) {
         let why = context.refusal();
         let too_long = description(RDKafkaErrorCode::OffsetMetadataTooLarge);
@@ -174,7 +174,7 @@ impl CommitSchedule {
         self.failed(context, AFTER_REFUSAL, &why);
     }
 
-    /// A commit failed: the next waits for a while.
+    /// Notes a failed commit, and schedules the next one.
     fn failed(&mut self, context: &Context, pause: Duration, why: &dyn Display) {
         let now = monotonic();
         self.next = now + pause.max(self.every);
@@ -206,7 +206,7 @@ impl CommitSchedule {
         member.flush();
     }
 
-    /// Tells those whose suspects are in a commit that was confirmed before.
+    /// Answers the callers whose suspected poison messages are named in a commit that is confirmed already.
     fn answer_unchanged(&mut self, context: &Context) {
         self.answer_begin_requests(context, |assignment| {
             let mut member = context.member();
@@ -215,7 +215,7 @@ impl CommitSchedule {
         });
     }
 
-    /// Tells those who wait that a commit names their suspects, or that the partition is gone.
+    /// Answers the callers whose suspected poison messages are named in a commit, or whose partitions are lost.
     fn answer_begin_requests(&mut self, context: &Context, is_written: impl Fn(u64) -> bool) {
         for (id, answer) in std::mem::take(&mut self.begin_requests) {
             let noted = match context.channel.is_live(id.assignment) {

@@ -1,29 +1,29 @@
-//! Which partitions a turn of the poll thread looks at. Of thousands of them, most have nothing to do.
+//! The active partitions of a member: those that the next poll looks at. Of thousands of partitions, most are idle.
 
 use super::Member;
 use crate::assignment::Assignment;
 use crate::member::pressure::Pressure;
 
 impl Member {
-    /// Returns an assignment for a change, after which the next turn looks at it.
+    /// Returns an assignment in order to change it, and marks it as active.
     pub(super) fn activate(&mut self, id: u64) -> Option<&mut Assignment> {
         let assignment = self.assignments.get_mut(&id)?;
         self.active.insert(id);
         Some(assignment)
     }
 
-    /// Has the next turn look at all partitions.
+    /// Marks all partitions as active.
     pub(crate) fn activate_all(&mut self) {
         self.active = self.assignments.keys().copied().collect();
     }
 
-    /// Lists the assignments that have something to do, in the order of their numbers.
+    /// Lists the active assignments, in the order of their numbers.
     pub(crate) fn active(&self) -> impl Iterator<Item = &Assignment> {
         let active = self.active.iter();
         active.filter_map(|id| self.assignments.get(id))
     }
 
-    /// Takes each of the assignments that have something to do, in the order of their numbers.
+    /// Calls `act` with each active assignment, in the order of their numbers.
     pub(crate) fn each_active(&mut self, mut act: impl FnMut(&mut Assignment)) {
         for id in &self.active {
             if let Some(assignment) = self.assignments.get_mut(id) {
@@ -32,14 +32,15 @@ impl Member {
         }
     }
 
-    /// Forgets the assignments that have nothing to do until they change.
+    /// Removes the idle assignments from the active ones, until they change.
     pub(crate) fn rest(&mut self) {
         let assignments = &self.assignments;
         let is_idle = |id: &u64| assignments.get(id).is_none_or(Assignment::is_idle);
         self.active.retain(|id| !is_idle(id));
     }
 
-    /// Adds up the bytes of the records that wait. Above half of what may wait, all partitions are looked at.
+    /// Adds up the size of the records that cannot be delivered yet. Above half of the limit, all partitions are marked as
+    /// active.
     pub(crate) fn weigh(&mut self) -> Pressure {
         let mut bytes = self.waiting_bytes;
         self.each_active(|assignment| {

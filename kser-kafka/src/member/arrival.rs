@@ -9,17 +9,17 @@ use crate::delay::wait::Stamp;
 use crate::offsets::position::OffsetOrder;
 use crate::progress::PartitionProgress;
 
-/// What became of a message.
+/// The result of the arrival of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArrivalOutcome {
     Taken,
     WentBack,
 }
 
-/// Records that arrive, and logs of which some do not arrive any more.
+/// The arrival of records, and of logs that changed.
 impl Member {
-    /// Takes a message, unless the member closes: then it comes to whoever has the partition next. Says whether the log
-    /// of its partition began anew, so that its progress is worth nothing.
+    /// Takes a message, unless the member closes: then the next owner of the partition receives it. Returns whether the offset
+    /// went back, so that the progress of the partition is invalid.
     pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> ArrivalOutcome {
         let Some(subscribed) = self.topics.get(message.topic()) else {
             return ArrivalOutcome::Taken;
@@ -70,8 +70,8 @@ impl Member {
         ArrivalOutcome::Taken
     }
 
-    /// Begins a partition anew whose log went back to an offset, and returns the offset from which on it is read: that of the
-    /// oldest record that is not done, since tickets of the time before are lost. The client has to go there if it is another.
+    /// Restarts a partition whose log went back to an offset. Returns the offset to read from: that of the oldest record that
+    /// is not done, since earlier tickets are lost. If it differs from `offset`, the client has to seek there.
     pub(crate) fn went_back(&mut self, topic: &str, partition: i32, offset: i64) -> Option<i64> {
         let old = self.of(topic, partition)?;
         let (next, is_paused) = (old.position.next()?, old.paused);
@@ -95,7 +95,7 @@ impl Member {
         Some(first)
     }
 
-    /// Begins a partition anew, at the start of its log, whose topic was made anew. The client has to go there.
+    /// Restarts a partition of a recreated topic at the start of its log. The client has to seek there.
     pub(crate) fn made_anew(
         &mut self,
         topic: &str,
@@ -121,7 +121,7 @@ impl Member {
         self.say_anew(topic, partition, start, next);
     }
 
-    /// Counts a partition whose topic was made anew.
+    /// Counts and logs a partition of a recreated topic.
     pub(crate) fn say_anew(&mut self, topic: &str, partition: i32, start: i64, was: Option<i64>) {
         self.resets += 1;
         tracing::error!(
@@ -132,7 +132,7 @@ impl Member {
         );
     }
 
-    /// Counts a log that ends below the committed offset: it was cut.
+    /// Counts and logs a log that ends below the committed offset.
     pub(crate) fn say_beyond(&mut self, topic: &str, partition: i32, committed: i64, end: i64) {
         self.resets += 1;
         tracing::error!(
@@ -143,7 +143,7 @@ impl Member {
         );
     }
 
-    /// Counts a log that holds others in place of records that were done out of order.
+    /// Counts and logs a truncated log that holds other records in place of records that were settled out of order.
     pub(crate) fn say_cut(&mut self, topic: &str, partition: i32, offset: i64) {
         self.resets += 1;
         tracing::error!(
@@ -153,7 +153,7 @@ impl Member {
         );
     }
 
-    /// Counts offsets that were deleted before their records were received.
+    /// Counts and logs offsets that were deleted before their records were received.
     pub(crate) fn say_deleted(&mut self, topic: &str, partition: i32, start: i64, count: u64) {
         self.deleted += count;
         tracing::error!(

@@ -23,38 +23,38 @@ use crate::delay::forward_failures::LogLimiter;
 use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
 
-/// What one member of a group has: its partitions, and their records. It talks to the subscription, and knows no client.
+/// The partitions of one member of a group, and their records. It uses the channel to the subscription, and no client.
 #[derive(Debug)]
 pub(crate) struct Member {
     channel: Arc<PollChannel>,
     publisher: Arc<Publisher>,
-    /// The topics that were asked for, or those where their records wait.
+    /// The subscribed topics, or their delay topics.
     topics: BTreeMap<String, Subscribed>,
     assignments: BTreeMap<u64, Assignment>,
     places: BTreeMap<(usize, i32), u64>,
     revoked: BTreeMap<(usize, i32), RevokedPartition>,
-    /// The assignments that have something to do. A turn passes over the others.
+    /// The assignments that the next poll looks at. It skips the others.
     active: BTreeSet<u64>,
-    /// The bytes of the records that wait, as far as they were added up.
+    /// The size of the records that cannot be delivered yet, in bytes, at the last look.
     waiting_bytes: usize,
     timers: BinaryHeap<Reverse<(Timestamp, u64, i64)>>,
-    /// Some of the timers belong to assignments that are gone.
+    /// Some timers belong to assignments that were removed.
     has_dead_timers: bool,
     /// Set while the brokers' clock is being measured.
     measuring: Arc<AtomicBool>,
-    /// When the brokers' clock may be measured next.
+    /// The earliest time of the next measurement of the brokers' clock.
     measure_at: Timestamp,
-    /// The topics to which waiting records could not be sent on, as far as a log line said so.
+    /// Limits the log lines about topics to which delayed records could not be forwarded.
     log_limiter: LogLimiter,
     out: Vec<QueuedRecord>,
     next_id: u64,
-    /// How many offsets were deleted from logs before their records were received.
+    /// The number of offsets that were deleted from logs before their records were received.
     pub(crate) deleted: u64,
-    /// How often the log of a partition went back.
+    /// The number of times that the log of a partition went back, was truncated or recreated.
     pub(crate) resets: u64,
-    /// Nothing is given out any more.
+    /// The member closes: no more records are delivered.
     pub(crate) closing: bool,
-    /// What was asked for and is not yet done: all but what is settled and released.
+    /// The commands that are not carried out yet. Settled and released records are handled at once.
     pub(crate) pending_commands: Commands,
 }
 
@@ -66,7 +66,7 @@ struct Subscribed {
 }
 
 impl Member {
-    /// One that receives the records of topics.
+    /// Makes a member that receives the records of topics.
     pub(crate) fn new(
         channel: Arc<PollChannel>,
         publisher: Arc<Publisher>,
@@ -76,7 +76,7 @@ impl Member {
         Self::subscribed(channel, publisher, topics)
     }
 
-    /// Makes a member that sends on the records that wait for topics. It has no topics if records of none can wait.
+    /// Makes a member that forwards the delayed records of topics. It has no topics if none of them has delay topics.
     pub(crate) fn of_waits(
         channel: Arc<PollChannel>,
         publisher: Arc<Publisher>,
@@ -131,7 +131,7 @@ impl Member {
         self.publisher.time.now()
     }
 
-    /// Returns the time of day, with which what producers wrote beside their records is compared.
+    /// Returns the time of day, which is compared with the timestamps of producers.
     pub(crate) fn wall(&self) -> Timestamp {
         self.publisher.time.wall()
     }
@@ -141,7 +141,7 @@ impl Member {
         self.topics.keys().map(String::as_str).collect()
     }
 
-    /// A partition is ours from now on.
+    /// Adds a partition that was assigned. `None` if its topic is not subscribed to.
     pub(crate) fn assigned(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
         let subscribed = self.topics.get(topic)?.clone();
         let returned = self.take_revoked(subscribed.number, partition);
@@ -175,7 +175,7 @@ impl Member {
         self.activate(assignment)?.progress.as_mut()
     }
 
-    /// Lists the partitions that are ours.
+    /// Lists the assigned partitions.
     pub(crate) fn partitions(&self) -> Vec<(String, i32)> {
         let assignments = self.assignments.values();
         let places = assignments.map(|it| (it.topic.as_str().to_owned(), it.partition));
@@ -186,7 +186,7 @@ impl Member {
         self.assignments.values_mut()
     }
 
-    /// Forgets a partition: what is held of it is not ours any more.
+    /// Removes a partition. Its records that are being processed are lost.
     pub(crate) fn gone(&mut self, topic: &str, partition: i32) {
         let Some(subscribed) = self.topics.get(topic) else {
             return;
@@ -197,7 +197,7 @@ impl Member {
         }
     }
 
-    /// Takes an assignment out, and its records back that were not received.
+    /// Removes an assignment, and its records that were not received from the inbox.
     fn remove(&mut self, number: usize, partition: i32) -> Option<Assignment> {
         let id = self.places.remove(&(number, partition))?;
         self.active.remove(&id);
@@ -208,7 +208,7 @@ impl Member {
         Some(assignment)
     }
 
-    /// Goes on with what waited for a commit, or for the progress to be read.
+    /// Delivers records that waited for a commit, or for the committed offset to be read.
     pub(crate) fn go_on(&mut self) {
         if self.closing {
             return;
@@ -225,13 +225,14 @@ impl Member {
         }
     }
 
-    /// Does what is due.
+    /// Handles the timers that are due.
     pub(crate) fn look_at_timers(&mut self) {
         if self.closing {
             return;
         }
         if std::mem::take(&mut self.has_dead_timers) {
-            // Once for all partitions of a rebalance. A timer may be an hour away, and rebalances may be many.
+            // Once for all partitions of a rebalance. Timers may be due in an hour, and there may be many rebalances until
+            // then.
             let assignments = &self.assignments;
             self.timers
                 .retain(|Reverse((_, id, _))| assignments.contains_key(id));
@@ -251,7 +252,7 @@ impl Member {
         }
     }
 
-    /// Returns how long nothing is due.
+    /// Returns the time until the next timer is due.
     pub(crate) fn until_next(&self) -> Option<Duration> {
         let Reverse((due, ..)) = self.timers.peek()?;
         Some(due.since(self.now()))
@@ -276,16 +277,16 @@ impl Member {
         }
     }
 
-    /// Hands over what is ready to be received.
+    /// Moves the records that are ready to the inbox.
     pub(crate) fn flush(&mut self) {
         if !self.out.is_empty() {
             self.channel.deliver(self.out.drain(..));
         }
     }
 
-    /// Takes the orders. What was settled and released is done at once.
+    /// Takes the commands of the channel, and handles settled and released records at once.
     pub(crate) fn handle_settled(&mut self, channel: &PollChannel) {
-        // In the hook of a rebalance something may have been fetched: it is recalled from the inbox only.
+        // In a rebalance callback fetched records may not be in the inbox yet, and only there they can be recalled.
         self.flush();
         let mut commands = channel.take_commands();
         for id in commands.done.drain(..) {
@@ -314,7 +315,7 @@ impl Member {
         }
     }
 
-    /// Takes a record back: it is delivered again, before those of its key that were published after it.
+    /// Takes a released record back. It is redelivered before later records of its key.
     fn released(&mut self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
         self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
@@ -339,14 +340,18 @@ impl Member {
         }
     }
 
-    /// A suspect is about to run. Says whether it is still ours.
+    /// Notes that a suspected poison message is about to run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] if the member has lost the partition.
     pub(crate) fn begun(&mut self, id: RecordId) -> Result<(), Error> {
         let progress = self.progress(id.assignment);
         progress.ok_or(Error::Lost)?.begin(id.offset);
         Ok(())
     }
 
-    /// Takes back the records of assignments that were not received yet. Returns how many were received and are not
+    /// Takes records of assignments back from the inbox. Returns the number of their records that were received and are not
     /// settled.
     pub(crate) fn recall(&mut self, which: impl Fn(&Assignment) -> bool) -> usize {
         let assignments = self.assignments.values();
@@ -354,7 +359,7 @@ impl Member {
             .filter(|assignment| which(assignment))
             .map(|assignment| assignment.id)
             .collect();
-        // All in one pass: there may be thousands.
+        // In one pass, since there may be thousands.
         for waiting in self
             .channel
             .recall(|waiting| ids.contains(&waiting.id.assignment))

@@ -1,10 +1,10 @@
 use crate::assignment::Assignment;
 
-/// The bytes of records that a member holds before they can be given out, from which on partitions with much of them are
-/// paused. The inbox and the crew of a consumer have limits of their own.
+/// The limit of the records that a member holds and cannot deliver yet, in bytes. Above it, the partitions with most of them
+/// are paused. The inbox and the dispatcher of a consumer have limits of their own.
 const WAITING: usize = 32 << 20;
 
-/// How much memory the waiting records of a member take.
+/// The memory that the records of a member take that cannot be delivered yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pressure {
     n_partitions: usize,
@@ -19,13 +19,13 @@ impl Pressure {
         }
     }
 
-    /// Says whether partitions may have to be paused or resumed because of it.
+    /// Says whether partitions may have to be paused or resumed: at half of the limit.
     pub(crate) const fn is_near(&self) -> bool {
         self.bytes >= WAITING / 2
     }
 
-    /// Says whether no more records of a partition should be fetched because of their bytes: the member holds too much, and
-    /// the partition has its share of that. A partition that is paused stays so until half of it is gone.
+    /// Says whether a partition should be paused: the member is above its limit, and the partition above its share of it. A
+    /// paused partition is resumed below half of that.
     pub(crate) fn weighs_on(&self, assignment: &Assignment) -> bool {
         let limit = match assignment.paused {
             true => WAITING / 2,
@@ -52,7 +52,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// A partition of a delay topic.
+    /// Makes a partition of a delay topic.
     fn partition(id: u64) -> Assignment {
         let topic = Topic::new("t").unwrap();
         let waits_for = Some((topic.clone(), Duration::from_secs(60)));
@@ -93,11 +93,11 @@ mod tests {
             assert_eq!(weighs_on(&mut all), [false, false], "{offset}");
         }
         arrive(&mut all[0], 30, &time);
-        // The other partition has little of it, and goes on.
+        // The other partition has few bytes, and is not paused.
         assert_eq!(weighs_on(&mut all), [true, false]);
         let later = time.now() + Duration::from_secs(61);
         for offset in 0..15 {
-            // The record is on its way to its topic now.
+            // The record is being forwarded to its topic now.
             all[0].due(offset, later);
             assert_eq!(weighs_on(&mut all), [true, false], "{offset}");
             all[0].done(offset);

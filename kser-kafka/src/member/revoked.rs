@@ -1,4 +1,4 @@
-//! Partitions that an eager rebalance takes back from all members, and then gives to most of them again.
+//! Partitions that an eager rebalance revokes from all members, and then assigns to most of them again.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,18 @@ use super::Member;
 use crate::channel::RecordId;
 use crate::progress::Commit;
 
-/// A partition between its revocation and the next assignment, of which records run for longer than the grace.
+/// A partition between its revocation and the next assignment, with records that run for longer than the grace period.
 #[derive(Debug)]
 pub(super) struct RevokedPartition {
     id: u64,
     revoked: Cancellation,
-    /// The records that run, and whether they are done.
+    /// The offsets of the records that run, and whether they are done.
     resumed: BTreeMap<i64, bool>,
     final_commit: FinalCommit,
 }
 
-/// What was written last about a partition. While the group has it, no other member has begun a record.
+/// The final commit of a revoked partition. As long as it is the committed offset of the group, no other member has started a
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FinalCommit {
     pub(crate) offset: i64,
@@ -26,9 +27,9 @@ pub(crate) struct FinalCommit {
 }
 
 impl Member {
-    /// Gives a partition up that may come back with the next assignment. Records that run keep their tickets until then.
+    /// Removes a partition that may come back with the next assignment. Tickets of records that run stay valid until then.
     ///
-    /// Suspects do not: whoever has the partition next counts them anew.
+    /// A partition with a suspected poison message in progress is removed for good: its next owner counts that delivery.
     pub(crate) fn revoke_for_return(&mut self, topic: &str, partition: i32, final_commit: &Commit) {
         let Some(number) = self.topics.get(topic).map(|topic| topic.number) else {
             return;
@@ -53,7 +54,7 @@ impl Member {
         }
     }
 
-    /// Takes what runs of a partition that comes back.
+    /// Takes the records that run of a partition that comes back.
     pub(super) fn take_revoked(
         &mut self,
         number: usize,
@@ -62,7 +63,7 @@ impl Member {
         self.revoked.remove(&(number, partition))
     }
 
-    /// Has a partition that came back be another assignment: what runs of it since before counts no more.
+    /// Makes a partition that came back a new assignment: its records that run since before the rebalance are lost.
     pub(crate) fn renew(&mut self, topic: &str, partition: i32) {
         let assignment = self.of(topic, partition);
         if assignment.is_some_and(|assignment| assignment.final_commit.is_some()) {
@@ -71,7 +72,7 @@ impl Member {
         }
     }
 
-    /// Ends the tickets of the partitions that did not come back.
+    /// Invalidates the tickets of the partitions that did not come back.
     pub(crate) fn end_revoked(&mut self) {
         for revoked in std::mem::take(&mut self.revoked).into_values() {
             self.channel.end(revoked.id);
@@ -79,7 +80,7 @@ impl Member {
         }
     }
 
-    /// Notes that a record of a partition that may come back is done.
+    /// Marks a record of a revoked partition as done.
     pub(super) fn mark_revoked_done(&mut self, id: RecordId) {
         if let Some(revoked) = self.revoked_mut(id.assignment)
             && let Some(is_done) = revoked.resumed.get_mut(&id.offset)
@@ -88,7 +89,7 @@ impl Member {
         }
     }
 
-    /// Notes that a record of a partition that may come back was given back. If it does, the record comes once more.
+    /// Forgets a released record of a revoked partition. If the partition comes back, the record is delivered again.
     pub(super) fn release_revoked(&mut self, id: RecordId) {
         if let Some(revoked) = self.revoked_mut(id.assignment) {
             revoked.resumed.remove(&id.offset);
@@ -143,7 +144,7 @@ mod tests {
             .final_commit()
             .unwrap();
         member.revoke_for_return("t", 0, &final_commit);
-        // Between two assignments one ends, and one is given back.
+        // Between two assignments a record ends, and another is released.
         member.channel.done(of(1, id)).unwrap();
         member.channel.release(of(2, id), None, 0);
         member.handle_settled(&channel);
@@ -169,7 +170,7 @@ mod tests {
             arrive(&mut member, 0, offset, None);
         }
         member.flush();
-        // The one that runs does not come again, nor the one that has ended.
+        // Neither the record that runs nor the record that has ended is delivered again.
         assert_eq!(received(&member).await, [(0, 2), (0, 4), (0, 5)]);
         assert_eq!(member.of("t", 0).unwrap().given(), 4);
         member.channel.done(of(3, id)).unwrap();

@@ -9,7 +9,7 @@ use crate::clock::Time;
 use crate::delay::wait::Stamp;
 use crate::progress::{MetadataBudget, WriterId};
 
-/// A member of which two partitions are read from the start, without a client.
+/// Makes a member with two partitions that are read from the start, without a client.
 pub(crate) fn member() -> Member {
     let time = Time::new(Arc::new(SystemClock::new()));
     let config = KafkaConfig::new("localhost:1").producer();
@@ -31,7 +31,7 @@ pub(crate) fn member() -> Member {
     member
 }
 
-/// The stamp of a producer in 1970.
+/// Makes the timestamp of a producer in 1970.
 fn stamp() -> Stamp {
     Stamp {
         at: Timestamp::default(),
@@ -46,7 +46,7 @@ pub(super) fn arrive(member: &mut Member, partition: i32, offset: i64, key: Opti
     assert_eq!(taken, ArrivalOutcome::Taken);
 }
 
-/// Settles nothing: tests look at what is received only.
+/// A settler that does nothing.
 #[derive(Debug)]
 pub(super) struct Nobody;
 
@@ -63,7 +63,7 @@ impl Settle for Nobody {
     fn release(&self, _: u128, _: Option<Timestamp>, _: u32) {}
 }
 
-/// Receives what is there: partitions and offsets.
+/// Receives the records in the inbox, and returns their partitions and offsets.
 pub(super) async fn received(member: &Member) -> Vec<(i32, i64)> {
     let settle: Arc<dyn Settle> = Arc::new(Nobody);
     let mut places = Vec::new();
@@ -91,7 +91,7 @@ async fn what_was_fetched_before_a_revocation_is_received_from_partitions_that_s
     let mut member = member();
     arrive(&mut member, 0, 0, None);
     arrive(&mut member, 1, 0, None);
-    // The hook of a rebalance runs inside the poll that follows.
+    // The rebalance callback runs inside the poll that follows.
     let channel = Arc::clone(&member.channel);
     member.handle_settled(&channel);
     assert_eq!(member.recall(|assignment| assignment.partition == 1), 0);
@@ -181,7 +181,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     );
     assert_eq!(member.went_back("t", 0, 10), Some(5));
     assert_eq!(member.resets, 1);
-    // Its ticket is lost, so that nobody else runs it.
+    // Its ticket is lost, so that only this member runs the record.
     assert!(matches!(member.channel.done(old), Err(Error::Lost)));
     let assignment = member.of("t", 0).unwrap();
     assert_eq!(assignment.position.rewind, Some(5));
@@ -189,7 +189,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     let commit = progress.commit().unwrap();
     assert_eq!(commit.offset, 5);
     progress.confirmed(&commit);
-    // What comes before the client has gone back is not taken.
+    // Records that arrive before the client has sought back are ignored.
     arrive(&mut member, 0, 11, None);
     member.of("t", 0).unwrap().position.rewind = None;
     member.channel.recall(|_| true);
@@ -223,7 +223,7 @@ fn a_log_that_is_cut_is_counted_once() {
     member.of("t", 0).unwrap().position.cut_at = Some(20);
     assert_eq!(member.went_back("t", 0, 20), Some(0));
     assert_eq!(member.resets, 1);
-    // The next time is another.
+    // The next truncation is counted again.
     let position = &mut member.of("t", 0).unwrap().position;
     position.rewind = None;
     position.start(30);
@@ -252,7 +252,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
     assert_eq!(active(&mut member), [0; 0]);
     member.activate_all();
     assert_eq!(active(&mut member), [0; 0]);
-    // A record that is with its receiver needs nothing, and a commit once it is done.
+    // A record in progress needs nothing, and a commit once it is done.
     arrive(&mut member, 1, 0, None);
     assert_eq!(active(&mut member), [0; 0]);
     let id = RecordId {
@@ -263,7 +263,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
     assert_eq!(active(&mut member), [1]);
     write(&mut member);
     assert_eq!(active(&mut member), [0; 0]);
-    // What cannot begin waits for a commit, and its timer wakes what was given back.
+    // Records that may not start wait for a commit, and a timer wakes a released record.
     for offset in 1..300 {
         arrive(&mut member, 1, offset, None);
     }

@@ -1,4 +1,4 @@
-//! What a member does with waiting records: it sends them on, and measures the brokers' clock for their age.
+//! The delayed records of a member: it forwards them, and measures the brokers' clock to know their age.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::Member;
 use crate::channel::RecordId;
 use crate::delay;
 
-/// How long after a measurement of the brokers' clock the next one is made at the soonest.
+/// The shortest interval of measurements of the brokers' clock.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 impl Member {
-    /// Publishes a waiting record once more. It is done once it is published.
+    /// Publishes a delayed record to its next topic. The record is done once it is published.
     pub(super) fn forward_delayed(&self, id: RecordId, record: Record) {
         let channel = Arc::clone(&self.channel);
         self.publisher
@@ -25,7 +25,7 @@ impl Member {
             });
     }
 
-    /// Keeps a waiting record that could not be sent on, and tries it again later.
+    /// Keeps a delayed record that could not be forwarded, and schedules a retry.
     pub(super) fn unsent(&mut self, id: RecordId, error: &Error) {
         let now = self.now();
         self.active.insert(id.assignment);
@@ -52,8 +52,7 @@ impl Member {
         }
     }
 
-    /// Measures the brokers' clock if the age of a record cannot be told without, and plans the wait of such records once
-    /// it is measured.
+    /// Measures the brokers' clock if the age of a record is unknown, and plans the delay of such records once it is measured.
     pub(super) fn measure(&mut self, now: Timestamp) {
         let publisher = Arc::clone(&self.publisher);
         let mut asked = None;
