@@ -19,58 +19,57 @@ use crate::member::FinalCommit;
 use crate::offsets::position::Position;
 use crate::progress::PartitionProgress;
 
-/// A partition while it is ours: its records from the broker to the end of their tickets.
+/// A partition from its assignment to its revocation, with its records from their arrival to the end of their tickets.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) id: u64,
-    /// Where it is in Kafka.
+    /// The topic in Kafka.
     pub(crate) topic: Topic,
     pub(crate) partition: i32,
-    /// The topic whose records wait here, and how long each does at most.
+    /// Set for a delay topic: the topic of its records, and the longest time that a record stays here.
     pub(crate) waits_for: Option<(Topic, Duration)>,
     pub(crate) revoked: Cancellation,
-    /// `None` until the committed offset is read: until then the client does not fetch the partition.
+    /// `None` until the committed offset is read. Until then the client does not fetch the partition.
     pub(crate) progress: Option<PartitionProgress>,
     pub(crate) position: Position,
-    /// The id of the topic when the partition started. `None` before, and if the brokers tell none.
+    /// The id of the topic when the partition started. `None` before, and if the brokers have no topic ids.
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) paused: bool,
     held: BTreeMap<i64, ReceivedRecord>,
-    /// Records that no commit names yet.
+    /// The offsets of records that may not start before the next commit.
     pending: BTreeSet<i64>,
-    /// Keys of which a released record waits: the later ones wait behind it.
+    /// Keys with a released record that waits. Later records of the key wait behind it.
     keys: BTreeMap<Bytes, BTreeMap<i64, Timestamp>>,
-    /// The records that are with their receivers since before a rebalance and are to come once more, and whether they are
-    /// done.
+    /// The records in progress since before a rebalance, which will arrive again, and whether they are done.
     pub(crate) resumed: BTreeMap<i64, bool>,
-    /// What was written last before that rebalance.
+    /// The final commit before that rebalance.
     pub(crate) final_commit: Option<FinalCommit>,
-    /// Waiting records whose age is not known until the brokers' clock is measured.
+    /// Delayed records whose age is unknown until the brokers' clock is measured.
     unmeasured: BTreeSet<i64>,
-    /// How many wait for their time, without those of `keys`.
+    /// The number of records that wait for their due time, without those of `keys`.
     parked: usize,
-    /// The bytes of the records that cannot be given out yet.
+    /// The size of the records that cannot be delivered yet, in bytes.
     waiting_bytes: usize,
-    /// How many of them the member has counted.
+    /// The part of `waiting_bytes` that the member has added up.
     pub(crate) weighed: usize,
-    /// It is paused because its waiting records take too much memory.
+    /// The partition is paused because its records take too much memory.
     pub(crate) is_heavy: bool,
-    /// The waiting records that could not be sent on.
+    /// The delayed records that could not be forwarded.
     pub(crate) forward_failures: ForwardFailures,
 }
 
-/// What a record that arrived, or is due, is for.
+/// The next action for a record that arrived, or whose timer is due.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// To be received.
+    /// Put the record into the inbox.
     Deliver(QueuedRecord),
-    /// To be looked at then.
+    /// Set a timer.
     Wait(Timestamp),
-    /// To be published again: it is due, or has waited here as long as records do.
+    /// Forward the delayed record: it is due, or has waited in this topic for its time.
     Forward(Record),
-    /// To be marked as done.
+    /// Mark the record as done.
     Done,
-    /// Nothing now.
+    /// Do nothing now.
     Nothing,
 }
 
@@ -105,10 +104,9 @@ impl Assignment {
         }
     }
 
-    /// Begins with what is done of the partition.
+    /// Starts the partition with its progress.
     ///
-    /// Records that have come already are noted at once and in order: what is passed over when a later one is noted counts as
-    /// done.
+    /// Records that have arrived already are noted at once and in order, since offsets that are skipped count as done.
     pub(crate) fn begin(&mut self, mut progress: PartitionProgress) {
         for offset in self.held.keys().copied().collect::<Vec<_>>() {
             match (progress.received(offset), self.held.get_mut(&offset)) {
@@ -120,8 +118,8 @@ impl Assignment {
         self.progress = Some(progress);
     }
 
-    /// Notes the leader epoch of the record that comes next, unless it is one that is not taken. Returns whether the log
-    /// holds another record there than one that was done.
+    /// Notes the leader epoch of the next record, unless that record is ignored. Returns whether the log has another record in
+    /// the place of a record that was done.
     pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) -> bool {
         let is_taken = self.position.rewind.is_none()
             && self.position.next().is_none_or(|next| next <= offset);
@@ -129,7 +127,7 @@ impl Assignment {
         progress.is_some_and(|progress| progress.written_under(offset, epoch))
     }
 
-    /// Takes a record from the broker.
+    /// Takes a record that arrived from the broker.
     pub(crate) fn arrived(
         &mut self,
         offset: i64,
@@ -159,7 +157,7 @@ impl Assignment {
         self.admit(offset, time.now())
     }
 
-    /// Goes on with what could not be delivered when it arrived, in order.
+    /// Takes the next record that could not be delivered when it arrived and now can.
     pub(crate) fn next_pending(&mut self, now: Timestamp) -> Option<(i64, Next)> {
         let progress = self.progress.as_ref()?;
         let offset = *self.pending.first()?;
@@ -197,13 +195,13 @@ impl Assignment {
         }
     }
 
-    /// Delivers a record, if a commit says that it may begin, and none of its key has to come before it.
+    /// Delivers a record if a commit allows it to start and no earlier record of its key waits.
     fn hand_over(&mut self, offset: i64) -> Next {
         let (Some(progress), Some(held)) = (&self.progress, self.held.get_mut(&offset)) else {
             return Next::Nothing;
         };
         let is_next = self.pending.first().is_none_or(|first| offset < *first);
-        // A suspect is handed out, and asks before it runs.
+        // A suspected poison message is delivered, and waits for its commit before it runs.
         let is_named = held.unreported >= Some(2) || progress.may_begin(offset);
         if !is_next || !is_named {
             self.pending.insert(offset);
@@ -238,7 +236,7 @@ impl Assignment {
         }
     }
 
-    /// Says whether a record waits for a commit that names it, or soon will.
+    /// Says whether a record waits for a commit, or soon will.
     pub(crate) fn wants_commit(&self) -> bool {
         self.progress
             .as_ref()
@@ -256,16 +254,16 @@ impl Assignment {
         }
     }
 
-    /// Notes that a record was given back, after so many failed attempts.
+    /// Notes that a record was released after `failed` failed attempts.
     pub(crate) fn given_back(&mut self, offset: i64, failed: u32) {
         if let Some(progress) = &mut self.progress {
             progress.released(offset, failed);
         }
     }
 
-    /// Has a record that was given back delivered again, not before a time. Returns when to look at it.
+    /// Parks a released record until `due`, and returns the time of its timer.
     ///
-    /// `later` are those of its key that were in the inbox: they come behind it again.
+    /// `later` are the offsets of later records of its key that were in the inbox: they wait behind it.
     pub(crate) fn released(
         &mut self,
         offset: i64,
@@ -290,12 +288,12 @@ impl Assignment {
         Some(due)
     }
 
-    /// Returns the key of a record that is held.
+    /// Returns the key of a record.
     pub(crate) fn key(&self, offset: i64) -> Option<&Bytes> {
         self.held.get(&offset)?.record.key.as_ref()
     }
 
-    /// The time for which a record was to wait is there.
+    /// Handles the timer of a record.
     pub(crate) fn due(&mut self, offset: i64, now: Timestamp) -> Vec<Next> {
         let Some(held) = self.held.get(&offset) else {
             return Vec::new();
@@ -315,7 +313,7 @@ impl Assignment {
         }
     }
 
-    /// Delivers what waits of a key, in order, up to the first that is not due.
+    /// Delivers the parked records of a key in order, up to the first that is not due.
     fn due_of_key(&mut self, key: &Bytes, now: Timestamp) -> Vec<Next> {
         let mut next = Vec::new();
         while let Some(waiting) = self.keys.get_mut(key) {
@@ -335,7 +333,7 @@ impl Assignment {
         next
     }
 
-    /// Forgets a record that was not received: it is not done, and comes again to whoever has the partition.
+    /// Forgets a record that was not received. It is not done, so that the next owner of the partition receives it.
     pub(crate) fn recalled(&mut self, offset: i64) {
         self.forget(offset);
         self.pending.remove(&offset);
@@ -350,7 +348,7 @@ impl Assignment {
         true
     }
 
-    /// Says whether nothing is to be done until a record comes or ends, or all partitions are paused or resumed.
+    /// Says whether the partition is idle until a record arrives or ends, or all partitions are paused or resumed.
     pub(crate) fn is_idle(&self) -> bool {
         let progress = self.progress.as_ref();
         progress.is_some_and(|progress| !progress.changed())
@@ -361,7 +359,7 @@ impl Assignment {
             && !self.is_heavy
     }
 
-    /// Returns how many records are with the one who received them.
+    /// Returns the number of records in progress: received and not settled.
     pub(crate) fn given(&self) -> usize {
         let held = self.held.values();
         let resumed = self.resumed.values().filter(|is_done| !**is_done);
@@ -370,14 +368,14 @@ impl Assignment {
             + resumed.count()
     }
 
-    /// Returns the number of records that are not done, below the end of the log; `None` while that is not known. Below
-    /// `fetched` no record is to come.
+    /// Returns the number of records below the end of the log that are not done; `None` while that is unknown. Below `fetched`
+    /// no further record arrives.
     pub(crate) fn lag(&self, fetched: Option<i64>, end: i64) -> Option<u64> {
         let start = fetched.max(self.position.next());
         self.progress.as_ref()?.n_not_done(start, end)
     }
 
-    /// Returns when the oldest record that is not done was published.
+    /// Returns the publication time of the oldest record that is not done.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.held.first_key_value().map(|(_, held)| held.at)
     }

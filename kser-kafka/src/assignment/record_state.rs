@@ -2,20 +2,20 @@ use kser_core::{Record, Timestamp};
 
 use crate::delay::wait::Wait;
 
-/// A record that came and is not done.
+/// A record that arrived and is not done.
 #[derive(Debug)]
 pub(super) struct ReceivedRecord {
     pub(super) record: Record,
     pub(super) at: Timestamp,
-    /// Set for a waiting record.
+    /// Set for a delayed record.
     pub(super) wait: Option<Wait>,
-    /// How often it may have begun and ended without a goodbye; `None` until that can be told.
+    /// The number of its crashed deliveries; `None` until the progress of the partition is read.
     pub(super) unreported: Option<u32>,
     pub(super) state: RecordState,
 }
 
 impl ReceivedRecord {
-    /// Moves the record to a place, and counts its bytes while it cannot be given out.
+    /// Changes the state, and counts the bytes of the record while it cannot be delivered.
     pub(super) fn set_state(&mut self, state: RecordState, waiting_bytes: &mut usize) {
         match (
             self.state == RecordState::Delivered,
@@ -29,13 +29,13 @@ impl ReceivedRecord {
     }
 }
 
-/// Where a record is.
+/// The state of a received record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordState {
-    /// Not yet to be delivered.
+    /// The record may not start yet.
     Pending,
-    /// It waits for its time, or for another of its key.
+    /// The record waits for its due time, or for an earlier record of its key.
     Parked,
-    /// It is in the inbox, or with the one who received it.
+    /// The record is in the inbox, or in progress.
     Delivered,
 }

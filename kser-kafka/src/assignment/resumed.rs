@@ -1,4 +1,4 @@
-//! The records that run since before a rebalance after which their partition came back.
+//! Records that run since before a rebalance, in a partition that came back to its member.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,7 @@ use super::{Assignment, Next};
 use crate::commit::Committed;
 
 impl Assignment {
-    /// Lists the records that are with their receivers, and whether they are done: they may go on if the partition comes
-    /// back.
+    /// Lists the records in progress, and whether they are done. They may continue if the partition comes back.
     pub(crate) fn delivered_records(&self) -> BTreeMap<i64, bool> {
         let held = self.held.iter();
         let given = held.filter(|(_, held)| held.state == RecordState::Delivered);
@@ -17,7 +16,7 @@ impl Assignment {
         resumed
     }
 
-    /// Says whether the group has what was written last about the partition here, so that no other member had it since.
+    /// Says whether the committed offset is the final commit of this member, so that no other member had the partition since.
     pub(crate) fn may_resume(&self, committed: &Committed) -> bool {
         self.final_commit.as_ref().is_some_and(|final_commit| {
             committed.offset == Some(final_commit.offset)
@@ -25,13 +24,13 @@ impl Assignment {
         })
     }
 
-    /// Says whether one of the records that are with their receivers is a suspect.
+    /// Says whether a suspected poison message is in progress.
     pub(crate) fn has_delivered_suspect(&self) -> bool {
         let mut held = self.held.values();
         held.any(|held| held.state == RecordState::Delivered && held.unreported >= Some(2))
     }
 
-    /// Takes a record that has come once more and runs since before. Says what is to be done, if it is such a record.
+    /// Recognizes a record that arrived again and runs since before the rebalance. `None` if it is no such record.
     pub(super) fn resume_record(&mut self, offset: i64) -> Option<Next> {
         let is_done = self.resumed.remove(&offset)?;
         match self.held.get_mut(&offset) {

@@ -1,20 +1,20 @@
-//! How much of a partition is in memory, and when no more of it is fetched.
+//! The limits of the records of a partition in memory.
 
 use std::collections::BTreeMap;
 
 use super::Assignment;
 use crate::progress::PartitionProgress;
 
-/// How many records that wait for their time one partition may hold in memory, before it is paused.
+/// The number of delayed records in memory at which a partition is paused.
 pub(super) const PARKED: usize = 1000;
 
-/// How many records one partition may hold that wait behind others of their keys, before it is paused. As many as a text beside
-/// the offset can tell of: the records of other keys behind them are fetched and run meanwhile.
+/// The number of records that wait behind others of their keys at which a partition is paused. Commit metadata can describe as
+/// many, so that the records of other keys behind them are fetched and run meanwhile.
 pub(super) const BEHIND: usize = 16_384;
 
 impl Assignment {
-    /// Says whether so much waits here that no more should be fetched, or so much was done out of order that no commit
-    /// can say it.
+    /// Says whether the partition should be paused: too many records wait, or too many were settled out of order for the commit
+    /// metadata.
     pub(crate) fn is_full(&self) -> bool {
         let full = self
             .progress
@@ -23,7 +23,7 @@ impl Assignment {
         full || self.n_waiting() >= self.most_waiting()
     }
 
-    /// Says whether records are fetched again after it was full.
+    /// Says whether the partition should be resumed after it was full.
     pub(crate) fn has_room(&self) -> bool {
         let full = self
             .progress
@@ -39,13 +39,13 @@ impl Assignment {
         }
     }
 
-    /// Counts what is in memory and cannot be given out yet.
+    /// Counts the records in memory that cannot be delivered yet.
     pub(crate) fn n_waiting(&self) -> usize {
         let behind: usize = self.keys.values().map(BTreeMap::len).sum();
         self.parked + self.pending.len() + behind
     }
 
-    /// Returns the bytes of the records that cannot be given out yet.
+    /// Returns the size of the records that cannot be delivered yet, in bytes.
     pub(crate) const fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }

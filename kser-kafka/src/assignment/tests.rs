@@ -21,7 +21,7 @@ fn record(key: Option<&'static str>) -> Record {
     record
 }
 
-/// Has many records arrive, from this offset on.
+/// Lets many records arrive, from an offset on.
 fn arrive(assignment: &mut Assignment, from: i64, key: Option<&'static str>) {
     for offset in (from..).take(PARKED) {
         assignment.arrived(offset, STAMP, record(key), &time());
@@ -36,7 +36,7 @@ fn no_more_is_fetched_while_the_progress_of_waits_cannot_be_read() {
     assert!(assignment.is_full());
 }
 
-/// A partition that starts at 0.
+/// Makes a partition that starts at offset 0.
 fn started() -> Assignment {
     let mut assignment = assignment(None);
     let mut progress =
@@ -47,7 +47,7 @@ fn started() -> Assignment {
     assignment
 }
 
-/// Has many records of a key wait behind the first, which was given back until `due`.
+/// Lets many records of a key wait behind the first, which was released until `due`.
 fn wait_behind_the_first(assignment: &mut Assignment, count: usize, due: Timestamp) {
     let first = assignment.arrived(0, STAMP, record(Some("k")), &time());
     assert!(matches!(first, Next::Deliver(_)), "{first:?}");
@@ -58,7 +58,7 @@ fn wait_behind_the_first(assignment: &mut Assignment, count: usize, due: Timesta
             hand_out(assignment);
         }
     }
-    // Until the window of what may begin has them all.
+    // Until the window of records that may start contains them all.
     for _ in 0..20 {
         hand_out(assignment);
     }
@@ -88,7 +88,7 @@ fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
     assert!(assignment.has_room());
 }
 
-/// Confirms a commit, and hands out what it allows.
+/// Confirms a commit, and delivers the records that it allows.
 fn hand_out(assignment: &mut Assignment) -> (Vec<i64>, crate::progress::Commit) {
     let mut given = Vec::new();
     while let Some((offset, next)) = assignment.next_pending(Timestamp::default()) {

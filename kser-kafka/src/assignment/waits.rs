@@ -1,4 +1,4 @@
-//! The waiting records of a partition.
+//! The records of a delay topic.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use crate::clock::Time;
 use crate::delay::WaitHeader;
 
 impl Assignment {
-    /// A record of a topic of waits: due, or to go on to the next such topic, or to stay. One that is due goes to its own
-    /// topic, whose partitions are shared out evenly: those where records wait need not be.
+    /// Decides whether a delayed record stays in its topic, or is forwarded to the next delay topic or to its own topic. A due
+    /// record is forwarded to its own topic rather than delivered here, since the assignor balances the partitions of that
+    /// topic.
     pub(super) fn look_at_wait(&mut self, offset: i64, now: Timestamp) -> Next {
         let Some(held) = self.held.get_mut(&offset) else {
             return Next::Nothing;
@@ -37,12 +38,12 @@ impl Assignment {
         Next::Forward(held.record.clone())
     }
 
-    /// Says in which topic records wait whose age is not known.
+    /// Returns the topic if the age of some of its delayed records is unknown.
     pub(crate) fn unmeasured(&self) -> Option<&Topic> {
         (!self.unmeasured.is_empty()).then_some(&self.topic)
     }
 
-    /// Looks again at the records whose age was not known. Returns those that stay in their topic for another time.
+    /// Plans the delayed records whose age was unknown. Returns those whose time in this topic has changed.
     pub(crate) fn measure(&mut self, time: &Time) -> Vec<(i64, Next)> {
         let mut next = Vec::new();
         for offset in std::mem::take(&mut self.unmeasured) {
@@ -64,7 +65,7 @@ impl Assignment {
         next
     }
 
-    /// Keeps a waiting record that could not be sent on. Returns after which pause it is tried again, and how often it was.
+    /// Keeps a delayed record that could not be forwarded. Returns the pause until the retry, and the number of attempts.
     pub(crate) fn unsent(&mut self, offset: i64, error: &Error) -> Option<(Duration, u32)> {
         let held = self.held.get_mut(&offset)?;
         held.set_state(RecordState::Parked, &mut self.waiting_bytes);

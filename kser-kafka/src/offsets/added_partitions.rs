@@ -1,4 +1,4 @@
-//! Partitions that are added to a topic while a group reads it: they have no committed offset, and nobody has read them.
+//! Partitions that are added to a topic while a group reads it: they have no committed offset, and no member has read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::commit::{self, Committed};
 use crate::consumer::context::Context;
 use crate::offsets::log_bounds::TopicPartition;
 
-/// Finds out of which topics the group has an offset in any partition, for those that have a partition without one. Leaves out
-/// topics of which the brokers do not tell it now; `limit` is for one question.
+/// Finds out, for each topic with a partition without a committed offset, whether the group has one in any other partition.
+/// Leaves out topics for which the brokers do not tell that now. `limit` is the timeout of one request.
 pub(crate) fn topics_with_offsets(
     consumer: &BaseConsumer<Context>,
     committed: &BTreeMap<TopicPartition, Committed>,
@@ -31,7 +31,7 @@ pub(crate) fn topics_with_offsets(
                     group = consumer.context().group, topic, %error,
                     "reading the committed offsets of a topic failed; its partitions without an offset start later",
                 );
-                // Each of the others would take its time too.
+                // Each of the others could time out, too.
                 break;
             }
         }
@@ -39,7 +39,7 @@ pub(crate) fn topics_with_offsets(
     found
 }
 
-/// Says whether the group has an offset in a partition of the topic; `None` if that is not known of all.
+/// Says whether the group has a committed offset in any partition of the topic; `None` if that is not known of all.
 fn has_offset(
     consumer: &BaseConsumer<Context>,
     topic: &str,

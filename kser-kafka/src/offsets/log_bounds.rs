@@ -1,4 +1,4 @@
-//! Where logs begin and end: asked for many partitions in one request.
+//! The bounds of logs, read for many partitions in one request.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::clock::monotonic;
 use crate::error::code;
 
-/// A topic and the number of a partition.
+/// The name of a topic, and the number of a partition.
 pub(crate) type TopicPartition = (String, i32);
 
-/// How many partitions are asked for at once: the client searches its list for each, so that twice as many take four times
-/// as long.
+/// The number of partitions in one request. The client searches its list for each, so that twice as many take four times as
+/// long.
 pub(crate) const BATCH: usize = 1000;
 
-/// The first offset of a log, and the offset behind the last record that can be read.
+/// The first offset of a log, and the offset after the last record that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// The latest leader epoch of the log, if the broker tells it.
+    /// The latest leader epoch of the log; `None` if the broker does not tell it.
     pub(crate) epoch: Option<i32>,
 }
 
-/// Asks where the logs of partitions begin and end. Each thousand of them costs two requests to each broker that leads
-/// some. Leaves out partitions for which no broker answers until then.
+/// Reads the bounds of the logs of partitions. Each 1,000 partitions cost two requests to each of their leaders. Leaves out
+/// partitions for which no broker answers in time.
 pub(crate) fn read<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[TopicPartition],
@@ -46,7 +46,7 @@ pub(crate) fn read<C: ConsumerContext>(
     bounds
 }
 
-/// Says whether brokers tell where the logs of partitions end, of all of them. They do once they have opened the logs.
+/// Says whether the brokers tell the ends of the logs of all partitions. They do once they have opened the logs.
 pub(crate) fn are_readable<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[TopicPartition],
@@ -60,7 +60,7 @@ pub(crate) fn are_readable<C: ConsumerContext>(
     found.is_ok_and(|found| kser_librdkafka::partitions(&found).iter().all(is_readable))
 }
 
-/// Asks for one bound. The client tells nothing about any partition if one of them errs: then each half is asked again.
+/// Reads one bound. If one partition fails, the client returns none at all: then each half is read again.
 fn ask<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[TopicPartition],
@@ -71,7 +71,7 @@ fn ask<C: ConsumerContext>(
     if left.is_zero() || partitions.is_empty() {
         return BTreeMap::new();
     }
-    // An offset that stands for a bound takes the place of a time.
+    // The special offset of a bound is passed in place of a timestamp.
     let asked = list(partitions, bound).and_then(|list| consumer.offsets_for_times(list, left));
     match asked {
         Ok(found) => kser_librdkafka::partitions(&found)
@@ -111,7 +111,7 @@ fn list(partitions: &[TopicPartition], bound: Offset) -> KafkaResult<TopicPartit
     Ok(list)
 }
 
-/// Says whether a broker has answered, about one partition at least.
+/// Says whether the error is the answer of a broker about a partition.
 fn is_of_a_partition(error: &KafkaError) -> bool {
     code(error).is_some_and(|code| code as i32 > 0)
 }

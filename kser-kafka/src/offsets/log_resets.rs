@@ -1,4 +1,4 @@
-//! Logs that are cut while they are read: by retention at their start, by a leader that has less, or made anew.
+//! Logs that change while they are read: shortened by retention, truncated by a new leader, or recreated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,21 +14,21 @@ use crate::consumer::context::Context;
 use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
 use crate::partition_list::list;
 
-/// How long the brokers are waited for.
+/// The timeout of a request.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long after a failure the same is tried again.
+/// The pause before a retry.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How many partitions are sought at once: the client searches its list for each.
+/// The number of partitions in one seek. The client searches its list for each.
 const SEEKS: usize = 1000;
-/// How many partitions an error names.
+/// The number of partitions that an error names.
 const NAMED: usize = 10;
 
-/// Has the client and the progress of partitions agree after their logs were cut.
+/// Keeps the client's position and the progress of partitions consistent after their logs changed.
 #[derive(Debug)]
 pub(crate) struct LogResets {
-    /// When bounds are asked for again.
+    /// The earliest time at which the bounds of logs are read again.
     next_look: Instant,
-    /// When the client is sent back again.
+    /// The earliest time of the next seek.
     next_seek: Instant,
 }
 
@@ -40,8 +40,8 @@ impl LogResets {
         }
     }
 
-    /// Asks where logs begin, if the client says that it went to the start of one. To be called before a record is taken
-    /// that was polled: those behind the reset come later than that it was said.
+    /// Reads the starts of logs if the client has logged an offset reset. Must be called before a polled record is taken: the
+    /// client logs a reset before the records after it.
     pub(crate) fn look(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
         if !context.was_reset() || monotonic() < self.next_look {
             return;
@@ -64,8 +64,8 @@ impl LogResets {
         }
     }
 
-    /// Begins a partition anew whose log went back: its offsets mean other records now. Goes back to the oldest record that
-    /// is not done, since nobody else runs it.
+    /// Restarts a partition whose log went back, so that its offsets are those of other records now. Seeks to the oldest record
+    /// that is not done, since no other member runs it.
     pub(crate) fn begin_anew(
         &mut self,
         consumer: &BaseConsumer<Context>,
@@ -75,7 +75,7 @@ impl LogResets {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let mut member = context.member();
         let assignment = member.of(topic, partition);
-        // The topic was made anew, and the client is to go to the start.
+        // The topic was recreated, and the client has to seek to the start.
         if assignment.is_some_and(|assignment| assignment.position.rewind.is_some()) {
             return;
         }
@@ -91,7 +91,7 @@ impl LogResets {
         self.seek(consumer, context);
     }
 
-    /// Sends the client where it has to go before more is taken, if it is time.
+    /// Makes the client seek where it has to, if it is time.
     pub(crate) fn seek(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
         if monotonic() >= self.next_seek && !seek(context, consumer) {
             self.next_seek = monotonic() + AGAIN;
@@ -99,8 +99,8 @@ impl LogResets {
     }
 }
 
-/// Tells which partitions cannot go on where they are to, if the client says that of one and not of which. `heard` is its
-/// reason: it names an offset if the log was cut and has grown beyond it again.
+/// Finds the partitions whose position is out of range, since the error of the client does not name them. `client_error` is the
+/// error: it names an offset if the log was truncated and has grown beyond it again.
 pub(crate) fn out_of_range(
     consumer: &BaseConsumer<Context>,
     context: &Context,
@@ -143,7 +143,7 @@ pub(crate) fn out_of_range(
     }
 }
 
-/// Where the client is to go.
+/// A seek of one partition.
 struct Seek {
     assignment: u64,
     topic: Topic,
@@ -152,7 +152,7 @@ struct Seek {
     epoch: Option<i32>,
 }
 
-/// Sends the client where it has to go before more is taken. Returns whether it went everywhere.
+/// Makes the client seek in all partitions where it has to. Returns whether all seeks succeeded.
 pub(super) fn seek(context: &Context, consumer: &BaseConsumer<Context>) -> bool {
     let member = context.member();
     let to_seek = member.active().filter(|it| it.position.is_fetched);
@@ -193,7 +193,7 @@ pub(super) fn seek(context: &Context, consumer: &BaseConsumer<Context>) -> bool 
     all_went
 }
 
-/// Sends the client to offsets. Returns the assignments of which it goes there.
+/// Makes the client seek to offsets. Returns the assignments whose seek succeeded.
 fn seek_partitions(
     consumer: &BaseConsumer<Context>,
     to_seek: &[Seek],

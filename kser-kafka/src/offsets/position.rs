@@ -1,54 +1,53 @@
 use std::time::{Duration, Instant};
 
-/// Where the client reads a partition.
+/// The position at which the client reads a partition.
 #[derive(Debug, Default)]
 pub(crate) struct Position {
-    /// The offset from which on records are to come. `None` until it is known where the partition starts.
+    /// The offset of the next record. `None` until the start of the partition is known.
     next: Option<i64>,
-    /// Where the log began when that was asked last.
+    /// The start of the log, when it was read last.
     log_start: i64,
-    /// The client has the partition, and fetches it.
+    /// The partition is assigned to the client, which fetches it.
     pub(crate) is_fetched: bool,
-    /// The leader epoch that was committed with the offset where the partition starts, until its first record comes: the
-    /// client compares the log with it, and goes back to where the log was cut below the offset. It does so at a seek, and not
-    /// when it is given the partition (librdkafka 2.12.1).
+    /// The leader epoch of the committed offset, until the first record arrives. With it the client checks the log, and goes
+    /// back to the offset at which the log was truncated. It does so at a seek, and not at an assignment (librdkafka 2.12.1).
     pub(crate) epoch: Option<i32>,
-    /// Where the client has to go before another record is taken.
+    /// The offset to which the client has to seek. Until then arriving records are ignored.
     pub(crate) rewind: Option<i64>,
-    /// Where the log was found to end, if that is below `next`: it is told. The client waits there until it is sent to `next`
-    /// with an epoch. If it fetched from beyond the end, it would go to the start of the log instead.
+    /// The end of the log if it is below `next`, which has been logged. The client waits there until it seeks to `next` with an
+    /// epoch. If it fetched from beyond the end, it would go to the start of the log instead.
     pub(crate) cut_at: Option<i64>,
-    /// Since when `next` is what it is, while the log has more.
+    /// The offset at which the client waits although the log has more records, and since when.
     waits: Option<(i64, Instant)>,
 }
 
-/// Where a record stands that came.
+/// The position of an arriving record relative to the records before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OffsetOrder {
-    /// Behind those that came before. So many offsets between them were deleted from the log.
+    /// After the records before it. This many offsets between them were deleted from the log.
     Forward { deleted: u64 },
-    /// Among those that came before: the log was cut or made anew.
+    /// At or before a record that arrived already: the log was truncated or recreated.
     Backward,
 }
 
 impl Position {
-    /// Has records come from this offset on.
+    /// Sets the offset of the first record.
     pub(crate) fn start(&mut self, offset: i64) {
         self.next = Some(offset);
     }
 
-    /// Returns the offset from which on records are to come, if it is known.
+    /// Returns the offset of the next record, if it is known.
     pub(crate) const fn next(&self) -> Option<i64> {
         self.next
     }
 
-    /// Notes where the log begins now. To be said before a record comes for which the client went there.
+    /// Notes the start of the log. Must be called before the first record that arrives after a reset to that start.
     pub(crate) fn log_starts(&mut self, offset: i64) {
         self.log_start = offset;
     }
 
-    /// Notes a record that came. Offsets that are left out alone mean nothing: they belong to transactions, or were compacted.
-    /// They are lost if the log begins behind them, and not behind the record.
+    /// Notes the offset of an arriving record. Skipped offsets alone mean nothing: they belong to transactions, or were
+    /// compacted. They are lost if the log starts after them and not after the record.
     pub(crate) fn note_record(&mut self, offset: i64) -> OffsetOrder {
         let next = self.next.unwrap_or(offset);
         if offset < next {
@@ -63,7 +62,7 @@ impl Position {
         OffsetOrder::Forward { deleted }
     }
 
-    /// Says whether the log has had more for as long as `limit`, and none of it came.
+    /// Says whether the log has had more records for at least `limit`, and none of them arrived.
     pub(crate) fn is_stuck(&mut self, log_has_more: bool, now: Instant, limit: Duration) -> bool {
         let next = self.next.filter(|_| log_has_more);
         let since = |(of, since): (i64, Instant)| (Some(of) == next).then_some(since);
@@ -87,13 +86,13 @@ mod tests {
             position.note_record(10),
             OffsetOrder::Forward { deleted: 0 }
         );
-        // A transaction has ended there.
+        // Offset 11 is the marker of a transaction.
         assert_eq!(
             position.note_record(12),
             OffsetOrder::Forward { deleted: 0 }
         );
         position.log_starts(500);
-        // These were fetched before.
+        // This record was fetched before.
         assert_eq!(
             position.note_record(14),
             OffsetOrder::Forward { deleted: 0 }

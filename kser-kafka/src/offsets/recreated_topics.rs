@@ -8,12 +8,12 @@ use crate::consumer::context::Context;
 use crate::offsets::log_bounds::{self, TopicPartition};
 use crate::offsets::start;
 
-/// How often the ids of topics are compared, and how long that may take.
+/// The interval at which topic ids are compared, and the timeout of reading them.
 const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
-/// How long after a failure the same is tried again.
+/// The pause before a retry.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Finds out whether topics are made anew while they are read: deleted, and created again under their name.
+/// Detects topics that are recreated while they are read: deleted, and created again under the same name.
 #[derive(Debug)]
 pub(crate) struct RecreatedTopics {
     next: Instant,
@@ -26,15 +26,15 @@ impl RecreatedTopics {
         }
     }
 
-    /// Compares the ids of topics, if it is time.
+    /// Compares topic ids if it is time.
     pub(crate) fn look_if_due(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
         if monotonic() >= self.next {
             self.look(consumer, context);
         }
     }
 
-    /// Compares the ids of topics with those of the time when their partitions started. The partitions of a topic whose id is
-    /// another begin at the start of their logs: the client has to be sent there.
+    /// Compares topic ids with those at the start of their partitions. The partitions of a recreated topic restart at the
+    /// beginning of their logs, to which the client has to seek.
     pub(crate) fn look(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
         self.next = monotonic() + LOOK.0;
         let mut member = context.member();

@@ -1,5 +1,5 @@
-//! Where partitions start: the client is given a partition only with the offset, as a number, from which it is read. Left to
-//! find that out, it asks for each partition alone, and never reads one whose coordinator moves meanwhile.
+//! Where partitions start: the client gets a partition only together with the offset to read from. If the client looked the
+//! offset up itself, it would ask for each partition alone, and never read a partition whose coordinator moves meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,9 +22,9 @@ use crate::offsets::start_state::StartState;
 use crate::partition_list::list;
 use crate::progress::{PartitionProgress, TopicMark};
 
-/// Reads where partitions start of which that is not known yet, and gives those to the client of which it is then.
+/// Reads the start offsets of the partitions that have none yet, and assigns these partitions to the client.
 ///
-/// `limit` is for 1,000 partitions: twice as many may take twice as long.
+/// `limit` is the timeout for 1,000 partitions: twice as many may take twice as long.
 pub(crate) fn start_partitions(
     context: &Context,
     consumer: &BaseConsumer<Context>,
@@ -34,8 +34,8 @@ pub(crate) fn start_partitions(
     fetch_started(context, consumer);
 }
 
-/// Does the same where some partitions could not start with the others. Where none can now, the client is left alone:
-/// without increments it would begin all of its partitions anew.
+/// Does the same for partitions that could not start with the others. If none can start now, the client keeps its assignment:
+/// under an eager protocol a new one would restart all partitions.
 pub(crate) fn start_late(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
     read_starts(context, consumer, limit);
     let is_late = |it: &Assignment| !it.position.is_fetched && it.position.next().is_some();
@@ -79,7 +79,7 @@ fn read(
         }
     };
     let topics = committed.keys().map(|(topic, _)| topic.clone()).collect();
-    // The client is busy with the other partitions, if they are many.
+    // With many partitions the client is busy.
     let of_ids = commit::for_partitions(limit, unread.len());
     let ids = match context.ids.read(consumer, &topics, of_ids) {
         Ok(ids) => ids,
@@ -124,7 +124,7 @@ fn read(
         assignment.final_commit = None;
         let (topic, partition) = (assignment.topic.clone(), place.1);
         let is_of_waits = assignment.waits_for.is_some();
-        // Operators give offsets to the group of the topic alone.
+        // Operators set offsets only for the group of the topic.
         if found.needs_reset() && is_strict(context) && !is_of_waits {
             let is_whole = matches!(found, StartState::Nothing(_)) && start == 0;
             match begun.get(&place.0).filter(|_| is_whole) {
@@ -133,7 +133,7 @@ fn read(
                     group = context.group, %topic, partition,
                     "a partition starts at the beginning of its log: it was added to a topic in which the group has committed offsets",
                 ),
-                // That is not known yet.
+                // The committed offsets of the topic are not known yet.
                 None if is_whole => continue,
                 _ => {
                     end_without_offset(
@@ -171,8 +171,8 @@ fn read(
     log_new_partitions(context, &new);
 }
 
-/// Asks where the logs end that seem to end below the committed offset: a reader of committed records sees the end where
-/// the first open transaction begins. Leaves out those of which no broker tells it within the limit.
+/// Reads the ends of logs that seem to end below the committed offset, since a reader of committed records sees the end at the
+/// first open transaction. Leaves out logs whose end no broker tells within the limit.
 fn read_hidden_ends(
     context: &Context,
     consumer: &BaseConsumer<Context>,
@@ -205,8 +205,8 @@ fn read_hidden_ends(
     }
 }
 
-/// Makes the progress of a partition of what its last owner wrote, and says from where on it is read. `None` if that
-/// cannot be known without the bounds of the log. `end` is where the log ends whose end seems to be below the committed
+/// Makes the progress of a partition from the committed offset and its metadata, and decides where reading starts. `None` if
+/// that needs the bounds of the log, and they are unknown. `end` is the end of a log that seems to end below the committed
 /// offset.
 fn resolve_start(
     context: &Context,
@@ -238,7 +238,7 @@ fn resolve_start(
         let end = end?;
         if offset > end {
             let found = StartState::Beyond(offset, end);
-            // The client finds out where the log was cut, if it knows under which leader the offset was written.
+            // With the leader epoch of the committed offset, the client finds the offset at which the log was truncated.
             return Some(match committed.epoch {
                 Some(_) => (progress, offset, found),
                 None => (begin_at(context, bounds.start, id), bounds.start, found),
@@ -254,7 +254,7 @@ fn resolve_start(
     Some((progress, offset.max(bounds.start), found))
 }
 
-/// Makes the progress of a partition of which nothing is done.
+/// Makes the progress of a partition without settled records.
 pub(crate) fn begin_at(context: &Context, offset: i64, id: Option<TopicId>) -> PartitionProgress {
     take_over(context, offset, b"", id)
 }
@@ -273,7 +273,7 @@ fn take_over(
     progress
 }
 
-/// Gives the client the partitions of which is known where they go on, and that it does not fetch yet.
+/// Assigns the partitions with a known start offset to the client, unless it fetches them already.
 fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
     let is_cooperative = matches!(
         consumer.rebalance_protocol(),
@@ -282,7 +282,7 @@ fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
     let mut list = TopicPartitionList::new();
     let mut member = context.member();
     for assignment in member.assignments() {
-        // Without increments all partitions are given anew.
+        // Under an eager protocol all partitions are assigned again.
         if is_cooperative && assignment.position.is_fetched {
             continue;
         }
@@ -299,7 +299,7 @@ fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
             log_failure("assigning a partition failed", added);
         }
     }
-    // Those that were paused are not any more.
+    // Partitions that were paused are not paused any more.
     member.activate_all();
     drop(member);
     let assigned = match is_cooperative {
@@ -307,14 +307,14 @@ fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
         false => consumer.assign(&list),
     };
     log_failure("assigning partitions failed", assigned);
-    // The pause of an earlier assignment of the same partition is still there.
+    // A pause of an earlier assignment of the same partition is still in effect.
     log_failure("resuming partitions failed", consumer.resume(&list));
-    // What fails is tried again.
+    // A seek that fails is retried later.
     log_resets::seek(context, consumer);
     tracing::debug!(target: "kser_kafka", group = context.group, partitions = list.count(), "assigned");
 }
 
-/// Names the partitions in which the group has no offset although records are there: it is new, or its offsets expired.
+/// Logs the partitions with records in which the group has no committed offset: it is new, or its offsets expired.
 fn log_new_partitions(context: &Context, new: &[(Topic, i32)]) {
     if !new.is_empty() {
         let new = new
@@ -328,12 +328,12 @@ fn log_new_partitions(context: &Context, new: &[(Topic, i32)]) {
     }
 }
 
-/// Says whether the member ends rather than to begin where no offset says so.
+/// Says whether the member ends if a partition has no usable committed offset.
 fn is_strict(context: &Context) -> bool {
     context.reset == "error"
 }
 
-/// Has the member end.
+/// Ends the member with an error.
 fn end_without_offset(context: &Context, why: String) {
     let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
     context.end(failed(why, None, code));

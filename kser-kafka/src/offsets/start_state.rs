@@ -1,27 +1,27 @@
-//! What the brokers tell of a partition that starts: the committed offset of the group, and the bounds of the log.
+//! The state of a partition that starts, by the committed offset of the group and the bounds of the log.
 
 use crate::commit::Committed;
 use crate::offsets::log_bounds::Bounds;
 
-/// What is known about a partition that starts.
+/// The relation between the committed offset and the log of a partition that starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StartState {
-    /// The group has committed an offset of which the log has the record, or will have it.
+    /// The group has committed an offset within the log, or at its end.
     Committed,
-    /// The group has committed nothing, and the log has so many offsets.
+    /// The group has no committed offset, and the log spans this many offsets.
     Nothing(u64),
-    /// So many offsets that were not done are deleted: the log begins behind the committed offset.
+    /// The log starts above the committed offset: this many offsets that were not done are deleted.
     Deleted(u64),
-    /// The group has committed the first offset, and the log ends at the second, which is smaller.
+    /// The log ends below the committed offset: the committed offset, and the end of the log.
     Beyond(i64, i64),
-    /// The group has committed an offset, and done records from this offset on, where the log ends.
+    /// The log ends at this offset, above which the group has settled records out of order.
     Cut(i64),
-    /// The group has committed this offset for a topic of the same name that is no more.
+    /// The group has committed this offset for a deleted topic of the same name.
     Recreated(i64),
 }
 
 impl StartState {
-    /// Says why a partition whose log begins at `start` has no offset to start at.
+    /// Explains why a partition whose log begins at `start` has no usable committed offset.
     pub(super) fn reason(self, start: i64) -> String {
         match self {
             Self::Committed | Self::Cut(_) => "has a committed offset".to_owned(),
@@ -40,7 +40,7 @@ impl StartState {
         }
     }
 
-    /// Whether the member begins there only if `auto.offset.reset` allows it.
+    /// Says whether the partition may start only if `auto.offset.reset` allows it.
     pub(super) const fn needs_reset(self) -> bool {
         matches!(
             self,
@@ -48,8 +48,8 @@ impl StartState {
         )
     }
 
-    /// Returns the leader epoch with which the client compares the log at the committed offset, to find out whether it was cut
-    /// below. Each comparison is a request: none is made where no leader came since, nor where the log has nothing below.
+    /// Returns the leader epoch with which the client checks whether the log was truncated below the committed offset. Each
+    /// check is a request: none is made if the leader has not changed since, nor if the log has no record below the offset.
     pub(super) fn epoch_to_compare(
         self,
         committed: &Committed,

@@ -8,11 +8,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use crate::clock::monotonic;
 
-/// Reads the ids of topics, from a broker that answers. A topic that is deleted and made anew has another id, and its offsets
-/// stand for other records.
+/// Reads topic ids from a broker that answers. A recreated topic has another id, and its offsets are those of other records.
 #[derive(Debug)]
 pub(crate) struct TopicIds {
-    /// The broker that has answered last; -1 for none.
+    /// The id of the broker that answered last; -1 for none.
     broker: AtomicI32,
 }
 
@@ -23,8 +22,8 @@ impl TopicIds {
         }
     }
 
-    /// Reads the ids of topics within a limit. A topic whose id cannot be told now is left out; of brokers that tell no ids, as
-    /// before Kafka 2.8, `None` comes.
+    /// Reads the ids of topics within a limit. Leaves out a topic whose id is unknown now. The id is `None` if the brokers have
+    /// no topic ids (before Kafka 2.8).
     pub(crate) fn read<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
@@ -55,7 +54,7 @@ impl TopicIds {
     }
 }
 
-/// Finds a broker that answers: the one that the brokers call their controller need not.
+/// Finds a broker that answers. The controller may not answer.
 fn any_broker<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -65,7 +64,7 @@ fn any_broker<C: ConsumerContext>(
     let answered = metadata.orig_broker_id();
     let others = metadata.brokers().iter().map(|broker| broker.id());
     let mut all = [answered].into_iter().chain(others);
-    // The id of the first connection is not known yet.
+    // The id of a bootstrap broker may not be known yet.
     let found = all.find(|id| *id >= 0);
     found.ok_or(KafkaError::MetadataFetch(
         RDKafkaErrorCode::BrokerNotAvailable,

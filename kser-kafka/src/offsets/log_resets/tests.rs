@@ -69,7 +69,7 @@ fn a_seek_that_fails_is_made_again_once_the_client_can() {
     resets.seek(&consumer, consumer.context());
     assert_eq!(rewind(&consumer), Some(3));
     assign(&consumer);
-    // That is not tried all the time.
+    // The seek is not retried at once.
     resets.seek(&consumer, consumer.context());
     assert_eq!(rewind(&consumer), Some(3));
     let until = monotonic() + LIMIT;
@@ -86,7 +86,7 @@ fn a_seek_with_an_epoch_goes_to_where_the_log_was_cut() {
     let cluster = MockCluster::new(2).unwrap();
     cluster.create_topic("t", 2, 2).unwrap();
     let config = KafkaConfig::new(cluster.bootstrap_servers());
-    // The first leader writes under the epoch 0, and has written more than the second has.
+    // The first leader has epoch 0, and has more records than the second.
     publish(&config, 20);
     cluster.partition_leader("t", 0, Some(2)).unwrap();
     publish(&config, 20);
@@ -95,7 +95,7 @@ fn a_seek_with_an_epoch_goes_to_where_the_log_was_cut() {
     assert!(seek(consumer.context(), &consumer));
     assert_eq!(rewind(&consumer), None);
     assert_eq!(next(&consumer), 20);
-    // What the client says then, if it may not go there, names the offset alone.
+    // The error of the client, if it may not seek there, names the offset alone.
     let client_error =
         "Partition log truncation detected at offset 35 (leader epoch 0): broker end offset is 20";
     let told = out_of_range(&consumer, consumer.context(), Some(client_error));
