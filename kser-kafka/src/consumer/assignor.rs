@@ -1,19 +1,19 @@
-//! How a group shares its partitions out. The client computes that for the whole group on one of its members, on the thread that
-//! also sends heartbeats.
+//! The choice of the assignor of a group. The client of one member computes the assignment of the whole group, on the thread
+//! that also sends heartbeats.
 
 use crate::KafkaConfig;
 
-/// The setting.
+/// The key of the setting.
 pub(crate) const STRATEGY: &str = "partition.assignment.strategy";
-/// Moves only the partitions that change their owner. The time that it takes grows with the square of the partitions: a
-/// second join takes 18 s at 5,000 of them, 16 of these without a heartbeat.
+/// The assignor that stops only the partitions that change their owner. Its time grows with the square of the partitions: with
+/// 5,000 of them a second join takes 18 s, 16 of these without a heartbeat.
 pub(crate) const COOPERATIVE: &str = "cooperative-sticky";
-/// Takes all partitions back and gives them out anew.
+/// The assignor that revokes all partitions and assigns them again.
 pub(crate) const EAGER: &str = "roundrobin";
-/// The most partitions of a group that are shared out cooperatively.
+/// The greatest number of partitions of a group with the cooperative assignor.
 const MOST: usize = 2000;
 
-/// Returns how a group of that many partitions shares them out.
+/// Returns the assignor for a group with this many partitions.
 pub(crate) const fn of(partitions: usize) -> &'static str {
     match partitions > MOST {
         true => EAGER,
@@ -21,7 +21,7 @@ pub(crate) const fn of(partitions: usize) -> &'static str {
     }
 }
 
-/// Returns the other way of sharing out: all members of a group must have the same.
+/// Returns the other assignor, since all members of a group must use the same.
 pub(crate) fn other(strategy: Option<&str>) -> &'static str {
     match strategy {
         Some(EAGER) => COOPERATIVE,
@@ -29,7 +29,7 @@ pub(crate) fn other(strategy: Option<&str>) -> &'static str {
     }
 }
 
-/// Says whether it is the transport that chooses.
+/// Says whether the transport may choose the assignor.
 pub(crate) fn can_switch(config: &KafkaConfig) -> bool {
     !config.has(STRATEGY) && !config.is_kip_848()
 }

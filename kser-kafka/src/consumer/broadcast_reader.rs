@@ -13,13 +13,13 @@ use crate::channel::{PollChannel, QueuedRecord, RecordId};
 use crate::clock::monotonic;
 use crate::error::{code, failed, is_missing};
 
-/// How often new partitions are looked for.
+/// The interval at which new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
-/// How long the brokers are waited for.
+/// The timeout of a request.
 const ANSWER: Duration = Duration::from_secs(5);
 const SLEEP: Duration = Duration::from_millis(20);
 
-/// Reads everything from now on, for one who is in no group.
+/// A reader without a group, which receives all records that are published after its start.
 pub(crate) struct BroadcastReader {
     consumer: BaseConsumer<BrokerErrors>,
     channel: Arc<PollChannel>,
@@ -42,7 +42,7 @@ fn is_passing(error: &KafkaError) -> bool {
 }
 
 impl BroadcastReader {
-    /// Fixes the start: what is published after this is seen.
+    /// Determines the start offsets: all records that are published afterwards are received.
     pub(crate) fn start(
         consumer: BaseConsumer<BrokerErrors>,
         channel: Arc<PollChannel>,
@@ -60,7 +60,7 @@ impl BroadcastReader {
         loop {
             match reader.look_for_partitions(true) {
                 Ok(()) => return Ok(reader),
-                // A topic that was just made is not yet everywhere.
+                // Not all brokers know a new topic yet.
                 Err(error) if monotonic() >= until || !is_passing(&error) => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -92,8 +92,8 @@ impl BroadcastReader {
         }
     }
 
-    /// Adds the partitions that are new: from their end at the start, and later, as nothing in them was before, from the
-    /// beginning.
+    /// Adds new partitions. At the start they are read from their ends; later from the beginning, since they were empty at the
+    /// start.
     fn look_for_partitions(&mut self, at_start: bool) -> KafkaResult<()> {
         let mut new = TopicPartitionList::new();
         for topic in &self.topics {
@@ -101,8 +101,8 @@ impl BroadcastReader {
             let found = metadata.topics().first();
             if let Some(error) = found.and_then(|found| found.error()) {
                 let code = RDKafkaErrorCode::from(error);
-                // A topic that is not there has nothing yet: all that comes into it later is seen. Of one that cannot be
-                // told now, what was before would be seen too.
+                // A missing topic is read from its beginning once it exists. A topic that is only unknown now could have old
+                // records, which would be received then.
                 if at_start && !is_missing(code) {
                     return Err(KafkaError::MetadataFetch(code));
                 }
@@ -147,7 +147,11 @@ impl BroadcastReader {
         self.channel.set_health(health);
     }
 
-    /// Fetches records. Returns whether there were some, or why none can come any more.
+    /// Fetches records. Returns whether there were any.
+    ///
+    /// # Errors
+    ///
+    /// An error after which no records can arrive any more.
     fn fetch(&mut self) -> Result<bool, Error> {
         self.pause(self.channel.room() == 0);
         let (mut fetched, mut nothing) = (Vec::new(), 0);
@@ -172,7 +176,8 @@ impl BroadcastReader {
         Ok(any)
     }
 
-    /// Nobody receives: nothing more is fetched. An observer has no group that would miss it, and pauses at once.
+    /// Pauses all partitions while the inbox is full, and resumes them. It pauses at once: without a group no rebalance follows
+    /// from it.
     fn pause(&mut self, is_crowded: bool) {
         if self.is_paused == is_crowded {
             return;

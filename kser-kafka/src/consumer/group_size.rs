@@ -1,13 +1,14 @@
-//! Settings that depend on how many partitions a member may have: what the client does for each of them again and again.
+//! Settings that depend on the number of partitions of a group, since the client repeats the work for each of them.
 
-/// The number of partitions for which the settings of small groups are made.
+/// The number of partitions up to which a group counts as small.
 const SMALL: usize = 1000;
-/// How long a broker keeps a request for records if there are none. Each names all partitions, and so does its answer.
+/// The time for which a broker keeps a fetch request without records, in milliseconds. Each request and answer names all
+/// partitions.
 const FETCH: (usize, usize) = (50, 500);
-/// How often the client writes its statistics, some 1,200 bytes for each partition.
+/// The interval of the client's statistics, in milliseconds. They have about 1,200 bytes for each partition.
 const STATISTICS: (usize, usize) = (1000, 5000);
 
-/// Returns the settings of a consumer whose group has so many partitions.
+/// Returns the settings of a consumer whose group has this many partitions.
 pub(crate) fn of(partitions: usize) -> [(&'static str, String); 2] {
     let scaled = |(least, most): (usize, usize)| {
         let times = partitions.div_ceil(SMALL).max(1);

@@ -18,31 +18,31 @@ use crate::error::failed;
 use crate::health::HealthMonitor;
 use crate::member::Member;
 
-/// How long after the group did not admit a member it asks again.
+/// The pause after the group did not admit the member.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How often the log repeats that a member waits.
+/// The interval of log lines while the member waits.
 const SAY: Duration = Duration::from_secs(60);
 
-/// A member of a group, over the lives of its clients: a client that its group has not admitted is of no use any more.
+/// The membership in a group, over several clients: a client that was not admitted cannot be used again.
 pub(crate) struct Joining {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) settings: ClientConfig,
     pub(crate) group: String,
     pub(crate) channel: Arc<PollChannel>,
-    /// Makes the member, which has nothing yet.
+    /// Makes a member without partitions.
     pub(crate) member: Box<dyn Fn() -> Member + Send>,
     /// The topics that the health names when they are missing.
     pub(crate) topics: Vec<Topic>,
-    /// The number of partitions that the member counted when it chose how to rebalance.
+    /// The number of partitions of the group at the choice of the assignor.
     pub(crate) partitions: usize,
 }
 
 impl Joining {
-    /// Makes the client and subscribes.
+    /// Creates the client and subscribes.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be made.
+    /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be created.
     pub(crate) fn poll(&self) -> Result<PollThread, Error> {
         let member = (self.member)();
         let broker_queries = self.cluster.broker_queries()?;
@@ -64,7 +64,7 @@ impl Joining {
         consumer.set_nonempty_callback(move || woken.wakeup.wake());
         let subscribed: Vec<_> = subscribed.iter().map(String::as_str).collect();
         if let Err(error) = consumer.subscribe(&subscribed) {
-            // Dropping a client takes a while, and this may be a thread of a runtime.
+            // Dropping a client may block, and this may be a thread of a runtime.
             drop(BackgroundDrop::new(consumer));
             return Err(failed("subscribing", None, error));
         }
@@ -83,7 +83,7 @@ impl Joining {
         ))
     }
 
-    /// Polls until the subscription ends, and joins anew for as long as the group does not admit the member.
+    /// Polls until the subscription ends, and joins again with a new client whenever the group does not admit the member.
     pub(crate) fn run(mut self, mut poll: PollThread) {
         let mut since = monotonic();
         let mut said = None;
@@ -120,7 +120,8 @@ impl Joining {
         }
     }
 
-    /// Waits before the next try, and says so. Returns whether there is to be one.
+    /// Waits before the next attempt, and shows the reason in the health and the log. Returns `false` if the subscription has
+    /// ended.
     fn wait_outside(&self, reason: String, since: Instant, said: &mut Option<Instant>) -> bool {
         if said.is_none_or(|said| said.elapsed() >= SAY) {
             *said = Some(monotonic());
@@ -137,7 +138,7 @@ impl Joining {
         self.wait(AGAIN)
     }
 
-    /// Takes the other way of rebalancing, as the group has it.
+    /// Changes to the other assignor, which the group uses. Returns `false` if the subscription has ended.
     fn switch(&mut self) -> bool {
         let other = assignor::other(self.settings.get(STRATEGY));
         let hint = match other {
@@ -154,7 +155,7 @@ impl Joining {
         self.wait(Duration::from_millis(200))
     }
 
-    /// Waits, unless the subscription is closed or dropped. Returns whether it goes on.
+    /// Waits. Returns `false` if the subscription is closed or dropped meanwhile.
     fn wait(&self, time: Duration) -> bool {
         let until = monotonic() + time;
         loop {

@@ -1,4 +1,4 @@
-//! The clients that receive records: the thread that polls one, its callbacks, and how a member joins and leaves its group.
+//! The clients that receive records: their poll threads and callbacks, and the joining and leaving of groups.
 
 pub(crate) mod assignor;
 pub(crate) mod broadcast_reader;

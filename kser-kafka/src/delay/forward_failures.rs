@@ -1,18 +1,18 @@
-//! Waiting records that cannot be sent on: when each is tried again, and what is said about them.
+//! Delayed records that could not be forwarded: their retries, and their log lines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kser_core::{Error, Timestamp, Topic};
 
-/// The pause after the first failure. Each pause is twice as long as the one before.
+/// The pause after the first failure. Each further pause is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest pause after a failure that may pass by itself, and after a refusal, which an operator has to mend.
+/// The longest pause after a temporary failure, and after a refusal that an operator has to resolve.
 const LONGEST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// How often a log line says about one topic that records cannot be sent on to it.
+/// The interval of log lines about one topic.
 const SAY: Duration = Duration::from_secs(60);
 
-/// The waiting records of a partition that could not be sent on, by their offsets.
+/// The delayed records of a partition that could not be forwarded, by their offsets.
 #[derive(Debug, Default)]
 pub(crate) struct ForwardFailures(BTreeMap<i64, Failure>);
 
@@ -24,7 +24,7 @@ struct Failure {
 }
 
 impl ForwardFailures {
-    /// Notes that a record could not be sent on. Returns after which pause it is tried again, and how often it was.
+    /// Notes that a record could not be forwarded. Returns the pause until the retry, and the number of attempts.
     pub(crate) fn failed(&mut self, offset: i64, error: &Error) -> (Duration, u32) {
         let failure = self.0.entry(offset).or_default();
         failure.tries += 1;
@@ -38,13 +38,13 @@ impl ForwardFailures {
         (pause.min(longest), failure.tries)
     }
 
-    /// Forgets a record that was sent on, or is not ours any more.
+    /// Forgets a record that was forwarded, or whose partition is lost.
     pub(crate) fn sent(&mut self, offset: i64) {
         self.0.remove(&offset);
     }
 
-    /// Says how many records cannot be sent on, and why the oldest cannot. A failure that may pass by itself counts from
-    /// the second on.
+    /// Describes the number of records that cannot be forwarded, and the error of the oldest. Temporary failures count from the
+    /// second attempt on.
     pub(crate) fn reason(&self) -> Option<String> {
         let counts = |failure: &&Failure| !failure.temporary || failure.tries > 1;
         let mut failures = self.0.values().filter(counts);
@@ -58,12 +58,12 @@ impl ForwardFailures {
     }
 }
 
-/// The topics about which a log line said lately that records cannot be sent on to them.
+/// The times of the last log lines, by topic.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimiter(BTreeMap<Topic, Timestamp>);
 
 impl LogLimiter {
-    /// Says whether a log line about a topic is due, and notes that it is written.
+    /// Says whether a log line about a topic is due. If so, the caller has to write it.
     pub(crate) fn may_log(&mut self, topic: &Topic, now: Timestamp) -> bool {
         let last = self.0.get(topic);
         let is_due = last.is_none_or(|last| now.since(*last) >= SAY);
@@ -74,7 +74,7 @@ impl LogLimiter {
     }
 }
 
-/// Writes an error with its causes.
+/// Formats an error with its sources.
 fn chain(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(chain);
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))

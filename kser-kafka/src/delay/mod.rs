@@ -1,4 +1,4 @@
-//! Waits: a record that is not due goes to a topic whose records all wait equally long, from one to the next until it is.
+//! Delays: a record that is not due goes through delay topics, each with a fixed time, until it is due.
 
 pub(crate) mod forward_failures;
 pub(crate) mod wait;
@@ -11,14 +11,14 @@ use kser_core::{Error, Record, Timestamp, Topic};
 
 use crate::clock::Time;
 
-/// Marks a record that measures the brokers' clock.
+/// The header of a record that measures the brokers' clock.
 const PROBE: &str = "kser-clock";
 
-/// How long a record that has to wait stays in a topic at least, if it has to wait as long. However wrong a clock is, no
-/// record goes round without end.
+/// The shortest time that a record stays in a delay topic, unless its delay is shorter. It bounds the rate of forwarding even
+/// if a clock is wrong.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// What is behind the name of a topic where its records wait, and how long each waits there at most.
+/// The suffixes of delay topics, and the longest time that a record stays in each.
 pub(crate) const STEPS: [(&str, Duration); 5] = [
     (".delay.1s", Duration::from_secs(1)),
     (".delay.10s", Duration::from_secs(10)),
@@ -27,17 +27,17 @@ pub(crate) const STEPS: [(&str, Duration); 5] = [
     (".delay.1h", Duration::from_secs(3600)),
 ];
 
-/// How many bytes of a batch the header of a waiting record takes.
+/// The greatest size of the header of a delayed record in a batch, in bytes.
 pub(crate) const HEADER_BYTES: usize = 36;
 
-/// What is behind the name of a topic of dead letters.
+/// The suffix of topics of dead letters.
 const DEAD_LETTERS: &str = ".dlt";
 
-/// How much later than its time a record is given out: clocks are read in whole milliseconds, and their differences may be
-/// off by as much.
+/// The margin after the due time of a record, since clocks are read in whole milliseconds, and their differences may be off by
+/// as much.
 pub(crate) const SLACK: Duration = Duration::from_millis(3);
 
-/// Where a record goes that has to wait, and for how long it still has to.
+/// The delay topic to which a record goes next, and the rest of its delay.
 #[derive(Debug)]
 pub(crate) struct DelayTarget {
     pub(crate) topic: String,
@@ -45,7 +45,7 @@ pub(crate) struct DelayTarget {
 }
 
 impl DelayTarget {
-    /// Returns the hop of a record: to the topic of the longest wait that is not too long. `None` if the record is due.
+    /// Returns the delay topic with the longest time within the rest of the delay. `None` if the record is due.
     pub(crate) fn of(record: &Record, time: &Time) -> Option<Self> {
         let left = left(record, time)?;
         let fits = STEPS.iter().rev().find(|(_, length)| *length <= left);
@@ -54,19 +54,19 @@ impl DelayTarget {
         Some(Self { topic, left })
     }
 
-    /// Returns the header that says how long the record still has to wait.
+    /// Returns the header with the rest of the delay, in milliseconds.
     pub(crate) fn header(&self) -> (&'static str, String) {
         (WAIT_MS, self.left.as_millis().to_string())
     }
 }
 
-/// Returns how long a record is to wait; `None` if it is due.
+/// Returns the rest of the delay of a record; `None` if it is due.
 pub(crate) fn left(record: &Record, time: &Time) -> Option<Duration> {
     let left = record.not_before?.since(time.now());
     (!left.is_zero()).then_some(left)
 }
 
-/// Refuses a record that would wait where no member reads.
+/// Refuses a delay for a topic without delay topics.
 pub(crate) fn refuse(record: &Record, time: &Time) -> Result<(), Error> {
     match left(record, time) {
         Some(_) if has_none(&record.topic) => Err(Error::Unsupported {
@@ -78,20 +78,19 @@ pub(crate) fn refuse(record: &Record, time: &Time) -> Result<(), Error> {
     }
 }
 
-/// Returns the topics where the records of `topic` wait.
+/// Returns the delay topics of `topic`.
 pub(crate) fn topics(topic: &Topic) -> impl Iterator<Item = (Topic, Duration)> + '_ {
     let steps = STEPS.into_iter();
     steps.filter_map(|(suffix, length)| Some((topic.with_suffix(suffix).ok()?, length)))
 }
 
-/// The least time for which a topic of waits of this length has to keep its records: a consumer that is away for a day
-/// loses none.
+/// Returns the shortest retention of a delay topic, with which a consumer that is down for a day loses no record.
 pub(crate) fn least_retention(length: Duration) -> Duration {
     length * 2 + Duration::from_secs(24 * 3600)
 }
 
-/// Returns the topic beside which another stands, and how long records wait in the other; `None` for dead letters. `None`
-/// for a topic that stands beside none.
+/// Returns the topic of a companion topic, with the longest time that records stay in the companion; that is `None` for dead
+/// letters. `None` for a topic that is no companion.
 pub(crate) fn parent(topic: &Topic) -> Option<(Topic, Option<Duration>)> {
     let steps = STEPS.map(|(suffix, length)| (suffix, Some(length)));
     let mut all = steps.into_iter().chain([(DEAD_LETTERS, None)]);
@@ -101,35 +100,35 @@ pub(crate) fn parent(topic: &Topic) -> Option<(Topic, Option<Duration>)> {
     })
 }
 
-/// Returns the topics in which a record for `topic` waits on its way, and how long it does in each at most.
+/// Returns the delay topics through which a record with this delay goes, and the longest time in each.
 pub(crate) fn on_the_way(topic: &Topic, wait: Duration) -> impl Iterator<Item = (Topic, Duration)> {
-    // It waits in the longest that fits, and in shorter ones for the rest. The shortest takes the rest of a second.
+    // The record goes through the longest that fits, and through shorter ones for the rest; the shortest is used for any rest.
     topics(topic)
         .enumerate()
         .filter(move |(n, (_, length))| *n == 0 || *length <= wait)
         .map(|(_, step)| step)
 }
 
-/// Says whether a topic is one where records wait, or one of dead letters: those have no waits of their own.
+/// Says whether a topic is a delay topic or one of dead letters: those have no delay topics.
 pub(crate) fn has_none(topic: &Topic) -> bool {
     let name = topic.as_str();
     name.ends_with(DEAD_LETTERS) || STEPS.iter().any(|(suffix, _)| name.ends_with(suffix))
 }
 
-/// What a record in a topic of waits says about its wait.
+/// The delay of a record in a delay topic, by its headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitHeader {
-    /// So long from its stamp on.
+    /// The record is due this long after its timestamp.
     Wait(Duration),
-    /// Until this time of day, by the clock of its producer: earlier versions wrote so.
+    /// The record is due at this time of day, by the clock of its producer. Earlier versions wrote this.
     Due(Timestamp),
-    /// Nothing: it is due.
+    /// The record has no such header: it is due.
     Nothing,
-    /// It waits for nothing: it measured the brokers' clock.
+    /// The record has measured the brokers' clock, and is not forwarded.
     Probe,
 }
 
-/// Takes what a record says about its wait out of its headers.
+/// Removes the delay of a record from its headers.
 pub(crate) fn take_wait_header(
     headers: &mut Vec<(String, Option<Bytes>)>,
     time: &Time,
@@ -151,7 +150,7 @@ pub(crate) fn take_wait_header(
     }
 }
 
-/// Makes a record for a topic of waits whose stamp measures the brokers' clock.
+/// Makes a record for a delay topic that measures the brokers' clock.
 pub(crate) fn probe(topic: Topic) -> Record {
     Record::new(topic, None).with_header(PROBE, Bytes::new())
 }
@@ -161,7 +160,7 @@ pub(crate) fn is_probe(record: &Record) -> bool {
     record.header(PROBE).is_some()
 }
 
-/// When a waiting record is due, and until when it stays in its topic, by our clock.
+/// The due time of a delayed record, and the time until which it stays in its topic, by our clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaitPlan {
     pub(crate) due: Timestamp,
@@ -169,7 +168,7 @@ pub(crate) struct WaitPlan {
 }
 
 impl WaitPlan {
-    /// Plans the wait of a record of this age that arrived at a moment, in a topic whose records wait at most so long.
+    /// Plans the delay of a record of this age that has arrived in a delay topic with the time `length`.
     pub(crate) fn new(
         told: WaitHeader,
         age: Duration,

@@ -5,7 +5,7 @@ use kser_core::Clock;
 
 use super::*;
 
-/// A clock that stands, and whose time of day is stepped.
+/// A clock whose elapsed time stands still, and whose time of day is stepped.
 #[derive(Debug, Default)]
 struct Stepped(AtomicI64);
 
@@ -56,7 +56,7 @@ fn a_record_waits_for_what_its_age_has_left() {
     };
     assert_eq!(plan(12, 4), (at(seconds(8)), at(seconds(6))));
     assert_eq!(plan(4, 1), (at(seconds(3)), at(seconds(3) + SLACK)));
-    // It is never looked at again at once, whatever its age is taken to be.
+    // The record is never looked at again at once, even if its age is overestimated.
     assert_eq!(plan(12, 3600), (at(seconds(0)), at(LEAST)));
 }
 

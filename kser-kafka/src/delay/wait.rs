@@ -5,20 +5,21 @@ use kser_core::Timestamp;
 use crate::clock::Time;
 use crate::delay::{WaitHeader, WaitPlan};
 
-/// The time beside a record.
+/// The timestamp of a record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
     pub(crate) at: Timestamp,
-    /// Whether a broker wrote it; else its producer did.
+    /// Whether a broker wrote it; otherwise the producer did.
     pub(crate) by_broker: bool,
 }
 
-/// The wait of a record in a topic of waits.
+/// The delay of a record in a delay topic.
 #[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) header: WaitHeader,
     pub(crate) plan: WaitPlan,
-    /// Whether the age of the record was known for the plan. Else it is taken to be new, since no wait may be too short.
+    /// Whether the plan uses the age of the record. Until it is known, the record counts as new, since no delay may be too
+    /// short.
     pub(crate) is_measured: bool,
     stamp: Stamp,
     arrived: Timestamp,
@@ -26,7 +27,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Plans the wait of a record that arrives now, in a topic whose records wait at most so long.
+    /// Plans the delay of a record that arrives now in a delay topic with the time `length`.
     pub(crate) fn new(header: WaitHeader, stamp: Stamp, length: Duration, time: &Time) -> Self {
         let arrived = time.now();
         let mut wait = Self {
@@ -43,9 +44,9 @@ impl Wait {
         wait
     }
 
-    /// Plans again by the age of the record. Says whether that is known.
+    /// Plans again with the age of the record. Returns whether the age is known.
     ///
-    /// The plan is made once: what is measured later, when a clock was stepped, does not change it.
+    /// The plan is made once with the age: later measurements, after a step of a clock, do not change it.
     pub(crate) fn measure(&mut self, time: &Time) -> bool {
         let now = time.now();
         let age = match self.stamp.by_broker {
@@ -53,7 +54,7 @@ impl Wait {
             false => Some(time.wall().since(self.stamp.at)),
         };
         if let Some(age) = age {
-            // Its age when it arrived.
+            // The age at its arrival.
             let age = age.saturating_sub(now.since(self.arrived));
             self.plan = WaitPlan::new(self.header, age, self.arrived, self.length, time);
             self.is_measured = true;

@@ -15,51 +15,51 @@ use crate::error::{failed, is_missing, no_thread};
 use crate::offsets::log_bounds;
 use crate::partition_map::PartitionMap;
 
-/// The time that the brokers have for one question.
+/// The timeout of a request.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The longest time for which the events of the client are not served.
+/// The longest interval at which the events of the client are served.
 const SERVE: Duration = Duration::from_secs(1);
 
-/// Asks the brokers what the health of members needs, with a client and on a thread of its own: an answer may take
-/// seconds, for which the thread that polls a consumer must not wait. Dropping it ends the thread.
+/// Queries the brokers for the health of members, with a client and a thread of its own: an answer may take seconds, for which
+/// a poll thread must not wait. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct BrokerQueries(Sender<(Query, Sender<Answer>)>);
 
-/// A question of one member; what is empty is not asked.
+/// A query of one member. Empty parts are left out.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
-    /// The topics that may be missing.
+    /// The topics to look for.
     pub(crate) topics: Vec<Topic>,
-    /// The partitions of which the end of the log is asked.
+    /// The partitions whose log ends are read.
     pub(crate) ends: Vec<(Topic, i32)>,
-    /// The group whose members of the classic protocol are counted.
+    /// The group whose members with the classic protocol are counted.
     pub(crate) group: Option<String>,
 }
 
-/// What the brokers say to a question.
+/// The answer to a query.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    /// The topics that are not there; `None` when none were asked about.
+    /// The absent topics; `None` if the query has no topics.
     pub(crate) topics: Option<Absent>,
-    /// Where logs end for a reader of committed records; `None` when the brokers do not tell.
+    /// The ends of logs for a reader of committed records; `None` if the brokers do not tell them.
     pub(crate) ends: Option<PartitionMap>,
-    /// The number of members of the group by the classic protocol; `None` when the brokers do not tell.
+    /// The number of members of the group with the classic protocol; `None` if the brokers do not tell it.
     pub(crate) n_classic: Option<usize>,
-    /// When a broker answered last.
+    /// The time of the last answer of a broker.
     pub(crate) answered_at: Option<Instant>,
 }
 
-/// Topics that are not there.
+/// Topics that do not exist, or may not exist.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Absent {
     /// The topics that do not exist.
     pub(crate) missing: BTreeSet<Topic>,
-    /// The topics of which the brokers do not tell whether they exist.
+    /// The topics whose existence the brokers do not tell.
     pub(crate) unknown: BTreeSet<Topic>,
 }
 
 impl BrokerQueries {
-    /// Makes the client and starts the thread.
+    /// Creates the client and starts the thread.
     pub(crate) fn start(
         settings: &ClientConfig,
         broker_errors: BrokerErrors,
@@ -74,16 +74,16 @@ impl BrokerQueries {
         Ok(Self(broker_queries))
     }
 
-    /// Makes one that gets no answers.
+    /// Makes a value that gets no answers.
     #[cfg(test)]
     pub(crate) fn without_brokers() -> Self {
         Self(channel().0)
     }
 
-    /// Asks without waiting. The channel closes without an answer when the thread has ended.
+    /// Sends a query without waiting. If the thread has ended, the channel closes without an answer.
     pub(crate) fn ask(&self, query: Query) -> Receiver<Answer> {
         let (answer, answered) = channel();
-        // A thread that has ended drops the sender, which the receiver sees.
+        // If the thread has ended, the sender of the answer is dropped.
         let _ = self.0.send((query, answer));
         answered
     }
@@ -96,7 +96,7 @@ fn serve(client: &BaseConsumer<BrokerErrors>, queries: &Receiver<(Query, Sender<
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Log lines and errors would pile up in the client. One poll of a millisecond takes all that are there.
+        // Log lines and errors would pile up in the client. One poll of a millisecond takes all of them.
         while client.poll(Duration::from_millis(1)).is_some() {}
     }
 }
@@ -144,7 +144,7 @@ fn absent(client: &BaseConsumer<BrokerErrors>, topics: &[Topic]) -> Absent {
             Ok(None) => drop(absent.unknown.insert(topic.clone())),
             Err(error) => {
                 tracing::debug!(target: "kser_kafka", %topic, %error, "checking whether a topic exists failed");
-                // Each of the others would take its time too.
+                // Each of the others could time out, too.
                 absent.unknown.extend(topics.iter().skip(index).cloned());
                 break;
             }
@@ -153,7 +153,7 @@ fn absent(client: &BaseConsumer<BrokerErrors>, topics: &[Topic]) -> Absent {
     absent
 }
 
-/// Asks whether a topic exists; `None` when the brokers tell neither, such as without the right to describe it.
+/// Checks whether a topic exists; `None` if the brokers do not tell, such as without the right to describe it.
 fn exists(client: &BaseConsumer<BrokerErrors>, topic: &Topic) -> KafkaResult<Option<bool>> {
     let metadata = client.fetch_metadata(Some(topic.as_str()), ANSWER)?;
     let found = metadata.topics().first();
@@ -164,7 +164,7 @@ fn exists(client: &BaseConsumer<BrokerErrors>, topic: &Topic) -> KafkaResult<Opt
     Ok(is_missing(code).then_some(false))
 }
 
-/// Asks where logs end, a thousand of one broker in one request. Partitions of which that is not told are left out.
+/// Reads the ends of logs, 1,000 in a request to each broker. Leaves out partitions whose end the brokers do not tell.
 fn ends(
     client: &BaseConsumer<BrokerErrors>,
     partitions: &[(Topic, i32)],
@@ -173,7 +173,7 @@ fn ends(
     for partitions in partitions.chunks(log_bounds::BATCH) {
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
-            // In place of a time: the end that readers of committed records see.
+            // In place of a timestamp: the end for readers of committed records.
             asked.add_partition_offset(topic.as_str(), *partition, Offset::End)?;
         }
         let found = client.offsets_for_times(asked, ANSWER)?;
@@ -186,7 +186,7 @@ fn ends(
     Ok(ends)
 }
 
-/// Counts the members that a group has by the classic protocol. A group of the other protocol has none.
+/// Counts the members of a group with the classic protocol. A group with the other protocol has none.
 fn n_classic(client: &BaseConsumer<BrokerErrors>, group: &str) -> Result<usize, KafkaError> {
     let found = client.fetch_group_list(Some(group), ANSWER)?;
     let mut found = found.groups().iter();

@@ -20,16 +20,16 @@ use crate::consumer::context::Context;
 use crate::partition_list::list;
 use crate::progress::PartitionProgress;
 
-/// How often the health is looked at.
+/// The interval at which the health is updated.
 const LOOK: Duration = Duration::from_secs(1);
-/// The time for which an answer to an attempt to join, or trouble with the brokers, is given as a reason.
+/// The time for which a refused join, or an error about the brokers, is given as a reason.
 const RECENT: Duration = Duration::from_secs(15);
-/// The time after a pause in which the client may name an offset to fetch that it has not fetched to.
+/// The time after a pause in which the fetch offset of the client may be ahead of the records that it has fetched.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How often the ends of the logs are asked: of those with work, of which the lag is told, and of delay topics.
+/// The interval at which the ends of logs are read: for the lag of the topics, and for delay topics.
 const ENDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
-/// Looks at what a member knows, from time to time.
+/// Updates the health of a member from time to time.
 #[derive(Debug)]
 pub(crate) struct HealthMonitor {
     next: Instant,
@@ -38,19 +38,19 @@ pub(crate) struct HealthMonitor {
     presence: Presence,
     is_kip848: bool,
     refusal: Option<(Instant, String)>,
-    /// The number of partitions that the member had at the last look.
+    /// The number of partitions at the last update.
     n_assigned: usize,
-    /// The assignments that were paused lately.
+    /// The assignments that were paused recently, and when.
     paused: BTreeMap<u64, Instant>,
     stuck_after: Duration,
-    /// The assignments that are stuck, which is told.
+    /// The assignments that are stuck, which has been logged.
     stuck: BTreeSet<u64>,
-    /// Why the last commit was not confirmed, if it was not.
+    /// The reason why the last commit is not confirmed, if it is not.
     pub(crate) commits_fail: Option<String>,
 }
 
 impl HealthMonitor {
-    /// Makes one for a member with these settings, whose health names those of the topics that are missing.
+    /// Makes a monitor for a member with these settings. The health names those of the topics that are missing.
     pub(crate) fn new(
         settings: &ClientConfig,
         broker_queries: Arc<BrokerQueries>,
@@ -77,12 +77,12 @@ impl HealthMonitor {
         self.answered_at = monotonic();
     }
 
-    /// Asks the brokers soon which topics are missing.
+    /// Makes the next query for missing topics come soon.
     pub(crate) fn look_soon(&mut self) {
         self.survey.look_soon();
     }
 
-    /// Notes an error that the client reports: if the member is not in its group, that may be why.
+    /// Notes an error of the client, which may explain why the member is not in its group.
     pub(crate) fn refused(&mut self, error: &KafkaError) {
         self.refusal = Some((monotonic(), error.to_string()));
     }
@@ -91,7 +91,7 @@ impl HealthMonitor {
         monotonic() >= self.next
     }
 
-    /// Makes the health anew.
+    /// Updates the health.
     pub(crate) fn look(&mut self, context: &Context) {
         self.next = monotonic() + LOOK;
         let mut health = Health::default();
@@ -140,12 +140,12 @@ impl HealthMonitor {
             .into_iter()
             .collect();
         let group = (self.is_kip848 && !has_partitions).then_some(&*context.group);
-        // Under KIP-848 the partitions of a deleted topic go without any error.
+        // Under KIP-848 the partitions of a deleted topic are revoked without an error.
         if health.assigned.len() < self.n_assigned {
             self.survey.look_soon();
         }
         self.n_assigned = health.assigned.len();
-        // A member has either.
+        // A member has partitions of one kind only.
         let (partitions, every) = match health.assigned.is_empty() {
             false => (&health.assigned, ENDS.0),
             true => (&health.delays, ENDS.1),
@@ -161,10 +161,10 @@ impl HealthMonitor {
         context.channel.set_health(health);
     }
 
-    /// Tells why a partition is stuck whose log has more, if none of it has come for long.
+    /// Explains why a partition is stuck: its log has more records, and none of them has arrived for long.
     fn stuck_because(&self, assignment: &mut Assignment, context: &Context) -> Option<String> {
         let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
-        // What the client has read may be the end of a transaction, which is no record.
+        // The client may have read the marker of a transaction, which is not delivered as a record.
         let fetched = context.fetches_from(topic, partition);
         let read = fetched.max(assignment.position.next());
         let has_more = read < self.survey.end_of(topic, partition);
@@ -186,7 +186,7 @@ impl HealthMonitor {
         if assignment.paused {
             self.paused.insert(assignment.id, monotonic());
         }
-        // A pause throws away what was fetched and not handed over: it is fetched again.
+        // A pause discards fetched records that were not polled yet: they are fetched again.
         let fetched = match self.paused.contains_key(&assignment.id) {
             true => None,
             false => context.fetched_to(topic, partition),
@@ -220,7 +220,7 @@ impl HealthMonitor {
     }
 }
 
-/// Logs that partitions are stuck, in one line: if it is for the brokers, it may be thousands.
+/// Logs that partitions are stuck, in one line, since a failure of a broker may concern thousands.
 fn say_stuck(group: &str, stuck: &[(Topic, i32, String)]) {
     if let Some((_, _, reason)) = stuck.first() {
         let partitions = stuck.iter();
@@ -233,7 +233,7 @@ fn say_stuck(group: &str, stuck: &[(Topic, i32, String)]) {
     }
 }
 
-/// Tells why no record of a partition is handed out; `None` when records are.
+/// Explains why no record of a partition is delivered; `None` if records are.
 fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<String> {
     let Some(progress) = &assignment.progress else {
         return Some(
@@ -251,7 +251,7 @@ fn held_because(assignment: &Assignment, commits_fail: Option<&str>) -> Option<S
     if let Some(reason) = assignment.forward_failures.reason() {
         return Some(reason);
     }
-    // That many wait for their time is what a topic of waits is for.
+    // A delay topic with many records is normal.
     if !assignment.paused || assignment.waits_for.is_some() {
         return None;
     }

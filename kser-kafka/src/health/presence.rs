@@ -4,29 +4,29 @@ use kser_core::NotInGroup;
 
 use crate::health::statistics::GroupState;
 
-/// The time without the group until a warning, and from one warning to the next.
+/// The time outside the group until a warning, and from one warning to the next.
 const WARN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 /// The time in the group without a partition until a warning.
 const UNASSIGNED: Duration = Duration::from_secs(60);
 
-/// What is known of how a member stands with its group.
+/// The known facts about a member and its group.
 #[derive(Debug, Default)]
 pub(crate) struct Standing<'a> {
     pub(crate) has_partitions: bool,
-    /// What the client said last; `None` until it has said something.
+    /// The last state that the client reported; `None` before the first report.
     pub(crate) client: Option<&'a GroupState>,
-    /// The protocol is that of KIP-848.
+    /// The group uses the protocol of KIP-848.
     pub(crate) is_kip848: bool,
-    /// The number of members of the classic protocol, if the brokers told.
+    /// The number of members with the classic protocol, if the brokers have told it.
     pub(crate) n_classic: Option<usize>,
-    /// What the brokers answered lately to an attempt to join.
+    /// The last refusal of a join, if it is recent.
     pub(crate) refusal: Option<&'a str>,
-    /// What was heard of the brokers lately.
+    /// The last error about the brokers, if it is recent.
     pub(crate) trouble: Option<&'a str>,
 }
 
 impl Standing<'_> {
-    /// Tells why the member is not in its group; `None` while it is.
+    /// Explains why the member is not in its group; `None` while it is.
     pub(crate) fn why_outside(&self) -> Option<String> {
         let Some(GroupState { state, join_state }) = self.client else {
             return (!self.has_partitions).then(|| "it has just begun to join".to_owned());
@@ -54,7 +54,7 @@ impl Standing<'_> {
                 "{n} members of the group use the classic protocol, and the coordinator admits no member with \
                  `group.protocol=consumer` beside them; stop them all first"
             )),
-            // The client of an admitted member without partitions does not say more than that of one that is not admitted.
+            // The client of an admitted member without partitions reports the same as that of a member that is not admitted.
             (true, _) => None,
             (false, _) => Some(format!(
                 "the group rebalances (the client is in {join_state})"
@@ -63,7 +63,7 @@ impl Standing<'_> {
     }
 }
 
-/// Since when a member is not in its group, or has no partition there.
+/// The time since which a member is not in its group, or has no partition there.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     outside: Option<Since>,
@@ -73,11 +73,11 @@ pub(crate) struct Presence {
 #[derive(Debug)]
 struct Since {
     at: Instant,
-    /// When to warn next; `None` when that has been done for good.
+    /// The time of the next warning; `None` if there is none any more.
     warn: Option<Instant>,
 }
 
-/// What an operator should read in the log.
+/// A warning for the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Warning {
     Outside,
@@ -85,7 +85,7 @@ pub(crate) enum Warning {
 }
 
 impl Presence {
-    /// Takes a look at a time, and tells how long the member has not been in its group, and what to warn of.
+    /// Updates the state at a time. Returns how long the member has been outside its group, and the warning that is due.
     pub(crate) fn look(
         &mut self,
         now: Instant,
@@ -127,7 +127,7 @@ impl Since {
     }
 }
 
-/// Writes a warning.
+/// Logs a warning.
 pub(crate) fn warn(warning: Warning, group: &str, outside: Option<&NotInGroup>) {
     match (warning, outside) {
         (Warning::Outside, Some(outside)) => tracing::warn!(
@@ -180,7 +180,7 @@ mod tests {
         check(&Standing::default(), Some("just begun"));
         check(&of(&lost), Some("no coordinator"));
         check(&of(&joining), Some("rebalances"));
-        // A spare member is in its group.
+        // A member without partitions is in its group.
         check(&of(&steady), None);
         for client in [&lost, &far] {
             let standing = Standing {
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(look(59, false), (None, None));
         assert_eq!(look(60, false), (None, Some(Warning::Unassigned)));
         assert_eq!(look(200, false), (None, None));
-        // A partition that came and went begins the minute anew.
+        // An assignment in between restarts the minute.
         assert_eq!(look(201, true), (None, None));
         assert_eq!(look(202, false), (None, None));
         assert_eq!(look(262, false), (None, Some(Warning::Unassigned)));

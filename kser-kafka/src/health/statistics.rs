@@ -1,5 +1,5 @@
-//! The statistics of a client, as far as the health needs them. The client writes some 1,200 bytes a second for each
-//! partition: all else in them is skipped without being kept.
+//! The statistics of a client, as far as the health needs them. The client writes about 1,200 bytes for each partition: all
+//! other fields are skipped without a copy.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,23 +9,23 @@ use serde::Deserialize;
 
 use crate::partition_map::PartitionMap;
 
-/// One report of a client about itself.
+/// A statistics report of a client.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statistics {
-    /// The time since a broker was heard of last, heartbeats included.
+    /// The time since the last response of a broker, heartbeats included.
     pub(crate) idle: Option<Duration>,
-    /// The offset from which each partition is fetched next: above the last record, a transaction marker included.
+    /// The fetch offset of each partition: above the last fetched record, transaction markers included.
     pub(crate) fetched: PartitionMap,
-    /// How the client stands with its group; `None` for one without a group.
+    /// The state of the client in its group; `None` for a client without a group.
     pub(crate) group: Option<GroupState>,
 }
 
-/// How a client stands with its group.
+/// The state of a client in its group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct GroupState {
-    /// Between the client and the coordinator: `up`, or one of the steps before it.
+    /// The connection to the coordinator: `up`, or one of the states before it.
     pub(crate) state: String,
-    /// Between the client and the group: `steady`, or one of the steps before it.
+    /// The membership: `steady`, or one of the states before it.
     pub(crate) join_state: String,
 }
 
@@ -40,7 +40,7 @@ struct Report<'a> {
 
 #[derive(Deserialize)]
 struct Broker {
-    /// In microseconds; negative when the broker was never heard of.
+    /// The time since the last response, in microseconds; negative without any response.
     rxidle: i64,
 }
 
@@ -57,7 +57,7 @@ struct OfPartition {
 }
 
 impl Statistics {
-    /// Reads what a client has written; `None` when it is no such report.
+    /// Parses a report; `None` if the text is no report.
     pub(crate) fn read(json: &[u8]) -> Option<Self> {
         let report: Report<'_> = serde_json::from_slice(json).ok()?;
         let idle = report.brokers.values();
@@ -65,7 +65,7 @@ impl Statistics {
         let mut fetched = PartitionMap::default();
         for (topic, found) in &report.topics {
             for found in found.partitions.values() {
-                // Negative while nothing is fetched, and for the place of records without a partition.
+                // The numbers are negative while nothing is fetched, and for the entry of records without a partition.
                 if found.partition >= 0 && found.next_offset >= 0 {
                     fetched.insert(topic, found.partition, found.next_offset);
                 }

@@ -9,14 +9,14 @@ use crate::clock::monotonic;
 use crate::health::broker_queries::{Absent, Answer, BrokerQueries, Query};
 use crate::partition_map::PartitionMap;
 
-/// How long after a hint that a topic may be missing the brokers are asked.
+/// The delay from a hint that a topic may be missing to the query.
 const SOON: Duration = Duration::from_secs(1);
-/// The age at which what the brokers said about ends is not used any more, beside the time between two questions.
+/// The age at which the ends of logs are outdated, in addition to the time between two queries.
 const OLD: Duration = Duration::from_secs(15);
-/// How often the brokers are asked about topics that are missing or unknown, and about a group.
+/// The interval of queries about missing or unknown topics, and about a group.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What one member knows from the brokers. It asks from time to time and never waits.
+/// The answers of the brokers that the health of one member needs. It sends queries from time to time, and never waits.
 #[derive(Debug)]
 pub(crate) struct Survey {
     broker_queries: Arc<BrokerQueries>,
@@ -33,7 +33,7 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    /// Makes one that asks which of these topics are missing.
+    /// Makes a survey that looks for missing ones among these topics.
     pub(crate) fn new(broker_queries: Arc<BrokerQueries>, topics: Vec<Topic>) -> Self {
         let now = monotonic();
         Self {
@@ -51,16 +51,16 @@ impl Survey {
         }
     }
 
-    /// Asks about the topics soon: one may be missing.
+    /// Makes the next query about the topics come soon, since one may be missing.
     pub(crate) fn look_soon(&mut self) {
         if !self.topics.is_empty() {
             self.ask_topics.get_or_insert_with(|| monotonic() + SOON);
         }
     }
 
-    /// Takes the answer to the question before, and asks the next one when it is time. The ends of a thousand partitions are
-    /// asked `every` so often; of more partitions accordingly less often. `group` is one of which it is to be known whether
-    /// members of the classic protocol are in it.
+    /// Takes the answer to the last query, and sends the next one if it is time. The ends of up to 1,000 partitions are read at
+    /// the interval `every`; those of more partitions accordingly less often. `group` is the group whose members with the
+    /// classic protocol are counted.
     pub(crate) fn turn(
         &mut self,
         partitions: &[(Topic, i32)],
@@ -74,7 +74,7 @@ impl Survey {
                 self.take(answer, now);
             }
             Some(Err(TryRecvError::Empty)) => return,
-            // The thread has ended: nothing more is known.
+            // The thread has ended, and will not answer.
             Some(Err(TryRecvError::Disconnected)) | None => self.answer = None,
         }
         let mut query = Query::default();
@@ -116,7 +116,7 @@ impl Survey {
         }
     }
 
-    /// Keeps what is known of a topic until the brokers tell otherwise.
+    /// Updates the missing topics. A topic about which the brokers do not tell keeps its state.
     fn take_topics(&mut self, absent: Absent, now: Instant) {
         let Absent {
             mut missing,
@@ -132,7 +132,7 @@ impl Survey {
         self.missing = missing;
     }
 
-    /// Returns where the log of a partition ends, if the brokers told that lately.
+    /// Returns the end of the log of a partition, if it was read recently.
     pub(crate) fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
         let (at, ends) = self.ends.as_ref()?;
         match at.elapsed() <= self.keep_ends {
@@ -150,7 +150,7 @@ impl Survey {
         self.n_classic
     }
 
-    /// Returns when a broker answered last.
+    /// Returns the time of the last answer of a broker.
     pub(crate) const fn answered_at(&self) -> Option<Instant> {
         self.answered_at
     }
@@ -185,7 +185,7 @@ mod tests {
         };
         let a = || vec!["a".to_owned()];
         assert_eq!(take(&["a"], &[]), (a(), true));
-        // The brokers refuse to tell: nothing is found, and nothing is forgotten.
+        // The brokers refuse to tell: the state of the topics stays.
         assert_eq!(take(&[], &["a", "b"]), (a(), true));
         assert_eq!(take(&[], &["b"]), (Vec::new(), true));
         assert_eq!(take(&[], &[]), (Vec::new(), false));

@@ -35,7 +35,7 @@ fn the_lag_does_not_count_what_is_done_out_of_order() {
     }
     assert_eq!(owner.lag(None, 30), Some(16));
     let commit = owner.progress.as_mut().unwrap().commit().unwrap();
-    // Another member takes it over and has received nothing yet.
+    // Another member takes the partition over and has received no record yet.
     let mut next = assignment(Some(commit.offset), &commit.metadata);
     assert_eq!(next.lag(None, 30), Some(16));
     let progress = next.progress.as_mut().unwrap();
@@ -55,11 +55,11 @@ fn the_lag_does_not_count_what_is_no_record() {
     assert_eq!(assignment.lag(Some(2), 2), Some(1));
     assignment.progress.as_mut().unwrap().done(0);
     assert_eq!(assignment.lag(Some(2), 2), Some(0));
-    // The end was asked before.
+    // The end of the log was read before.
     assert_eq!(assignment.lag(Some(2), 1), Some(0));
 }
 
-/// Waits until the member holds this many partitions, and returns them.
+/// Waits until this many partitions are held, and returns them.
 async fn held(member: &mut dyn Subscription, count: usize) -> Vec<HeldPartition> {
     for _ in 0..300 {
         let held = member.health().held;
@@ -79,7 +79,7 @@ async fn partitions_whose_records_cannot_be_read_are_held_with_the_reason() {
     for topic in delays.chain([topic.clone()]) {
         cluster.create_topic(topic.as_str(), 2, 1).unwrap();
     }
-    // One of work, and one of records that wait.
+    // One partition of a topic, and one of its delay topic.
     let admin = test_services::Admin::new(cluster.bootstrap_servers());
     admin.publish_damaged("t", 0);
     admin.publish_damaged("t.delay.1m", 1);

@@ -1,4 +1,4 @@
-//! The reports of the brokers on what was published.
+//! The delivery reports of the brokers for published records.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::error::{failed, not_published};
 
-/// Hears how each record ended.
+/// Receives the delivery report of each record.
 pub(crate) struct DeliveryReports {
     broker_errors: BrokerErrors,
     time: Time,
@@ -31,14 +31,14 @@ impl DeliveryReports {
         }
     }
 
-    /// Makes a producer with these settings, whose reports come here.
+    /// Creates a producer that sends its reports here.
     pub(super) fn make_client(self, config: &ClientConfig) -> Result<Arc<ProducerClient>, Error> {
         let made = config.create_with_context(self);
         made.map(|made| Arc::new(BackgroundDrop::new(made)))
             .map_err(|error| failed("creating a producer", None, error))
     }
 
-    /// Measures the brokers' clock by a record that they stamped.
+    /// Measures the brokers' clock with a record that they stamped.
     fn measure(&self, sent: Timestamp, message: &BorrowedMessage<'_>) {
         if let Stamp::LogAppendTime(millis) = message.timestamp()
             && let Ok(millis) = u64::try_from(millis)
@@ -49,7 +49,7 @@ impl DeliveryReports {
     }
 }
 
-/// A producer that can be dropped anywhere.
+/// A producer that may be dropped on any thread.
 pub(crate) type ProducerClient = BackgroundDrop<ThreadedProducer<DeliveryReports>>;
 
 impl ClientContext for DeliveryReports {
@@ -82,13 +82,13 @@ impl ProducerContext for DeliveryReports {
     }
 }
 
-/// The place of a record in its batch.
+/// The position of a record in its batch.
 pub(crate) struct Slot {
     batch: Arc<Batch>,
     index: usize,
-    /// When it was sent, if its report measures the brokers' clock.
+    /// The time of sending, if the report measures the brokers' clock.
     sent: Option<Timestamp>,
-    /// The room that it takes on the way, until it is dropped.
+    /// The part of the limit of records in flight, until this is dropped.
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -106,7 +106,7 @@ impl Slot {
         })
     }
 
-    /// Has the report measure the brokers' clock, for a record that is sent now.
+    /// Makes the report measure the brokers' clock, for a record that is sent now.
     pub(crate) const fn measures_from(&mut self, now: Timestamp) {
         self.sent = Some(now);
     }
@@ -118,7 +118,7 @@ impl Slot {
 
 type Callback = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
 
-/// Records that were sent together, and how they ended.
+/// Records that are sent together, and their results.
 pub(crate) struct Batch {
     left: AtomicUsize,
     failed: Mutex<Vec<(usize, Error)>>,
@@ -131,7 +131,7 @@ impl Batch {
         Arc::new(Self::empty(records))
     }
 
-    /// A batch of a single record, which tells `done` how the record ended.
+    /// Makes a batch of a single record, which calls `done` with the result.
     pub(crate) fn telling(
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) -> Arc<Self> {

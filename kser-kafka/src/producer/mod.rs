@@ -23,16 +23,16 @@ use crate::producer::delivery_report::{Batch, DeliveryReports, ProducerClient, S
 use crate::producer::single_record_producer::SingleRecordProducer;
 use crate::producer::turns::Turns;
 
-/// How many bytes of records may be on their way to the brokers; whoever wants to send more waits.
+/// The limit of the records in flight to the brokers, in bytes. A call that would exceed it waits.
 const ON_THE_WAY: u32 = 64 << 20;
 
-/// How long the brokers are asked about a topic.
+/// The timeout of reading the metadata of a topic.
 const LEARN: Duration = Duration::from_secs(5);
 
-/// What a record costs beside its bytes.
+/// The overhead of a record in flight, in bytes.
 const OVERHEAD: usize = 128;
 
-/// Sends records and waits for the brokers' reports.
+/// Sends records and waits for their delivery reports.
 pub(crate) struct Publisher {
     config: ClientConfig,
     producer: RwLock<Arc<ProducerClient>>,
@@ -65,8 +65,8 @@ impl Publisher {
         })
     }
 
-    /// Sends records, in order, and waits until each is reported. They are with the client when this is first polled, as
-    /// long as there is room on the way.
+    /// Sends records in order, and waits for the report of each. The first poll of the future hands the records to the client,
+    /// as far as the limit of records in flight allows.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let producer = self.producer();
         let all = records.iter().enumerate();
@@ -82,7 +82,7 @@ impl Publisher {
         }
     }
 
-    /// Sends records with a producer, and returns which failed.
+    /// Sends records with a producer, and returns the positions and errors of those that failed.
     async fn publish_with(
         &self,
         producer: &ProducerClient,
@@ -102,7 +102,7 @@ impl Publisher {
             {
                 continue;
             }
-            // From now on in turn, since calls that wait are woken in any order.
+            // Calls that wait take turns, since the semaphore and the queue may wake them in any order.
             if turn.is_none() {
                 turn = Some(self.turns.next().await);
             }
@@ -114,14 +114,14 @@ impl Publisher {
         batch.failed()
     }
 
-    /// Sends a record without waiting: `done` is told how it ended. For threads that must not wait. A record that is
-    /// refused for the size of its batch is sent once more, alone.
+    /// Sends a record without waiting, for threads that must not block, and calls `done` with the result. A record that is
+    /// refused for the size of its batch is retried in a batch of its own.
     pub(crate) fn send(
         self: &Arc<Self>,
         record: Record,
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) {
-        // No caller looks at it afterwards, as that of `publish` does.
+        // `publish` checks this afterwards, which no caller does here.
         self.replace_if_fatal(&self.producer());
         let publisher = Arc::clone(self);
         let again = record.clone();
@@ -133,8 +133,8 @@ impl Publisher {
         });
     }
 
-    /// Sends once more what the brokers refused for its size. They refuse whole batches, and the client does not divide
-    /// them: a record that is too large takes others along, and so do many that are small.
+    /// Retries records that were refused with MESSAGE_TOO_LARGE, each in a batch of its own. Brokers refuse whole batches, and
+    /// the client does not split them: small records fail along with a large one, and many small records fail together.
     async fn publish_alone(
         &self,
         records: &[Record],
@@ -162,15 +162,15 @@ impl Publisher {
             if let (Error::TooLargeForTopic { size, .. }, Some(record)) =
                 (error, records.get(*index))
             {
-                // The client tells of the payload and the key only.
+                // The client reports the size of the payload and the key only.
                 *size = record.size();
             }
         }
         failed
     }
 
-    /// Sends a record in a batch of its own, without waiting: `done` is told how it ended. `refused` is why it was not
-    /// published before.
+    /// Sends a record in a batch of its own, without waiting, and calls `done` with the result. `refused` is the error of the
+    /// attempt before.
     fn send_alone(
         &self,
         record: Record,
@@ -214,14 +214,14 @@ impl Publisher {
         }
     }
 
-    /// Has the producer look at topics that were missing when it asked before.
+    /// Makes the producer refresh the metadata of topics that were missing before.
     pub(crate) async fn learn(&self, topics: impl Iterator<Item = &Topic>) {
         let topics: BTreeSet<_> = topics.cloned().collect();
         let (answer, learned) = oneshot::channel();
         let producer = self.producer();
         let ask = move || {
             for topic in topics {
-                // Of a topic that is still missing, publishing says so.
+                // If a topic is still missing, publishing fails.
                 let _ = producer
                     .client()
                     .fetch_metadata(Some(topic.as_str()), LEARN);
@@ -239,8 +239,8 @@ impl Publisher {
         Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Hands a record to a producer if there is room. Says whether that is settled: the record was taken, or refused for
-    /// good.
+    /// Hands a record to a producer if the limit of records in flight allows it. Returns `true` if the record was taken, or
+    /// refused for good.
     fn hand_over(
         &self,
         producer: &ProducerClient,
@@ -266,12 +266,12 @@ impl Publisher {
             if self.offer(producer, record, slot) {
                 return;
             }
-            // The queue of the client is full, although there was room: a moment later it is not.
+            // The queue of the client is full although the limit is not reached. It has room again soon.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Offers a record to a producer. Says whether that is settled: not if the queue of the client is full.
+    /// Offers a record to a producer. Returns `false` if the queue of the client is full.
     fn offer(&self, producer: &ProducerClient, record: &Record, slot: Box<Slot>) -> bool {
         match send(producer, record, slot, &self.time) {
             Ok(()) => true,
@@ -284,7 +284,7 @@ impl Publisher {
         }
     }
 
-    /// An idempotent producer that has met a fatal error sends nothing more: another takes its place.
+    /// Replaces a producer after a fatal error, after which an idempotent producer sends nothing.
     fn replace_if_fatal(&self, used: &Arc<ProducerClient>) {
         let Some((code, reason)) = used.client().fatal_error() else {
             return;
@@ -322,7 +322,7 @@ fn send(
 ) -> Result<(), Refused> {
     let target = DelayTarget::of(record, time);
     if target.is_some() || delay::is_probe(record) {
-        // The brokers stamp what goes to a topic of waits.
+        // The brokers stamp records of delay topics.
         slot.measures_from(time.now());
     }
     let topic = target
@@ -358,7 +358,7 @@ fn headers(record: &Record, target: Option<&DelayTarget>) -> Option<OwnedHeaders
     Some(headers)
 }
 
-/// Returns how much room a record takes on the way: all that there is, for one that is larger.
+/// Returns the size of a record in flight, in bytes; at most the whole limit.
 fn cost(record: &Record) -> u32 {
     let cost = u32::try_from(record.size() + OVERHEAD);
     cost.map_or(ON_THE_WAY, |cost| cost.min(ON_THE_WAY))

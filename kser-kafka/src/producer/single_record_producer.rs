@@ -8,7 +8,7 @@ use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::producer::delivery_report::{DeliveryReports, ProducerClient};
 
-/// A producer that puts each record in a batch of its own. Its client is made when it is first needed.
+/// A producer that sends each record in a batch of its own. Its client is created when it is first needed.
 pub(super) struct SingleRecordProducer {
     config: ClientConfig,
     broker_errors: BrokerErrors,
@@ -17,7 +17,7 @@ pub(super) struct SingleRecordProducer {
 }
 
 impl SingleRecordProducer {
-    /// Takes the settings of the producer whose records it sends again.
+    /// Takes the settings of the producer whose refused records it retries.
     pub(super) fn new(config: &ClientConfig, broker_errors: BrokerErrors, time: Time) -> Self {
         let mut config = config.clone();
         config.set("batch.num.messages", "1");
@@ -29,7 +29,7 @@ impl SingleRecordProducer {
         }
     }
 
-    /// Returns the client: another one after a fatal error.
+    /// Returns the client, which is replaced after a fatal error.
     pub(super) fn client(&self) -> Result<Arc<ProducerClient>, Error> {
         let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*current {
@@ -85,7 +85,7 @@ mod tests {
         );
         assert!(broken.client().fatal_error().is_some());
         publish(&[TOO_LARGE]).await.unwrap();
-        // The one for all others too.
+        // The producer of batches is replaced, too.
         publish(&[FATAL]).await.unwrap_err();
         publish(&[]).await.unwrap();
     }

@@ -14,7 +14,7 @@ async fn a_publish_that_is_dropped_gives_its_room_back() {
     let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
     let record = Record::new(Topic::new("t").unwrap(), None);
     let cost = record.size() + OVERHEAD;
-    // The second finds the queue of the client full, and waits.
+    // The second record finds the queue of the client full, and waits.
     tokio::select! {
         biased;
         _ = publisher.publish(vec![record.clone(), record]) => {}
@@ -36,7 +36,7 @@ async fn records_of_one_key_keep_the_order_of_their_calls_when_the_queue_is_full
     for n in 0..100_u8 {
         let publisher = Arc::clone(&publisher);
         let record = Record::new(Topic::new("t").unwrap(), Some(vec![n].into()));
-        // They are first polled in this order.
+        // The calls are first polled in this order.
         calls.spawn(async move { publisher.publish(vec![record.with_key("k")]).await });
     }
     while let Some(published) = calls.join_next().await {

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// The turns of calls that wait to hand their records to the client, in the order in which they came.
+/// The queue of calls that wait to hand their records to the client, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     waiting: AtomicUsize,
@@ -13,7 +13,7 @@ pub(crate) struct Turns {
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     _turn: MutexGuard<'a, ()>,
-    // Dropped last: until then others wait for their turn.
+    // Dropped last: until then other calls wait for their turn.
     _waiting: Waiting<'a>,
 }
 
@@ -27,16 +27,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    /// Says whether no call has a turn or waits for one: then records may be handed over without.
+    /// Says whether no call has a turn or waits for one. Then records may be handed over without a turn.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.load(Ordering::Acquire) == 0
     }
 
-    /// Waits for the turn of a call: those that came before have theirs first.
+    /// Waits for the turn of a call, after all calls that came before.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the place up.
+    /// Dropping the future gives up the place in the queue.
     pub(crate) async fn next(&self) -> Turn<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let waiting = Waiting(&self.waiting);

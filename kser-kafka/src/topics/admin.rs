@@ -18,19 +18,19 @@ use crate::broker_log::BrokerErrors;
 use crate::error::{failed, is_missing, no_thread};
 use crate::topics::readiness;
 
-/// How long the brokers are waited for.
+/// The timeout of a request.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long the brokers may take to create the topics of one request: those that open the logs of others answer late.
+/// The timeout of a request that creates topics. Brokers that are opening many logs answer late.
 const CHANGE: Duration = Duration::from_secs(60);
 
-/// What is said where nothing was heard.
-const SILENT: &str = "they say nothing; a listener that wants TLS is silent to a client without it, see `security.protocol`";
+/// The explanation of a timeout without an error about the brokers.
+const SILENT: &str = "no answer; a listener that wants TLS does not answer a client without it, see `security.protocol`";
 
-/// Asks the brokers about topics, and makes them.
+/// Creates topics, and reads their metadata and settings.
 pub(crate) struct TopicAdmin {
     client: Arc<BackgroundDrop<AdminClient<BrokerErrors>>>,
-    /// The settings of a client that asks where logs end.
+    /// The settings of a client that reads the ends of logs.
     reader: rdkafka::ClientConfig,
     broker_errors: BrokerErrors,
 }
@@ -65,7 +65,7 @@ impl TopicAdmin {
                     .and_then(|found| found.error())
                     .map(RDKafkaErrorCode::from)
                 {
-                    // A topic that may not be described is not known to be missing.
+                    // A topic that the client may not describe is not known to be missing.
                     Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         return Err(KafkaError::MetadataFetch(code));
                     }
@@ -79,7 +79,7 @@ impl TopicAdmin {
         self.ask("checking whether topics exist", ask).await
     }
 
-    /// Counts the partitions of topics. One that does not exist has none.
+    /// Counts the partitions of topics. A topic that does not exist has none.
     pub(crate) async fn n_partitions(&self, topics: Vec<String>) -> Result<usize, Error> {
         let ask = move |client: &Client<BrokerErrors>| {
             let mut partitions = 0;
@@ -93,7 +93,7 @@ impl TopicAdmin {
         self.ask("counting partitions", ask).await
     }
 
-    /// Creates topics that do not exist, in as many requests as the brokers want, and waits until they can be used.
+    /// Creates topics that do not exist, in as many requests as the brokers require, and waits until they are ready.
     pub(crate) async fn create(&self, new: &[Creation]) -> Result<(), Error> {
         for request in requests(new) {
             self.create_at_once(request).await?;
@@ -158,7 +158,7 @@ impl TopicAdmin {
         }
     }
 
-    /// Waits until new topics can be used.
+    /// Waits until new topics are ready.
     async fn opened(&self, new: &[Creation]) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         let settings = self.reader.clone();
@@ -177,8 +177,8 @@ impl TopicAdmin {
         answered.await.unwrap_or_else(canceled)
     }
 
-    /// Returns how long the topics keep their records; a topic that keeps them for ever, or that the brokers do not tell
-    /// about, is absent.
+    /// Returns the retention of topics. A topic that keeps its records for ever is absent, and so is a topic whose settings the
+    /// brokers do not tell.
     pub(crate) async fn retention(
         &self,
         topics: &[Topic],
@@ -189,13 +189,13 @@ impl TopicAdmin {
         Ok(kept.collect())
     }
 
-    /// Returns how large a record of a topic may be, with what the client adds to it. `None` when that cannot be told.
+    /// Returns the `max.message.bytes` of a topic: the largest batch, in bytes. `None` if it cannot be read.
     pub(crate) async fn largest_record(&self, topic: &str) -> Option<usize> {
         let topic = Topic::new(topic).ok()?;
         self.settings(&[topic]).await.ok()?.pop()??.largest
     }
 
-    /// Returns the settings of topics in their order; `None` for a topic about which the brokers do not tell.
+    /// Returns the settings of topics in their order; `None` for a topic whose settings the brokers do not tell.
     pub(crate) async fn settings(
         &self,
         topics: &[Topic],
@@ -220,7 +220,7 @@ impl TopicAdmin {
             .collect())
     }
 
-    /// Asks on a thread of its own, since the client's calls block.
+    /// Calls the client on a thread of its own, since its calls block.
     async fn ask<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -242,28 +242,28 @@ impl TopicAdmin {
     }
 }
 
-/// Returns the limits of a request that changes topics.
+/// Returns the timeouts of a request that changes topics.
 fn changes() -> AdminOptions {
     AdminOptions::new()
         .operation_timeout(Some(CHANGE))
         .request_timeout(Some(CHANGE))
 }
 
-/// A topic to create, with settings that it does not take from the brokers.
+/// A topic to create, with settings that differ from the defaults of the brokers.
 #[derive(Debug)]
 pub(crate) struct Creation {
     pub(crate) spec: TopicSpec,
     pub(crate) settings: Vec<(&'static str, String)>,
 }
 
-/// The partitions that one request makes at most. Brokers refuse a request with more than 10,000 of them, whole, and with the
-/// settings of the topics counted in.
+/// The greatest number of partitions in one request. Brokers refuse a whole request with more than 10,000 partitions and
+/// settings.
 const AT_ONCE: usize = 4000;
 
-/// What a topic counts for whose number of partitions is the brokers' choice.
+/// The assumed number of partitions of a topic whose number is the brokers' default.
 const UNKNOWN: usize = 100;
 
-/// Divides the topics that are to be created into requests.
+/// Divides the topics into requests.
 fn requests(new: &[Creation]) -> Vec<&[Creation]> {
     let (mut requests, mut rest, mut partitions) = (Vec::new(), new, 0);
     let mut taken = 0;
@@ -283,7 +283,7 @@ fn requests(new: &[Creation]) -> Vec<&[Creation]> {
     requests
 }
 
-/// Returns the numbers of partitions to which a topic is raised, one after another, once it is created.
+/// Returns the numbers of partitions to which a topic is raised step by step after its creation.
 fn growth(partitions: u32) -> impl Iterator<Item = usize> {
     let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
     let steps = (2..).map(move |step| partitions.min(step * AT_ONCE));
@@ -291,13 +291,13 @@ fn growth(partitions: u32) -> impl Iterator<Item = usize> {
 }
 
 impl Creation {
-    /// Returns how many partitions the topic is to have; 0 leaves it to the brokers.
+    /// Returns the number of partitions of the topic; 0 for the brokers' default.
     fn partitions(&self) -> usize {
         let partitions = self.spec.partitions.unwrap_or_default();
         usize::try_from(partitions).unwrap_or(usize::MAX)
     }
 
-    /// Returns how many partitions the topic is created with; `None` leaves it to the brokers.
+    /// Returns the number of partitions at creation; `None` for the brokers' default.
     fn at_once(&self) -> Option<usize> {
         let partitions = usize::try_from(self.spec.partitions?).ok()?;
         Some(partitions.min(AT_ONCE))
@@ -306,12 +306,12 @@ impl Creation {
     fn to_client(&self) -> NewTopic<'_> {
         let spec = &self.spec;
         let partitions = self.at_once().and_then(|count| i32::try_from(count).ok());
-        // -1 asks for what the brokers take.
+        // -1 stands for the brokers' default.
         let replication = TopicReplication::Fixed(-1);
         let mut topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication)
             .set("cleanup.policy", "delete");
         if !spec.kept {
-            // Observers read a record when it is written, or never.
+            // Readers without a group read a record when it is written, or never.
             topic = topic.set("retention.ms", "86400000");
         }
         for (key, value) in &self.settings {
@@ -321,14 +321,14 @@ impl Creation {
     }
 }
 
-/// The settings of a topic on which waits depend.
+/// The settings of a topic that matter for delays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopicSettings {
-    /// How long it keeps its records; `None` for ever.
+    /// The retention; `None` if records are kept for ever.
     pub(crate) retention: Option<Duration>,
-    /// `max.message.bytes`; `None` when the brokers do not tell.
+    /// `max.message.bytes`; `None` if the brokers do not tell it.
     pub(crate) largest: Option<usize>,
-    /// Whether brokers write the time beside its records; else their producers do.
+    /// Whether brokers stamp the records; otherwise their producers do.
     pub(crate) stamps: bool,
 }
 
@@ -340,7 +340,7 @@ fn named(found: Result<ConfigResource, RDKafkaErrorCode>) -> Option<(String, Top
     };
     let value = |key| found.get(key)?.value.as_deref();
     let settings = TopicSettings {
-        // It is -1 where records are kept for ever.
+        // -1 stands for no limit, and is no `u64`.
         retention: value("retention.ms")
             .and_then(|millis| millis.parse().ok())
             .map(Duration::from_millis),

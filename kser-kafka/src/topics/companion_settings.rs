@@ -1,22 +1,22 @@
-//! The topics beside a topic, where its records wait or are dead letters: the settings with which they are created.
+//! The settings with which the companion topics of a topic are created: its delay topics, and its topic of dead letters.
 
 use std::time::Duration;
 
 use crate::delay;
 use crate::topics::admin::TopicSettings;
 
-/// The bytes of headers that kser adds to a waiting record or a dead letter, at most: an error of 4096 bytes, names of
-/// topics and groups, counts and times.
+/// The greatest size of the headers that kser adds to a delayed record or a dead letter, in bytes: an error of 4096 bytes,
+/// names of topics and groups, counts and times.
 const HEADERS: usize = 8192;
 
-/// What topics take unless they or their brokers are told otherwise. The topics beside another take no less, so that an
-/// operator who raises the limit of a small topic need not think of them.
+/// The default `max.message.bytes` of topics. Companion topics have at least this limit, so that they need no change when an
+/// operator raises the limit of a small topic.
 const DEFAULT_LIMIT: usize = 1_048_588;
 
-/// Returns the settings of a topic beside another, whose own are `parent` if they could be read. `length` is how long
-/// records wait in it at most; `None` for dead letters.
+/// Returns the settings of a companion topic. `parent` are the settings of its topic, if they could be read. `length` is the
+/// longest time that a record stays in a delay topic; `None` for dead letters.
 ///
-/// A waiting record has to outlive an absence of its consumers, and with our headers it has to fit where it was read.
+/// A delayed record has to outlive an absence of its consumers, and has to fit into the companion topic with kser's headers.
 pub(crate) fn settings(
     parent: Option<&TopicSettings>,
     length: Option<Duration>,
@@ -30,7 +30,7 @@ pub(crate) fn settings(
     if let Some(length) = length {
         let least = delay::least_retention(length);
         let kept = match parent {
-            // For ever.
+            // -1 stands for no limit.
             Some(parent) if parent.retention.is_none() => "-1".to_owned(),
             parent => {
                 let of_parent = parent.and_then(|parent| parent.retention);
@@ -39,13 +39,13 @@ pub(crate) fn settings(
             }
         };
         settings.push(("retention.ms", kept));
-        // The producers' clocks may differ: waits are measured by that of the brokers.
+        // The clocks of producers may differ, so that delays are measured by the clock of the brokers.
         settings.push(("message.timestamp.type", "LogAppendTime".to_owned()));
     }
     settings
 }
 
-/// Says what is wrong with the settings of a topic in which records wait so long, if anything is.
+/// Explains the problems of the settings of a delay topic; `None` if there are none.
 pub(crate) fn unfit(settings: &TopicSettings, length: Duration) -> Option<String> {
     let mut reasons = Vec::new();
     let least = delay::least_retention(length);

@@ -1,4 +1,5 @@
-//! What the topics of a wait take and keep: asked before a record waits, since it could not come back.
+//! The limits of delay topics, checked before a record is delayed: a record that they do not keep, or that its topic does not
+//! take afterwards, would be lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,20 +11,20 @@ use crate::clock::monotonic;
 use crate::delay;
 use crate::topics::admin::{TopicAdmin, TopicSettings};
 
-/// How long the settings of a topic are believed.
+/// The time for which the settings of a topic are cached.
 const BELIEVED: Duration = Duration::from_secs(60);
 
-/// The settings of topics and of those where their records wait, as the brokers told them lately.
+/// The cached settings of topics and of their delay topics.
 #[derive(Debug, Default)]
 pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, (Instant, Arc<Found>)>>);
 
 type Found = BTreeMap<Topic, TopicSettings>;
 
 impl TopicLimits {
-    /// Refuses a waiting record that the topics on its way do not take, or do not keep for as long as it waits there.
-    /// Brokers that do not tell refuse nothing here.
+    /// Refuses a delayed record if a topic on its way does not take it, or does not keep it for long enough. If the brokers do
+    /// not tell the settings, nothing is refused.
     ///
-    /// A client that compresses sends fewer bytes than can be told here: then sizes are not looked at.
+    /// With compression the size of a batch is unknown here: then sizes are not checked.
     pub(crate) async fn refuse(
         &self,
         admin: &TopicAdmin,
@@ -94,22 +95,22 @@ fn refuse(found: &Found, record: &Record, wait: Duration, compresses: bool) -> R
     Ok(())
 }
 
-/// Returns how many bytes a record takes alone in a batch, without compression: what `max.message.bytes` limits.
+/// Returns the size of a batch with this record alone, without compression, in bytes. `max.message.bytes` limits it.
 fn batch_bytes(record: &Record) -> usize {
-    /// What a batch has before its records.
+    /// The size of the header of a batch.
     const BATCH: usize = 61;
     let bytes = |part: Option<usize>| part.map_or(varint(1), |len| varint(len) + len);
     let len = |part: &Option<bytes::Bytes>| part.as_ref().map(bytes::Bytes::len);
     let headers = record.headers.iter();
     let headers = headers.map(|(name, value)| bytes(Some(name.len())) + bytes(len(value)));
     let headers: usize = headers.sum();
-    // Attributes, and the differences of time and offset, which are zero.
+    // One byte each for the attributes, the difference of time and that of offset.
     let body = 3 + bytes(len(&record.key)) + bytes(len(&record.payload));
     let body = body + varint(record.headers.len()) + headers;
     BATCH + varint(body) + body
 }
 
-/// Returns how many bytes a number takes, as records have them (zigzag).
+/// Returns the size of a number in the encoding of records (zigzag varint), in bytes.
 const fn varint(number: usize) -> usize {
     let bits = usize::BITS - number.leading_zeros() + 1;
     (bits as usize).div_ceil(7)
@@ -147,7 +148,7 @@ mod tests {
         for (record, expected) in cases {
             assert_eq!(batch_bytes(&record), expected, "{record:?}");
         }
-        // A test on a broker has the same number: 1930 bytes are the most where the limit is 2000.
+        // A test on a broker has the same number: with a limit of 2000, 1930 bytes are the most.
         assert_eq!(batch_bytes(&record(1930)), 2000);
         let with_header = record(0).with_header("name", "value");
         assert_eq!(batch_bytes(&with_header), 68 + 5 + 6);
@@ -189,7 +190,7 @@ mod tests {
         };
         assert_eq!(topic, "t.delay.10s");
         assert_eq!((wait.as_secs(), kept.as_secs()), (10, 6));
-        // It does not wait there.
+        // A record of 9 s does not go through these topics.
         assert!(refuse(&short, &record(1), Duration::from_secs(9), false).is_ok());
         let enough = found(&[("t.delay.10s", Some(11), None)]);
         assert!(refuse(&enough, &record(1), Duration::from_secs(40), false).is_ok());

@@ -1,4 +1,4 @@
-//! Topics: how they are created, until when a new one cannot be used, and what their settings allow.
+//! Topics: their creation, the readiness of new ones, and the limits of their settings.
 
 pub(crate) mod admin;
 pub(crate) mod companion_settings;

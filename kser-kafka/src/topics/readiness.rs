@@ -1,5 +1,5 @@
-//! Waits until topics that were just created can be used. Brokers tell the leaders of a topic before they have opened its logs,
-//! which takes them some milliseconds for each; until then they refuse to read and to write.
+//! Waits until new topics are ready. Brokers tell the leaders of a topic before they have opened its logs, which takes some
+//! milliseconds for each. Until then they refuse reads and writes.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,27 +14,28 @@ use crate::clock::monotonic;
 use crate::error::failed;
 use crate::offsets::log_bounds::{self, TopicPartition};
 
-/// How long it may take, and how much longer for each partition.
+/// The timeout, and its extension for each partition.
 const LIMIT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(20));
-/// How long one answer of the brokers is waited for.
+/// The timeout of one request.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The pauses between two questions: at first, and at most.
+/// The pause between two requests: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-/// How long after the limit the partitions are counted that are missing.
+/// The time after the timeout for counting the partitions that are not ready.
 const COUNT: Duration = Duration::from_secs(5);
 
-/// Returns how long so many new partitions are waited for.
+/// Returns the timeout for this many new partitions.
 pub(crate) fn limit(partitions: usize) -> Duration {
     let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
     LIMIT.0.saturating_add(LIMIT.1.saturating_mul(partitions))
 }
 
-/// Waits until all partitions of topics can be read and written; a topic has this many, or any number if it is 0. Blocks its
-/// thread.
+/// Waits until all partitions of topics can be read and written. Each topic comes with its number of partitions; 0 stands for
+/// any number. Blocks the thread.
 ///
 /// # Errors
 ///
-/// [`Error::Backend`], which names the first topic that cannot be used within the limit, and counts what is missing.
+/// [`Error::Backend`] after the timeout, with the first topic that is not ready, and the number of its partitions that are
+/// missing.
 pub(crate) fn wait(
     settings: &ClientConfig,
     topics: &[(Topic, usize)],
@@ -54,7 +55,7 @@ pub(crate) fn wait(
         if !are_opened(&client, places, until) {
             let found = log_bounds::read(&client, places, monotonic() + COUNT);
             let missing = places.iter().find(|place| !found.contains_key(*place));
-            // They were opened just now.
+            // All were opened just now.
             let Some((topic, _)) = missing else { continue };
             let is_missing =
                 |place: &&TopicPartition| place.0 == *topic && !found.contains_key(*place);
@@ -97,7 +98,7 @@ fn leaders(
     }
 }
 
-/// Waits until the logs of partitions are opened. Says whether they are.
+/// Waits until the logs of partitions are opened. Returns `false` after the timeout.
 fn are_opened(
     client: &BaseConsumer<BrokerErrors>,
     places: &[TopicPartition],
@@ -168,7 +169,7 @@ mod tests {
             late.contains("1 of its 1 partitions have no leader"),
             "{late}"
         );
-        // A broker that has not opened a log says that it is not its leader.
+        // A broker that has not opened a log answers that it is not the leader.
         let not_opened = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 1000];
         cluster.request_errors(RDKafkaApiKey::ListOffsets, &not_opened);
         let late = wait_for(&cluster, &[("u", 3)]).unwrap_err();
