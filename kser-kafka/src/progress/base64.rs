@@ -1,8 +1,8 @@
-//! Bytes as text that every broker keeps and every tool shows: RFC 4648, without padding.
+//! Base64 (RFC 4648) without padding, which every broker keeps and every tool shows.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Returns how many bytes fit into this much text.
+/// Returns the number of bytes that fit into a text of this length.
 pub(super) const fn bytes_in(text: usize) -> usize {
     text / 4 * 3 + (text % 4) * 3 / 4
 }
@@ -19,7 +19,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// `None` for what [`encode`] does not write.
+/// Decodes the output of [`encode`]. `None` for any other text.
 pub(super) fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     let text = text.as_ref();
     let mut bytes = Vec::with_capacity(bytes_in(text.len()));

@@ -3,19 +3,20 @@ use std::collections::BTreeMap;
 use super::WriterId;
 use super::metadata::{Metadata, Suspect};
 
-/// From this count on a record is counted further only if it was begun.
+/// The number of crashed deliveries from which on a record is a suspected poison message, and counted only if it was started.
 pub(super) const SUSPECT: u32 = 2;
 
-/// How often records may have begun and ended without a goodbye of who ran them.
+/// The numbers of crashed deliveries of records: those that may have started under an owner without a final commit.
 ///
-/// Two marks hold the counts of all, since records are given out nearly in order; from two on each has its own.
+/// Two marks hold the counts 1 and 2 of all records, since records are delivered nearly in order. Higher counts are kept one by
+/// one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
-    /// Records below it count 1 at least.
+    /// Records below it count at least 1.
     once: i64,
-    /// Records below it count 2 at least. Never above `once`.
+    /// Records below it count at least 2. Never above `once`.
     twice: i64,
-    /// Suspects that were begun, or count more than 2. All below `twice`.
+    /// Suspected poison messages that were started, or count more than 2. All are below `twice`.
     suspects: BTreeMap<i64, Count>,
 }
 
@@ -25,10 +26,10 @@ struct Count {
     begun: Begun,
 }
 
-/// Ordered by how much it matters that a commit names it.
+/// Whether a suspected poison message was started, ordered by the importance of naming it in a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Begun {
-    /// Since this revision every commit names it.
+    /// Every commit since this revision names it.
     Named(u64),
     /// No commit names it yet.
     Asked,
@@ -36,13 +37,13 @@ enum Begun {
 }
 
 impl Counts {
-    /// Takes over what a predecessor wrote: without a goodbye, and unless that was `writer`, what he may have begun counts
-    /// once more.
+    /// Takes over the counts of the previous owner. Records that may have started under it count once more, unless its commit
+    /// was final or its id is `writer`.
     pub(super) fn take_over(found: &Metadata, writer: WriterId) -> Self {
         let died = !found.is_final && found.writer != writer.0;
         let (mut once, mut twice) = (found.once, found.twice);
         if died {
-            // What he had counted once, and could begin.
+            // Records with one crashed delivery that the previous owner could start.
             twice = twice.max(once.min(found.ahead));
             once = once.max(found.ahead);
         }
@@ -60,7 +61,7 @@ impl Counts {
         }
     }
 
-    /// Notes that no record at or above this can have begun.
+    /// Notes that no record at or above `end` can have started.
     pub(super) fn cut(&mut self, end: i64) {
         self.once = self.once.min(end);
         self.twice = self.twice.min(end);
@@ -76,12 +77,12 @@ impl Counts {
             .map_or(SUSPECT, |count| count.unreported)
     }
 
-    /// Returns the offset below which all are suspects.
+    /// Returns the offset below which all records are suspected poison messages.
     pub(super) const fn suspects_below(&self) -> i64 {
         self.twice
     }
 
-    /// Notes that a suspect is about to begin. `false` when that is noted, or it is none.
+    /// Notes that a suspected poison message waits to start. Returns `false` if that is noted already, or the record is none.
     pub(super) fn begin(&mut self, offset: i64) -> bool {
         if offset >= self.twice {
             return false;
@@ -97,7 +98,7 @@ impl Counts {
         is_news
     }
 
-    /// Notes that a suspect does not run. `false` when that is known.
+    /// Notes that a suspected poison message does not run. Returns `false` if that is known.
     pub(super) fn release(&mut self, offset: i64) -> bool {
         let Some(count) = self.suspects.get_mut(&offset) else {
             return false;
@@ -116,7 +117,7 @@ impl Counts {
         }
     }
 
-    /// Forgets records below this: they are done, or never were.
+    /// Forgets records below `base`: they are done, or do not exist.
     pub(super) fn forget_below(&mut self, base: i64) {
         if self
             .suspects
@@ -127,7 +128,7 @@ impl Counts {
         }
     }
 
-    /// Returns the revision from which on every commit says that a suspect has begun.
+    /// Returns the revision since which every commit names the suspected poison message as started.
     pub(super) fn named_since(&self, offset: i64) -> Option<u64> {
         match self.suspects.get(&offset)?.begun {
             Begun::Named(revision) => Some(revision),
@@ -135,7 +136,7 @@ impl Counts {
         }
     }
 
-    /// Whether a suspect waits to begin, when commits up to this revision are confirmed.
+    /// Says whether a suspected poison message waits to start, if commits up to this revision are confirmed.
     pub(super) fn any_waits(&self, confirmed: u64) -> bool {
         self.suspects.values().any(|count| match count.begun {
             Begun::Named(revision) => revision > confirmed,
@@ -144,8 +145,8 @@ impl Counts {
         })
     }
 
-    /// Writes the counts, with those first that matter most, should not all fit: what is named stays named, then what
-    /// waits to begin, then the highest counts. One that is left out counts 2, and is a suspect still.
+    /// Writes the counts in the order of their importance, since not all may fit: first the records that are named already,
+    /// then those that wait to start, then the highest counts. A record that is left out counts 2, and is still suspected.
     pub(super) fn write(&self, to: &mut Metadata) {
         (to.once, to.twice) = (self.once, self.twice);
         let mut suspects: Vec<(&i64, &Count)> = self.suspects.iter().collect();
@@ -159,7 +160,7 @@ impl Counts {
         to.suspects = written.collect();
     }
 
-    /// Notes that the commit of this revision names these.
+    /// Notes that the commit of this revision names these records.
     pub(super) fn named(&mut self, suspects: &[Suspect], revision: u64) {
         for suspect in suspects.iter().filter(|suspect| suspect.begun) {
             let count = self.suspects.get_mut(&suspect.offset);

@@ -1,29 +1,29 @@
-//! Which offsets above a base are done, in few bytes: the smaller of a bit set and run lengths.
+//! A compact map of the done offsets above a base: a bit set or run lengths, whichever is smaller.
 
 use std::ops::{Range, RangeInclusive};
 
 use super::varint;
 
-/// How the bytes of a map are to be read.
+/// The format of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Lengths in turn: of offsets that are not done, from the base on, and of those that are.
+    /// Run lengths, alternately of offsets that are not done and of offsets that are, from the base on.
     Runs,
-    /// A bit for each offset from the one after the base on, which itself is never done.
+    /// A bit for each offset after the base. The base itself is never done.
     Bits,
 }
 
-/// A map as it is written.
+/// An encoded map.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) form: Form,
     pub(super) bytes: Vec<u8>,
-    /// Whether nothing of it had to be left out.
+    /// Whether the whole map fits.
     pub(super) complete: bool,
 }
 
-/// Writes the done intervals, which are in order and above the base, into at most `room` bytes. What does not fit is
-/// left out from the far end.
+/// Encodes the done intervals, which are in order and above the base, into at most `room` bytes. The intervals at the far end
+/// are left out if they do not fit.
 pub(super) fn write(base: i64, done: &[Range<i64>], room: usize) -> Written {
     let end = done.last().map_or(base, |run| run.end);
     let (runs, reached) = write_runs(base, done, room);
@@ -77,7 +77,7 @@ fn write_bits(base: i64, done: &[Range<i64>], end: i64) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`write`] wrote. `None` when it did not.
+/// Decodes the output of [`write`]. `None` for any other bytes.
 pub(super) fn read(form: Form, base: i64, bytes: &[u8]) -> Option<Vec<Range<i64>>> {
     match form {
         Form::Runs => read_runs(base, bytes),
@@ -115,13 +115,13 @@ fn read_bits(base: i64, bytes: &[u8]) -> Option<Vec<Range<i64>>> {
     Some(done)
 }
 
-/// Returns the bytes of a bit set that spans this many offsets, with the base.
+/// Returns the size of a bit set that spans this many offsets with the base, in bytes.
 const fn bits_in(span: u64) -> u64 {
     span.saturating_sub(1).div_ceil(8)
 }
 
-/// Returns the most bytes that a map can take that spans this many offsets, has this many intervals of each sort, and in
-/// which at least and at most so many are not done.
+/// Returns the greatest size of a map, in bytes: by the number of offsets that it spans, the number of intervals of each kind,
+/// and the least and the greatest number of offsets that are not done.
 pub(super) fn most_bytes(span: u64, n_intervals: u64, unfinished: RangeInclusive<u64>) -> u64 {
     let of_unfinished = varint::most_bytes(n_intervals, *unfinished.end());
     let of_done = varint::most_bytes(n_intervals, span.saturating_sub(*unfinished.start()));
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Done intervals above a base, and which of them lie below an offset.
+    /// Makes done intervals above a base, from pairs of lengths: not done, and done.
     fn done_runs(base: i64, lengths: &[(i64, i64)]) -> Vec<Range<i64>> {
         let mut at = base;
         let run = |&(hole, done): &(i64, i64)| {

@@ -1,10 +1,10 @@
-//! How often attempts at records failed that were given back: what their next delivery is told.
+//! The numbers of failed attempts at released records, for their next deliveries.
 
 use std::collections::BTreeMap;
 
 use super::varint;
 
-/// The failed attempts of records, by offset. One without any is absent.
+/// The numbers of failed attempts at records, by offset. A record without failed attempts is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Failed(BTreeMap<i64, u32>);
 
@@ -13,7 +13,7 @@ impl Failed {
         self.0.get(&offset).copied().unwrap_or_default()
     }
 
-    /// Notes how often attempts at a record failed. `false` when that is known.
+    /// Sets the number of failed attempts at a record. Returns `false` if it is unchanged.
     pub(super) fn note(&mut self, offset: i64, failed: u32) -> bool {
         let before = match failed {
             0 => self.0.remove(&offset),
@@ -22,7 +22,7 @@ impl Failed {
         before.unwrap_or_default() != failed
     }
 
-    /// Forgets records below this: they are done, or never were.
+    /// Forgets records below `base`: they are done, or do not exist.
     pub(super) fn forget_below(&mut self, base: i64) {
         if self
             .0
@@ -33,13 +33,13 @@ impl Failed {
         }
     }
 
-    /// Forgets records from this offset on: the log holds others there.
+    /// Forgets records from `end` on, in whose place the log has others.
     pub(super) fn cut(&mut self, end: i64) {
         drop(self.0.split_off(&end));
     }
 
-    /// Writes those that fit into `room` bytes, from the lowest offset on: their number, and for each the offsets between it
-    /// and the one before, and its count. Nothing if none fits.
+    /// Encodes the entries that fit into `room` bytes, from the lowest offset on: their number, and for each the distance from
+    /// the one before, and the count. Empty if no entry fits.
     pub(super) fn write(&self, base: i64, room: usize) -> Vec<u8> {
         let (mut entries, mut count, mut at) = (Vec::new(), 0, base);
         let room = room.saturating_sub(varint::LONGEST);
@@ -61,7 +61,7 @@ impl Failed {
         bytes
     }
 
-    /// Takes what [`write`](Self::write) wrote off the front. `None` for anything else.
+    /// Decodes the output of [`write`](Self::write), and removes it from the front of the bytes. `None` for any other bytes.
     pub(super) fn read(base: i64, from: &mut &[u8]) -> Option<Self> {
         let (mut failed, mut at) = (BTreeMap::new(), base);
         for _ in 0..varint::read(from)? {

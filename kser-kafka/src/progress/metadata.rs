@@ -1,4 +1,4 @@
-//! The text beside a committed offset: what a successor must know and the offset alone does not say.
+//! The metadata of a commit: the state of the partition that the committed offset alone does not tell the next owner.
 
 use std::ops::Range;
 
@@ -17,18 +17,18 @@ const WRITER_ID_BYTES: usize = 4;
 const HEADER: usize = seal::LEN + TOPIC_MARK_BYTES + WRITER_ID_BYTES + 4 * varint::LONGEST;
 const ONE_SUSPECT: usize = 2 * varint::LONGEST;
 
-/// How many bytes of text the broker takes beside an offset (its `offset.metadata.max.bytes`).
+/// The size limit of commit metadata: the brokers' `offset.metadata.max.bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MetadataBudget {
-    /// In bytes before they become text.
+    /// The size in bytes before the encoding as text.
     bytes: usize,
 }
 
 impl MetadataBudget {
-    /// The least that holds the counts, one suspect, and a small map.
+    /// The smallest limit, with room for the counts, one suspected poison message, and a small map.
     pub(crate) const SMALLEST: usize = 256;
 
-    /// Takes a number of bytes of text. `None` when it is below [`MetadataBudget::SMALLEST`].
+    /// Makes a limit of this many bytes of text. `None` if it is below [`MetadataBudget::SMALLEST`].
     pub(crate) const fn new(text: usize) -> Option<Self> {
         if text < Self::SMALLEST {
             return None;
@@ -38,26 +38,26 @@ impl MetadataBudget {
         })
     }
 
-    /// Returns half of it, but not less than [`MetadataBudget::SMALLEST`].
+    /// Returns half of the limit, but not less than [`MetadataBudget::SMALLEST`].
     pub(crate) fn halved(self) -> Self {
         Self {
             bytes: (self.bytes / 2).max(base64::bytes_in(Self::SMALLEST)),
         }
     }
 
-    /// What the suspects may take. Each runs alone in its process, so that there are few.
+    /// Returns the space for suspected poison messages. They are few, since each runs alone in its process.
     const fn for_suspects(self) -> usize {
         self.bytes / 8
     }
 
-    /// What the map has for certain.
+    /// Returns the guaranteed space of the map.
     pub(super) const fn for_map(self) -> usize {
         self.bytes - HEADER - self.for_suspects()
     }
 }
 
 impl Default for MetadataBudget {
-    /// 4096 bytes, which brokers take unless they are told otherwise.
+    /// Returns the default limit of brokers: 4096 bytes.
     fn default() -> Self {
         Self {
             bytes: base64::bytes_in(4096),
@@ -65,26 +65,26 @@ impl Default for MetadataBudget {
     }
 }
 
-/// What is said beside an offset.
+/// The content of commit metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Metadata {
-    /// The topic of which this was written; `None` when that was not known, or in a text of version 1.
+    /// The topic of the commit; `None` if it was unknown, and in version 1.
     pub(super) topic: Option<TopicMark>,
-    /// The member that wrote this.
+    /// The member that committed.
     pub(super) writer: u64,
-    /// Nothing runs any more under who wrote this.
+    /// The commit is the final one: no record runs any more under its writer.
     pub(super) is_final: bool,
-    /// Records below it may have begun under who wrote this.
+    /// Records below it may have started under the writer.
     pub(super) ahead: i64,
-    /// Records below it may have begun once before, and ended without a report.
+    /// Records below it count at least one crashed delivery.
     pub(super) once: i64,
-    /// And those below it twice.
+    /// Records below it count at least two crashed deliveries.
     pub(super) twice: i64,
-    /// Those that are counted one by one, the important ones first.
+    /// The suspected poison messages that are counted one by one, the important ones first.
     pub(super) suspects: Vec<Suspect>,
-    /// How often attempts at records failed. They take what the map leaves, and those at the far end are left out.
+    /// The numbers of failed attempts. They get the space that the map leaves, and those at the far end are left out.
     pub(super) failed: Failed,
-    /// What is done above the offset.
+    /// The done offsets above the committed one.
     pub(super) done: Vec<Range<i64>>,
 }
 
@@ -92,17 +92,17 @@ pub(super) struct Metadata {
 pub(super) struct Suspect {
     pub(super) offset: i64,
     pub(super) unreported: u32,
-    /// Whether it may have begun once more.
+    /// Whether it may have started once more.
     pub(super) begun: bool,
 }
 
-/// The text, and what did not fit into it.
+/// Encoded metadata, and the parts that did not fit.
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) text: String,
-    /// How many of the suspects are in it, from the first on.
+    /// The number of suspected poison messages in the text, from the first on.
     pub(super) n_suspects: usize,
-    /// Whether the whole map is in it.
+    /// Whether the text has the whole map.
     pub(super) map_is_complete: bool,
 }
 
@@ -145,7 +145,7 @@ impl Metadata {
         }
     }
 
-    /// Reads what [`encode`](Self::encode) wrote for this offset. `None` for anything else.
+    /// Decodes the output of [`encode`](Self::encode) for this offset. `None` for any other text.
     pub(super) fn decode(base: i64, text: &[u8]) -> Option<Self> {
         let bytes = base64::decode(text)?;
         let Unsealed {

@@ -1,8 +1,8 @@
-//! What one partition's owner knows of its records: which are done, which run, and what a commit says of it.
+//! The progress of one partition: which records are done, which may have started, and the commit that describes both.
 //!
-//! Pure: it reads no clock and calls nobody. Records end in any order, and a commit moves only to the first that is
-//! not done; what is done above it, and what may have begun, stands in the text beside the offset, for whoever takes
-//! the partition over.
+//! Pure: no clock, and no I/O. Records are settled in any order, and the committed offset is that of the first record that is
+//! not done. The commit metadata describes the records above it that are done, and the records that may have started, for the
+//! next owner of the partition.
 
 mod base64;
 mod counts;
@@ -33,57 +33,57 @@ use self::metadata::Metadata;
 use self::offset_set::OffsetSet;
 use self::window::Window;
 
-/// What a partition's owner knows of its records, from taking it over until it goes to someone else.
+/// The progress of a partition during one ownership.
 ///
-/// Below `next` every offset is done, or held, or never was there: a partition gives its records in order, so that an
-/// offset that was passed over does not exist. Whoever reads the partition from another place (its log was cut, an
-/// operator moved the group) starts with a new value.
+/// Every offset below `next` is done, held, or without a record: a partition delivers its records in order, so that a skipped
+/// offset does not exist. If reading starts at another offset (the log was truncated, an operator reset the group), a new value
+/// is needed.
 #[derive(Debug)]
 pub(crate) struct PartitionProgress {
-    /// The end of what is accounted for. `None` until a group without an offset receives its first record.
+    /// The offset of the next record. `None` until a group without a committed offset receives its first record.
     next: Option<i64>,
-    /// What was received and is not done.
+    /// The offsets that were received and are not done.
     held: OffsetSet,
-    /// What a predecessor did, above `next` with a gap before each.
+    /// The offsets that earlier owners have done, above `next`, with a gap before each range.
     done_ahead: VecDeque<Range<i64>>,
     counts: Counts,
     failed: Failed,
     window: Window,
     writer: WriterId,
-    /// The topic that texts name.
+    /// The topic that the commit metadata names.
     topic: Option<TopicMark>,
-    /// The latest leader epoch of the records that were received, here and by the predecessor.
+    /// The latest leader epoch of the records that this owner and the previous one received.
     epoch: Option<i32>,
     budget: MetadataBudget,
-    /// Counts the changes that a commit would tell of.
+    /// The number of changes that a commit would contain.
     revision: u64,
-    /// The last of them that is durable.
+    /// The last change that is durable.
     confirmed: u64,
     left: bool,
 }
 
-/// What to write to the broker.
+/// A commit of the partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Commit {
-    /// The first offset that is not done, which is what Kafka calls the committed offset.
+    /// The committed offset: the first offset that is not done.
     pub(crate) offset: i64,
-    /// The text beside it.
+    /// The commit metadata.
     pub(crate) metadata: String,
-    /// The leader epoch beside it: the latest of the records that were received.
+    /// The latest leader epoch of the received records.
     pub(crate) epoch: Option<i32>,
-    /// Whether the text names all that is done above the offset. What it leaves out runs again after a crash.
+    /// Whether the metadata describes all records that are done above the offset. The others run again after a crash.
     pub(crate) is_complete: bool,
     revision: u64,
     ahead: i64,
 }
 
 impl PartitionProgress {
-    /// Takes a partition over, from the group's committed offset (`None` when it has none: then the first record that
-    /// is received is the start) and the text beside it.
+    /// Takes a partition over with the committed offset of the group and its metadata. Without an offset, the first received
+    /// record is the start.
     ///
-    /// A text that is damaged, someone else's, of another version, or of another offset says nothing. What a
-    /// predecessor who said no goodbye may have begun is counted, unless that was `writer`, who lives: it had lost the
-    /// partition, and has it again before anybody else began a record.
+    /// Metadata that is damaged, or was written by another program, by another version, or for another offset, is ignored.
+    /// Records that may have started under an owner without a final commit count as crashed deliveries, unless that owner is
+    /// `writer` itself: it had lost the partition, and has it again before another member started a record.
     pub(crate) fn take_over(
         committed: Option<i64>,
         metadata: impl AsRef<[u8]>,
@@ -113,20 +113,20 @@ impl PartitionProgress {
         progress
     }
 
-    /// Reads of which topic a text was written. `None` when it is not one for this offset, or does not tell.
+    /// Reads the topic that commit metadata names. `None` if the metadata is not valid for this offset, or names none.
     pub(crate) fn topic_of(committed: i64, metadata: impl AsRef<[u8]>) -> Option<TopicMark> {
         Metadata::decode(committed, metadata.as_ref())?.topic
     }
 
-    /// Notes the topic that texts name from now on.
+    /// Sets the topic that the commit metadata names.
     pub(crate) fn belongs_to(&mut self, topic: TopicMark) {
         if self.topic.replace(topic) != Some(topic) {
             self.revision += 1;
         }
     }
 
-    /// Notes a record that came from the broker. Returns how often it may have begun and ended without a goodbye;
-    /// `None` when it is not to be delivered: it is done, or held already.
+    /// Notes a record that arrived from the broker. Returns the number of its crashed deliveries; `None` if it must not be
+    /// delivered, since it is done or held already.
     pub(crate) fn received(&mut self, offset: i64) -> Option<u32> {
         let next = self.next.unwrap_or(offset);
         if offset < next {
@@ -149,7 +149,7 @@ impl PartitionProgress {
         Some(self.counts.of(offset))
     }
 
-    /// Moves `next`, over what a predecessor did right behind it.
+    /// Moves `next`, and skips the adjacent offsets that earlier owners have done.
     fn advance(&mut self, mut next: i64) {
         while let Some(run) = self.done_ahead.front()
             && run.start <= next
@@ -160,7 +160,7 @@ impl PartitionProgress {
         self.next = Some(next);
     }
 
-    /// Notes that a record is done. One that is not held is ignored.
+    /// Notes that a record is done. A record that is not held is ignored.
     pub(crate) fn done(&mut self, offset: i64) {
         if self.held.remove(offset) {
             self.counts.done(offset);
@@ -169,16 +169,16 @@ impl PartitionProgress {
         }
     }
 
-    /// Notes that a suspect, which is a record that counts 2 or more, waits to begin. It may once a commit that names
-    /// it is confirmed, see [`may_begin`](Self::may_begin). Others need not ask.
+    /// Notes that a suspected poison message, with two or more crashed deliveries, waits to start. It may start once a commit
+    /// that names it is confirmed, see [`may_begin`](Self::may_begin). Other records need no request.
     pub(crate) fn begin(&mut self, offset: i64) {
         if self.held.contains(offset) && self.counts.begin(offset) {
             self.revision += 1;
         }
     }
 
-    /// Notes that a record was given back and does not run: it is still held, and this owner or the next delivers it again.
-    /// So many attempts at it have failed.
+    /// Notes that a record was released after `failed` failed attempts. It is still held, and is redelivered by this owner or
+    /// the next.
     pub(crate) fn released(&mut self, offset: i64, failed: u32) {
         let is_news = self.counts.release(offset);
         let counts = self.held.contains(offset) && self.failed.note(offset, failed);
@@ -187,13 +187,14 @@ impl PartitionProgress {
         }
     }
 
-    /// Returns how many attempts at a record had failed when it was given back, here or by the predecessor.
+    /// Returns the number of failed attempts at a record at its release by this owner or the previous one.
     pub(crate) fn failed(&self, offset: i64) -> u32 {
         self.failed.of(offset)
     }
 
-    /// Whether a record that is received may begin: what the broker has says so, and if its owner dies it is counted.
-    /// A suspect may not before [`begin`](Self::begin) was asked for and is confirmed; it can be handed out before.
+    /// Says whether a received record may start: a confirmed commit says that it may have started, so that a crash of its owner
+    /// is counted. A suspected poison message may be delivered before, but may start only after [`begin`](Self::begin) is
+    /// confirmed.
     pub(crate) fn may_begin(&self, offset: i64) -> bool {
         if self.left {
             return false;
@@ -205,10 +206,10 @@ impl PartitionProgress {
         since.is_some_and(|revision| revision <= self.confirmed)
     }
 
-    /// Returns what to commit now, which allows further records to begin. `None` while the partition has no start.
+    /// Returns the next commit, which allows further records to start once it is confirmed. `None` while the partition has no
+    /// start.
     ///
-    /// One commit is to be on its way at a time: an older one that arrives after a newer one would take back what that
-    /// said.
+    /// Only one commit may be in flight: an older one that arrives after a newer one would revert it.
     pub(crate) fn commit(&mut self) -> Option<Commit> {
         let (offset, next) = (self.first_not_done()?, self.next?);
         self.counts.forget_below(offset);
@@ -239,41 +240,41 @@ impl PartitionProgress {
         })
     }
 
-    /// Notes that a commit was read back from the broker.
+    /// Notes that a commit is durable.
     pub(crate) fn confirmed(&mut self, commit: &Commit) {
         self.confirmed = self.confirmed.max(commit.revision);
         self.window.confirm(commit.ahead);
     }
 
-    /// Halves the length of the text beside the offset, since the broker takes none that is so long.
+    /// Halves the size limit of the commit metadata, after the broker refused metadata for its length.
     pub(crate) fn shorten_text(&mut self) {
         self.budget = self.budget.halved();
     }
 
-    /// Returns what an owner whose records have all ended or been given back writes last: for its successor nothing
-    /// counts because of it, and older counts stay. From now on nothing may begin, and every commit says goodbye.
+    /// Returns the final commit, after which the next owner counts no crashed deliveries for this ownership; earlier counts
+    /// stay. From now on no record may start, and every commit is final.
     pub(crate) fn final_commit(&mut self) -> Option<Commit> {
         self.left = true;
         self.revision += 1;
         self.commit()
     }
 
-    /// Whether a commit would say something that is not confirmed.
+    /// Says whether a commit would contain changes that are not confirmed.
     pub(crate) fn changed(&self) -> bool {
         let more = |next| !self.left && self.window.is_short(next);
         self.next
             .is_some_and(|next| self.confirmed < self.revision || more(next))
     }
 
-    /// Whether such a commit is wanted at once: a record waits for it, or soon will.
+    /// Says whether such a commit is urgent: a record waits for it, or soon will.
     pub(crate) fn is_urgent(&self) -> bool {
         let short = |next| self.window.holds_back(next) || self.window.is_short(next);
         let waits = || self.next.is_some_and(short) || self.counts.any_waits(self.confirmed);
         !self.left && self.changed() && waits()
     }
 
-    /// Whether the map takes over three quarters of what it has for certain. No further records of this partition are
-    /// to be taken until it shrinks.
+    /// Says whether the map of done offsets takes over three quarters of its guaranteed space. Then the partition has to be
+    /// paused until the map shrinks.
     pub(crate) fn is_full(&self) -> bool {
         let (Some(base), Some(next)) = (self.first_not_done(), self.next) else {
             return false;
@@ -286,14 +287,14 @@ impl PartitionProgress {
         most > self.budget.for_map() as u64 / 4 * 3
     }
 
-    /// Returns the first offset that is not done: the oldest record that is held, or the next to come.
+    /// Returns the first offset that is not done: that of the oldest held record, or the next one.
     pub(crate) fn first_not_done(&self) -> Option<i64> {
         self.held.first().or(self.next)
     }
 
-    /// Returns the number of records below the end of the log that are not done: those that are held, and those to come,
-    /// without those that a predecessor did. Below `start` no record is to come, which is needed while the partition has
-    /// no start of its own: without it the number is not known then.
+    /// Returns the number of records below the end of the log that are not done: the held records and the next ones, without
+    /// those that earlier owners have done. No record arrives below `start`; while the partition has no start of its own, the
+    /// number is `None` without it.
     pub(crate) fn n_not_done(&self, start: Option<i64>, end: i64) -> Option<u64> {
         let next = self.next.max(start)?;
         let done = self.done_ahead.iter().map(|run| {
@@ -304,25 +305,25 @@ impl PartitionProgress {
         Some(self.held.len() as u64 + to_come.unsigned_abs())
     }
 
-    /// Returns the offset from which on nothing was received.
+    /// Returns the offset of the next record.
     #[cfg(test)]
     pub(crate) const fn next(&self) -> Option<i64> {
         self.next
     }
 
-    /// Returns how many records are held: received, and not done.
+    /// Returns the number of records that were received and are not done.
     #[cfg(test)]
     pub(crate) const fn n_held(&self) -> usize {
         self.held.len()
     }
 
-    /// Returns the oldest record that is held.
+    /// Returns the offset of the oldest held record.
     #[cfg(test)]
     pub(crate) fn oldest_held(&self) -> Option<i64> {
         self.held.first()
     }
 
-    /// Returns how many of those that are held are suspects.
+    /// Returns the number of held records that are suspected poison messages.
     pub(crate) fn n_suspects(&self) -> usize {
         let below = self.counts.suspects_below();
         let suspects = self.held.intervals().take_while(|run| run.start < below);

@@ -1,19 +1,19 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Offsets that grow at the end and are removed anywhere, as intervals.
+/// A set of offsets, stored as intervals. Offsets are added at the end, and removed anywhere.
 ///
-/// The last interval stands apart: records that come and end in order, which is nearly all of them, touch nothing else.
+/// The last interval is stored apart: records that arrive and end in order, as nearly all do, touch nothing else.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OffsetSet {
-    /// The other intervals, all below the last: first offset by last offset, so that the front of one is cut in place.
+    /// The other intervals, all below the last: last offset to first offset, so that the front of an interval changes in place.
     earlier: BTreeMap<i64, i64>,
     last: Range<i64>,
     len: usize,
 }
 
 impl OffsetSet {
-    /// Adds an offset that is above all that were ever added.
+    /// Adds an offset, which must be above all offsets that were ever added.
     pub(super) fn push(&mut self, offset: i64) {
         if self.last.is_empty() {
             self.last = offset..offset;
@@ -25,7 +25,7 @@ impl OffsetSet {
         self.len += 1;
     }
 
-    /// Removes an offset. `false` when it is not there.
+    /// Removes an offset. Returns `false` if the set does not contain it.
     pub(super) fn remove(&mut self, offset: i64) -> bool {
         let removed = if self.last.contains(&offset) {
             self.remove_from_last(offset);
@@ -80,7 +80,7 @@ impl OffsetSet {
         self.len
     }
 
-    /// Returns how many intervals there are.
+    /// Returns the number of intervals.
     pub(super) fn n_intervals(&self) -> usize {
         self.earlier.len() + usize::from(!self.last.is_empty())
     }

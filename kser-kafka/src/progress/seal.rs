@@ -1,22 +1,24 @@
-//! What binds a text to its offset, and tells it from those of other programs.
+//! The frame of commit metadata: version, flags, and a checksum that also covers the offset, so that metadata of other programs
+//! and of other offsets is recognized.
 
-/// The bytes before the body of a text: version and flags, and the check.
+/// The number of bytes before the body: version and flags, and the checksum.
 pub(super) const LEN: usize = 1 + 4;
 
-/// The layout of a text.
+/// The layout of metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
-    /// Before texts named their topic: a byte for the version, 8 bytes of check, a byte of flags. It is read only.
+    /// Without a topic: a byte for the version, 8 bytes of checksum, a byte of flags. It is only read, and not written any
+    /// more.
     One,
-    /// A byte for the version and the flags, 4 bytes of check.
+    /// A byte for the version and the flags, 4 bytes of checksum.
     Two,
-    /// As the second, with counts of failed attempts before the map. A member of an earlier release, which does not know
-    /// them, must not read it.
+    /// As version 2, with the numbers of failed attempts before the map. Members of earlier releases, which do not know these,
+    /// must not read it.
     Three,
 }
 
 impl Version {
-    /// Returns the low half of the first byte.
+    /// Returns the number in the low half of the first byte.
     const fn number(self) -> u8 {
         match self {
             Self::One => 1,
@@ -26,7 +28,7 @@ impl Version {
     }
 }
 
-/// A text whose check is right.
+/// Metadata with a valid checksum.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unsealed<'t> {
     pub(super) version: Version,
@@ -34,7 +36,7 @@ pub(super) struct Unsealed<'t> {
     pub(super) body: &'t [u8],
 }
 
-/// Writes a text of the second version or a later one. Flags are below 16.
+/// Writes metadata of version 2 or later. Flags must be below 16.
 pub(super) fn seal(base: i64, version: Version, flags: u8, body: &[u8]) -> Vec<u8> {
     let head = flags << 4 | version.number();
     let mut bytes = vec![head];
@@ -43,7 +45,7 @@ pub(super) fn seal(base: i64, version: Version, flags: u8, body: &[u8]) -> Vec<u
     bytes
 }
 
-/// Writes a text of the first version, as a member of an earlier release does.
+/// Writes metadata of version 1, as members of an earlier release do.
 #[cfg(test)]
 pub(super) fn seal_as_before(base: i64, flags: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![1];
@@ -53,7 +55,7 @@ pub(super) fn seal_as_before(base: i64, flags: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a text that was written for this offset. `None` for anything else.
+/// Reads metadata that was written for this offset. `None` for any other bytes.
 pub(super) fn unseal(base: i64, bytes: &[u8]) -> Option<Unsealed<'_>> {
     let (&head, rest) = bytes.split_first()?;
     match head {
@@ -87,7 +89,7 @@ fn short_check(base: i64, head: u8, body: &[u8]) -> u32 {
     (sum ^ sum >> 32) as u32
 }
 
-/// Hashes a text together with its offset: FNV-1a.
+/// Hashes metadata together with its offset (FNV-1a).
 fn check(base: i64, head: u8, body: &[u8]) -> u64 {
     let head = base.to_le_bytes().into_iter().chain([head]);
     head.chain(body.iter().copied())

@@ -1,9 +1,9 @@
-/// The part of a topic's id that texts carry. A topic that was deleted and made anew has another.
+/// The part of a topic id that commit metadata contains. A recreated topic has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TopicMark(u64);
 
 impl TopicMark {
-    /// Folds an id, which is random but for a few bits, into half of its length.
+    /// Folds a topic id, which is random but for a few bits, to half of its length.
     pub(crate) const fn new(id: u128) -> Self {
         Self((id ^ id >> 64) as u64)
     }

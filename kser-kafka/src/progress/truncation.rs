@@ -1,21 +1,21 @@
-//! What stays done when the log is not any more what it was: cut at its end, or at its start.
+//! The records that stay done after the log was truncated at its end, or shortened at its start.
 
 use super::PartitionProgress;
 
 impl PartitionProgress {
-    /// Notes the leader epoch that was committed with the offset: all that the predecessor received was written under it or
-    /// an earlier one.
+    /// Sets the leader epoch of the committed offset. All records that the previous owner received have this epoch or an
+    /// earlier one.
     pub(crate) fn committed_under(&mut self, epoch: Option<i32>) {
         self.epoch = epoch;
     }
 
-    /// Notes the leader epoch of the record that is received next. From a record of a later epoch than any that is known
-    /// on, the log holds other records than the predecessor's: nothing of them is done. Returns whether something was.
+    /// Notes the leader epoch of the next record. If it is later than any known one, the log has other records from there on
+    /// than the previous owner received, and none of them is done. Returns whether a record there was marked as done.
     pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) -> bool {
         let mut is_cut = false;
         if self.epoch.is_some_and(|known| epoch > known) {
             is_cut = self.cut_done(offset);
-            // It may have been passed already, right behind a record that was received.
+            // The offset may have been skipped already, directly after a received record.
             is_cut |= self.next.is_some_and(|next| next > offset);
             self.next = self.next.map(|next| next.min(offset));
         }
@@ -23,14 +23,14 @@ impl PartitionProgress {
         is_cut
     }
 
-    /// Notes where the log ended at some time after the take-over: no record from there on can have begun before it, or be
-    /// done. To be said before those records are received. Returns whether something was done there.
+    /// Notes the end of the log at some time after the partition was taken over: no record at or above it can have started
+    /// before, or be done. Must be called before those records are received. Returns whether a record there was marked as done.
     pub(crate) fn log_ended(&mut self, end: i64) -> bool {
         self.counts.cut(end);
         self.cut_done(end)
     }
 
-    /// Forgets what a predecessor did from this offset on. Returns whether that was something.
+    /// Forgets the records from this offset on that earlier owners have done. Returns whether there were any.
     fn cut_done(&mut self, from: i64) -> bool {
         self.failed.cut(from);
         let mut is_cut = false;
@@ -48,8 +48,8 @@ impl PartitionProgress {
         is_cut
     }
 
-    /// Notes where the log begins: what is not done below that cannot come any more. Returns how many offsets those are. To be
-    /// said before records are received.
+    /// Notes the start of the log: records below it that are not done cannot arrive any more. Returns the number of their
+    /// offsets. Must be called before records are received.
     pub(crate) fn log_starts(&mut self, start: i64) -> u64 {
         let Some(next) = self.next.filter(|next| *next < start) else {
             return 0;
@@ -64,9 +64,9 @@ impl PartitionProgress {
         start.abs_diff(next) - done
     }
 
-    /// Takes the partition over from itself, because its log went back: what is done or held from `offset` on stands for
-    /// records that are no more. Begins at the oldest record that is not done, though never above `offset`; what is done
-    /// behind it stays done.
+    /// Makes the progress of the same partition after its log went back to `offset`: the records at and above it do not exist
+    /// any more. It starts at the oldest record that is not done, and never above `offset`; records above the start that are
+    /// done stay done.
     pub(crate) fn went_back(&self, offset: i64) -> Self {
         let first = self
             .first_not_done()
@@ -81,7 +81,7 @@ impl PartitionProgress {
         progress.failed = self.failed.clone();
         progress.failed.cut(offset);
         progress.done_ahead = done.filter(|run| !run.is_empty()).collect();
-        // What a suspect's beginning was named in is told by these numbers.
+        // The revisions tell which commits name the suspected poison messages.
         progress.revision = self.revision + 1;
         progress.confirmed = self.confirmed;
         progress

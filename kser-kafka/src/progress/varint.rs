@@ -1,6 +1,6 @@
-//! Numbers in as few bytes as they need: seven bits a byte, the low ones first.
+//! Variable-length numbers: seven bits in each byte, the low ones first.
 
-/// The most bytes that one number takes.
+/// The greatest size of a number, in bytes.
 pub(super) const LONGEST: usize = 10;
 
 pub(super) fn write(mut number: u64, to: &mut Vec<u8>) {
@@ -11,7 +11,7 @@ pub(super) fn write(mut number: u64, to: &mut Vec<u8>) {
     to.push(number as u8);
 }
 
-/// Takes a number off the front. `None` when there is none, or it is too large.
+/// Decodes a number, and removes it from the front. `None` if it is incomplete or too large.
 pub(super) fn read(from: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -29,7 +29,7 @@ pub(super) fn read(from: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Returns the most bytes that `n` numbers of this sum can take.
+/// Returns the greatest size of `n` numbers with this sum, in bytes.
 pub(super) fn most_bytes(n: u64, sum: u64) -> u64 {
     // A number of k + 1 bytes is at least 2^(7k), so that only so many of them fit into the sum.
     let longer = (1..LONGEST as u32).map(|k| n.min(sum >> (7 * k)));

@@ -1,15 +1,15 @@
-/// How far ahead of what was received records may begin.
+/// The window of records ahead of the received ones that may start.
 ///
-/// What a commit allows is counted when its writer dies, so that it should be no more than is needed for no record to
-/// wait for a commit.
+/// All records that a commit allows to start count as crashed deliveries if the member dies. So the window is only as large as
+/// needed for records not to wait for a commit.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     size: i64,
-    /// The mark in the commit that was written last: records below it may begin once that is confirmed.
+    /// The end of the window in the last commit: records below it may start once that is confirmed.
     ahead: i64,
-    /// The mark that is durable.
+    /// The end of the window in the last confirmed commit.
     confirmed: i64,
-    /// What was received when the size was chosen, and whether a commit was confirmed since.
+    /// The offset of the next record at the choice of the size, and whether a commit was confirmed since.
     seen: i64,
     is_proven: bool,
 }
@@ -28,8 +28,8 @@ impl Window {
         }
     }
 
-    /// Moves the mark ahead of `next`, the end of what was received. `false` when it is there. The size doubles when
-    /// records had to wait for a commit to be confirmed, and halves when less than a quarter was used.
+    /// Moves the end of the window ahead of `next`, the offset of the next record. Returns `false` if it is there already. The
+    /// size doubles if records had to wait for a commit, and halves if less than a quarter of it was used.
     pub(super) fn advance(&mut self, next: i64) -> bool {
         if self.is_proven {
             if next > self.confirmed {
@@ -49,7 +49,7 @@ impl Window {
         self.ahead
     }
 
-    /// Whether half of what was allowed last is used up.
+    /// Says whether half of the window is used up.
     pub(super) const fn is_short(&self, next: i64) -> bool {
         self.ahead < next.saturating_add(self.size / 2)
     }
@@ -63,7 +63,7 @@ impl Window {
         offset < self.confirmed
     }
 
-    /// Whether a record below `next` waits.
+    /// Says whether a record below `next` waits for a commit.
     pub(super) const fn holds_back(&self, next: i64) -> bool {
         next > self.confirmed
     }

@@ -1,14 +1,14 @@
 use std::hash::{BuildHasher, RandomState};
 
-/// A member of a group that lives, as the text of its commits names it: one that starts again is another.
+/// The random id of one member, which its commit metadata contains. A restarted member has another id.
 ///
-/// A member that reads its own name knows that nobody has begun a record since it wrote that: whoever takes a partition
-/// over writes first. Nor can the records have killed it.
+/// A member that reads its own id back knows that no other member has started a record since, because each new owner of a
+/// partition commits before it starts records. Nor can the records have killed the member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WriterId(pub(super) u64);
 
 impl WriterId {
-    /// Draws a name at random. Texts have room for 32 bits of it.
+    /// Draws a random id. Commit metadata has room for 32 bits.
     pub(crate) fn new() -> Self {
         Self(RandomState::new().hash_one(()) >> 32)
     }

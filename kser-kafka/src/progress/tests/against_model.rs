@@ -1,4 +1,4 @@
-//! Everything that can happen to a partition, against a naive account of it.
+//! Random and exhaustive sequences of events of a partition, compared with a naive model.
 
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Many records, of which many end in no order.
+/// Makes sequences with many records that end out of order.
 fn crowded() -> impl Strategy<Value = Action> {
     prop_oneof![
         2 => Just(Action::Publish(400, 0)),
@@ -46,7 +46,7 @@ fn holds(budget: usize, actions: impl IntoIterator<Item = Action>) {
     world.finish();
 }
 
-/// Three records with which so many owners died.
+/// Makes three records after this many crashes of their owners.
 fn died_with(deaths: usize) -> impl Iterator<Item = Action> {
     let died = [
         Action::Receive(3),
@@ -97,7 +97,7 @@ proptest! {
     }
 }
 
-/// All that can happen in four turns to three records with which none, one or two owners died.
+/// Checks all sequences of four events for three records after no, one or two crashes of their owners.
 #[test]
 fn every_short_story_is_accounted_for() {
     let all = [

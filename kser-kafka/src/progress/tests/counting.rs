@@ -1,8 +1,8 @@
-//! How often a record may have begun and ended without a goodbye.
+//! The counting of crashed deliveries.
 
 use super::*;
 
-/// One owner after another takes these records over, has them begin, and dies. Gives what the last one committed.
+/// Lets one owner after another take these records over, start them, and crash. Returns the last commit.
 fn died_with(offsets: Range<i64>, times: usize) -> Commit {
     let mut last = confirm(&mut received(offsets.clone()));
     for _ in 1..times {
@@ -69,7 +69,7 @@ fn a_record_beyond_the_second_window_keeps_the_count_of_the_first() {
     );
 }
 
-/// An owner has these records begin, and loses the partition. Gives what it committed.
+/// Lets an owner start these records, and lose the partition. Returns its commit.
 fn lost(commit: &Commit, writer: WriterId) -> Commit {
     let mut progress = take_over(commit, writer);
     delivered(&mut progress, 0..3);
@@ -84,7 +84,7 @@ fn an_owner_that_lost_its_partition_and_has_it_again_counts_nothing() {
         last = lost(&last, writer);
         assert_eq!(take_over(&last, writer).received(1), Some(1));
     }
-    // It is a death for anyone else.
+    // For any other member it is a crash.
     assert_eq!(succeed(&last).received(1), Some(2));
 }
 
@@ -164,7 +164,7 @@ fn only_a_suspect_that_was_begun_is_counted_further() {
     }
 }
 
-/// The next owner has these begin, and dies. Gives what it committed.
+/// Lets the next owner start these records, and crash. Returns its commit.
 fn dies_with_begun(last: &Commit, begun: Range<i64>) -> Commit {
     let mut progress = succeed(last);
     delivered(&mut progress, 0..40);
@@ -241,7 +241,7 @@ fn a_suspect_that_was_given_back_is_not_counted() {
     assert!(!progress.may_begin(1));
     let released = confirm(&mut progress);
     assert_eq!(succeed(&released).received(1), Some(2));
-    // What was confirmed for its first run says nothing of a second.
+    // The commit for its first run does not allow a second one.
     progress.begin(1);
     progress.confirmed(&named);
     assert!(!progress.may_begin(1));
@@ -331,7 +331,7 @@ fn failed_attempts_of_what_was_given_back_outlive_a_stop() {
     assert_eq!(failed(&progress), [0, 3, 0, 7, 0]);
     let mut successor = succeed(&last);
     assert_eq!(failed(&successor), [0, 3, 0, 7, 0]);
-    // They stay until the record is done, also over a crash.
+    // The counts stay until the record is done, also over a crash.
     delivered(&mut successor, 0..5);
     let mut last = succeed(&confirm(&mut successor));
     assert_eq!(failed(&last), [0, 3, 0, 7, 0]);
@@ -341,7 +341,7 @@ fn failed_attempts_of_what_was_given_back_outlive_a_stop() {
 
 #[test]
 fn failed_attempts_take_no_room_of_what_is_done() {
-    // Every second record is done, and the others failed: the text cannot hold all.
+    // Every second record is done, and the others failed: the metadata has no room for all.
     let mut progress = received(0..2_000);
     for offset in 0..2_000 {
         match offset % 2 {
@@ -355,7 +355,7 @@ fn failed_attempts_take_no_room_of_what_is_done() {
     let mut without = succeed(&before.final_commit().expect("it has a start"));
     let done = |progress: &mut PartitionProgress| delivered(progress, 0..2_000);
     assert_eq!(done(&mut after), done(&mut without));
-    // Those that do not fit begin again.
+    // Counts that do not fit start again.
     let mut narrow = received(0..300);
     (0..300).for_each(|offset| narrow.released(offset, 1));
     let successor = succeed(&narrow.final_commit().expect("it has a start"));

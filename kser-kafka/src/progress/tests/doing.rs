@@ -1,4 +1,4 @@
-//! What is done, and what a commit says of it.
+//! Done records, and their description in commits.
 
 use super::*;
 

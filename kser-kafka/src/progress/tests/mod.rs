@@ -1,4 +1,4 @@
-//! The facts one by one; `against_model` has them all at random.
+//! Single facts. `against_model` combines them at random.
 
 mod against_model;
 mod counting;
@@ -13,7 +13,7 @@ fn start() -> PartitionProgress {
     PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default())
 }
 
-/// A partition of which these records were received, under the smallest budget.
+/// Makes a partition that has received these records, with the smallest metadata limit.
 fn received(offsets: Range<i64>) -> PartitionProgress {
     let budget = MetadataBudget::new(MetadataBudget::SMALLEST).expect("the smallest");
     let mut progress =
@@ -43,7 +43,7 @@ fn take_over(commit: &Commit, writer: WriterId) -> PartitionProgress {
     )
 }
 
-/// What of these offsets a successor is to deliver.
+/// Returns those of the offsets that the next owner has to deliver.
 fn delivered(progress: &mut PartitionProgress, offsets: Range<i64>) -> Vec<i64> {
     offsets
         .filter(|offset| progress.received(*offset).is_some())

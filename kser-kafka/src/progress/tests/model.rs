@@ -1,41 +1,41 @@
-//! A naive account of everything, beside the real one.
+//! A naive model of the progress of a partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
-/// What becomes of a commit.
+/// The fate of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Lost,
-    /// The broker has it, and its owner does not know.
+    /// The broker has the commit, and its owner does not know.
     Durable,
     Confirmed,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Action {
-    /// So many records with so many offsets between them.
+    /// This many records with this many offsets between them.
     Publish(usize, i64),
     Receive(usize),
     ReceiveAgain(usize),
-    /// Runs what may run of so many held records. Suspects only with `begin`.
+    /// Starts those of this many held records that may start. Suspected poison messages only with `begin`.
     Run(usize),
     Begin(usize),
     Release(usize),
     Done(usize),
-    /// Ends every so many of those that are held.
+    /// Ends each nth held record.
     DoneEach(usize),
     Commit(Fate),
     LeaveGracefully(Fate),
-    /// The owner loses the partition without a goodbye, and has it again.
+    /// The owner loses the partition without a final commit, and gets it again.
     LoseAndRegain,
     Crash,
-    /// A crash, after which the successor knows where the log ends.
+    /// A crash, after which the next owner knows the end of the log.
     CrashThenLogEnd,
 }
 
-/// What a commit means.
+/// The meaning of a commit.
 #[derive(Debug, Clone)]
 struct Meaning {
     writer: WriterId,
@@ -47,28 +47,28 @@ struct Meaning {
     is_final: bool,
 }
 
-/// One owner of the partition, whose account is checked.
+/// An owner of the partition, whose progress is checked.
 #[derive(Debug)]
 struct Owner {
     writer: WriterId,
     progress: PartitionProgress,
     position: i64,
-    /// The records that were received.
+    /// The received records.
     received: BTreeSet<i64>,
     done: BTreeSet<i64>,
-    /// By offset. Above its end nothing is counted.
+    /// The counts by offset; 0 above its end.
     counts: Vec<u32>,
     begun: BTreeSet<i64>,
     running: BTreeSet<i64>,
-    /// How often attempts failed, of those that were given back.
+    /// The numbers of failed attempts at released records.
     failed: BTreeMap<i64, u32>,
 }
 
 #[derive(Debug)]
 pub(super) struct World {
-    /// How long a text may be.
+    /// The limit of the metadata.
     budget: usize,
-    /// The offsets at which there is a record.
+    /// The offsets with a record.
     log: BTreeSet<i64>,
     end: i64,
     broker: Option<(Commit, Meaning)>,
@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    /// Someone takes over what the broker has, and counts what that says.
+    /// Lets an owner take over the commit that the broker has, and counts crashed deliveries by it.
     fn succeed(&mut self, writer: WriterId, knows_end: bool) {
         let Some((commit, meaning)) = &self.broker else {
             self.owner = Owner::new(None, "", writer, self.budget);
@@ -323,7 +323,7 @@ impl World {
         }
     }
 
-    /// Lets a last owner end everything: then every record was done by someone.
+    /// Lets a last owner end all records: then each record was done by some owner.
     pub(super) fn finish(&mut self) {
         self.succeed(WriterId::new(), false);
         self.receive(usize::MAX);
@@ -336,7 +336,7 @@ impl World {
     }
 }
 
-/// Which counts of failed attempts the text of a commit keeps: all that are near, up to some offset.
+/// Returns the numbers of failed attempts in the metadata of a commit: all up to some offset.
 fn kept_failed(
     successor: &PartitionProgress,
     commit: &Commit,
@@ -356,7 +356,7 @@ fn kept_failed(
     kept
 }
 
-/// What of that which is done the text of a commit keeps: all, or all up to some offset.
+/// Returns the done offsets in the metadata of a commit: all, or all up to some offset.
 fn kept(
     mut successor: PartitionProgress,
     commit: &Commit,

@@ -1,11 +1,11 @@
-//! The text itself: its versions, the topic in it, and its length.
+//! The metadata itself: its versions, its topic, and its length.
 
 use proptest::prelude::*;
 
 use super::seal::seal_as_before;
 use super::*;
 
-/// The text of an earlier release: without a topic, and with 64 bits of the author.
+/// Makes the metadata of an earlier release: without a topic, and with 64 bits of the writer.
 fn text_as_before(base: i64, metadata: &Metadata) -> String {
     let latest =
         base64::decode(metadata.encode(base, MetadataBudget::default()).text).expect("ours");
@@ -69,7 +69,7 @@ proptest! {
 
 #[test]
 fn a_text_that_an_earlier_release_wrote_is_read() {
-    // Offset 1000; 1002 to 1004 are done; records below 1300 may have begun.
+    // Offset 1000; 1002 to 1004 are done; records below 1300 may have started.
     let text = "AeovU+gTiX1SAu/Nq4lnRSMBrAIAAAAO";
     let read = Metadata::decode(1_000, text.as_bytes()).expect("a text of version 1");
     assert_eq!((read.writer, read.ahead), (0x0123_4567_89ab_cdef, 1_300));

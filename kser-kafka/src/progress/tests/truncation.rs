@@ -1,8 +1,8 @@
-//! What a predecessor did of records that the log does not have any more.
+//! Done records that the log does not have any more.
 
 use super::*;
 
-/// What a member commits that was handed 0..20 under this epoch, and of which all is done but 10, 12 and 15.
+/// Makes the commit of a member that received 0..20 of this epoch, of which all are done but 10, 12 and 15.
 fn committed_under(epoch: i32) -> Commit {
     let mut progress = received(0..20);
     for offset in 0..20 {
@@ -22,7 +22,7 @@ fn successor_of(commit: &Commit) -> PartitionProgress {
     progress
 }
 
-/// What of these records of one epoch a successor is to deliver.
+/// Returns those of the records of one epoch that the next owner has to deliver.
 fn delivered_under(
     progress: &mut PartitionProgress,
     epoch: i32,
@@ -48,7 +48,7 @@ fn a_record_of_the_same_epoch_or_an_earlier_one_is_done() {
 
 #[test]
 fn no_record_of_a_later_epoch_is_done() {
-    // The log was cut at each of these, and other records were written there.
+    // The log was truncated at each of these offsets, and other records were written there.
     for cut in 10..=20 {
         let mut progress = successor_of(&committed_under(5));
         let before = delivered_under(&mut progress, 5, 10..cut);
@@ -59,7 +59,7 @@ fn no_record_of_a_later_epoch_is_done() {
         assert_eq!(before, expected, "cut at {cut}");
         let after = delivered_under(&mut progress, 6, cut..25);
         assert_eq!(after, (cut..25).collect::<Vec<_>>(), "cut at {cut}");
-        // And the next one is told the same.
+        // The owner after it has to deliver the same.
         let commit = confirm(&mut progress);
         assert_eq!(commit.epoch, Some(6));
         let all = before.into_iter().chain(after).collect::<Vec<_>>();
@@ -75,7 +75,7 @@ fn no_record_of_a_later_epoch_is_done() {
 fn a_record_of_a_later_epoch_keeps_its_count() {
     let mut progress = successor_of(&committed_under(5));
     progress.written_under(20, 6);
-    // It was allowed to begin under the owner that died.
+    // The record was allowed to start under the owner that crashed.
     assert_eq!(progress.received(20), Some(1));
 }
 
@@ -109,7 +109,7 @@ fn done_records_that_are_lost_are_told_once() {
     let mut progress = successor_of(&committed_under(5));
     assert!(!progress.written_under(10, 5));
     progress.received(10);
-    // It was done, and is another now.
+    // The record was done, and is another one now.
     assert!(progress.written_under(11, 6));
     progress.received(11);
     assert!(!progress.written_under(12, 6));
