@@ -49,7 +49,7 @@ fn a_setting_that_the_client_does_not_have_is_refused() {
         assert!(error.contains(&format!("{key:?}")), "{error}");
         assert!(error.contains("has no such setting"), "{error}");
     }
-    // Whether this build has it is found when the clients are made, and then said.
+    // Whether this build has the feature is checked when the clients are created.
     let config = KafkaConfig::new("broker:9092");
     assert!(config.with("ssl.ca.location", "ca.pem").is_ok());
 }

@@ -24,13 +24,13 @@ use crate::offsets::topic_ids::TopicIds;
 use crate::partition_list::list;
 use crate::progress::{MetadataBudget, WriterId};
 
-/// How long a hook of a rebalance waits for the brokers.
+/// The timeout of requests in a rebalance callback.
 const HOOK: Duration = Duration::from_secs(1);
 
-/// How many characters of a reason are shown.
+/// The number of characters of a reason that are shown.
 const REASON: usize = 200;
 
-/// What the client calls back: all on the thread that polls it.
+/// The callbacks of a client, and the state that they share with the poll thread. All run on that thread.
 pub(crate) struct Context {
     member: Mutex<Member>,
     pub(crate) channel: Arc<PollChannel>,
@@ -41,25 +41,25 @@ pub(crate) struct Context {
     pub(crate) writer: WriterId,
     pub(crate) budget: MetadataBudget,
     pub(crate) request_size: RequestSize,
-    /// The member left without a goodbye: nothing is to be written for it any more.
+    /// The member has left, so that nothing may be committed for it any more.
     pub(crate) abandoned: AtomicBool,
     client_report: Mutex<ClientReport>,
-    /// The client said that it went to another offset than it was to, since that was looked at.
+    /// The client has logged an offset reset, which was not handled yet.
     was_reset: AtomicBool,
     pub(crate) ids: TopicIds,
-    /// Why the member cannot go on.
+    /// The error that ends the member.
     ended: Mutex<Option<Error>>,
 }
 
-/// What the statistics and the log of the client say.
+/// The last statistics of the client, and facts from its log.
 #[derive(Debug, Default)]
 struct ClientReport {
-    /// When a broker was heard of last.
+    /// The time of the last response of a broker.
     answered_at: Option<Instant>,
-    /// Why the last commit was refused.
+    /// The reason for the last refused commit.
     refusal: Option<String>,
     statistics: Statistics,
-    /// Since the statistics came, all that was fetched before was taken.
+    /// All records that were fetched before the statistics have been polled.
     is_drained: bool,
 }
 
@@ -93,24 +93,24 @@ impl Context {
         self.member.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the offset below which no record of a partition is to come any more, as far as the client has said it.
+    /// Returns the offset below which no further record of a partition arrives, if it is known from the statistics.
     pub(crate) fn fetched_to(&self, topic: &str, partition: i32) -> Option<i64> {
         let known = self.client_report();
         let fetched = known.statistics.fetched.get(topic, partition);
         fetched.filter(|_| known.is_drained)
     }
 
-    /// Notes that all that was fetched is taken.
+    /// Notes that all fetched records have been polled.
     pub(crate) fn drained(&self) {
         self.client_report().is_drained = true;
     }
 
-    /// Returns how the client stands with the group, if it has said so.
+    /// Returns the state of the client in its group, if it is known from the statistics.
     pub(crate) fn group_state(&self) -> Option<GroupState> {
         self.client_report().statistics.group.clone()
     }
 
-    /// Returns the offset from which the client was to fetch a partition next, when it said so last.
+    /// Returns the fetch offset of a partition in the last statistics.
     pub(crate) fn fetches_from(&self, topic: &str, partition: i32) -> Option<i64> {
         self.client_report()
             .statistics
@@ -118,18 +118,18 @@ impl Context {
             .get(topic, partition)
     }
 
-    /// Returns when a broker was heard of last, heartbeats included, if the client has said so.
+    /// Returns the time of the last response of a broker, heartbeats included, if it is known from the statistics.
     pub(crate) fn answered_at(&self) -> Option<Instant> {
         self.client_report().answered_at
     }
 
-    /// Returns why the brokers refused the last commit that they refused, once the client has said so in its log: it
-    /// reports the errors of commits that are not waited for nowhere else.
+    /// Returns the reason for the last refused commit. It is taken from the client's log, which is the only place where errors
+    /// of asynchronous commits appear.
     pub(crate) fn refusal(&self) -> Option<String> {
         self.client_report().refusal.clone()
     }
 
-    /// Says whether the client went to another offset than it was to.
+    /// Says whether the client has logged an offset reset that was not handled yet.
     pub(crate) fn was_reset(&self) -> bool {
         self.was_reset.load(Ordering::Relaxed)
     }
@@ -138,13 +138,13 @@ impl Context {
         self.was_reset.store(false, Ordering::Relaxed);
     }
 
-    /// Has the member end, for a reason that a hook has found.
+    /// Ends the member with an error, from a callback.
     pub(crate) fn end(&self, error: Error) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.get_or_insert(error);
     }
 
-    /// Returns why the member is to end, if it is.
+    /// Takes the error that ends the member, if there is one.
     pub(crate) fn ended(&self) -> Option<Error> {
         self.ended
             .lock()
@@ -176,9 +176,9 @@ impl Context {
             .map(|element| (element.topic().to_owned(), element.partition()))
             .collect();
         self.wait_for_given(&all, is_lost);
-        // The group may have gone on without this member meanwhile. A commit after that ends a member that has a name.
+        // The group may have removed this member meanwhile. A commit after that is fatal for a member with an instance name.
         let lost = is_lost();
-        // All members give all up, and most of it comes back.
+        // All members lose all partitions, and get most of them back.
         let is_eager = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager);
         let may_return = is_eager && !lost;
         let mut member = self.member();
@@ -193,7 +193,7 @@ impl Context {
                 }
             }
         }
-        // What was settled until now is in these orders; from now on settling says that the record is lost.
+        // Records that were settled until now are in these commands. From now on settling fails with `Error::Lost`.
         member.handle_settled(&self.channel);
         if lost {
             self.log_lost(&all);
@@ -222,7 +222,7 @@ impl Context {
         }
         drop(member);
         let unassigned = match consumer.rebalance_protocol() {
-            // It refuses to give up any if there is one among them that it does not have.
+            // The call fails for all partitions if the client does not have one of them.
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(&fetched),
             _ => consumer.unassign(),
         };
@@ -251,7 +251,7 @@ impl Context {
         }
     }
 
-    /// Lets what runs end, for a while, unless the partitions are lost already.
+    /// Waits until the records in progress are settled, at most for the grace period, unless the partitions are lost already.
     fn wait_for_given(&self, partitions: &[(String, i32)], is_lost: impl Fn() -> bool) {
         let until = monotonic() + self.revoke_grace;
         let mut member = self.member();
@@ -278,7 +278,7 @@ fn place(partition: &(String, i32)) -> (&str, i32) {
     (&partition.0, partition.1)
 }
 
-/// Logs what the client could not do.
+/// Logs a failed call of the client.
 pub(crate) fn log_failure(what: &str, done: KafkaResult<()>) {
     if let Err(error) = done {
         tracing::error!(target: "kser_kafka", %error, "{what}");
@@ -288,7 +288,7 @@ pub(crate) fn log_failure(what: &str, done: KafkaResult<()>) {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "COMMITFAIL" {
-            // It begins with the name of the client's thread, and ends with a list of partitions.
+            // The line begins with the name of the client's thread, and ends with a list of partitions.
             let (_, text) = message.split_once("]: ").unwrap_or(("", message));
             self.client_report().refusal = Some(text.chars().take(REASON).collect());
         }

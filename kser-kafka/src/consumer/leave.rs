@@ -1,4 +1,4 @@
-//! How the life of a consumer's client ends.
+//! The end of a consumer's client.
 
 use std::sync::mpsc;
 use std::thread;
@@ -6,26 +6,25 @@ use std::time::Duration;
 
 use kser_core::Error;
 
-/// The time for leaving a group whose brokers answer, and of one whose brokers have just been silent.
+/// The timeout of leaving a group: if the brokers answer, and if they have not answered the final commit.
 pub(crate) const LEAVE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(800));
 
-/// Why a group does not admit a member whose settings are right.
+/// The reason why a group does not admit a member with correct settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
-    /// Another member has the instance's name, until it leaves or its session ends.
+    /// Another member has the instance name, until it leaves or its session ends.
     InstanceHeld,
-    /// The group has as many members as the brokers allow, until one leaves.
+    /// The group has reached the maximum size that the brokers allow, until a member leaves.
     GroupFull,
-    /// The members of the group rebalance in another way.
+    /// The members of the group use another assignor.
     OtherRebalance,
 }
 
-/// Drops a client, which leaves its group, and waits for that within a limit: with brokers that are silent it takes
-/// minutes.
+/// Drops a client, which leaves its group, and waits for that at most for `limit`: with silent brokers it takes minutes.
 ///
 /// # Errors
 ///
-/// [`Error::TimedOut`] when the client has not left within the limit. It goes on to try, on a thread of its own.
+/// [`Error::TimedOut`] if the client has not left within the limit. It goes on trying, on a thread of its own.
 pub(crate) fn leave<C: Send + 'static>(consumer: C, limit: Duration) -> Result<(), Error> {
     let (left, leaving) = mpsc::channel();
     let leave = move || {
@@ -47,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    /// Is dropped once it is told to be.
+    /// A client whose drop blocks until the sender is dropped.
     struct Leaves(Receiver<()>);
 
     impl Drop for Leaves {

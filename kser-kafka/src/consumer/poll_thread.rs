@@ -20,47 +20,49 @@ use crate::offsets::log_resets::{self, LogResets};
 use crate::offsets::recreated_topics::RecreatedTopics;
 use crate::offsets::start;
 
-/// How many messages are taken in one turn.
+/// The greatest number of messages that are taken in one poll.
 const POLL_BATCH: usize = 512;
-/// The longest sleep of a turn without messages. The client rings when one comes: this is for what it does not ring for.
+/// The longest sleep between polls without messages. The client wakes the thread for new messages; this bound is for timers and
+/// events without such a wake-up.
 const SLEEP: Duration = Duration::from_millis(20);
-/// The shortest sleep, when something is near that nobody rings for.
+/// The shortest sleep, if an event without a wake-up is near.
 const NAP: Duration = Duration::from_millis(1);
-/// How long nobody has to receive until the partitions are paused: a pause throws away what is fetched.
+/// The time for which the inbox must stay full before partitions are paused. A pause discards the prefetched messages, so that
+/// short peaks are waited out.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
-/// How long a partition of which cannot be read where it starts waits for the next try, and how long that may take.
+/// The pause before the start offsets of partitions are read again, and the timeout of that.
 const START_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
-/// How long the brokers are waited for at a goodbye.
+/// The timeout of the final commit at a graceful leave.
 const FINAL_COMMIT: Duration = Duration::from_secs(1);
-/// The age of what the client says beside an error that it reports.
+/// The greatest age of an error about the brokers that explains an error of the client.
 const ERROR_AGE: Duration = Duration::from_secs(1);
-/// How long the last commit before a crash-like end is waited for.
+/// The timeout of the last commit before the member leaves without a final commit.
 const LAST_COMMIT: Duration = Duration::from_millis(500);
 
-/// The thread that alone touches a consumer: it polls, commits, pauses, and never waits for a task.
+/// The only thread that uses a consumer: it polls, commits and pauses, and never waits for a task.
 pub(crate) struct PollThread {
     consumer: BaseConsumer<Context>,
     context: Arc<Context>,
     commit_schedule: CommitSchedule,
     next_start: Instant,
     health: HealthMonitor,
-    /// The name of the member, if it has one.
+    /// The instance name of the member, if it has one.
     instance: Option<String>,
     log_resets: LogResets,
     recreated_topics: RecreatedTopics,
     crowded: Option<Instant>,
-    /// All partitions are paused, since it is crowded.
+    /// All partitions are paused, since the inbox is crowded.
     all_paused: bool,
-    /// The group may rebalance in another way than the settings say.
+    /// The assignor may be changed to that of the group.
     can_switch: bool,
 }
 
-/// Says whether nobody has received for so long that the partitions are paused.
+/// Says whether the inbox has been crowded for so long that the partitions are paused.
 fn is_long_crowded(crowded: Instant) -> bool {
     crowded.elapsed() >= PAUSE_AFTER
 }
 
-/// Why the thread ends.
+/// The reason why the thread ends.
 enum EndReason {
     Closed(oneshot::Sender<Result<(), Error>>),
     Dropped,
@@ -92,8 +94,8 @@ impl PollThread {
         }
     }
 
-    /// Polls until the subscription ends. Returns why the group did not admit the member, if it is to be asked again with
-    /// another client.
+    /// Polls until the subscription ends. Returns `Some` if the group did not admit the member, which has to join again with a
+    /// new client.
     pub(crate) fn run(mut self) -> Option<NotAdmitted> {
         let end = loop {
             if let Some(end) = self.poll_once() {
@@ -106,7 +108,7 @@ impl PollThread {
                 let said = self.commit_finally();
                 self.context.channel.finish(Error::Closed);
                 let limit = if said.is_ok() { LEAVE.0 } else { LEAVE.1 };
-                // The client gives its partitions up one by one.
+                // The client unassigns its partitions one by one.
                 let limit = commit::for_partitions(limit, partitions);
                 let left = leave(self.consumer, limit);
                 let _ = answer.send(said.and(left));
@@ -116,12 +118,12 @@ impl PollThread {
             EndReason::NotAdmitted(why) => {
                 let all = self.context.member().partitions();
                 self.drop_partitions(&all);
-                // It is in no group.
+                // The client is in no group.
                 let _ = leave(self.consumer, LEAVE.1);
                 return Some(why);
             }
         }
-        // Dropping the client waits for the brokers: that is this thread's last.
+        // Dropping the client may wait for the brokers, which is the last work of this thread.
         None
     }
 
@@ -158,7 +160,7 @@ impl PollThread {
             let member = self.context.member();
             let sleep = self.commit_schedule.every().clamp(NAP, SLEEP);
             let limit = match member.closing {
-                // Nothing is due any more, and nobody rings when the last record is settled.
+                // No timer is due any more, and settling the last record does not wake the thread.
                 true => NAP,
                 false => member.until_next().unwrap_or(sleep).min(sleep),
             };
@@ -168,7 +170,7 @@ impl PollThread {
         None
     }
 
-    /// Does what was asked for.
+    /// Carries out the commands of the subscription.
     fn handle_commands(&mut self) -> Option<EndReason> {
         let mut member = self.context.member();
         member.handle_settled(&self.context.channel);
@@ -193,12 +195,12 @@ impl PollThread {
         None
     }
 
-    /// Takes messages from the client. Says whether there were some.
+    /// Takes messages from the client. Returns whether there were any.
     fn fetch(&mut self) -> Result<bool, EndReason> {
         let mut room = self.context.channel.room();
         self.crowded = match self.crowded {
             None if room == 0 => Some(monotonic()),
-            // What is paused stays so until much is received: a pause costs what was fetched.
+            // Paused partitions stay paused until the inbox is half empty, since each pause discards the prefetched messages.
             Some(since) if is_long_crowded(since) && !self.context.channel.has_room() => {
                 Some(since)
             }
@@ -206,13 +208,13 @@ impl PollThread {
             _ => None,
         };
         match self.crowded {
-            // Nothing comes but events, which must be served.
+            // Only events arrive, which must be served.
             Some(since) if is_long_crowded(since) => room = POLL_BATCH,
             Some(_) => return Ok(false),
             None => {}
         }
         let (mut fetched, mut nothing) = (0, 0);
-        // After an event that is no message, a message may be there without a ring.
+        // After an event that is no message, there may be a message without a wake-up.
         while fetched < POLL_BATCH.min(room) && nothing < 2 {
             let polled = self.consumer.poll(Duration::ZERO);
             self.log_resets.look(&self.consumer, &self.context);
@@ -239,7 +241,7 @@ impl PollThread {
         Ok(fetched > 0)
     }
 
-    /// Looks at an error that the client reports. Most of them pass.
+    /// Handles an error that the client reports. Most errors are temporary.
     fn handle_error(&mut self, error: KafkaError) -> Result<(), EndReason> {
         let group = &self.context.group;
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
@@ -251,7 +253,7 @@ impl PollThread {
                 RDKafkaErrorCode::UnreleasedInstanceId => {
                     return Err(EndReason::NotAdmitted(NotAdmitted::InstanceHeld));
                 }
-                // The classic client tries again by itself.
+                // With the classic protocol the client retries by itself.
                 RDKafkaErrorCode::GroupMaxSizeReached => {
                     return Err(EndReason::NotAdmitted(NotAdmitted::GroupFull));
                 }
@@ -303,12 +305,12 @@ impl PollThread {
         }
     }
 
-    /// Starts partitions that could not be started when they came.
+    /// Starts partitions that could not be started when they were assigned.
     fn start_late_partitions(&mut self) {
         let member = self.context.member();
         let all_started = member.active().all(|it| it.position.is_fetched);
         drop(member);
-        // A lost assignment would count as a live one after that.
+        // An assignment call would make a lost assignment look like a live one.
         if all_started || monotonic() < self.next_start || self.consumer.assignment_lost() {
             return;
         }
@@ -316,7 +318,7 @@ impl PollThread {
         self.next_start = monotonic() + START_AGAIN.0;
     }
 
-    /// Pauses what has no room, and resumes what has some again.
+    /// Pauses the partitions without room for more records, and resumes those with room.
     fn apply_backpressure(&mut self) {
         let all = self.crowded.is_some_and(is_long_crowded);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
@@ -351,10 +353,10 @@ impl PollThread {
         }
     }
 
-    /// Writes a goodbye for all partitions.
+    /// Writes the final commits of all partitions.
     ///
-    /// The group is left by dropping the client, which is asked for nothing before: a client that has unsubscribed, and is
-    /// closed while it still gives its partitions up, does not tell the brokers that it leaves.
+    /// Dropping the client leaves the group. It must not unsubscribe before: a client that is closed while it still unassigns
+    /// its partitions does not tell the brokers that it leaves.
     fn commit_finally(&self) -> Result<(), Error> {
         let mut member = self.context.member();
         let all = member.partitions();
@@ -374,7 +376,7 @@ impl PollThread {
         }
     }
 
-    /// Leaves as a crash does: what is settled is written, and nothing else.
+    /// Leaves without a final commit, as after a crash. Settled records are committed.
     fn leave_after_failure(&mut self, error: Error) {
         let changes = commit::changes(&mut self.context.member());
         if !self.consumer.assignment_lost()
@@ -387,7 +389,7 @@ impl PollThread {
         self.context.channel.finish(error);
     }
 
-    /// Has nothing any more. From now on nothing is written.
+    /// Removes all partitions. From now on nothing is committed.
     fn drop_partitions(&self, partitions: &[(String, i32)]) {
         self.context.abandoned.store(true, Ordering::Release);
         let mut member = self.context.member();

@@ -12,8 +12,8 @@ const AS_BITS: u8 = 2;
 const HAS_TOPIC: u8 = 4;
 const TOPIC_MARK_BYTES: usize = 8;
 const WRITER_ID_BYTES: usize = 4;
-/// The most bytes of all but the suspects and the map: the seal, the topic, the author, the three marks and the number of
-/// suspects.
+/// The greatest size of the fixed part, in bytes: the seal, the topic, the writer, the three marks and the number of suspected
+/// poison messages.
 const HEADER: usize = seal::LEN + TOPIC_MARK_BYTES + WRITER_ID_BYTES + 4 * varint::LONGEST;
 const ONE_SUSPECT: usize = 2 * varint::LONGEST;
 
