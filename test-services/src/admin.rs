@@ -1,8 +1,10 @@
+use crate::coordinators;
 use crate::deadline::retry;
 use crate::installation::{Installation, succeed};
+use crate::metadata::ClusterMetadata;
 use crate::record_batch;
 use crate::release::Release;
-use crate::wire::{Connection, Request, Response};
+use crate::wire::{BrokerConnection, Request, Response};
 
 mod leaders;
 
@@ -97,7 +99,7 @@ impl Admin {
     /// Removes the records of a partition that lie before an offset, as its retention does in time.
     pub fn delete_records(&self, topic: &str, partition: u32, before: i64) {
         let done = retry(|| {
-            let leader = self.connect()?.metadata()?.leader(topic, partition)?;
+            let leader = self.metadata()?.leader(topic, partition)?;
             let body = Request::new()
                 .list(1)
                 .text(topic)
@@ -105,7 +107,7 @@ impl Admin {
                 .i32(int(partition))
                 .i64(before);
             let mut answer =
-                Connection::open(&leader)?.call(DELETE_RECORDS, 0, body.i32(PATIENCE_MS))?;
+                BrokerConnection::open(&leader)?.call(DELETE_RECORDS, 0, body.i32(PATIENCE_MS))?;
             let _throttled = answer.i32()?;
             no_partition_error(&mut answer, |partition| {
                 let (_index, _low) = (partition.i32()?, partition.i64()?);
@@ -119,8 +121,8 @@ impl Admin {
     /// subscribed to it.
     pub fn delete_offsets(&self, group: &str, topic: &str) {
         let done = retry(|| {
-            let partitions = self.connect()?.metadata()?.topic(topic)?.partitions.len();
-            let coordinator = self.connect()?.coordinator(group)?;
+            let partitions = self.metadata()?.topic(topic)?.partitions.len();
+            let coordinator = coordinators::of_group(&mut self.connect()?, group)?;
             let body = Request::new()
                 .text(group)
                 .list(1)
@@ -128,7 +130,7 @@ impl Admin {
                 .list(partitions);
             let body =
                 (0..partitions).fold(body, |body, n| body.i32(i32::try_from(n).unwrap_or(0)));
-            let mut answer = Connection::open(&coordinator)?.call(DELETE_OFFSETS, 0, body)?;
+            let mut answer = BrokerConnection::open(&coordinator)?.call(DELETE_OFFSETS, 0, body)?;
             let (error, _throttled) = (answer.i16()?, answer.i32()?);
             no_error([(error, String::new())])?;
             no_partition_error(&mut answer, |partition| {
@@ -158,12 +160,12 @@ impl Admin {
 
     fn publish_batch(&self, topic: &str, partition: u32, batch: &[u8]) {
         let done = retry(|| {
-            let leader = self.connect()?.metadata()?.leader(topic, partition)?;
+            let leader = self.metadata()?.leader(topic, partition)?;
             // No transaction, all replicas that are in sync.
             let body = Request::new().i16(-1).i16(-1).i32(PATIENCE_MS);
             let body = body.list(1).text(topic).list(1).i32(int(partition));
             let body = body.bytes(batch);
-            let mut answer = Connection::open(&leader)?.call(PRODUCE, 3, body)?;
+            let mut answer = BrokerConnection::open(&leader)?.call(PRODUCE, 3, body)?;
             no_partition_error(&mut answer, |partition| {
                 let (_index, error) = (partition.i32()?, partition.i16()?);
                 let (_offset, _time) = (partition.i64()?, partition.i64()?);
@@ -177,12 +179,12 @@ impl Admin {
     /// must have no members.
     pub fn commit(&self, group: &str, topic: &str, partition: u32, offset: i64, metadata: &[u8]) {
         let done = retry(|| {
-            let coordinator = self.connect()?.coordinator(group)?;
+            let coordinator = coordinators::of_group(&mut self.connect()?, group)?;
             // From no member, kept as long as the brokers say.
             let body = Request::new().text(group).i32(-1).text("").i64(-1);
             let body = body.list(1).text(topic).list(1).i32(int(partition));
             let body = body.i64(offset).short_bytes(metadata);
-            let mut answer = Connection::open(&coordinator)?.call(COMMIT_OFFSETS, 2, body)?;
+            let mut answer = BrokerConnection::open(&coordinator)?.call(COMMIT_OFFSETS, 2, body)?;
             no_partition_error(&mut answer, |partition| {
                 let _index = partition.i32()?;
                 partition.i16()
@@ -193,13 +195,13 @@ impl Admin {
 
     /// Returns the id of the broker that leads a partition.
     pub fn leader(&self, topic: &str, partition: u32) -> u16 {
-        let leader = retry(|| self.connect()?.metadata()?.leader_id(topic, partition));
+        let leader = retry(|| self.metadata()?.leader_id(topic, partition));
         leader.unwrap_or_else(|error| panic!("the leader of {topic} {partition}: {error}"))
     }
 
     /// Returns the ids of the brokers that have a partition.
     pub fn replicas(&self, topic: &str, partition: u32) -> Vec<u16> {
-        let replicas = retry(|| self.connect()?.metadata()?.replicas(topic, partition));
+        let replicas = retry(|| self.metadata()?.replicas(topic, partition));
         replicas.unwrap_or_else(|error| panic!("the replicas of {topic} {partition}: {error}"))
     }
 
@@ -218,8 +220,12 @@ impl Admin {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    fn connect(&self) -> Result<Connection, String> {
-        Connection::open_any(&self.bootstrap)
+    fn metadata(&self) -> Result<ClusterMetadata, String> {
+        ClusterMetadata::read(&mut self.connect()?)
+    }
+
+    fn connect(&self) -> Result<BrokerConnection, String> {
+        BrokerConnection::open_any(&self.bootstrap)
     }
 
     /// Sends a request about one topic, whose answer is a list of what `read` reads.
@@ -242,10 +248,10 @@ impl Admin {
     fn wait_for_topic(&self, name: &str, partitions: u32) {
         let ready = retry(|| {
             for address in self.bootstrap.split(',') {
-                let Ok(mut connection) = Connection::open(address) else {
+                let Ok(mut connection) = BrokerConnection::open(address) else {
                     continue;
                 };
-                let metadata = connection.metadata()?;
+                let metadata = ClusterMetadata::read(&mut connection)?;
                 let topic = metadata.topic(name)?;
                 if topic.partitions.len() < partitions as usize || !topic.is_complete() {
                     return Err(format!("{address} shows {:?}", topic.partitions));

@@ -3,13 +3,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::admin::Admin;
 use crate::broker::Broker;
 use crate::builder::ClusterBuilder;
+use crate::coordinators;
 use crate::deadline::retry;
 use crate::installation::Installation;
 use crate::layout::Layout;
+use crate::metadata::ClusterMetadata;
 use crate::release::Release;
 use crate::secure::{Access, Secure};
 use crate::watchdog::Watchdog;
-use crate::wire::Connection;
+use crate::wire::BrokerConnection;
 
 /// Brokers of one's own, for tests that kill them or need their own settings.
 #[derive(Debug)]
@@ -168,7 +170,8 @@ impl Cluster {
     /// If that has not happened after a minute.
     pub fn wait_until_in_sync(&self) {
         let done = retry(|| {
-            let metadata = Connection::open_any(&self.bootstrap())?.metadata()?;
+            let metadata =
+                ClusterMetadata::read(&mut BrokerConnection::open_any(&self.bootstrap())?)?;
             match metadata.topics.iter().find(|topic| !topic.is_complete()) {
                 Some(topic) => Err(format!("not in sync: {topic:?}")),
                 None => Ok(()),
@@ -205,14 +208,14 @@ impl Cluster {
         for (id, broker) in &mut running {
             let address = self.layout.address(*id);
             broker.wait_until(|| {
-                let mut connection = Connection::open(&address)?;
-                let seen = connection.metadata()?;
+                let mut connection = BrokerConnection::open(&address)?;
+                let seen = ClusterMetadata::read(&mut connection)?;
                 if let Some(missing) = ids.iter().find(|id| !seen.has_broker(**id)) {
                     return Err(format!("broker {id} does not see {missing}"));
                 }
                 // Without the broker that led it last, a partition may have to wait for that one.
                 if all {
-                    connection.has_coordinators()
+                    coordinators::are_ready(&mut connection)
                 } else {
                     Ok(())
                 }

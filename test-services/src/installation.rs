@@ -7,12 +7,13 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use crate::broker::Broker;
+use crate::coordinators;
 use crate::java::class_path;
 use crate::layout::{Layout, Node};
 use crate::release::Release;
 use crate::secure;
 use crate::secure::Secure;
-use crate::wire::Connection;
+use crate::wire::BrokerConnection;
 
 const POM: &str = include_str!("../pom.xml");
 
@@ -119,7 +120,9 @@ impl Installation {
         option.push(self.folder.join("kafka.jsa"));
         java.arg(option);
         let mut broker = Broker::start(java, &folder)?;
-        broker.wait_until(|| Connection::open(&layout.address(1))?.has_coordinators())?;
+        broker.wait_until(|| {
+            coordinators::are_ready(&mut BrokerConnection::open(&layout.address(1))?)
+        })?;
         broker.stop()?;
         fs::remove_dir_all(folder).map_err(|error| error.to_string())
     }

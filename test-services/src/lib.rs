@@ -59,6 +59,7 @@ mod admin;
 mod broker;
 mod builder;
 mod cluster;
+mod coordinators;
 mod deadline;
 mod installation;
 mod java;

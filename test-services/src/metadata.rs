@@ -1,29 +1,24 @@
-use crate::wire::{Connection, Request, Response};
+use crate::wire::{BrokerConnection, Request, Response};
 
 const METADATA: i16 = 3;
-const FIND_COORDINATOR: i16 = 10;
-
-/// The kinds of coordinators.
-const GROUP: i8 = 0;
-const TRANSACTION: i8 = 1;
 
 /// What a broker says about its cluster.
 #[derive(Debug)]
-pub(crate) struct Metadata {
+pub(crate) struct ClusterMetadata {
     /// The brokers that are alive, by id, with their addresses.
     brokers: Vec<(i32, String)>,
-    pub(crate) topics: Vec<Topic>,
+    pub(crate) topics: Vec<TopicMetadata>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Topic {
+pub(crate) struct TopicMetadata {
     name: String,
     /// In order of their numbers.
-    pub(crate) partitions: Vec<Partition>,
+    pub(crate) partitions: Vec<PartitionMetadata>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Partition {
+pub(crate) struct PartitionMetadata {
     pub(crate) index: i32,
     /// The id of the broker that leads it; -1 while none does.
     pub(crate) leader: i32,
@@ -31,14 +26,42 @@ pub(crate) struct Partition {
     pub(crate) in_sync: Vec<i32>,
 }
 
-impl Metadata {
+impl ClusterMetadata {
+    /// Reads all brokers and topics.
+    pub(crate) fn read(connection: &mut BrokerConnection) -> Result<Self, String> {
+        let mut answer = connection.call(METADATA, 1, Request::new().i32(-1))?;
+        let brokers = answer.list(|broker| {
+            let id = broker.i32()?;
+            let (host, port, _rack) = (broker.text()?, broker.i32()?, broker.text()?);
+            Ok((id, format!("{host}:{port}")))
+        })?;
+        let _controller = answer.i32()?;
+        let topics = answer.list(|topic| {
+            let _error = topic.i16()?;
+            let name = topic.text()?;
+            let _internal = topic.i8()?;
+            let mut partitions = topic.list(|partition| {
+                let _error = partition.i16()?;
+                Ok(PartitionMetadata {
+                    index: partition.i32()?,
+                    leader: partition.i32()?,
+                    replicas: partition.list(Response::i32)?,
+                    in_sync: partition.list(Response::i32)?,
+                })
+            })?;
+            partitions.sort_by_key(|partition| partition.index);
+            Ok(TopicMetadata { name, partitions })
+        })?;
+        Ok(Self { brokers, topics })
+    }
+
     pub(crate) fn has_broker(&self, id: u16) -> bool {
         self.brokers
             .iter()
             .any(|(broker, _)| *broker == i32::from(id))
     }
 
-    pub(crate) fn topic(&self, name: &str) -> Result<&Topic, String> {
+    pub(crate) fn topic(&self, name: &str) -> Result<&TopicMetadata, String> {
         let topic = self.topics.iter().find(|topic| topic.name == name);
         topic.ok_or_else(|| format!("there is no topic {name}"))
     }
@@ -65,70 +88,17 @@ impl Metadata {
         replicas.collect()
     }
 
-    fn partition(&self, topic: &str, partition: u32) -> Result<&Partition, String> {
+    fn partition(&self, topic: &str, partition: u32) -> Result<&PartitionMetadata, String> {
         let found = self.topic(topic)?.partitions.get(partition as usize);
         found.ok_or_else(|| format!("there is no partition {partition} of {topic}"))
     }
 }
 
-impl Topic {
+impl TopicMetadata {
     /// Whether each partition has a leader, and all its replicas are in sync.
     pub(crate) fn is_complete(&self) -> bool {
         self.partitions.iter().all(|partition| {
             partition.leader >= 0 && partition.in_sync.len() == partition.replicas.len()
         })
-    }
-}
-
-impl Connection {
-    /// Asks for all brokers and topics.
-    pub(crate) fn metadata(&mut self) -> Result<Metadata, String> {
-        let mut answer = self.call(METADATA, 1, Request::new().i32(-1))?;
-        let brokers = answer.list(|broker| {
-            let id = broker.i32()?;
-            let (host, port, _rack) = (broker.text()?, broker.i32()?, broker.text()?);
-            Ok((id, format!("{host}:{port}")))
-        })?;
-        let _controller = answer.i32()?;
-        let topics = answer.list(|topic| {
-            let _error = topic.i16()?;
-            let name = topic.text()?;
-            let _internal = topic.i8()?;
-            let mut partitions = topic.list(|partition| {
-                let _error = partition.i16()?;
-                Ok(Partition {
-                    index: partition.i32()?,
-                    leader: partition.i32()?,
-                    replicas: partition.list(Response::i32)?,
-                    in_sync: partition.list(Response::i32)?,
-                })
-            })?;
-            partitions.sort_by_key(|partition| partition.index);
-            Ok(Topic { name, partitions })
-        })?;
-        Ok(Metadata { brokers, topics })
-    }
-
-    /// Asks for the coordinators of a group and of a transaction: this makes the internal topics, and fails until they are
-    /// there.
-    pub(crate) fn has_coordinators(&mut self) -> Result<(), String> {
-        self.find_coordinator("test-services", GROUP)?;
-        self.find_coordinator("test-services", TRANSACTION)
-            .map(drop)
-    }
-
-    /// The address of the broker that coordinates a group.
-    pub(crate) fn coordinator(&mut self, group: &str) -> Result<String, String> {
-        self.find_coordinator(group, GROUP)
-    }
-
-    fn find_coordinator(&mut self, name: &str, kind: i8) -> Result<String, String> {
-        let mut answer = self.call(FIND_COORDINATOR, 1, Request::new().text(name).i8(kind))?;
-        let (_throttled, error, message) = (answer.i32()?, answer.i16()?, answer.text()?);
-        if error != 0 {
-            return Err(format!("no coordinator of {name}: error {error} {message}"));
-        }
-        let (_id, host, port) = (answer.i32()?, answer.text()?, answer.i32()?);
-        Ok(format!("{host}:{port}"))
     }
 }

@@ -3,8 +3,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::coordinators;
 use crate::deadline::retry_for;
-use crate::wire::Connection;
+use crate::wire::BrokerConnection;
 
 /// Tells the address of a Kafka that all tests of this process may use: `host:port`, or several, with commas.
 ///
@@ -26,7 +27,7 @@ pub fn kafka() -> &'static str {
 
 fn reached(address: String) -> Result<String, String> {
     retry_for(Duration::from_secs(5), || {
-        Connection::open_any(&address)?.has_coordinators()
+        coordinators::are_ready(&mut BrokerConnection::open_any(&address)?)
     })
     .map_err(|error| format!("KSER_TEST_KAFKA is {address}, where no Kafka is ready: {error}"))?;
     Ok(address)

@@ -11,11 +11,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to one broker, for one request after another.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct BrokerConnection {
     stream: TcpStream,
 }
 
-impl Connection {
+impl BrokerConnection {
     /// Connects to `host:port`.
     pub(crate) fn open(address: &str) -> Result<Self, String> {
         let text = |error| format!("{address}: {error}");

@@ -1,6 +1,6 @@
 use super::{Admin, PATIENCE_MS, no_error};
-use crate::metadata::Partition;
-use crate::wire::{Connection, Request, Response};
+use crate::metadata::{ClusterMetadata, PartitionMetadata};
+use crate::wire::{BrokerConnection, Request, Response};
 
 const ELECT_LEADERS: i16 = 43;
 const REASSIGN_PARTITIONS: i16 = 45;
@@ -22,7 +22,7 @@ impl Admin {
     /// The answer of the brokers when they refuse, as while too few of them run.
     pub fn move_leaders(&self, topic: &str) -> Result<usize, String> {
         let mut connection = self.connect()?;
-        let metadata = connection.metadata()?;
+        let metadata = ClusterMetadata::read(&mut connection)?;
         let partitions = metadata.topic(topic)?.partitions.iter();
         let orders = partitions
             .filter_map(|partition| Some((partition.index, next_first(partition)?)))
@@ -33,7 +33,7 @@ impl Admin {
 }
 
 /// Orders the replicas of a partition so that the next one leads; `None` if no other is in sync.
-fn next_first(partition: &Partition) -> Option<Vec<i32>> {
+fn next_first(partition: &PartitionMetadata) -> Option<Vec<i32>> {
     let mut replicas = partition.replicas.clone();
     let leader = replicas.iter().position(|id| *id == partition.leader)?;
     replicas.rotate_left(leader);
@@ -45,7 +45,7 @@ fn next_first(partition: &Partition) -> Option<Vec<i32>> {
 
 /// Changes the order of replicas.
 fn reassign(
-    connection: &mut Connection,
+    connection: &mut BrokerConnection,
     topic: &str,
     orders: &[(i32, Vec<i32>)],
 ) -> Result<(), String> {
@@ -76,7 +76,7 @@ fn reassign(
 
 /// Has the first replica of each partition lead, and counts those that do.
 fn elect(
-    connection: &mut Connection,
+    connection: &mut BrokerConnection,
     topic: &str,
     orders: &[(i32, Vec<i32>)],
 ) -> Result<usize, String> {
