@@ -1,10 +1,10 @@
-//! Finds out whether this machine can start Kafka, compile Java and run Python, and where what is fetched for them may lie.
+//! Finds out whether this machine can start Kafka, compile Java and run Python, and chooses the folder for the fetched files.
 
 use std::env::var_os;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Kafka 4 brokers need it.
+/// The Java version that Kafka 4 brokers need.
 const JAVA: u32 = 17;
 
 fn main() {
@@ -36,7 +36,7 @@ fn main() {
     }
     let missing = [no_kafka, no_python, no_compiler];
     for text in missing.into_iter().flatten() {
-        // A file that is never there: look again at the next build, when it may be installed.
+        // A file that never exists: the next build checks again, when the tool may be installed.
         println!("cargo::rerun-if-changed=missing");
         if var_os("CI").is_some_and(|value| !value.is_empty()) {
             println!("cargo::error={text}, and CI is set, so none may be left out");
@@ -57,7 +57,7 @@ fn has_compiler() -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// What is missing to start Kafka, in words.
+/// Returns what is missing to start Kafka.
 fn missing() -> Option<String> {
     if !cfg!(unix) {
         return Some("this is no Unix".to_owned());
@@ -75,7 +75,7 @@ fn missing() -> Option<String> {
     (!found).then(|| "Maven is not installed".to_owned())
 }
 
-/// The major version of the installed Java. It says `openjdk version "17.0.15" 2025-04-15` to standard error.
+/// Returns the major version of the installed Java. It prints `openjdk version "17.0.15" 2025-04-15` to standard error.
 fn java() -> Option<u32> {
     let output = Command::new("java").arg("-version").output().ok()?;
     let text = String::from_utf8(output.stderr).ok()?;
@@ -83,7 +83,7 @@ fn java() -> Option<u32> {
     version.split(['.', '-', '"']).next()?.parse().ok()
 }
 
-/// A folder in cargo's target folder, the same for every profile, so that what is fetched is fetched once.
+/// Returns a folder in cargo's target folder that all profiles share, so that files are fetched once.
 fn home() -> PathBuf {
     let out = PathBuf::from(var_os("OUT_DIR").expect("cargo tells every build script its folder"));
     let target = out

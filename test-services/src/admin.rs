@@ -16,20 +16,19 @@ const DELETE_RECORDS: i16 = 21;
 const CREATE_PARTITIONS: i16 = 37;
 const DELETE_OFFSETS: i16 = 47;
 
-/// How long brokers may take over a change of topics.
+/// The timeout of changes of topics, in milliseconds.
 const PATIENCE_MS: i32 = 30_000;
 
-/// Changes topics and groups of a Kafka, and runs its console tools.
+/// Changes topics and groups of a Kafka cluster, and runs its console tools.
 ///
-/// Changes take milliseconds; a console tool takes most of a second. All panic when Kafka cannot be reached or refuses.
+/// A change takes milliseconds, a console tool most of a second. All methods panic if the cluster cannot be reached or refuses.
 #[derive(Debug, Clone)]
 pub struct Admin {
     bootstrap: String,
 }
 
 impl Admin {
-    /// One for the Kafka at `host:port,host:port`: the address of [`kafka`](crate::kafka), or of a
-    /// [`Cluster`](crate::Cluster).
+    /// Takes the addresses of brokers, `host:port,host:port`: of [`kafka`](crate::kafka), or of a [`Cluster`](crate::Cluster).
     #[must_use]
     pub fn new(bootstrap: impl Into<String>) -> Self {
         Self {
@@ -37,7 +36,7 @@ impl Admin {
         }
     }
 
-    /// Creates a topic, and returns when each partition has its leader and all its replicas.
+    /// Creates a topic. Returns when each partition has its leader and all its replicas.
     pub fn create_topic(&self, name: &str, partitions: u32, replication: u16) {
         self.create_topic_with(name, partitions, replication, &[]);
     }
@@ -68,7 +67,7 @@ impl Admin {
         self.wait_for_topic(name, partitions);
     }
 
-    /// Has a topic have this many partitions, more than before, and returns when they are there.
+    /// Raises the number of partitions of a topic. Returns when they are ready.
     pub fn add_partitions(&self, topic: &str, partitions: u32) {
         let body = Request::new()
             .list(1)
@@ -96,7 +95,7 @@ impl Admin {
         });
     }
 
-    /// Removes the records of a partition that lie before an offset, as its retention does in time.
+    /// Deletes the records of a partition below an offset, as retention does in time.
     pub fn delete_records(&self, topic: &str, partition: u32, before: i64) {
         let done = retry(|| {
             let leader = self.metadata()?.leader(topic, partition)?;
@@ -117,8 +116,8 @@ impl Admin {
         done.unwrap_or_else(|error| panic!("records of {topic} {partition}: {error}"));
     }
 
-    /// Removes what a group has committed for a topic, as time does (`offsets.retention.minutes`). No member may be
-    /// subscribed to it.
+    /// Deletes the committed offsets of a group for a topic, as expiration does in time (`offsets.retention.minutes`). No
+    /// member may be subscribed to the topic.
     pub fn delete_offsets(&self, group: &str, topic: &str) {
         let done = retry(|| {
             let partitions = self.metadata()?.topic(topic)?.partitions.len();
@@ -141,7 +140,7 @@ impl Admin {
         done.unwrap_or_else(|error| panic!("offsets of {group} in {topic}: {error}"));
     }
 
-    /// Publishes a record to a partition, with headers of any bytes, which clients need not offer.
+    /// Publishes a record to a partition, with headers of any bytes, which clients may not allow.
     pub fn publish(
         &self,
         topic: &str,
@@ -152,7 +151,7 @@ impl Admin {
         self.publish_batch(topic, partition, &record_batch::of_one(headers, payload));
     }
 
-    /// Publishes a record that no client can decompress. Brokers look into what is compressed and refuse it; the brokers of
+    /// Publishes a record that clients cannot decompress. Real brokers check compressed batches and refuse it; those of
     /// `rdkafka::mocking` do not.
     pub fn publish_damaged(&self, topic: &str, partition: u32) {
         self.publish_batch(topic, partition, &record_batch::damaged());
@@ -161,7 +160,7 @@ impl Admin {
     fn publish_batch(&self, topic: &str, partition: u32, batch: &[u8]) {
         let done = retry(|| {
             let leader = self.metadata()?.leader(topic, partition)?;
-            // No transaction, all replicas that are in sync.
+            // No transaction; acknowledged by all in-sync replicas.
             let body = Request::new().i16(-1).i16(-1).i32(PATIENCE_MS);
             let body = body.list(1).text(topic).list(1).i32(int(partition));
             let body = body.bytes(batch);
@@ -175,12 +174,12 @@ impl Admin {
         done.unwrap_or_else(|error| panic!("a record to {topic} {partition}: {error}"));
     }
 
-    /// Commits an offset of a partition with any bytes beside it, as a tool does that is no member of the group. The group
-    /// must have no members.
+    /// Commits an offset of a partition with any bytes as metadata, as tools do that are no member of the group. The group must
+    /// have no members.
     pub fn commit(&self, group: &str, topic: &str, partition: u32, offset: i64, metadata: &[u8]) {
         let done = retry(|| {
             let coordinator = coordinators::of_group(&mut self.connect()?, group)?;
-            // From no member, kept as long as the brokers say.
+            // From no member, with the brokers' default retention.
             let body = Request::new().text(group).i32(-1).text("").i64(-1);
             let body = body.list(1).text(topic).list(1).i32(int(partition));
             let body = body.i64(offset).short_bytes(metadata);
@@ -193,24 +192,24 @@ impl Admin {
         done.unwrap_or_else(|error| panic!("a commit of {group} in {topic}: {error}"));
     }
 
-    /// Returns the id of the broker that leads a partition.
+    /// Returns the id of the leader of a partition.
     pub fn leader(&self, topic: &str, partition: u32) -> u16 {
         let leader = retry(|| self.metadata()?.leader_id(topic, partition));
         leader.unwrap_or_else(|error| panic!("the leader of {topic} {partition}: {error}"))
     }
 
-    /// Returns the ids of the brokers that have a partition.
+    /// Returns the ids of the brokers with a replica of a partition.
     pub fn replicas(&self, topic: &str, partition: u32) -> Vec<u16> {
         let replicas = retry(|| self.metadata()?.replicas(topic, partition));
         replicas.unwrap_or_else(|error| panic!("the replicas of {topic} {partition}: {error}"))
     }
 
-    /// Runs a console tool of Kafka, such as `org.apache.kafka.tools.TopicCommand`, and gives what it prints. The argument
-    /// `--bootstrap-server` is added. The tools are those of Kafka 4.4.0, whichever release the brokers are.
+    /// Runs a console tool of Kafka, such as `org.apache.kafka.tools.TopicCommand`, and returns its output. The argument
+    /// `--bootstrap-server` is added. The tools are those of Kafka 4.4.0, also for brokers of another release.
     ///
     /// # Errors
     ///
-    /// What it prints when it fails.
+    /// The output of the tool if it fails.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<String, String> {
         let mut java = Installation::get(Release::default()).java(true);
         java.arg(class)
@@ -228,7 +227,7 @@ impl Admin {
         BrokerConnection::open_any(&self.bootstrap)
     }
 
-    /// Sends a request about one topic, whose answer is a list of what `read` reads.
+    /// Sends a request about one topic. `read` reads an entry of the list in the answer: its error code and message.
     fn change(
         &self,
         api: i16,
@@ -244,7 +243,7 @@ impl Admin {
         done.unwrap_or_else(|error| panic!("{} refuses: {error}", self.bootstrap));
     }
 
-    /// Waits until all brokers that can be reached know the topic with all its replicas.
+    /// Waits until all reachable brokers know the topic with all its replicas.
     fn wait_for_topic(&self, name: &str, partitions: u32) {
         let ready = retry(|| {
             for address in self.bootstrap.split(',') {
@@ -267,7 +266,7 @@ fn int(n: u32) -> i32 {
     n.try_into().expect("fewer than two billion partitions")
 }
 
-/// Reads an answer that lists topics with their partitions, of which `error` reads the error of one.
+/// Checks an answer that lists topics with their partitions. `error` reads the error code of one partition.
 fn no_partition_error(
     answer: &mut Response,
     mut error: impl FnMut(&mut Response) -> Result<i16, String>,

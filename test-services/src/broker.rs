@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use crate::deadline::retry;
 use crate::installation::succeed;
 
-/// Tells its process id where the watchdog looks before it becomes Java, so that there is no moment in which a broker runs
-/// that nobody would end.
+/// A shell script that writes its process id to a file for the watchdog before it becomes Java, so that the watchdog knows each
+/// running broker.
 const BECOME_JAVA: &str = r#"echo $$ >"$0/pid" && exec "$@""#;
 
 /// The process of one broker. Dropping it kills it.
@@ -20,7 +20,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts the broker of a folder: it must hold `server.properties`.
+    /// Starts the broker of a folder, which must contain `server.properties`.
     pub(crate) fn start(mut java: Command, folder: &Path) -> Result<Self, String> {
         java.arg("kafka.Kafka")
             .arg(folder.join("server.properties"));
@@ -37,7 +37,7 @@ impl Broker {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(|error| error.to_string())?)
             .stderr(log)
-            // Ctrl-C is for the test alone.
+            // Ctrl-C must reach the test only.
             .process_group(0)
             .spawn()
             .map_err(|error| format!("sh cannot be run: {error}"))?;
@@ -48,7 +48,7 @@ impl Broker {
         })
     }
 
-    /// Tries until it succeeds. A broker that has ended by itself, or that takes too long, is an error with its log.
+    /// Retries until `ready` succeeds. If the broker has ended by itself, or takes too long, the error contains its log.
     pub(crate) fn wait_until(
         &mut self,
         mut ready: impl FnMut() -> Result<(), String>,
@@ -67,7 +67,7 @@ impl Broker {
         Err(format!("{problem}\n{log}"))
     }
 
-    /// Asks the broker to end, and returns when it has.
+    /// Stops the broker gracefully. Returns when it has ended.
     pub(crate) fn stop(mut self) -> Result<(), String> {
         self.signal("TERM")?;
         retry(|| match self.process.try_wait() {
@@ -93,14 +93,14 @@ impl Broker {
 
     fn signal(&self, name: &str) -> Result<(), String> {
         let id = self.process.id().to_string();
-        // The shell has a `kill` of its own, where the command is not installed.
+        // The shell has a built-in `kill`; the command may not be installed.
         succeed(Command::new("sh").args(["-c", r#"kill -"$0" "$1""#, name, &id])).map(drop)
     }
 
     fn end(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        // The id may be given to another process from now on.
+        // From now on another process may get the id.
         let _ = fs::remove_file(self.folder.join("pid"));
     }
 }

@@ -5,7 +5,7 @@ use crate::installation::Installation;
 use crate::layout::{Layout, Node};
 use crate::release::Release;
 
-/// What a [`Cluster`] is to be. Unless said otherwise: one broker, quick to start, on ports that are free.
+/// The settings of a [`Cluster`]. Defaults to one broker with a fast start, on free ports.
 #[derive(Debug, Clone)]
 pub struct ClusterBuilder {
     brokers: u16,
@@ -28,8 +28,8 @@ impl ClusterBuilder {
         }
     }
 
-    /// Has it consist of one broker or of three. Topics of three have three replicas unless they say otherwise, of which
-    /// two must be in sync.
+    /// Sets the number of brokers: one or three. With three, topics have three replicas by default, two of which must be in
+    /// sync.
     #[must_use]
     pub fn with_brokers(mut self, n: u16) -> Self {
         self.brokers = n;
@@ -43,39 +43,39 @@ impl ClusterBuilder {
         self
     }
 
-    /// Sets a server property of all brokers, such as `offsets.retention.minutes`. It overrules ours.
+    /// Sets a server property of all brokers, such as `offsets.retention.minutes`. It overrides the property of this crate.
     #[must_use]
     pub fn with_property(mut self, key: &str, value: &str) -> Self {
         let _ = writeln!(self.properties, "{key}={value}");
         self
     }
 
-    /// Adds a listener that wants TLS and a password: [`Cluster::access`] tells how to reach it. Needs `openssl`.
+    /// Adds a listener with TLS and SASL, whose address and credentials [`Cluster::access`] returns. Needs `openssl`.
     #[must_use]
     pub fn with_sasl_ssl(mut self) -> Self {
         self.sasl_ssl = true;
         self
     }
 
-    /// Has the brokers listen at this port and those that follow it.
+    /// Lets the brokers listen at this port and the following ones.
     #[must_use]
     pub fn with_first_port(mut self, port: u16) -> Self {
         self.first_port = Some(port);
         self
     }
 
-    /// Runs the brokers at full speed, with up to 3 GiB of heap each, as benchmarks want it; they start more slowly.
+    /// Runs the brokers at full speed, with up to 3 GiB of heap each, as benchmarks need it. They start more slowly.
     #[must_use]
     pub fn with_full_speed(mut self) -> Self {
         self.fast_start = false;
         self
     }
 
-    /// Starts the cluster, and returns when it can be used.
+    /// Starts the cluster. Returns when it is ready.
     ///
     /// # Panics
     ///
-    /// If it cannot be started, or is neither of one broker nor of three.
+    /// If the cluster cannot be started, or has neither one broker nor three.
     #[must_use]
     pub fn start(self) -> Cluster {
         assert!(

@@ -13,37 +13,37 @@ use crate::secure::{Access, Secure};
 use crate::watchdog::Watchdog;
 use crate::wire::BrokerConnection;
 
-/// Brokers of one's own, for tests that kill them or need their own settings.
+/// A cluster for a single test that kills brokers or needs other settings.
 #[derive(Debug)]
 pub struct Cluster {
     layout: Layout,
     secure: Option<Secure>,
     release: Release,
-    /// Starts fast, or runs fast.
+    /// Whether brokers start fast, rather than run fast.
     fast_start: bool,
-    /// By id, from 1 on. Dropped before the folder is.
+    /// The brokers by id, from 1 on. Dropped before the folder.
     brokers: Mutex<Vec<Option<Broker>>>,
     watchdog: Watchdog,
 }
 
 impl Cluster {
-    /// Starts a cluster of one or three brokers, and returns when it can be used.
+    /// Starts a cluster of one or three brokers. Returns when it is ready.
     ///
     /// # Panics
     ///
-    /// If it cannot be started, or is of another size.
+    /// If the cluster cannot be started, or the number is another one.
     #[must_use]
     pub fn start(brokers: u16) -> Self {
         Self::builder().with_brokers(brokers).start()
     }
 
-    /// Says more about a cluster before it is started.
+    /// Returns a builder with further settings.
     #[must_use]
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder::new()
     }
 
-    /// Makes the folders of the brokers, starts all, and waits.
+    /// Creates the folders of the brokers, starts all, and waits.
     pub(crate) fn launch_all(
         layout: Layout,
         secure: Option<Secure>,
@@ -76,7 +76,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// How to reach the listener that wants TLS and a password.
+    /// Returns the address and the credentials of the listener with TLS and SASL.
     ///
     /// # Panics
     ///
@@ -92,7 +92,7 @@ impl Cluster {
         secure.access(addresses.join(","))
     }
 
-    /// The addresses of all brokers: `host:port`, with commas in between.
+    /// Returns the addresses of all brokers: `host:port`, separated by commas.
     #[must_use]
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<_> = self
@@ -104,38 +104,36 @@ impl Cluster {
         addresses.join(",")
     }
 
-    /// Changes topics and groups, and runs console tools.
+    /// Returns an admin client for topics, groups and console tools.
     #[must_use]
     pub fn admin(&self) -> Admin {
         Admin::new(self.bootstrap())
     }
 
-    /// Kills a broker (`kill -9`), by its id: they count from 1. Returns when it has ended.
-    ///
-    /// Killing what does not run does nothing.
+    /// Kills a broker (`kill -9`). Ids count from 1. Returns when the broker has ended. Does nothing if it does not run.
     pub fn kill(&self, id: u16) {
         drop(self.slot(id, &mut self.brokers()).take());
     }
 
-    /// Stops a broker as an administrator does: it hands over what it leads first.
+    /// Stops a broker gracefully: it hands over the leadership of its partitions first.
     ///
     /// # Panics
     ///
-    /// If it does not run, or does not end.
+    /// If the broker does not run, or does not end.
     pub fn stop(&self, id: u16) {
         let broker = self.slot(id, &mut self.brokers()).take();
         let broker = broker.unwrap_or_else(|| panic!("broker {id} does not run"));
         broker.stop().unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Starts a broker that was killed or stopped, with the data that it has; one that runs is killed first.
+    /// Starts a broker that was killed or stopped, with its data. A running broker is killed first.
     ///
-    /// Returns when all that run know it and, if all brokers run, groups and transactions have their coordinators. While too
-    /// few run for that (one of three), it returns at once.
+    /// Returns when all running brokers know it and, if all brokers run, groups and transactions have their coordinators. If
+    /// too few run for that (one of three), it returns at once.
     ///
     /// # Panics
     ///
-    /// If it cannot be used after a minute.
+    /// If the cluster is not ready after a minute.
     pub fn restart(&self, id: u16) {
         self.kill(id);
         self.launch(id)
@@ -143,20 +141,20 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Freezes a broker: it keeps its connections and is silent.
+    /// Freezes a broker: it keeps its connections and does not answer.
     ///
     /// # Panics
     ///
-    /// If it does not run.
+    /// If the broker does not run.
     pub fn freeze(&self, id: u16) {
         self.with_running(id, Broker::freeze);
     }
 
-    /// Has a frozen broker go on, and returns when it can be used, as after [`restart`](Self::restart).
+    /// Resumes a frozen broker. Returns when it is ready, as after [`restart`](Self::restart).
     ///
     /// # Panics
     ///
-    /// If it does not run, or cannot be used after a minute.
+    /// If the broker does not run, or is not ready after a minute.
     pub fn thaw(&self, id: u16) {
         self.with_running(id, Broker::thaw);
         self.wait_until_ready()
@@ -167,7 +165,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If that has not happened after a minute.
+    /// If a replica is not in sync after a minute.
     pub fn wait_until_in_sync(&self) {
         let done = retry(|| {
             let metadata =
@@ -192,7 +190,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until each broker that runs answers and counts all of them among the living.
+    /// Waits until each running broker answers, and knows all of them as live.
     fn wait_until_ready(&self) -> Result<(), String> {
         let mut brokers = self.brokers();
         let mut running: Vec<_> = (1..)
@@ -213,7 +211,7 @@ impl Cluster {
                 if let Some(missing) = ids.iter().find(|id| !seen.has_broker(**id)) {
                     return Err(format!("broker {id} does not see {missing}"));
                 }
-                // Without the broker that led it last, a partition may have to wait for that one.
+                // A partition may have to wait for the broker that was its last leader.
                 if all {
                     coordinators::are_ready(&mut connection)
                 } else {
@@ -239,7 +237,7 @@ impl Cluster {
     }
 
     fn brokers(&self) -> MutexGuard<'_, Vec<Option<Broker>>> {
-        // A test that failed in another thread has its own message.
+        // A test that failed in another thread has reported its own panic.
         self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,18 +1,18 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often is looked whether something has happened that nobody tells.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest that any wait for a broker may take. It is never reached unless something is broken.
+/// The timeout of any wait for a broker. It is reached only if something is broken.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Tries until it succeeds, and gives the last error after [`LIMIT`].
+/// Retries until `attempt` succeeds. Returns its last error after [`LIMIT`].
 pub(crate) fn retry<T>(attempt: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     retry_for(LIMIT, attempt)
 }
 
-/// Tries until it succeeds, and gives the last error after the limit.
+/// Retries until `attempt` succeeds. Returns its last error after `limit`.
 #[expect(clippy::disallowed_methods, reason = "brokers live in real time")]
 pub(crate) fn retry_for<T>(
     limit: Duration,

@@ -17,30 +17,31 @@ use crate::wire::BrokerConnection;
 
 const POM: &str = include_str!("../pom.xml");
 
-/// Changes whenever what is made here would be made otherwise.
+/// The version of the installation, to be raised with each change of its making.
 const RECIPE: u32 = 3;
 
-/// What starts fast and is good enough for anything but benchmarks: the archive of classes holds only with these.
+/// The options for a fast start, which are good enough for all but benchmarks. The class archive is valid only with these
+/// options.
 const FAST_START: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-/// A cluster id to be replaced in each copy of a template.
+/// The cluster id of a template, which is replaced in each copy.
 pub(crate) const TEMPLATE_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// A release of Kafka as it lies in cargo's target folder: made once, used by all test processes.
+/// An installed release of Kafka in cargo's target folder, which all test processes share.
 #[derive(Debug)]
 pub(crate) struct Installation {
     release: Release,
     folder: PathBuf,
 }
 
-/// The folder in cargo's target folder that is ours.
+/// Returns the folder of this crate in cargo's target folder.
 pub(crate) fn home() -> &'static Path {
     Path::new(env!("TEST_SERVICES_HOME"))
 }
 
 impl Installation {
-    /// Returns the installation of a release in this workspace. The first call of all fetches Kafka, which takes some 10
-    /// seconds; others wait for it.
+    /// Returns the installation of a release in this workspace. The first call fetches Kafka, which takes some 10 s; other
+    /// processes wait for it.
     pub(crate) fn get(release: Release) -> &'static Self {
         static V4_4_0: OnceLock<Result<Installation, String>> = OnceLock::new();
         static V4_3_1: OnceLock<Result<Installation, String>> = OnceLock::new();
@@ -81,7 +82,7 @@ impl Installation {
         self.archive()
     }
 
-    /// Makes a folder of data as brokers begin with: the same for all, except for a small text file.
+    /// Creates the initial data folder of brokers, which is the same for all but for a small text file.
     fn format(&self, template: &Path, users: &[&str]) -> Result<(), String> {
         let node = Node {
             id: 1,
@@ -108,7 +109,7 @@ impl Installation {
         succeed(&mut command).map(drop)
     }
 
-    /// Has Java write down the classes of a broker, with which the next starts in half the time.
+    /// Lets Java archive the classes of a broker, with which the next one starts in half the time.
     fn archive(&self) -> Result<(), String> {
         let folder = self.folder.join("first");
         let layout = Layout::new(vec![Node::new(1, false)]);
@@ -127,12 +128,12 @@ impl Installation {
         fs::remove_dir_all(folder).map_err(|error| error.to_string())
     }
 
-    /// The folder of data that a new broker begins with.
+    /// Returns the initial data folder of a broker.
     pub(crate) fn template(&self) -> PathBuf {
         self.folder.join("plain")
     }
 
-    /// What brokers with a secure listener need besides, made when the first asks for it.
+    /// Returns the additional files of brokers with a secure listener, which are created by the first call.
     pub(crate) fn secure(&self) -> Result<Secure, String> {
         let secure = Secure::new(self.folder.join("secure"));
         once(&self.folder.join("secure"), || {
@@ -142,20 +143,20 @@ impl Installation {
         Ok(secure)
     }
 
-    /// Java with Kafka's classes; the name of one and its arguments are still to be given.
+    /// Returns a Java command with Kafka's classes. The name of a class and its arguments have to be added.
     ///
-    /// It starts fast, or, after that, runs fast.
+    /// `fast_start` chooses a fast start rather than full speed.
     pub(crate) fn java(&self, fast_start: bool) -> Command {
         self.java_of(fast_start, &[&self.libs()])
     }
 
-    /// As [`java`](Self::java), with the classes of a folder besides.
+    /// As [`java`](Self::java), with the classes of another folder.
     pub(crate) fn java_with(&self, fast_start: bool, classes: &Path) -> Command {
-        // First come those of which the archive was made.
+        // The classes of the archive have to come first.
         self.java_of(fast_start, &[&self.libs(), classes])
     }
 
-    /// All jars of Kafka, as Java takes them.
+    /// Returns all jars of Kafka, in the form of Java's class path.
     pub(crate) fn libs(&self) -> PathBuf {
         self.folder.join("libs").join("*")
     }
@@ -177,7 +178,7 @@ impl Installation {
     }
 }
 
-/// Has a folder made by the first of all processes that needs it, while the others wait.
+/// Lets the first process that needs a folder create it, while the others wait.
 pub(crate) fn once(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let text = |error| format!("{}: {error}", folder.display());
     fs::create_dir_all(home()).map_err(text)?;
@@ -187,15 +188,15 @@ pub(crate) fn once(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> 
     if ready.exists() {
         return Ok(());
     }
-    // What an interrupted attempt has left is of no use.
+    // An interrupted attempt may have left an incomplete folder.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).map_err(text)?;
     make()?;
     File::create(ready).map(drop).map_err(text)
 }
 
-/// The name of the folder: another one for other jars, another Java (whose archive of classes would be ignored without a
-/// word) or another recipe.
+/// Returns the name of the folder, which depends on the jars, the version of Java (which would silently ignore the class
+/// archive of another version) and the version of the installation.
 fn name(release: Release) -> Result<String, String> {
     let java = succeed(Command::new("java").arg("-version"))?;
     let mut hasher = DefaultHasher::new();
@@ -204,7 +205,7 @@ fn name(release: Release) -> Result<String, String> {
     Ok(format!("kafka-{version}-{:016x}", hasher.finish()))
 }
 
-/// Runs a command to its end, which must be a good one.
+/// Runs a command to its end. A failure is an error with its output.
 pub(crate) fn succeed(command: &mut Command) -> Result<Output, String> {
     let name = command.get_program().display().to_string();
     let output = command

@@ -7,8 +7,8 @@ use std::process::Command;
 use crate::installation::{Installation, home, once, succeed};
 use crate::release::Release;
 
-/// Returns Java with Kafka's classes, its client among them, and the classes of a folder of sources, which are compiled
-/// when they have changed. The name of a class and its arguments are still to be given.
+/// Returns a Java command with Kafka's classes, its client among them, and the classes of a folder of sources, which are
+/// compiled if they have changed. The name of a class and its arguments have to be added.
 ///
 /// # Panics
 ///
@@ -48,7 +48,7 @@ fn compiled(kafka: &Installation, sources: &Path) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Puts folders or jars after one another, as Java takes them.
+/// Joins folders or jars to a class path.
 pub(crate) fn class_path(parts: &[&Path]) -> OsString {
     let mut path = OsString::new();
     for (index, part) in parts.iter().enumerate() {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::ports;
 
-/// What every broker of ours is told.
+/// The server properties of all brokers.
 ///
-/// Groups join at once and may have short sessions, transactions expire quickly, a restart need not wait for the session
-/// of the process that was killed, and the internal topics are small.
+/// Groups join at once and may have short sessions, transactions expire quickly, a restart does not wait for the session of the
+/// killed process, and the internal topics are small.
 const COMMON: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
@@ -33,7 +33,8 @@ broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
 ";
 
-/// Three on one machine are slower to answer than one; the internal topics have a partition led by each.
+/// The server properties of three brokers, which answer more slowly on one machine. Each leads a partition of the internal
+/// topics.
 const SEVERAL: &str = "\
 default.replication.factor=3
 min.insync.replicas=2
@@ -49,18 +50,18 @@ controller.quorum.election.timeout.ms=500
 replica.fetch.wait.max.ms=50
 ";
 
-/// Where one broker listens.
+/// The ports of one broker.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) id: u16,
     pub(crate) port: u16,
     pub(crate) controller: u16,
-    /// The listener that wants TLS and a password.
+    /// The port of the listener with TLS and SASL.
     pub(crate) secure: Option<u16>,
 }
 
 impl Node {
-    /// A node on ports that are free.
+    /// Makes a node with free ports.
     pub(crate) fn new(id: u16, secure: bool) -> Self {
         let secure = secure.then(ports::free);
         Self {
@@ -72,11 +73,11 @@ impl Node {
     }
 }
 
-/// The brokers of a cluster and what they are told.
+/// The brokers of a cluster and their server properties.
 #[derive(Debug)]
 pub(crate) struct Layout {
     pub(crate) nodes: Vec<Node>,
-    /// Server properties, in the form of the file, that overrule ours.
+    /// Additional server properties, in the form of the file, which override the others.
     pub(crate) properties: String,
 }
 
@@ -88,11 +89,11 @@ impl Layout {
         }
     }
 
-    /// Where the plain listener of a broker is.
+    /// Returns the address of the plain listener of a broker.
     ///
     /// # Panics
     ///
-    /// Without such a broker.
+    /// If there is no such broker.
     pub(crate) fn address(&self, id: u16) -> String {
         format!("127.0.0.1:{}", self.node(id).port)
     }
@@ -102,7 +103,7 @@ impl Layout {
         node.unwrap_or_else(|| panic!("there is no broker {id}: they count from 1"))
     }
 
-    /// Makes the folder of a broker, with data as in the template.
+    /// Creates the folder of a broker, with the data of the template.
     pub(crate) fn write(&self, id: u16, folder: &Path, template: &Path) -> io::Result<()> {
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
@@ -112,8 +113,8 @@ impl Layout {
         fs::write(&meta, self.meta(id, &fs::read_to_string(&meta)?))
     }
 
-    /// Brokers that meet by accident, on a port that another test has left, must see that they are strangers: hence a
-    /// cluster id with a port in it.
+    /// The cluster id contains a port, so that brokers of two tests that meet on a reused port know that they belong to
+    /// different clusters.
     fn meta(&self, id: u16, template: &str) -> String {
         let ours = format!("{:A<22}", self.nodes[0].controller);
         let mut text = String::new();
@@ -132,7 +133,7 @@ impl Layout {
         text
     }
 
-    /// The text of `server.properties`.
+    /// Returns the text of `server.properties`.
     pub(crate) fn properties(&self, id: u16, data: &Path) -> String {
         let node = self.node(id);
         let voters: Vec<_> = self

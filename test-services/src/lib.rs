@@ -1,8 +1,8 @@
 //! Starts real Apache Kafka for the tests of kser, and kills it.
 //!
-//! Brokers are processes of the installed Java (17 or later). The first test of all has Maven fetch Kafka into cargo's
-//! target folder; from then on a broker is there in about a second. For tests that need one, a crate takes
-//! `test-services = { path = "../test-services" }` among its dev-dependencies, and nothing else:
+//! Brokers are processes of the installed Java (17 or later). The first test lets Maven fetch Kafka into cargo's target folder;
+//! from then on a broker starts in about a second. A crate with tests on Kafka needs only the dev-dependency `test-services = {
+//! path = "../test-services" }`:
 //!
 //! ```
 //! test_services::kafka_tests!(
@@ -27,31 +27,30 @@
 //!
 //! # Which Kafka
 //!
-//! Brokers are of Apache Kafka 4.4.0. [`ClusterBuilder::with_release`] starts another [`Release`], for the few tests that a
-//! suite runs on it too. Console tools are always those of 4.4.0.
+//! Brokers are of Apache Kafka 4.4.0. [`ClusterBuilder::with_release`] starts another [`Release`], for a few tests of a suite.
+//! Console tools are always those of 4.4.0.
 //!
-//! [`kafka`] is one broker for all tests of a process, so each takes topics and groups of its own names. Tests that kill
-//! brokers, or that need other settings, start a [`Cluster`] of their own. Both have Kafka's clocks run fast (see
-//! `layout.rs`): groups join at once, a broker that was killed is missed after 1 s (of three: 2 s).
+//! [`kafka`] is one broker for all tests of a process, so that each test has to use topics and groups of its own. Tests that
+//! kill brokers, or that need other settings, start a [`Cluster`]. Both use short timeouts (see `layout.rs`): groups join at
+//! once, and a killed broker is detected after 1 s (after 2 s in a cluster of three).
 //!
-//! All calls block: in an async test they may be made where they stand on a multi-threaded runtime, or through
-//! `spawn_blocking`.
+//! All calls block. Async tests may call them directly on a multi-threaded runtime, or through `spawn_blocking`.
 //!
-//! # Where there is no Java or no Maven
+//! # Without Java or Maven
 //!
-//! The build script says so, and the tests inside [`kafka_tests!`] and [`cluster_tests!`] count as ignored. Where `CI` is
-//! set the build fails instead. That needs no build script in the crates that have tests. Macros that declare tests
-//! themselves can be called there too, if they take attributes as their last arguments, as the suites of kser-testkit do.
+//! The build script warns, and the tests inside [`kafka_tests!`] and [`cluster_tests!`] count as ignored. If `CI` is set, the
+//! build fails instead. Crates with tests need no build script for that. Other macros that declare tests can be called inside,
+//! too, if they take attributes as their last arguments, as the suites of kser-testkit do.
 //!
 //! # Environment
 //!
-//! `KSER_TEST_KAFKA=host:port` names a running Kafka for [`kafka`] to use. It should create no topics by itself. A test
-//! fails if it is not there. Clusters do not care about it.
+//! `KSER_TEST_KAFKA=host:port` makes [`kafka`] use a running Kafka, which should not create topics automatically. Tests fail if
+//! it does not answer. Clusters ignore the variable.
 //!
-//! # What is left behind
+//! # Cleanup
 //!
-//! Nothing but the fetched files: brokers and their data go when their cluster is dropped, and when the test process ends,
-//! even by `kill -9`. A panic about a broker carries its log.
+//! Brokers and their data are removed when their cluster is dropped, and when the test process ends, even by `kill -9`. Only
+//! the fetched files stay. A panic about a broker contains its log.
 
 #![expect(clippy::test_attr_in_doctest, reason = "the examples are of tests")]
 

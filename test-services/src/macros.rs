@@ -1,15 +1,15 @@
-/// Declares tests that need a Kafka, any one: [`kafka`](crate::kafka) gives its address.
+/// Declares tests that need a shared Kafka, whose address [`kafka`](crate::kafka) returns.
 ///
-/// Where there is none (no Java or Maven, and `KSER_TEST_KAFKA` not set) they count as ignored. In parentheses, rustfmt
-/// formats them. Nothing but tests belongs inside, or one call of a macro that declares tests and takes attributes for
-/// them as its last arguments: `kafka_tests!(kser_testkit::transport_suite!(real, harness()));`.
+/// Without Kafka (no Java or Maven, and `KSER_TEST_KAFKA` not set) the tests count as ignored. With parentheses, rustfmt
+/// formats them. The macro takes tests only, or one call of a macro that declares tests and takes attributes for them as its
+/// last arguments: `kafka_tests!(kser_testkit::transport_suite!(real, harness()));`.
 #[cfg(kafka)]
 #[macro_export]
 macro_rules! kafka_tests {
     ($($tests:tt)*) => { $crate::__tests!(false "" $($tests)*); };
 }
 
-/// Declares tests that need a Kafka: here there is none, so they are ignored.
+/// Declares tests that need a Kafka. They are ignored, since there is none here.
 #[cfg(not(kafka))]
 #[macro_export]
 macro_rules! kafka_tests {
@@ -19,14 +19,14 @@ macro_rules! kafka_tests {
 /// Declares tests that need brokers of their own, a [`Cluster`](crate::Cluster), as
 /// [`kafka_tests!`](crate::kafka_tests) does.
 ///
-/// Where none can be started (no Java or Maven) they count as ignored: a running Kafka does not help them.
+/// If no broker can be started (no Java or Maven) they count as ignored, even with a running Kafka.
 #[cfg(cluster)]
 #[macro_export]
 macro_rules! cluster_tests {
     ($($tests:tt)*) => { $crate::__tests!(false "" $($tests)*); };
 }
 
-/// Declares tests that need brokers of their own: none can be started here, so they are ignored.
+/// Declares tests that need brokers of their own. They are ignored, since no broker can be started here.
 #[cfg(not(cluster))]
 #[macro_export]
 macro_rules! cluster_tests {
@@ -44,34 +44,34 @@ macro_rules! __tests {
     };
 }
 
-/// Declares tests that need a Kafka and the Python package kser, for which [`python`](crate::python) gives an interpreter, as
-/// [`kafka_tests!`](crate::kafka_tests) does.
+/// Declares tests that need a Kafka and the Python package kser, as [`kafka_tests!`](crate::kafka_tests) does.
+/// [`python`](crate::python) returns the interpreter.
 ///
-/// Where one of the two is missing they count as ignored.
+/// If one of the two is missing they count as ignored.
 #[cfg(all(kafka, python))]
 #[macro_export]
 macro_rules! python_tests {
     ($($test:item)*) => { $($test)* };
 }
 
-/// Declares tests that need a Kafka and the Python package kser: one of the two is missing here, so they are ignored.
+/// Declares tests that need a Kafka and the Python package kser. They are ignored, since one of the two is missing here.
 #[cfg(not(all(kafka, python)))]
 #[macro_export]
 macro_rules! python_tests {
     ($($test:item)*) => { $(#[ignore = "needs Python 3, and Kafka, hence Java and Maven"] $test)* };
 }
 
-/// Declares tests that need a Kafka, and a Java compiler, for which [`java`](crate::java()) gives programs, as
-/// [`kafka_tests!`](crate::kafka_tests) does.
+/// Declares tests that need a Kafka and a Java compiler, as [`kafka_tests!`](crate::kafka_tests) does. [`java`](crate::java())
+/// returns compiled programs.
 ///
-/// Where one of the two is missing they count as ignored.
+/// If one of the two is missing they count as ignored.
 #[cfg(all(cluster, javac))]
 #[macro_export]
 macro_rules! java_tests {
     ($($test:item)*) => { $($test)* };
 }
 
-/// Declares tests that need a Kafka and a Java compiler: one of the two is missing here, so they are ignored.
+/// Declares tests that need a Kafka and a Java compiler. They are ignored, since one of the two is missing here.
 #[cfg(not(all(cluster, javac)))]
 #[macro_export]
 macro_rules! java_tests {

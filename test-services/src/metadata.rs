@@ -2,10 +2,10 @@ use crate::wire::{BrokerConnection, Request, Response};
 
 const METADATA: i16 = 3;
 
-/// What a broker says about its cluster.
+/// The view that a broker has of its cluster.
 #[derive(Debug)]
 pub(crate) struct ClusterMetadata {
-    /// The brokers that are alive, by id, with their addresses.
+    /// The ids and addresses of the live brokers.
     brokers: Vec<(i32, String)>,
     pub(crate) topics: Vec<TopicMetadata>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct TopicMetadata {
 #[derive(Debug)]
 pub(crate) struct PartitionMetadata {
     pub(crate) index: i32,
-    /// The id of the broker that leads it; -1 while none does.
+    /// The id of the leader; -1 while there is none.
     pub(crate) leader: i32,
     pub(crate) replicas: Vec<i32>,
     pub(crate) in_sync: Vec<i32>,
@@ -66,7 +66,7 @@ impl ClusterMetadata {
         topic.ok_or_else(|| format!("there is no topic {name}"))
     }
 
-    /// The address of the broker that leads a partition.
+    /// Returns the address of the leader of a partition.
     pub(crate) fn leader(&self, topic: &str, partition: u32) -> Result<String, String> {
         let leader = self.partition(topic, partition)?.leader;
         let leader = self.brokers.iter().find(|(id, _)| *id == leader);
@@ -75,13 +75,13 @@ impl ClusterMetadata {
             .ok_or_else(|| "it has no leader".to_owned())
     }
 
-    /// The id of the broker that leads a partition.
+    /// Returns the id of the leader of a partition.
     pub(crate) fn leader_id(&self, topic: &str, partition: u32) -> Result<u16, String> {
         let leader = self.partition(topic, partition)?.leader;
         u16::try_from(leader).map_err(|_| "it has no leader".to_owned())
     }
 
-    /// The ids of the brokers that have a partition.
+    /// Returns the ids of the brokers with a replica of a partition.
     pub(crate) fn replicas(&self, topic: &str, partition: u32) -> Result<Vec<u16>, String> {
         let replicas = self.partition(topic, partition)?.replicas.iter();
         let replicas = replicas.map(|id| u16::try_from(*id).map_err(|error| error.to_string()));
@@ -95,7 +95,7 @@ impl ClusterMetadata {
 }
 
 impl TopicMetadata {
-    /// Whether each partition has a leader, and all its replicas are in sync.
+    /// Says whether each partition has a leader, and all its replicas are in sync.
     pub(crate) fn is_complete(&self) -> bool {
         self.partitions.iter().all(|partition| {
             partition.leader >= 0 && partition.in_sync.len() == partition.replicas.len()

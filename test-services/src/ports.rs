@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const FIRST: u32 = 12_000;
 
-/// How many ports lie between those of one process and those of the next.
+/// The distance between the ports of one process and those of the next.
 const BLOCK: u32 = 64;
 
-/// A free port that is not given again in this process.
+/// Returns a free port, which is not returned again in this process.
 ///
-/// It lies below the range from which the system gives ports to outgoing connections: those would take the port of a
-/// broker while it is down, and a client that connects to it again and again would even meet itself.
+/// The port lies below the range of outgoing connections: such a connection could take the port of a broker while it is down,
+/// and a client that connects again and again could even connect to itself.
 pub(crate) fn free() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let range = outgoing().saturating_sub(FIRST).max(BLOCK);
@@ -25,7 +25,7 @@ pub(crate) fn free() -> u16 {
         .expect("of thousands of ports one is free")
 }
 
-/// The first port of outgoing connections: as Linux says, or as most others do.
+/// Returns the first port of outgoing connections: by Linux's setting, or the default of most systems.
 fn outgoing() -> u32 {
     let range = read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let first = range

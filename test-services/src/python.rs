@@ -9,10 +9,10 @@ use crate::installation::{home, succeed};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 
-/// Tells the path of a Python interpreter that has the Python package kser, and the Kafka client that it uses.
+/// Returns the path of a Python interpreter with the Python package kser and its Kafka client.
 ///
-/// The first call of all makes a virtual environment in cargo's target folder, which takes half a minute; others wait for
-/// it, or find it made.
+/// The first call creates a virtual environment in cargo's target folder, which takes half a minute; other processes wait for
+/// it, or use the existing one.
 ///
 /// # Panics
 ///
@@ -33,7 +33,7 @@ fn find_or_make() -> Result<PathBuf, String> {
     let python = folder.join("bin").join("python");
     let ready = folder.join("ready");
     if !ready.exists() {
-        // What an interrupted attempt has left is of no use.
+        // An interrupted attempt may have left an incomplete folder.
         let _ = fs::remove_dir_all(&folder);
         make(&folder, &python)?;
         File::create(ready).map_err(text)?;
@@ -50,8 +50,8 @@ fn make(folder: &Path, python: &Path) -> Result<(), String> {
     succeed(install.arg(requirements)).map(drop)
 }
 
-/// The name of the folder: another one for other requirements or another Python. An environment knows its own path, so one
-/// that was copied or moved along with the target folder is another, too.
+/// Returns the name of the folder, which depends on the requirements and the version of Python. It also depends on the path,
+/// since an environment contains its own path, and is invalid after the target folder was copied or moved.
 fn name() -> Result<String, String> {
     let version = "import sys; print(sys.version, sys.executable)";
     let python = succeed(Command::new("python3").args(["-c", version]))?;

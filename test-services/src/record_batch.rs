@@ -1,11 +1,11 @@
-//! The bytes of a batch of one record, with headers that no client writes.
+//! The bytes of a batch of one record, with headers that clients do not write.
 
 /// Encodes a record without a key.
 pub(crate) fn of_one(headers: &[(&[u8], Option<&[u8]>)], payload: &[u8]) -> Vec<u8> {
     of(0, &record(headers, payload))
 }
 
-/// Encodes a record as one that is compressed, which it is not.
+/// Encodes a batch that is marked as compressed and is not.
 pub(crate) fn damaged() -> Vec<u8> {
     const SNAPPY: u8 = 2;
     of(SNAPPY, b"\xff\xff\xff\xff\xff\xff\xff\xff")
@@ -13,8 +13,8 @@ pub(crate) fn damaged() -> Vec<u8> {
 
 /// Encodes a batch of one record.
 fn of(attributes: u8, record: &[u8]) -> Vec<u8> {
-    // Attributes, last offset, no times, no producer, one record. Brokers delete what is older than the retention of its topic
-    // half a minute after their start: with times of 0 that would be these records.
+    // Attributes, last offset, no times, no producer, one record. With times of 0, brokers would delete the record half a
+    // minute after their start, because of the retention of its topic.
     let mut checked = vec![0, attributes];
     checked.extend([0; 4]);
     checked.extend([0xff; 8 + 8 + 8 + 2 + 4]);
@@ -49,7 +49,7 @@ fn sized(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
     to.extend(bytes.unwrap_or_default());
 }
 
-/// Writes a number as records have them: zigzag, seven bits a byte.
+/// Writes a number in the encoding of records: a zigzag varint.
 fn number(number: i64, to: &mut Vec<u8>) {
     let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while rest >= 0x80 {

@@ -1,16 +1,16 @@
-/// A release of Apache Kafka that brokers are started of.
+/// A release of Apache Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Release {
     /// 4.4.0, the default of every cluster.
     #[default]
     V4_4_0,
-    /// 4.3.1, for the tests that a suite lists by name.
+    /// 4.3.1, for a few tests of a suite.
     V4_3_1,
 }
 
 impl Release {
-    /// Returns the version as Maven names it.
+    /// Returns the version in Maven's form.
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::V4_4_0 => "4.4.0",

@@ -6,13 +6,13 @@ use crate::installation::succeed;
 const USER: &str = "kser";
 const PASSWORD: &str = "secret";
 
-/// The user, as Kafka's formatting tool takes it.
+/// The user, as an argument of Kafka's formatting tool.
 pub(crate) const SCRAM: [&str; 2] = [
     "SCRAM-SHA-256=[name=kser,password=secret]",
     "SCRAM-SHA-512=[name=kser,password=secret]",
 ];
 
-/// A certificate of our own and one of a broker that it has signed, in PEM as Kafka reads it.
+/// The settings for the certificate of an authority and that of a broker, in PEM.
 const CERTIFICATES: &str = r#"
 set -e
 cd "$0"
@@ -24,20 +24,20 @@ openssl pkcs8 -topk8 -nocrypt -in broker.key -out broker.p8
 cat broker.p8 broker.pem ca.pem >keystore.pem
 "#;
 
-/// How to reach a listener that wants TLS, and a password by SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN.
+/// The address and the credentials of a listener with TLS and SASL (SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN).
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The addresses of all brokers: `host:port`, with commas in between.
+    /// The addresses of all brokers: `host:port`, separated by commas.
     pub bootstrap: String,
-    /// The file, in PEM, of the certificate that has signed those of the brokers.
+    /// The file of the certificate authority of the brokers, in PEM.
     pub ca: PathBuf,
-    /// The user that every mechanism knows.
+    /// The user, for all mechanisms.
     pub user: &'static str,
     /// The password of the user.
     pub password: &'static str,
 }
 
-/// The folder of what secure listeners need.
+/// The files of secure listeners.
 #[derive(Debug)]
 pub(crate) struct Secure {
     folder: PathBuf,
@@ -48,7 +48,7 @@ impl Secure {
         Self { folder }
     }
 
-    /// Makes the certificates.
+    /// Creates the certificates.
     pub(crate) fn make(&self) -> Result<(), String> {
         succeed(
             Command::new("sh")
@@ -58,7 +58,7 @@ impl Secure {
         .map(drop)
     }
 
-    /// The folder of data that a new broker begins with: it holds the user.
+    /// Returns the initial data folder of a broker, which contains the user.
     pub(crate) fn template(&self) -> PathBuf {
         self.folder.join("data")
     }
@@ -72,7 +72,7 @@ impl Secure {
         }
     }
 
-    /// What brokers are told.
+    /// Returns the server properties of the listener.
     pub(crate) fn properties(&self) -> String {
         let keystore = self.folder.join("keystore.pem");
         let module = "org.apache.kafka.common.security";

@@ -7,10 +7,10 @@ use crate::coordinators;
 use crate::deadline::retry_for;
 use crate::wire::BrokerConnection;
 
-/// Tells the address of a Kafka that all tests of this process may use: `host:port`, or several, with commas.
+/// Returns the address of a Kafka that all tests of this process share: `host:port`, or several, separated by commas.
 ///
-/// The first call starts a broker, or asks the one that `KSER_TEST_KAFKA` names; others only read the address. Topics and
-/// groups are shared with all tests, so each takes names of its own.
+/// The first call starts a broker, or checks the one at `KSER_TEST_KAFKA`. All tests share topics and groups, so that each has
+/// to use names of its own.
 ///
 /// # Panics
 ///
@@ -33,7 +33,7 @@ fn reached(address: String) -> Result<String, String> {
     Ok(address)
 }
 
-/// The cluster is never dropped: it ends with the process.
+/// Starts a cluster that is never dropped, and ends with the process.
 fn started() -> String {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| Cluster::start(1)).bootstrap()

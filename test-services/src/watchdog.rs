@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::installation::home;
 
-/// A folder for brokers, and a process that ends them and removes it when this process ends or the value is dropped.
+/// A folder for brokers, and a process that kills the brokers and removes the folder when this process ends or the value is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     folder: PathBuf,
@@ -14,7 +15,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Makes an empty folder and watches over it.
+    /// Creates an empty folder, and starts its watchdog.
     pub(crate) fn new() -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -26,7 +27,7 @@ impl Watchdog {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C is for the test alone.
+            // Ctrl-C must reach the test only.
             .process_group(0)
             .spawn()
             .map_err(|error| format!("sh cannot be run: {error}"))?;
@@ -40,7 +41,7 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        // Waiting closes the pipe first.
+        // Waiting closes the pipe first, which ends the watchdog.
         let _ = self.process.wait();
     }
 }

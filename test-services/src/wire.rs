@@ -1,15 +1,20 @@
-//! The little of Kafka's protocol that waiting and administration need: a console tool takes a second for each call.
+//! The few requests of Kafka's protocol that starting brokers and administration need. A console tool takes a second for each
+//! call.
 //!
-//! Requests are of versions before the compact encoding, where there is such a version.
+//! They are written by hand, without a dependency, because the tests also need requests that the libraries cannot make:
+//! librdkafka's admin client has no election of leaders, no reassignment, no raw batches and no metadata of a single broker,
+//! and the crates with Kafka's messages take UTF-8 only, in the headers and the commit metadata that the tests break.
+//!
+//! Requests have versions before the compact encoding, where there is such a version.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// How long a broker may think. A frozen one is silent.
+/// The timeout of an answer. A frozen broker does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection to one broker, for one request after another.
+/// A connection to one broker, for one request at a time.
 #[derive(Debug)]
 pub(crate) struct BrokerConnection {
     stream: TcpStream,
@@ -28,7 +33,7 @@ impl BrokerConnection {
         Ok(Self { stream })
     }
 
-    /// Connects to the first of `host:port,host:port` that can be reached.
+    /// Connects to the first broker of `host:port,host:port` that can be reached.
     pub(crate) fn open_any(addresses: &str) -> Result<Self, String> {
         let mut last = Err("there is no address".to_owned());
         for address in addresses.split(',') {
@@ -71,7 +76,7 @@ impl BrokerConnection {
         version: i16,
         body: Request,
     ) -> Result<Response, String> {
-        // The headers of both have tagged fields at their end.
+        // The headers of request and answer end with tagged fields.
         let body = Request::new().no_tags().raw(&body.bytes);
         let mut answer = self.call(api, version, body)?;
         answer.no_tags()?;
@@ -115,13 +120,13 @@ impl Request {
         self.short_bytes(value.as_bytes())
     }
 
-    /// Bytes, with a length as that of a text before them.
+    /// Bytes, with the same length prefix as a text.
     pub(crate) fn short_bytes(self, value: &[u8]) -> Self {
         let length = i16::try_from(value.len()).expect("they are short");
         self.i16(length).raw(value)
     }
 
-    /// Bytes, with their length before them.
+    /// Bytes, with a length prefix of 4 bytes.
     pub(crate) fn bytes(self, value: &[u8]) -> Self {
         self.list(value.len()).raw(value)
     }
@@ -172,14 +177,14 @@ impl Response {
         self.raw().map(i64::from_be_bytes)
     }
 
-    /// A text; empty where there is none.
+    /// A text; empty if it is null.
     pub(crate) fn text(&mut self) -> Result<String, String> {
         let length = usize::try_from(self.i16()?).unwrap_or(0);
         let bytes = self.take(length)?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// A list, each member of which is read by the function; empty where there is none.
+    /// A list, whose members the function reads; empty if it is null.
     pub(crate) fn list<T>(
         &mut self,
         mut member: impl FnMut(&mut Self) -> Result<T, String>,
@@ -187,7 +192,7 @@ impl Response {
         (0..self.i32()?).map(|_| member(self)).collect()
     }
 
-    /// A list in the compact encoding; empty where there is none.
+    /// A list in the compact encoding; empty if it is null.
     pub(crate) fn compact_list<T>(
         &mut self,
         mut member: impl FnMut(&mut Self) -> Result<T, String>,
@@ -196,14 +201,14 @@ impl Response {
         (0..length).map(|_| member(self)).collect()
     }
 
-    /// A text in the compact encoding; empty where there is none.
+    /// A text in the compact encoding; empty if it is null.
     pub(crate) fn compact_text(&mut self) -> Result<String, String> {
         let length = self.compact_length()?;
         let bytes = self.take(length)?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// The end of a structure in the compact encoding. Tagged fields are of later versions than ours.
+    /// The end of a structure in the compact encoding. Only later versions have tagged fields.
     pub(crate) fn no_tags(&mut self) -> Result<(), String> {
         match self.i8()? {
             0 => Ok(()),
@@ -211,7 +216,7 @@ impl Response {
         }
     }
 
-    /// A length, written as one more than it is, in seven bits a byte; 0 stands for none.
+    /// A length: a varint of the length plus one; 0 stands for null.
     fn compact_length(&mut self) -> Result<usize, String> {
         let (mut length, mut shift) = (0, 0);
         loop {

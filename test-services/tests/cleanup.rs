@@ -1,4 +1,4 @@
-//! What is left of a process that has started brokers: nothing.
+//! A process that has started brokers leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 mod common;
 
-/// Long enough for whatever is to happen soon.
+/// The time within which an expected event happens.
 const TRIES: usize = 500;
 
 /// A process that has started a broker.
@@ -40,7 +40,7 @@ impl Owner {
         Path::new(env!("TEST_SERVICES_HOME")).join("run").join(name)
     }
 
-    /// The process id of its broker.
+    /// Returns the process id of its broker.
     fn broker(&self) -> String {
         fs::read_to_string(self.folder().join("1/pid"))
             .unwrap()

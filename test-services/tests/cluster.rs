@@ -1,4 +1,4 @@
-//! Brokers of one's own, and what can be done to them.
+//! Clusters of single tests: kills, stops, restarts and settings.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ mod common;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(5);
 
-/// Sends ten records to a topic, each confirmed by all replicas that are in sync.
+/// Sends ten records to a topic, each acknowledged by all in-sync replicas.
 fn send_ten(admin: &Admin, topic: &str) {
     let arguments = [
         "--topic",
@@ -31,7 +31,7 @@ fn send_ten(admin: &Admin, topic: &str) {
     assert!(sent.unwrap().contains("10 records sent"));
 }
 
-/// Reads this many records of a topic, from its start on, in a group.
+/// Reads this many records of a topic from its start, in a group.
 fn read(admin: &Admin, topic: &str, group: &str, count: usize) {
     let count = count.to_string();
     let read = admin.tool(
@@ -91,7 +91,7 @@ test_services::cluster_tests!(
         let leaders = || [0, 1, 2].map(|partition| admin.leader("three", partition));
         let before = leaders();
         assert_eq!(admin.move_leaders("three"), Ok(3));
-        // A broker hears of it a moment later.
+        // The brokers learn of it a moment later.
         let have_moved = (0..500).any(|_| {
             std::thread::sleep(SHORT / 10);
             let mut both = leaders().into_iter().zip(before);

@@ -1,4 +1,4 @@
-//! The Python that tests of the two libraries together use.
+//! The Python interpreter for tests with the Python library.
 
 use std::process::Command;
 

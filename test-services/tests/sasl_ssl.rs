@@ -1,4 +1,4 @@
-//! The listener that wants TLS and a password.
+//! The listener with TLS and SASL.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use test_services::{Access, Admin, Cluster};
 
-/// Asks for the topics as a client with this mechanism and password.
+/// Lists the topics as a client with this mechanism and password.
 fn ask(access: &Access, mechanism: &str, module: &str, password: &str) -> Result<String, String> {
     let Access { ca, user, .. } = access;
     let properties = format!(

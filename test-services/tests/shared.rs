@@ -1,4 +1,4 @@
-//! The Kafka that all tests of a process share, and what can be changed there.
+//! The Kafka that all tests of a process share, and its admin client.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::env::current_exe;
@@ -42,7 +42,7 @@ test_services::kafka_tests!(
     }
 );
 
-// The console tools need Java, whichever Kafka they ask.
+// The console tools need Java, also for a running Kafka.
 test_services::cluster_tests!(
     #[test]
     fn topics_come_grow_and_go() {

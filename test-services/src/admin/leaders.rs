@@ -5,21 +5,21 @@ use crate::wire::{BrokerConnection, Request, Response};
 const ELECT_LEADERS: i16 = 43;
 const REASSIGN_PARTITIONS: i16 = 45;
 
-/// The replica that comes first is to lead.
+/// The kind of election: the first replica becomes the leader.
 const PREFERRED: i8 = 0;
-/// The answer of a broker about a partition that the replica leads already.
+/// The error code of a broker for a partition whose first replica is the leader already.
 const ELECTION_NOT_NEEDED: i16 = 84;
 
 impl Admin {
-    /// Has another broker lead each partition of a topic: the next of its replicas that is in sync. Returns the number of
-    /// partitions that have moved.
+    /// Moves the leader of each partition of a topic to its next in-sync replica. Returns the number of partitions that have
+    /// moved.
     ///
-    /// A group is coordinated by the leader of its partition of `__consumer_offsets`, so that moving those moves the
+    /// The coordinator of a group is the leader of a partition of `__consumer_offsets`, so that moving those moves the
     /// coordinators of all groups.
     ///
     /// # Errors
     ///
-    /// The answer of the brokers when they refuse, as while too few of them run.
+    /// The answer of the brokers if they refuse, as while too few of them run.
     pub fn move_leaders(&self, topic: &str) -> Result<usize, String> {
         let mut connection = self.connect()?;
         let metadata = ClusterMetadata::read(&mut connection)?;
@@ -32,7 +32,7 @@ impl Admin {
     }
 }
 
-/// Orders the replicas of a partition so that the next one leads; `None` if no other is in sync.
+/// Orders the replicas of a partition so that the next one becomes the leader; `None` if no other replica is in sync.
 fn next_first(partition: &PartitionMetadata) -> Option<Vec<i32>> {
     let mut replicas = partition.replicas.clone();
     let leader = replicas.iter().position(|id| *id == partition.leader)?;
@@ -74,7 +74,7 @@ fn reassign(
     no_error(errors.into_iter().flatten())
 }
 
-/// Has the first replica of each partition lead, and counts those that do.
+/// Elects the first replica of each partition as its leader. Returns the number of partitions that it leads.
 fn elect(
     connection: &mut BrokerConnection,
     topic: &str,

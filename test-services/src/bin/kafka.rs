@@ -1,6 +1,6 @@
-//! Starts a Kafka for trying things out, and keeps it until Ctrl-C: `cargo run -p test-services -- --brokers 3 --port 9092`.
+//! Starts a Kafka for experiments, and keeps it until Ctrl-C: `cargo run -p test-services -- --brokers 3 --port 9092`.
 //!
-//! Nothing that it holds is kept.
+//! Its data is deleted at the end.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;

@@ -1,13 +1,13 @@
-//! Asks brokers whether they answer, without a client.
+//! Checks without a client whether brokers answer.
 
 use std::io::{Error, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The request for the versions of requests: length, kind 18, version 0, number 7, no name.
+/// The ApiVersions request: length, key 18, version 0, correlation id 7, no client id.
 const VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 255, 255];
 
-/// Asks a broker for what every broker answers at once, and waits that long.
+/// Sends a request that every broker answers at once, and waits for the answer at most for this time.
 pub(crate) fn ask(address: &str, limit: Duration) -> Result<(), Error> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(limit))?;
