@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use data_encoding::BASE64_NOPAD;
+
 use super::done_map::{self, Form};
 use super::failed::Failed;
 use super::seal::{self, Unsealed, Version};
-use super::{TopicMark, base64, varint};
+use super::{TopicMark, varint};
 
 const IS_FINAL: u8 = 1;
 const AS_BITS: u8 = 2;
@@ -34,14 +36,14 @@ impl MetadataBudget {
             return None;
         }
         Some(Self {
-            bytes: base64::bytes_in(text),
+            bytes: bytes_in(text),
         })
     }
 
     /// Returns half of the limit, but not less than [`MetadataBudget::SMALLEST`].
     pub(crate) fn halved(self) -> Self {
         Self {
-            bytes: (self.bytes / 2).max(base64::bytes_in(Self::SMALLEST)),
+            bytes: (self.bytes / 2).max(bytes_in(Self::SMALLEST)),
         }
     }
 
@@ -60,7 +62,7 @@ impl Default for MetadataBudget {
     /// Returns the default limit of brokers: 4096 bytes.
     fn default() -> Self {
         Self {
-            bytes: base64::bytes_in(4096),
+            bytes: bytes_in(4096),
         }
     }
 }
@@ -139,7 +141,7 @@ impl Metadata {
         };
         let bytes = seal::seal(base, version, is_final | form | has_topic, &body);
         Encoded {
-            text: base64::encode(&bytes),
+            text: BASE64_NOPAD.encode(&bytes),
             n_suspects,
             map_is_complete: map.complete,
         }
@@ -147,7 +149,7 @@ impl Metadata {
 
     /// Decodes the output of [`encode`](Self::encode) for this offset. `None` for any other text.
     pub(super) fn decode(base: i64, text: &[u8]) -> Option<Self> {
-        let bytes = base64::decode(text)?;
+        let bytes = BASE64_NOPAD.decode(text).ok()?;
         let Unsealed {
             version,
             flags,
@@ -195,6 +197,11 @@ impl Metadata {
             done: done_map::read(form, base, body)?,
         })
     }
+}
+
+/// Returns the number of bytes that fit into a base64 text of this length, without padding.
+pub(super) const fn bytes_in(text: usize) -> usize {
+    text / 4 * 3 + (text % 4) * 3 / 4
 }
 
 fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {

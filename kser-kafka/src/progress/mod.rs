@@ -4,7 +4,6 @@
 //! not done. The commit metadata describes the records above it that are done, and the records that may have started, for the
 //! next owner of the partition.
 
-mod base64;
 mod counts;
 mod done_map;
 mod failed;

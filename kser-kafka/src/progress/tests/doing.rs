@@ -1,5 +1,7 @@
 //! Done records, and their description in commits.
 
+use data_encoding::BASE64_NOPAD;
+
 use super::*;
 
 #[test]
@@ -140,12 +142,14 @@ fn a_text_that_is_not_ours_for_this_offset_says_nothing() {
     progress.done(1);
     let commit = confirm(&mut progress);
     assert_eq!(delivered(&mut succeed(&commit), 0..3), [0, 2]);
-    let mut newer = base64::decode(&commit.metadata).expect("ours");
+    let mut newer = BASE64_NOPAD
+        .decode(commit.metadata.as_bytes())
+        .expect("base64");
     newer[0] += 1;
     let texts = [
         "NO_METADATA".to_owned(),
         "{\"host\":\"a\"}".to_owned(),
-        base64::encode(&newer),
+        BASE64_NOPAD.encode(&newer),
         commit.metadata[1..].to_owned(),
         commit.metadata[..commit.metadata.len() - 4].to_owned(),
         format!("{}AAAA", commit.metadata),

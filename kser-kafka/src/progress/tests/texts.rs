@@ -1,18 +1,22 @@
 //! The metadata itself: its versions, its topic, and its length.
 
+use data_encoding::BASE64_NOPAD;
 use proptest::prelude::*;
 
 use super::seal::seal_as_before;
 use super::*;
 
+fn decoded(text: &str) -> Vec<u8> {
+    BASE64_NOPAD.decode(text.as_bytes()).expect("base64")
+}
+
 /// Makes the metadata of an earlier release: without a topic, and with 64 bits of the writer.
 fn text_as_before(base: i64, metadata: &Metadata) -> String {
-    let latest =
-        base64::decode(metadata.encode(base, MetadataBudget::default()).text).expect("ours");
+    let latest = decoded(&metadata.encode(base, MetadataBudget::default()).text);
     let latest = seal::unseal(base, &latest).expect("for this offset");
     let mut body = metadata.writer.to_le_bytes().to_vec();
     body.extend_from_slice(&latest.body[4..]);
-    base64::encode(&seal_as_before(base, latest.flags, &body))
+    BASE64_NOPAD.encode(&seal_as_before(base, latest.flags, &body))
 }
 
 prop_compose! {
@@ -119,5 +123,33 @@ fn ids_of_topics_that_differ_have_marks_that_differ() {
     let id = 0x1234_5678_9abc_4def_8123_4567_89ab_cdef_u128;
     for bit in 0..128 {
         assert_ne!(TopicMark::new(id), TopicMark::new(id ^ 1 << bit));
+    }
+}
+
+#[test]
+fn a_text_that_is_no_strict_base64_is_not_read() {
+    let text = Metadata::default()
+        .encode(0, MetadataBudget::default())
+        .text;
+    assert!(Metadata::decode(0, text.as_bytes()).is_some());
+    let (rest, last) = text.split_at(text.len() - 1);
+    // The last digit has two or four bits that no byte has: they must be zero.
+    assert!(text.len() % 4 > 1, "{text}");
+    let next = char::from(last.as_bytes()[0] + 1);
+    for other in [
+        format!("{rest}{next}"),
+        format!("{text}="),
+        format!("{text}\n"),
+        rest.to_owned(),
+    ] {
+        assert_eq!(Metadata::decode(0, other.as_bytes()), None, "{other:?}");
+    }
+}
+
+#[test]
+fn as_many_bytes_are_reckoned_as_fit_into_a_text() {
+    for bytes in 0..100 {
+        let text = BASE64_NOPAD.encode(&vec![0; bytes]);
+        assert_eq!(metadata::bytes_in(text.len()), bytes);
     }
 }
