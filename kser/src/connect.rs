@@ -42,7 +42,9 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
         }
         #[cfg(feature = "kafka")]
         "kafka" => {
-            let transport = kser_kafka::KafkaTransport::connect(&url.without_prefix()).await?;
+            let options = url.options.iter().copied();
+            let config = kser_kafka::KafkaConfig::from_url_parts(url.place, options)?;
+            let transport = kser_kafka::KafkaTransport::with_config(config).await?;
             let connection = connect_with(transport, NoStore).await?;
             Ok(connection.with_routes(url.routes()?))
         }
@@ -206,12 +208,6 @@ impl<'a> Url<'a> {
                 Err(invalid(&format!("{}://", self.scheme), reason))
             }
         }
-    }
-
-    #[cfg(feature = "kafka")]
-    fn without_prefix(&self) -> String {
-        let Self { scheme, place, .. } = self;
-        format!("{scheme}://{place}?{}", self.options.join("&"))
     }
 
     #[cfg(any(feature = "memory", feature = "kafka"))]

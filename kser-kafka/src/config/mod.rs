@@ -87,20 +87,30 @@ impl KafkaConfig {
     ///
     /// [`Error::Invalid`] if the text is no such URL, or if a key cannot be set.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        let invalid = |reason: &str| Error::Invalid {
-            what: format!("the URL {:?}", without_values(url)),
-            reason: reason.to_owned(),
-        };
         let rest = url.strip_prefix("kafka://");
-        let rest = rest.ok_or_else(|| invalid("it does not begin with kafka://"))?;
+        let rest = rest.ok_or_else(|| invalid_url(url, "it does not begin with kafka://"))?;
         let (servers, query) = rest.split_once('?').unwrap_or((rest, ""));
+        Self::from_url_parts(servers, query.split('&'))
+    }
+
+    /// Takes a URL that is split already: the text between `kafka://` and `?`, and the options behind it, which were separated by
+    /// `&`. Empty options are ignored.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_url`](Self::from_url).
+    pub fn from_url_parts<'a>(
+        servers: &str,
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        let invalid = |reason: &str| invalid_url(&format!("kafka://{servers}"), reason);
         if servers.is_empty() || servers.contains(['/', '@', '#', '&', '=']) {
             return Err(invalid(
                 "behind kafka:// there must be host:port, with commas between",
             ));
         }
         let mut config = Self::new(servers);
-        for (index, pair) in query.split('&').enumerate() {
+        for (index, pair) in options.into_iter().enumerate() {
             if pair.is_empty() {
                 continue;
             }
@@ -343,6 +353,14 @@ const fn at_most_a_day(duration: Duration) -> Duration {
     match duration.as_secs() < DAY.as_secs() {
         true => duration,
         false => DAY,
+    }
+}
+
+/// Makes the error of a wrong URL, without the parts that may hold a password.
+fn invalid_url(url: &str, reason: &str) -> Error {
+    Error::Invalid {
+        what: format!("the URL {:?}", without_values(url)),
+        reason: reason.to_owned(),
     }
 }
 

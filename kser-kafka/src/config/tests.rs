@@ -119,3 +119,30 @@ fn another_name_of_a_key_overrules_its_default() {
         }
     }
 }
+
+#[test]
+fn the_parts_of_a_url_are_read_as_the_url_is() {
+    let url = "kafka://a:1,b:2?client.id=shop%26co&create=6&&linger.ms=7";
+    let whole = KafkaConfig::from_url(url).unwrap();
+    let options = ["client.id=shop%26co", "create=6", "", "linger.ms=7"];
+    let parts = KafkaConfig::from_url_parts("a:1,b:2", options).unwrap();
+    for config in [whole, parts] {
+        assert_eq!(config.create, Some(6));
+        let made = config.producer();
+        for (key, value) in [
+            ("bootstrap.servers", "a:1,b:2"),
+            ("client.id", "shop&co"),
+            ("linger.ms", "7"),
+        ] {
+            assert_eq!(made.get(key), Some(value));
+        }
+    }
+    let url = "kafka://a:1@b:2?client.id=x";
+    let errors = [
+        KafkaConfig::from_url(url).unwrap_err(),
+        KafkaConfig::from_url_parts("a:1@b:2", ["client.id=x"]).unwrap_err(),
+    ];
+    let [whole, parts] = errors.map(|error| error.to_string());
+    assert_eq!(whole, parts);
+    assert!(whole.contains("\"kafka://b:2\""), "{whole}");
+}
