@@ -4,11 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use kser::core::{
     Cancellation, Clock, Context, Delivery, Description, Entrypoint, Error, Health, Interest, Json,
     Leave, NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription,
-    Ticket, Timestamp, Topic, TopicSpec, Transport,
+    Ticket, Timestamp, Topic, TopicSpec, Transport, async_trait,
 };
 use kser::{NoStore, SystemClock};
 use tokio::{sync::Notify, time::timeout};
@@ -165,7 +164,11 @@ impl Transport for ListTransport {
 fn fits(record: &Record) -> Result<(), Error> {
     let (what, size, limit) = ("bytes of the record", record.size(), LARGEST);
     match size > limit {
-        true => Err(Error::TooLarge { what, size, limit }),
+        true => Err(Error::TooLarge {
+            what: what.into(),
+            size,
+            limit,
+        }),
         false => Ok(()),
     }
 }

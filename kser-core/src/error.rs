@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::cause::{Source, report};
@@ -32,7 +33,7 @@ pub enum Error {
     #[error("{what} is {size}, over the limit of {limit}")]
     TooLarge {
         /// What is over the limit, with its unit and the way out.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How large it is.
         size: usize,
         /// How large it may be.

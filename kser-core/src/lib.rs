@@ -64,6 +64,8 @@ mod time;
 mod topic;
 mod transport;
 
+/// Implements the `async` traits of this crate, such as [`Transport`] and [`Task`].
+pub use async_trait::async_trait;
 pub use await_run::AwaitRun;
 pub use cancel::Cancellation;
 pub use context::Context;
@@ -98,6 +100,8 @@ pub use task_entry::TaskEntry;
 pub use task_error::TaskError;
 pub use time::{Clock, Timestamp};
 pub use topic::{InvalidTopic, Topic};
+/// A level of the log, for [`Context::log`].
+pub use tracing::Level;
 pub use transport::{
     Description, Interest, Leave, Room, Settling, Subscription, TopicSpec, Transport,
 };

@@ -147,7 +147,7 @@ fn must_be_few(count: usize, most: u32) -> Result<(), TaskError> {
         return Ok(());
     }
     let error = Error::TooLarge {
-        what: "number of steps of the operation",
+        what: "number of steps of the operation".into(),
         size: count,
         limit,
     };

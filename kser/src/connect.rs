@@ -55,6 +55,10 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
 /// Connects to a transport, and keeps the states of operations in the store that `store_url` names: `memory://`, or
 /// `none` to let them ride in the messages.
 ///
+/// Only the process that made a memory store knows it. Beside `kafka://`, the consumers of a run must be in the process that
+/// launches it, and use this connection. A consumer in another process cannot read such a run: it logs an error, the messages
+/// of the run become dead letters after ten minutes, and the run does not end.
+///
 /// # Errors
 ///
 /// As [`connect`].

@@ -178,7 +178,7 @@ fn built(
     }
     if steps.len() > limit {
         return Err(Error::TooLarge {
-            what: "number of steps of the operation",
+            what: "number of steps of the operation".into(),
             size: steps.len(),
             limit,
         });

@@ -43,7 +43,7 @@ pub use kser_core::sequencing::{Plan, Rejected};
 pub use kser_core::store::{Attempt, RunFilter, RunInfo, StoreHealth};
 pub use kser_core::{
     Cancellation, Clock, Context, Entrypoint, Error, IdSource, Instance, IntoOperation,
-    IntoOutcome, IntoTask, Json, Limits, Message, Metadata, Mode, Name, Object, Operation,
+    IntoOutcome, IntoTask, Json, Level, Limits, Message, Metadata, Mode, Name, Object, Operation,
     OperationExt, Outcome, Raw, Registry, RetryPolicy, RunId, StateStore, Status, StatusChange,
     Step, Task, TaskError, TaskExt, TaskId, Timestamp, Topic, Transport, task_fn,
 };

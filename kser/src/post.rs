@@ -221,7 +221,7 @@ impl Post {
         let own = rest.filter(|_| step.key.position <= 1);
         if let Some(plan) = own.filter(|plan| plan.as_str().len() > self.limits.carried_plan) {
             return Err(Error::TooLarge {
-                what: "bytes of steps to come in the message (name a state store for longer operations)",
+                what: "bytes of steps to come in the message (name a state store for longer operations)".into(),
                 size: plan.as_str().len(),
                 limit: self.limits.carried_plan,
             });
@@ -288,8 +288,14 @@ impl Post {
     pub(crate) fn sized(&self, message: &Message) -> Result<Bytes, Error> {
         let payload = message.encode()?;
         if payload.len() > self.limits.message {
+            let step = message.metadata.envelope().filter(|of| of.step > 0);
+            let step = step.map(|of| format!("step {} of {}, ", of.step, of.run));
+            let (step, name) = (step.unwrap_or_default(), &message.entrypoint);
             return Err(Error::TooLarge {
-                what: "bytes of the message",
+                what: format!(
+                    "bytes of the message of {step}{name} (send where large data is, not the data)"
+                )
+                .into(),
                 size: payload.len(),
                 limit: self.limits.message,
             });
@@ -303,7 +309,7 @@ impl Post {
         match outcome.fits(limit) {
             true => Ok(()),
             false => Err(Error::TooLarge {
-                what: "bytes of the outcome",
+                what: "bytes of the outcome".into(),
                 size: outcome.encoded_len(),
                 limit,
             }),

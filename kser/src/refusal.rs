@@ -24,7 +24,7 @@ mod tests {
         let named = [
             (
                 Error::TooLarge {
-                    what: "bytes",
+                    what: "bytes".into(),
                     size: 2,
                     limit: 1,
                 },

@@ -217,12 +217,13 @@ async fn a_next_message_over_the_limit_fails_the_step() -> Result<(), Error> {
             Ok(run) => {
                 let state = run.wait().await?;
                 assert_eq!((state.status, state.position), (Status::Failed, 1));
-                assert!(
-                    state
-                        .outcome
-                        .stderr()
-                        .starts_with("bytes of the message is 11")
+                let said = state.outcome.stderr();
+                let named = format!(
+                    "bytes of the message of step 2 of {}, test.Note (",
+                    run.id()
                 );
+                assert!(said.starts_with(&named), "{said}");
+                assert!(said.contains(") is 11"), "{said}");
             }
         }
         consumer.stop().await?;

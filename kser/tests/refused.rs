@@ -61,9 +61,11 @@ async fn a_message_over_the_limit_is_refused_before_it_is_sent() -> Result<(), E
     let producer = kser.producer();
     let large = note(&"x".repeat(1_000_001));
     let error = producer.send(large.clone()).await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.ends_with("over the limit of 1000000"), "{said}");
     assert!(
-        error.to_string().ends_with("over the limit of 1000000"),
-        "{error}"
+        said.starts_with("bytes of the message of test.Note ("),
+        "{said}"
     );
     let sent = producer.send_all([
         producer.send(note("a")),

@@ -20,7 +20,18 @@ impl Object {
         if raw.as_str() == "null" {
             return Ok(Self::default());
         }
-        Self::from_raw(raw).ok_or_else(|| JsonError::encode("expected a JSON object"))
+        let form = match raw.as_str().as_bytes().first() {
+            Some(b'[') => "an array",
+            Some(b'"') => "a text",
+            Some(b't' | b'f') => "true or false",
+            _ => "a number",
+        };
+        Self::from_raw(raw).ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            JsonError::encode(format!(
+                "expected a JSON object, but a value of type {name} is {form}: put it into a struct"
+            ))
+        })
     }
 
     /// Reads the object as a `T`; `{}` is also a unit. Of two equal names in an object only the last counts.
@@ -149,6 +160,28 @@ mod tests {
         assert_eq!(Object::new(&()).unwrap(), Object::default());
         assert!(Object::default().parse::<()>().is_ok());
         assert!(Object::new(&5).is_err());
+    }
+
+    #[test]
+    fn a_value_that_is_no_object_is_named() {
+        let said = |error: JsonError| crate::cause::report(&error);
+        let array = said(Object::new(&vec![1]).unwrap_err());
+        assert!(
+            array.contains("type alloc::vec::Vec<i32> is an array"),
+            "{array}"
+        );
+        let tuple = said(Object::new(&(1, "a")).unwrap_err());
+        assert!(tuple.contains("is an array"), "{tuple}");
+        let text = said(Object::new("a").unwrap_err());
+        assert!(text.contains("type str is a text"), "{text}");
+        let number = said(Object::new(&-5).unwrap_err());
+        assert!(number.contains("type i32 is a number"), "{number}");
+        let truth = said(Object::new(&true).unwrap_err());
+        assert!(truth.contains("type bool is true or false"), "{truth}");
+    }
+
+    #[test]
+    fn white_space_is_no_content() {
         assert!(object("{ }").is_empty());
     }
 

@@ -42,7 +42,7 @@ impl Broker {
         let (size, limit) = (record.size(), self.largest_record);
         match size > limit {
             true => Err(Error::TooLarge {
-                what: "bytes of the record",
+                what: "bytes of the record".into(),
                 size,
                 limit,
             }),

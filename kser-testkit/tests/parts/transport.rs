@@ -39,6 +39,7 @@ impl Broker {
     pub(crate) fn publish(&mut self, record: Record) -> Result<(), Error> {
         let (what, size, limit) = ("bytes of the record", record.size(), LARGEST);
         if size > limit {
+            let what = what.into();
             return Err(Error::TooLarge { what, size, limit });
         }
         match record.not_before.is_some_and(|due| due > Self::now()) {

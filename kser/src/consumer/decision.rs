@@ -86,7 +86,7 @@ impl Done {
                 continue;
             }
             let error = Error::TooLarge {
-                what: "bytes of the record",
+                what: "bytes of the record".into(),
                 size,
                 limit: largest,
             };

@@ -146,7 +146,7 @@ impl Worker {
         let limit = self.connection.shared().description.largest_record;
         match record.size() {
             size if size > limit => Err(Error::TooLarge {
-                what: "bytes of the record",
+                what: "bytes of the record".into(),
                 size,
                 limit,
             }),

@@ -193,6 +193,10 @@ impl Consumer {
     }
 
     /// Puts a `tower` layer around the handlers of tasks, outside those that were put before.
+    ///
+    /// The consumer clones the service of a layer. Put a layer whose service is not `Clone`, such as tower's rate limit, behind a
+    /// buffer:
+    /// `ServiceBuilder::new().buffer(64).rate_limit(10, Duration::from_secs(1))`.
     pub fn with_layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Handler>,

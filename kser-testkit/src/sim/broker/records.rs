@@ -43,7 +43,7 @@ impl Broker {
         let (size, limit) = (record.size(), self.setup.largest_record);
         match size > limit {
             true => Err(Error::TooLarge {
-                what: "bytes of the record",
+                what: "bytes of the record".into(),
                 size,
                 limit,
             }),
