@@ -35,7 +35,7 @@ pub const ORIGIN: &str = "kser-origin";
 pub const TOPIC: &str = "kser-topic";
 /// The group that gave the record up.
 pub const GROUP: &str = "kser-group";
-/// Why the record was given up.
+/// Why the record was given up, in at most 4,096 bytes: a longer text is cut, and says so.
 pub const ERROR: &str = "kser-error";
 /// How many times the record was replayed, as a decimal number.
 pub const REPLAY: &str = "kser-replay";

@@ -74,7 +74,8 @@ impl DeadLetter {
         self.text(headers::GROUP)
     }
 
-    /// Returns why it was given up.
+    /// Returns why it was given up, in at most 4,096 bytes: a longer text is cut, and ends in `… (cut: N bytes)`, where N is its
+    /// whole length.
     #[must_use]
     pub fn error(&self) -> Option<String> {
         self.text(headers::ERROR)

@@ -112,6 +112,28 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// A header has room for 4,096 bytes of it.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_says_that_its_error_is_cut() -> Result<(), Error> {
+    for kser in both().await {
+        let failing = |_: Note| async {
+            Err::<(), _>(TaskError::new("Long", "é".repeat(5_000)).permanent())
+        };
+        let consumer = kser.consumer(Registry::new().task(failing)?).spawn();
+        kser.producer().send(note("x")).await?;
+        let mut letters = kser.dead_letters("test").await?;
+        let letter = letters.next().await?;
+        let error = letter.error().unwrap_or_default();
+        assert!(error.starts_with("Long (500): éé"), "{error}");
+        // With the name and the code of the error before its 10,000 bytes.
+        assert!(error.ends_with("é… (cut: 10012 bytes)"), "{error}");
+        assert!((4_090..=4_096).contains(&error.len()), "{}", error.len());
+        letter.discard().await?;
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_error_that_is_too_long_is_cut_and_tried_again() -> Result<(), Error> {
     for kser in both().await {

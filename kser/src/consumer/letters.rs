@@ -3,7 +3,7 @@ use kser_core::{Clock, Error, Outcome, Record, TaskError, headers};
 use super::work::{Work, earlier};
 use crate::topics::DEAD_LETTERS;
 
-/// How much of an error's text goes into a header.
+/// The longest text of an error in a header, in bytes.
 const LONGEST_ERROR: usize = 4096;
 
 /// Writes a record to the dead letters: payload, key and headers as they were, and behind them what is known of its end.
@@ -37,7 +37,7 @@ pub(crate) fn dead_letter(
         headers::LAST_FAILED,
         wall.as_millis().to_string(),
     );
-    headers::set(&mut letter, headers::ERROR, cut(error).to_owned());
+    headers::set(&mut letter, headers::ERROR, cut(error));
     Ok(letter)
 }
 
@@ -73,7 +73,32 @@ pub(crate) fn text(outcome: &Outcome) -> String {
     )
 }
 
-fn cut(text: &str) -> &str {
-    let end = text.floor_char_boundary(LONGEST_ERROR);
-    &text[..end]
+/// Returns the text within the limit. A text that is cut says so, and how many bytes it had.
+fn cut(text: &str) -> String {
+    if text.len() <= LONGEST_ERROR {
+        return text.to_owned();
+    }
+    let note = format!("… (cut: {} bytes)", text.len());
+    let end = text.floor_char_boundary(LONGEST_ERROR - note.len());
+    format!("{}{note}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_says_so() {
+        for whole in ["", "x", &"x".repeat(LONGEST_ERROR)] {
+            assert_eq!(cut(whole), whole);
+        }
+        for letter in ["x", "é", "€", "🦀"] {
+            let long = letter.repeat(LONGEST_ERROR + 1);
+            let kept = cut(&long);
+            let note = format!("… (cut: {} bytes)", long.len());
+            let text = kept.strip_suffix(&note).unwrap();
+            assert!(long.starts_with(text));
+            assert!((LONGEST_ERROR - 3..=LONGEST_ERROR).contains(&kept.len()));
+        }
+    }
 }
