@@ -92,6 +92,51 @@ async fn a_start_is_known_after_an_outage_that_began_with_its_answer() {
     consumer.stop().await.unwrap();
 }
 
+/// The message tells an older version than the one that the lost write was based on.
+#[tokio::test(start_paused = true)]
+async fn a_start_is_known_after_an_outage_also_when_the_message_is_older() {
+    let (_, store, kser) = fragile().await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    store.lose(Loss::NudgeAndThenSwapAnswers);
+    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
+    sleep(5 * SECOND).await;
+    assert!(diary.read().is_empty());
+    store.lose(Loss::Nothing);
+    let began = Instant::now();
+    let run = run.unwrap();
+    let state = run.wait_for(HOUR).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(diary.read(), ["a"]);
+    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    assert_eq!(attempts.len(), 1, "{attempts:?}");
+    assert_eq!(attempts[0].attempt, 1);
+    consumer.stop().await.unwrap();
+}
+
+/// Only the member that wrote a start can know it: another member cannot tell it from one that runs, and waits for its lease.
+#[tokio::test(start_paused = true)]
+async fn a_start_of_a_member_that_is_gone_is_taken_over_after_its_lease() {
+    let (_, store, kser) = fragile().await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    store.lose(Loss::SwapAnswersAndThenAll);
+    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
+    sleep(5 * SECOND).await;
+    consumer.kill();
+    store.lose(Loss::Nothing);
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    let began = Instant::now();
+    let state = run.unwrap().wait_for(HOUR).await.unwrap();
+    assert_eq!(state.status, Status::Success);
+    assert_eq!(diary.read(), ["a"]);
+    // It waits for what is left of the 30 s, and looks every ten.
+    let waited = began.elapsed();
+    assert!(waited > 20 * SECOND && waited < 41 * SECOND, "{waited:?}");
+    consumer.stop().await.unwrap();
+}
+
 /// The lease is renewed just before the end is written, and the steps cannot be read that are to be looked at for it.
 #[tokio::test(start_paused = true)]
 async fn an_end_is_written_after_an_outage_that_began_with_a_conflict() {

@@ -130,7 +130,8 @@ impl Consumer {
     }
 
     /// Leases steps of stored runs for this long at a time; 30 seconds unless set. After a crash, a step runs again
-    /// when its lease is over, or at once if the consumer is an instance by the same name.
+    /// when its lease is over, or at once if the consumer is an instance by the same name. The same holds for a consumer that
+    /// loses a message after it wrote the start of the step and before the store answered.
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease.max(Duration::from_millis(100));
         self

@@ -159,7 +159,14 @@ impl Worker {
                     let records = run.records(&before.progress, &after, before.near())?;
                     return Ok(Begun::Not(self.follow(work, records, &after)?));
                 }
-                Tried::Conflict(Some(actual)) => known = Box::pin(run.known_at(actual)).await?,
+                Tried::Conflict(Some(actual)) => {
+                    known = Box::pin(run.known_at(actual)).await?;
+                    // The message is older than what the lost write was based on: the start that is found is this one.
+                    if work.unsure.contains(&known.progress.revision()) {
+                        work.unsure.clear();
+                        return Ok(Begun::Run(known));
+                    }
+                }
                 Tried::Conflict(None) => {
                     let gone = Box::pin(self.gone(work, task));
                     return gone.await.map(Begun::Not);
@@ -189,10 +196,10 @@ impl Worker {
             Ok(after) => after,
             Err(rejected) => return Ok(Tried::Rejected(rejected, known)),
         };
-        if let Some(unsure) = work
-            .unsure
-            .filter(|unsure| unsure.version == after.progress.version())
-        {
+        let version = after.progress.version();
+        let unsure = work.unsure.iter().find(|unsure| unsure.version == version);
+        let is_known = unsure.is_some();
+        if let Some(unsure) = unsure {
             after = after.with_stamp(unsure.stamp);
         }
         let mut before = known;
@@ -202,10 +209,12 @@ impl Worker {
                 ..Along::default()
             };
             match Box::pin(stored.write(of, &mut before, &after, &along)).await {
-                Ok(Wrote::Yes) => work.unsure = None,
+                Ok(Wrote::Yes) => work.unsure.clear(),
                 Ok(Wrote::Elsewhere(actual)) => return Ok(Tried::Conflict(actual)),
                 Err(error) => {
-                    work.unsure = Some(after.progress.revision());
+                    if !is_known {
+                        work.unsure.push(after.progress.revision());
+                    }
                     return Err(error);
                 }
             }

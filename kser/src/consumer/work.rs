@@ -29,8 +29,9 @@ pub(crate) struct Work {
     pub(crate) unreported: u32,
     /// Where the stored run stands, if that was seen since.
     pub(crate) known: Option<Known>,
-    /// The revision of the last write of a start, if its answer did not come.
-    pub(crate) unsure: Option<Revision>,
+    /// The revisions of the writes of a start whose answers did not come: the message may tell an older version than a look at
+    /// the store.
+    pub(crate) unsure: Vec<Revision>,
     /// Nothing else runs in this process.
     pub(crate) alone: bool,
     /// What waits for runs on behalf of its handler.
@@ -112,7 +113,7 @@ impl Work {
             tries,
             unreported: 0,
             known: None,
-            unsure: None,
+            unsure: Vec::new(),
             alone: false,
             waits: None,
             place: None,

@@ -35,8 +35,13 @@ pub(crate) enum Loss {
     },
     /// A swap is written and not answered, and after it nothing is written.
     SwapAnswersAndThenAll,
+    /// A sweep publishes the run again before the first swap, the second swap is written and not answered, and after it
+    /// nothing is written.
+    NudgeAndThenSwapAnswers,
     /// What is written of the run `stuck` is not answered, ever.
     Stuck,
+    /// Of the runs `bad ...` nothing is written.
+    Bad,
     /// Somebody writes before a build is written, once.
     Race,
     /// Outputs of a step cannot be marked as relayed, once.
@@ -123,6 +128,21 @@ impl Deaf {
 }
 
 impl Deaf {
+    /// Publishes a run again that does not move, as a sweep does.
+    async fn nudge(&self, id: &RunId) -> Result<(), Error> {
+        let progress = self.inner.read(id).await?.value.unwrap();
+        let here = self.inner.step(id, progress.position()).await?;
+        let window = StepWindow {
+            current: here.as_ref(),
+            following: None,
+        };
+        let due = progress.check_at().unwrap();
+        let nudged = apply(&progress, window, Event::Swept, due).unwrap();
+        let write = Write::new(nudged.progress);
+        let _ = self.inner.swap(id, progress.revision(), write).await?;
+        Ok(())
+    }
+
     /// Ends the step at which a run stands, as the worker does whose attempt began since, and keeps an output of it.
     async fn end_step(&self, id: &RunId, theirs: &Write) -> Result<(), Error> {
         let progress = self.inner.read(id).await?.value.unwrap();
@@ -186,11 +206,20 @@ impl StateStore for Deaf {
         if id.as_str() == "stuck" && self.loses(Loss::Stuck) {
             return std::future::pending().await;
         }
+        if id.as_str().starts_with("bad ") && self.loses(Loss::Bad) {
+            return Err(super::failed(true));
+        }
         if self.loses(Loss::ForGood) {
             return Err(super::failed(false));
         }
         if self.loses(Loss::Swaps) {
             return Err(super::failed(true));
+        }
+        if self.loses(Loss::NudgeAndThenSwapAnswers) {
+            self.nudge(id).await?;
+            let swapped = self.inner.swap(id, expected, write).await;
+            self.lose(Loss::SwapAnswersAndThenAll);
+            return swapped;
         }
         if write.plan.is_some() && self.loses(Loss::Race) {
             self.lose(Loss::Nothing);
