@@ -8,7 +8,7 @@ use kser_core::{
     Topic, TopicSpec, Transport,
 };
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::consumer::Consumer;
 use crate::dead_letters::DeadLetters;
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<Observer>,
     /// The consumers, as the waiters see them.
     pub(crate) failures: Arc<Failures>,
+    /// Lets one consumer at a time publish the outputs that their writer did not.
+    pub(crate) relaying: Arc<Semaphore>,
     /// Set once the topics that nobody has to make are there.
     ready: Arc<OnceCell<()>>,
 }
@@ -69,6 +71,7 @@ impl Connection {
             store_clock,
             observer: Arc::new(Observer::default()),
             failures: Arc::default(),
+            relaying: Arc::new(Semaphore::new(1)),
             ready: Arc::default(),
             log: Arc::new(LogOptions::default()),
             ids: Arc::new(RandomIds),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Diary, Game, note, noting};
-use faulty::{Fault, Faulty};
+use faulty::{Deaf, Fault, Faulty, Loss};
 use kser::core::sequencing::Progress;
 use kser::core::store::NewRun;
 use kser::core::{Clock, Object, Record};
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 struct Setup {
     transport: Faulty,
-    store: Arc<MemoryStore>,
+    store: Arc<Deaf>,
     kser: Connection,
     diary: Diary,
 }
@@ -29,7 +29,7 @@ impl Setup {
     async fn new() -> Result<Self, Error> {
         let transport = Faulty::new(MemoryTransport::new());
         let clock = transport.clock();
-        let store = Arc::new(MemoryStore::with_clock(clock));
+        let store = Arc::new(Deaf::new(MemoryStore::with_clock(clock)));
         let kser = kser::connect_with(transport.clone(), Arc::clone(&store)).await?;
         Ok(Self {
             kser: kser.with_clock(clock),
@@ -47,6 +47,24 @@ impl Setup {
             async move { Ok::<_, TaskError>(steps) }
         };
         noting(&self.diary).operation(game)
+    }
+
+    /// Launches operations whose messages get lost.
+    async fn lose(
+        &self,
+        launches: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), Error> {
+        self.transport.fail(Fault::Silence);
+        for (id, text) in launches {
+            let launch = self.kser.producer().launch(Game { notes: vec![text] });
+            let launched = launch.with_id(id).await;
+            assert!(
+                matches!(launched, Err(Error::MaybeSent { .. })),
+                "{launched:?}"
+            );
+        }
+        self.transport.heal();
+        Ok(())
     }
 
     /// Keeps a run that was never published: its launch message is none.
@@ -79,20 +97,48 @@ async fn runs_that_cannot_be_published_do_not_hold_up_others() -> Result<(), Err
             .insert(&format!("bad {number}"), "test", Vec::new())
             .await?;
     }
-    setup.transport.fail(Fault::Silence);
-    let game = Game {
-        notes: vec!["x".to_owned()],
-    };
-    let launched = setup.kser.producer().launch(game).await;
-    assert!(
-        matches!(launched, Err(Error::MaybeSent { .. })),
-        "{launched:?}"
-    );
-    setup.transport.heal();
+    setup.lose([("good".to_owned(), "x".to_owned())]).await?;
     let consumer = setup.kser.consumer(setup.registry()?).spawn();
     sleep(Duration::from_secs(300)).await;
     assert_eq!(setup.diary.read(), ["x"]);
     consumer.stop().await
+}
+
+/// What fails in one run does not end the look at the others of its topic, also when it lasts.
+#[tokio::test(start_paused = true)]
+async fn runs_that_fail_each_time_do_not_hold_up_others() -> Result<(), Error> {
+    let setup = Setup::new().await?;
+    let bad = (0..350).map(|number| (format!("bad {number}"), "bad".to_owned()));
+    let good = (0..3).map(|number| (format!("good {number}"), "x".to_owned()));
+    setup.lose(bad.chain(good)).await?;
+    setup.store.lose(Loss::Bad);
+    let consumer = setup.kser.consumer(setup.registry()?).spawn();
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(setup.diary.read(), ["x", "x", "x"]);
+    // Once the store writes them, they run, too.
+    setup.store.lose(Loss::Nothing);
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(setup.diary.read().len(), 353);
+    consumer.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_consumers_of_a_connection_publish_an_output_once() -> Result<(), Error> {
+    let setup = Setup::new().await?;
+    setup
+        .insert("first", "elsewhere", vec![record("test", "x")?])
+        .await?;
+    setup.transport.fail(Fault::Slow);
+    let consumers = [
+        setup.kser.consumer(setup.registry()?).spawn(),
+        setup.kser.consumer(setup.registry()?).spawn(),
+    ];
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(setup.diary.read(), ["x"]);
+    for consumer in consumers {
+        consumer.stop().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]

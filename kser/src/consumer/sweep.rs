@@ -4,7 +4,7 @@ use std::time::Duration;
 use kser_core::sequencing::{Effect, Event, StepKey};
 use kser_core::store::OutputId;
 use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::letters;
 use super::options::Options;
@@ -21,6 +21,10 @@ const AT_ONCE: usize = 100;
 /// After how many outputs that cannot be published one look ends: the store lists them again each time.
 const MOST_STUCK: usize = 6_400;
 
+/// How long the runs of a topic may fail before the look at that topic ends: in an outage each run may fail only after a time
+/// limit, and the other topics wait meanwhile.
+const LONGEST_FAILING: Duration = Duration::from_secs(120);
+
 /// Publishes again what does not move: what was lost between the write of a state and its publication. What merely waits
 /// in a long queue is left alone. Sweeps at once, then after each sweep interval as soon as the store says that a run or an
 /// output is due, for ever.
@@ -29,8 +33,9 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
         return std::future::pending().await;
     };
     let stored = Stored { shared, store };
+    let mut passed = BTreeMap::new();
     loop {
-        if let Err(error) = sweep_once(stored, queues).await {
+        if let Err(error) = sweep_once(stored, queues, &mut passed).await {
             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a sweep failed; the next one goes on");
         }
         sleep(options.sweep_every).await;
@@ -39,20 +44,31 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     }
 }
 
-async fn sweep_once(stored: Stored<'_>, queues: &Queues) -> Result<(), Error> {
+async fn sweep_once(
+    stored: Stored<'_>,
+    queues: &Queues,
+    passed: &mut BTreeMap<Topic, BTreeSet<RunId>>,
+) -> Result<(), Error> {
     let mut swept = Ok(());
     for (topic, waited) in queues.read() {
+        let passed = passed.entry(topic.clone()).or_default();
         // The runs of a topic that cannot be written to do not hold up those of the others.
-        swept = swept.and(sweep_topic(stored, &topic, waited).await);
+        swept = swept.and(sweep_topic(stored, &topic, waited, passed).await);
     }
     swept.and(relay(stored).await)
 }
 
-/// Sweeps the runs that wait for a record of a topic whose oldest record has waited so long. Those that cannot be published
-/// do not hold up the others: they are due again later and later.
-async fn sweep_topic(stored: Stored<'_>, topic: &Topic, waited: Duration) -> Result<(), Error> {
-    // Those that stay in the list, and those of the look before.
-    let (mut stuck, mut before) = (BTreeSet::new(), BTreeSet::new());
+/// Sweeps the runs that wait for a record of a topic whose oldest record has waited so long. A run that fails does not hold up
+/// the others. A look that ends early leaves in `passed` the runs that it has tried in vain; the next look begins behind them.
+async fn sweep_topic(
+    stored: Stored<'_>,
+    topic: &Topic,
+    waited: Duration,
+    passed: &mut BTreeSet<RunId>,
+) -> Result<(), Error> {
+    // The runs that stay in the list, and those of the page before.
+    let (mut stuck, mut before) = (std::mem::take(passed), BTreeSet::new());
+    let mut failing = Failing::default();
     loop {
         let limit = beyond(stuck.len());
         let due = stored.store.due(topic, waited, limit).await?;
@@ -66,19 +82,57 @@ async fn sweep_topic(stored: Stored<'_>, topic: &Topic, waited: Duration) -> Res
                 stuck.insert(id);
                 continue;
             }
-            if let Err(error) = nudge(stored, &id).await {
-                if error.is_temporary() {
-                    return Err(error);
-                }
-                tracing::error!(target: "kser", run = ?id, error = kser_core::log::report(&error), "publishing a run that does not move failed; it is tried again later");
-                defer(stored, &id).await?;
+            let since = Instant::now();
+            if let Err(error) = look_after(stored, &id).await {
+                failing.note(&id, error, since.elapsed());
+                stuck.insert(id.clone());
             }
             looked.insert(id);
+            if failing.spent >= LONGEST_FAILING {
+                *passed = stuck;
+                failing.tell(topic);
+                return Ok(());
+            }
         }
         if is_all || looked.is_empty() {
+            failing.tell(topic);
             return Ok(());
         }
         before = looked;
+    }
+}
+
+/// The runs of a topic that fail in one look, for a reason that may pass.
+#[derive(Debug, Default)]
+struct Failing {
+    count: usize,
+    spent: Duration,
+    first: Option<(RunId, Error)>,
+}
+
+impl Failing {
+    fn note(&mut self, id: &RunId, error: Error, spent: Duration) {
+        self.count += 1;
+        self.spent += spent;
+        self.first.get_or_insert_with(|| (id.clone(), error));
+    }
+
+    /// Logs the first failure for all of them: an outage makes each run fail in the same way.
+    fn tell(self, topic: &Topic) {
+        if let Some((run, error)) = self.first {
+            tracing::warn!(target: "kser", %topic, run = ?run, failed = self.count, error = kser_core::log::report(&error), "publishing runs that do not move failed; the next sweep tries them again");
+        }
+    }
+}
+
+/// Publishes a run that does not move. A run that fails for good is due later and later.
+async fn look_after(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
+    match nudge(stored, id).await {
+        Err(error) if !error.is_temporary() => {
+            tracing::error!(target: "kser", run = ?id, error = kser_core::log::report(&error), "publishing a run that does not move failed; it is tried again later");
+            defer(stored, id).await
+        }
+        nudged => nudged,
     }
 }
 
@@ -164,8 +218,12 @@ fn the_build() -> StepKey {
 }
 
 /// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others, nor have them
-/// published twice.
+/// published twice. Of the consumers of a connection only one does this at a time: the store lists an output until it is
+/// marked as relayed, and two of them would publish it twice.
 async fn relay(stored: Stored<'_>) -> Result<(), Error> {
+    let Ok(_turn) = stored.shared.relaying.try_acquire() else {
+        return Ok(());
+    };
     let (mut stuck, mut first): (BTreeSet<OutputId>, _) = (BTreeSet::new(), None);
     loop {
         let limit = beyond(stuck.len());

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     SmallAndNoLetters(&'static str),
     /// Nothing is published, and nobody knows.
     Silence,
+    /// Publishing takes a second.
+    Slow,
     /// Topics cannot be made.
     Ensure,
     /// Observers receive errors.
@@ -92,6 +94,9 @@ fn failed(temporary: bool) -> Error {
 impl Transport for Faulty {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let fault = *self.fault.borrow();
+        if fault == Fault::Slow {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         let (mut refused, mut accepted) = (Vec::new(), Vec::new());
         for (index, record) in records.into_iter().enumerate() {
             let topic = record.topic.as_str();
