@@ -109,7 +109,7 @@ impl Assignment {
     /// Records that have arrived already are noted at once and in order, since offsets that are skipped count as done.
     pub(crate) fn begin(&mut self, mut progress: PartitionProgress) {
         for offset in self.held.keys().copied().collect::<Vec<_>>() {
-            match (progress.received(offset), self.held.get_mut(&offset)) {
+            match (progress.receive(offset), self.held.get_mut(&offset)) {
                 (None, _) => self.recalled(offset),
                 (unreported, Some(held)) => held.unreported = unreported,
                 _ => {}
@@ -120,11 +120,11 @@ impl Assignment {
 
     /// Notes the leader epoch of the next record, unless that record is ignored. Returns whether the log has another record in
     /// the place of a record that was done.
-    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) -> bool {
+    pub(crate) fn note_epoch(&mut self, offset: i64, epoch: i32) -> bool {
         let is_taken = self.position.rewind.is_none()
             && self.position.next().is_none_or(|next| next <= offset);
         let progress = self.progress.as_mut().filter(|_| is_taken);
-        progress.is_some_and(|progress| progress.written_under(offset, epoch))
+        progress.is_some_and(|progress| progress.note_epoch(offset, epoch))
     }
 
     /// Takes a record that arrived from the broker.
@@ -175,7 +175,7 @@ impl Assignment {
             self.pending.insert(offset);
             return Next::Nothing;
         };
-        let Some(unreported) = progress.received(offset) else {
+        let Some(unreported) = progress.receive(offset) else {
             self.forget(offset);
             return Next::Nothing;
         };
@@ -231,7 +231,7 @@ impl Assignment {
             failed: self
                 .progress
                 .as_ref()
-                .map_or(0, |progress| progress.failed(offset)),
+                .map_or(0, |progress| progress.n_failed(offset)),
             revoked: self.revoked.clone(),
         }
     }
@@ -243,12 +243,12 @@ impl Assignment {
             .is_some_and(PartitionProgress::is_urgent)
     }
 
-    pub(crate) fn done(&mut self, offset: i64) {
+    pub(crate) fn mark_done(&mut self, offset: i64) {
         if self.forget(offset)
             && let Some(progress) = &mut self.progress
         {
             self.forward_failures.sent(offset);
-            progress.done(offset);
+            progress.mark_done(offset);
         } else if let Some(is_done) = self.resumed.get_mut(&offset) {
             *is_done = true;
         }
@@ -257,7 +257,7 @@ impl Assignment {
     /// Notes that a record was released after `failed` failed attempts.
     pub(crate) fn given_back(&mut self, offset: i64, failed: u32) {
         if let Some(progress) = &mut self.progress {
-            progress.released(offset, failed);
+            progress.release(offset, failed);
         }
     }
 
@@ -351,7 +351,7 @@ impl Assignment {
     /// Says whether the partition is idle until a record arrives or ends, or all partitions are paused or resumed.
     pub(crate) fn is_idle(&self) -> bool {
         let progress = self.progress.as_ref();
-        progress.is_some_and(|progress| !progress.changed())
+        progress.is_some_and(|progress| !progress.has_changes())
             && self.position.is_fetched
             && self.position.rewind.is_none()
             && self.pending.is_empty()

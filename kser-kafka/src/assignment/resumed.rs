@@ -37,7 +37,7 @@ impl Assignment {
             Some(held) if !is_done => {
                 held.set_state(RecordState::Delivered, &mut self.waiting_bytes)
             }
-            _ => self.done(offset),
+            _ => self.mark_done(offset),
         }
         Some(Next::Nothing)
     }

@@ -42,7 +42,7 @@ fn started() -> Assignment {
     let mut progress =
         PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
     let commit = progress.commit().unwrap();
-    progress.confirmed(&commit);
+    progress.confirm(&commit);
     assignment.begin(progress);
     assignment
 }
@@ -98,7 +98,7 @@ fn hand_out(assignment: &mut Assignment) -> (Vec<i64>, crate::progress::Commit) 
     }
     let progress = assignment.progress.as_mut().unwrap();
     let commit = progress.commit().unwrap();
-    progress.confirmed(&commit);
+    progress.confirm(&commit);
     (given, commit)
 }
 

@@ -62,7 +62,7 @@ impl PollChannel {
     /// # Errors
     ///
     /// [`Error::Lost`] if the member has lost the partition.
-    pub(crate) fn done(&self, id: RecordId) -> Result<(), Error> {
+    pub(crate) fn mark_done(&self, id: RecordId) -> Result<(), Error> {
         // The lock is held until the command is added: a revocation that takes the last commands gets this one too, or has ended
         // the assignment before it.
         let live = lock(&self.live);

@@ -25,7 +25,7 @@ impl Settle for Settler {
             let published = self.cluster.publish(outputs).await;
             published.map_err(|source| Error::Unpublished { source })?;
         }
-        self.channel.done(id)
+        self.channel.mark_done(id)
     }
 
     async fn begin(&self, ticket: u128) -> Result<(), Error> {

@@ -101,7 +101,7 @@ pub(crate) fn changes(member: &mut Member) -> Vec<CommitEntry> {
 
 fn change(assignment: &mut Assignment) -> Option<CommitEntry> {
     let progress = assignment.progress.as_mut()?;
-    let commit = (progress.changed()).then(|| progress.commit())??;
+    let commit = (progress.has_changes()).then(|| progress.commit())??;
     Some(CommitEntry {
         assignment: assignment.id,
         topic: assignment.topic.as_str().to_owned(),
@@ -328,8 +328,8 @@ mod tests {
     fn requests_are_bounded_and_go_round() {
         let mut member = crate::member::tests::member();
         for assignment in member.assignments() {
-            assignment.progress.as_mut().unwrap().received(0);
-            assignment.progress.as_mut().unwrap().done(0);
+            assignment.progress.as_mut().unwrap().receive(0);
+            assignment.progress.as_mut().unwrap().mark_done(0);
         }
         let all = next_request(&mut member, 0, "g", usize::MAX);
         assert_eq!(assignments(&all), [1, 2]);

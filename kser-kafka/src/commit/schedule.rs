@@ -198,7 +198,7 @@ impl CommitSchedule {
             }
             self.answer_begin_requests(context, |assignment| assignment == entry.assignment);
             if let Some(progress) = context.member().progress(entry.assignment) {
-                progress.confirmed(&entry.commit);
+                progress.confirm(&entry.commit);
             }
         }
         let mut member = context.member();
@@ -211,7 +211,7 @@ impl CommitSchedule {
         self.answer_begin_requests(context, |assignment| {
             let mut member = context.member();
             let progress = member.progress(assignment);
-            progress.is_none_or(|progress| !progress.changed())
+            progress.is_none_or(|progress| !progress.has_changes())
         });
     }
 

@@ -19,7 +19,7 @@ fn the_lag_is_counted_from_the_first_record_that_is_not_done() {
     assert_eq!(unread.lag(None, 9), None);
     let mut assignment = assignment(Some(2), "");
     assert_eq!(assignment.lag(None, 9), Some(7));
-    assignment.progress.as_mut().unwrap().received(5);
+    assignment.progress.as_mut().unwrap().receive(5);
     assert_eq!(assignment.lag(None, 9), Some(4));
 }
 
@@ -28,10 +28,10 @@ fn the_lag_does_not_count_what_is_done_out_of_order() {
     let mut owner = assignment(Some(10), "");
     let progress = owner.progress.as_mut().unwrap();
     for offset in 10..20 {
-        progress.received(offset);
+        progress.receive(offset);
     }
     for offset in [12, 13, 14, 18] {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     assert_eq!(owner.lag(None, 30), Some(16));
     let commit = owner.progress.as_mut().unwrap().commit().unwrap();
@@ -40,7 +40,7 @@ fn the_lag_does_not_count_what_is_done_out_of_order() {
     assert_eq!(next.lag(None, 30), Some(16));
     let progress = next.progress.as_mut().unwrap();
     for offset in 10..20 {
-        progress.received(offset);
+        progress.receive(offset);
     }
     assert_eq!(next.lag(None, 30), Some(16));
 }
@@ -49,11 +49,11 @@ fn the_lag_does_not_count_what_is_done_out_of_order() {
 fn the_lag_does_not_count_what_is_no_record() {
     let mut assignment = assignment(Some(0), "");
     let progress = assignment.progress.as_mut().unwrap();
-    progress.received(0);
+    progress.receive(0);
     // The log ends with the marker of a transaction, up to which the client has fetched.
     assert_eq!(assignment.lag(None, 2), Some(2));
     assert_eq!(assignment.lag(Some(2), 2), Some(1));
-    assignment.progress.as_mut().unwrap().done(0);
+    assignment.progress.as_mut().unwrap().mark_done(0);
     assert_eq!(assignment.lag(Some(2), 2), Some(0));
     // The end of the log was read before.
     assert_eq!(assignment.lag(Some(2), 1), Some(0));

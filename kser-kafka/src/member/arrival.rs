@@ -27,7 +27,7 @@ impl Member {
         let record = record(subscribed.topic.clone(), message);
         if let Some(epoch) = kser_librdkafka::leader_epoch(message)
             && let Some(assignment) = self.of(message.topic(), message.partition())
-            && assignment.written_under(message.offset(), epoch)
+            && assignment.note_epoch(message.offset(), epoch)
         {
             self.say_cut(message.topic(), message.partition(), message.offset());
         }
@@ -72,11 +72,11 @@ impl Member {
 
     /// Restarts a partition whose log went back to an offset. Returns the offset to read from: that of the oldest record that
     /// is not done, since earlier tickets are lost. If it differs from `offset`, the client has to seek there.
-    pub(crate) fn went_back(&mut self, topic: &str, partition: i32, offset: i64) -> Option<i64> {
+    pub(crate) fn restart_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<i64> {
         let old = self.of(topic, partition)?;
         let (next, is_paused) = (old.position.next()?, old.paused);
         let is_told = old.position.cut_at.is_some();
-        let progress = old.progress.as_ref()?.went_back(offset);
+        let progress = old.progress.as_ref()?.restart_at(offset);
         let first = progress.first_not_done()?.min(offset);
         self.gone(topic, partition);
         let assignment = self.assigned(topic, partition)?;

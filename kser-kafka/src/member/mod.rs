@@ -269,7 +269,7 @@ impl Member {
                 },
                 record,
             ),
-            Next::Done => self.done(RecordId {
+            Next::Done => self.mark_done(RecordId {
                 assignment: id,
                 offset,
             }),
@@ -290,7 +290,7 @@ impl Member {
         self.flush();
         let mut commands = channel.take_commands();
         for id in commands.done.drain(..) {
-            self.done(id);
+            self.mark_done(id);
         }
         for (id, error) in commands.unsent.drain(..) {
             self.unsent(id, &error);
@@ -308,9 +308,9 @@ impl Member {
         }
     }
 
-    fn done(&mut self, id: RecordId) {
+    fn mark_done(&mut self, id: RecordId) {
         match self.activate(id.assignment) {
-            Some(assignment) => assignment.done(id.offset),
+            Some(assignment) => assignment.mark_done(id.offset),
             None => self.mark_revoked_done(id),
         }
     }

@@ -100,7 +100,7 @@ mod tests {
             // The record is being forwarded to its topic now.
             all[0].due(offset, later);
             assert_eq!(weighs_on(&mut all), [true, false], "{offset}");
-            all[0].done(offset);
+            all[0].mark_done(offset);
         }
         for offset in 15..17 {
             all[0].due(offset, later);

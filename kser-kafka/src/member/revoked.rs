@@ -132,7 +132,7 @@ mod tests {
             .receive(Room::records(100), &settle)
             .await
             .unwrap();
-        member.channel.done(of(0, id)).unwrap();
+        member.channel.mark_done(of(0, id)).unwrap();
         let channel = Arc::clone(&member.channel);
         member.handle_settled(&channel);
         let final_commit = member
@@ -145,7 +145,7 @@ mod tests {
             .unwrap();
         member.revoke_for_return("t", 0, &final_commit);
         // Between two assignments a record ends, and another is released.
-        member.channel.done(of(1, id)).unwrap();
+        member.channel.mark_done(of(1, id)).unwrap();
         member.channel.release(of(2, id), None, 0);
         member.handle_settled(&channel);
         let assignment = member.assigned("t", 0).unwrap();
@@ -164,7 +164,7 @@ mod tests {
             MetadataBudget::default(),
         );
         let commit = progress.commit().unwrap();
-        progress.confirmed(&commit);
+        progress.confirm(&commit);
         assignment.begin(progress);
         for offset in 1..6 {
             arrive(&mut member, 0, offset, None);
@@ -173,9 +173,9 @@ mod tests {
         // Neither the record that runs nor the record that has ended is delivered again.
         assert_eq!(received(&member).await, [(0, 2), (0, 4), (0, 5)]);
         assert_eq!(member.of("t", 0).unwrap().given(), 4);
-        member.channel.done(of(3, id)).unwrap();
+        member.channel.mark_done(of(3, id)).unwrap();
         for offset in [2, 4, 5] {
-            member.channel.done(of(offset, id)).unwrap();
+            member.channel.mark_done(of(offset, id)).unwrap();
         }
         member.handle_settled(&channel);
         let progress = member.of("t", 0).unwrap().progress.as_mut().unwrap();
@@ -213,7 +213,7 @@ mod tests {
         // Partition 0 goes to another member. Partition 1 was with another member in between.
         member.assigned("t", 1).unwrap();
         member.end_revoked();
-        assert!(matches!(member.channel.done(ids[0]), Err(Error::Lost)));
+        assert!(matches!(member.channel.mark_done(ids[0]), Err(Error::Lost)));
         assert!(held[0].revoked.is_cancelled());
         let committed = crate::commit::Committed {
             offset: Some(0),
@@ -223,7 +223,7 @@ mod tests {
         let assignment = member.of("t", 1).unwrap();
         assert!(!assignment.may_resume(&committed));
         member.renew("t", 1);
-        assert!(matches!(member.channel.done(ids[1]), Err(Error::Lost)));
+        assert!(matches!(member.channel.mark_done(ids[1]), Err(Error::Lost)));
         assert_eq!(member.of("t", 1).unwrap().given(), 0);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn member() -> Member {
         let mut progress =
             PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
         let commit = progress.commit().unwrap();
-        progress.confirmed(&commit);
+        progress.confirm(&commit);
         assignment.begin(progress);
     }
     member
@@ -112,7 +112,7 @@ async fn what_arrives_while_it_closes_does_not_hold_the_close() {
     member.go_on();
     member.flush();
     let held = id_of(&mut member, 0, 0);
-    member.channel.done(held).unwrap();
+    member.channel.mark_done(held).unwrap();
     let channel = Arc::clone(&member.channel);
     member.handle_settled(&channel);
     assert_eq!(member.recall(|_| true), 0);
@@ -159,7 +159,7 @@ fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
 fn settle(member: &mut Member, partition: i32, offsets: impl IntoIterator<Item = i64>) {
     for offset in offsets {
         let id = id_of(member, partition, offset);
-        member.channel.done(id).unwrap();
+        member.channel.mark_done(id).unwrap();
     }
     let channel = Arc::clone(&member.channel);
     member.handle_settled(&channel);
@@ -179,16 +179,16 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
         member.take(0, 10, stamp(), record()),
         ArrivalOutcome::WentBack
     );
-    assert_eq!(member.went_back("t", 0, 10), Some(5));
+    assert_eq!(member.restart_at("t", 0, 10), Some(5));
     assert_eq!(member.resets, 1);
     // Its ticket is lost, so that only this member runs the record.
-    assert!(matches!(member.channel.done(old), Err(Error::Lost)));
+    assert!(matches!(member.channel.mark_done(old), Err(Error::Lost)));
     let assignment = member.of("t", 0).unwrap();
     assert_eq!(assignment.position.rewind, Some(5));
     let progress = assignment.progress.as_mut().unwrap();
     let commit = progress.commit().unwrap();
     assert_eq!(commit.offset, 5);
-    progress.confirmed(&commit);
+    progress.confirm(&commit);
     // Records that arrive before the client has sought back are ignored.
     arrive(&mut member, 0, 11, None);
     member.of("t", 0).unwrap().position.rewind = None;
@@ -208,7 +208,7 @@ async fn a_log_that_goes_back_below_all_that_is_held_begins_there() {
         arrive(&mut member, 0, offset, None);
     }
     settle(&mut member, 0, 0..=15);
-    assert_eq!(member.went_back("t", 0, 10), Some(10));
+    assert_eq!(member.restart_at("t", 0, 10), Some(10));
     let assignment = member.of("t", 0).unwrap();
     assert_eq!(assignment.position.rewind, None);
     let commit = assignment.progress.as_mut().unwrap().commit().unwrap();
@@ -221,13 +221,13 @@ fn a_log_that_is_cut_is_counted_once() {
     member.of("t", 0).unwrap().position.start(70);
     member.say_beyond("t", 0, 70, 20);
     member.of("t", 0).unwrap().position.cut_at = Some(20);
-    assert_eq!(member.went_back("t", 0, 20), Some(0));
+    assert_eq!(member.restart_at("t", 0, 20), Some(0));
     assert_eq!(member.resets, 1);
     // The next truncation is counted again.
     let position = &mut member.of("t", 0).unwrap().position;
     position.rewind = None;
     position.start(30);
-    assert_eq!(member.went_back("t", 0, 10), Some(0));
+    assert_eq!(member.restart_at("t", 0, 10), Some(0));
     assert_eq!(member.resets, 2);
 }
 
@@ -246,7 +246,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
         let request = crate::commit::next_request(member, 0, "g", usize::MAX);
         for entry in request.entries {
             let progress = member.progress(entry.assignment).unwrap();
-            progress.confirmed(&entry.commit);
+            progress.confirm(&entry.commit);
         }
     };
     assert_eq!(active(&mut member), [0; 0]);
@@ -259,7 +259,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
         assignment: member.of("t", 1).unwrap().id,
         offset: 0,
     };
-    member.done(id);
+    member.mark_done(id);
     assert_eq!(active(&mut member), [1]);
     write(&mut member);
     assert_eq!(active(&mut member), [0; 0]);

@@ -20,7 +20,7 @@ impl Member {
         let channel = Arc::clone(&self.channel);
         self.publisher
             .send(record, move |published| match published {
-                Ok(()) => drop(channel.done(id)),
+                Ok(()) => drop(channel.mark_done(id)),
                 Err(error) => channel.unsent(id, error),
             });
     }

@@ -59,7 +59,7 @@ impl LogResets {
         let mut member = context.member();
         for ((topic, partition), bounds) in found {
             if let Some(assignment) = member.of(&topic, partition) {
-                assignment.position.log_starts(bounds.start);
+                assignment.position.note_log_start(bounds.start);
             }
         }
     }
@@ -79,7 +79,7 @@ impl LogResets {
         if assignment.is_some_and(|assignment| assignment.position.rewind.is_some()) {
             return;
         }
-        let Some(first) = member.went_back(topic, partition, offset) else {
+        let Some(first) = member.restart_at(topic, partition, offset) else {
             return;
         };
         if first == offset {

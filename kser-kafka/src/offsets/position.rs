@@ -42,7 +42,7 @@ impl Position {
     }
 
     /// Notes the start of the log. Must be called before the first record that arrives after a reset to that start.
-    pub(crate) fn log_starts(&mut self, offset: i64) {
+    pub(crate) fn note_log_start(&mut self, offset: i64) {
         self.log_start = offset;
     }
 
@@ -91,7 +91,7 @@ mod tests {
             position.note_record(12),
             OffsetOrder::Forward { deleted: 0 }
         );
-        position.log_starts(500);
+        position.note_log_start(500);
         // This record was fetched before.
         assert_eq!(
             position.note_record(14),

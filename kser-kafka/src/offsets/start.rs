@@ -230,7 +230,7 @@ fn resolve_start(
         return Some((progress, bounds.start, StartState::Recreated(offset)));
     }
     let mut progress = take_over(context, offset, &committed.metadata, id);
-    progress.committed_under(committed.epoch);
+    progress.set_epoch(committed.epoch);
     let Some(bounds) = bounds else {
         return Some((progress, offset, StartState::Committed));
     };
@@ -245,8 +245,8 @@ fn resolve_start(
             });
         }
     }
-    let is_cut = progress.log_ended(bounds.end.max(offset));
-    let found = match progress.log_starts(bounds.start) {
+    let is_cut = progress.note_log_end(bounds.end.max(offset));
+    let found = match progress.note_log_start(bounds.start) {
         0 if is_cut => StartState::Cut(bounds.end),
         0 => StartState::Committed,
         deleted => StartState::Deleted(deleted),
@@ -268,7 +268,7 @@ fn take_over(
     let (writer, budget) = (context.writer, context.budget);
     let mut progress = PartitionProgress::take_over(Some(offset), metadata, writer, budget);
     if let Some(id) = id {
-        progress.belongs_to(TopicMark::new(id.as_u128()));
+        progress.set_topic(TopicMark::new(id.as_u128()));
     }
     progress
 }

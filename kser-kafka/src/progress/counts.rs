@@ -111,7 +111,7 @@ impl Counts {
         is_news
     }
 
-    pub(super) fn done(&mut self, offset: i64) {
+    pub(super) fn mark_done(&mut self, offset: i64) {
         if offset < self.twice {
             self.suspects.remove(&offset);
         }
@@ -161,7 +161,7 @@ impl Counts {
     }
 
     /// Notes that the commit of this revision names these records.
-    pub(super) fn named(&mut self, suspects: &[Suspect], revision: u64) {
+    pub(super) fn note_named(&mut self, suspects: &[Suspect], revision: u64) {
         for suspect in suspects.iter().filter(|suspect| suspect.begun) {
             let count = self.suspects.get_mut(&suspect.offset);
             if let Some(count) = count.filter(|count| count.begun == Begun::Asked) {

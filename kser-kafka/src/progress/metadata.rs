@@ -41,7 +41,7 @@ impl MetadataBudget {
     }
 
     /// Returns half of the limit, but not less than [`MetadataBudget::SMALLEST`].
-    pub(crate) fn halved(self) -> Self {
+    pub(crate) fn half(self) -> Self {
         Self {
             bytes: (self.bytes / 2).max(bytes_in(Self::SMALLEST)),
         }

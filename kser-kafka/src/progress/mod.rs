@@ -118,7 +118,7 @@ impl PartitionProgress {
     }
 
     /// Sets the topic that the commit metadata names.
-    pub(crate) fn belongs_to(&mut self, topic: TopicMark) {
+    pub(crate) fn set_topic(&mut self, topic: TopicMark) {
         if self.topic.replace(topic) != Some(topic) {
             self.revision += 1;
         }
@@ -126,7 +126,7 @@ impl PartitionProgress {
 
     /// Notes a record that arrived from the broker. Returns the number of its crashed deliveries; `None` if it must not be
     /// delivered, since it is done or held already.
-    pub(crate) fn received(&mut self, offset: i64) -> Option<u32> {
+    pub(crate) fn receive(&mut self, offset: i64) -> Option<u32> {
         let next = self.next.unwrap_or(offset);
         if offset < next {
             return None;
@@ -160,9 +160,9 @@ impl PartitionProgress {
     }
 
     /// Notes that a record is done. A record that is not held is ignored.
-    pub(crate) fn done(&mut self, offset: i64) {
+    pub(crate) fn mark_done(&mut self, offset: i64) {
         if self.held.remove(offset) {
-            self.counts.done(offset);
+            self.counts.mark_done(offset);
             self.failed.note(offset, 0);
             self.revision += 1;
         }
@@ -178,7 +178,7 @@ impl PartitionProgress {
 
     /// Notes that a record was released after `failed` failed attempts. It is still held, and is redelivered by this owner or
     /// the next.
-    pub(crate) fn released(&mut self, offset: i64, failed: u32) {
+    pub(crate) fn release(&mut self, offset: i64, failed: u32) {
         let is_news = self.counts.release(offset);
         let counts = self.held.contains(offset) && self.failed.note(offset, failed);
         if is_news || counts {
@@ -187,7 +187,7 @@ impl PartitionProgress {
     }
 
     /// Returns the number of failed attempts at a record at its release by this owner or the previous one.
-    pub(crate) fn failed(&self, offset: i64) -> u32 {
+    pub(crate) fn n_failed(&self, offset: i64) -> u32 {
         self.failed.of(offset)
     }
 
@@ -228,7 +228,7 @@ impl PartitionProgress {
         self.counts.write(&mut metadata);
         let encoded = metadata.encode(offset, self.budget);
         let named = &metadata.suspects[..encoded.n_suspects];
-        self.counts.named(named, self.revision);
+        self.counts.note_named(named, self.revision);
         Some(Commit {
             offset,
             metadata: encoded.text,
@@ -240,14 +240,14 @@ impl PartitionProgress {
     }
 
     /// Notes that a commit is durable.
-    pub(crate) fn confirmed(&mut self, commit: &Commit) {
+    pub(crate) fn confirm(&mut self, commit: &Commit) {
         self.confirmed = self.confirmed.max(commit.revision);
         self.window.confirm(commit.ahead);
     }
 
     /// Halves the size limit of the commit metadata, after the broker refused metadata for its length.
     pub(crate) fn shorten_text(&mut self) {
-        self.budget = self.budget.halved();
+        self.budget = self.budget.half();
     }
 
     /// Returns the final commit, after which the next owner counts no crashed deliveries for this ownership; earlier counts
@@ -259,7 +259,7 @@ impl PartitionProgress {
     }
 
     /// Says whether a commit would contain changes that are not confirmed.
-    pub(crate) fn changed(&self) -> bool {
+    pub(crate) fn has_changes(&self) -> bool {
         let more = |next| !self.left && self.window.is_short(next);
         self.next
             .is_some_and(|next| self.confirmed < self.revision || more(next))
@@ -269,7 +269,7 @@ impl PartitionProgress {
     pub(crate) fn is_urgent(&self) -> bool {
         let short = |next| self.window.holds_back(next) || self.window.is_short(next);
         let waits = || self.next.is_some_and(short) || self.counts.any_waits(self.confirmed);
-        !self.left && self.changed() && waits()
+        !self.left && self.has_changes() && waits()
     }
 
     /// Says whether the map of done offsets takes over three quarters of its guaranteed space. Then the partition has to be

@@ -5,13 +5,13 @@ use super::PartitionProgress;
 impl PartitionProgress {
     /// Sets the leader epoch of the committed offset. All records that the previous owner received have this epoch or an
     /// earlier one.
-    pub(crate) fn committed_under(&mut self, epoch: Option<i32>) {
+    pub(crate) fn set_epoch(&mut self, epoch: Option<i32>) {
         self.epoch = epoch;
     }
 
     /// Notes the leader epoch of the next record. If it is later than any known one, the log has other records from there on
     /// than the previous owner received, and none of them is done. Returns whether a record there was marked as done.
-    pub(crate) fn written_under(&mut self, offset: i64, epoch: i32) -> bool {
+    pub(crate) fn note_epoch(&mut self, offset: i64, epoch: i32) -> bool {
         let mut is_cut = false;
         if self.epoch.is_some_and(|known| epoch > known) {
             is_cut = self.cut_done(offset);
@@ -25,7 +25,7 @@ impl PartitionProgress {
 
     /// Notes the end of the log at some time after the partition was taken over: no record at or above it can have started
     /// before, or be done. Must be called before those records are received. Returns whether a record there was marked as done.
-    pub(crate) fn log_ended(&mut self, end: i64) -> bool {
+    pub(crate) fn note_log_end(&mut self, end: i64) -> bool {
         self.counts.cut(end);
         self.cut_done(end)
     }
@@ -50,7 +50,7 @@ impl PartitionProgress {
 
     /// Notes the start of the log: records below it that are not done cannot arrive any more. Returns the number of their
     /// offsets. Must be called before records are received.
-    pub(crate) fn log_starts(&mut self, start: i64) -> u64 {
+    pub(crate) fn note_log_start(&mut self, start: i64) -> u64 {
         let Some(next) = self.next.filter(|next| *next < start) else {
             return 0;
         };
@@ -67,7 +67,7 @@ impl PartitionProgress {
     /// Makes the progress of the same partition after its log went back to `offset`: the records at and above it do not exist
     /// any more. It starts at the oldest record that is not done, and never above `offset`; records above the start that are
     /// done stay done.
-    pub(crate) fn went_back(&self, offset: i64) -> Self {
+    pub(crate) fn restart_at(&self, offset: i64) -> Self {
         let first = self
             .first_not_done()
             .map_or(offset, |first| first.min(offset));

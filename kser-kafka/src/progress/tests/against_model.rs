@@ -76,7 +76,7 @@ proptest! {
     fn one_changed_letter_makes_a_text_say_nothing(done in prop::collection::vec(1..200_i64, 1..40), at: prop::sample::Index, letter in "[A-Za-z0-9+/]") {
         let mut progress = start();
         delivered(&mut progress, 0..200);
-        done.into_iter().for_each(|offset| progress.done(offset));
+        done.into_iter().for_each(|offset| progress.mark_done(offset));
         let commit = confirm(&mut progress);
         let at = at.index(commit.metadata.len());
         let mut metadata = commit.metadata.clone();
@@ -84,7 +84,7 @@ proptest! {
         prop_assume!(metadata != commit.metadata);
         let mut successor = succeed(&Commit { metadata, ..commit });
         prop_assert!(successor.done_ahead.is_empty());
-        prop_assert_eq!(successor.received(0), Some(0));
+        prop_assert_eq!(successor.receive(0), Some(0));
     }
 }
 

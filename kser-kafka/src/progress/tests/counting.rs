@@ -18,7 +18,7 @@ fn nothing_begins_before_the_first_commit_is_confirmed() {
     let mut progress = received(0..3);
     let commit = progress.commit().expect("it has a start");
     assert!(!progress.may_begin(0));
-    progress.confirmed(&commit);
+    progress.confirm(&commit);
     assert!(progress.may_begin(0) && progress.may_begin(200));
     let successor = succeed(&commit);
     assert!(!successor.may_begin(0));
@@ -27,11 +27,11 @@ fn nothing_begins_before_the_first_commit_is_confirmed() {
 #[test]
 fn each_death_counts_what_may_have_begun_until_it_is_a_suspect() {
     let commit = died_with(0..3, 1);
-    assert_eq!(succeed(&commit).received(2), Some(1));
+    assert_eq!(succeed(&commit).receive(2), Some(1));
     for times in 2..5 {
         let mut successor = succeed(&died_with(0..3, times));
         assert_eq!(
-            (successor.received(0), successor.received(2)),
+            (successor.receive(0), successor.receive(2)),
             (Some(2), Some(2))
         );
         assert_eq!(successor.n_suspects(), 2);
@@ -43,13 +43,13 @@ fn what_could_not_have_begun_is_not_counted() {
     let mut successor = succeed(&died_with(0..3, 2));
     let end = 3 + Window::SMALLEST;
     assert_eq!(
-        (successor.received(end - 1), successor.received(end)),
+        (successor.receive(end - 1), successor.receive(end)),
         (Some(2), Some(0))
     );
     let mut successor = succeed(&died_with(0..3, 2));
-    successor.log_ended(2);
+    successor.note_log_end(2);
     assert_eq!(
-        (successor.received(1), successor.received(2)),
+        (successor.receive(1), successor.receive(2)),
         (Some(2), Some(0))
     );
 }
@@ -59,12 +59,12 @@ fn a_record_beyond_the_second_window_keeps_the_count_of_the_first() {
     let mut first = received(0..600);
     let ahead = confirm(&mut first).ahead;
     let mut second = succeed(&first.commit().expect("it has a start"));
-    second.received(0);
+    second.receive(0);
     let narrower = confirm(&mut second).ahead;
     assert!(narrower < ahead);
     let mut third = succeed(&second.commit().expect("it has a start"));
     assert_eq!(
-        (third.received(narrower - 1), third.received(narrower)),
+        (third.receive(narrower - 1), third.receive(narrower)),
         (Some(2), Some(1))
     );
 }
@@ -82,10 +82,10 @@ fn an_owner_that_lost_its_partition_and_has_it_again_counts_nothing() {
     let mut last = died_with(0..3, 1);
     for _ in 0..5 {
         last = lost(&last, writer);
-        assert_eq!(take_over(&last, writer).received(1), Some(1));
+        assert_eq!(take_over(&last, writer).receive(1), Some(1));
     }
     // For any other member it is a crash.
-    assert_eq!(succeed(&last).received(1), Some(2));
+    assert_eq!(succeed(&last).receive(1), Some(2));
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn a_suspect_that_was_begun_under_a_lost_partition_is_not_counted_by_its_owner()
     delivered(&mut progress, 0..3);
     progress.begin(1);
     let last = confirm(&mut progress);
-    assert_eq!(take_over(&last, writer).received(1), Some(2));
-    assert_eq!(succeed(&last).received(1), Some(3));
+    assert_eq!(take_over(&last, writer).receive(1), Some(2));
+    assert_eq!(succeed(&last).receive(1), Some(3));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_death_between_two_times_of_an_owner_is_counted() {
     let nothing = start().final_commit().expect("it has a start");
     let first = lost(&nothing, writer);
     let last = lost(&first, WriterId::new());
-    assert_eq!(take_over(&last, writer).received(1), Some(2));
+    assert_eq!(take_over(&last, writer).receive(1), Some(2));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_goodbye_counts_nothing_and_keeps_what_was_counted() {
     let end = confirm(&mut progress).ahead;
     let mut successor = succeed(&progress.final_commit().expect("it has a start"));
     assert_eq!(
-        (successor.received(0), successor.received(end - 1)),
+        (successor.receive(0), successor.receive(end - 1)),
         (Some(1), Some(0))
     );
 }
@@ -125,12 +125,12 @@ fn after_a_goodbye_nothing_begins_and_every_commit_says_it() {
     let mut progress = received(0..3);
     confirm(&mut progress);
     let last = progress.final_commit().expect("it has a start");
-    progress.confirmed(&last);
-    assert!(!progress.may_begin(0) && !progress.changed() && !progress.is_urgent());
-    progress.done(0);
-    assert!(progress.changed());
+    progress.confirm(&last);
+    assert!(!progress.may_begin(0) && !progress.has_changes() && !progress.is_urgent());
+    progress.mark_done(0);
+    assert!(progress.has_changes());
     let commit = confirm(&mut progress);
-    assert_eq!((commit.offset, succeed(&commit).received(1)), (1, Some(0)));
+    assert_eq!((commit.offset, succeed(&commit).receive(1)), (1, Some(0)));
 }
 
 #[test]
@@ -141,10 +141,10 @@ fn a_suspect_begins_only_after_a_commit_that_names_it_is_confirmed() {
     assert!(!progress.may_begin(1));
     progress.begin(1);
     assert!(progress.is_urgent());
-    progress.confirmed(&before);
+    progress.confirm(&before);
     let named = progress.commit().expect("it has a start");
     assert!(!progress.may_begin(1));
-    progress.confirmed(&named);
+    progress.confirm(&named);
     assert!(progress.may_begin(1) && !progress.may_begin(0) && !progress.is_urgent());
 }
 
@@ -158,7 +158,7 @@ fn only_a_suspect_that_was_begun_is_counted_further() {
         last = confirm(&mut progress);
         let mut successor = succeed(&last);
         assert_eq!(
-            [0, 1, 2].map(|offset| successor.received(offset)),
+            [0, 1, 2].map(|offset| successor.receive(offset)),
             [Some(2), Some(count), Some(2)]
         );
     }
@@ -178,7 +178,7 @@ fn a_suspect_that_waited_keeps_its_count() {
     let last = dies_with_begun(&last, 3..4);
     let mut successor = succeed(&last);
     assert_eq!(
-        [0, 1, 2, 3].map(|offset| successor.received(offset)),
+        [0, 1, 2, 3].map(|offset| successor.receive(offset)),
         [2, 3, 2, 3].map(Some)
     );
 }
@@ -190,7 +190,7 @@ fn the_highest_counts_are_kept_when_not_all_fit_and_the_others_stay_suspects() {
     let last = dies_with_begun(&last, 0..10);
     let mut successor = succeed(&last);
     let counts: Vec<u32> = (0..40)
-        .filter_map(|offset| successor.received(offset))
+        .filter_map(|offset| successor.receive(offset))
         .collect();
     assert_eq!(
         (&counts[..10], &counts[25..29]),
@@ -206,15 +206,15 @@ fn a_count_of_its_own_outlives_that_a_suspect_is_given_back() {
     delivered(&mut progress, 0..40);
     progress.begin(1);
     confirm(&mut progress);
-    progress.released(1, 0);
+    progress.release(1, 0);
     let mut successor = succeed(&confirm(&mut progress));
-    assert_eq!(successor.received(1), Some(3));
+    assert_eq!(successor.receive(1), Some(3));
 }
 
 #[test]
 fn a_suspect_beyond_the_end_of_the_log_is_forgotten() {
     let mut progress = succeed(&dies_with_begun(&died_with(0..40, 2), 5..6));
-    progress.log_ended(5);
+    progress.note_log_end(5);
     let commit = confirm(&mut progress);
     let read = Metadata::decode(commit.offset, commit.metadata.as_bytes()).expect("ours");
     assert_eq!(read.suspects, Vec::new());
@@ -225,7 +225,7 @@ fn a_suspect_that_is_passed_takes_no_room() {
     let last = dies_with_begun(&died_with(0..40, 2), 0..1);
     // Its record has expired since.
     let mut progress = succeed(&last);
-    progress.received(30);
+    progress.receive(30);
     let commit = confirm(&mut progress);
     let read = Metadata::decode(commit.offset, commit.metadata.as_bytes()).expect("ours");
     assert_eq!((commit.offset, read.suspects), (30, Vec::new()));
@@ -237,13 +237,13 @@ fn a_suspect_that_was_given_back_is_not_counted() {
     delivered(&mut progress, 0..3);
     progress.begin(1);
     let named = confirm(&mut progress);
-    progress.released(1, 0);
+    progress.release(1, 0);
     assert!(!progress.may_begin(1));
     let released = confirm(&mut progress);
-    assert_eq!(succeed(&released).received(1), Some(2));
+    assert_eq!(succeed(&released).receive(1), Some(2));
     // The commit for its first run does not allow a second one.
     progress.begin(1);
-    progress.confirmed(&named);
+    progress.confirm(&named);
     assert!(!progress.may_begin(1));
 }
 
@@ -253,7 +253,7 @@ fn a_suspect_that_is_done_is_forgotten() {
     delivered(&mut progress, 0..3);
     progress.begin(1);
     confirm(&mut progress);
-    progress.done(1);
+    progress.mark_done(1);
     let commit = confirm(&mut progress);
     assert_eq!(
         (
@@ -271,7 +271,7 @@ fn a_goodbye_of_a_suspect_that_runs_does_not_count_it() {
     progress.begin(1);
     confirm(&mut progress);
     assert_eq!(
-        succeed(&progress.final_commit().expect("it has a start")).received(1),
+        succeed(&progress.final_commit().expect("it has a start")).receive(1),
         Some(2)
     );
 }
@@ -287,7 +287,7 @@ fn suspects_that_do_not_fit_wait_and_take_their_turn() {
     };
     let room = begun(&progress);
     assert!((10..40).contains(&room), "{room} have room");
-    progress.done(5);
+    progress.mark_done(5);
     assert!(progress.is_urgent());
     confirm(&mut progress);
     assert!(progress.may_begin(room) && begun(&progress) == room);
@@ -299,8 +299,8 @@ fn the_window_grows_when_records_wait_and_shrinks_when_they_are_few() {
     let mut at = 0;
     let mut receive = |progress: &mut PartitionProgress, n| {
         for offset in at..at + n {
-            progress.received(offset);
-            progress.done(offset);
+            progress.receive(offset);
+            progress.mark_done(offset);
         }
         at += n;
         confirm(progress).ahead - at
@@ -321,13 +321,13 @@ fn the_window_grows_when_records_wait_and_shrinks_when_they_are_few() {
 #[test]
 fn failed_attempts_of_what_was_given_back_outlive_a_stop() {
     let mut progress = received(0..5);
-    progress.released(1, 2);
-    progress.released(3, 7);
-    progress.released(4, 1);
-    progress.released(1, 3);
-    progress.done(4);
+    progress.release(1, 2);
+    progress.release(3, 7);
+    progress.release(4, 1);
+    progress.release(1, 3);
+    progress.mark_done(4);
     let last = progress.final_commit().expect("it has a start");
-    let failed = |progress: &PartitionProgress| [0, 1, 2, 3, 4].map(|at| progress.failed(at));
+    let failed = |progress: &PartitionProgress| [0, 1, 2, 3, 4].map(|at| progress.n_failed(at));
     assert_eq!(failed(&progress), [0, 3, 0, 7, 0]);
     let mut successor = succeed(&last);
     assert_eq!(failed(&successor), [0, 3, 0, 7, 0]);
@@ -335,7 +335,7 @@ fn failed_attempts_of_what_was_given_back_outlive_a_stop() {
     delivered(&mut successor, 0..5);
     let mut last = succeed(&confirm(&mut successor));
     assert_eq!(failed(&last), [0, 3, 0, 7, 0]);
-    last.log_ended(3);
+    last.note_log_end(3);
     assert_eq!(failed(&last), [0, 3, 0, 0, 0]);
 }
 
@@ -345,21 +345,23 @@ fn failed_attempts_take_no_room_of_what_is_done() {
     let mut progress = received(0..2_000);
     for offset in 0..2_000 {
         match offset % 2 {
-            0 => progress.released(offset, 1),
-            _ => progress.done(offset),
+            0 => progress.release(offset, 1),
+            _ => progress.mark_done(offset),
         }
     }
     let with = progress.final_commit().expect("it has a start");
     let (mut before, mut after) = (received(0..2_000), succeed(&with));
-    (1..2_000).step_by(2).for_each(|offset| before.done(offset));
+    (1..2_000)
+        .step_by(2)
+        .for_each(|offset| before.mark_done(offset));
     let mut without = succeed(&before.final_commit().expect("it has a start"));
     let done = |progress: &mut PartitionProgress| delivered(progress, 0..2_000);
     assert_eq!(done(&mut after), done(&mut without));
     // Counts that do not fit start again.
     let mut narrow = received(0..300);
-    (0..300).for_each(|offset| narrow.released(offset, 1));
+    (0..300).for_each(|offset| narrow.release(offset, 1));
     let successor = succeed(&narrow.final_commit().expect("it has a start"));
-    let kept = (0..300).filter(|offset| successor.failed(*offset) > 0);
+    let kept = (0..300).filter(|offset| successor.n_failed(*offset) > 0);
     let kept: Vec<i64> = kept.collect();
     assert!((50..300).contains(&kept.len()), "{} are kept", kept.len());
     assert_eq!(kept, (0..kept.len() as i64).collect::<Vec<_>>());

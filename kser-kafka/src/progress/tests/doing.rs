@@ -8,12 +8,12 @@ use super::*;
 fn a_commit_stops_at_the_first_record_that_is_not_done() {
     let mut progress = received(0..5);
     for offset in [0, 2, 4] {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     assert_eq!(confirm(&mut progress).offset, 1);
-    progress.done(1);
+    progress.mark_done(1);
     assert_eq!(confirm(&mut progress).offset, 3);
-    progress.done(3);
+    progress.mark_done(3);
     assert_eq!(confirm(&mut progress).offset, 5);
 }
 
@@ -21,7 +21,7 @@ fn a_commit_stops_at_the_first_record_that_is_not_done() {
 fn a_restart_delivers_the_holes_and_what_follows() {
     let mut progress = received(10..20);
     for offset in [11, 12, 15, 19] {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     let mut successor = succeed(&confirm(&mut progress));
     assert_eq!(
@@ -34,7 +34,7 @@ fn a_restart_delivers_the_holes_and_what_follows() {
 fn what_a_predecessor_did_is_handed_on_before_it_is_passed() {
     let mut progress = received(0..9);
     for offset in [3, 4, 7] {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     let mut second = succeed(&confirm(&mut progress));
     let mut third = succeed(&confirm(&mut second));
@@ -45,29 +45,29 @@ fn what_a_predecessor_did_is_handed_on_before_it_is_passed() {
 fn offsets_that_do_not_exist_do_not_stop_the_commit() {
     let mut progress = start();
     for offset in [3, 4, 9, 10] {
-        assert_eq!(progress.received(offset), Some(0));
+        assert_eq!(progress.receive(offset), Some(0));
     }
     for offset in [4, 9, 10] {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     assert_eq!(confirm(&mut progress).offset, 3);
-    progress.done(3);
+    progress.mark_done(3);
     assert_eq!(confirm(&mut progress).offset, 11);
 }
 
 #[test]
 fn a_record_that_is_done_or_held_is_not_delivered_again() {
     let mut progress = received(5..8);
-    progress.done(6);
+    progress.mark_done(6);
     assert_eq!(delivered(&mut progress, 3..9), [8]);
 }
 
 #[test]
 fn done_is_said_twice_or_of_an_unknown_record_without_effect() {
     let mut progress = received(0..3);
-    progress.done(1);
-    progress.done(1);
-    progress.done(7);
+    progress.mark_done(1);
+    progress.mark_done(1);
+    progress.mark_done(7);
     assert_eq!(
         (progress.n_held(), progress.oldest_held(), progress.next()),
         (2, Some(0), Some(3))
@@ -81,9 +81,9 @@ fn a_group_without_an_offset_starts_at_the_first_record() {
     assert_eq!((progress.commit(), progress.final_commit()), (None, None));
     let mut progress =
         PartitionProgress::take_over(None, "", WriterId::new(), MetadataBudget::default());
-    assert!(!progress.changed() && !progress.is_urgent() && !progress.is_full());
-    assert_eq!(progress.received(40), Some(0));
-    assert!(progress.changed());
+    assert!(!progress.has_changes() && !progress.is_urgent() && !progress.is_full());
+    assert_eq!(progress.receive(40), Some(0));
+    assert!(progress.has_changes());
     assert_eq!(confirm(&mut progress).offset, 40);
 }
 
@@ -91,9 +91,9 @@ fn a_group_without_an_offset_starts_at_the_first_record() {
 fn a_slow_record_before_a_million_that_are_done_takes_a_few_bytes() {
     let mut progress = start();
     for offset in 0..1_000_000 {
-        progress.received(offset);
+        progress.receive(offset);
         let ended = offset - 1_000;
-        progress.done(if ended == 0 { offset } else { ended });
+        progress.mark_done(if ended == 0 { offset } else { ended });
     }
     let commit = confirm(&mut progress);
     assert_eq!(
@@ -109,7 +109,7 @@ fn a_full_map_says_so_before_anything_is_left_out() {
     let mut progress = received(0..3_000);
     let mut was_full = false;
     for offset in (1..3_000).step_by(2) {
-        progress.done(offset);
+        progress.mark_done(offset);
         let commit = confirm(&mut progress);
         assert!(commit.is_complete || was_full);
         assert!(commit.metadata.len() <= MetadataBudget::SMALLEST);
@@ -117,7 +117,7 @@ fn a_full_map_says_so_before_anything_is_left_out() {
     }
     assert!(was_full && !confirm(&mut progress).is_complete);
     for offset in (0..3_000).step_by(2) {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     assert!(!progress.is_full() && confirm(&mut progress).is_complete);
 }
@@ -126,7 +126,7 @@ fn a_full_map_says_so_before_anything_is_left_out() {
 fn what_a_map_leaves_out_runs_again_and_nothing_is_lost() {
     let mut progress = received(0..3_000);
     for offset in (1..3_000).step_by(2) {
-        progress.done(offset);
+        progress.mark_done(offset);
     }
     let commit = confirm(&mut progress);
     let again = delivered(&mut succeed(&commit), 0..3_000);
@@ -139,7 +139,7 @@ fn what_a_map_leaves_out_runs_again_and_nothing_is_lost() {
 #[test]
 fn a_text_that_is_not_ours_for_this_offset_says_nothing() {
     let mut progress = received(0..3);
-    progress.done(1);
+    progress.mark_done(1);
     let commit = confirm(&mut progress);
     assert_eq!(delivered(&mut succeed(&commit), 0..3), [0, 2]);
     let mut newer = BASE64_NOPAD
@@ -175,19 +175,19 @@ fn a_text_that_is_not_ours_for_this_offset_says_nothing() {
 #[test]
 fn a_commit_is_wanted_until_what_it_says_is_confirmed() {
     let mut progress = received(0..3);
-    assert!(progress.changed() && progress.is_urgent());
+    assert!(progress.has_changes() && progress.is_urgent());
     let lost = progress.commit().expect("it has a start");
-    assert!(progress.changed() && progress.is_urgent());
+    assert!(progress.has_changes() && progress.is_urgent());
     let second = confirm(&mut progress);
     assert_eq!((&second.metadata, second.offset), (&lost.metadata, 0));
-    assert!(!progress.changed() && !progress.is_urgent());
-    progress.done(2);
-    assert!(progress.changed() && !progress.is_urgent());
-    progress.confirmed(&lost);
-    assert!(progress.changed());
+    assert!(!progress.has_changes() && !progress.is_urgent());
+    progress.mark_done(2);
+    assert!(progress.has_changes() && !progress.is_urgent());
+    progress.confirm(&lost);
+    assert!(progress.has_changes());
     confirm(&mut progress);
-    progress.confirmed(&lost);
-    assert!(!progress.changed());
+    progress.confirm(&lost);
+    assert!(!progress.has_changes());
 }
 
 #[test]

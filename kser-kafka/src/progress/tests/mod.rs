@@ -19,14 +19,14 @@ fn received(offsets: Range<i64>) -> PartitionProgress {
     let mut progress =
         PartitionProgress::take_over(Some(offsets.start), "", WriterId::new(), budget);
     for offset in offsets {
-        assert_eq!(progress.received(offset), Some(0));
+        assert_eq!(progress.receive(offset), Some(0));
     }
     progress
 }
 
 fn confirm(progress: &mut PartitionProgress) -> Commit {
     let commit = progress.commit().expect("it has a start");
-    progress.confirmed(&commit);
+    progress.confirm(&commit);
     commit
 }
 
@@ -46,6 +46,6 @@ fn take_over(commit: &Commit, writer: WriterId) -> PartitionProgress {
 /// Returns those of the offsets that the next owner has to deliver.
 fn delivered(progress: &mut PartitionProgress, offsets: Range<i64>) -> Vec<i64> {
     offsets
-        .filter(|offset| progress.received(*offset).is_some())
+        .filter(|offset| progress.receive(*offset).is_some())
         .collect()
 }

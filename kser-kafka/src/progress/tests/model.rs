@@ -99,8 +99,8 @@ impl Owner {
         self.counts.get(offset as usize).copied().unwrap_or(0)
     }
 
-    fn done(&mut self, offset: i64) {
-        self.progress.done(offset);
+    fn mark_done(&mut self, offset: i64) {
+        self.progress.mark_done(offset);
         self.done.insert(offset);
         self.begun.remove(&offset);
         self.running.remove(&offset);
@@ -132,13 +132,13 @@ impl World {
             Action::Run(n) => (0..n).for_each(|at| self.run(at)),
             Action::Begin(at) => self.begin(at),
             Action::Release(at) => self.release(at),
-            Action::Done(at) => self.done(at),
+            Action::Done(at) => self.mark_done(at),
             Action::DoneEach(step) => self
                 .owner
                 .held()
                 .into_iter()
                 .step_by(step)
-                .for_each(|offset| self.owner.done(offset)),
+                .for_each(|offset| self.owner.mark_done(offset)),
             Action::Commit(fate) => self.commit(fate, false),
             Action::LeaveGracefully(fate) => {
                 self.commit(fate, true);
@@ -168,11 +168,7 @@ impl World {
         for offset in records {
             let owner = &mut self.owner;
             let expected = (!owner.done.contains(&offset)).then(|| owner.count(offset));
-            assert_eq!(
-                owner.progress.received(offset),
-                expected,
-                "{offset} arrives"
-            );
+            assert_eq!(owner.progress.receive(offset), expected, "{offset} arrives");
             owner.position = offset + 1;
             owner.received.insert(offset);
         }
@@ -181,10 +177,7 @@ impl World {
     fn receive_again(&mut self, at: usize) {
         let before: Vec<i64> = self.log.range(..self.owner.position).copied().collect();
         if !before.is_empty() {
-            assert_eq!(
-                self.owner.progress.received(before[at % before.len()]),
-                None
-            );
+            assert_eq!(self.owner.progress.receive(before[at % before.len()]), None);
         }
     }
 
@@ -214,14 +207,14 @@ impl World {
         };
         let failed = self.owner.failed.entry(offset).or_default();
         *failed += 1;
-        self.owner.progress.released(offset, *failed);
+        self.owner.progress.release(offset, *failed);
         self.owner.begun.remove(&offset);
         self.owner.running.remove(&offset);
     }
 
-    fn done(&mut self, at: usize) {
+    fn mark_done(&mut self, at: usize) {
         if let Some(offset) = self.owner.pick(at) {
-            self.owner.done(offset);
+            self.owner.mark_done(offset);
         }
     }
 
@@ -250,8 +243,8 @@ impl World {
             is_final,
         };
         if fate == Fate::Confirmed {
-            owner.progress.confirmed(&commit);
-            assert!(!owner.progress.changed());
+            owner.progress.confirm(&commit);
+            assert!(!owner.progress.has_changes());
         }
         if fate != Fate::Lost {
             self.broker = Some((commit, meaning));
@@ -294,7 +287,7 @@ impl World {
         }
         owner.failed = kept_failed(&owner.progress, commit, meaning);
         if knows_end {
-            owner.progress.log_ended(self.end);
+            owner.progress.note_log_end(self.end);
             drop(owner.failed.split_off(&self.end));
         }
         self.owner = owner;
@@ -309,7 +302,7 @@ impl World {
         );
         for offset in owner.received.iter().chain(owner.failed.keys()) {
             let failed = owner.failed.get(offset).copied().unwrap_or_default();
-            assert_eq!(progress.failed(*offset), failed, "of {offset}");
+            assert_eq!(progress.n_failed(*offset), failed, "of {offset}");
         }
         let suspects = held.iter().filter(|offset| owner.count(**offset) >= 2);
         assert_eq!(progress.n_suspects(), suspects.count());
@@ -346,11 +339,11 @@ fn kept_failed(
     let told = told.map(|(offset, failed)| (*offset, *failed));
     let kept: BTreeMap<i64, u32> = told
         .clone()
-        .take_while(|(offset, _)| successor.failed(*offset) > 0)
+        .take_while(|(offset, _)| successor.n_failed(*offset) > 0)
         .collect();
     for (offset, failed) in told {
         let expected = kept.get(&offset).copied().unwrap_or_default();
-        assert_eq!(successor.failed(offset), expected, "{failed} of {offset}");
+        assert_eq!(successor.n_failed(offset), expected, "{failed} of {offset}");
         assert!(expected == 0 || expected == failed);
     }
     kept
@@ -365,7 +358,7 @@ fn kept(
 ) -> BTreeSet<i64> {
     let above = log.range(commit.offset..).copied();
     let kept: BTreeSet<i64> = above
-        .filter(|offset| successor.received(*offset).is_none())
+        .filter(|offset| successor.receive(*offset).is_none())
         .collect();
     assert!(kept.is_subset(&meaning.done), "nothing is lost");
     let left_out = meaning

@@ -101,19 +101,19 @@ fn a_text_names_the_topic_that_was_told_last() {
     assert_eq!(topic(&mut progress), None);
     let (first, second) = (TopicMark::new(1), TopicMark::new(2));
     for mark in [first, second] {
-        progress.belongs_to(mark);
-        assert!(progress.changed());
+        progress.set_topic(mark);
+        assert!(progress.has_changes());
         assert_eq!(topic(&mut progress), Some(mark));
-        progress.belongs_to(mark);
-        assert!(!progress.changed());
+        progress.set_topic(mark);
+        assert!(!progress.has_changes());
     }
 }
 
 #[test]
 fn the_text_of_a_partition_in_order_is_short() {
     let mut progress = received(0..100);
-    progress.belongs_to(TopicMark::new(u128::MAX - 1));
-    (0..100).for_each(|offset| progress.done(offset));
+    progress.set_topic(TopicMark::new(u128::MAX - 1));
+    (0..100).for_each(|offset| progress.mark_done(offset));
     let commit = confirm(&mut progress);
     assert!(commit.metadata.len() <= 30, "{}", commit.metadata);
 }
