@@ -110,7 +110,7 @@ impl Assignment {
     pub(crate) fn begin(&mut self, mut progress: PartitionProgress) {
         for offset in self.held.keys().copied().collect::<Vec<_>>() {
             match (progress.receive(offset), self.held.get_mut(&offset)) {
-                (None, _) => self.recalled(offset),
+                (None, _) => self.forget_unreceived(offset),
                 (unreported, Some(held)) => held.unreported = unreported,
                 _ => {}
             }
@@ -128,7 +128,7 @@ impl Assignment {
     }
 
     /// Takes a record that arrived from the broker.
-    pub(crate) fn arrived(
+    pub(crate) fn receive(
         &mut self,
         offset: i64,
         stamp: Stamp,
@@ -167,7 +167,7 @@ impl Assignment {
             return None;
         }
         self.pending.pop_first();
-        Some((offset, self.go_on(offset, now)))
+        Some((offset, self.next_step(offset, now)))
     }
 
     fn admit(&mut self, offset: i64, now: Timestamp) -> Next {
@@ -182,21 +182,21 @@ impl Assignment {
         if let Some(held) = self.held.get_mut(&offset) {
             held.unreported = Some(unreported);
         }
-        self.go_on(offset, now)
+        self.next_step(offset, now)
     }
 
-    fn go_on(&mut self, offset: i64, now: Timestamp) -> Next {
+    fn next_step(&mut self, offset: i64, now: Timestamp) -> Next {
         if let Some(next) = self.resume_record(offset) {
             return next;
         }
         match self.waits_for {
-            Some(_) => self.look_at_wait(offset, now),
-            None => self.hand_over(offset),
+            Some(_) => self.forward_or_wait(offset, now),
+            None => self.deliver_if_allowed(offset),
         }
     }
 
     /// Delivers a record if a commit allows it to start and no earlier record of its key waits.
-    fn hand_over(&mut self, offset: i64) -> Next {
+    fn deliver_if_allowed(&mut self, offset: i64) -> Next {
         let (Some(progress), Some(held)) = (&self.progress, self.held.get_mut(&offset)) else {
             return Next::Nothing;
         };
@@ -214,10 +214,10 @@ impl Assignment {
             behind.insert(offset, Timestamp::default());
             return Next::Nothing;
         }
-        Next::Deliver(self.give(offset))
+        Next::Deliver(self.deliver(offset))
     }
 
-    fn give(&mut self, offset: i64) -> QueuedRecord {
+    fn deliver(&mut self, offset: i64) -> QueuedRecord {
         let held = self.held.get_mut(&offset).expect("the caller has seen it");
         held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
         QueuedRecord {
@@ -255,7 +255,7 @@ impl Assignment {
     }
 
     /// Notes that a record was released after `failed` failed attempts.
-    pub(crate) fn given_back(&mut self, offset: i64, failed: u32) {
+    pub(crate) fn note_release(&mut self, offset: i64, failed: u32) {
         if let Some(progress) = &mut self.progress {
             progress.release(offset, failed);
         }
@@ -264,7 +264,7 @@ impl Assignment {
     /// Parks a released record until `due`, and returns the time of its timer.
     ///
     /// `later` are the offsets of later records of its key that were in the inbox: they wait behind it.
-    pub(crate) fn released(
+    pub(crate) fn park_released(
         &mut self,
         offset: i64,
         due: Timestamp,
@@ -294,7 +294,7 @@ impl Assignment {
     }
 
     /// Handles the timer of a record.
-    pub(crate) fn due(&mut self, offset: i64, now: Timestamp) -> Vec<Next> {
+    pub(crate) fn handle_timer(&mut self, offset: i64, now: Timestamp) -> Vec<Next> {
         let Some(held) = self.held.get(&offset) else {
             return Vec::new();
         };
@@ -304,24 +304,24 @@ impl Assignment {
         match &held.record.key {
             Some(key) if self.keys.contains_key(key) => {
                 let key = key.clone();
-                self.due_of_key(&key, now)
+                self.deliver_due_of_key(&key, now)
             }
             _ if held.wait.is_some() => {
-                vec![self.look_at_wait(offset, now)]
+                vec![self.forward_or_wait(offset, now)]
             }
-            _ => vec![Next::Deliver(self.give(offset))],
+            _ => vec![Next::Deliver(self.deliver(offset))],
         }
     }
 
     /// Delivers the parked records of a key in order, up to the first that is not due.
-    fn due_of_key(&mut self, key: &Bytes, now: Timestamp) -> Vec<Next> {
+    fn deliver_due_of_key(&mut self, key: &Bytes, now: Timestamp) -> Vec<Next> {
         let mut next = Vec::new();
         while let Some(waiting) = self.keys.get_mut(key) {
             match waiting.first_key_value() {
                 Some((&offset, &due)) if due <= now => {
                     waiting.pop_first();
                     if self.held.contains_key(&offset) {
-                        next.push(Next::Deliver(self.give(offset)));
+                        next.push(Next::Deliver(self.deliver(offset)));
                     }
                 }
                 Some(_) => break,
@@ -334,7 +334,7 @@ impl Assignment {
     }
 
     /// Forgets a record that was not received. It is not done, so that the next owner of the partition receives it.
-    pub(crate) fn recalled(&mut self, offset: i64) {
+    pub(crate) fn forget_unreceived(&mut self, offset: i64) {
         self.forget(offset);
         self.pending.remove(&offset);
         self.resumed.remove(&offset);
@@ -360,7 +360,7 @@ impl Assignment {
     }
 
     /// Returns the number of records in progress: received and not settled.
-    pub(crate) fn given(&self) -> usize {
+    pub(crate) fn n_delivered(&self) -> usize {
         let held = self.held.values();
         let resumed = self.resumed.values().filter(|is_done| !**is_done);
         held.filter(|held| held.state == RecordState::Delivered)

@@ -24,7 +24,7 @@ fn record(key: Option<&'static str>) -> Record {
 /// Lets many records arrive, from an offset on.
 fn arrive(assignment: &mut Assignment, from: i64, key: Option<&'static str>) {
     for offset in (from..).take(PARKED) {
-        assignment.arrived(offset, STAMP, record(key), &time());
+        assignment.receive(offset, STAMP, record(key), &time());
     }
 }
 
@@ -49,11 +49,11 @@ fn started() -> Assignment {
 
 /// Lets many records of a key wait behind the first, which was released until `due`.
 fn wait_behind_the_first(assignment: &mut Assignment, count: usize, due: Timestamp) {
-    let first = assignment.arrived(0, STAMP, record(Some("k")), &time());
+    let first = assignment.receive(0, STAMP, record(Some("k")), &time());
     assert!(matches!(first, Next::Deliver(_)), "{first:?}");
-    assert_eq!(assignment.released(0, due, &[]), Some(due));
+    assert_eq!(assignment.park_released(0, due, &[]), Some(due));
     for offset in (1..).take(count) {
-        assignment.arrived(offset, STAMP, record(Some("k")), &time());
+        assignment.receive(offset, STAMP, record(Some("k")), &time());
         if offset % 200 == 0 {
             hand_out(assignment);
         }
@@ -70,7 +70,7 @@ fn others_are_fetched_while_a_thousand_wait_behind_one_of_their_key() {
     let due = Timestamp::from_millis(60_000);
     wait_behind_the_first(&mut assignment, 5_000, due);
     assert!(!assignment.is_full());
-    let other = assignment.arrived(5_001, STAMP, record(Some("other")), &time());
+    let other = assignment.receive(5_001, STAMP, record(Some("other")), &time());
     let (given, _) = hand_out(&mut assignment);
     assert!(
         matches!(other, Next::Deliver(_)) || given == [5_001],
@@ -84,7 +84,7 @@ fn no_more_is_fetched_when_too_much_waits_behind_one_of_its_key() {
     let due = Timestamp::from_millis(60_000);
     wait_behind_the_first(&mut assignment, BEHIND, due);
     assert!(assignment.is_full());
-    assert_eq!(assignment.due(0, due).len(), BEHIND + 1);
+    assert_eq!(assignment.handle_timer(0, due).len(), BEHIND + 1);
     assert!(assignment.has_room());
 }
 
@@ -107,13 +107,13 @@ fn what_arrived_before_the_progress_is_read_is_handed_out_once_it_is() {
     let mut assignment = assignment(None);
     let now = Timestamp::default();
     for offset in 0..300 {
-        assignment.arrived(offset, STAMP, record(None), &time());
+        assignment.receive(offset, STAMP, record(None), &time());
     }
     let progress =
         PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
     assignment.begin(progress);
     while assignment.next_pending(now).is_some() {}
-    assignment.arrived(300, STAMP, record(None), &time());
+    assignment.receive(300, STAMP, record(None), &time());
     let (mut given, mut all) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let commit;

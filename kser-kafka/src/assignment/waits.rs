@@ -13,7 +13,7 @@ impl Assignment {
     /// Decides whether a delayed record stays in its topic, or is forwarded to the next delay topic or to its own topic. A due
     /// record is forwarded to its own topic rather than delivered here, since the assignor balances the partitions of that
     /// topic.
-    pub(super) fn look_at_wait(&mut self, offset: i64, now: Timestamp) -> Next {
+    pub(super) fn forward_or_wait(&mut self, offset: i64, now: Timestamp) -> Next {
         let Some(held) = self.held.get_mut(&offset) else {
             return Next::Nothing;
         };
@@ -59,14 +59,18 @@ impl Assignment {
             }
             held.record.not_before = Some(wait.plan.due);
             if held.state == RecordState::Parked {
-                next.push((offset, self.look_at_wait(offset, time.now())));
+                next.push((offset, self.forward_or_wait(offset, time.now())));
             }
         }
         next
     }
 
     /// Keeps a delayed record that could not be forwarded. Returns the pause until the retry, and the number of attempts.
-    pub(crate) fn unsent(&mut self, offset: i64, error: &Error) -> Option<(Duration, u32)> {
+    pub(crate) fn park_unforwarded(
+        &mut self,
+        offset: i64,
+        error: &Error,
+    ) -> Option<(Duration, u32)> {
         let held = self.held.get_mut(&offset)?;
         held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         self.parked += 1;

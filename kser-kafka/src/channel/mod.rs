@@ -81,12 +81,12 @@ impl PollChannel {
     }
 
     /// Tells the thread that a delayed record could not be forwarded.
-    pub(crate) fn unsent(&self, id: RecordId, error: Error) {
+    pub(crate) fn report_unforwarded(&self, id: RecordId, error: Error) {
         self.command(|commands| commands.unsent.push((id, error)));
     }
 
     /// Notes that the thread has put `count` released records back.
-    pub(crate) fn released(&self, count: usize) {
+    pub(crate) fn confirm_releases(&self, count: usize) {
         if count > 0 {
             lock(&self.inbox).released -= count;
             self.arrived.notify_one();

@@ -114,7 +114,7 @@ fn change(assignment: &mut Assignment) -> Option<CommitEntry> {
 pub(crate) fn final_commits(member: &mut Member, partitions: &[(String, i32)]) -> Vec<CommitEntry> {
     let mut entries = Vec::new();
     for (topic, partition) in partitions {
-        let Some(assignment) = member.of(topic, *partition) else {
+        let Some(assignment) = member.assignment_of(topic, *partition) else {
             continue;
         };
         let commit = assignment

@@ -202,7 +202,7 @@ impl CommitSchedule {
             }
         }
         let mut member = context.member();
-        member.go_on();
+        member.deliver_pending();
         member.flush();
     }
 

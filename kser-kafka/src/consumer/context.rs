@@ -161,7 +161,7 @@ impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
         let mut member = self.member();
         for element in partitions.elements() {
-            member.assigned(element.topic(), element.partition());
+            member.add_partition(element.topic(), element.partition());
         }
         member.end_revoked();
         drop(member);
@@ -184,7 +184,7 @@ impl Context {
         let mut member = self.member();
         let mut fetched = TopicPartitionList::new();
         for (topic, partition) in &all {
-            if let Some(assignment) = member.of(topic, *partition) {
+            if let Some(assignment) = member.assignment_of(topic, *partition) {
                 if !may_return {
                     self.channel.end(assignment.id);
                 }
@@ -215,7 +215,7 @@ impl Context {
             }
         }
         for (topic, partition) in &all {
-            member.gone(topic, *partition);
+            member.remove_partition(topic, *partition);
         }
         if lost {
             member.end_revoked();
@@ -257,7 +257,7 @@ impl Context {
         let mut member = self.member();
         let ids = partitions
             .iter()
-            .filter_map(|(topic, partition)| Some(member.of(topic, *partition)?.id));
+            .filter_map(|(topic, partition)| Some(member.assignment_of(topic, *partition)?.id));
         let ids: BTreeSet<_> = ids.collect();
         drop(member);
         while !is_lost() {

@@ -160,7 +160,7 @@ impl Joining {
         let until = monotonic() + time;
         loop {
             let commands = self.channel.take_commands();
-            self.channel.released(commands.released.len());
+            self.channel.confirm_releases(commands.released.len());
             if let Some(answer) = commands.close {
                 self.channel.finish(Error::Closed);
                 let _ = answer.send(Ok(()));

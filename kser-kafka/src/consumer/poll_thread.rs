@@ -175,7 +175,7 @@ impl PollThread {
         let mut member = self.context.member();
         member.handle_settled(&self.context.channel);
         for (id, answer) in std::mem::take(&mut member.pending_commands.begun) {
-            match member.begun(id) {
+            match member.begin(id) {
                 Ok(()) => self.commit_schedule.add_begin_request(id, answer),
                 Err(lost) => drop(answer.send(Err(lost))),
             }
@@ -189,8 +189,8 @@ impl PollThread {
                 return member.pending_commands.close.take().map(EndReason::Closed);
             }
         }
-        member.look_at_timers();
-        member.go_on();
+        member.handle_timers();
+        member.deliver_pending();
         member.flush();
         None
     }
@@ -221,7 +221,7 @@ impl PollThread {
             match polled {
                 Some(Ok(message)) => {
                     fetched += 1;
-                    let arrived = self.context.member().arrived(&message);
+                    let arrived = self.context.member().receive_message(&message);
                     if arrived == ArrivalOutcome::WentBack {
                         self.recreated_topics.look(&self.consumer, &self.context);
                         let (log_resets, context) = (&mut self.log_resets, &self.context);
@@ -327,7 +327,7 @@ impl PollThread {
             self.all_paused = all;
             member.activate_all();
         }
-        let pressure = member.weigh();
+        let pressure = member.measure_pressure();
         member.each_active(|assignment| {
             assignment.is_heavy = pressure.weighs_on(assignment);
             let is_full = assignment.is_heavy
@@ -343,7 +343,7 @@ impl PollThread {
             }
             assignment.paused = is_full || all;
         });
-        member.rest();
+        member.deactivate_idle();
         drop(member);
         if pause.count() > 0 {
             log_failure("pausing partitions failed", self.consumer.pause(&pause));
@@ -394,7 +394,7 @@ impl PollThread {
         self.context.abandoned.store(true, Ordering::Release);
         let mut member = self.context.member();
         for (topic, partition) in partitions {
-            member.gone(topic, *partition);
+            member.remove_partition(topic, *partition);
         }
         member.end_revoked();
     }

@@ -33,7 +33,7 @@ impl Member {
     }
 
     /// Removes the idle assignments from the active ones, until they change.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn deactivate_idle(&mut self) {
         let assignments = &self.assignments;
         let is_idle = |id: &u64| assignments.get(id).is_none_or(Assignment::is_idle);
         self.active.retain(|id| !is_idle(id));
@@ -41,7 +41,7 @@ impl Member {
 
     /// Adds up the size of the records that cannot be delivered yet. Above half of the limit, all partitions are marked as
     /// active.
-    pub(crate) fn weigh(&mut self) -> Pressure {
+    pub(crate) fn measure_pressure(&mut self) -> Pressure {
         let mut bytes = self.waiting_bytes;
         self.each_active(|assignment| {
             let now = assignment.waiting_bytes();

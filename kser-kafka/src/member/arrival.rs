@@ -20,26 +20,26 @@ pub(crate) enum ArrivalOutcome {
 impl Member {
     /// Takes a message, unless the member closes: then the next owner of the partition receives it. Returns whether the offset
     /// went back, so that the progress of the partition is invalid.
-    pub(crate) fn arrived(&mut self, message: &BorrowedMessage<'_>) -> ArrivalOutcome {
+    pub(crate) fn receive_message(&mut self, message: &BorrowedMessage<'_>) -> ArrivalOutcome {
         let Some(subscribed) = self.topics.get(message.topic()) else {
             return ArrivalOutcome::Taken;
         };
         let record = record(subscribed.topic.clone(), message);
         if let Some(epoch) = kser_librdkafka::leader_epoch(message)
-            && let Some(assignment) = self.of(message.topic(), message.partition())
+            && let Some(assignment) = self.assignment_of(message.topic(), message.partition())
             && assignment.note_epoch(message.offset(), epoch)
         {
-            self.say_cut(message.topic(), message.partition(), message.offset());
+            self.log_truncated(message.topic(), message.partition(), message.offset());
         }
         let at = message.timestamp().to_millis().unwrap_or_default();
         let stamp = Stamp {
             at: Timestamp::from_millis(u64::try_from(at).unwrap_or_default()),
             by_broker: matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_)),
         };
-        self.take(message.partition(), message.offset(), stamp, record)
+        self.receive_record(message.partition(), message.offset(), stamp, record)
     }
 
-    pub(super) fn take(
+    pub(super) fn receive_record(
         &mut self,
         partition: i32,
         offset: i64,
@@ -50,7 +50,7 @@ impl Member {
             return ArrivalOutcome::Taken;
         }
         let publisher = Arc::clone(&self.publisher);
-        let Some(assignment) = self.of(record.topic.as_str(), partition) else {
+        let Some(assignment) = self.assignment_of(record.topic.as_str(), partition) else {
             return ArrivalOutcome::Taken;
         };
         if assignment.position.rewind.is_some() {
@@ -61,11 +61,11 @@ impl Member {
             OffsetOrder::Backward => return ArrivalOutcome::WentBack,
             OffsetOrder::Forward { deleted } => deleted,
         };
-        let next = assignment.arrived(offset, stamp, record, &publisher.time);
+        let next = assignment.receive(offset, stamp, record, &publisher.time);
         let id = assignment.id;
-        self.follow(id, offset, next);
+        self.carry_out(id, offset, next);
         if deleted > 0 {
-            self.say_deleted(&topic, partition, offset, deleted);
+            self.log_deleted(&topic, partition, offset, deleted);
         }
         ArrivalOutcome::Taken
     }
@@ -73,13 +73,13 @@ impl Member {
     /// Restarts a partition whose log went back to an offset. Returns the offset to read from: that of the oldest record that
     /// is not done, since earlier tickets are lost. If it differs from `offset`, the client has to seek there.
     pub(crate) fn restart_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<i64> {
-        let old = self.of(topic, partition)?;
+        let old = self.assignment_of(topic, partition)?;
         let (next, is_paused) = (old.position.next()?, old.paused);
         let is_told = old.position.cut_at.is_some();
         let progress = old.progress.as_ref()?.restart_at(offset);
         let first = progress.first_not_done()?.min(offset);
-        self.gone(topic, partition);
-        let assignment = self.assigned(topic, partition)?;
+        self.remove_partition(topic, partition);
+        let assignment = self.add_partition(topic, partition)?;
         assignment.begin(progress);
         assignment.paused = is_paused;
         assignment.position.start(first);
@@ -96,7 +96,7 @@ impl Member {
     }
 
     /// Restarts a partition of a recreated topic at the start of its log. The client has to seek there.
-    pub(crate) fn made_anew(
+    pub(crate) fn restart_recreated(
         &mut self,
         topic: &str,
         partition: i32,
@@ -104,12 +104,12 @@ impl Member {
         start: i64,
         progress: PartitionProgress,
     ) {
-        let Some(old) = self.of(topic, partition) else {
+        let Some(old) = self.assignment_of(topic, partition) else {
             return;
         };
         let (next, is_paused) = (old.position.next(), old.paused);
-        self.gone(topic, partition);
-        let Some(assignment) = self.assigned(topic, partition) else {
+        self.remove_partition(topic, partition);
+        let Some(assignment) = self.add_partition(topic, partition) else {
             return;
         };
         assignment.begin(progress);
@@ -118,11 +118,17 @@ impl Member {
         assignment.position.start(start);
         assignment.position.is_fetched = true;
         assignment.position.rewind = Some(start);
-        self.say_anew(topic, partition, start, next);
+        self.log_recreated(topic, partition, start, next);
     }
 
     /// Counts and logs a partition of a recreated topic.
-    pub(crate) fn say_anew(&mut self, topic: &str, partition: i32, start: i64, was: Option<i64>) {
+    pub(crate) fn log_recreated(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        start: i64,
+        was: Option<i64>,
+    ) {
         self.resets += 1;
         tracing::error!(
             target: "kser_kafka",
@@ -133,7 +139,13 @@ impl Member {
     }
 
     /// Counts and logs a log that ends below the committed offset.
-    pub(crate) fn say_beyond(&mut self, topic: &str, partition: i32, committed: i64, end: i64) {
+    pub(crate) fn log_end_below_commit(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        committed: i64,
+        end: i64,
+    ) {
         self.resets += 1;
         tracing::error!(
             target: "kser_kafka",
@@ -144,7 +156,7 @@ impl Member {
     }
 
     /// Counts and logs a truncated log that holds other records in place of records that were settled out of order.
-    pub(crate) fn say_cut(&mut self, topic: &str, partition: i32, offset: i64) {
+    pub(crate) fn log_truncated(&mut self, topic: &str, partition: i32, offset: i64) {
         self.resets += 1;
         tracing::error!(
             target: "kser_kafka",
@@ -154,7 +166,7 @@ impl Member {
     }
 
     /// Counts and logs offsets that were deleted before their records were received.
-    pub(crate) fn say_deleted(&mut self, topic: &str, partition: i32, start: i64, count: u64) {
+    pub(crate) fn log_deleted(&mut self, topic: &str, partition: i32, start: i64, count: u64) {
         self.deleted += count;
         tracing::error!(
             target: "kser_kafka",

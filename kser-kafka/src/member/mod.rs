@@ -142,7 +142,7 @@ impl Member {
     }
 
     /// Adds a partition that was assigned. `None` if its topic is not subscribed to.
-    pub(crate) fn assigned(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
+    pub(crate) fn add_partition(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
         let subscribed = self.topics.get(topic)?.clone();
         let returned = self.take_revoked(subscribed.number, partition);
         let returned = returned.map(RevokedPartition::into_parts);
@@ -164,7 +164,7 @@ impl Member {
     }
 
     /// Returns the assignment of a partition.
-    pub(crate) fn of(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
+    pub(crate) fn assignment_of(&mut self, topic: &str, partition: i32) -> Option<&mut Assignment> {
         let number = self.topics.get(topic)?.number;
         let id = *self.places.get(&(number, partition))?;
         self.activate(id)
@@ -187,7 +187,7 @@ impl Member {
     }
 
     /// Removes a partition. Its records that are being processed are lost.
-    pub(crate) fn gone(&mut self, topic: &str, partition: i32) {
+    pub(crate) fn remove_partition(&mut self, topic: &str, partition: i32) {
         let Some(subscribed) = self.topics.get(topic) else {
             return;
         };
@@ -209,7 +209,7 @@ impl Member {
     }
 
     /// Delivers records that waited for a commit, or for the committed offset to be read.
-    pub(crate) fn go_on(&mut self) {
+    pub(crate) fn deliver_pending(&mut self) {
         if self.closing {
             return;
         }
@@ -220,13 +220,13 @@ impl Member {
                 .get_mut(&id)
                 .and_then(|assignment| assignment.next_pending(now))
             {
-                self.follow(id, offset, next);
+                self.carry_out(id, offset, next);
             }
         }
     }
 
     /// Handles the timers that are due.
-    pub(crate) fn look_at_timers(&mut self) {
+    pub(crate) fn handle_timers(&mut self) {
         if self.closing {
             return;
         }
@@ -238,16 +238,16 @@ impl Member {
                 .retain(|Reverse((_, id, _))| assignments.contains_key(id));
         }
         let now = self.now();
-        self.measure(now);
+        self.measure_clock(now);
         while let Some(Reverse((due, id, offset))) = self.timers.peek().copied() {
             if due > now {
                 return;
             }
             self.timers.pop();
             let assignment = self.activate(id);
-            let next = assignment.map(|assignment| assignment.due(offset, now));
+            let next = assignment.map(|assignment| assignment.handle_timer(offset, now));
             for next in next.unwrap_or_default() {
-                self.follow(id, offset, next);
+                self.carry_out(id, offset, next);
             }
         }
     }
@@ -258,7 +258,7 @@ impl Member {
         Some(due.since(self.now()))
     }
 
-    fn follow(&mut self, id: u64, offset: i64, next: Next) {
+    fn carry_out(&mut self, id: u64, offset: i64, next: Next) {
         match next {
             Next::Deliver(waiting) => self.out.push(waiting),
             Next::Wait(until) => self.timers.push(Reverse((until, id, offset))),
@@ -293,13 +293,13 @@ impl Member {
             self.mark_done(id);
         }
         for (id, error) in commands.unsent.drain(..) {
-            self.unsent(id, &error);
+            self.keep_unforwarded(id, &error);
         }
         let released = commands.released.len();
         for (id, not_before, failed) in commands.released.drain(..) {
-            self.released(id, not_before, failed);
+            self.take_released(id, not_before, failed);
         }
-        channel.released(released);
+        channel.confirm_releases(released);
         self.pending_commands.begun.append(&mut commands.begun);
         self.pending_commands.dropped |= commands.dropped;
         self.pending_commands.at_once |= commands.at_once;
@@ -316,14 +316,14 @@ impl Member {
     }
 
     /// Takes a released record back. It is redelivered before later records of its key.
-    fn released(&mut self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
+    fn take_released(&mut self, id: RecordId, not_before: Option<Timestamp>, failed: u32) {
         self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
             return self.release_revoked(id);
         };
-        assignment.given_back(id.offset, failed);
+        assignment.note_release(id.offset, failed);
         if self.closing {
-            return assignment.recalled(id.offset);
+            return assignment.forget_unreceived(id.offset);
         }
         let later = match assignment.key(id.offset).cloned() {
             None => Vec::new(),
@@ -335,7 +335,7 @@ impl Member {
         };
         let later: Vec<_> = later.iter().map(|waiting| waiting.id.offset).collect();
         let due = not_before.map_or_else(Timestamp::default, |due| due + crate::delay::SLACK);
-        if let Some(due) = assignment.released(id.offset, due, &later) {
+        if let Some(due) = assignment.park_released(id.offset, due, &later) {
             self.timers.push(Reverse((due, id.assignment, id.offset)));
         }
     }
@@ -345,7 +345,7 @@ impl Member {
     /// # Errors
     ///
     /// [`Error::Lost`] if the member has lost the partition.
-    pub(crate) fn begun(&mut self, id: RecordId) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, id: RecordId) -> Result<(), Error> {
         let progress = self.progress(id.assignment);
         progress.ok_or(Error::Lost)?.begin(id.offset);
         Ok(())
@@ -365,11 +365,11 @@ impl Member {
             .recall(|waiting| ids.contains(&waiting.id.assignment))
         {
             if let Some(assignment) = self.activate(waiting.id.assignment) {
-                assignment.recalled(waiting.id.offset);
+                assignment.forget_unreceived(waiting.id.offset);
             }
         }
         let recalled = ids.iter().filter_map(|id| self.assignments.get(id));
-        recalled.map(Assignment::given).sum()
+        recalled.map(Assignment::n_delivered).sum()
     }
 }
 

@@ -70,7 +70,7 @@ mod tests {
             at: time.wall(),
             by_broker: false,
         };
-        assignment.arrived(offset, stamp, record.with_header(WAIT_MS, "60000"), time);
+        assignment.receive(offset, stamp, record.with_header(WAIT_MS, "60000"), time);
     }
 
     fn weighs_on(assignments: &mut [Assignment]) -> Vec<bool> {
@@ -98,16 +98,16 @@ mod tests {
         let later = time.now() + Duration::from_secs(61);
         for offset in 0..15 {
             // The record is being forwarded to its topic now.
-            all[0].due(offset, later);
+            all[0].handle_timer(offset, later);
             assert_eq!(weighs_on(&mut all), [true, false], "{offset}");
             all[0].mark_done(offset);
         }
         for offset in 15..17 {
-            all[0].due(offset, later);
+            all[0].handle_timer(offset, later);
         }
         assert_eq!(weighs_on(&mut all), [false, false]);
         for offset in 17..31 {
-            all[0].recalled(offset);
+            all[0].forget_unreceived(offset);
         }
         assert_eq!(all[0].waiting_bytes(), 0);
     }

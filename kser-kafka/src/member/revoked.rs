@@ -34,7 +34,7 @@ impl Member {
         let Some(number) = self.topics.get(topic).map(|topic| topic.number) else {
             return;
         };
-        let assignment = self.of(topic, partition);
+        let assignment = self.assignment_of(topic, partition);
         let resumed = assignment.filter(|assignment| !assignment.has_delivered_suspect());
         let revoked = resumed.map(|assignment| RevokedPartition {
             id: assignment.id,
@@ -46,7 +46,7 @@ impl Member {
             },
         });
         match revoked.filter(|revoked| !revoked.resumed.is_empty()) {
-            None => self.gone(topic, partition),
+            None => self.remove_partition(topic, partition),
             Some(revoked) => {
                 self.remove(number, partition);
                 self.revoked.insert((number, partition), revoked);
@@ -64,11 +64,11 @@ impl Member {
     }
 
     /// Makes a partition that came back a new assignment: its records that run since before the rebalance are lost.
-    pub(crate) fn renew(&mut self, topic: &str, partition: i32) {
-        let assignment = self.of(topic, partition);
+    pub(crate) fn restart_assignment(&mut self, topic: &str, partition: i32) {
+        let assignment = self.assignment_of(topic, partition);
         if assignment.is_some_and(|assignment| assignment.final_commit.is_some()) {
-            self.gone(topic, partition);
-            let _ = self.assigned(topic, partition);
+            self.remove_partition(topic, partition);
+            let _ = self.add_partition(topic, partition);
         }
     }
 
@@ -136,7 +136,7 @@ mod tests {
         let channel = Arc::clone(&member.channel);
         member.handle_settled(&channel);
         let final_commit = member
-            .of("t", 0)
+            .assignment_of("t", 0)
             .unwrap()
             .progress
             .as_mut()
@@ -148,8 +148,11 @@ mod tests {
         member.channel.mark_done(of(1, id)).unwrap();
         member.channel.release(of(2, id), None, 0);
         member.handle_settled(&channel);
-        let assignment = member.assigned("t", 0).unwrap();
-        assert_eq!((assignment.id, assignment.given()), (id.assignment, 1));
+        let assignment = member.add_partition("t", 0).unwrap();
+        assert_eq!(
+            (assignment.id, assignment.n_delivered()),
+            (id.assignment, 1)
+        );
         let committed = crate::commit::Committed {
             offset: Some(final_commit.offset),
             epoch: None,
@@ -172,13 +175,18 @@ mod tests {
         member.flush();
         // Neither the record that runs nor the record that has ended is delivered again.
         assert_eq!(received(&member).await, [(0, 2), (0, 4), (0, 5)]);
-        assert_eq!(member.of("t", 0).unwrap().given(), 4);
+        assert_eq!(member.assignment_of("t", 0).unwrap().n_delivered(), 4);
         member.channel.mark_done(of(3, id)).unwrap();
         for offset in [2, 4, 5] {
             member.channel.mark_done(of(offset, id)).unwrap();
         }
         member.handle_settled(&channel);
-        let progress = member.of("t", 0).unwrap().progress.as_mut().unwrap();
+        let progress = member
+            .assignment_of("t", 0)
+            .unwrap()
+            .progress
+            .as_mut()
+            .unwrap();
         assert_eq!(progress.commit().unwrap().offset, 6);
         drop(held);
     }
@@ -198,7 +206,11 @@ mod tests {
                     .await
                     .unwrap(),
             );
-            let progress = member.of("t", partition).unwrap().progress.as_mut();
+            let progress = member
+                .assignment_of("t", partition)
+                .unwrap()
+                .progress
+                .as_mut();
             let final_commit = progress.unwrap().final_commit().unwrap();
             member.revoke_for_return("t", partition, &final_commit);
         }
@@ -211,7 +223,7 @@ mod tests {
             member.channel.is_live(ids[0].assignment) && member.channel.is_live(ids[1].assignment)
         );
         // Partition 0 goes to another member. Partition 1 was with another member in between.
-        member.assigned("t", 1).unwrap();
+        member.add_partition("t", 1).unwrap();
         member.end_revoked();
         assert!(matches!(member.channel.mark_done(ids[0]), Err(Error::Lost)));
         assert!(held[0].revoked.is_cancelled());
@@ -220,10 +232,10 @@ mod tests {
             epoch: None,
             metadata: b"of another".to_vec(),
         };
-        let assignment = member.of("t", 1).unwrap();
+        let assignment = member.assignment_of("t", 1).unwrap();
         assert!(!assignment.may_resume(&committed));
-        member.renew("t", 1);
+        member.restart_assignment("t", 1);
         assert!(matches!(member.channel.mark_done(ids[1]), Err(Error::Lost)));
-        assert_eq!(member.of("t", 1).unwrap().given(), 0);
+        assert_eq!(member.assignment_of("t", 1).unwrap().n_delivered(), 0);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn member() -> Member {
         &[topic],
     );
     for partition in [0, 1] {
-        let assignment = member.assigned("t", partition).unwrap();
+        let assignment = member.add_partition("t", partition).unwrap();
         let mut progress =
             PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
         let commit = progress.commit().unwrap();
@@ -42,7 +42,7 @@ fn stamp() -> Stamp {
 pub(super) fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static str>) {
     let mut record = Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
-    let taken = member.take(partition, offset, stamp(), record);
+    let taken = member.receive_record(partition, offset, stamp(), record);
     assert_eq!(taken, ArrivalOutcome::Taken);
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn received(member: &Member) -> Vec<(i32, i64)> {
 }
 
 pub(super) fn id_of(member: &mut Member, partition: i32, offset: i64) -> RecordId {
-    let assignment = member.of("t", partition).unwrap().id;
+    let assignment = member.assignment_of("t", partition).unwrap().id;
     RecordId { assignment, offset }
 }
 
@@ -95,7 +95,7 @@ async fn what_was_fetched_before_a_revocation_is_received_from_partitions_that_s
     let channel = Arc::clone(&member.channel);
     member.handle_settled(&channel);
     assert_eq!(member.recall(|assignment| assignment.partition == 1), 0);
-    member.gone("t", 1);
+    member.remove_partition("t", 1);
     member.flush();
     assert_eq!(received(&member).await, [(0, 0)]);
 }
@@ -109,7 +109,7 @@ async fn what_arrives_while_it_closes_does_not_hold_the_close() {
     member.closing = true;
     assert_eq!(member.recall(|_| true), 1);
     arrive(&mut member, 0, 1, None);
-    member.go_on();
+    member.deliver_pending();
     member.flush();
     let held = id_of(&mut member, 0, 0);
     member.channel.mark_done(held).unwrap();
@@ -129,7 +129,7 @@ async fn a_record_given_back_in_a_revocation_comes_before_those_of_its_key() {
     arrive(&mut member, 0, 1, Some("k"));
     let channel = Arc::clone(&member.channel);
     member.handle_settled(&channel);
-    member.look_at_timers();
+    member.handle_timers();
     member.flush();
     assert_eq!(received(&member).await, [(0, 0), (0, 1)]);
 }
@@ -145,13 +145,13 @@ fn the_timers_of_a_partition_that_is_gone_are_forgotten() {
     }
     let channel = Arc::clone(&member.channel);
     member.handle_settled(&channel);
-    member.look_at_timers();
+    member.handle_timers();
     assert_eq!(member.timers.len(), 100);
-    member.gone("t", 0);
-    member.look_at_timers();
+    member.remove_partition("t", 0);
+    member.handle_timers();
     assert_eq!(member.timers.len(), 100);
-    member.gone("t", 1);
-    member.look_at_timers();
+    member.remove_partition("t", 1);
+    member.handle_timers();
     assert_eq!(member.timers.len(), 0);
 }
 
@@ -176,14 +176,14 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     settle(&mut member, 0, (0..=20).filter(|offset| *offset != 5));
     let record = || Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     assert_eq!(
-        member.take(0, 10, stamp(), record()),
+        member.receive_record(0, 10, stamp(), record()),
         ArrivalOutcome::WentBack
     );
     assert_eq!(member.restart_at("t", 0, 10), Some(5));
     assert_eq!(member.resets, 1);
     // Its ticket is lost, so that only this member runs the record.
     assert!(matches!(member.channel.mark_done(old), Err(Error::Lost)));
-    let assignment = member.of("t", 0).unwrap();
+    let assignment = member.assignment_of("t", 0).unwrap();
     assert_eq!(assignment.position.rewind, Some(5));
     let progress = assignment.progress.as_mut().unwrap();
     let commit = progress.commit().unwrap();
@@ -191,7 +191,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     progress.confirm(&commit);
     // Records that arrive before the client has sought back are ignored.
     arrive(&mut member, 0, 11, None);
-    member.of("t", 0).unwrap().position.rewind = None;
+    member.assignment_of("t", 0).unwrap().position.rewind = None;
     member.channel.recall(|_| true);
     for offset in 5..=12 {
         arrive(&mut member, 0, offset, None);
@@ -209,7 +209,7 @@ async fn a_log_that_goes_back_below_all_that_is_held_begins_there() {
     }
     settle(&mut member, 0, 0..=15);
     assert_eq!(member.restart_at("t", 0, 10), Some(10));
-    let assignment = member.of("t", 0).unwrap();
+    let assignment = member.assignment_of("t", 0).unwrap();
     assert_eq!(assignment.position.rewind, None);
     let commit = assignment.progress.as_mut().unwrap().commit().unwrap();
     assert_eq!(commit.offset, 10);
@@ -218,13 +218,13 @@ async fn a_log_that_goes_back_below_all_that_is_held_begins_there() {
 #[test]
 fn a_log_that_is_cut_is_counted_once() {
     let mut member = member();
-    member.of("t", 0).unwrap().position.start(70);
-    member.say_beyond("t", 0, 70, 20);
-    member.of("t", 0).unwrap().position.cut_at = Some(20);
+    member.assignment_of("t", 0).unwrap().position.start(70);
+    member.log_end_below_commit("t", 0, 70, 20);
+    member.assignment_of("t", 0).unwrap().position.cut_at = Some(20);
     assert_eq!(member.restart_at("t", 0, 20), Some(0));
     assert_eq!(member.resets, 1);
     // The next truncation is counted again.
-    let position = &mut member.of("t", 0).unwrap().position;
+    let position = &mut member.assignment_of("t", 0).unwrap().position;
     position.rewind = None;
     position.start(30);
     assert_eq!(member.restart_at("t", 0, 10), Some(0));
@@ -238,7 +238,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
         assignment.position.is_fetched = true;
     }
     let active = |member: &mut Member| {
-        member.rest();
+        member.deactivate_idle();
         let active = member.active().map(|assignment| assignment.partition);
         active.collect::<Vec<_>>()
     };
@@ -256,7 +256,7 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
     arrive(&mut member, 1, 0, None);
     assert_eq!(active(&mut member), [0; 0]);
     let id = RecordId {
-        assignment: member.of("t", 1).unwrap().id,
+        assignment: member.assignment_of("t", 1).unwrap().id,
         offset: 0,
     };
     member.mark_done(id);
@@ -269,31 +269,31 @@ fn a_turn_looks_only_at_partitions_that_have_something_to_do() {
     }
     assert_eq!(active(&mut member), [1]);
     write(&mut member);
-    member.go_on();
+    member.deliver_pending();
     assert_eq!(active(&mut member), [0; 0]);
-    member.released(RecordId { offset: 1, ..id }, None, 0);
-    member.rest();
-    member.look_at_timers();
+    member.take_released(RecordId { offset: 1, ..id }, None, 0);
+    member.deactivate_idle();
+    member.handle_timers();
     member.out.clear();
     assert_eq!(active(&mut member), [0; 0]);
-    member.gone("t", 1);
+    member.remove_partition("t", 1);
     assert_eq!(member.active().count(), 0);
 }
 
 #[test]
 fn the_bytes_of_waiting_records_are_added_up_and_taken_off() {
     let mut member = member();
-    member.of("t", 0).unwrap().progress = None;
+    member.assignment_of("t", 0).unwrap().progress = None;
     for offset in 0..10 {
         arrive(&mut member, 0, offset, None);
     }
-    member.weigh();
+    member.measure_pressure();
     assert_eq!(member.waiting_bytes, 10);
-    member.rest();
-    member.of("t", 0).unwrap().recalled(3);
-    member.weigh();
+    member.deactivate_idle();
+    member.assignment_of("t", 0).unwrap().forget_unreceived(3);
+    member.measure_pressure();
     assert_eq!(member.waiting_bytes, 9);
-    member.gone("t", 0);
-    member.weigh();
+    member.remove_partition("t", 0);
+    member.measure_pressure();
     assert_eq!(member.waiting_bytes, 0);
 }

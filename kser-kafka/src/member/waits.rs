@@ -21,21 +21,21 @@ impl Member {
         self.publisher
             .send(record, move |published| match published {
                 Ok(()) => drop(channel.mark_done(id)),
-                Err(error) => channel.unsent(id, error),
+                Err(error) => channel.report_unforwarded(id, error),
             });
     }
 
     /// Keeps a delayed record that could not be forwarded, and schedules a retry.
-    pub(super) fn unsent(&mut self, id: RecordId, error: &Error) {
+    pub(super) fn keep_unforwarded(&mut self, id: RecordId, error: &Error) {
         let now = self.now();
         self.active.insert(id.assignment);
         let Some(assignment) = self.assignments.get_mut(&id.assignment) else {
             return;
         };
         if self.closing {
-            return assignment.recalled(id.offset);
+            return assignment.forget_unreceived(id.offset);
         }
-        if let Some((pause, tries)) = assignment.unsent(id.offset, error) {
+        if let Some((pause, tries)) = assignment.park_unforwarded(id.offset, error) {
             let due = now + pause;
             self.timers.push(Reverse((due, id.assignment, id.offset)));
             let to = assignment.waits_for.as_ref().map(|(topic, _)| topic);
@@ -53,7 +53,7 @@ impl Member {
     }
 
     /// Measures the brokers' clock if the age of a record is unknown, and plans the delay of such records once it is measured.
-    pub(super) fn measure(&mut self, now: Timestamp) {
+    pub(super) fn measure_clock(&mut self, now: Timestamp) {
         let publisher = Arc::clone(&self.publisher);
         let mut asked = None;
         let mut planned = Vec::new();
@@ -66,7 +66,7 @@ impl Member {
             asked = asked.take().or_else(|| assignment.unmeasured().cloned());
         });
         for (id, offset, next) in planned {
-            self.follow(id, offset, next);
+            self.carry_out(id, offset, next);
         }
         let Some(topic) = asked else { return };
         if now < self.measure_at || self.measuring.swap(true, Ordering::AcqRel) {

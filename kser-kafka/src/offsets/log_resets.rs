@@ -58,7 +58,7 @@ impl LogResets {
         self.next_look = monotonic() + AGAIN;
         let mut member = context.member();
         for ((topic, partition), bounds) in found {
-            if let Some(assignment) = member.of(&topic, partition) {
+            if let Some(assignment) = member.assignment_of(&topic, partition) {
                 assignment.position.note_log_start(bounds.start);
             }
         }
@@ -74,7 +74,7 @@ impl LogResets {
     ) {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let mut member = context.member();
-        let assignment = member.of(topic, partition);
+        let assignment = member.assignment_of(topic, partition);
         // The topic was recreated, and the client has to seek to the start.
         if assignment.is_some_and(|assignment| assignment.position.rewind.is_some()) {
             return;
@@ -83,7 +83,7 @@ impl LogResets {
             return;
         };
         if first == offset {
-            member.arrived(message);
+            member.receive_message(message);
             return;
         }
         drop(member);

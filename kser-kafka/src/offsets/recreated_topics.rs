@@ -70,7 +70,7 @@ impl RecreatedTopics {
                 continue;
             };
             let progress = start::begin_at(context, bounds.start, Some(id));
-            member.made_anew(&topic, partition, id, bounds.start, progress);
+            member.restart_recreated(&topic, partition, id, bounds.start, progress);
         }
     }
 }

@@ -103,7 +103,7 @@ fn read(
     let mut new = Vec::new();
     let mut member = context.member();
     for (place, committed) in &committed {
-        let Some(assignment) = member.of(&place.0, place.1) else {
+        let Some(assignment) = member.assignment_of(&place.0, place.1) else {
             continue;
         };
         let Some(&id) = ids.get(&place.0) else {
@@ -116,9 +116,9 @@ fn read(
             continue;
         };
         if !assignment.may_resume(committed) || !matches!(found, StartState::Committed) {
-            member.renew(&place.0, place.1);
+            member.restart_assignment(&place.0, place.1);
         }
-        let Some(assignment) = member.of(&place.0, place.1) else {
+        let Some(assignment) = member.assignment_of(&place.0, place.1) else {
             continue;
         };
         assignment.final_commit = None;
@@ -155,15 +155,17 @@ fn read(
         assignment.position.start(start);
         assignment.position.epoch = found.epoch_to_compare(committed, bounds);
         match found {
-            StartState::Recreated(was) => member.say_anew(&place.0, partition, start, Some(was)),
+            StartState::Recreated(was) => {
+                member.log_recreated(&place.0, partition, start, Some(was))
+            }
             StartState::Deleted(count @ 1..) => {
-                member.say_deleted(&place.0, partition, start, count);
+                member.log_deleted(&place.0, partition, start, count);
             }
             StartState::Beyond(committed, end) => {
                 assignment.position.cut_at = Some(end);
-                member.say_beyond(&place.0, partition, committed, end);
+                member.log_end_below_commit(&place.0, partition, committed, end);
             }
-            StartState::Cut(end) => member.say_cut(&place.0, partition, end),
+            StartState::Cut(end) => member.log_truncated(&place.0, partition, end),
             StartState::Committed | StartState::Nothing(_) | StartState::Deleted(0) => {}
         }
     }

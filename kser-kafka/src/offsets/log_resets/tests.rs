@@ -24,7 +24,7 @@ fn publish(config: &KafkaConfig, count: usize) {
 /// Makes a client that has nothing yet, and a member that is to read partition 0 of the topic `t` from this offset on.
 fn client(config: &KafkaConfig, offset: i64, epoch: Option<i32>) -> BaseConsumer<Context> {
     let mut member = crate::member::tests::member();
-    let position = &mut member.of("t", 0).unwrap().position;
+    let position = &mut member.assignment_of("t", 0).unwrap().position;
     position.start(offset);
     position.is_fetched = true;
     (position.rewind, position.epoch) = (Some(offset), epoch);
@@ -43,7 +43,7 @@ fn assign(consumer: &BaseConsumer<Context>) {
 
 fn rewind(consumer: &BaseConsumer<Context>) -> Option<i64> {
     let mut member = consumer.context().member();
-    member.of("t", 0).unwrap().position.rewind
+    member.assignment_of("t", 0).unwrap().position.rewind
 }
 
 /// Polls until a message comes, and returns its offset.
