@@ -111,7 +111,7 @@ impl Assignment {
         for offset in self.held.keys().copied().collect::<Vec<_>>() {
             match (progress.receive(offset), self.held.get_mut(&offset)) {
                 (None, _) => self.forget_unreceived(offset),
-                (unreported, Some(held)) => held.unreported = unreported,
+                (crash_count, Some(held)) => held.crash_count = crash_count,
                 _ => {}
             }
         }
@@ -149,7 +149,7 @@ impl Assignment {
             record,
             at: stamp.at,
             wait,
-            unreported: None,
+            crash_count: None,
             state: RecordState::Pending,
         };
         self.waiting_bytes += held.record.size();
@@ -162,7 +162,7 @@ impl Assignment {
         let progress = self.progress.as_ref()?;
         let offset = *self.pending.first()?;
         let held = self.held.get(&offset);
-        let is_suspect = held.is_some_and(|held| held.unreported >= Some(2));
+        let is_suspect = held.is_some_and(|held| held.crash_count >= Some(2));
         if self.waits_for.is_none() && !is_suspect && !progress.may_begin(offset) {
             return None;
         }
@@ -175,12 +175,12 @@ impl Assignment {
             self.pending.insert(offset);
             return Next::Nothing;
         };
-        let Some(unreported) = progress.receive(offset) else {
+        let Some(crash_count) = progress.receive(offset) else {
             self.forget(offset);
             return Next::Nothing;
         };
         if let Some(held) = self.held.get_mut(&offset) {
-            held.unreported = Some(unreported);
+            held.crash_count = Some(crash_count);
         }
         self.next_step(offset, now)
     }
@@ -202,7 +202,7 @@ impl Assignment {
         };
         let is_next = self.pending.first().is_none_or(|first| offset < *first);
         // A suspected poison message is delivered, and waits for its commit before it runs.
-        let is_named = held.unreported >= Some(2) || progress.may_begin(offset);
+        let is_named = held.crash_count >= Some(2) || progress.may_begin(offset);
         if !is_next || !is_named {
             self.pending.insert(offset);
             return Next::Nothing;
@@ -227,7 +227,7 @@ impl Assignment {
             },
             record: held.record.clone(),
             partition: self.partition,
-            unreported: held.unreported.unwrap_or_default(),
+            crash_count: held.crash_count.unwrap_or_default(),
             failed: self
                 .progress
                 .as_ref()
@@ -247,7 +247,7 @@ impl Assignment {
         if self.forget(offset)
             && let Some(progress) = &mut self.progress
         {
-            self.forward_failures.sent(offset);
+            self.forward_failures.forget(offset);
             progress.mark_done(offset);
         } else if let Some(is_done) = self.resumed.get_mut(&offset) {
             *is_done = true;

@@ -10,7 +10,7 @@ pub(super) struct ReceivedRecord {
     /// Set for a delayed record.
     pub(super) wait: Option<Wait>,
     /// The number of its crashed deliveries; `None` until the progress of the partition is read.
-    pub(super) unreported: Option<u32>,
+    pub(super) crash_count: Option<u32>,
     pub(super) state: RecordState,
 }
 

@@ -27,7 +27,7 @@ impl Assignment {
     /// Says whether a suspected poison message is in progress.
     pub(crate) fn has_delivered_suspect(&self) -> bool {
         let mut held = self.held.values();
-        held.any(|held| held.state == RecordState::Delivered && held.unreported >= Some(2))
+        held.any(|held| held.state == RecordState::Delivered && held.crash_count >= Some(2))
     }
 
     /// Recognizes a record that arrived again and runs since before the rebalance. `None` if it is no such record.

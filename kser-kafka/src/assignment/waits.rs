@@ -74,6 +74,6 @@ impl Assignment {
         let held = self.held.get_mut(&offset)?;
         held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         self.parked += 1;
-        Some(self.forward_failures.failed(offset, error))
+        Some(self.forward_failures.note_failure(offset, error))
     }
 }

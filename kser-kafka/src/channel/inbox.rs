@@ -14,7 +14,7 @@ pub(crate) struct QueuedRecord {
     pub(crate) id: RecordId,
     pub(crate) record: Record,
     pub(crate) partition: i32,
-    pub(crate) unreported: u32,
+    pub(crate) crash_count: u32,
     /// The number of failed attempts at the time of its release.
     pub(crate) failed: u32,
     pub(crate) revoked: Cancellation,
@@ -28,7 +28,7 @@ impl QueuedRecord {
         };
         let ticket = Ticket::new(self.id.ticket(), Arc::clone(settle));
         Delivery::revocable(self.record, origin, ticket, self.revoked)
-            .with_unreported(self.unreported)
+            .with_unreported(self.crash_count)
             .with_failed(self.failed)
     }
 }

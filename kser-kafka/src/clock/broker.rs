@@ -30,7 +30,7 @@ struct Measured {
 
 impl BrokerClock {
     /// Adds a measurement: a record was sent and reported at two times of our clock, with the stamp of a broker in between.
-    pub(crate) fn measured(&self, sent: Timestamp, stamp: Timestamp, reported: Timestamp) {
+    pub(crate) fn add_measurement(&self, sent: Timestamp, stamp: Timestamp, reported: Timestamp) {
         let fresh = Measured {
             least: difference(stamp, reported),
             most: difference(stamp, sent),
@@ -38,7 +38,7 @@ impl BrokerClock {
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some(match *known {
-            Some(known) if reported.since(known.at) < HOLDS => known.narrowed(fresh),
+            Some(known) if reported.since(known.at) < HOLDS => known.narrow(fresh),
             _ => fresh,
         });
     }
@@ -59,7 +59,7 @@ impl BrokerClock {
 
 impl Measured {
     /// Narrows a measurement by another. If they contradict each other, a clock was stepped, and only the new one is valid.
-    fn narrowed(self, fresh: Self) -> Self {
+    fn narrow(self, fresh: Self) -> Self {
         let (least, most) = (self.least.max(fresh.least), self.most.min(fresh.most));
         match least <= most {
             true => Self {
@@ -93,7 +93,7 @@ mod tests {
         let clock = BrokerClock::default();
         assert_eq!(clock.age(at(HOUR), at(0)), None);
         // The brokers are an hour ahead. The report took 20 ms.
-        clock.measured(at(1000), at(HOUR + 1010), at(1020));
+        clock.add_measurement(at(1000), at(HOUR + 1010), at(1020));
         let age = |stamp, now| clock.age(at(stamp), at(now)).map(|age| age.as_millis());
         // Less than it is, by as much as the report may have taken.
         assert_eq!(age(HOUR + 1010, 1020), Some(0));
@@ -105,17 +105,17 @@ mod tests {
     #[test]
     fn a_measurement_that_took_long_is_not_enough() {
         let clock = BrokerClock::default();
-        clock.measured(at(0), at(500), at(1001));
+        clock.add_measurement(at(0), at(500), at(1001));
         assert_eq!(clock.age(at(500), at(1001)), None);
-        clock.measured(at(1000), at(1500), at(1501));
+        clock.add_measurement(at(1000), at(1500), at(1501));
         assert!(clock.age(at(500), at(1001)).is_some());
     }
 
     #[test]
     fn a_narrow_measurement_is_not_lost_to_a_wide_one() {
         let clock = BrokerClock::default();
-        clock.measured(at(0), at(5), at(10));
-        clock.measured(at(1000), at(1500), at(3000));
+        clock.add_measurement(at(0), at(5), at(10));
+        clock.add_measurement(at(1000), at(1500), at(3000));
         assert_eq!(clock.age(at(3000), at(3005)), Some(Duration::ZERO));
         assert_eq!(clock.age(at(2000), at(3005)).unwrap().as_millis(), 1000);
     }
@@ -123,10 +123,10 @@ mod tests {
     #[test]
     fn a_step_of_the_brokers_shows_at_the_next_measurement() {
         let clock = BrokerClock::default();
-        clock.measured(at(HOUR), at(HOUR), at(HOUR + 10));
+        clock.add_measurement(at(HOUR), at(HOUR), at(HOUR + 10));
         // They are stepped back, and a record that comes looks an hour old: that is not believed for long.
         assert_eq!(clock.age(at(10_000), at(HOUR + 10_000)), None);
-        clock.measured(at(HOUR + 10_000), at(10_000), at(HOUR + 10_010));
+        clock.add_measurement(at(HOUR + 10_000), at(10_000), at(HOUR + 10_010));
         let age = clock.age(at(10_000), at(HOUR + 10_010));
         assert_eq!(age, Some(Duration::ZERO));
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_measurement_does_not_hold_for_ever() {
         let clock = BrokerClock::default();
-        clock.measured(at(0), at(0), at(10));
+        clock.add_measurement(at(0), at(0), at(10));
         let later = 10 + 600_000;
         assert!(clock.age(at(later), at(later - 1)).is_some());
         assert_eq!(clock.age(at(later), at(later)), None);

@@ -192,7 +192,7 @@ pub(crate) fn write_all(
         let is_refused = !found.contains(&true);
         if is_refused && refusals < REFUSALS.0 {
             if count > 1 {
-                context.request_size.refused(bytes);
+                context.request_size.note_refusal(bytes);
             }
             // A rebalance in progress is another reason for a refusal.
             std::thread::sleep(REFUSALS.1 * (1 << refusals));
@@ -200,7 +200,7 @@ pub(crate) fn write_all(
             continue;
         }
         if !is_refused {
-            context.request_size.taken();
+            context.request_size.note_success();
         }
         durable.extend(found);
     }

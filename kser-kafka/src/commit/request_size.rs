@@ -20,12 +20,12 @@ impl RequestSize {
     }
 
     /// Notes that a broker refused all commits of a request of this size.
-    pub(crate) fn refused(&self, bytes: usize) {
+    pub(crate) fn note_refusal(&self, bytes: usize) {
         self.0.store(bytes.min(MOST) / 2, Ordering::Relaxed);
     }
 
     /// Notes that a broker took a request.
-    pub(crate) fn taken(&self) {
+    pub(crate) fn note_success(&self) {
         let bytes = self.bytes();
         self.0
             .store((bytes + bytes / 64 + 1).min(MOST), Ordering::Relaxed);
@@ -39,14 +39,14 @@ mod tests {
     #[test]
     fn requests_shrink_by_half_and_grow_back() {
         let size = RequestSize::new();
-        size.refused(100_000);
+        size.note_refusal(100_000);
         assert_eq!(size.bytes(), 50_000);
         for _ in 0..46 {
-            size.taken();
+            size.note_success();
         }
         assert!((90_000..110_000).contains(&size.bytes()));
         for _ in 0..1000 {
-            size.taken();
+            size.note_success();
         }
         assert_eq!(size.bytes(), MOST);
     }

@@ -58,7 +58,7 @@ impl CommitSchedule {
     }
 
     /// Returns why the last commit was not confirmed, if it was not.
-    pub(crate) fn failing(&self, context: &Context) -> Option<String> {
+    pub(crate) fn failure_reason(&self, context: &Context) -> Option<String> {
         self.failing?;
         let why = match &self.unanswered {
             Some(_) => None,
@@ -102,7 +102,7 @@ impl CommitSchedule {
                     return None;
                 }
                 if let Err(error) = commit::send(consumer, &request.entries) {
-                    self.failed(context, AFTER_SILENCE, &error);
+                    self.note_failure(context, AFTER_SILENCE, &error);
                     return None;
                 }
                 request
@@ -112,21 +112,21 @@ impl CommitSchedule {
         match commit::read_back(consumer, &request.entries, self.answer) {
             Ok(durable) => {
                 self.answer = (asked.elapsed() * 2).clamp(ANSWER.0, ANSWER.1);
-                self.answered(context, request, &durable);
+                self.handle_answer(context, request, &durable);
                 Some(waits)
             }
             Err(error) => {
                 self.answer = (self.answer * 2).min(ANSWER.1);
                 // The commit may still be taken: before another one is written, the same is read back again.
                 self.unanswered = Some(request);
-                self.failed(context, AFTER_SILENCE, &error);
+                self.note_failure(context, AFTER_SILENCE, &error);
                 None
             }
         }
     }
 
     /// Applies the result of a read-back.
-    fn answered(&mut self, context: &Context, request: CommitRequest, durable: &[bool]) {
+    fn handle_answer(&mut self, context: &Context, request: CommitRequest, durable: &[bool]) {
         self.last = request.entries.last().map_or(0, |last| last.assignment);
         let now = monotonic();
         self.next = if request.is_full {
@@ -137,18 +137,18 @@ impl CommitSchedule {
         let is_refused = !durable.contains(&true);
         match durable.contains(&false) {
             false => self.failing = None,
-            true => self.refused(context, &request.entries, durable),
+            true => self.handle_refusal(context, &request.entries, durable),
         }
         match is_refused {
-            true if request.entries.len() > 1 => context.request_size.refused(request.bytes),
+            true if request.entries.len() > 1 => context.request_size.note_refusal(request.bytes),
             true => {}
-            false => context.request_size.taken(),
+            false => context.request_size.note_success(),
         }
         self.confirm(context, request.entries, durable);
     }
 
     /// Handles commits that the broker refused. Metadata that is too long for the broker is shortened.
-    fn refused(&mut self, context: &Context, entries: &[CommitEntry], durable: &[bool]) {
+    fn handle_refusal(&mut self, context: &Context, entries: &[CommitEntry], durable: &[bool]) {
         let why = context.refusal();
         let too_long = description(RDKafkaErrorCode::OffsetMetadataTooLarge);
         if why.as_ref().is_some_and(|why| why.contains(&too_long)) {
@@ -171,11 +171,11 @@ impl CommitSchedule {
             }
         }
         let why = why.unwrap_or_else(|| "the brokers refuse it".to_owned());
-        self.failed(context, AFTER_REFUSAL, &why);
+        self.note_failure(context, AFTER_REFUSAL, &why);
     }
 
     /// Notes a failed commit, and schedules the next one.
-    fn failed(&mut self, context: &Context, pause: Duration, why: &dyn Display) {
+    fn note_failure(&mut self, context: &Context, pause: Duration, why: &dyn Display) {
         let now = monotonic();
         self.next = now + pause.max(self.every);
         tracing::debug!(target: "kser_kafka", group = context.group, %why, "commit failed");

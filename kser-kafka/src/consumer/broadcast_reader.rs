@@ -214,7 +214,7 @@ impl BroadcastReader {
             },
             record,
             partition: message.partition(),
-            unreported: 0,
+            crash_count: 0,
             failed: 0,
             revoked: kser_core::Cancellation::default(),
         })

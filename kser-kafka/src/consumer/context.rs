@@ -101,7 +101,7 @@ impl Context {
     }
 
     /// Notes that all fetched records have been polled.
-    pub(crate) fn drained(&self) {
+    pub(crate) fn note_drained(&self) {
         self.client_report().is_drained = true;
     }
 
@@ -139,13 +139,13 @@ impl Context {
     }
 
     /// Ends the member with an error, from a callback.
-    pub(crate) fn end(&self, error: Error) {
+    pub(crate) fn end_with(&self, error: Error) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.get_or_insert(error);
     }
 
     /// Takes the error that ends the member, if there is one.
-    pub(crate) fn ended(&self) -> Option<Error> {
+    pub(crate) fn take_end(&self) -> Option<Error> {
         self.ended
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

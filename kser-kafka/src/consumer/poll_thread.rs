@@ -138,7 +138,7 @@ impl PollThread {
         };
         self.context.member().flush();
         self.start_late_partitions();
-        if let Some(error) = self.context.ended() {
+        if let Some(error) = self.context.take_end() {
             return Some(EndReason::Failed(error));
         }
         self.recreated_topics
@@ -153,7 +153,7 @@ impl PollThread {
         }
         self.apply_backpressure();
         if self.health.is_due() {
-            self.health.commits_fail = self.commit_schedule.failing(&self.context);
+            self.health.commits_fail = self.commit_schedule.failure_reason(&self.context);
             self.health.look(&self.context);
         }
         if !fetched {
@@ -233,7 +233,7 @@ impl PollThread {
             }
         }
         if nothing == 2 {
-            self.context.drained();
+            self.context.note_drained();
         }
         if fetched > 0 {
             self.health.note_answer();
@@ -299,7 +299,7 @@ impl PollThread {
             }
             _ => {
                 tracing::debug!(target: "kser_kafka", group, %error, "the client reports an error");
-                self.health.refused(&error);
+                self.health.note_refusal(&error);
                 Ok(())
             }
         }

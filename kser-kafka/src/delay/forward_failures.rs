@@ -25,7 +25,7 @@ struct Failure {
 
 impl ForwardFailures {
     /// Notes that a record could not be forwarded. Returns the pause until the retry, and the number of attempts.
-    pub(crate) fn failed(&mut self, offset: i64, error: &Error) -> (Duration, u32) {
+    pub(crate) fn note_failure(&mut self, offset: i64, error: &Error) -> (Duration, u32) {
         let failure = self.0.entry(offset).or_default();
         failure.tries += 1;
         failure.temporary = error.is_temporary();
@@ -39,7 +39,7 @@ impl ForwardFailures {
     }
 
     /// Forgets a record that was forwarded, or whose partition is lost.
-    pub(crate) fn sent(&mut self, offset: i64) {
+    pub(crate) fn forget(&mut self, offset: i64) {
         self.0.remove(&offset);
     }
 
@@ -96,13 +96,13 @@ mod tests {
     fn the_pauses_grow_up_to_a_limit() {
         let mut unsent = ForwardFailures::default();
         let pauses = |unsent: &mut ForwardFailures, error: &Error| {
-            let pauses = (0..40).map(|_| unsent.failed(1, error).0.as_secs());
+            let pauses = (0..40).map(|_| unsent.note_failure(1, error).0.as_secs());
             pauses.collect::<Vec<_>>()
         };
         let of_refused = pauses(&mut unsent, &refused());
         assert_eq!(of_refused[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(of_refused[39], 60);
-        unsent.sent(1);
+        unsent.forget(1);
         let passing = Error::TimedOut { what: "a broker" };
         assert_eq!(pauses(&mut unsent, &passing)[..6], [1, 2, 4, 8, 10, 10]);
     }
@@ -111,7 +111,7 @@ mod tests {
     fn what_cannot_be_sent_on_is_counted_and_explained_until_it_is_sent() {
         let mut unsent = ForwardFailures::default();
         assert_eq!(unsent.reason(), None);
-        unsent.failed(7, &refused());
+        unsent.note_failure(7, &refused());
         let reason = unsent.reason().unwrap();
         assert!(
             reason.starts_with("1 record cannot be forwarded"),
@@ -121,10 +121,10 @@ mod tests {
             reason.contains("does not take a record of 2500 bytes"),
             "{reason}"
         );
-        unsent.failed(8, &refused());
+        unsent.note_failure(8, &refused());
         assert!(unsent.reason().unwrap().starts_with("2 records"));
-        unsent.sent(7);
-        unsent.sent(8);
+        unsent.forget(7);
+        unsent.forget(8);
         assert_eq!(unsent.reason(), None);
     }
 
@@ -132,9 +132,9 @@ mod tests {
     fn a_failure_that_passes_is_no_reason_yet() {
         let mut unsent = ForwardFailures::default();
         let passing = Error::TimedOut { what: "a broker" };
-        unsent.failed(7, &passing);
+        unsent.note_failure(7, &passing);
         assert_eq!(unsent.reason(), None);
-        unsent.failed(7, &passing);
+        unsent.note_failure(7, &passing);
         assert!(unsent.reason().is_some());
     }
 

@@ -83,7 +83,7 @@ impl HealthMonitor {
     }
 
     /// Notes an error of the client, which may explain why the member is not in its group.
-    pub(crate) fn refused(&mut self, error: &KafkaError) {
+    pub(crate) fn note_refusal(&mut self, error: &KafkaError) {
         self.refusal = Some((monotonic(), error.to_string()));
     }
 

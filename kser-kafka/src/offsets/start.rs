@@ -338,5 +338,5 @@ fn is_strict(context: &Context) -> bool {
 /// Ends the member with an error.
 fn end_without_offset(context: &Context, why: String) {
     let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
-    context.end(failed(why, None, code));
+    context.end_with(failed(why, None, code));
 }

@@ -44,7 +44,9 @@ impl DeliveryReports {
             && let Ok(millis) = u64::try_from(millis)
         {
             let stamp = Timestamp::from_millis(millis);
-            self.time.broker.measured(sent, stamp, self.time.now());
+            self.time
+                .broker
+                .add_measurement(sent, stamp, self.time.now());
         }
     }
 }
@@ -107,7 +109,7 @@ impl Slot {
     }
 
     /// Makes the report measure the brokers' clock, for a record that is sent now.
-    pub(crate) const fn measures_from(&mut self, now: Timestamp) {
+    pub(crate) const fn measure_from(&mut self, now: Timestamp) {
         self.sent = Some(now);
     }
 
@@ -123,7 +125,7 @@ pub(crate) struct Batch {
     left: AtomicUsize,
     failed: Mutex<Vec<(usize, Error)>>,
     reported: Notify,
-    told: Mutex<Option<Callback>>,
+    callback: Mutex<Option<Callback>>,
 }
 
 impl Batch {
@@ -132,11 +134,11 @@ impl Batch {
     }
 
     /// Makes a batch of a single record, which calls `done` with the result.
-    pub(crate) fn telling(
+    pub(crate) fn with_callback(
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            told: Mutex::new(Some(Box::new(done))),
+            callback: Mutex::new(Some(Box::new(done))),
             ..Self::empty(1)
         })
     }
@@ -146,7 +148,7 @@ impl Batch {
             left: AtomicUsize::new(records),
             failed: Mutex::default(),
             reported: Notify::new(),
-            told: Mutex::default(),
+            callback: Mutex::default(),
         }
     }
 
@@ -157,13 +159,17 @@ impl Batch {
         }
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.reported.notify_one();
-            let told = self
-                .told
+            let callback = self
+                .callback
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            if let Some(told) = told {
-                told(self.failed().pop().map_or(Ok(()), |(_, error)| Err(error)));
+            if let Some(callback) = callback {
+                callback(
+                    self.take_failed()
+                        .pop()
+                        .map_or(Ok(()), |(_, error)| Err(error)),
+                );
             }
         }
     }
@@ -174,7 +180,7 @@ impl Batch {
         }
     }
 
-    pub(crate) fn failed(&self) -> Vec<(usize, Error)> {
+    pub(crate) fn take_failed(&self) -> Vec<(usize, Error)> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = std::mem::take(&mut *failed);
         failed.sort_by_key(|(index, _)| *index);

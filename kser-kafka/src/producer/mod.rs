@@ -111,7 +111,7 @@ impl Publisher {
         }
         drop(turn);
         batch.all_reported().await;
-        batch.failed()
+        batch.take_failed()
     }
 
     /// Sends a record without waiting, for threads that must not block, and calls `done` with the result. A record that is
@@ -207,7 +207,7 @@ impl Publisher {
                 what: "room to send a record",
             }));
         };
-        let slot = Slot::new(&Batch::telling(done), 0, Some(room));
+        let slot = Slot::new(&Batch::with_callback(done), 0, Some(room));
         if let Err((error, slot)) = send(producer, record, slot, &self.time) {
             let error = not_published(error, record.topic.as_str(), record.size());
             slot.finish(Some(error));
@@ -323,7 +323,7 @@ fn send(
     let target = DelayTarget::of(record, time);
     if target.is_some() || delay::is_probe(record) {
         // The brokers stamp records of delay topics.
-        slot.measures_from(time.now());
+        slot.measure_from(time.now());
     }
     let topic = target
         .as_ref()

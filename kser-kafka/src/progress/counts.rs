@@ -22,7 +22,7 @@ pub(super) struct Counts {
 
 #[derive(Debug, Clone, Copy)]
 struct Count {
-    unreported: u32,
+    crash_count: u32,
     begun: Begun,
 }
 
@@ -49,11 +49,11 @@ impl Counts {
         }
         let counted = found.suspects.iter().map(|suspect| {
             let again = u32::from(died && suspect.begun);
-            (suspect.offset, suspect.unreported.saturating_add(again))
+            (suspect.offset, suspect.crash_count.saturating_add(again))
         });
-        let others = counted.filter(|(_, unreported)| *unreported > SUSPECT);
+        let others = counted.filter(|(_, crash_count)| *crash_count > SUSPECT);
         let begun = Begun::No;
-        let suspects = others.map(|(offset, unreported)| (offset, Count { unreported, begun }));
+        let suspects = others.map(|(offset, crash_count)| (offset, Count { crash_count, begun }));
         Self {
             once,
             twice,
@@ -74,7 +74,7 @@ impl Counts {
         }
         self.suspects
             .get(&offset)
-            .map_or(SUSPECT, |count| count.unreported)
+            .map_or(SUSPECT, |count| count.crash_count)
     }
 
     /// Returns the offset below which all records are suspected poison messages.
@@ -88,7 +88,7 @@ impl Counts {
             return false;
         }
         let count = self.suspects.entry(offset).or_insert(Count {
-            unreported: SUSPECT,
+            crash_count: SUSPECT,
             begun: Begun::No,
         });
         let is_news = count.begun == Begun::No;
@@ -105,7 +105,7 @@ impl Counts {
         };
         let is_news = count.begun != Begun::No;
         count.begun = Begun::No;
-        if count.unreported == SUSPECT {
+        if count.crash_count == SUSPECT {
             self.suspects.remove(&offset);
         }
         is_news
@@ -151,10 +151,10 @@ impl Counts {
         (to.once, to.twice) = (self.once, self.twice);
         let mut suspects: Vec<(&i64, &Count)> = self.suspects.iter().collect();
         suspects
-            .sort_by_key(|(offset, count)| (count.begun, u32::MAX - count.unreported, **offset));
+            .sort_by_key(|(offset, count)| (count.begun, u32::MAX - count.crash_count, **offset));
         let written = suspects.into_iter().map(|(&offset, count)| Suspect {
             offset,
-            unreported: count.unreported,
+            crash_count: count.crash_count,
             begun: count.begun != Begun::No,
         });
         to.suspects = written.collect();

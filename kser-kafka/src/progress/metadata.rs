@@ -93,7 +93,7 @@ pub(super) struct Metadata {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) offset: i64,
-    pub(super) unreported: u32,
+    pub(super) crash_count: u32,
     /// Whether it may have started once more.
     pub(super) begun: bool,
 }
@@ -123,7 +123,7 @@ impl Metadata {
         for suspect in &self.suspects[..n_suspects] {
             varint::write(above(suspect.offset), &mut body);
             varint::write(
-                u64::from(suspect.unreported) << 1 | u64::from(suspect.begun),
+                u64::from(suspect.crash_count) << 1 | u64::from(suspect.begun),
                 &mut body,
             );
         }
@@ -172,7 +172,7 @@ impl Metadata {
             let count = number()?;
             suspects.push(Suspect {
                 offset,
-                unreported: u32::try_from(count >> 1).ok()?,
+                crash_count: u32::try_from(count >> 1).ok()?,
                 begun: count & 1 == 1,
             });
         }

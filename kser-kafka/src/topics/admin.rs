@@ -105,7 +105,7 @@ impl TopicAdmin {
         }
         match new.is_empty() {
             true => Ok(()),
-            false => self.opened(new).await,
+            false => self.wait_until_ready(new).await,
         }
     }
 
@@ -159,7 +159,7 @@ impl TopicAdmin {
     }
 
     /// Waits until new topics are ready.
-    async fn opened(&self, new: &[Creation]) -> Result<(), Error> {
+    async fn wait_until_ready(&self, new: &[Creation]) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         let settings = self.reader.clone();
         let topics = new

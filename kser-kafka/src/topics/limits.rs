@@ -12,7 +12,7 @@ use crate::delay;
 use crate::topics::admin::{TopicAdmin, TopicSettings};
 
 /// The time for which the settings of a topic are cached.
-const BELIEVED: Duration = Duration::from_secs(60);
+const CACHED_FOR: Duration = Duration::from_secs(60);
 
 /// The cached settings of topics and of their delay topics.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl TopicLimits {
 
     async fn of(&self, admin: &TopicAdmin, topic: &Topic) -> Arc<Found> {
         let now = monotonic();
-        if let Some(found) = self.believed(topic, now) {
+        if let Some(found) = self.cached(topic, now) {
             return found;
         }
         let steps = delay::topics(topic).map(|(step, _)| step);
@@ -59,10 +59,10 @@ impl TopicLimits {
         found
     }
 
-    fn believed(&self, topic: &Topic, now: Instant) -> Option<Arc<Found>> {
+    fn cached(&self, topic: &Topic, now: Instant) -> Option<Arc<Found>> {
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, found) = asked.get(topic)?;
-        (now.duration_since(*at) < BELIEVED).then(|| Arc::clone(found))
+        (now.duration_since(*at) < CACHED_FOR).then(|| Arc::clone(found))
     }
 }
 
