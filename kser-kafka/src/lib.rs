@@ -5,7 +5,7 @@ mod background_drop;
 mod broker_log;
 mod channel;
 mod clock;
-mod cluster;
+mod cluster_clients;
 mod commit;
 mod config;
 mod consumer;

@@ -18,9 +18,9 @@ use crate::channel::PollChannel;
 use crate::channel::settle::{GrouplessSettler, Settler};
 use crate::channel::subscription::KafkaSubscription;
 use crate::clock::Time;
-use crate::cluster::Cluster;
+use crate::cluster_clients::ClusterClients;
 use crate::consumer::broadcast_reader::BroadcastReader;
-use crate::consumer::joining::Joining;
+use crate::consumer::membership::GroupMembership;
 use crate::error::{failed, no_thread};
 use crate::member::Member;
 use crate::producer::Publisher;
@@ -33,7 +33,7 @@ use crate::topics::limits::TopicLimits;
 /// offset is committed within [`KafkaConfig::with_commit_every`]. After a crash, records that were settled and not committed
 /// are redelivered.
 #[derive(Debug, Clone)]
-pub struct KafkaTransport(Arc<Cluster>);
+pub struct KafkaTransport(Arc<ClusterClients>);
 
 impl KafkaTransport {
     /// Connects to the cluster at a URL: see [`KafkaConfig::from_url`].
@@ -61,7 +61,7 @@ impl KafkaTransport {
             BrokerErrors::default(),
         )?);
         admin.reach().await?;
-        Ok(Self(Arc::new(Cluster {
+        Ok(Self(Arc::new(ClusterClients {
             config,
             publisher,
             admin,
@@ -110,7 +110,7 @@ impl KafkaTransport {
             let group = format!("{group}.delay");
             let partitions = self.0.admin.n_partitions(delay_topics).await?;
             subscription.waits = Some(Arc::clone(&waiting));
-            self.begin(Joining {
+            self.begin(GroupMembership {
                 cluster: Arc::clone(&self.0),
                 settings: self.0.config.delays(&group, instance, partitions),
                 group,
@@ -122,7 +122,7 @@ impl KafkaTransport {
         }
         let names = topics.iter().map(|topic| topic.as_str().to_owned());
         let partitions = self.0.admin.n_partitions(names.collect()).await?;
-        self.begin(Joining {
+        self.begin(GroupMembership {
             cluster: Arc::clone(&self.0),
             settings: self.0.config.consumer(&group, instance, partitions),
             group,
@@ -135,10 +135,10 @@ impl KafkaTransport {
     }
 
     /// Starts the poll thread of a member.
-    fn begin(&self, joining: Joining) -> Result<(), Error> {
-        let poll = joining.poll()?;
+    fn begin(&self, membership: GroupMembership) -> Result<(), Error> {
+        let poll = membership.poll()?;
         let thread = thread::Builder::new().name("kser-kafka-poll".to_owned());
-        let started = thread.spawn(move || joining.run(poll));
+        let started = thread.spawn(move || membership.run(poll));
         started.map(drop).map_err(no_thread)
     }
 

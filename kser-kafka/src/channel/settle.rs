@@ -5,13 +5,13 @@ use kser_core::{Error, Record, Settle, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::channel::{PollChannel, RecordId};
-use crate::cluster::Cluster;
+use crate::cluster_clients::ClusterClients;
 
 /// Settles the deliveries of one member: publishes the outputs, and then marks the record as done for the next commit.
 #[derive(Debug)]
 pub(crate) struct Settler {
     pub(crate) channel: Arc<PollChannel>,
-    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<ClusterClients>,
 }
 
 #[async_trait]
@@ -50,7 +50,7 @@ impl Settle for Settler {
 
 /// Settles the deliveries of a reader without a group: publishes the outputs, and commits nothing.
 #[derive(Debug)]
-pub(crate) struct GrouplessSettler(pub(crate) Arc<Cluster>);
+pub(crate) struct GrouplessSettler(pub(crate) Arc<ClusterClients>);
 
 #[async_trait]
 impl Settle for GrouplessSettler {

@@ -4,6 +4,6 @@ pub(crate) mod assignor;
 pub(crate) mod broadcast_reader;
 pub(crate) mod context;
 pub(crate) mod group_size;
-pub(crate) mod joining;
 pub(crate) mod leave;
+pub(crate) mod membership;
 pub(crate) mod poll_thread;

@@ -9,7 +9,7 @@ use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::channel::PollChannel;
 use crate::clock::monotonic;
-use crate::cluster::Cluster;
+use crate::cluster_clients::ClusterClients;
 use crate::consumer::assignor::{self, EAGER, STRATEGY};
 use crate::consumer::context::Context;
 use crate::consumer::leave::NotAdmitted;
@@ -24,8 +24,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 const SAY: Duration = Duration::from_secs(60);
 
 /// The membership in a group, over several clients: a client that was not admitted cannot be used again.
-pub(crate) struct Joining {
-    pub(crate) cluster: Arc<Cluster>,
+pub(crate) struct GroupMembership {
+    pub(crate) cluster: Arc<ClusterClients>,
     pub(crate) settings: ClientConfig,
     pub(crate) group: String,
     pub(crate) channel: Arc<PollChannel>,
@@ -37,7 +37,7 @@ pub(crate) struct Joining {
     pub(crate) partitions: usize,
 }
 
-impl Joining {
+impl GroupMembership {
     /// Creates the client and subscribes.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// The clients that all subscriptions of a transport share.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub(crate) struct ClusterClients {
     pub(crate) config: KafkaConfig,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) admin: TopicAdmin,
@@ -26,7 +26,7 @@ pub(crate) struct Cluster {
     pub(crate) broker_queries: Mutex<Weak<BrokerQueries>>,
 }
 
-impl Cluster {
+impl ClusterClients {
     /// Returns the thread that queries the brokers, which the members share. Starts it if it does not run.
     pub(crate) fn broker_queries(&self) -> Result<Arc<BrokerQueries>, Error> {
         let mut broker_queries = self
