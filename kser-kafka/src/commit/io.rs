@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::member::Member;
 use crate::partition_list::list;
 use crate::progress::Commit;
@@ -132,7 +132,10 @@ pub(crate) fn final_commits(member: &mut Member, partitions: &[(String, i32)]) -
 }
 
 /// Sends one commit request, without waiting for the answer.
-pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[CommitEntry]) -> KafkaResult<()> {
+pub(crate) fn send(
+    consumer: &BaseConsumer<MemberContext>,
+    entries: &[CommitEntry],
+) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let mut element = list.add_partition(&entry.topic, entry.partition);
@@ -147,7 +150,7 @@ pub(crate) fn send(consumer: &BaseConsumer<Context>, entries: &[CommitEntry]) ->
 
 /// Reads back commits that were sent. Returns for each whether it is durable.
 pub(crate) fn read_back(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<MemberContext>,
     entries: &[CommitEntry],
     limit: Duration,
 ) -> KafkaResult<Vec<bool>> {
@@ -170,7 +173,7 @@ pub(crate) fn read_back(
 ///
 /// `limit` is the timeout for 1,000 partitions: twice as many may take twice as long.
 pub(crate) fn write_all(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<MemberContext>,
     entries: &[CommitEntry],
     limit: Duration,
 ) -> KafkaResult<Vec<bool>> {

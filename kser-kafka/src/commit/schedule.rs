@@ -10,7 +10,7 @@ use crate::assignment::Assignment;
 use crate::channel::RecordId;
 use crate::clock::monotonic;
 use crate::commit::{self, CommitEntry, CommitRequest};
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::error::description;
 
 /// The timeout of a read-back: at first, and at most, after several read-backs that timed out.
@@ -58,7 +58,7 @@ impl CommitSchedule {
     }
 
     /// Returns why the last commit was not confirmed, if it was not.
-    pub(crate) fn failure_reason(&self, context: &Context) -> Option<String> {
+    pub(crate) fn failure_reason(&self, context: &MemberContext) -> Option<String> {
         self.failing?;
         let why = match &self.unanswered {
             Some(_) => None,
@@ -80,8 +80,8 @@ impl CommitSchedule {
     /// commit is confirmed, with whether records waited for it.
     pub(crate) fn commit_if_due(
         &mut self,
-        consumer: &BaseConsumer<Context>,
-        context: &Context,
+        consumer: &BaseConsumer<MemberContext>,
+        context: &MemberContext,
     ) -> Option<bool> {
         let now = monotonic();
         let member = context.member();
@@ -126,7 +126,7 @@ impl CommitSchedule {
     }
 
     /// Applies the result of a read-back.
-    fn handle_answer(&mut self, context: &Context, request: CommitRequest, durable: &[bool]) {
+    fn handle_answer(&mut self, context: &MemberContext, request: CommitRequest, durable: &[bool]) {
         self.last = request.entries.last().map_or(0, |last| last.assignment);
         let now = monotonic();
         self.next = if request.is_full {
@@ -148,7 +148,12 @@ impl CommitSchedule {
     }
 
     /// Handles commits that the broker refused. Metadata that is too long for the broker is shortened.
-    fn handle_refusal(&mut self, context: &Context, entries: &[CommitEntry], durable: &[bool]) {
+    fn handle_refusal(
+        &mut self,
+        context: &MemberContext,
+        entries: &[CommitEntry],
+        durable: &[bool],
+    ) {
         let why = context.refusal();
         let too_long = description(RDKafkaErrorCode::OffsetMetadataTooLarge);
         if why.as_ref().is_some_and(|why| why.contains(&too_long)) {
@@ -175,7 +180,7 @@ impl CommitSchedule {
     }
 
     /// Notes a failed commit, and schedules the next one.
-    fn note_failure(&mut self, context: &Context, pause: Duration, why: &dyn Display) {
+    fn note_failure(&mut self, context: &MemberContext, pause: Duration, why: &dyn Display) {
         let now = monotonic();
         self.next = now + pause.max(self.every);
         tracing::debug!(target: "kser_kafka", group = context.group, %why, "commit failed");
@@ -190,7 +195,7 @@ impl CommitSchedule {
         }
     }
 
-    fn confirm(&mut self, context: &Context, entries: Vec<CommitEntry>, durable: &[bool]) {
+    fn confirm(&mut self, context: &MemberContext, entries: Vec<CommitEntry>, durable: &[bool]) {
         for (entry, durable) in entries.into_iter().zip(durable) {
             if !durable {
                 tracing::trace!(target: "kser_kafka", ?entry, "a commit differs from the offset that is read back");
@@ -207,7 +212,7 @@ impl CommitSchedule {
     }
 
     /// Answers the callers whose suspected poison messages are named in a commit that is confirmed already.
-    fn answer_unchanged(&mut self, context: &Context) {
+    fn answer_unchanged(&mut self, context: &MemberContext) {
         self.answer_begin_requests(context, |assignment| {
             let mut member = context.member();
             let progress = member.progress(assignment);
@@ -216,7 +221,7 @@ impl CommitSchedule {
     }
 
     /// Answers the callers whose suspected poison messages are named in a commit, or whose partitions are lost.
-    fn answer_begin_requests(&mut self, context: &Context, is_written: impl Fn(u64) -> bool) {
+    fn answer_begin_requests(&mut self, context: &MemberContext, is_written: impl Fn(u64) -> bool) {
         for (id, answer) in std::mem::take(&mut self.begin_requests) {
             let noted = match context.channel.is_live(id.assignment) {
                 false => Err(Error::Lost),

@@ -31,7 +31,7 @@ const HOOK: Duration = Duration::from_secs(1);
 const REASON: usize = 200;
 
 /// The callbacks of a client, and the state that they share with the poll thread. All run on that thread.
-pub(crate) struct Context {
+pub(crate) struct MemberContext {
     member: Mutex<Member>,
     pub(crate) channel: Arc<PollChannel>,
     pub(crate) broker_errors: BrokerErrors,
@@ -63,7 +63,7 @@ struct ClientReport {
     is_drained: bool,
 }
 
-impl Context {
+impl MemberContext {
     pub(crate) fn new(
         member: Member,
         channel: Arc<PollChannel>,
@@ -285,7 +285,7 @@ pub(crate) fn log_failure(what: &str, done: KafkaResult<()>) {
     }
 }
 
-impl ClientContext for Context {
+impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "COMMITFAIL" {
             // The line begins with the name of the client's thread, and ends with a list of partitions.
@@ -316,7 +316,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for MemberContext {
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,

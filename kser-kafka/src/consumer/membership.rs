@@ -11,7 +11,7 @@ use crate::channel::PollChannel;
 use crate::clock::monotonic;
 use crate::cluster_clients::ClusterClients;
 use crate::consumer::assignor::{self, EAGER, STRATEGY};
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::consumer::leave::NotAdmitted;
 use crate::consumer::poll_thread::PollThread;
 use crate::error::failed;
@@ -49,14 +49,14 @@ impl GroupMembership {
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
         let channel = Arc::clone(&self.channel);
         let group = self.group.clone();
-        let context = Context::new(
+        let context = MemberContext::new(
             member,
             channel,
             BrokerErrors::default(),
             group,
             &self.cluster.config,
         );
-        let mut consumer: BaseConsumer<Context> = self
+        let mut consumer: BaseConsumer<MemberContext> = self
             .settings
             .create_with_context(context)
             .map_err(|error| failed("creating a consumer", None, error))?;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::clock::monotonic;
 use crate::commit;
 use crate::commit::schedule::CommitSchedule;
-use crate::consumer::context::{Context, log_failure};
+use crate::consumer::context::{MemberContext, log_failure};
 use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
 use crate::health::HealthMonitor;
@@ -41,8 +41,8 @@ const LAST_COMMIT: Duration = Duration::from_millis(500);
 
 /// The only thread that uses a consumer: it polls, commits and pauses, and never waits for a task.
 pub(crate) struct PollThread {
-    consumer: BaseConsumer<Context>,
-    context: Arc<Context>,
+    consumer: BaseConsumer<MemberContext>,
+    context: Arc<MemberContext>,
     commit_schedule: CommitSchedule,
     next_start: Instant,
     health: HealthMonitor,
@@ -72,7 +72,7 @@ enum EndReason {
 
 impl PollThread {
     pub(crate) fn new(
-        consumer: BaseConsumer<Context>,
+        consumer: BaseConsumer<MemberContext>,
         commit_every: Duration,
         health: HealthMonitor,
         instance: Option<String>,

@@ -16,7 +16,7 @@ use self::presence::{Presence, Standing};
 use self::survey::Survey;
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::partition_list::list;
 use crate::progress::PartitionProgress;
 
@@ -92,7 +92,7 @@ impl HealthMonitor {
     }
 
     /// Updates the health.
-    pub(crate) fn look(&mut self, context: &Context) {
+    pub(crate) fn look(&mut self, context: &MemberContext) {
         self.next = monotonic() + LOOK;
         let mut health = Health::default();
         let mut lag = Some(0);
@@ -162,7 +162,11 @@ impl HealthMonitor {
     }
 
     /// Explains why a partition is stuck: its log has more records, and none of them has arrived for long.
-    fn stuck_because(&self, assignment: &mut Assignment, context: &Context) -> Option<String> {
+    fn stuck_because(
+        &self,
+        assignment: &mut Assignment,
+        context: &MemberContext,
+    ) -> Option<String> {
         let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
         // The client may have read the marker of a transaction, which is not delivered as a record.
         let fetched = context.fetches_from(topic, partition);
@@ -181,7 +185,7 @@ impl HealthMonitor {
         ))
     }
 
-    fn lag_of(&mut self, assignment: &Assignment, context: &Context) -> Option<u64> {
+    fn lag_of(&mut self, assignment: &Assignment, context: &MemberContext) -> Option<u64> {
         let (topic, partition) = (assignment.topic.as_str(), assignment.partition);
         if assignment.paused {
             self.paused.insert(assignment.id, monotonic());
@@ -194,7 +198,11 @@ impl HealthMonitor {
         assignment.lag(fetched, self.survey.end_of(topic, partition)?)
     }
 
-    fn look_at_group(&mut self, context: &Context, has_partitions: bool) -> Option<NotInGroup> {
+    fn look_at_group(
+        &mut self,
+        context: &MemberContext,
+        has_partitions: bool,
+    ) -> Option<NotInGroup> {
         let client = context.group_state();
         let recent = self.refusal.as_ref();
         let refusal = recent.filter(|(at, _)| at.elapsed() < RECENT);

@@ -8,13 +8,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 
 use crate::commit::{self, Committed};
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::offsets::log_bounds::TopicPartition;
 
 /// Finds out, for each topic with a partition without a committed offset, whether the group has one in any other partition.
 /// Leaves out topics for which the brokers do not tell that now. `limit` is the timeout of one request.
 pub(crate) fn topics_with_offsets(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<MemberContext>,
     committed: &BTreeMap<TopicPartition, Committed>,
     limit: Duration,
 ) -> BTreeMap<String, bool> {
@@ -41,7 +41,7 @@ pub(crate) fn topics_with_offsets(
 
 /// Says whether the group has a committed offset in any partition of the topic; `None` if that is not known of all.
 fn has_offset(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<MemberContext>,
     topic: &str,
     limit: Duration,
 ) -> KafkaResult<Option<bool>> {

@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
 use crate::partition_list::list;
 
@@ -42,7 +42,7 @@ impl LogResets {
 
     /// Reads the starts of logs if the client has logged an offset reset. Must be called before a polled record is taken: the
     /// client logs a reset before the records after it.
-    pub(crate) fn look(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
+    pub(crate) fn look(&mut self, consumer: &BaseConsumer<MemberContext>, context: &MemberContext) {
         if !context.was_reset() || monotonic() < self.next_look {
             return;
         }
@@ -68,8 +68,8 @@ impl LogResets {
     /// that is not done, since no other member runs it.
     pub(crate) fn begin_anew(
         &mut self,
-        consumer: &BaseConsumer<Context>,
-        context: &Context,
+        consumer: &BaseConsumer<MemberContext>,
+        context: &MemberContext,
         message: &BorrowedMessage<'_>,
     ) {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
@@ -92,7 +92,7 @@ impl LogResets {
     }
 
     /// Makes the client seek where it has to, if it is time.
-    pub(crate) fn seek(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
+    pub(crate) fn seek(&mut self, consumer: &BaseConsumer<MemberContext>, context: &MemberContext) {
         if monotonic() >= self.next_seek && !seek(context, consumer) {
             self.next_seek = monotonic() + AGAIN;
         }
@@ -102,8 +102,8 @@ impl LogResets {
 /// Finds the partitions whose position is out of range, since the error of the client does not name them. `client_error` is the
 /// error: it names an offset if the log was truncated and has grown beyond it again.
 pub(crate) fn out_of_range(
-    consumer: &BaseConsumer<Context>,
-    context: &Context,
+    consumer: &BaseConsumer<MemberContext>,
+    context: &MemberContext,
     client_error: Option<&str>,
 ) -> String {
     let mut member = context.member();
@@ -153,7 +153,7 @@ struct Seek {
 }
 
 /// Makes the client seek in all partitions where it has to. Returns whether all seeks succeeded.
-pub(super) fn seek(context: &Context, consumer: &BaseConsumer<Context>) -> bool {
+pub(super) fn seek(context: &MemberContext, consumer: &BaseConsumer<MemberContext>) -> bool {
     let member = context.member();
     let to_seek = member.active().filter(|it| it.position.is_fetched);
     let to_seek = to_seek.filter_map(|assignment| {
@@ -195,7 +195,7 @@ pub(super) fn seek(context: &Context, consumer: &BaseConsumer<Context>) -> bool 
 
 /// Makes the client seek to offsets. Returns the assignments whose seek succeeded.
 fn seek_partitions(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<MemberContext>,
     to_seek: &[Seek],
 ) -> KafkaResult<BTreeSet<u64>> {
     let mut list = TopicPartitionList::with_capacity(to_seek.len());

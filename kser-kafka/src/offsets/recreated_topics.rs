@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::clock::monotonic;
-use crate::consumer::context::Context;
+use crate::consumer::context::MemberContext;
 use crate::offsets::log_bounds::{self, TopicPartition};
 use crate::offsets::start;
 
@@ -27,7 +27,11 @@ impl RecreatedTopics {
     }
 
     /// Compares topic ids if it is time.
-    pub(crate) fn look_if_due(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
+    pub(crate) fn look_if_due(
+        &mut self,
+        consumer: &BaseConsumer<MemberContext>,
+        context: &MemberContext,
+    ) {
         if monotonic() >= self.next {
             self.look(consumer, context);
         }
@@ -35,7 +39,7 @@ impl RecreatedTopics {
 
     /// Compares topic ids with those at the start of their partitions. The partitions of a recreated topic restart at the
     /// beginning of their logs, to which the client has to seek.
-    pub(crate) fn look(&mut self, consumer: &BaseConsumer<Context>, context: &Context) {
+    pub(crate) fn look(&mut self, consumer: &BaseConsumer<MemberContext>, context: &MemberContext) {
         self.next = monotonic() + LOOK.0;
         let mut member = context.member();
         let started = member.assignments().filter(|it| it.topic_id.is_some());

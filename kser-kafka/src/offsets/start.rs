@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::commit::{self, Committed};
-use crate::consumer::context::{Context, log_failure};
+use crate::consumer::context::{MemberContext, log_failure};
 use crate::error::failed;
 use crate::offsets::added_partitions;
 use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
@@ -26,8 +26,8 @@ use crate::progress::{PartitionProgress, TopicMark};
 ///
 /// `limit` is the timeout for 1,000 partitions: twice as many may take twice as long.
 pub(crate) fn start_partitions(
-    context: &Context,
-    consumer: &BaseConsumer<Context>,
+    context: &MemberContext,
+    consumer: &BaseConsumer<MemberContext>,
     limit: Duration,
 ) {
     read_starts(context, consumer, limit);
@@ -36,7 +36,11 @@ pub(crate) fn start_partitions(
 
 /// Does the same for partitions that could not start with the others. If none can start now, the client keeps its assignment:
 /// under an eager protocol a new one would restart all partitions.
-pub(crate) fn start_late(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
+pub(crate) fn start_late(
+    context: &MemberContext,
+    consumer: &BaseConsumer<MemberContext>,
+    limit: Duration,
+) {
     read_starts(context, consumer, limit);
     let is_late = |it: &Assignment| !it.position.is_fetched && it.position.next().is_some();
     let is_any_known = context.member().active().any(is_late);
@@ -45,7 +49,7 @@ pub(crate) fn start_late(context: &Context, consumer: &BaseConsumer<Context>, li
     }
 }
 
-fn read_starts(context: &Context, consumer: &BaseConsumer<Context>, limit: Duration) {
+fn read_starts(context: &MemberContext, consumer: &BaseConsumer<MemberContext>, limit: Duration) {
     let unread: Vec<TopicPartition> = context
         .member()
         .assignments()
@@ -58,8 +62,8 @@ fn read_starts(context: &Context, consumer: &BaseConsumer<Context>, limit: Durat
 }
 
 fn read(
-    context: &Context,
-    consumer: &BaseConsumer<Context>,
+    context: &MemberContext,
+    consumer: &BaseConsumer<MemberContext>,
     unread: &[TopicPartition],
     limit: Duration,
 ) {
@@ -176,8 +180,8 @@ fn read(
 /// Reads the ends of logs that seem to end below the committed offset, since a reader of committed records sees the end at the
 /// first open transaction. Leaves out logs whose end no broker tells within the limit.
 fn read_hidden_ends(
-    context: &Context,
-    consumer: &BaseConsumer<Context>,
+    context: &MemberContext,
+    consumer: &BaseConsumer<MemberContext>,
     committed: &BTreeMap<TopicPartition, Committed>,
     bounds: &BTreeMap<TopicPartition, Bounds>,
     limit: Duration,
@@ -211,7 +215,7 @@ fn read_hidden_ends(
 /// that needs the bounds of the log, and they are unknown. `end` is the end of a log that seems to end below the committed
 /// offset.
 fn resolve_start(
-    context: &Context,
+    context: &MemberContext,
     committed: &Committed,
     id: Option<TopicId>,
     bounds: Option<Bounds>,
@@ -257,12 +261,16 @@ fn resolve_start(
 }
 
 /// Makes the progress of a partition without settled records.
-pub(crate) fn begin_at(context: &Context, offset: i64, id: Option<TopicId>) -> PartitionProgress {
+pub(crate) fn begin_at(
+    context: &MemberContext,
+    offset: i64,
+    id: Option<TopicId>,
+) -> PartitionProgress {
     take_over(context, offset, b"", id)
 }
 
 fn take_over(
-    context: &Context,
+    context: &MemberContext,
     offset: i64,
     metadata: &[u8],
     id: Option<TopicId>,
@@ -276,7 +284,7 @@ fn take_over(
 }
 
 /// Assigns the partitions with a known start offset to the client, unless it fetches them already.
-fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
+fn fetch_started(context: &MemberContext, consumer: &BaseConsumer<MemberContext>) {
     let is_cooperative = matches!(
         consumer.rebalance_protocol(),
         RebalanceProtocol::Cooperative
@@ -317,7 +325,7 @@ fn fetch_started(context: &Context, consumer: &BaseConsumer<Context>) {
 }
 
 /// Logs the partitions with records in which the group has no committed offset: it is new, or its offsets expired.
-fn log_new_partitions(context: &Context, new: &[(Topic, i32)]) {
+fn log_new_partitions(context: &MemberContext, new: &[(Topic, i32)]) {
     if !new.is_empty() {
         let new = new
             .iter()
@@ -331,12 +339,12 @@ fn log_new_partitions(context: &Context, new: &[(Topic, i32)]) {
 }
 
 /// Says whether the member ends if a partition has no usable committed offset.
-fn is_strict(context: &Context) -> bool {
+fn is_strict(context: &MemberContext) -> bool {
     context.reset == "error"
 }
 
 /// Ends the member with an error.
-fn end_without_offset(context: &Context, why: String) {
+fn end_without_offset(context: &MemberContext, why: String) {
     let code = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
     context.end_with(failed(why, None, code));
 }

@@ -22,32 +22,32 @@ fn publish(config: &KafkaConfig, count: usize) {
 }
 
 /// Makes a client that has nothing yet, and a member that is to read partition 0 of the topic `t` from this offset on.
-fn client(config: &KafkaConfig, offset: i64, epoch: Option<i32>) -> BaseConsumer<Context> {
+fn client(config: &KafkaConfig, offset: i64, epoch: Option<i32>) -> BaseConsumer<MemberContext> {
     let mut member = crate::member::tests::member();
     let position = &mut member.assignment_of("t", 0).unwrap().position;
     position.start(offset);
     position.is_fetched = true;
     (position.rewind, position.epoch) = (Some(offset), epoch);
     let (channel, broker_errors) = (Arc::new(PollChannel::default()), BrokerErrors::default());
-    let context = Context::new(member, channel, broker_errors, "g".to_owned(), config);
+    let context = MemberContext::new(member, channel, broker_errors, "g".to_owned(), config);
     let settings = config.consumer("g", None, 1);
     settings.create_with_context(context).unwrap()
 }
 
-fn assign(consumer: &BaseConsumer<Context>) {
+fn assign(consumer: &BaseConsumer<MemberContext>) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset("t", 0, Offset::Beginning)
         .unwrap();
     consumer.assign(&list).unwrap();
 }
 
-fn rewind(consumer: &BaseConsumer<Context>) -> Option<i64> {
+fn rewind(consumer: &BaseConsumer<MemberContext>) -> Option<i64> {
     let mut member = consumer.context().member();
     member.assignment_of("t", 0).unwrap().position.rewind
 }
 
 /// Polls until a message comes, and returns its offset.
-fn next(consumer: &BaseConsumer<Context>) -> i64 {
+fn next(consumer: &BaseConsumer<MemberContext>) -> i64 {
     let until = monotonic() + LIMIT;
     while monotonic() < until {
         if let Some(Ok(message)) = consumer.poll(LIMIT / 100) {
