@@ -5,13 +5,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// The action of a client that failed, with the last error that the client reported about its brokers.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct ClientFailure {
     what: String,
     broker_error: Option<String>,
     source: KafkaError,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ClientFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         match &self.broker_error {
@@ -21,7 +21,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {
+impl std::error::Error for ClientFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }
@@ -49,7 +49,7 @@ pub(crate) fn failed(
     Error::Backend {
         backend: "kafka",
         temporary: code(&source).is_none_or(is_temporary),
-        source: Box::new(Failure {
+        source: Box::new(ClientFailure {
             what: what.into(),
             broker_error,
             source,

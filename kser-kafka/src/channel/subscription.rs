@@ -54,7 +54,7 @@ impl Subscription for KafkaSubscription {
     }
 
     fn leaver(&self) -> Option<Arc<dyn Leave>> {
-        Some(Arc::new(Leaver {
+        Some(Arc::new(GroupLeaver {
             channel: Arc::clone(&self.channel),
             waits: self.waits.clone(),
         }))
@@ -67,13 +67,13 @@ impl Subscription for KafkaSubscription {
 
 /// Leaves the groups of a subscription at once.
 #[derive(Debug)]
-struct Leaver {
+struct GroupLeaver {
     channel: Arc<PollChannel>,
     waits: Option<Arc<PollChannel>>,
 }
 
 #[async_trait]
-impl Leave for Leaver {
+impl Leave for GroupLeaver {
     async fn leave(&self) -> Result<(), Error> {
         close(&self.channel, self.waits.as_deref(), true).await
     }

@@ -14,10 +14,10 @@ const SAY: Duration = Duration::from_secs(60);
 
 /// The delayed records of a partition that could not be forwarded, by their offsets.
 #[derive(Debug, Default)]
-pub(crate) struct ForwardFailures(BTreeMap<i64, Failure>);
+pub(crate) struct ForwardFailures(BTreeMap<i64, ForwardFailure>);
 
 #[derive(Debug, Default)]
-struct Failure {
+struct ForwardFailure {
     tries: u32,
     temporary: bool,
     reason: String,
@@ -46,7 +46,7 @@ impl ForwardFailures {
     /// Describes the number of records that cannot be forwarded, and the error of the oldest. Temporary failures count from the
     /// second attempt on.
     pub(crate) fn reason(&self) -> Option<String> {
-        let counts = |failure: &&Failure| !failure.temporary || failure.tries > 1;
+        let counts = |failure: &&ForwardFailure| !failure.temporary || failure.tries > 1;
         let mut failures = self.0.values().filter(counts);
         let first = failures.next()?;
         let records = match failures.count() {

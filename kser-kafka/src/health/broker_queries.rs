@@ -23,7 +23,7 @@ const SERVE: Duration = Duration::from_secs(1);
 /// Queries the brokers for the health of members, with a client and a thread of its own: an answer may take seconds, for which
 /// a poll thread must not wait. Dropping it ends the thread.
 #[derive(Debug)]
-pub(crate) struct BrokerQueries(Sender<(Query, Sender<Answer>)>);
+pub(crate) struct BrokerQueries(Sender<(Query, Sender<QueryAnswer>)>);
 
 /// A query of one member. Empty parts are left out.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Query {
 
 /// The answer to a query.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct QueryAnswer {
     /// The absent topics; `None` if the query has no topics.
     pub(crate) topics: Option<Absent>,
     /// The ends of logs for a reader of committed records; `None` if the brokers do not tell them.
@@ -81,7 +81,7 @@ impl BrokerQueries {
     }
 
     /// Sends a query without waiting. If the thread has ended, the channel closes without an answer.
-    pub(crate) fn ask(&self, query: Query) -> Receiver<Answer> {
+    pub(crate) fn ask(&self, query: Query) -> Receiver<QueryAnswer> {
         let (answer, answered) = channel();
         // If the thread has ended, the sender of the answer is dropped.
         let _ = self.0.send((query, answer));
@@ -89,7 +89,7 @@ impl BrokerQueries {
     }
 }
 
-fn serve(client: &BaseConsumer<BrokerErrors>, queries: &Receiver<(Query, Sender<Answer>)>) {
+fn serve(client: &BaseConsumer<BrokerErrors>, queries: &Receiver<(Query, Sender<QueryAnswer>)>) {
     loop {
         match queries.recv_timeout(SERVE) {
             Ok((query, answer)) => drop(answer.send(answer_to(client, &query))),
@@ -101,8 +101,8 @@ fn serve(client: &BaseConsumer<BrokerErrors>, queries: &Receiver<(Query, Sender<
     }
 }
 
-fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> Answer {
-    let mut answer = Answer::default();
+fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> QueryAnswer {
+    let mut answer = QueryAnswer::default();
     if !query.topics.is_empty() {
         let absent = absent(client, &query.topics);
         if absent.unknown.len() < query.topics.len() {

@@ -30,28 +30,28 @@ pub(crate) struct GroupState {
 }
 
 #[derive(Deserialize)]
-struct Report<'a> {
+struct StatisticsReport<'a> {
     #[serde(borrow, default)]
-    brokers: HashMap<Cow<'a, str>, Broker>,
+    brokers: HashMap<Cow<'a, str>, BrokerStatistics>,
     #[serde(borrow, default)]
-    topics: HashMap<Cow<'a, str>, OfTopic<'a>>,
+    topics: HashMap<Cow<'a, str>, TopicStatistics<'a>>,
     cgrp: Option<GroupState>,
 }
 
 #[derive(Deserialize)]
-struct Broker {
+struct BrokerStatistics {
     /// The time since the last response, in microseconds; negative without any response.
     rxidle: i64,
 }
 
 #[derive(Deserialize)]
-struct OfTopic<'a> {
+struct TopicStatistics<'a> {
     #[serde(borrow, default)]
-    partitions: HashMap<Cow<'a, str>, OfPartition>,
+    partitions: HashMap<Cow<'a, str>, PartitionStatistics>,
 }
 
 #[derive(Deserialize)]
-struct OfPartition {
+struct PartitionStatistics {
     partition: i32,
     next_offset: i64,
 }
@@ -59,7 +59,7 @@ struct OfPartition {
 impl Statistics {
     /// Parses a report; `None` if the text is no report.
     pub(crate) fn read(json: &[u8]) -> Option<Self> {
-        let report: Report<'_> = serde_json::from_slice(json).ok()?;
+        let report: StatisticsReport<'_> = serde_json::from_slice(json).ok()?;
         let idle = report.brokers.values();
         let idle = idle.filter_map(|broker| u64::try_from(broker.rxidle).ok());
         let mut fetched = PartitionMap::default();

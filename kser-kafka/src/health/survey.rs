@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kser_core::Topic;
 
 use crate::clock::monotonic;
-use crate::health::broker_queries::{Absent, Answer, BrokerQueries, Query};
+use crate::health::broker_queries::{Absent, BrokerQueries, Query, QueryAnswer};
 use crate::partition_map::PartitionMap;
 
 /// The delay from a hint that a topic may be missing to the query.
@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Survey {
     broker_queries: Arc<BrokerQueries>,
-    answer: Option<Receiver<Answer>>,
+    answer: Option<Receiver<QueryAnswer>>,
     topics: Vec<Topic>,
     ask_topics: Option<Instant>,
     ask_ends: Instant,
@@ -103,7 +103,7 @@ impl Survey {
         }
     }
 
-    fn take(&mut self, answer: Answer, now: Instant) {
+    fn take(&mut self, answer: QueryAnswer, now: Instant) {
         self.answered_at = self.answered_at.max(answer.answered_at);
         if let Some(ends) = answer.ends {
             self.ends = Some((now, ends));

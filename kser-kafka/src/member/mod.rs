@@ -29,7 +29,7 @@ pub(crate) struct Member {
     channel: Arc<PollChannel>,
     publisher: Arc<Publisher>,
     /// The subscribed topics, or their delay topics.
-    topics: BTreeMap<String, Subscribed>,
+    topics: BTreeMap<String, SubscribedTopic>,
     assignments: BTreeMap<u64, Assignment>,
     places: BTreeMap<(usize, i32), u64>,
     revoked: BTreeMap<(usize, i32), RevokedPartition>,
@@ -59,7 +59,7 @@ pub(crate) struct Member {
 }
 
 #[derive(Debug, Clone)]
-struct Subscribed {
+struct SubscribedTopic {
     number: usize,
     topic: Topic,
     waits_for: Option<(Topic, Duration)>,
@@ -97,7 +97,7 @@ impl Member {
     ) -> Self {
         let topics = topics.enumerate().map(|(number, (topic, waits_for))| {
             let name = topic.as_str().to_owned();
-            let subscribed = Subscribed {
+            let subscribed = SubscribedTopic {
                 number,
                 topic,
                 waits_for,

@@ -19,7 +19,7 @@ pub(crate) const BATCH: usize = 1000;
 
 /// The first offset of a log, and the offset after the last record that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct LogBounds {
     pub(crate) start: i64,
     pub(crate) end: i64,
     /// The latest leader epoch of the log; `None` if the broker does not tell it.
@@ -32,14 +32,14 @@ pub(crate) fn read<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[TopicPartition],
     until: Instant,
-) -> BTreeMap<TopicPartition, Bounds> {
+) -> BTreeMap<TopicPartition, LogBounds> {
     let mut bounds = BTreeMap::new();
     for partitions in partitions.chunks(BATCH) {
         let starts = ask(consumer, partitions, Offset::Beginning, until);
         let mut ends = ask(consumer, partitions, Offset::End, until);
         for (place, (start, _)) in starts {
             if let Some((end, epoch)) = ends.remove(&place) {
-                bounds.insert(place, Bounds { start, end, epoch });
+                bounds.insert(place, LogBounds { start, end, epoch });
             }
         }
     }

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock::monotonic;
 use crate::consumer::context::MemberContext;
-use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
+use crate::offsets::log_bounds::{self, LogBounds, TopicPartition};
 use crate::partition_list::list;
 
 /// The timeout of a request.
@@ -118,7 +118,7 @@ pub(crate) fn out_of_range(
     let places: Vec<_> = next.keys().cloned().collect();
     let bounds = log_bounds::read(consumer, &places, monotonic() + ANSWER);
     let outside = next.iter().filter_map(|((topic, partition), next)| {
-        let Bounds { start, end, .. } = bounds.get(&(topic.clone(), *partition))?;
+        let LogBounds { start, end, .. } = bounds.get(&(topic.clone(), *partition))?;
         let is_named =
             || client_error.is_some_and(|error| error.contains(&format!("offset {next} ")));
         let why = match (next < start, next > end, is_named()) {

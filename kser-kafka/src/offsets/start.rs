@@ -16,7 +16,7 @@ use crate::commit::{self, Committed};
 use crate::consumer::context::{MemberContext, log_failure};
 use crate::error::failed;
 use crate::offsets::added_partitions;
-use crate::offsets::log_bounds::{self, Bounds, TopicPartition};
+use crate::offsets::log_bounds::{self, LogBounds, TopicPartition};
 use crate::offsets::log_resets;
 use crate::offsets::start_state::StartState;
 use crate::partition_list::list;
@@ -183,7 +183,7 @@ fn read_hidden_ends(
     context: &MemberContext,
     consumer: &BaseConsumer<MemberContext>,
     committed: &BTreeMap<TopicPartition, Committed>,
-    bounds: &BTreeMap<TopicPartition, Bounds>,
+    bounds: &BTreeMap<TopicPartition, LogBounds>,
     limit: Duration,
 ) -> BTreeMap<TopicPartition, i64> {
     let below = committed.iter().filter_map(|(place, committed)| {
@@ -218,7 +218,7 @@ fn resolve_start(
     context: &MemberContext,
     committed: &Committed,
     id: Option<TopicId>,
-    bounds: Option<Bounds>,
+    bounds: Option<LogBounds>,
     end: Option<i64>,
 ) -> Option<(PartitionProgress, i64, StartState)> {
     let Some(offset) = committed.offset else {

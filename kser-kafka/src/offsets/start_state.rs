@@ -1,7 +1,7 @@
 //! The state of a partition that starts, by the committed offset of the group and the bounds of the log.
 
 use crate::commit::Committed;
-use crate::offsets::log_bounds::Bounds;
+use crate::offsets::log_bounds::LogBounds;
 
 /// The relation between the committed offset and the log of a partition that starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl StartState {
     pub(super) fn epoch_to_compare(
         self,
         committed: &Committed,
-        bounds: Option<Bounds>,
+        bounds: Option<LogBounds>,
     ) -> Option<i32> {
         let is_suspect = match (self, bounds) {
             (Self::Beyond(..) | Self::Cut(_), _) | (Self::Committed, None) => true,

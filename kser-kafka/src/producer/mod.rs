@@ -312,14 +312,14 @@ fn log_no_single_producer(error: &Error) {
     tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not retried one by one");
 }
 
-type Refused = (KafkaError, Box<Slot>);
+type NotQueued = (KafkaError, Box<Slot>);
 
 fn send(
     producer: &ProducerClient,
     record: &Record,
     mut slot: Box<Slot>,
     time: &Time,
-) -> Result<(), Refused> {
+) -> Result<(), NotQueued> {
     let target = DelayTarget::of(record, time);
     if target.is_some() || delay::is_probe(record) {
         // The brokers stamp records of delay topics.

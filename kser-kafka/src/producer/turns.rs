@@ -14,13 +14,13 @@ pub(crate) struct Turns {
 pub(crate) struct Turn<'a> {
     _turn: MutexGuard<'a, ()>,
     // Dropped last: until then other calls wait for their turn.
-    _waiting: Waiting<'a>,
+    _waiting: WaitingCall<'a>,
 }
 
 #[derive(Debug)]
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingCall<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -39,7 +39,7 @@ impl Turns {
     /// Dropping the future gives up the place in the queue.
     pub(crate) async fn next(&self) -> Turn<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let waiting = Waiting(&self.waiting);
+        let waiting = WaitingCall(&self.waiting);
         Turn {
             _turn: self.turn.lock().await,
             _waiting: waiting,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::WriterId;
-use super::metadata::{Metadata, Suspect};
+use super::metadata::{CommitMetadata, Suspect};
 
 /// The number of crashed deliveries from which on a record is a suspected poison message, and counted only if it was started.
 pub(super) const SUSPECT: u32 = 2;
@@ -23,12 +23,12 @@ pub(super) struct Counts {
 #[derive(Debug, Clone, Copy)]
 struct Count {
     crash_count: u32,
-    begun: Begun,
+    begun: Started,
 }
 
 /// Whether a suspected poison message was started, ordered by the importance of naming it in a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Begun {
+enum Started {
     /// Every commit since this revision names it.
     Named(u64),
     /// No commit names it yet.
@@ -39,7 +39,7 @@ enum Begun {
 impl Counts {
     /// Takes over the counts of the previous owner. Records that may have started under it count once more, unless its commit
     /// was final or its id is `writer`.
-    pub(super) fn take_over(found: &Metadata, writer: WriterId) -> Self {
+    pub(super) fn take_over(found: &CommitMetadata, writer: WriterId) -> Self {
         let died = !found.is_final && found.writer != writer.0;
         let (mut once, mut twice) = (found.once, found.twice);
         if died {
@@ -52,7 +52,7 @@ impl Counts {
             (suspect.offset, suspect.crash_count.saturating_add(again))
         });
         let others = counted.filter(|(_, crash_count)| *crash_count > SUSPECT);
-        let begun = Begun::No;
+        let begun = Started::No;
         let suspects = others.map(|(offset, crash_count)| (offset, Count { crash_count, begun }));
         Self {
             once,
@@ -89,11 +89,11 @@ impl Counts {
         }
         let count = self.suspects.entry(offset).or_insert(Count {
             crash_count: SUSPECT,
-            begun: Begun::No,
+            begun: Started::No,
         });
-        let is_news = count.begun == Begun::No;
+        let is_news = count.begun == Started::No;
         if is_news {
-            count.begun = Begun::Asked;
+            count.begun = Started::Asked;
         }
         is_news
     }
@@ -103,8 +103,8 @@ impl Counts {
         let Some(count) = self.suspects.get_mut(&offset) else {
             return false;
         };
-        let is_news = count.begun != Begun::No;
-        count.begun = Begun::No;
+        let is_news = count.begun != Started::No;
+        count.begun = Started::No;
         if count.crash_count == SUSPECT {
             self.suspects.remove(&offset);
         }
@@ -131,23 +131,23 @@ impl Counts {
     /// Returns the revision since which every commit names the suspected poison message as started.
     pub(super) fn named_since(&self, offset: i64) -> Option<u64> {
         match self.suspects.get(&offset)?.begun {
-            Begun::Named(revision) => Some(revision),
-            Begun::Asked | Begun::No => None,
+            Started::Named(revision) => Some(revision),
+            Started::Asked | Started::No => None,
         }
     }
 
     /// Says whether a suspected poison message waits to start, if commits up to this revision are confirmed.
     pub(super) fn any_waits(&self, confirmed: u64) -> bool {
         self.suspects.values().any(|count| match count.begun {
-            Begun::Named(revision) => revision > confirmed,
-            Begun::Asked => true,
-            Begun::No => false,
+            Started::Named(revision) => revision > confirmed,
+            Started::Asked => true,
+            Started::No => false,
         })
     }
 
     /// Writes the counts in the order of their importance, since not all may fit: first the records that are named already,
     /// then those that wait to start, then the highest counts. A record that is left out counts 2, and is still suspected.
-    pub(super) fn write(&self, to: &mut Metadata) {
+    pub(super) fn write(&self, to: &mut CommitMetadata) {
         (to.once, to.twice) = (self.once, self.twice);
         let mut suspects: Vec<(&i64, &Count)> = self.suspects.iter().collect();
         suspects
@@ -155,7 +155,7 @@ impl Counts {
         let written = suspects.into_iter().map(|(&offset, count)| Suspect {
             offset,
             crash_count: count.crash_count,
-            begun: count.begun != Begun::No,
+            begun: count.begun != Started::No,
         });
         to.suspects = written.collect();
     }
@@ -164,8 +164,8 @@ impl Counts {
     pub(super) fn note_named(&mut self, suspects: &[Suspect], revision: u64) {
         for suspect in suspects.iter().filter(|suspect| suspect.begun) {
             let count = self.suspects.get_mut(&suspect.offset);
-            if let Some(count) = count.filter(|count| count.begun == Begun::Asked) {
-                count.begun = Begun::Named(revision);
+            if let Some(count) = count.filter(|count| count.begun == Started::Asked) {
+                count.begun = Started::Named(revision);
             }
         }
     }

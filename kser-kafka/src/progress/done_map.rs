@@ -15,7 +15,7 @@ pub(super) enum Form {
 
 /// An encoded map.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct EncodedMap {
     pub(super) form: Form,
     pub(super) bytes: Vec<u8>,
     /// Whether the whole map fits.
@@ -24,7 +24,7 @@ pub(super) struct Written {
 
 /// Encodes the done intervals, which are in order and above the base, into at most `room` bytes. The intervals at the far end
 /// are left out if they do not fit.
-pub(super) fn write(base: i64, done: &[Range<i64>], room: usize) -> Written {
+pub(super) fn write(base: i64, done: &[Range<i64>], room: usize) -> EncodedMap {
     let end = done.last().map_or(base, |run| run.end);
     let (runs, reached) = write_runs(base, done, room);
     let room_for_bits = i64::try_from(room).unwrap_or(i64::MAX).saturating_mul(8);
@@ -34,13 +34,13 @@ pub(super) fn write(base: i64, done: &[Range<i64>], room: usize) -> Written {
         .min(end);
     let bits_len = bits_in(bits_reach.abs_diff(base));
     if bits_reach > reached || (bits_reach == end && bits_len < runs.len() as u64) {
-        return Written {
+        return EncodedMap {
             form: Form::Bits,
             bytes: write_bits(base, done, bits_reach),
             complete: bits_reach == end,
         };
     }
-    Written {
+    EncodedMap {
         form: Form::Runs,
         bytes: runs,
         complete: reached == end,

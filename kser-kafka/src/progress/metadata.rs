@@ -69,7 +69,7 @@ impl Default for MetadataBudget {
 
 /// The content of commit metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Metadata {
+pub(super) struct CommitMetadata {
     /// The topic of the commit; `None` if it was unknown, and in version 1.
     pub(super) topic: Option<TopicMark>,
     /// The member that committed.
@@ -108,7 +108,7 @@ pub(super) struct Encoded {
     pub(super) map_is_complete: bool,
 }
 
-impl Metadata {
+impl CommitMetadata {
     pub(super) fn encode(&self, base: i64, budget: MetadataBudget) -> Encoded {
         let above = |offset: i64| u64::try_from(offset.saturating_sub(base)).unwrap_or(0);
         let topic = self.topic.map(TopicMark::to_le_bytes);

@@ -28,7 +28,7 @@ pub(crate) use self::writer_id::WriterId;
 
 use self::counts::{Counts, SUSPECT};
 use self::failed::Failed;
-use self::metadata::Metadata;
+use self::metadata::CommitMetadata;
 use self::offset_set::OffsetSet;
 use self::window::Window;
 
@@ -89,7 +89,7 @@ impl PartitionProgress {
         writer: WriterId,
         budget: MetadataBudget,
     ) -> Self {
-        let found = committed.and_then(|base| Metadata::decode(base, metadata.as_ref()));
+        let found = committed.and_then(|base| CommitMetadata::decode(base, metadata.as_ref()));
         let found = found.unwrap_or_default();
         let mut progress = Self {
             next: committed,
@@ -114,7 +114,7 @@ impl PartitionProgress {
 
     /// Reads the topic that commit metadata names. `None` if the metadata is not valid for this offset, or names none.
     pub(crate) fn topic_of(committed: i64, metadata: impl AsRef<[u8]>) -> Option<TopicMark> {
-        Metadata::decode(committed, metadata.as_ref())?.topic
+        CommitMetadata::decode(committed, metadata.as_ref())?.topic
     }
 
     /// Sets the topic that the commit metadata names.
@@ -213,13 +213,13 @@ impl PartitionProgress {
         let (offset, next) = (self.first_not_done()?, self.next?);
         self.counts.forget_below(offset);
         self.failed.forget_below(offset);
-        let mut metadata = Metadata {
+        let mut metadata = CommitMetadata {
             topic: self.topic,
             writer: self.writer.0,
             is_final: self.left,
             done: self.done_above(offset, next),
             failed: self.failed.clone(),
-            ..Metadata::default()
+            ..CommitMetadata::default()
         };
         if !self.left {
             self.revision += u64::from(self.window.advance(next));

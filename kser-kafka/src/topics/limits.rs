@@ -16,9 +16,9 @@ const CACHED_FOR: Duration = Duration::from_secs(60);
 
 /// The cached settings of topics and of their delay topics.
 #[derive(Debug, Default)]
-pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, (Instant, Arc<Found>)>>);
+pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, (Instant, Arc<SettingsByTopic>)>>);
 
-type Found = BTreeMap<Topic, TopicSettings>;
+type SettingsByTopic = BTreeMap<Topic, TopicSettings>;
 
 impl TopicLimits {
     /// Refuses a delayed record if a topic on its way does not take it, or does not keep it for long enough. If the brokers do
@@ -36,7 +36,7 @@ impl TopicLimits {
         refuse(&found, record, wait, compresses)
     }
 
-    async fn of(&self, admin: &TopicAdmin, topic: &Topic) -> Arc<Found> {
+    async fn of(&self, admin: &TopicAdmin, topic: &Topic) -> Arc<SettingsByTopic> {
         let now = monotonic();
         if let Some(found) = self.cached(topic, now) {
             return found;
@@ -53,20 +53,25 @@ impl TopicLimits {
         };
         let told = topics.into_iter().zip(told);
         let found = told.filter_map(|(topic, told)| Some((topic, told?)));
-        let found = Arc::new(found.collect::<Found>());
+        let found = Arc::new(found.collect::<SettingsByTopic>());
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.insert(topic.clone(), (now, Arc::clone(&found)));
         found
     }
 
-    fn cached(&self, topic: &Topic, now: Instant) -> Option<Arc<Found>> {
+    fn cached(&self, topic: &Topic, now: Instant) -> Option<Arc<SettingsByTopic>> {
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, found) = asked.get(topic)?;
         (now.duration_since(*at) < CACHED_FOR).then(|| Arc::clone(found))
     }
 }
 
-fn refuse(found: &Found, record: &Record, wait: Duration, compresses: bool) -> Result<(), Error> {
+fn refuse(
+    found: &SettingsByTopic,
+    record: &Record,
+    wait: Duration,
+    compresses: bool,
+) -> Result<(), Error> {
     let fits = |topic: &Topic, added: usize| {
         let limit = found.get(topic).and_then(|found| found.largest);
         match limit {
@@ -124,7 +129,7 @@ mod tests {
         Topic::new(name).unwrap()
     }
 
-    fn found(topics: &[(&str, Option<u64>, Option<usize>)]) -> Found {
+    fn found(topics: &[(&str, Option<u64>, Option<usize>)]) -> SettingsByTopic {
         let settings = topics.iter().map(|(name, seconds, largest)| {
             let retention = seconds.map(Duration::from_secs);
             let largest = *largest;

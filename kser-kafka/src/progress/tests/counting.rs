@@ -216,7 +216,7 @@ fn a_suspect_beyond_the_end_of_the_log_is_forgotten() {
     let mut progress = succeed(&dies_with_begun(&died_with(0..40, 2), 5..6));
     progress.note_log_end(5);
     let commit = confirm(&mut progress);
-    let read = Metadata::decode(commit.offset, commit.metadata.as_bytes()).expect("ours");
+    let read = CommitMetadata::decode(commit.offset, commit.metadata.as_bytes()).expect("ours");
     assert_eq!(read.suspects, Vec::new());
 }
 
@@ -227,7 +227,7 @@ fn a_suspect_that_is_passed_takes_no_room() {
     let mut progress = succeed(&last);
     progress.receive(30);
     let commit = confirm(&mut progress);
-    let read = Metadata::decode(commit.offset, commit.metadata.as_bytes()).expect("ours");
+    let read = CommitMetadata::decode(commit.offset, commit.metadata.as_bytes()).expect("ours");
     assert_eq!((commit.offset, read.suspects), (30, Vec::new()));
 }
 

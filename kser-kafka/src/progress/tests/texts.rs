@@ -11,7 +11,7 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// Makes the metadata of an earlier release: without a topic, and with 64 bits of the writer.
-fn text_as_before(base: i64, metadata: &Metadata) -> String {
+fn text_as_before(base: i64, metadata: &CommitMetadata) -> String {
     let latest = decoded(&metadata.encode(base, MetadataBudget::default()).text);
     let latest = seal::unseal(base, &latest).expect("for this offset");
     let mut body = metadata.writer.to_le_bytes().to_vec();
@@ -28,14 +28,14 @@ prop_compose! {
         twice in 1_000..1_900_i64,
         ends in prop::collection::btree_set(1..500_i64, 0..20),
         failed in prop::collection::btree_map(1_000..2_000_i64, 1_u32.., 0..20),
-    ) -> Metadata {
+    ) -> CommitMetadata {
         let ends: Vec<_> = ends.into_iter().collect();
         let mut counts = Failed::default();
         for (offset, count) in failed {
             counts.note(offset, count);
         }
         let runs = ends.chunks_exact(2).map(|pair| 1_000 + pair[0]..1_000 + pair[1]);
-        Metadata {
+        CommitMetadata {
             writer: writer.into(),
             is_final,
             ahead,
@@ -43,7 +43,7 @@ prop_compose! {
             twice,
             failed: counts,
             done: runs.collect(),
-            ..Metadata::default()
+            ..CommitMetadata::default()
         }
     }
 }
@@ -52,10 +52,10 @@ proptest! {
     #[test]
     fn a_text_is_read_as_it_was_written(metadata in metadata(), topic: Option<u128>) {
         let topic = topic.map(TopicMark::new);
-        let metadata = Metadata { topic, ..metadata };
+        let metadata = CommitMetadata { topic, ..metadata };
         let text = metadata.encode(1_000, MetadataBudget::default()).text;
-        prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
-        prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
+        prop_assert_eq!(CommitMetadata::decode(1_000, text.as_bytes()), Some(metadata));
+        prop_assert_eq!(CommitMetadata::decode(1_001, text.as_bytes()), None);
         prop_assert_eq!(PartitionProgress::topic_of(1_000, &text), topic);
     }
 
@@ -63,10 +63,10 @@ proptest! {
     fn a_text_of_an_earlier_release_is_read_and_names_no_topic(metadata in metadata(), high: u32) {
         let writer = metadata.writer | u64::from(high) << 32;
         let failed = Failed::default();
-        let metadata = Metadata { writer, failed, ..metadata };
+        let metadata = CommitMetadata { writer, failed, ..metadata };
         let text = text_as_before(1_000, &metadata);
-        prop_assert_eq!(Metadata::decode(1_000, text.as_bytes()), Some(metadata));
-        prop_assert_eq!(Metadata::decode(1_001, text.as_bytes()), None);
+        prop_assert_eq!(CommitMetadata::decode(1_000, text.as_bytes()), Some(metadata));
+        prop_assert_eq!(CommitMetadata::decode(1_001, text.as_bytes()), None);
         prop_assert_eq!(PartitionProgress::topic_of(1_000, &text), None);
     }
 }
@@ -75,7 +75,7 @@ proptest! {
 fn a_text_that_an_earlier_release_wrote_is_read() {
     // Offset 1000; 1002 to 1004 are done; records below 1300 may have started.
     let text = "AeovU+gTiX1SAu/Nq4lnRSMBrAIAAAAO";
-    let read = Metadata::decode(1_000, text.as_bytes()).expect("a text of version 1");
+    let read = CommitMetadata::decode(1_000, text.as_bytes()).expect("a text of version 1");
     assert_eq!((read.writer, read.ahead), (0x0123_4567_89ab_cdef, 1_300));
     let done: Vec<_> = read.done.into_iter().flatten().collect();
     assert_eq!((read.topic, done), (None, vec![1_002, 1_003, 1_004]));
@@ -128,10 +128,10 @@ fn ids_of_topics_that_differ_have_marks_that_differ() {
 
 #[test]
 fn a_text_that_is_no_strict_base64_is_not_read() {
-    let text = Metadata::default()
+    let text = CommitMetadata::default()
         .encode(0, MetadataBudget::default())
         .text;
-    assert!(Metadata::decode(0, text.as_bytes()).is_some());
+    assert!(CommitMetadata::decode(0, text.as_bytes()).is_some());
     let (rest, last) = text.split_at(text.len() - 1);
     // The last digit has two or four bits that no byte has: they must be zero.
     assert!(text.len() % 4 > 1, "{text}");
@@ -142,7 +142,11 @@ fn a_text_that_is_no_strict_base64_is_not_read() {
         format!("{text}\n"),
         rest.to_owned(),
     ] {
-        assert_eq!(Metadata::decode(0, other.as_bytes()), None, "{other:?}");
+        assert_eq!(
+            CommitMetadata::decode(0, other.as_bytes()),
+            None,
+            "{other:?}"
+        );
     }
 }
 
