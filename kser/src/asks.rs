@@ -1,11 +1,13 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use kser_core::sequencing::Event;
 use kser_core::{Error, NotPublished, Record, Topic};
 
-use crate::Connection;
-use crate::connection::Shared;
 use crate::post::RunRef;
-use crate::producer::{is_refusal, logged};
+use crate::publish::{is_refusal, logged};
+use crate::shared::Shared;
+use crate::stored::Stored;
 
 /// When an event that could not be published is tried again.
 const TELL_AGAIN: [Duration; 6] = [
@@ -82,12 +84,7 @@ impl Asks {
 }
 
 /// Publishes events of a run that is launched, for as long as a broker may be away. Its state is carried: no sweep does.
-pub(crate) fn tell_later(
-    connection: &Connection,
-    run: &RunRef,
-    records: &[Record],
-    news: Vec<usize>,
-) {
+pub(crate) fn tell_later(shared: &Arc<Shared>, run: &RunRef, records: &[Record], news: Vec<usize>) {
     let events: Vec<Record> = news
         .into_iter()
         .filter_map(|index| records.get(index).cloned())
@@ -95,12 +92,12 @@ pub(crate) fn tell_later(
     if events.is_empty() {
         return;
     }
-    let (connection, run) = (connection.clone(), run.id.clone());
+    let (shared, run) = (Arc::clone(shared), run.id.clone());
     tokio::spawn(async move {
         for wait in TELL_AGAIN {
             tracing::warn!(target: "kser", run = ?run, "publishing an event of a launch failed; retrying in {wait:?}");
             tokio::time::sleep(wait).await;
-            match connection.shared().publish(events.clone()).await {
+            match shared.publish(events.clone()).await {
                 Ok(()) => return,
                 Err(not) if not.failed.iter().all(|(_, error)| is_refusal(error)) => break,
                 Err(_) => {}
@@ -108,4 +105,35 @@ pub(crate) fn tell_later(
         }
         tracing::error!(target: "kser", run = ?run, "publishing an event of a launch failed; the run goes on, and observers do not see that it began");
     });
+}
+
+/// Publishes the first records of a run that was just kept.
+pub(crate) async fn publish_first(
+    stored: Stored<'_>,
+    run: &RunRef,
+    version: u64,
+    records: Vec<Record>,
+) -> Result<(), Error> {
+    let asks = Asks::of(stored.shared, &records)?;
+    let published = stored.relay(&run.id, version, records).await;
+    let launched = asks.launched(published, run);
+    if let Err(error) = &launched
+        && !matches!(error, Error::MaybeSent { .. })
+    {
+        take_back(stored, run).await;
+    }
+    launched
+}
+
+/// Nothing was sent: the run is not to begin later either.
+async fn take_back(stored: Stored<'_>, run: &RunRef) {
+    let cancelled = stored.apply(run, |_| Event::Cancelled).await;
+    let purged = match cancelled {
+        Ok(_) => stored.store.purge(&run.id).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = purged {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(target: "kser", run = ?run.id, error, "taking back a refused launch failed; the run may begin");
+    }
 }

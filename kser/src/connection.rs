@@ -3,22 +3,17 @@ use std::sync::Arc;
 
 use kser_clock::SystemClock;
 use kser_core::log::LogOptions;
-use kser_core::{
-    Clock, Description, Error, IdSource, Limits, Mode, NotPublished, Record, Registry, StateStore,
-    Topic, TopicSpec, Transport,
-};
-
-use tokio::sync::{OnceCell, Semaphore};
+use kser_core::{Clock, Error, IdSource, Limits, Mode, Registry, StateStore, Transport};
+use tokio::sync::Semaphore;
 
 use crate::consumer::Consumer;
 use crate::dead_letters::DeadLetters;
-use crate::failures::Failures;
 use crate::observer::Observer;
 use crate::post::Post;
 use crate::producer::Producer;
 use crate::routes::Routes;
 use crate::runs::Runs;
-use crate::stamps::Stamps;
+use crate::shared::Shared;
 use crate::store_clock::StoreClock;
 use crate::system::RandomIds;
 
@@ -28,27 +23,6 @@ use crate::system::RandomIds;
 /// with.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
-
-#[derive(Debug, Clone)]
-pub(crate) struct Shared {
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) store: Option<Arc<dyn StateStore>>,
-    pub(crate) store_clock: StoreClock,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn IdSource>,
-    stamps: Arc<Stamps>,
-    pub(crate) log: Arc<LogOptions>,
-    pub(crate) post: Post,
-    pub(crate) mode: Mode,
-    pub(crate) description: Description,
-    pub(crate) observer: Arc<Observer>,
-    /// The consumers, as the waiters see them.
-    pub(crate) failures: Arc<Failures>,
-    /// Lets one consumer at a time publish the outputs that their writer did not.
-    pub(crate) relaying: Arc<Semaphore>,
-    /// Set once the topics that nobody has to make are there.
-    ready: Arc<OnceCell<()>>,
-}
 
 impl Connection {
     pub(crate) async fn new(
@@ -92,18 +66,18 @@ impl Connection {
     /// Sends messages and launches operations.
     #[must_use]
     pub fn producer(&self) -> Producer {
-        Producer::new(self.clone())
+        Producer::new(Arc::clone(&self.0))
     }
 
     /// Receives messages and does what the handlers of `registry` can do.
     pub fn consumer(&self, registry: Registry) -> Consumer {
-        Consumer::new(self.clone(), registry)
+        Consumer::new(Arc::clone(&self.0), registry)
     }
 
     /// Looks at runs, and repairs them, by their ids.
     #[must_use]
     pub fn runs(&self) -> Runs {
-        Runs::new(self.clone())
+        Runs::new(Arc::clone(&self.0))
     }
 
     /// Opens the dead letters of a topic, given without the prefix.
@@ -113,7 +87,7 @@ impl Connection {
     /// [`Error::InvalidTopic`] when the topic cannot have that name, or it is that of the dead letters themselves;
     /// [`Error::MissingTopic`] when there is none, on a transport that does not make topics at their first use.
     pub async fn dead_letters(&self, topic: impl AsRef<str>) -> Result<DeadLetters, Error> {
-        DeadLetters::open(self.clone(), topic.as_ref()).await
+        DeadLetters::open(Arc::clone(&self.0), topic.as_ref()).await
     }
 
     /// Routes entrypoints to topics, and topics to groups. The default is [`Routes::new`].
@@ -192,10 +166,6 @@ impl Connection {
         }))
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.0
-    }
-
     fn change(self, change: impl FnOnce(&mut Shared)) -> Self {
         let mut shared = Arc::unwrap_or_clone(self.0);
         // What was made before keeps its observer, which knows the old routes.
@@ -205,62 +175,6 @@ impl Connection {
         change(&mut shared);
         Self(Arc::new(shared))
     }
-}
-
-impl Shared {
-    /// Returns the store, or the error that says that `verb` needs one.
-    pub(crate) fn store(&self, verb: &'static str) -> Result<&Arc<dyn StateStore>, Error> {
-        self.store.as_ref().ok_or(Error::NeedsStore { verb })
-    }
-
-    /// Returns a stamp for the next write of a run.
-    pub(crate) fn next_stamp(&self) -> u64 {
-        self.stamps.next(&*self.ids)
-    }
-
-    pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = self.ready().await {
-            return Err(none_of(records.len(), error));
-        }
-        self.transport.publish(records).await
-    }
-
-    /// On a transport that makes topics at their first use, says that nobody but observers wants the events: they would
-    /// be kept for ever.
-    pub(crate) async fn ready(&self) -> Result<(), Error> {
-        if !self.description.forgets {
-            return Ok(());
-        }
-        let ensure = || async {
-            let events = TopicSpec::observed(self.post.routes.events()?);
-            self.transport.ensure_topics(&[events]).await
-        };
-        self.ready.get_or_try_init(ensure).await.map(|_| ())
-    }
-
-    pub(crate) fn topic_of(&self, entrypoint: &kser_core::Name) -> Result<Topic, Error> {
-        self.post.routes.topic(entrypoint)
-    }
-}
-
-/// None of the records is published, for one reason.
-fn none_of(records: usize, error: Error) -> NotPublished {
-    if records == 1 {
-        return NotPublished::new(vec![(0, error)]);
-    }
-    let error = Arc::new(error);
-    let failed = (0..records).map(|index| {
-        let error = Error::Backend {
-            backend: "making the topic of the events",
-            temporary: error.is_temporary(),
-            source: Arc::clone(&error).into(),
-        };
-        (index, error)
-    });
-    NotPublished::new(failed.collect())
 }
 
 impl fmt::Debug for Connection {

@@ -6,19 +6,19 @@ use kser_core::{
     headers,
 };
 
-use crate::connection::Shared;
 use crate::dead_letters::{Place, Session};
+use crate::event::RunEvent;
 use crate::observer::Observer;
 use crate::post::RunRef;
+use crate::shared::Shared;
 use crate::stored::{Applied, Stored, run_ref};
 use crate::topics::DEAD_LETTERS;
-use crate::{Connection, RunEvent};
 
 /// A record that was given up, with the reason. One that is dropped stays among the dead letters, as one that is
 /// [kept](Self::keep).
 #[derive(Debug)]
 pub struct DeadLetter {
-    connection: Connection,
+    shared: Arc<Shared>,
     session: Arc<Session>,
     place: Place,
     record: Record,
@@ -32,13 +32,13 @@ struct Expected<'a> {
 
 impl DeadLetter {
     pub(crate) const fn new(
-        connection: Connection,
+        shared: Arc<Shared>,
         session: Arc<Session>,
         place: Place,
         record: Record,
     ) -> Self {
         Self {
-            connection,
+            shared,
             session,
             place,
             record,
@@ -117,7 +117,7 @@ impl DeadLetter {
     /// After the future was dropped the record may run again, the letter may stay, or both.
     pub async fn replay(self) -> Result<(), Error> {
         let message = self.message().ok();
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let envelope = match &message {
             Some(message) => envelope_of(shared, message, &self.record).await?,
             None => None,
@@ -169,7 +169,7 @@ impl DeadLetter {
 
     /// The original record, and the news that its run goes on.
     fn revived(&self, message: &Message, envelope: &Envelope) -> Result<Vec<Record>, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let progress = Progress::seen(envelope, message.result.clone());
         let event = RunEvent {
             replay: true,

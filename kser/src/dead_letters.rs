@@ -6,8 +6,8 @@ use std::time::Duration;
 use kser_core::{Delivery, Error, Interest, Origin, Record, Room, Subscription, Ticket, Topic};
 use tokio::time::{Instant, timeout_at};
 
-use crate::Connection;
 use crate::dead_letter::DeadLetter;
+use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
 
 /// How long [`DeadLetters::list`] waits for a letter after the one before it.
@@ -44,7 +44,7 @@ const ASSIGNED: Duration = Duration::from_secs(30);
 /// # }
 /// ```
 pub struct DeadLetters {
-    connection: Connection,
+    shared: Arc<Shared>,
     subscription: Box<dyn Subscription>,
     /// The letters that are received and not returned yet.
     received: VecDeque<(Place, Record)>,
@@ -73,14 +73,13 @@ impl fmt::Debug for DeadLetters {
 }
 
 impl DeadLetters {
-    pub(crate) async fn open(connection: Connection, topic: &str) -> Result<Self, Error> {
+    pub(crate) async fn open(shared: Arc<Shared>, topic: &str) -> Result<Self, Error> {
         if topic.ends_with(DEAD_LETTERS) {
             return Err(Error::InvalidTopic {
                 name: topic.to_owned(),
                 reason: "name the topic itself, without `.dlt`",
             });
         }
-        let shared = connection.shared();
         let routes = &shared.post.routes;
         let letters = routes.prefixed(&Topic::new(topic)?)?;
         let letters = letters.with_suffix(DEAD_LETTERS)?;
@@ -88,7 +87,7 @@ impl DeadLetters {
         let interest = Interest::group(group, vec![letters]);
         let subscription = shared.transport.subscribe(interest).await?;
         Ok(Self {
-            connection,
+            shared,
             subscription,
             received: VecDeque::new(),
             session: Open::default(),
@@ -175,8 +174,8 @@ impl DeadLetters {
     fn take(&mut self) -> Option<DeadLetter> {
         let (place, record) = self.received.pop_front()?;
         let session = Arc::clone(&self.session.0);
-        let connection = self.connection.clone();
-        Some(DeadLetter::new(connection, session, place, record))
+        let shared = Arc::clone(&self.shared);
+        Some(DeadLetter::new(shared, session, place, record))
     }
 
     /// Says whether the backend has assigned partitions and can read them.

@@ -1,18 +1,17 @@
 use std::future::IntoFuture;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use kser_core::sequencing::{Event, PlannedStep, Progress, StepWindow, Transition, carried};
 use kser_core::store::{Inserted, NewRun};
 use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step, Topic};
 use serde::Serialize;
 
-use crate::Connection;
-use crate::asks::{Asks, tell_later};
-use crate::connection::Shared;
-use crate::observer::Observer;
+use crate::asks::{Asks, publish_first, tell_later};
 use crate::post::{Moved, RunRef, digest};
-use crate::producer::unknown;
+use crate::publish::unknown;
 use crate::run::Run;
+use crate::shared::Shared;
 use crate::store_clock::unknown_answer;
 use crate::stored::{Stored, run_ref};
 
@@ -20,7 +19,7 @@ use crate::stored::{Stored, run_ref};
 #[must_use = "nothing is launched until this is awaited"]
 #[derive(Debug)]
 pub struct Launch {
-    connection: Connection,
+    shared: Arc<Shared>,
     name: Name,
     what: What,
     id: Option<RunId>,
@@ -48,20 +47,20 @@ struct Begin {
 
 impl Launch {
     pub(crate) fn operation(
-        connection: Connection,
+        shared: Arc<Shared>,
         name: Name,
         params: Result<Object, Error>,
     ) -> Self {
-        Self::new(connection, name, What::Operation(params))
+        Self::new(shared, name, What::Operation(params))
     }
 
-    pub(crate) fn steps(connection: Connection, name: Name, steps: Vec<Step>) -> Self {
-        Self::new(connection, name, What::Steps(steps))
+    pub(crate) fn steps(shared: Arc<Shared>, name: Name, steps: Vec<Step>) -> Self {
+        Self::new(shared, name, What::Steps(steps))
     }
 
-    fn new(connection: Connection, name: Name, what: What) -> Self {
+    fn new(shared: Arc<Shared>, name: Name, what: What) -> Self {
         Self {
-            connection,
+            shared,
             name,
             what,
             id: None,
@@ -100,8 +99,7 @@ impl Launch {
     }
 
     async fn go(self) -> Result<Run, Error> {
-        let connection = self.connection.clone();
-        let shared = connection.shared();
+        let shared = &self.shared;
         let mode = self.mode.unwrap_or(shared.mode);
         if mode == Mode::ExactlyOnce {
             return Err(Error::Unsupported {
@@ -137,8 +135,8 @@ impl Launch {
             What::Steps(steps) => built(shared, &mut run, steps, self.step_events)?,
         };
         match mode {
-            Mode::Stored => stored(connection.clone(), &run, begin).await,
-            _ => sent(connection.clone(), &run, begin).await,
+            Mode::Stored => stored(shared, &run, begin).await,
+            _ => sent(shared, &run, begin).await,
         }
     }
 }
@@ -259,8 +257,7 @@ fn now(shared: &Shared, run: &RunRef) -> kser_core::Timestamp {
 }
 
 /// Keeps the run, and then publishes: an id exists before its message does.
-async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Run, Error> {
-    let shared = connection.shared();
+async fn stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let store = shared.store("an operation whose state is stored")?;
     let mut new = NewRun::new(
         run.id.clone(),
@@ -281,35 +278,19 @@ async fn stored(connection: Connection, run: &RunRef, begin: Begin) -> Result<Ru
     let inserted = store.insert(new).await;
     let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
     match shared.store_clock.heard(inserted) {
-        Inserted::New => first(Stored { shared, store }, run, version, begin.records).await?,
+        Inserted::New => {
+            publish_first(Stored { shared, store }, run, version, begin.records).await?;
+        }
         Inserted::Same(_) => again(Stored { shared, store }, run).await?,
         Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),
         _ => return Err(unknown_answer()),
     }
     Ok(Run::stored(
-        connection.clone(),
+        Arc::clone(shared),
         run.id.clone(),
         run.name.clone(),
         kept,
     ))
-}
-
-/// Publishes the first records of a run that was just kept.
-pub(crate) async fn first(
-    stored: Stored<'_>,
-    run: &RunRef,
-    version: u64,
-    records: Vec<Record>,
-) -> Result<(), Error> {
-    let asks = Asks::of(stored.shared, &records)?;
-    let published = stored.relay(&run.id, version, records).await;
-    let launched = asks.launched(published, run);
-    if let Err(error) = &launched
-        && !matches!(error, Error::MaybeSent { .. })
-    {
-        take_back(stored, run).await;
-    }
-    launched
 }
 
 /// A second launch of a run: its first record may be missing. It is published as the first launch had it.
@@ -325,32 +306,18 @@ async fn again(stored: Stored<'_>, run: &RunRef) -> Result<(), Error> {
     }
 }
 
-/// Nothing was sent: the run is not to begin later either.
-async fn take_back(stored: Stored<'_>, run: &RunRef) {
-    let cancelled = stored.apply(run, |_| Event::Cancelled).await;
-    let purged = match cancelled {
-        Ok(_) => stored.store.purge(&run.id).await.map(|_| ()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = purged {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(target: "kser", run = ?run.id, error, "taking back a refused launch failed; the run may begin");
-    }
-}
-
 /// Publishes, with the observer in place before.
-async fn sent(connection: Connection, run: &RunRef, begin: Begin) -> Result<Run, Error> {
-    let shared = connection.shared();
-    let watched = Observer::watch(shared, &run.id).await?;
+async fn sent(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
+    let watched = shared.watch(&run.id).await?;
     let asks = Asks::of(shared, &begin.records)?;
     let published = shared.publish(begin.records.clone()).await;
     if let Err(not) = &published {
         let news = asks.news(not);
-        tell_later(&connection, run, &begin.records, news);
+        tell_later(shared, run, &begin.records, news);
     }
     asks.launched(published, run)?;
     Ok(Run::carried(
-        connection.clone(),
+        Arc::clone(shared),
         run.id.clone(),
         run.name.clone(),
         watched,

@@ -2,12 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use kser_core::{Error, Interest, Room, RunId, Subscription};
+use kser_core::{Error, Room, RunId, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::RunEvent;
-use crate::connection::Shared;
 
 /// Sees the events of all runs that someone of this connection waits for, through one subscription.
 #[derive(Debug, Default)]
@@ -51,18 +50,25 @@ struct Seen {
 }
 
 impl Observer {
-    /// Watches a run from now on.
-    pub(crate) async fn watch(shared: &Shared, run: &RunId) -> Result<Watched, Error> {
-        let observer = Arc::clone(&shared.observer);
+    /// Watches a run from now on. `subscribe` makes the subscription to the events, where there is none yet.
+    pub(crate) async fn watch<F, S>(
+        self: &Arc<Self>,
+        run: &RunId,
+        subscribe: F,
+    ) -> Result<Watched, Error>
+    where
+        F: Fn() -> S + Send + Sync,
+        S: Future<Output = Result<Box<dyn Subscription>, Error>> + Send,
+    {
         let latest = loop {
-            observer.begin(shared).await?;
+            self.begin(&subscribe).await?;
             // What has just ended is begun again.
-            if let Some(latest) = observer.watched().watch(run) {
+            if let Some(latest) = self.watched().watch(run) {
                 break latest;
             }
         };
         Ok(Watched {
-            observer,
+            observer: Arc::clone(self),
             run: run.clone(),
             latest: Some(latest),
         })
@@ -80,15 +86,17 @@ impl Observer {
     }
 
     /// Has the subscription in place before anything is published that it should see.
-    async fn begin(self: &Arc<Self>, shared: &Shared) -> Result<(), Error> {
+    async fn begin<F, S>(self: &Arc<Self>, subscribe: &F) -> Result<(), Error>
+    where
+        F: Fn() -> S + Send + Sync,
+        S: Future<Output = Result<Box<dyn Subscription>, Error>> + Send,
+    {
         let mut observing = self.observing.lock().await;
         let runs = observing.as_ref().is_some_and(|task| !task.0.is_finished());
         if runs && self.watched().alive {
             return Ok(());
         }
-        shared.ready().await?;
-        let interest = Interest::everything(vec![shared.post.routes.events()?]);
-        let subscription = shared.transport.subscribe(interest).await?;
+        let subscription = subscribe().await?;
         self.watched().alive = true;
         let task = tokio::spawn(observe(Arc::downgrade(self), subscription));
         *observing = Some(Observing(task));

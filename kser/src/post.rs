@@ -10,6 +10,9 @@ use kser_core::{
 pub(crate) use crate::run_ref::RunRef;
 use crate::{Routes, RunEvent};
 
+/// The entrypoint of the message that ends an external step.
+pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
+
 /// A transition, and what is at hand to act on it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moved<'a> {
@@ -273,6 +276,23 @@ impl Post {
         let record = Record::new(topic, Some(payload));
         Ok(match output.key.as_deref().or(own) {
             Some(text) => record.with_key(key(text)),
+            None => record,
+        })
+    }
+
+    /// Writes the report that ends an external step, for the run that it belongs to.
+    pub(crate) fn report(
+        &self,
+        reply: Topic,
+        step: &Message,
+        outcome: Outcome,
+    ) -> Result<Record, Error> {
+        let mut report = Message::new(step.uuid.clone(), STEP_ENDED.into(), Object::default());
+        report.result = outcome;
+        report.metadata = step.metadata.clone();
+        let record = Record::new(reply, Some(self.sized(&report)?));
+        Ok(match step.metadata.envelope() {
+            Some(envelope) => record.with_key(envelope.run.to_string()),
             None => record,
         })
     }

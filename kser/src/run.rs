@@ -6,9 +6,10 @@ use kser_core::store::Watch;
 use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
 use serde::Serialize;
 
+use crate::event::RunEvent;
 use crate::observer::Watched;
 use crate::runs::Runs;
-use crate::{Connection, RunEvent};
+use crate::shared::Shared;
 
 /// One run of an operation, as its launch returned it. Cloning is cheap.
 ///
@@ -16,7 +17,7 @@ use crate::{Connection, RunEvent};
 /// handle that the launch returned.
 #[derive(Debug, Clone)]
 pub struct Run {
-    connection: Connection,
+    shared: Arc<Shared>,
     id: RunId,
     name: Name,
     /// Set where the state rides in the messages.
@@ -101,9 +102,9 @@ impl fmt::Display for RunState {
 }
 
 impl Run {
-    pub(crate) fn stored(connection: Connection, id: RunId, name: Name, kept: Watch) -> Self {
+    pub(crate) fn stored(shared: Arc<Shared>, id: RunId, name: Name, kept: Watch) -> Self {
         Self {
-            connection,
+            shared,
             id,
             name,
             watched: None,
@@ -111,9 +112,9 @@ impl Run {
         }
     }
 
-    pub(crate) fn carried(connection: Connection, id: RunId, name: Name, watched: Watched) -> Self {
+    pub(crate) fn carried(shared: Arc<Shared>, id: RunId, name: Name, watched: Watched) -> Self {
         Self {
-            connection,
+            shared,
             id,
             name,
             watched: Some(watched),
@@ -149,7 +150,7 @@ impl Run {
             Some(watched) => tokio::select! {
                 biased;
                 ended = watched.ended() => ended.map(RunState::of_event),
-                error = self.connection.shared().failures.failed() => Err(error),
+                error = self.shared.failures.failed() => Err(error),
             },
             None => self.runs().wait(&self.id).await,
         }
@@ -258,6 +259,6 @@ impl Run {
     }
 
     fn runs(&self) -> Runs {
-        self.connection.runs()
+        Runs::new(Arc::clone(&self.shared))
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kser_core::sequencing::{
     Effect, Event, PlannedStep, Progress, Rejected, StepKey, Transition, apply,
@@ -5,12 +7,11 @@ use kser_core::sequencing::{
 use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
 
-use crate::Connection;
-use crate::connection::Shared;
-use crate::launch::first;
+use crate::asks::publish_first;
 use crate::post::RunRef;
-use crate::producer::{is_refusal, unknown};
+use crate::publish::{is_refusal, unknown};
 use crate::run::{Run, RunState};
+use crate::shared::Shared;
 use crate::stored::{Known, Stored, run_ref};
 
 /// How many attempts are read at once.
@@ -19,12 +20,12 @@ const PAGE: usize = 1000;
 /// Looks at runs, and repairs them, by their ids. All of it needs a state store; without one nothing is sent.
 #[derive(Debug, Clone)]
 pub struct Runs {
-    connection: Connection,
+    shared: Arc<Shared>,
 }
 
 impl Runs {
-    pub(crate) const fn new(connection: Connection) -> Self {
-        Self { connection }
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     /// Returns where a run stands.
@@ -207,7 +208,12 @@ impl Runs {
             ..run_ref(&origin)?
         };
         begin_fork(stored, &run, &origin, plan, from, forwarded).await?;
-        Ok(Run::stored(self.connection.clone(), run.id, run.name, kept))
+        Ok(Run::stored(
+            Arc::clone(&self.shared),
+            run.id,
+            run.name,
+            kept,
+        ))
     }
 
     /// Forgets a run that has ended. Says whether there was one.
@@ -273,7 +279,7 @@ impl Runs {
     }
 
     fn stored(&self, verb: &'static str) -> Result<Stored<'_>, Error> {
-        let shared: &Shared = self.connection.shared();
+        let shared: &Shared = &self.shared;
         let store = shared.store(verb)?;
         Ok(Stored { shared, store })
     }
@@ -362,7 +368,7 @@ async fn begin_fork(
     if stored.shared.store_clock.heard(inserted) != Inserted::New {
         return Err(Error::Conflict { id: run.id.clone() });
     }
-    first(stored, run, after.progress.version(), records).await
+    publish_first(stored, run, after.progress.version(), records).await
 }
 
 /// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.

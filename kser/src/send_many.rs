@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use kser_core::{Error, Name, NotPublished, Record, TaskId, Topic};
 
-use crate::SendTask;
-use crate::connection::Shared;
-use crate::producer::{is_told, logged, unknown};
-use crate::send_task::keeps;
+use crate::publish::{is_told, logged, unknown};
+use crate::send_task::{SendTask, keeps};
+use crate::shared::Shared;
 
 /// What is said of the tasks so far, and what is to be published.
 struct Many {

@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::{Error, Message, Metadata, Name, Object, Raw, Record, TaskId, Timestamp, Topic};
 use serde::Serialize;
 
-use crate::Connection;
-use crate::connection::Shared;
-use crate::producer::publish_one;
+use crate::publish::publish_one;
+use crate::shared::Shared;
 
 /// A task whose record is written.
 pub(crate) struct Prepared {
@@ -22,7 +22,7 @@ pub(crate) struct Prepared {
 #[must_use = "nothing is sent until this is awaited"]
 #[derive(Debug)]
 pub struct SendTask {
-    connection: Connection,
+    shared: Arc<Shared>,
     entrypoint: Name,
     params: Result<Object, Error>,
     uuid: Option<TaskId>,
@@ -34,12 +34,12 @@ pub struct SendTask {
 
 impl SendTask {
     pub(crate) fn new(
-        connection: Connection,
+        shared: Arc<Shared>,
         entrypoint: Name,
         params: Result<Object, Error>,
     ) -> Self {
         Self {
-            connection,
+            shared,
             entrypoint,
             params,
             uuid: None,
@@ -85,7 +85,7 @@ impl SendTask {
 
     /// Writes the record, if it can be sent at all.
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let uuid = self.uuid.unwrap_or_else(|| shared.ids.next_id().into());
         let topic = match self.topic {
             Some(topic) => shared.post.routes.prefixed(&topic?)?,
@@ -104,17 +104,16 @@ impl SendTask {
     }
 
     async fn go(self) -> Result<TaskId, Error> {
-        let (connection, delay) = (self.connection.clone(), self.delay);
+        let (shared, delay) = (Arc::clone(&self.shared), self.delay);
         let Prepared {
             entrypoint,
             uuid,
             record,
         } = self.prepare()?;
-        let shared = connection.shared();
         if let Some(delay) = delay {
-            keeps(shared, &record.topic, delay, &mut BTreeMap::new()).await?;
+            keeps(&shared, &record.topic, delay, &mut BTreeMap::new()).await?;
         }
-        publish_one(shared, record, &entrypoint, &uuid).await?;
+        publish_one(&shared, record, &entrypoint, &uuid).await?;
         Ok(uuid)
     }
 }

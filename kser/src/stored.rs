@@ -10,8 +10,8 @@ use kser_core::sequencing::{
 use kser_core::store::{Attempt, OutputId, RunInfo, Swapped, Write};
 use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
 
-use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
+use crate::shared::Shared;
 use crate::store_clock::unknown_answer;
 
 /// How often a write whose answer was lost is repeated before its caller learns of it: within 0.7 s.

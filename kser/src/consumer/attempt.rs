@@ -5,7 +5,7 @@ use std::time::Duration;
 use kser_core::{Cancellation, TaskError};
 use tokio::time::{Instant, sleep_until};
 
-use super::lease::Lease;
+use super::lease::{Kept, Lease};
 
 /// What may end an attempt before its handler does.
 #[derive(Debug)]
@@ -80,17 +80,6 @@ pub(crate) async fn run<T>(
 fn at(limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     Instant::now() + limit.min(FAR)
-}
-
-/// What became of a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// It is ours for longer now.
-    Ours,
-    /// It is ours, and the run was cancelled.
-    Unwanted,
-    /// Somebody else has it.
-    Lost,
 }
 
 fn too_long(limit: Duration) -> TaskError {

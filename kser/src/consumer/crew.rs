@@ -54,7 +54,7 @@ impl Crew {
         handle: &ConsumerHandle,
     ) -> Error {
         let paused = handle.paused();
-        let mut changes = paused.0.subscribe();
+        let mut changes = paused.changes();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -80,7 +80,7 @@ impl Crew {
                     Ok(deliveries) => {
                         self.trouble = None;
                         for delivery in deliveries {
-                            let clock = &self.worker.connection.shared().clock;
+                            let clock = &self.worker.shared.clock;
                             self.lanes.admit(delivery, || clock.now());
                         }
                     }
@@ -125,7 +125,7 @@ impl Crew {
 
     fn health(&self, subscriptions: &[Box<dyn Subscription>]) -> ConsumerHealth {
         let transport: Vec<_> = subscriptions.iter().map(|member| member.health()).collect();
-        let shared = self.worker.connection.shared();
+        let shared = &self.worker.shared;
         if shared.store.is_some() {
             self.worker.queues.look(&transport, &self.lanes.waited());
         }
@@ -195,24 +195,6 @@ impl Crew {
 
 async fn place(worker: &Worker) -> Option<OwnedSemaphorePermit> {
     Arc::clone(&worker.places).acquire_owned().await.ok()
-}
-
-/// Whether new deliveries are taken.
-#[derive(Debug, Clone)]
-pub(crate) struct Paused(tokio::sync::watch::Sender<bool>);
-
-impl Paused {
-    pub(crate) fn new() -> Self {
-        Self(tokio::sync::watch::Sender::new(false))
-    }
-
-    pub(crate) fn set(&self, paused: bool) {
-        self.0.send_replace(paused);
-    }
-
-    pub(crate) fn is_paused(&self) -> bool {
-        *self.0.borrow()
-    }
 }
 
 /// Receives from whichever subscription has something, in turn.

@@ -13,11 +13,8 @@ use super::options::LOOK_AGAIN;
 use super::run::{Run, step_key};
 use super::work::Work;
 use super::worker::Worker;
-use crate::post::RunRef;
+use crate::post::{RunRef, STEP_ENDED};
 use crate::stored::{Along, Known, Stored, Tried};
-
-/// The entrypoint of the message that ends an external step.
-pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
 
 impl Worker {
     /// Decides what becomes of a delivery. What cannot be decided now is looked at again.
@@ -118,7 +115,7 @@ impl Worker {
 
     /// What is no message goes to the dead letters at once, as raw bytes.
     fn unreadable(&self, work: &Work, error: &str) -> Result<Decision, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         tracing::error!(
             target: "kser",
             topic = %work.record.topic,
@@ -129,7 +126,7 @@ impl Worker {
     }
 
     pub(super) fn letter(&self, work: &Work, attempts: u32, error: &str) -> Result<Record, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let group = shared.post.routes.group(&work.record.topic);
         let letter = letters::dead_letter(work, &group, attempts, error, &*shared.clock)?;
         let largest = shared.description.largest_record;
@@ -142,7 +139,7 @@ impl Worker {
 
     /// Waits for a consumer that understands the message, as in a rolling deploy.
     pub(super) fn look_again(&self, work: &mut Work) -> Decision {
-        let clock = &*self.connection.shared().clock;
+        let clock = &*self.shared.clock;
         let now = clock.now();
         let since = *work.waits_since.get_or_insert(now);
         let left = self.options.unknown_wait.saturating_sub(now.since(since));
@@ -156,14 +153,14 @@ impl Worker {
 
     /// The same record, to be delivered later, within what the transport takes.
     pub(super) fn delayed(&self, work: &Work, wait: Duration) -> Record {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         work.delayed_within(wait, &*shared.clock, shared.description.largest_record)
     }
 
     /// Says whether a message that no consumer understands may still wait. One that is as large as a record may be cannot:
     /// nothing could be written beside it.
     pub(super) fn may_wait(&self, work: &mut Work) -> bool {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let now = shared.clock.now();
         let since = *work.waits_since.get_or_insert(now);
         let is_over = now.since(since) >= self.options.unknown_wait;
@@ -221,11 +218,11 @@ impl Worker {
         message: &Message,
         outcome: Outcome,
     ) -> Result<Decision, Error> {
-        let limit = self.connection.shared().post.limits.outcome;
+        let limit = self.shared.post.limits.outcome;
         let outcome = super::ending::named(outcome, message).cut_to(limit);
         let error = letters::text(&outcome);
         let letter = self.letter(work, work.tries.failed, &error)?;
-        let longest = self.connection.shared().log.longest();
+        let longest = self.shared.log.longest();
         let (entrypoint, uuid) = (&message.entrypoint, &message.uuid);
         kser_core::log::failed("Controller", entrypoint, uuid, &outcome, longest);
         let Some(envelope) = message.metadata.envelope() else {
@@ -275,7 +272,7 @@ impl Worker {
 
     /// The run of which a message is a step, or which it asks for.
     pub(super) fn run_of(&self, message: &Message, envelope: &Envelope) -> Result<Run<'_>, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let of = RunRef::of_message(
             envelope.run.clone(),
             envelope.name.clone(),
@@ -306,7 +303,7 @@ impl Worker {
 
     /// Refuses a run of another store: whoever has that one will see the message.
     fn must_know(&self, envelope: &Envelope) -> Result<(), Error> {
-        let ours = &self.connection.shared().post.store;
+        let ours = &self.shared.post.store;
         match &envelope.store {
             Some(store) if Some(store) != ours.as_ref() => Err(Error::Invalid {
                 what: format!("operation {}", envelope.run),

@@ -5,8 +5,6 @@ use kser_core::store::OutputId;
 use kser_core::{Error, Record};
 use tokio::sync::Semaphore;
 
-use super::instead::Refused;
-
 /// What becomes of a delivery. Whoever decides has no ticket, so that no path can forget it.
 #[derive(Debug)]
 pub(crate) enum Decision {
@@ -29,6 +27,15 @@ pub(crate) struct Done {
     pub(crate) records: Vec<Record>,
     /// The last of them are those that the store keeps until they are relayed.
     pub(crate) relayed: Vec<OutputId>,
+}
+
+/// A record that was decided on, and that its topic does not take.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) record: Record,
+    /// Set if the store keeps it until it is relayed.
+    pub(crate) output: Option<OutputId>,
+    pub(crate) error: Error,
 }
 
 impl Done {

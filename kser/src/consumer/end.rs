@@ -1,8 +1,7 @@
 use kser_core::sequencing::{Effect, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
-use kser_core::{Context, Error, Message, Object, Record, RunId, TaskError, Timestamp, Topic};
+use kser_core::{Context, Error, Message, Record, RunId, TaskError, Timestamp};
 
-use super::decide::STEP_ENDED;
 use super::decision::{Decision, Done};
 use super::ending::{Ending, open_plan};
 use super::letters;
@@ -124,7 +123,9 @@ impl Worker {
             .as_ref()
             .filter(|_| after.progress.status().is_terminal())
         {
-            records.push(report(task, topic, after)?);
+            let outcome = after.progress.last_outcome().clone();
+            let reply = topic.clone();
+            records.push(run.shared.post.report(reply, task.message, outcome)?);
         }
         let mut sent = Vec::new();
         if ending.outcome.is_success() {
@@ -143,7 +144,7 @@ impl Worker {
     }
 
     fn fits_transport(&self, record: &Record) -> Result<(), Error> {
-        let limit = self.connection.shared().description.largest_record;
+        let limit = self.shared.description.largest_record;
         match record.size() {
             size if size > limit => Err(Error::TooLarge {
                 what: "bytes of the record".into(),
@@ -288,22 +289,4 @@ fn is_told_again(after: &Transition) -> bool {
 fn not_ours(message: &Message, rejected: &Rejected) -> Decision {
     tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "the outcome of an attempt is not accepted; it is dropped");
     Decision::quiet()
-}
-
-/// The end of someone else's step, as a message to them.
-fn report(task: &Task<'_>, topic: &Topic, after: &Transition) -> Result<Record, Error> {
-    let message = task.message;
-    let mut report = Message::new(message.uuid.clone(), STEP_ENDED.into(), Object::default());
-    report.result = after.progress.last_outcome().clone();
-    report.metadata = message.metadata.clone();
-    let payload = task.run.shared.post.sized(&report)?;
-    let key = message
-        .metadata
-        .envelope()
-        .map(|envelope| envelope.run.to_string());
-    let record = Record::new(topic.clone(), Some(payload));
-    Ok(match key {
-        Some(key) => record.with_key(key),
-        None => record,
-    })
 }

@@ -5,9 +5,10 @@ use kser_core::{Error, Leave};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::now::Now;
 use super::options::GOODBYE;
-use super::worker::Worker;
 use crate::post::RunRef;
+use crate::shared::Shared;
 use crate::stored::Stored;
 
 /// An attempt at a step of a stored run that runs at this moment.
@@ -22,13 +23,22 @@ pub(crate) struct Running {
 /// and after three deploys as a poison message.
 #[derive(Debug)]
 pub(super) struct Farewell {
-    worker: Arc<Worker>,
+    shared: Arc<Shared>,
+    attempts: Now<Running>,
     leavers: Vec<Arc<dyn Leave>>,
 }
 
 impl Farewell {
-    pub(super) const fn new(worker: Arc<Worker>, leavers: Vec<Arc<dyn Leave>>) -> Self {
-        Self { worker, leavers }
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        attempts: Now<Running>,
+        leavers: Vec<Arc<dyn Leave>>,
+    ) -> Self {
+        Self {
+            shared,
+            attempts,
+            leavers,
+        }
     }
 
     /// Gives back the attempts of stored runs, and leaves all groups at once, each within its limit.
@@ -53,12 +63,12 @@ impl Farewell {
     }
 
     async fn give_back(&self) {
-        let shared = self.worker.connection.shared();
+        let shared = &self.shared;
         let Some(store) = &shared.store else {
             return;
         };
         let stored = Stored { shared, store };
-        for Running { run, step, attempt } in self.worker.attempts.list() {
+        for Running { run, step, attempt } in self.attempts.list() {
             let interrupted = |_: &_| Event::Interrupted {
                 step: step.clone(),
                 attempt,

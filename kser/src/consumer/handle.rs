@@ -6,7 +6,6 @@ use kser_core::{Cancellation, Error, Health, HeldPartition};
 use serde::Serialize;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::crew::Paused;
 use super::farewell::Farewell;
 use super::now::{Now, RunningTask};
 
@@ -170,6 +169,28 @@ impl ConsumerHandle {
 
     pub(super) fn tasks(&self) -> &Now<RunningTask> {
         &self.0.running
+    }
+}
+
+/// Whether new deliveries are taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Paused(tokio::sync::watch::Sender<bool>);
+
+impl Paused {
+    pub(crate) fn new() -> Self {
+        Self(tokio::sync::watch::Sender::new(false))
+    }
+
+    pub(crate) fn set(&self, paused: bool) {
+        self.0.send_replace(paused);
+    }
+
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        *self.0.borrow()
     }
 }
 

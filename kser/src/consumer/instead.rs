@@ -1,23 +1,13 @@
 use std::time::Duration;
 
-use kser_core::store::OutputId;
 use kser_core::{Error, Message, Mode, Outcome, Record, Status};
 
-use super::decision::{Decision, Done};
+use super::decision::{Decision, Done, Refused};
 use super::letters;
 use super::work::Work;
 use super::worker::{Worker, backoff};
-use crate::RunEvent;
+use crate::event::RunEvent;
 use crate::refusal;
-
-/// A record that was decided on, and that its topic does not take.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) record: Record,
-    /// Set if the store keeps it until it is relayed.
-    pub(crate) output: Option<OutputId>,
-    pub(crate) error: Error,
-}
 
 /// What goes out in place of a record.
 enum Instead {
@@ -71,10 +61,10 @@ impl Worker {
         if letters::is_letter(record) {
             return self.instead_of_letter(work, record, output.is_some(), error);
         }
-        if record.topic == self.connection.shared().post.routes.events()? {
+        if record.topic == self.shared.post.routes.events()? {
             return self.instead_of_event(work, record, error);
         }
-        let unsent = Work::unsent(record.clone(), work, &*self.connection.shared().clock);
+        let unsent = Work::unsent(record.clone(), work, &*self.shared.clock);
         let payload = record.payload.as_deref().unwrap_or_default();
         let Ok(message) = Message::decode(payload) else {
             let letter = self.letter(&unsent, unsent.tries.failed, &error.report())?;
@@ -125,7 +115,7 @@ impl Worker {
         let mut event = RunEvent::decode(record.payload.as_deref().unwrap_or_default())?;
         let message = Message::decode(work.record.payload.as_deref().unwrap_or_default());
         let mode = message.ok().and_then(|message| mode_of(&message));
-        let mode = mode.unwrap_or(self.connection.shared().mode);
+        let mode = mode.unwrap_or(self.shared.mode);
         let outcome = refusal::outcome(error);
         let is_smaller = event
             .outcome
@@ -141,7 +131,7 @@ impl Worker {
         }
         event.status = Status::Failed;
         event.outcome = Some(outcome);
-        records.push(self.connection.shared().post.event(&event)?);
+        records.push(self.shared.post.event(&event)?);
         Ok(Instead::Records(records))
     }
 }

@@ -46,7 +46,7 @@ impl Worker {
         }
         let delayed = self.delayed(work, until.since(now));
         // A count that no record has room for stays in hand.
-        let fits = delayed.size() <= self.connection.shared().description.largest_record;
+        let fits = delayed.size() <= self.shared.description.largest_record;
         let parks = until.since(now) <= self.options.longest_park || !fits;
         if parks && written.records.is_empty() {
             return Decision::Later(until.since(now));
@@ -140,7 +140,7 @@ impl Worker {
                 format!("the run stands at step {position}, before the one of this message");
             return Ok(Decision::done(vec![self.letter(work, 0, &error)?]));
         }
-        let now = self.connection.shared().clock.now();
+        let now = self.shared.clock.now();
         let waited = work.waits_since.map(|since| now.since(since));
         if waited.unwrap_or_default() < self.options.longest_park {
             return Ok(Decision::Later(A_MOMENT));

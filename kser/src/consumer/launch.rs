@@ -49,7 +49,7 @@ impl Worker {
     }
 
     fn launched_run<'a>(&'a self, work: &Work, message: &Message) -> Result<Run<'a>, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let launch = work.record.payload.clone();
         if let Some(envelope) = message.metadata.envelope() {
             let run = self.run_of(message, envelope)?;
@@ -117,7 +117,7 @@ impl Worker {
     fn launched(&self, message: &Message, work: &Work) -> Known {
         let progress = match message.metadata.envelope() {
             Some(envelope) => Progress::seen(envelope, Outcome::default()),
-            None => Progress::launched(self.connection.shared().clock.now()),
+            None => Progress::launched(self.shared.clock.now()),
         };
         Known {
             progress: Box::new(progress.with_counts(work.tries.failed, work.unreported)),

@@ -9,22 +9,31 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::attempt::Kept;
-use super::worker::Worker;
-use crate::Connection;
 use crate::post::RunRef;
+use crate::shared::Shared;
 use crate::stored::{Along, Known, Stored, Tried};
 
 /// How long to wait after the store did not answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The leases of a consumer, which a task of its own renews: a handler that does not yield holds up no renewal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Leases {
+    terms: Arc<Terms>,
     held: Mutex<BTreeMap<u64, Arc<Held>>>,
     given: AtomicU64,
     /// Wakes the renewal task when a lease is taken while it knows of none.
     taken: Notify,
+}
+
+/// The consumer that has the leases, and how long they are.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) owner: Owner,
+    /// Cancelled when a later life of the owner is seen.
+    pub(crate) superseded: Cancellation,
+    pub(crate) length: Duration,
 }
 
 /// The right to run a step, kept alive while its handler runs. A carried step needs none.
@@ -39,12 +48,9 @@ pub(crate) struct Lease<'a> {
 /// A lease as the attempt and the task that renews it see it.
 #[derive(Debug)]
 struct Held {
-    connection: Connection,
+    terms: Arc<Terms>,
     run: RunRef,
     step: StepKey,
-    owner: Owner,
-    superseded: Cancellation,
-    length: Duration,
     state: Mutex<State>,
     news: Notify,
 }
@@ -59,10 +65,43 @@ struct State {
 }
 
 impl Leases {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self {
+            terms: Arc::new(terms),
+            held: Mutex::default(),
+            given: AtomicU64::new(0),
+            taken: Notify::new(),
+        }
+    }
+
+    /// Keeps the lease of an attempt that has just been written.
+    pub(crate) fn take(&self, run: &RunRef, step: &StepKey, known: Known) -> Lease<'_> {
+        let held = Arc::new(Held {
+            terms: Arc::clone(&self.terms),
+            run: run.without_metadata(),
+            step: step.clone(),
+            state: Mutex::new(State {
+                known,
+                renew_at: Instant::now() + self.terms.length / 3,
+                renewing: false,
+                lost: false,
+            }),
+            news: Notify::new(),
+        });
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        self.held().insert(number, Arc::clone(&held));
+        self.taken.notify_one();
+        Lease {
+            leases: self,
+            held: Some((number, held)),
+            told: false,
+        }
+    }
+
     /// Renews the leases in time, for ever.
-    pub(crate) async fn keep(&self, length: Duration) {
+    pub(crate) async fn keep(&self) {
         // Renewed after a third of its length, a lease leaves time for several tries.
-        let every = (length / 10).max(PAUSE);
+        let every = (self.terms.length / 10).max(PAUSE);
         // Side by side: a write that the store does not answer holds up no other lease.
         let mut renewals = JoinSet::new();
         loop {
@@ -101,41 +140,23 @@ impl Leases {
     }
 }
 
+/// What became of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is ours for longer now.
+    Ours,
+    /// It is ours, and the run was cancelled.
+    Unwanted,
+    /// Somebody else has it.
+    Lost,
+}
+
 impl<'a> Lease<'a> {
     /// No lease: nobody else can have the step.
     pub(crate) const fn none(leases: &'a Leases) -> Self {
         Self {
             leases,
             held: None,
-            told: false,
-        }
-    }
-
-    /// The lease of an attempt that has just been written.
-    pub(crate) fn new(worker: &'a Worker, run: &RunRef, step: &StepKey, known: Known) -> Self {
-        let length = worker.options.lease;
-        let held = Arc::new(Held {
-            connection: worker.connection.clone(),
-            run: run.without_metadata(),
-            step: step.clone(),
-            owner: worker.owner.clone(),
-            superseded: worker.superseded.clone(),
-            length,
-            state: Mutex::new(State {
-                known,
-                renew_at: Instant::now() + length / 3,
-                renewing: false,
-                lost: false,
-            }),
-            news: Notify::new(),
-        });
-        let leases = &worker.leases;
-        let number = leases.given.fetch_add(1, Ordering::Relaxed);
-        leases.held().insert(number, Arc::clone(&held));
-        leases.taken.notify_one();
-        Self {
-            leases,
-            held: Some((number, held)),
             told: false,
         }
     }
@@ -197,7 +218,7 @@ impl Held {
     }
 
     fn stored(&self) -> Option<Stored<'_>> {
-        let shared = self.connection.shared();
+        let shared = &self.terms.shared;
         let store = shared.store.as_ref()?;
         Some(Stored { shared, store })
     }
@@ -249,13 +270,13 @@ impl Held {
         let event = Event::Renewed {
             step: self.step.clone(),
             attempt: known.progress.attempts(),
-            until: stored.now() + self.length,
+            until: stored.now() + self.terms.length,
         };
         let renewed = stored.apply_to(&self.run, known, event, Along::default());
         match renewed.await {
             Ok(Tried::Applied(applied)) => {
                 let mut state = self.state();
-                state.renew_at = Instant::now() + self.length / 3;
+                state.renew_at = Instant::now() + self.terms.length / 3;
                 state.learn(Box::new(applied.after.progress));
             }
             Ok(Tried::Conflict(actual)) => self.look(actual),
@@ -273,9 +294,9 @@ impl Held {
         };
         if actual
             .lease()
-            .is_some_and(|lease| lease.owner.supersedes(&self.owner))
+            .is_some_and(|lease| lease.owner.supersedes(&self.terms.owner))
         {
-            self.superseded.cancel();
+            self.terms.superseded.cancel();
         }
         let mut state = self.state();
         let ours = &state.known.progress;

@@ -22,7 +22,7 @@ impl Life {
         handle.set_state(ConsumerState::Starting);
         Self {
             handle,
-            failures: Arc::clone(&consumer.connection.shared().failures),
+            failures: Arc::clone(&consumer.shared.failures),
             topics: topics(consumer).unwrap_or_default().into_iter().collect(),
             served: None,
             ended: false,
@@ -83,7 +83,7 @@ impl Drop for Life {
 /// [`Error::InvalidTopic`] for a topic that cannot have its name, or whose dead letters cannot; [`Error::Invalid`] when
 /// there is none.
 pub(super) fn topics(consumer: &Consumer) -> Result<Vec<Topic>, Error> {
-    let routes = &consumer.connection.shared().post.routes;
+    let routes = &consumer.shared.post.routes;
     let topics: BTreeSet<Topic> = match &consumer.options.topics {
         Some(topics) => topics
             .iter()

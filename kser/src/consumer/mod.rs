@@ -32,19 +32,19 @@ mod waits;
 mod work;
 mod worker;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::{Entrypoint, Error, Instance, Outcome, Registry, Topic};
 use tower::{Layer, Service};
 
-pub(crate) use self::decide::STEP_ENDED;
 pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer};
 use self::layers::Layers;
 pub use self::layers::{Call, Handle, Handler};
 pub use self::now::RunningTask;
 use self::options::Options;
 use self::serve::serve;
-use crate::Connection;
+use crate::shared::Shared;
 
 /// Receives messages and does what they ask for.
 ///
@@ -72,7 +72,7 @@ use crate::Connection;
 #[derive(Debug)]
 #[must_use = "a consumer does nothing until it is run or spawned"]
 pub struct Consumer {
-    connection: Connection,
+    shared: Arc<Shared>,
     registry: Registry,
     options: Options,
     layers: Layers,
@@ -80,9 +80,9 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(connection: Connection, registry: Registry) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Registry) -> Self {
         Self {
-            connection,
+            shared,
             registry,
             options: Options::default(),
             layers: Layers::default(),

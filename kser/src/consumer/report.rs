@@ -5,12 +5,12 @@ use kser_core::{
     Envelope, Error, Message, Metadata, Mode, Outcome, Record, RunId, Status, TaskError, headers,
 };
 
-use super::decide::STEP_ENDED;
 use super::decision::Decision;
 use super::letters;
 use super::run::{Run, step_key};
 use super::work::Work;
 use super::worker::Worker;
+use crate::post::STEP_ENDED;
 use crate::refusal;
 use crate::stored::{Along, Known, Stored, Tried, run_ref};
 
@@ -74,7 +74,7 @@ impl Worker {
     /// Gives a report that does not hand on `metadata.kser` that of the stored run which the key of the record names.
     /// `None` if there is no such run, or it does not wait for a report of this step.
     async fn attributed(&self, work: &Work, mut report: Message) -> Result<Option<Message>, Error> {
-        let shared = self.connection.shared();
+        let shared = &self.shared;
         let key = work.record.key.as_deref();
         let key = key.and_then(|key| std::str::from_utf8(key).ok());
         let (Some(store), Some(key)) = (&shared.store, key) else {

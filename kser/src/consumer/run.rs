@@ -4,8 +4,8 @@ use kser_core::sequencing::{
 };
 use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
 
-use crate::connection::Shared;
 use crate::post::{Moved, RunRef};
+use crate::shared::Shared;
 use crate::stored::{Along, Applied, Known, Stored, Tried};
 
 /// A run, or a lone task, as seen from one of its messages: where its state lives, and how to write on.

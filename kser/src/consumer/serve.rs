@@ -11,7 +11,7 @@ use super::alone::Alone;
 use super::awaited::Awaited;
 use super::crew::Crew;
 use super::farewell::Farewell;
-use super::lease::Leases;
+use super::lease::{Leases, Terms};
 use super::life::{Life, topics};
 use super::now::Now;
 use super::options::{GOODBYE, LAST_CALL, Options};
@@ -22,7 +22,7 @@ use super::sweep::sweep;
 use super::worker::Worker;
 use super::{Consumer, ConsumerHandle};
 use crate::Routes;
-use crate::connection::Shared;
+use crate::shared::Shared;
 
 /// Runs a consumer from its start to its end, which the log, its handle and the waiters of its connection are told of.
 pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
@@ -53,10 +53,12 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
     };
     tracing::info!(target: "kser", "Consumer.Starting...");
     life.receives();
-    say_what_is_promised(worker.connection.shared());
+    say_what_is_promised(&worker.shared);
     let leavers = subscriptions.iter();
     let leavers = leavers.filter_map(|member| member.leaver()).collect();
-    handle.set_farewell(Some(Farewell::new(Arc::clone(&worker), leavers)));
+    let attempts = worker.attempts.clone();
+    let farewell = Farewell::new(Arc::clone(&worker.shared), attempts, leavers);
+    handle.set_farewell(Some(farewell));
     let options = worker.options.clone();
     // Aborted when it is dropped: after the last attempt has ended.
     let _keeper = keeper(&worker);
@@ -66,7 +68,7 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
         () = stop.cancelled() => Ok(()),
         error = crew.work(&mut subscriptions, &handle) => Err(error),
         error = superseded(&worker) => Err(error),
-        () = sweep(worker.connection.shared(), &options, &worker.queues) => Ok(()),
+        () = sweep(&worker.shared, &options, &worker.queues) => Ok(()),
     };
     stop.cancel();
     let graceful = end(crew, &worker, subscriptions, &handle).await;
@@ -80,9 +82,9 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
 /// that does not yield holds up neither.
 fn keeper(worker: &Arc<Worker>) -> JoinSet<()> {
     let mut keeper = JoinSet::new();
-    if worker.connection.shared().store.is_some() {
+    if worker.shared.store.is_some() {
         let worker = Arc::clone(worker);
-        keeper.spawn(async move { worker.leases.keep(worker.options.lease).await });
+        keeper.spawn(async move { worker.leases.keep().await });
     }
     keeper
 }
@@ -90,17 +92,17 @@ fn keeper(worker: &Arc<Worker>) -> JoinSet<()> {
 async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscription>>), Error> {
     let topics = topics(&consumer)?;
     let Consumer {
-        connection,
+        shared,
         registry,
         options,
         layers,
         handle,
     } = consumer;
-    let shared = connection.shared();
     shared.ready().await?;
-    let owner = owner(shared, &options).await?;
+    let owner = owner(&shared, &options).await?;
     let queues = Queues::new(topics.iter().cloned());
-    let subscriptions = subscribe(shared, &options, topics).await?;
+    let subscriptions = subscribe(&shared, &options, topics).await?;
+    let superseded = Cancellation::default();
     let worker = Worker {
         places: Arc::new(Semaphore::new(options.concurrency)),
         places_of: options
@@ -117,10 +119,15 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
         attempts: Now::default(),
         cancel: Cancellation::default(),
         kill: Cancellation::default(),
-        superseded: Cancellation::default(),
+        leases: Leases::new(Terms {
+            shared: Arc::clone(&shared),
+            owner: owner.clone(),
+            superseded: superseded.clone(),
+            length: options.lease,
+        }),
+        superseded,
         queues,
-        leases: Leases::default(),
-        connection,
+        shared,
         registry,
         layers,
         options,

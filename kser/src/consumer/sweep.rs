@@ -10,9 +10,9 @@ use super::letters;
 use super::options::Options;
 use super::queues::Queues;
 use super::work::Work;
-use crate::connection::Shared;
 use crate::post::RunRef;
 use crate::refusal;
+use crate::shared::Shared;
 use crate::stored::{Known, Stored, run_ref};
 
 /// How many runs or outputs one look takes.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use kser_core::sequencing::{Event, PlannedStep, Progress, StepKey, carried};
 use kser_core::store::Attempt;
 use kser_core::{
-    AwaitRun, Context, Envelope, Error, Message, Outcome, Raw, TaskError, Timestamp, Topic,
+    AwaitRun, Context, Envelope, Error, Message, Name, Outcome, Raw, TaskError, Timestamp, Topic,
 };
 use tracing::Instrument;
 
@@ -113,7 +113,7 @@ impl Worker {
             next: None,
         };
         let run = Run {
-            shared: self.connection.shared(),
+            shared: &self.shared,
             of: None,
             stored: None,
             rest: None,
@@ -240,7 +240,7 @@ impl Worker {
     ) -> Result<Decision, Error> {
         let began = task.run.now();
         let (attempt, counted) = (known.progress.attempts(), known.progress.counted_attempts());
-        let waits = Arc::new(Waits::new(self, work, &task.message.entrypoint));
+        let waits = Arc::new(self.waits(work, &task.message.entrypoint));
         let runs: Arc<dyn AwaitRun> = Arc::<Waits>::clone(&waits);
         work.waits = Some(waits);
         let ctx = self.context(&task, &known).with_runs(runs);
@@ -267,6 +267,17 @@ impl Worker {
         }
     }
 
+    fn waits(&self, work: &Work, entrypoint: &Name) -> Waits {
+        let of_entrypoint = self.places_of.get(entrypoint);
+        let places = std::iter::once(&self.places).chain(of_entrypoint);
+        Waits::new(
+            Arc::clone(&self.shared),
+            places.cloned().collect(),
+            Arc::clone(&self.parked),
+            work.record.size(),
+        )
+    }
+
     /// Runs the handler within its bounds, and keeps the lease.
     async fn bounded(
         &self,
@@ -291,7 +302,7 @@ impl Worker {
             })
         });
         let mut lease = match (&task.run.stored, &task.run.of) {
-            (Some(_), Some(of)) => Lease::new(self, of, &task.step, known.clone()),
+            (Some(_), Some(of)) => self.leases.take(of, &task.step, known.clone()),
             _ => Lease::none(&self.leases),
         };
         let bounds = Bounds {
@@ -325,7 +336,7 @@ impl Worker {
                 ran.map(Product::Outcome)
             }
             Job::Build(entry) => {
-                let most = self.connection.shared().post.limits.steps;
+                let most = self.shared.post.limits.steps;
                 let built = Box::pin(entry.build_at_most(ctx, message, most)).await;
                 built.map(Product::Plan)
             }

@@ -6,15 +6,14 @@ use kser_core::{AwaitRun, Error, Outcome, RunId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::parked::Parked;
-use super::work::Work;
-use super::worker::Worker;
-use crate::Connection;
-use crate::observer::Observer;
+use crate::run::RunState;
+use crate::runs::Runs;
+use crate::shared::Shared;
 
 /// Waits for runs on behalf of a handler, whose places run others meanwhile.
 #[derive(Debug)]
 pub(crate) struct Waits {
-    connection: Connection,
+    shared: Arc<Shared>,
     /// The places that the handler has one of each of.
     places: Vec<Arc<Semaphore>>,
     parked: Arc<Parked>,
@@ -27,14 +26,18 @@ pub(crate) struct Waits {
 struct Waiting<'a>(&'a Waits);
 
 impl Waits {
-    pub(super) fn new(worker: &Worker, work: &Work, entrypoint: &kser_core::Name) -> Self {
-        let of = worker.places_of.get(entrypoint);
-        let places = std::iter::once(&worker.places).chain(of);
+    /// Makes the waits of a handler that has one of each of these places, for a delivery of so many bytes.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        places: Vec<Arc<Semaphore>>,
+        parked: Arc<Parked>,
+        bytes: usize,
+    ) -> Self {
         Self {
-            connection: worker.connection.clone(),
-            places: places.cloned().collect(),
-            parked: Arc::clone(&worker.parked),
-            bytes: work.record.size(),
+            shared,
+            places,
+            parked,
+            bytes,
             waiting: AtomicUsize::new(0),
             lent: AtomicUsize::new(0),
         }
@@ -84,12 +87,12 @@ impl Waits {
     }
 
     async fn wait(&self, run: &RunId) -> Result<Outcome, Error> {
-        let shared = self.connection.shared();
-        if let Some(watched) = Observer::known(&shared.observer, run) {
-            let state = crate::run::RunState::of_event(watched.ended().await?);
+        let shared = &self.shared;
+        if let Some(watched) = shared.observer.known(run) {
+            let state = RunState::of_event(watched.ended().await?);
             return state.into_result();
         }
-        let waited = self.connection.runs().wait(run).await;
+        let waited = Runs::new(Arc::clone(shared)).wait(run).await;
         waited?.into_result()
     }
 }

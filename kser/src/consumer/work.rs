@@ -8,8 +8,7 @@ use kser_core::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::decision::Done;
-use super::instead::Refused;
+use super::decision::{Done, Refused};
 use super::now::Entry;
 use super::waits::Waits;
 use crate::stored::Known;

@@ -21,7 +21,7 @@ use super::options::{LAST_CALL, Options};
 use super::parked::Parked;
 use super::queues::Queues;
 use super::work::Work;
-use crate::Connection;
+use crate::shared::Shared;
 
 /// Which part of what is held may wait for places of their entrypoints.
 const CROWD: usize = 4;
@@ -29,7 +29,7 @@ const CROWD: usize = 4;
 /// Does what deliveries ask for. Shared by all that run.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(super) connection: Connection,
+    pub(super) shared: Arc<Shared>,
     pub(super) registry: Registry,
     pub(super) layers: Layers,
     pub(super) options: Options,
@@ -84,7 +84,7 @@ impl Worker {
     /// Works on a delivery until it is settled or given back. While it waits it holds no place.
     pub(crate) async fn work(self: Arc<Self>, turn: Turn, place: OwnedSemaphorePermit) -> Finished {
         let bytes = turn.delivery.record.size();
-        let (mut work, mut ticket) = Work::new(turn.delivery, &*self.connection.shared().clock);
+        let (mut work, mut ticket) = Work::new(turn.delivery, &*self.shared.clock);
         let mut place = Some(place);
         let settled = loop {
             if work.revoked.is_cancelled() && work.decided.is_none() {
@@ -174,7 +174,7 @@ impl Worker {
             () = work.revoked.cancelled() => return Err(ticket.release_failed(None, work.counted)),
             entered = self.alone.enter(&self.places, all) => entered,
         };
-        let now = self.connection.shared().clock.now();
+        let now = self.shared.clock.now();
         let Some(place) = entered else {
             tracing::warn!(target: "kser", topic = %work.record.topic, "a task that may kill its process is given back for {GIVEN_BACK:?}: others run beside it");
             return Err(ticket.release_failed(Some(now + GIVEN_BACK), work.counted));
@@ -205,7 +205,7 @@ impl Worker {
         places: Arc<Semaphore>,
     ) -> Result<(Ticket, Option<OwnedSemaphorePermit>), Settled> {
         if self.crowded.records() >= (self.options.held_records / CROWD).max(1) {
-            let now = self.connection.shared().clock.now();
+            let now = self.shared.clock.now();
             return Err(ticket.release_failed(Some(now + LAST_CALL), work.counted));
         }
         let waiting = self.crowded.enter(work.record.size());
@@ -230,9 +230,7 @@ impl Worker {
     async fn finish(&self, ticket: Ticket, decision: Decision, work: &mut Work) -> Left {
         match decision {
             Decision::Done(done) => self.settle(ticket, done, work).await,
-            Decision::Later(pause) => {
-                Left::Wait(ticket, self.connection.shared().clock.now() + pause)
-            }
+            Decision::Later(pause) => Left::Wait(ticket, self.shared.clock.now() + pause),
             Decision::Back => Left::Nothing(ticket.release_failed(None, work.counted)),
             Decision::Alone => Left::Alone(ticket),
             Decision::Crowded(places) => Left::Crowded(ticket, places),
@@ -256,7 +254,7 @@ impl Worker {
             Err(NotSettled { source, ticket, .. }) => {
                 let (pause, published) = self.hold(work, done, source);
                 self.relayed(&published).await;
-                Left::Wait(ticket, self.connection.shared().clock.now() + pause)
+                Left::Wait(ticket, self.shared.clock.now() + pause)
             }
         }
     }
@@ -279,7 +277,7 @@ impl Worker {
             }
             // Of what is settled together nothing is published.
             error if error.is_too_large() => {
-                let largest = self.connection.shared().description.largest_record;
+                let largest = self.shared.description.largest_record;
                 work.refused = done.take_larger(largest);
             }
             _ => {}
@@ -297,7 +295,7 @@ impl Worker {
         if outputs.is_empty() {
             return;
         }
-        if let Some(store) = &self.connection.shared().store
+        if let Some(store) = &self.shared.store
             && let Err(error) = store.relayed(outputs).await
         {
             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "outputs are published and not marked: they may be published again");
@@ -306,7 +304,7 @@ impl Worker {
 
     /// Waits until then. Says whether to go on: not if the delivery goes to someone else, or the consumer stops.
     async fn wait(&self, work: &Work, until: Timestamp) -> bool {
-        let pause = until.since(self.connection.shared().clock.now());
+        let pause = until.since(self.shared.clock.now());
         // What cannot be settled or decided holds up what is received.
         let is_parked = work.unsettled == 0;
         let _parked = is_parked.then(|| self.parked.enter(work.record.size()));

@@ -1,0 +1,70 @@
+//! Publishes records of producers, and says what is certain about those that were not published.
+
+use kser_core::log::LogOptions;
+use kser_core::{Error, Name, Outcome, Record, TaskError, TaskId, Topic};
+
+use crate::shared::Shared;
+
+/// Publishes one record, and logs what became of it.
+pub(crate) async fn publish_one(
+    shared: &Shared,
+    record: Record,
+    entrypoint: &Name,
+    uuid: &TaskId,
+) -> Result<(), Error> {
+    let topic = record.topic.clone();
+    let published = shared.publish(vec![record]).await;
+    let published = published.map_err(|failed| unknown(failed.into_error(), uuid));
+    logged(&published, Some(&topic), entrypoint, uuid);
+    published
+}
+
+/// Says whether someone reads what is sent.
+pub(crate) fn is_told() -> bool {
+    tracing::enabled!(target: "kser", tracing::Level::INFO)
+}
+
+/// `Producer.Success: dice.DiceRoll[872c…]: Message dice.DiceRoll[872c…] sent in dice`, or `Producer.Failed: …`.
+pub(crate) fn logged(
+    published: &Result<(), Error>,
+    topic: Option<&Topic>,
+    entrypoint: &Name,
+    uuid: &TaskId,
+) {
+    let longest = LogOptions::default().longest();
+    match (published, topic) {
+        (Ok(()), Some(topic)) if is_told() => {
+            let text = format!("Message {entrypoint}[{uuid}] sent in {topic}");
+            let outcome = Outcome::text(text);
+            kser_core::log::success("Producer", entrypoint, uuid, &outcome, longest);
+        }
+        (Ok(()), _) => {}
+        (Err(error), _) => {
+            let outcome = Outcome::from(&TaskError::internal(error.report()));
+            kser_core::log::failed("Producer", entrypoint, uuid, &outcome, longest);
+        }
+    }
+}
+
+/// An error of publishing: what is not certainly refused may have been sent.
+pub(crate) fn unknown(error: Error, id: &TaskId) -> Error {
+    match is_refusal(&error) {
+        true => error,
+        false => Error::MaybeSent {
+            id: id.clone().into(),
+            source: error.into(),
+        },
+    }
+}
+
+/// Says whether it is certain that nothing was published.
+pub(crate) const fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::TooLarge { .. }
+            | Error::TooLargeForTopic { .. }
+            | Error::MissingTopic { .. }
+            | Error::InvalidTopic { .. }
+            | Error::Unsupported { .. }
+    )
+}

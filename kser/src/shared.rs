@@ -1,0 +1,115 @@
+use std::fmt;
+use std::sync::Arc;
+
+use kser_core::log::LogOptions;
+use kser_core::{
+    Clock, Description, Error, IdSource, Interest, Mode, NotPublished, Record, RunId, StateStore,
+    Subscription, Topic, TopicSpec, Transport,
+};
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::failures::Failures;
+use crate::observer::{Observer, Watched};
+use crate::post::Post;
+use crate::stamps::Stamps;
+use crate::store_clock::StoreClock;
+
+/// The parts of a connection that its producers, consumers and handles have in common.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) store: Option<Arc<dyn StateStore>>,
+    pub(crate) store_clock: StoreClock,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) stamps: Arc<Stamps>,
+    pub(crate) log: Arc<LogOptions>,
+    pub(crate) post: Post,
+    pub(crate) mode: Mode,
+    pub(crate) description: Description,
+    pub(crate) observer: Arc<Observer>,
+    /// The consumers, as the waiters see them.
+    pub(crate) failures: Arc<Failures>,
+    /// Lets one consumer at a time publish the outputs that their writer did not.
+    pub(crate) relaying: Arc<Semaphore>,
+    /// Set once the topics that nobody has to make are there.
+    pub(crate) ready: Arc<OnceCell<()>>,
+}
+
+impl Shared {
+    /// Returns the store, or the error that says that `verb` needs one.
+    pub(crate) fn store(&self, verb: &'static str) -> Result<&Arc<dyn StateStore>, Error> {
+        self.store.as_ref().ok_or(Error::NeedsStore { verb })
+    }
+
+    /// Returns a stamp for the next write of a run.
+    pub(crate) fn next_stamp(&self) -> u64 {
+        self.stamps.next(&*self.ids)
+    }
+
+    pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.ready().await {
+            return Err(none_of(records.len(), error));
+        }
+        self.transport.publish(records).await
+    }
+
+    /// On a transport that makes topics at their first use, says that nobody but observers wants the events: they would
+    /// be kept for ever.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        if !self.description.forgets {
+            return Ok(());
+        }
+        let ensure = || async {
+            let events = TopicSpec::observed(self.post.routes.events()?);
+            self.transport.ensure_topics(&[events]).await
+        };
+        self.ready.get_or_try_init(ensure).await.map(|_| ())
+    }
+
+    /// Watches a run from now on, through the subscription to the events of all runs.
+    pub(crate) async fn watch(&self, run: &RunId) -> Result<Watched, Error> {
+        self.observer
+            .watch(run, || self.subscribe_to_events())
+            .await
+    }
+
+    async fn subscribe_to_events(&self) -> Result<Box<dyn Subscription>, Error> {
+        self.ready().await?;
+        let interest = Interest::everything(vec![self.post.routes.events()?]);
+        self.transport.subscribe(interest).await
+    }
+
+    pub(crate) fn topic_of(&self, entrypoint: &kser_core::Name) -> Result<Topic, Error> {
+        self.post.routes.topic(entrypoint)
+    }
+}
+
+/// None of the records is published, for one reason.
+fn none_of(records: usize, error: Error) -> NotPublished {
+    if records == 1 {
+        return NotPublished::new(vec![(0, error)]);
+    }
+    let error = Arc::new(error);
+    let failed = (0..records).map(|index| {
+        let error = Error::Backend {
+            backend: "making the topic of the events",
+            temporary: error.is_temporary(),
+            source: Arc::clone(&error).into(),
+        };
+        (index, error)
+    });
+    NotPublished::new(failed.collect())
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("transport", &self.transport)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
