@@ -8,13 +8,13 @@ use tokio::sync::Semaphore;
 
 use crate::consumer::Consumer;
 use crate::dead_letters::DeadLetters;
-use crate::observer::Observer;
-use crate::post::Post;
+use crate::engine::event_watcher::EventWatcher;
+use crate::engine::records::RecordWriter;
+use crate::engine::store_clock::StoreClock;
 use crate::producer::Producer;
 use crate::routes::Routes;
 use crate::runs::Runs;
 use crate::shared::Shared;
-use crate::store_clock::StoreClock;
 use crate::system::RandomIds;
 
 /// A transport, perhaps a state store, and what producers and consumers share. Cloning is cheap.
@@ -43,14 +43,14 @@ impl Connection {
         };
         Ok(Self(Arc::new(Shared {
             store_clock,
-            observer: Arc::new(Observer::default()),
+            event_watcher: Arc::new(EventWatcher::default()),
             failures: Arc::default(),
             relaying: Arc::new(Semaphore::new(1)),
             ready: Arc::default(),
             log: Arc::new(LogOptions::default()),
             ids: Arc::new(RandomIds),
             stamps: Arc::default(),
-            post: Post {
+            writer: RecordWriter {
                 routes,
                 limits: Limits::default(),
                 store: store_id,
@@ -93,13 +93,13 @@ impl Connection {
     /// Routes entrypoints to topics, and topics to groups. The default is [`Routes::new`].
     #[must_use]
     pub fn with_routes(self, routes: Routes) -> Self {
-        self.change(|shared| shared.post.routes = routes)
+        self.change(|shared| shared.writer.routes = routes)
     }
 
     /// Sets how large things may be. The default is [`Limits::default`].
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        self.change(|shared| shared.post.limits = limits)
+        self.change(|shared| shared.writer.limits = limits)
     }
 
     /// Sets what is written to the log. The default shows no params.
@@ -142,7 +142,7 @@ impl Connection {
         registry: &Registry,
         partitions: Option<u32>,
     ) -> Result<(), Error> {
-        let topics = crate::topics::needed(&self.0.post.routes, registry, partitions)?;
+        let topics = crate::topics::needed(&self.0.writer.routes, registry, partitions)?;
         self.0.transport.ensure_topics(&topics).await
     }
 
@@ -161,15 +161,15 @@ impl Connection {
                 Some(_) => Mode::Stored,
                 None => Mode::AtLeastOnce,
             };
-            shared.post.store = id;
+            shared.writer.store = id;
             shared.store = store;
         }))
     }
 
     fn change(self, change: impl FnOnce(&mut Shared)) -> Self {
         let mut shared = Arc::unwrap_or_clone(self.0);
-        // What was made before keeps its observer, which knows the old routes.
-        shared.observer = Arc::new(Observer::default());
+        // What was made before keeps its event_watcher, which knows the old routes.
+        shared.event_watcher = Arc::new(EventWatcher::default());
         shared.failures = Arc::default();
         shared.ready = Arc::default();
         change(&mut shared);

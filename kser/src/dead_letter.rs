@@ -7,11 +7,11 @@ use kser_core::{
 };
 
 use crate::dead_letters::{Place, Session};
-use crate::event::RunEvent;
-use crate::observer::Observer;
-use crate::post::RunRef;
+use crate::engine::event::RunEvent;
+use crate::engine::event_watcher::EventWatcher;
+use crate::engine::records::RunRef;
+use crate::engine::stored::{Applied, Stored, run_ref};
 use crate::shared::Shared;
-use crate::stored::{Applied, Stored, run_ref};
 use crate::topics::DEAD_LETTERS;
 
 /// A record that was given up, with the reason. One that is dropped stays among the dead letters, as one that is
@@ -26,7 +26,7 @@ pub struct DeadLetter {
 
 /// The replay of a carried run that the waiters of this connection wait beyond, until it is dropped.
 struct Expected<'a> {
-    observer: &'a Observer,
+    event_watcher: &'a EventWatcher,
     run: Option<&'a RunId>,
 }
 
@@ -131,7 +131,7 @@ impl DeadLetter {
         };
         let carried = envelope.filter(|envelope| envelope.mode != Mode::Stored);
         let run = carried.as_ref().map(|envelope| &envelope.run);
-        let expected = Expected::new(&shared.observer, run);
+        let expected = Expected::new(&shared.event_watcher, run);
         self.settle(records).await?;
         expected.comes();
         Ok(())
@@ -181,7 +181,7 @@ impl DeadLetter {
                 shared.clock.wall(),
             )
         };
-        Ok(vec![shared.post.event(&event)?, self.original()?])
+        Ok(vec![shared.writer.event(&event)?, self.original()?])
     }
 
     /// Gives the message of the step, as the store has it now, the headers that the record was sent with.
@@ -227,11 +227,11 @@ impl DeadLetter {
 }
 
 impl<'a> Expected<'a> {
-    fn new(observer: &'a Observer, run: Option<&'a RunId>) -> Self {
+    fn new(event_watcher: &'a EventWatcher, run: Option<&'a RunId>) -> Self {
         if let Some(run) = run {
-            observer.expect_replay(run, true);
+            event_watcher.expect_replay(run, true);
         }
-        Self { observer, run }
+        Self { event_watcher, run }
     }
 
     /// The replay is published: its event takes the expectation back.
@@ -243,7 +243,7 @@ impl<'a> Expected<'a> {
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
         if let Some(run) = self.run {
-            self.observer.expect_replay(run, false);
+            self.event_watcher.expect_replay(run, false);
         }
     }
 }

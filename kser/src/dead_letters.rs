@@ -80,7 +80,7 @@ impl DeadLetters {
                 reason: "name the topic itself, without `.dlt`",
             });
         }
-        let routes = &shared.post.routes;
+        let routes = &shared.writer.routes;
         let letters = routes.prefixed(&Topic::new(topic)?)?;
         let letters = letters.with_suffix(DEAD_LETTERS)?;
         let group = routes.group(&letters);

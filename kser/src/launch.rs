@@ -7,13 +7,13 @@ use kser_core::store::{Inserted, NewRun};
 use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step, Topic};
 use serde::Serialize;
 
-use crate::asks::{Asks, publish_first, tell_later};
-use crate::post::{Moved, RunRef, digest};
+use crate::engine::records::{RunChange, RunRef, digest};
+use crate::engine::store_clock::unknown_answer;
+use crate::engine::stored::{Stored, run_ref};
+use crate::launch_records::{LaunchRecords, publish_first, tell_later};
 use crate::publish::unknown;
 use crate::run::Run;
 use crate::shared::Shared;
-use crate::store_clock::unknown_answer;
-use crate::stored::{Stored, run_ref};
 
 /// An operation that is launched when this is awaited.
 #[must_use = "nothing is launched until this is awaited"]
@@ -147,8 +147,8 @@ fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Re
     let progress = Progress::launched(now).with_step_events(step_events);
     let progress = progress.with_stamp(shared.next_stamp());
     let digest = digest(&run.name, &params.compact());
-    let launch = shared.post.launch(run, &progress, params)?;
-    let record = shared.post.launch_record(run, launch.clone())?;
+    let launch = shared.writer.launch(run, &progress, params)?;
+    let record = shared.writer.launch_record(run, launch.clone())?;
     Ok(Begin {
         topic: record.topic.clone(),
         records: vec![record],
@@ -167,7 +167,7 @@ fn built(
     step_events: bool,
 ) -> Result<Begin, Error> {
     // Before anything is made of them.
-    let limit = shared.post.limits.steps as usize;
+    let limit = shared.writer.limits.steps as usize;
     if steps.is_empty() {
         return Err(Error::Invalid {
             what: format!("operation {}", run.name),
@@ -182,7 +182,7 @@ fn built(
         });
     }
     let plan = Plan::of(run.id.clone(), run.name.clone(), steps)?.into_steps();
-    run.home = shared.post.home_of(&run.name, &plan)?;
+    run.home = shared.writer.home_of(&run.name, &plan)?;
     let now = now(shared, run);
     let before = Progress::launched(now).with_step_events(step_events);
     let after = begun(&before, &plan, now)?.with_stamp(shared.next_stamp());
@@ -190,7 +190,7 @@ fn built(
         .get(1..)
         .filter(|rest| !rest.is_empty() && run.mode != Mode::Stored);
     let rest = rest.map(|rest| carried::encode(&run.id, rest));
-    let moved = Moved {
+    let moved = RunChange {
         before: &before,
         after: &after,
         near: StepWindow {
@@ -200,14 +200,14 @@ fn built(
         launch: None,
         rest: rest.as_ref(),
     };
-    let records = shared.post.effects(run, moved, now)?;
+    let records = shared.writer.effects(run, moved, now)?;
     let topic = match plan.first() {
-        Some(first) => shared.post.awaited(run, first)?,
-        None => shared.post.routes.topic(&run.name)?,
+        Some(first) => shared.writer.awaited(run, first)?,
+        None => shared.writer.routes.topic(&run.name)?,
     };
     let given = carried::encode(&run.id, &plan);
     Ok(Begin {
-        launch: shared.post.launch(run, &before, Object::default())?,
+        launch: shared.writer.launch(run, &before, Object::default())?,
         digest: digest(&run.name, given.as_str()),
         topic,
         progress: after.progress,
@@ -306,10 +306,10 @@ async fn again(stored: Stored<'_>, run: &RunRef) -> Result<(), Error> {
     }
 }
 
-/// Publishes, with the observer in place before.
+/// Publishes, with the event_watcher in place before.
 async fn sent(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let watched = shared.watch(&run.id).await?;
-    let asks = Asks::of(shared, &begin.records)?;
+    let asks = LaunchRecords::of(shared, &begin.records)?;
     let published = shared.publish(begin.records.clone()).await;
     if let Err(not) = &published {
         let news = asks.news(not);

@@ -4,10 +4,10 @@ use std::time::Duration;
 use kser_core::sequencing::Event;
 use kser_core::{Error, NotPublished, Record, Topic};
 
-use crate::post::RunRef;
+use crate::engine::records::RunRef;
+use crate::engine::stored::Stored;
 use crate::publish::{is_refusal, logged};
 use crate::shared::Shared;
-use crate::stored::Stored;
 
 /// When an event that could not be published is tried again.
 const TELL_AGAIN: [Duration; 6] = [
@@ -20,14 +20,14 @@ const TELL_AGAIN: [Duration; 6] = [
 ];
 
 /// Tells the records that make a run begin from the events about it.
-pub(crate) struct Asks {
+pub(crate) struct LaunchRecords {
     topic: Option<Topic>,
     asks: Vec<bool>,
 }
 
-impl Asks {
+impl LaunchRecords {
     pub(crate) fn of(shared: &Shared, records: &[Record]) -> Result<Self, Error> {
-        let events = shared.post.routes.events()?;
+        let events = shared.writer.routes.events()?;
         // What the owner of a fork is told comes before its step and its event.
         let hooks = records.len().saturating_sub(2);
         let asks = records.iter().enumerate();
@@ -114,7 +114,7 @@ pub(crate) async fn publish_first(
     version: u64,
     records: Vec<Record>,
 ) -> Result<(), Error> {
-    let asks = Asks::of(stored.shared, &records)?;
+    let asks = LaunchRecords::of(stored.shared, &records)?;
     let published = stored.relay(&run.id, version, records).await;
     let launched = asks.launched(published, run);
     if let Err(error) = &launched

@@ -1,29 +1,22 @@
 #![doc = include_str!("../README.md")]
 
-mod asks;
 mod connect;
 mod connection;
 mod consumer;
 mod dead_letter;
 mod dead_letters;
-mod event;
+mod engine;
 mod failures;
 mod launch;
-mod observer;
-mod post;
+mod launch_records;
 mod producer;
 mod publish;
-mod refusal;
 mod routes;
 mod run;
-mod run_ref;
 mod runs;
 mod send_many;
 mod send_task;
 mod shared;
-mod stamps;
-mod store_clock;
-mod stored;
 mod system;
 mod topics;
 
@@ -35,7 +28,7 @@ pub use consumer::{
 };
 pub use dead_letter::DeadLetter;
 pub use dead_letters::DeadLetters;
-pub use event::RunEvent;
+pub use engine::event::RunEvent;
 pub use kser_clock::SystemClock;
 /// What backends are written against: the traits, and what goes through them.
 #[doc(no_inline)]

@@ -5,8 +5,8 @@ use kser_core::{
     Entrypoint, Error, Message, Name, NotPublished, Object, Outcome, Record, Step, TaskId, Topic,
 };
 
+use crate::engine::records::STEP_ENDED;
 use crate::launch::Launch;
-use crate::post::STEP_ENDED;
 use crate::publish::publish_one;
 use crate::send_many::send_many;
 use crate::send_task::SendTask;
@@ -68,10 +68,10 @@ impl Producer {
     ) -> Result<TaskId, Error> {
         let shared = self.shared();
         let topic = match topic {
-            Some(topic) => shared.post.routes.prefixed(&Topic::new(topic)?)?,
+            Some(topic) => shared.writer.routes.prefixed(&Topic::new(topic)?)?,
             None => shared.topic_of(&message.entrypoint)?,
         };
-        let record = Record::new(topic, Some(shared.post.sized(message)?));
+        let record = Record::new(topic, Some(shared.writer.sized(message)?));
         publish_one(shared, record, &message.entrypoint, &message.uuid).await?;
         Ok(message.uuid.clone())
     }
@@ -88,7 +88,7 @@ impl Producer {
         payload: impl Into<Bytes>,
     ) -> Result<(), Error> {
         let shared = self.shared();
-        let topic = shared.post.routes.prefixed(&Topic::new(topic)?)?;
+        let topic = shared.writer.routes.prefixed(&Topic::new(topic)?)?;
         let record = Record::new(topic, Some(payload.into()));
         let published = shared.publish(vec![record]).await;
         published.map_err(NotPublished::into_error)
@@ -121,7 +121,7 @@ impl Producer {
             });
         };
         let outcome = outcome.clone().with_uuid(step.uuid.clone());
-        let record = shared.post.report(reply, step, outcome)?;
+        let record = shared.writer.report(reply, step, outcome)?;
         publish_one(shared, record, &STEP_ENDED.into(), &step.uuid).await
     }
 

@@ -6,8 +6,8 @@ use kser_core::store::Watch;
 use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
 use serde::Serialize;
 
-use crate::event::RunEvent;
-use crate::observer::Watched;
+use crate::engine::event::RunEvent;
+use crate::engine::event_watcher::WatchedRun;
 use crate::runs::Runs;
 use crate::shared::Shared;
 
@@ -21,7 +21,7 @@ pub struct Run {
     id: RunId,
     name: Name,
     /// Set where the state rides in the messages.
-    watched: Option<Watched>,
+    watched: Option<WatchedRun>,
     /// Has the store keep the run as long as a handle of it lives.
     _kept: Arc<Watch>,
 }
@@ -112,7 +112,7 @@ impl Run {
         }
     }
 
-    pub(crate) fn carried(shared: Arc<Shared>, id: RunId, name: Name, watched: Watched) -> Self {
+    pub(crate) fn carried(shared: Arc<Shared>, id: RunId, name: Name, watched: WatchedRun) -> Self {
         Self {
             shared,
             id,

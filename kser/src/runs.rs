@@ -7,12 +7,12 @@ use kser_core::sequencing::{
 use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
 
-use crate::asks::publish_first;
-use crate::post::RunRef;
+use crate::engine::records::RunRef;
+use crate::engine::stored::{RunView, Stored, run_ref};
+use crate::launch_records::publish_first;
 use crate::publish::{is_refusal, unknown};
 use crate::run::{Run, RunState};
 use crate::shared::Shared;
-use crate::stored::{Known, Stored, run_ref};
 
 /// How many attempts are read at once.
 const PAGE: usize = 1000;
@@ -132,7 +132,7 @@ impl Runs {
     ///
     /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
     pub async fn retry_step(&self, id: &RunId, step: &TaskId) -> Result<(), Error> {
-        let event = |known: &Known| Event::Retried {
+        let event = |known: &RunView| Event::Retried {
             step: named(known, id, step),
         };
         self.apply("retry step", id, event).await
@@ -149,7 +149,7 @@ impl Runs {
         step: &TaskId,
         outcome: Outcome,
     ) -> Result<(), Error> {
-        let event = |known: &Known| Event::Skipped {
+        let event = |known: &RunView| Event::Skipped {
             step: named(known, id, step),
             outcome: outcome.clone(),
         };
@@ -163,7 +163,7 @@ impl Runs {
     /// [`Error::Rejected`] when the run does not stand at that step, or it is no external one. Otherwise as
     /// [`status`](Self::status).
     pub async fn report(&self, id: &RunId, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
-        let event = |known: &Known| Event::Reported {
+        let event = |known: &RunView| Event::Reported {
             step: named(known, id, step),
             outcome: outcome.clone(),
             seen: 0,
@@ -259,13 +259,13 @@ impl Runs {
 
     async fn apply<F>(&self, verb: &'static str, id: &RunId, event: F) -> Result<(), Error>
     where
-        F: Fn(&Known) -> Event + Send,
+        F: Fn(&RunView) -> Event + Send,
     {
         let stored = self.stored(verb)?;
         let info = info(stored, id).await?;
         let run = run_ref(&info)?;
         let launch = Some(&info.launch);
-        let fits = |known: &Known, event| stored.must_fit(&run, known, event, launch);
+        let fits = |known: &RunView, event| stored.must_fit(&run, known, event, launch);
         let done = stored.carry_out(&run, launch, event, fits).await?;
         match done.published.map_err(NotPublished::into_error) {
             Err(error) if is_refusal(&error) => Err(error),
@@ -301,7 +301,7 @@ fn state(id: &RunId, progress: &Progress) -> RunState {
 }
 
 /// The step of that id, if the run stands there; else one that the rules refuse.
-fn named(known: &Known, run: &RunId, step: &TaskId) -> StepKey {
+fn named(known: &RunView, run: &RunId, step: &TaskId) -> StepKey {
     let position = known.progress.position();
     match &known.here {
         Some(here) if here.key.uuid == *step => here.key.clone(),
@@ -342,7 +342,7 @@ async fn begin_fork(
     )
     .with_step_events(origin_was.wants_step_events())
     .with_status_hook(origin_was.wants_status_hook());
-    let before = Known {
+    let before = RunView {
         progress: Box::new(forked),
         here: here.map(Box::new),
         next: None,
@@ -351,7 +351,7 @@ async fn begin_fork(
     let records = stored.records(run, &before, &after, None)?;
     let here = before.here.as_deref();
     let here = here.ok_or_else(|| Error::UnknownRun { id: run.id.clone() })?;
-    let topic = stored.shared.post.awaited(run, here)?;
+    let topic = stored.shared.writer.awaited(run, here)?;
     let launch: Bytes = origin.launch.clone();
     let digest = format!("fork of {} from {from}", origin.id);
     let new = NewRun::new(
@@ -372,7 +372,7 @@ async fn begin_fork(
 }
 
 /// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.
-fn begun(stored: Stored<'_>, run: &RunRef, forked: &Known) -> Result<Transition, Error> {
+fn begun(stored: Stored<'_>, run: &RunRef, forked: &RunView) -> Result<Transition, Error> {
     let here = forked.here.as_ref();
     let step = here.map(|here| here.key.clone());
     let event = Event::Retried {

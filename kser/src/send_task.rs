@@ -88,12 +88,12 @@ impl SendTask {
         let shared = &self.shared;
         let uuid = self.uuid.unwrap_or_else(|| shared.ids.next_id().into());
         let topic = match self.topic {
-            Some(topic) => shared.post.routes.prefixed(&topic?)?,
+            Some(topic) => shared.writer.routes.prefixed(&topic?)?,
             None => shared.topic_of(&self.entrypoint)?,
         };
         let mut message = Message::new(uuid.clone(), self.entrypoint, self.params?);
         message.metadata = self.metadata?;
-        let mut record = Record::new(topic, Some(shared.post.sized(&message)?));
+        let mut record = Record::new(topic, Some(shared.writer.sized(&message)?));
         record.key = self.key;
         let due = |delay: Duration| -> Timestamp { shared.clock.now() + delay };
         Ok(Prepared {

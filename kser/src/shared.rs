@@ -8,11 +8,11 @@ use kser_core::{
 };
 use tokio::sync::{OnceCell, Semaphore};
 
+use crate::engine::event_watcher::{EventWatcher, WatchedRun};
+use crate::engine::records::RecordWriter;
+use crate::engine::stamps::Stamps;
+use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
-use crate::observer::{Observer, Watched};
-use crate::post::Post;
-use crate::stamps::Stamps;
-use crate::store_clock::StoreClock;
 
 /// The parts of a connection that its producers, consumers and handles have in common.
 #[derive(Clone)]
@@ -24,10 +24,10 @@ pub(crate) struct Shared {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) stamps: Arc<Stamps>,
     pub(crate) log: Arc<LogOptions>,
-    pub(crate) post: Post,
+    pub(crate) writer: RecordWriter,
     pub(crate) mode: Mode,
     pub(crate) description: Description,
-    pub(crate) observer: Arc<Observer>,
+    pub(crate) event_watcher: Arc<EventWatcher>,
     /// The consumers, as the waiters see them.
     pub(crate) failures: Arc<Failures>,
     /// Lets one consumer at a time publish the outputs that their writer did not.
@@ -64,27 +64,27 @@ impl Shared {
             return Ok(());
         }
         let ensure = || async {
-            let events = TopicSpec::observed(self.post.routes.events()?);
+            let events = TopicSpec::observed(self.writer.routes.events()?);
             self.transport.ensure_topics(&[events]).await
         };
         self.ready.get_or_try_init(ensure).await.map(|_| ())
     }
 
     /// Watches a run from now on, through the subscription to the events of all runs.
-    pub(crate) async fn watch(&self, run: &RunId) -> Result<Watched, Error> {
-        self.observer
+    pub(crate) async fn watch(&self, run: &RunId) -> Result<WatchedRun, Error> {
+        self.event_watcher
             .watch(run, || self.subscribe_to_events())
             .await
     }
 
     async fn subscribe_to_events(&self) -> Result<Box<dyn Subscription>, Error> {
         self.ready().await?;
-        let interest = Interest::everything(vec![self.post.routes.events()?]);
+        let interest = Interest::everything(vec![self.writer.routes.events()?]);
         self.transport.subscribe(interest).await
     }
 
     pub(crate) fn topic_of(&self, entrypoint: &kser_core::Name) -> Result<Topic, Error> {
-        self.post.routes.topic(entrypoint)
+        self.writer.routes.topic(entrypoint)
     }
 }
 

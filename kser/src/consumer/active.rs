@@ -20,31 +20,31 @@ pub struct RunningTask {
     pub since: Timestamp,
 }
 
-/// What is so at this moment, the oldest first.
+/// A registry of the items that are active at this moment, the oldest first.
 #[derive(Debug)]
-pub(crate) struct Now<T>(Arc<Mutex<Table<T>>>);
+pub(crate) struct ActiveSet<T>(Arc<Mutex<Table<T>>>);
 
-/// By a number that grows.
+/// The items, by a number that grows.
 #[derive(Debug)]
 struct Table<T> {
     all: BTreeMap<u64, T>,
     begun: u64,
 }
 
-impl<T> Now<T> {
-    /// Notes what is so, until what is returned is dropped.
-    pub(crate) fn begin(&self, what: T) -> Entry<T> {
+impl<T> ActiveSet<T> {
+    /// Inserts an item, which is removed when the guard is dropped.
+    pub(crate) fn insert(&self, item: T) -> ActiveGuard<T> {
         let mut table = self.table();
         table.begun += 1;
         let number = table.begun;
-        table.all.insert(number, what);
-        Entry {
+        table.all.insert(number, item);
+        ActiveGuard {
             of: self.clone(),
             number,
         }
     }
 
-    /// Lists it.
+    /// Lists the items.
     pub(crate) fn list(&self) -> Vec<T>
     where
         T: Clone,
@@ -57,13 +57,13 @@ impl<T> Now<T> {
     }
 }
 
-impl<T> Clone for Now<T> {
+impl<T> Clone for ActiveSet<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Default for Now<T> {
+impl<T> Default for ActiveSet<T> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Table {
             all: BTreeMap::new(),
@@ -72,15 +72,15 @@ impl<T> Default for Now<T> {
     }
 }
 
-/// One thing that is so.
+/// Removes an item of an [`ActiveSet`] when it is dropped.
 #[derive(Debug)]
-#[must_use = "it is so until this is dropped"]
-pub(crate) struct Entry<T> {
-    of: Now<T>,
+#[must_use = "the item is removed when this is dropped"]
+pub(crate) struct ActiveGuard<T> {
+    of: ActiveSet<T>,
     number: u64,
 }
 
-impl<T> Drop for Entry<T> {
+impl<T> Drop for ActiveGuard<T> {
     fn drop(&mut self) {
         let ended = self.of.table().all.remove(&self.number);
         drop(ended);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::handle::{ConsumerHandle, ConsumerHealth};
 use super::lanes::Lanes;
-use super::worker::{Finished, Worker, backoff};
+use super::processor::{Finished, Processor, backoff};
 
 /// How often the health of a consumer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -23,8 +23,8 @@ const LANE: usize = 4;
 const PARKED: usize = 16;
 
 /// What runs, and what waits for it.
-pub(crate) struct Crew {
-    worker: Arc<Worker>,
+pub(crate) struct Dispatcher {
+    worker: Arc<Processor>,
     lanes: Lanes,
     tasks: JoinSet<Finished>,
     trouble: Option<Trouble>,
@@ -37,8 +37,8 @@ struct Trouble {
     retry_at: Instant,
 }
 
-impl Crew {
-    pub(crate) fn new(worker: Arc<Worker>) -> Self {
+impl Dispatcher {
+    pub(crate) fn new(worker: Arc<Processor>) -> Self {
         Self {
             lanes: Lanes::new(worker.options.held_records / LANE),
             worker,
@@ -193,7 +193,7 @@ impl Crew {
     }
 }
 
-async fn place(worker: &Worker) -> Option<OwnedSemaphorePermit> {
+async fn place(worker: &Processor) -> Option<OwnedSemaphorePermit> {
     Arc::clone(&worker.places).acquire_owned().await.ok()
 }
 

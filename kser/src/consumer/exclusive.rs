@@ -15,13 +15,13 @@ pub(super) const EXCLUSIVE: Duration = Duration::from_secs(60);
 
 /// Lets suspected poison messages run with nothing beside them, one at a time, within limits.
 #[derive(Debug)]
-pub(crate) struct Alone {
+pub(crate) struct Exclusive {
     turn: tokio::sync::Mutex<()>,
     /// Until when no suspect waits, because one has waited in vain.
     crowded_until: Mutex<Option<Instant>>,
 }
 
-impl Alone {
+impl Exclusive {
     pub(super) const fn new() -> Self {
         Self {
             turn: tokio::sync::Mutex::const_new(()),

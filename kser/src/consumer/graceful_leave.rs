@@ -5,11 +5,11 @@ use kser_core::{Error, Leave};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::now::Now;
-use super::options::GOODBYE;
-use crate::post::RunRef;
+use super::active::ActiveSet;
+use super::options::LEAVE_TIMEOUT;
+use crate::engine::records::RunRef;
+use crate::engine::stored::Stored;
 use crate::shared::Shared;
-use crate::stored::Stored;
 
 /// An attempt at a step of a stored run that runs at this moment.
 #[derive(Debug, Clone)]
@@ -22,16 +22,16 @@ pub(crate) struct Running {
 /// Leaves the groups of a consumer whose handlers do not end, from any thread: else what they run counts as a crash,
 /// and after three deploys as a poison message.
 #[derive(Debug)]
-pub(super) struct Farewell {
+pub(super) struct GracefulLeave {
     shared: Arc<Shared>,
-    attempts: Now<Running>,
+    attempts: ActiveSet<Running>,
     leavers: Vec<Arc<dyn Leave>>,
 }
 
-impl Farewell {
+impl GracefulLeave {
     pub(super) const fn new(
         shared: Arc<Shared>,
-        attempts: Now<Running>,
+        attempts: ActiveSet<Running>,
         leavers: Vec<Arc<dyn Leave>>,
     ) -> Self {
         Self {
@@ -42,14 +42,14 @@ impl Farewell {
     }
 
     /// Gives back the attempts of stored runs, and leaves all groups at once, each within its limit.
-    pub(super) async fn say(&self) {
-        if timeout(GOODBYE, self.give_back()).await.is_err() {
+    pub(super) async fn leave(&self) {
+        if timeout(LEAVE_TIMEOUT, self.give_back()).await.is_err() {
             tracing::warn!(target: "kser", "giving attempts back failed: the store is silent; they count as crashes");
         }
         let mut leaving = JoinSet::new();
         for leaver in &self.leavers {
             let leaver = Arc::clone(leaver);
-            leaving.spawn(async move { timeout(GOODBYE, leaver.leave()).await });
+            leaving.spawn(async move { timeout(LEAVE_TIMEOUT, leaver.leave()).await });
         }
         while let Some(left) = leaving.join_next().await {
             let error = match left {

@@ -6,8 +6,8 @@ use kser_core::{Cancellation, Error, Health, HeldPartition};
 use serde::Serialize;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::farewell::Farewell;
-use super::now::{Now, RunningTask};
+use super::active::{ActiveSet, RunningTask};
+use super::graceful_leave::GracefulLeave;
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -17,10 +17,10 @@ pub struct ConsumerHandle(Arc<Inner>);
 struct Inner {
     stop: Cancellation,
     paused: Paused,
-    running: Now<RunningTask>,
+    running: ActiveSet<RunningTask>,
     health: Mutex<ConsumerHealth>,
     state: Mutex<ConsumerState>,
-    farewell: Mutex<Option<Arc<Farewell>>>,
+    graceful_leave: Mutex<Option<Arc<GracefulLeave>>>,
 }
 
 /// Where a consumer is in its life.
@@ -74,10 +74,10 @@ impl ConsumerHandle {
         Self(Arc::new(Inner {
             stop: Cancellation::default(),
             paused: Paused::new(),
-            running: Now::default(),
+            running: ActiveSet::default(),
             health: Mutex::default(),
             state: Mutex::default(),
-            farewell: Mutex::default(),
+            graceful_leave: Mutex::default(),
         }))
     }
 
@@ -142,21 +142,21 @@ impl ConsumerHandle {
     }
 
     /// Sets what leaves the groups at once; `None` when the consumer has ended.
-    pub(super) fn set_farewell(&self, farewell: Option<Farewell>) {
-        *self.farewell() = farewell.map(Arc::new);
+    pub(super) fn set_graceful_leave(&self, graceful_leave: Option<GracefulLeave>) {
+        *self.graceful_leave() = graceful_leave.map(Arc::new);
     }
 
     /// Gives back what is held, and leaves the groups at once.
-    pub(super) async fn say_farewell(&self) {
-        let farewell = self.farewell().clone();
-        if let Some(farewell) = farewell {
-            farewell.say().await;
+    pub(super) async fn leave_gracefully(&self) {
+        let graceful_leave = self.graceful_leave().clone();
+        if let Some(graceful_leave) = graceful_leave {
+            graceful_leave.leave().await;
         }
     }
 
-    fn farewell(&self) -> MutexGuard<'_, Option<Arc<Farewell>>> {
-        let farewell = self.0.farewell.lock();
-        farewell.unwrap_or_else(PoisonError::into_inner)
+    fn graceful_leave(&self) -> MutexGuard<'_, Option<Arc<GracefulLeave>>> {
+        let graceful_leave = self.0.graceful_leave.lock();
+        graceful_leave.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stopping(&self) -> &Cancellation {
@@ -167,7 +167,7 @@ impl ConsumerHandle {
         &self.0.paused
     }
 
-    pub(super) fn tasks(&self) -> &Now<RunningTask> {
+    pub(super) fn tasks(&self) -> &ActiveSet<RunningTask> {
         &self.0.running
     }
 }

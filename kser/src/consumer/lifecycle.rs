@@ -7,32 +7,32 @@ use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscri
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::alone::Alone;
-use super::awaited::Awaited;
-use super::crew::Crew;
-use super::farewell::Farewell;
-use super::lease::{Leases, Terms};
-use super::life::{Life, topics};
-use super::now::Now;
-use super::options::{GOODBYE, LAST_CALL, Options};
+use super::active::ActiveSet;
+use super::dispatcher::Dispatcher;
+use super::exclusive::Exclusive;
+use super::graceful_leave::GracefulLeave;
+use super::options::{LAST_CALL, LEAVE_TIMEOUT, Options};
 use super::parked::Parked;
+use super::pending_topic::PendingTopic;
+use super::processor::Processor;
 use super::queues::Queues;
 use super::signals::Watch;
-use super::sweep::sweep;
-use super::worker::Worker;
+use super::state_guard::{StateGuard, topics};
+use super::step::lease::{Leases, Terms};
+use super::sweeper::sweep;
 use super::{Consumer, ConsumerHandle};
 use crate::Routes;
 use crate::shared::Shared;
 
 /// Runs a consumer from its start to its end, which the log, its handle and the waiters of its connection are told of.
 pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
-    let mut life = Life::start(&consumer);
+    let mut life = StateGuard::start(&consumer);
     let served = receive(consumer, &mut life).await;
     life.end(&served);
     served
 }
 
-async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
+async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error> {
     let handle = consumer.handle();
     let watch = match consumer.options.signals {
         true => Some(Watch::start(handle.clone(), consumer.options.deadline)?),
@@ -57,12 +57,12 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
     let leavers = subscriptions.iter();
     let leavers = leavers.filter_map(|member| member.leaver()).collect();
     let attempts = worker.attempts.clone();
-    let farewell = Farewell::new(Arc::clone(&worker.shared), attempts, leavers);
-    handle.set_farewell(Some(farewell));
+    let graceful_leave = GracefulLeave::new(Arc::clone(&worker.shared), attempts, leavers);
+    handle.set_graceful_leave(Some(graceful_leave));
     let options = worker.options.clone();
     // Aborted when it is dropped: after the last attempt has ended.
     let _keeper = keeper(&worker);
-    let mut crew = Crew::new(Arc::clone(&worker));
+    let mut crew = Dispatcher::new(Arc::clone(&worker));
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
@@ -80,7 +80,7 @@ async fn receive(consumer: Consumer, life: &mut Life) -> Result<(), Error> {
 
 /// Starts the task that renews the leases, where there may be any. It is none of the crew's, nor of this future: a handler
 /// that does not yield holds up neither.
-fn keeper(worker: &Arc<Worker>) -> JoinSet<()> {
+fn keeper(worker: &Arc<Processor>) -> JoinSet<()> {
     let mut keeper = JoinSet::new();
     if worker.shared.store.is_some() {
         let worker = Arc::clone(worker);
@@ -89,7 +89,7 @@ fn keeper(worker: &Arc<Worker>) -> JoinSet<()> {
     keeper
 }
 
-async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscription>>), Error> {
+async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscription>>), Error> {
     let topics = topics(&consumer)?;
     let Consumer {
         shared,
@@ -103,20 +103,20 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Worker>, Vec<Box<dyn Subscript
     let queues = Queues::new(topics.iter().cloned());
     let subscriptions = subscribe(&shared, &options, topics).await?;
     let superseded = Cancellation::default();
-    let worker = Worker {
+    let worker = Processor {
         places: Arc::new(Semaphore::new(options.concurrency)),
         places_of: options
             .concurrency_of
             .iter()
             .map(|(name, places)| (name.clone(), Arc::new(Semaphore::new(*places))))
             .collect(),
-        alone: Alone::new(),
+        exclusive: Exclusive::new(),
         parked: Arc::default(),
         crowded: Parked::default(),
         stop: handle.stopping().clone(),
         running: handle.tasks().clone(),
-        unsettled: Now::default(),
-        attempts: Now::default(),
+        unsettled: ActiveSet::default(),
+        attempts: ActiveSet::default(),
         cancel: Cancellation::default(),
         kill: Cancellation::default(),
         leases: Leases::new(Terms {
@@ -144,7 +144,7 @@ async fn subscribe(
     topics: Vec<Topic>,
 ) -> Result<Vec<Box<dyn Subscription>>, Error> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for (group, topics) in by_group(&shared.post.routes, topics) {
+    for (group, topics) in by_group(&shared.writer.routes, topics) {
         let instance = options.instance.as_ref().map(ToString::to_string);
         let interest = Interest::group(group, topics).with_instance(instance);
         match shared.transport.subscribe(interest.clone()).await {
@@ -158,7 +158,7 @@ async fn subscribe(
     }
     for (interest, error) in missing {
         tracing::warn!(target: "kser", "{error}; it is read once it is there");
-        let awaited = Awaited::new(Arc::clone(&shared.transport), interest);
+        let awaited = PendingTopic::new(Arc::clone(&shared.transport), interest);
         found.push(Box::new(awaited));
     }
     Ok(found)
@@ -202,7 +202,7 @@ async fn owner(shared: &Shared, options: &Options) -> Result<Owner, Error> {
 }
 
 /// Waits until a later life of this instance is seen to have taken over.
-async fn superseded(worker: &Worker) -> Error {
+async fn superseded(worker: &Processor) -> Error {
     worker.superseded.cancelled().await;
     Error::Superseded {
         instance: worker.owner.instance.to_string(),
@@ -212,8 +212,8 @@ async fn superseded(worker: &Worker) -> Error {
 /// Ends what runs within the deadline, and a little more for those that do not yield. Says whether every task ended when
 /// it was asked to: what was left behind may still hold a thread.
 async fn end(
-    mut crew: Crew,
-    worker: &Worker,
+    mut crew: Dispatcher,
+    worker: &Processor,
     subscriptions: Vec<Box<dyn Subscription>>,
     handle: &ConsumerHandle,
 ) -> bool {
@@ -227,7 +227,7 @@ async fn end(
         worker.kill.cancel();
         if crew.finish(LAST_CALL).await.is_err() {
             handle.name_left_behind();
-            handle.say_farewell().await;
+            handle.leave_gracefully().await;
         }
     }
     drop(crew);
@@ -239,7 +239,7 @@ async fn end(
 async fn leave(subscriptions: Vec<Box<dyn Subscription>>) {
     let mut leaving = JoinSet::new();
     for subscription in subscriptions {
-        leaving.spawn(tokio::time::timeout(GOODBYE, subscription.close()));
+        leaving.spawn(tokio::time::timeout(LEAVE_TIMEOUT, subscription.close()));
     }
     while let Some(left) = leaving.join_next().await {
         match left {

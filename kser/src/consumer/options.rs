@@ -46,4 +46,4 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long the goodbyes to the groups may take at the end of a stop.
-pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
+pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -12,18 +12,18 @@ pub(crate) struct Parked {
 
 /// A delivery that is counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct ParkedGuard<'a> {
     parked: &'a Parked,
     bytes: usize,
 }
 
 impl Parked {
     /// Counts a delivery.
-    pub(super) fn enter(&self, bytes: usize) -> Entry<'_> {
+    pub(super) fn enter(&self, bytes: usize) -> ParkedGuard<'_> {
         self.records.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.changed.notify_one();
-        Entry {
+        ParkedGuard {
             parked: self,
             bytes,
         }
@@ -45,7 +45,7 @@ impl Parked {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for ParkedGuard<'_> {
     fn drop(&mut self) {
         self.parked.records.fetch_sub(1, Ordering::Relaxed);
         self.parked.bytes.fetch_sub(self.bytes, Ordering::Relaxed);

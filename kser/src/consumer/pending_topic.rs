@@ -12,7 +12,7 @@ type Subscribed = Result<Box<dyn Subscription>, Error>;
 
 /// A subscription to a topic that does not exist yet.
 #[derive(Debug)]
-pub(super) struct Awaited {
+pub(super) struct PendingTopic {
     topics: Vec<Topic>,
     /// Looks for it, on a task of its own: whoever receives drops its future all the time.
     looking: JoinSet<Subscribed>,
@@ -34,7 +34,7 @@ impl Leave for Leaver {
     }
 }
 
-impl Awaited {
+impl PendingTopic {
     pub(super) fn new(transport: Arc<dyn Transport>, interest: Interest) -> Self {
         let topics = interest.topics.clone();
         let mut looking = JoinSet::new();
@@ -62,7 +62,7 @@ async fn look(transport: Arc<dyn Transport>, interest: Interest) -> Subscribed {
 }
 
 #[async_trait]
-impl Subscription for Awaited {
+impl Subscription for PendingTopic {
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
         if let Some(looked) = self.looking.join_next().await {
             let found = looked.map_err(|_| Error::Closed)??;

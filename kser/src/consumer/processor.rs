@@ -10,17 +10,17 @@ use kser_core::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use super::alone::{Alone, EXCLUSIVE, GIVEN_BACK};
-use super::decision::{Decision, Done};
-use super::farewell::Running;
+use super::active::{ActiveSet, RunningTask};
+use super::delivery::disposition::{Disposition, Outputs};
+use super::delivery::state::DeliveryState;
+use super::exclusive::{EXCLUSIVE, Exclusive, GIVEN_BACK};
+use super::graceful_leave::Running;
 use super::lanes::{Lane, Turn};
-use super::layers::Layers;
-use super::lease::Leases;
-use super::now::{Now, RunningTask};
 use super::options::{LAST_CALL, Options};
 use super::parked::Parked;
 use super::queues::Queues;
-use super::work::Work;
+use super::step::layers::Layers;
+use super::step::lease::Leases;
 use crate::shared::Shared;
 
 /// Which part of what is held may wait for places of their entrypoints.
@@ -28,23 +28,23 @@ const CROWD: usize = 4;
 
 /// Does what deliveries ask for. Shared by all that run.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(crate) struct Processor {
     pub(super) shared: Arc<Shared>,
     pub(super) registry: Registry,
     pub(super) layers: Layers,
     pub(super) options: Options,
     pub(super) owner: Owner,
-    pub(super) running: Now<RunningTask>,
+    pub(super) running: ActiveSet<RunningTask>,
     /// The attempts at steps of stored runs.
-    pub(super) attempts: Now<Running>,
+    pub(super) attempts: ActiveSet<Running>,
     /// Where deliveries are held whose results cannot be published.
-    pub(super) unsettled: Now<HeldPartition>,
+    pub(super) unsettled: ActiveSet<HeldPartition>,
     /// The places to run. A suspect takes all of them.
     pub(super) places: Arc<Semaphore>,
     /// The places of the entrypoints that have a limit of their own.
     pub(super) places_of: BTreeMap<Name, Arc<Semaphore>>,
     /// Where suspects wait for all places.
-    pub(super) alone: Alone,
+    pub(super) exclusive: Exclusive,
     /// The deliveries that wait in hand.
     pub(super) parked: Arc<Parked>,
     /// The deliveries that wait for a place of their entrypoint.
@@ -76,15 +76,15 @@ pub(crate) struct Finished {
 enum Left {
     Nothing(Settled),
     Wait(Ticket, Timestamp),
-    Alone(Ticket),
+    Exclusive(Ticket),
     Crowded(Ticket, Arc<Semaphore>),
 }
 
-impl Worker {
+impl Processor {
     /// Works on a delivery until it is settled or given back. While it waits it holds no place.
     pub(crate) async fn work(self: Arc<Self>, turn: Turn, place: OwnedSemaphorePermit) -> Finished {
         let bytes = turn.delivery.record.size();
-        let (mut work, mut ticket) = Work::new(turn.delivery, &*self.shared.clock);
+        let (mut work, mut ticket) = DeliveryState::new(turn.delivery, &*self.shared.clock);
         let mut place = Some(place);
         let settled = loop {
             if work.revoked.is_cancelled() && work.decided.is_none() {
@@ -96,7 +96,7 @@ impl Worker {
             if let Some(waits) = work.waits.take() {
                 waits.settle(place.as_mut(), of_entrypoint);
             }
-            if matches!(decision, Decision::Done(_)) {
+            if matches!(decision, Disposition::Ack(_)) {
                 // What has run waits for the transport, and others may run meanwhile.
                 drop(place.take());
             }
@@ -110,7 +110,7 @@ impl Worker {
                     }
                     ticket = kept;
                 }
-                Left::Alone(kept) => {
+                Left::Exclusive(kept) => {
                     drop(place.take());
                     (ticket, place) = match Box::pin(self.alone(kept, &mut work)).await {
                         Ok(alone) => alone,
@@ -140,9 +140,9 @@ impl Worker {
     /// Decides. A suspect shares its places with others when it has run alone for long.
     async fn decide_within(
         &self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         place: &mut Option<OwnedSemaphorePermit>,
-    ) -> Decision {
+    ) -> Disposition {
         let alone = work.alone;
         let mut deciding = Box::pin(self.decide(work));
         if !alone {
@@ -164,7 +164,7 @@ impl Worker {
     async fn alone(
         &self,
         ticket: Ticket,
-        work: &mut Work,
+        work: &mut DeliveryState,
     ) -> Result<(Ticket, Option<OwnedSemaphorePermit>), Settled> {
         tracing::warn!(target: "kser", topic = %work.record.topic, "a task that may kill its process waits to run alone");
         let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
@@ -172,7 +172,7 @@ impl Worker {
             biased;
             () = self.stop.cancelled() => return Err(ticket.release_failed(None, work.counted)),
             () = work.revoked.cancelled() => return Err(ticket.release_failed(None, work.counted)),
-            entered = self.alone.enter(&self.places, all) => entered,
+            entered = self.exclusive.enter(&self.places, all) => entered,
         };
         let now = self.shared.clock.now();
         let Some(place) = entered else {
@@ -201,7 +201,7 @@ impl Worker {
     async fn crowded(
         &self,
         ticket: Ticket,
-        work: &mut Work,
+        work: &mut DeliveryState,
         places: Arc<Semaphore>,
     ) -> Result<(Ticket, Option<OwnedSemaphorePermit>), Settled> {
         if self.crowded.records() >= (self.options.held_records / CROWD).max(1) {
@@ -227,19 +227,24 @@ impl Worker {
     }
 
     /// The only place that turns a decision into the end of a ticket.
-    async fn finish(&self, ticket: Ticket, decision: Decision, work: &mut Work) -> Left {
+    async fn finish(
+        &self,
+        ticket: Ticket,
+        decision: Disposition,
+        work: &mut DeliveryState,
+    ) -> Left {
         match decision {
-            Decision::Done(done) => self.settle(ticket, done, work).await,
-            Decision::Later(pause) => Left::Wait(ticket, self.shared.clock.now() + pause),
-            Decision::Back => Left::Nothing(ticket.release_failed(None, work.counted)),
-            Decision::Alone => Left::Alone(ticket),
-            Decision::Crowded(places) => Left::Crowded(ticket, places),
+            Disposition::Ack(done) => self.settle(ticket, done, work).await,
+            Disposition::RetryIn(pause) => Left::Wait(ticket, self.shared.clock.now() + pause),
+            Disposition::Release => Left::Nothing(ticket.release_failed(None, work.counted)),
+            Disposition::RunExclusively => Left::Exclusive(ticket),
+            Disposition::AwaitPlace(places) => Left::Crowded(ticket, places),
         }
     }
 
     /// Settles; what fails is tried again later, since what was decided may be written already. What was published is not
     /// published again.
-    async fn settle(&self, ticket: Ticket, done: Done, work: &mut Work) -> Left {
+    async fn settle(&self, ticket: Ticket, done: Outputs, work: &mut DeliveryState) -> Left {
         let records = match done.records.is_empty() {
             true => Vec::new(),
             false => done.records.clone(),
@@ -261,13 +266,18 @@ impl Worker {
 
     /// Keeps what is left to do after a settle that failed. Returns how long to wait until the next try, and which outputs
     /// of the store are published.
-    fn hold(&self, work: &mut Work, mut done: Done, error: Error) -> (Duration, Vec<OutputId>) {
+    fn hold(
+        &self,
+        work: &mut DeliveryState,
+        mut done: Outputs,
+        error: Error,
+    ) -> (Duration, Vec<OutputId>) {
         let mut pause = backoff(work.unsettled);
         work.unsettled += 1;
         let topic = &work.record.topic;
         let partition = work.origin.map_or(0, |origin| origin.partition);
         let held = HeldPartition::new(topic.clone(), partition, error.report());
-        let held = self.unsettled.begin(held);
+        let held = self.unsettled.insert(held);
         let shown: &dyn std::error::Error = &error;
         tracing::error!(target: "kser", %topic, error = shown, tries = work.unsettled, "a delivery is held: it cannot be settled");
         let mut published = Vec::new();
@@ -303,7 +313,7 @@ impl Worker {
     }
 
     /// Waits until then. Says whether to go on: not if the delivery goes to someone else, or the consumer stops.
-    async fn wait(&self, work: &Work, until: Timestamp) -> bool {
+    async fn wait(&self, work: &DeliveryState, until: Timestamp) -> bool {
         let pause = until.since(self.shared.clock.now());
         // What cannot be settled or decided holds up what is received.
         let is_parked = work.unsettled == 0;
@@ -317,7 +327,7 @@ impl Worker {
     }
 
     /// Waits until then, and for a place to go on in. `None` if it is not to go on.
-    async fn pause(&self, work: &Work, until: Timestamp) -> Option<OwnedSemaphorePermit> {
+    async fn pause(&self, work: &DeliveryState, until: Timestamp) -> Option<OwnedSemaphorePermit> {
         match self.wait(work, until).await {
             true => self.place(1).await,
             false => None,
@@ -326,7 +336,7 @@ impl Worker {
 
     /// Parts from a delivery that waits. It comes again in its place, with the count of its attempts where the transport
     /// keeps that.
-    async fn leave(&self, ticket: Ticket, work: &mut Work, until: Timestamp) -> Settled {
+    async fn leave(&self, ticket: Ticket, work: &mut DeliveryState, until: Timestamp) -> Settled {
         let done = match work.decided.take() {
             // Something is to go out that is not written yet: it comes again, and follows from that.
             Some(_) if !work.refused.is_empty() => {

@@ -8,13 +8,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::ConsumerHandle;
-use super::options::{GOODBYE, LAST_CALL};
+use super::options::{LAST_CALL, LEAVE_TIMEOUT};
 
 /// How long after its deadline a stop may take, before the process is ended: handlers see that they are cancelled, are
 /// dropped, and the groups are left, each within its limit.
 const SLACK: Duration = LAST_CALL
     .saturating_add(LAST_CALL)
-    .saturating_add(GOODBYE)
+    .saturating_add(LEAVE_TIMEOUT)
     .saturating_add(Duration::from_secs(1));
 
 /// How much later than the first a signal must come to be another request. A terminal and a parent both send one.
@@ -72,12 +72,12 @@ fn past() -> MutexGuard<'static, Vec<Handle>> {
 }
 
 /// Leaves the groups, on a runtime of its own: the one of the consumer may stand still.
-fn say_farewell(handle: &ConsumerHandle) {
+fn leave_gracefully(handle: &ConsumerHandle) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(handle.say_farewell()),
+        Ok(runtime) => runtime.block_on(handle.leave_gracefully()),
         Err(error) => {
             tracing::error!(target: "kser", %error, "leaving the groups failed; what is held counts as a crash");
         }
@@ -104,7 +104,7 @@ fn listen(
         let (handle, ended) = guard;
         if !ended.load(Ordering::Acquire) {
             handle.name_left_behind();
-            say_farewell(&handle);
+            leave_gracefully(&handle);
             tracing::error!(target: "kser", "the process is ended: a handler, or a thread that it began, outlives the stop");
             std::process::exit(1);
         }

@@ -8,7 +8,7 @@ use crate::failures::{Failures, Served};
 
 /// The life of a consumer, as its handle, the log and the waiters of its connection are told of it.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct StateGuard {
     handle: ConsumerHandle,
     failures: Arc<Failures>,
     topics: BTreeSet<Topic>,
@@ -16,7 +16,7 @@ pub(super) struct Life {
     ended: bool,
 }
 
-impl Life {
+impl StateGuard {
     pub(super) fn start(consumer: &Consumer) -> Self {
         let handle = consumer.handle();
         handle.set_state(ConsumerState::Starting);
@@ -38,7 +38,7 @@ impl Life {
     /// Records how the consumer has ended.
     pub(super) fn end(mut self, served: &Result<(), Error>) {
         self.ended = true;
-        self.handle.set_farewell(None);
+        self.handle.set_graceful_leave(None);
         match served {
             Ok(()) => self.handle.set_state(ConsumerState::Stopped),
             Err(error) => self.fail(error),
@@ -59,12 +59,12 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for StateGuard {
     fn drop(&mut self) {
         if self.ended {
             return;
         }
-        self.handle.set_farewell(None);
+        self.handle.set_graceful_leave(None);
         match std::thread::panicking() {
             true => self.fail(&Error::Backend {
                 backend: "consumer",
@@ -83,7 +83,7 @@ impl Drop for Life {
 /// [`Error::InvalidTopic`] for a topic that cannot have its name, or whose dead letters cannot; [`Error::Invalid`] when
 /// there is none.
 pub(super) fn topics(consumer: &Consumer) -> Result<Vec<Topic>, Error> {
-    let routes = &consumer.shared.post.routes;
+    let routes = &consumer.shared.writer.routes;
     let topics: BTreeSet<Topic> = match &consumer.options.topics {
         Some(topics) => topics
             .iter()

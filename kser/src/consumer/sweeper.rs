@@ -6,14 +6,14 @@ use kser_core::store::OutputId;
 use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
 use tokio::time::{Instant, sleep};
 
-use super::letters;
+use super::delivery::dead_letter;
+use super::delivery::state::DeliveryState;
 use super::options::Options;
 use super::queues::Queues;
-use super::work::Work;
-use crate::post::RunRef;
-use crate::refusal;
+use crate::engine::records::RunRef;
+use crate::engine::refusal;
+use crate::engine::stored::{RunView, Stored, run_ref};
 use crate::shared::Shared;
-use crate::stored::{Known, Stored, run_ref};
 
 /// How many runs or outputs one look takes.
 const AT_ONCE: usize = 100;
@@ -187,7 +187,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 /// The topic of the pending step does not take its message: the run ends here, until someone retries it.
 async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
     tracing::error!(target: "kser", run = ?run.id, error = kser_core::log::report(error), "sending a step failed; its run ends");
-    let ended = |known: &Known| {
+    let ended = |known: &RunView| {
         let outcome = refusal::outcome(error);
         match &known.here {
             Some(here) if here.external.is_some() => Event::Reported {
@@ -293,7 +293,7 @@ fn here(shared: &Shared, mut record: Record) -> Record {
 
 fn letter(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
     tracing::error!(target: "kser", topic = %record.topic, error = kser_core::log::report(error), "sending what a handler sends failed; it becomes a dead letter");
-    let work = Work::alone(record.clone(), &*shared.clock);
-    let group = shared.post.routes.group(&record.topic);
-    letters::dead_letter(&work, &group, 0, &error.report(), &*shared.clock)
+    let work = DeliveryState::alone(record.clone(), &*shared.clock);
+    let group = shared.writer.routes.group(&record.topic);
+    dead_letter::write(&work, &group, 0, &error.report(), &*shared.clock)
 }

@@ -10,14 +10,14 @@ use crate::RunEvent;
 
 /// Sees the events of all runs that someone of this connection waits for, through one subscription.
 #[derive(Debug, Default)]
-pub(crate) struct Observer {
-    watched: Mutex<Watching>,
+pub(crate) struct EventWatcher {
+    watched: Mutex<WatchedRuns>,
     observing: tokio::sync::Mutex<Option<Observing>>,
 }
 
 /// The runs that are watched, while there is someone to see them.
 #[derive(Debug, Default)]
-struct Watching {
+struct WatchedRuns {
     alive: bool,
     runs: BTreeMap<RunId, watch::Sender<Seen>>,
 }
@@ -34,8 +34,8 @@ impl Drop for Observing {
 
 /// What is known of one run from its events.
 #[derive(Debug)]
-pub(crate) struct Watched {
-    observer: Arc<Observer>,
+pub(crate) struct WatchedRun {
+    observer: Arc<EventWatcher>,
     run: RunId,
     /// Taken only when this is dropped.
     latest: Option<watch::Receiver<Seen>>,
@@ -49,13 +49,13 @@ struct Seen {
     expected: u32,
 }
 
-impl Observer {
+impl EventWatcher {
     /// Watches a run from now on. `subscribe` makes the subscription to the events, where there is none yet.
     pub(crate) async fn watch<F, S>(
         self: &Arc<Self>,
         run: &RunId,
         subscribe: F,
-    ) -> Result<Watched, Error>
+    ) -> Result<WatchedRun, Error>
     where
         F: Fn() -> S + Send + Sync,
         S: Future<Output = Result<Box<dyn Subscription>, Error>> + Send,
@@ -67,7 +67,7 @@ impl Observer {
                 break latest;
             }
         };
-        Ok(Watched {
+        Ok(WatchedRun {
             observer: Arc::clone(self),
             run: run.clone(),
             latest: Some(latest),
@@ -75,10 +75,10 @@ impl Observer {
     }
 
     /// Watches a run that a handle of this connection watches, from its launch on; `None` when there is none.
-    pub(crate) fn known(self: &Arc<Self>, run: &RunId) -> Option<Watched> {
+    pub(crate) fn known(self: &Arc<Self>, run: &RunId) -> Option<WatchedRun> {
         let watched = self.watched();
         let latest = watched.runs.get(run).map(watch::Sender::subscribe)?;
-        Some(Watched {
+        Some(WatchedRun {
             observer: Arc::clone(self),
             run: run.clone(),
             latest: Some(latest),
@@ -103,7 +103,7 @@ impl Observer {
         Ok(())
     }
 
-    fn watched(&self) -> MutexGuard<'_, Watching> {
+    fn watched(&self) -> MutexGuard<'_, WatchedRuns> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,7 +125,7 @@ impl Observer {
 
     /// Tells all who wait that nothing more will come. Those who watch from now on have a subscription of their own.
     fn close(&self) {
-        *self.watched() = Watching::default();
+        *self.watched() = WatchedRuns::default();
     }
 
     /// Notes that a replay of a run is published, or was not after all: who waits for the run waits beyond it.
@@ -141,7 +141,7 @@ impl Observer {
     }
 }
 
-impl Watching {
+impl WatchedRuns {
     /// Watches a run from now on, unless nobody would see it.
     fn watch(&mut self, run: &RunId) -> Option<watch::Receiver<Seen>> {
         let sender = self.alive.then(|| self.runs.entry(run.clone()))?;
@@ -160,7 +160,7 @@ fn replaces(latest: Option<&RunEvent>, event: &RunEvent) -> bool {
 }
 
 /// Receives events for as long as the observer lives. What fails is tried again.
-async fn observe(observer: Weak<Observer>, mut subscription: Box<dyn Subscription>) {
+async fn observe(observer: Weak<EventWatcher>, mut subscription: Box<dyn Subscription>) {
     loop {
         let received = subscription.receive(Room::records(256)).await;
         let Some(observer) = observer.upgrade() else {
@@ -192,7 +192,7 @@ async fn observe(observer: Weak<Observer>, mut subscription: Box<dyn Subscriptio
     }
 }
 
-impl Watched {
+impl WatchedRun {
     /// Waits for the end of the run.
     pub(crate) async fn ended(&self) -> Result<RunEvent, Error> {
         let mut latest = self.latest.clone().ok_or(Error::Closed)?;
@@ -208,7 +208,7 @@ impl Watched {
     }
 }
 
-impl Clone for Watched {
+impl Clone for WatchedRun {
     fn clone(&self) -> Self {
         Self {
             observer: Arc::clone(&self.observer),
@@ -218,7 +218,7 @@ impl Clone for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedRun {
     fn drop(&mut self) {
         let mut watched = self.observer.watched();
         // Counted under the lock, so that of two that are dropped at once one is the last.

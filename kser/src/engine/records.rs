@@ -7,7 +7,7 @@ use kser_core::{
     StoreId, Timestamp, Topic,
 };
 
-pub(crate) use crate::run_ref::RunRef;
+pub(crate) use crate::engine::run_ref::RunRef;
 use crate::{Routes, RunEvent};
 
 /// The entrypoint of the message that ends an external step.
@@ -15,7 +15,7 @@ pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
 
 /// A transition, and what is at hand to act on it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moved<'a> {
+pub(crate) struct RunChange<'a> {
     pub(crate) before: &'a Progress,
     pub(crate) after: &'a Transition,
     /// The steps that were near before the transition.
@@ -28,21 +28,21 @@ pub(crate) struct Moved<'a> {
 
 /// Writes the records of runs.
 #[derive(Debug, Clone)]
-pub(crate) struct Post {
+pub(crate) struct RecordWriter {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) store: Option<StoreId>,
 }
 
-impl Post {
+impl RecordWriter {
     /// Writes what the effects of a transition ask for. Dead letters are the caller's, who has the delivery.
     pub(crate) fn effects(
         &self,
         run: &RunRef,
-        moved: Moved<'_>,
+        moved: RunChange<'_>,
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
-        let Moved { before, after, .. } = moved;
+        let RunChange { before, after, .. } = moved;
         let change = status_change(run, &after.effects);
         let event = change.map(|(from, to)| RunEvent {
             status: to,
@@ -66,13 +66,13 @@ impl Post {
     }
 
     /// Says whether what a transition leaves could be written, before it counts: else the run could go no further.
-    pub(crate) fn must_fit(&self, run: &RunRef, moved: Moved<'_>) -> Result<(), Error> {
+    pub(crate) fn must_fit(&self, run: &RunRef, moved: RunChange<'_>) -> Result<(), Error> {
         self.outcome_fits(moved.after.progress.outcome())?;
         self.steps(run, moved).map(drop)
     }
 
     /// Writes the messages of the steps that are to be published.
-    fn steps(&self, run: &RunRef, moved: Moved<'_>) -> Result<Vec<Record>, Error> {
+    fn steps(&self, run: &RunRef, moved: RunChange<'_>) -> Result<Vec<Record>, Error> {
         let effects = &moved.after.effects;
         let mut records = Vec::with_capacity(effects.len());
         for effect in effects {
@@ -88,7 +88,12 @@ impl Post {
         Ok(records)
     }
 
-    fn published(&self, run: &RunRef, moved: Moved<'_>, position: u32) -> Result<Record, Error> {
+    fn published(
+        &self,
+        run: &RunRef,
+        moved: RunChange<'_>,
+        position: u32,
+    ) -> Result<Record, Error> {
         let steps = [moved.near.current, moved.near.following]
             .into_iter()
             .flatten();

@@ -10,9 +10,9 @@ use kser_core::sequencing::{
 use kser_core::store::{Attempt, OutputId, RunInfo, Swapped, Write};
 use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
 
-use crate::post::{Moved, RunRef};
+use crate::engine::records::{RunChange, RunRef};
+use crate::engine::store_clock::unknown_answer;
 use crate::shared::Shared;
-use crate::store_clock::unknown_answer;
 
 /// How often a write whose answer was lost is repeated before its caller learns of it: within 0.7 s.
 const REPEATS: u32 = 5;
@@ -21,7 +21,7 @@ const FIRST_REPEAT: Duration = Duration::from_millis(20);
 
 /// What goes with a swap beside the progress.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Along {
+pub(crate) struct WriteExtras {
     pub(crate) plan: Option<Vec<PlannedStep>>,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) outputs: Vec<Record>,
@@ -29,14 +29,14 @@ pub(crate) struct Along {
 
 /// A run as it is known: where it stands, and the two steps that the rules need.
 #[derive(Debug, Clone)]
-pub(crate) struct Known {
+pub(crate) struct RunView {
     // Boxed, because it is moved from hand to hand on every step.
     pub(crate) progress: Box<Progress>,
     pub(crate) here: Option<Box<PlannedStep>>,
     pub(crate) next: Option<Box<PlannedStep>>,
 }
 
-impl Known {
+impl RunView {
     pub(crate) fn near(&self) -> StepWindow<'_> {
         StepWindow {
             current: self.here.as_deref(),
@@ -48,7 +48,7 @@ impl Known {
 /// What an event has made of a run: written, or unchanged.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    pub(crate) before: Known,
+    pub(crate) before: RunView,
     pub(crate) after: Transition,
 }
 
@@ -74,7 +74,7 @@ impl Stored<'_> {
     }
 
     /// Says what an event makes of a run that stands here, with the stamp of the write that is to follow.
-    pub(crate) fn decide(&self, known: &Known, event: Event) -> Result<Transition, Rejected> {
+    pub(crate) fn decide(&self, known: &RunView, event: Event) -> Result<Transition, Rejected> {
         let after = apply(&known.progress, known.near(), event, self.now())?;
         Ok(after.with_stamp(self.shared.next_stamp()))
     }
@@ -92,8 +92,8 @@ impl Stored<'_> {
         fits: C,
     ) -> Result<CarriedOut, Error>
     where
-        F: Fn(&Known) -> Event + Send,
-        C: Fn(&Known, Event) -> Result<(), Error> + Send,
+        F: Fn(&RunView) -> Event + Send,
+        C: Fn(&RunView, Event) -> Result<(), Error> + Send,
     {
         loop {
             let mut known = self.known(&run.id).await?;
@@ -109,12 +109,12 @@ impl Stored<'_> {
                 let published = self.shared.publish(self.here(records)).await;
                 return Ok(CarriedOut { after, published });
             }
-            let along = Along {
+            let along = WriteExtras {
                 plan: None,
                 attempt: told_from_outside(&known, &after, self.now()),
                 outputs: records.clone(),
             };
-            if let Wrote::Yes = self.write(run, &mut known, &after, &along).await? {
+            if let WriteOutcome::Yes = self.write(run, &mut known, &after, &along).await? {
                 let version = after.progress.version();
                 let published = self.relay(&run.id, version, records).await;
                 return Ok(CarriedOut { after, published });
@@ -125,18 +125,21 @@ impl Stored<'_> {
     /// Applies an event to a run as it is stored, and leaves out what follows from it.
     pub(crate) async fn apply<F>(&self, run: &RunRef, event: F) -> Result<Applied, Error>
     where
-        F: Fn(&Known) -> Event + Send,
+        F: Fn(&RunView) -> Event + Send,
     {
         loop {
             let known = self.known(&run.id).await?;
             let event = event(&known);
-            match self.apply_to(run, known, event, Along::default()).await? {
-                Tried::Applied(applied) => return Ok(*applied),
-                Tried::Rejected(source, _) => {
+            match self
+                .apply_to(run, known, event, WriteExtras::default())
+                .await?
+            {
+                SwapOutcome::Applied(applied) => return Ok(*applied),
+                SwapOutcome::Rejected(source, _) => {
                     let id = run.id.clone();
                     return Err(Error::Rejected { id, source });
                 }
-                Tried::Conflict(_) => {}
+                SwapOutcome::Conflict(_) => {}
             }
         }
     }
@@ -175,21 +178,21 @@ impl Stored<'_> {
     pub(crate) fn must_fit(
         &self,
         run: &RunRef,
-        known: &Known,
+        known: &RunView,
         event: Event,
         launch: Option<&Bytes>,
     ) -> Result<(), Error> {
         let Ok(after) = apply(&known.progress, known.near(), event, self.now()) else {
             return Ok(());
         };
-        let moved = Moved {
+        let moved = RunChange {
             before: &known.progress,
             after: &after,
             near: known.near(),
             launch,
             rest: None,
         };
-        self.shared.post.must_fit(run, moved)
+        self.shared.writer.must_fit(run, moved)
     }
 
     /// Applies an event to a run that is known, perhaps only from a hint, and writes what changes if it still stands
@@ -197,35 +200,35 @@ impl Stored<'_> {
     pub(crate) async fn apply_to(
         &self,
         run: &RunRef,
-        mut known: Known,
+        mut known: RunView,
         event: Event,
-        mut along: Along,
-    ) -> Result<Tried, Error> {
+        mut along: WriteExtras,
+    ) -> Result<SwapOutcome, Error> {
         let after = match self.decide(&known, event) {
             Ok(after) => after,
-            Err(rejected) => return Ok(Tried::Rejected(rejected, known)),
+            Err(rejected) => return Ok(SwapOutcome::Rejected(rejected, known)),
         };
         if after.changed {
             if along.attempt.is_none() {
                 along.attempt = told_from_outside(&known, &after, self.now());
             }
             match self.write(run, &mut known, &after, &along).await? {
-                Wrote::Yes => {}
-                Wrote::Elsewhere(actual) => return Ok(Tried::Conflict(actual)),
+                WriteOutcome::Yes => {}
+                WriteOutcome::Elsewhere(actual) => return Ok(SwapOutcome::Conflict(actual)),
             }
         }
         let before = known;
-        Ok(Tried::Applied(Box::new(Applied { before, after })))
+        Ok(SwapOutcome::Applied(Box::new(Applied { before, after })))
     }
 
     /// Writes a transition, if the run still stands where it began. Learns the next step with it, where that is not known.
     pub(crate) async fn write(
         &self,
         run: &RunRef,
-        known: &mut Known,
+        known: &mut RunView,
         after: &Transition,
-        along: &Along,
-    ) -> Result<Wrote, Error> {
+        along: &WriteExtras,
+    ) -> Result<WriteOutcome, Error> {
         let (before, progress) = (&known.progress, &after.progress);
         let position = progress.position() + 1;
         let moved = progress.position() > before.position();
@@ -233,7 +236,7 @@ impl Stored<'_> {
         let fetch = Some(position).filter(|_| unknown_next && position <= progress.steps());
         let goes_on = moved && progress.position() <= progress.steps();
         let next = known.next.as_deref().filter(|_| goes_on);
-        let topic = next.and_then(|next| self.shared.post.awaited(run, next).ok());
+        let topic = next.and_then(|next| self.shared.writer.awaited(run, next).ok());
         let write = || {
             let mut write = Write::new(progress.clone());
             write.plan.clone_from(&along.plan);
@@ -248,9 +251,9 @@ impl Stored<'_> {
                 if known.next.is_none() && !moved {
                     known.next = step.map(Box::new);
                 }
-                Ok(Wrote::Yes)
+                Ok(WriteOutcome::Yes)
             }
-            Swapped::Conflict(actual) => Ok(Wrote::Elsewhere(actual)),
+            Swapped::Conflict(actual) => Ok(WriteOutcome::Elsewhere(actual)),
             _ => Err(unknown_answer()),
         }
     }
@@ -276,7 +279,7 @@ impl Stored<'_> {
     }
 
     /// Reads where a run stands, and the steps near.
-    pub(crate) async fn known(&self, id: &RunId) -> Result<Known, Error> {
+    pub(crate) async fn known(&self, id: &RunId) -> Result<RunView, Error> {
         let read = self.store.read(id).await?;
         match self.shared.store_clock.heard(read) {
             Some(progress) => self.known_at(id, Box::new(progress)).await,
@@ -289,11 +292,11 @@ impl Stored<'_> {
         &self,
         id: &RunId,
         progress: Box<Progress>,
-    ) -> Result<Known, Error> {
+    ) -> Result<RunView, Error> {
         let position = progress.position();
         let here = self.step(id, &progress, position).await?;
         let next = self.step(id, &progress, position + 1).await?;
-        Ok(Known {
+        Ok(RunView {
             progress,
             here: here.map(Box::new),
             next: next.map(Box::new),
@@ -317,18 +320,18 @@ impl Stored<'_> {
     pub(crate) fn records(
         &self,
         run: &RunRef,
-        before: &Known,
+        before: &RunView,
         after: &Transition,
         launch: Option<&Bytes>,
     ) -> Result<Vec<Record>, Error> {
-        let moved = Moved {
+        let moved = RunChange {
             before: &before.progress,
             after,
             near: before.near(),
             launch,
             rest: None,
         };
-        self.shared.post.effects(run, moved, self.now())
+        self.shared.writer.effects(run, moved, self.now())
     }
 
     /// Has records that wait by the clock of the store wait by ours, by which transports go.
@@ -353,7 +356,7 @@ pub(crate) fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputI
 }
 
 /// The row of a step that is done without an attempt of ours: skipped, or reported by its own worker.
-fn told_from_outside(known: &Known, after: &Transition, now: Timestamp) -> Option<Attempt> {
+fn told_from_outside(known: &RunView, after: &Transition, now: Timestamp) -> Option<Attempt> {
     let here = known.here.as_ref()?;
     let done = after.progress.position() > known.progress.position();
     let outcome = match done {
@@ -370,7 +373,7 @@ fn told_from_outside(known: &Known, after: &Transition, now: Timestamp) -> Optio
 
 /// What came of one write.
 #[derive(Debug)]
-pub(crate) enum Wrote {
+pub(crate) enum WriteOutcome {
     Yes,
     /// The run stands elsewhere, or is unknown.
     Elsewhere(Option<Box<Progress>>),
@@ -378,11 +381,11 @@ pub(crate) enum Wrote {
 
 /// What came of one try to move a run.
 #[derive(Debug)]
-pub(crate) enum Tried {
+pub(crate) enum SwapOutcome {
     /// It moved, or nothing had to change.
     Applied(Box<Applied>),
     /// The rules do not allow it. The run stands here.
-    Rejected(Rejected, Known),
+    Rejected(Rejected, RunView),
     /// It stands elsewhere, or is unknown.
     Conflict(Option<Box<Progress>>),
 }

@@ -1,14 +1,14 @@
 use kser_core::{Clock, Error, Outcome, Record, TaskError, headers};
 
-use super::work::{Work, earlier};
+use super::state::{DeliveryState, earlier};
 use crate::topics::DEAD_LETTERS;
 
 /// The longest text of an error in a header, in bytes.
 const LONGEST_ERROR: usize = 4096;
 
 /// Writes a record to the dead letters: payload, key and headers as they were, and behind them what is known of its end.
-pub(crate) fn dead_letter(
-    work: &Work,
+pub(crate) fn write(
+    work: &DeliveryState,
     group: &str,
     attempts: u32,
     error: &str,
@@ -61,7 +61,7 @@ pub(crate) fn within(mut letter: Record, largest: usize) -> Record {
 }
 
 /// Says whether a record is on its way to the dead letters.
-pub(crate) fn is_letter(record: &Record) -> bool {
+pub(crate) fn is_dead_letter(record: &Record) -> bool {
     record.topic.as_str().ends_with(DEAD_LETTERS)
 }
 

@@ -5,24 +5,25 @@ use kser_core::store::OutputId;
 use kser_core::{Error, Record};
 use tokio::sync::Semaphore;
 
-/// What becomes of a delivery. Whoever decides has no ticket, so that no path can forget it.
+/// The end of a delivery, or its next wait. The code that decides it has no ticket, so that no path can forget one.
 #[derive(Debug)]
-pub(crate) enum Decision {
-    /// It is done, and these follow.
-    Done(Done),
-    /// It is kept, and looked at again after this long: whoever decides may go by another clock than whoever waits.
-    Later(Duration),
-    /// It is given back.
-    Back,
-    /// It is looked at again with nothing beside it.
-    Alone,
-    /// It is looked at again with one of these places, which are those of its entrypoint and all taken.
-    Crowded(Arc<Semaphore>),
+pub(crate) enum Disposition {
+    /// The delivery is acknowledged, with these records.
+    Ack(Outputs),
+    /// The delivery is kept, and looked at again after this delay: a duration, because the decision may go by the clock of
+    /// the store, and the wait goes by the local one.
+    RetryIn(Duration),
+    /// The delivery is given back to the transport.
+    Release,
+    /// The delivery is looked at again once nothing else runs in this process.
+    RunExclusively,
+    /// The delivery is looked at again with a place of its entrypoint. All of these places are taken.
+    AwaitPlace(Arc<Semaphore>),
 }
 
-/// What follows a delivery that is done.
+/// The records that are published when a delivery is acknowledged.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Done {
+pub(crate) struct Outputs {
     /// Published in the same settle.
     pub(crate) records: Vec<Record>,
     /// The last of them are those that the store keeps until they are relayed.
@@ -31,20 +32,20 @@ pub(crate) struct Done {
 
 /// A record that was decided on, and that its topic does not take.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedRecord {
     pub(crate) record: Record,
     /// Set if the store keeps it until it is relayed.
     pub(crate) output: Option<OutputId>,
     pub(crate) error: Error,
 }
 
-impl Done {
+impl Outputs {
     /// Takes out what is published, and what its topic does not take. Returns which outputs of the store are published,
     /// and what is refused.
     pub(crate) fn part(
         &mut self,
         mut failed: Vec<(usize, Error)>,
-    ) -> (Vec<OutputId>, Vec<Refused>) {
+    ) -> (Vec<OutputId>, Vec<RefusedRecord>) {
         let first_output = self.records.len().saturating_sub(self.relayed.len());
         failed.sort_by_key(|(index, _)| *index);
         let mut failed = failed.into_iter().peekable();
@@ -61,7 +62,7 @@ impl Done {
             };
             match failed.next_if(|(at, _)| *at == index) {
                 None => published.extend(output),
-                Some((_, error)) if error.is_refused() => refused.push(Refused {
+                Some((_, error)) if error.is_refused() => refused.push(RefusedRecord {
                     record,
                     output,
                     error,
@@ -76,7 +77,7 @@ impl Done {
     }
 
     /// Takes out the records that are larger than a transport takes.
-    pub(crate) fn take_larger(&mut self, largest: usize) -> Vec<Refused> {
+    pub(crate) fn take_larger(&mut self, largest: usize) -> Vec<RefusedRecord> {
         let first_output = self.records.len().saturating_sub(self.relayed.len());
         let all = std::mem::take(self);
         let mut outputs = all.relayed.into_iter();
@@ -97,7 +98,7 @@ impl Done {
                 size,
                 limit: largest,
             };
-            refused.push(Refused {
+            refused.push(RefusedRecord {
                 record,
                 output,
                 error,
@@ -118,15 +119,15 @@ impl Done {
     }
 }
 
-impl Decision {
-    /// Done, and nothing follows.
-    pub(crate) fn quiet() -> Self {
-        Self::Done(Done::default())
+impl Disposition {
+    /// Acknowledges the delivery, and publishes nothing.
+    pub(crate) fn ack() -> Self {
+        Self::Ack(Outputs::default())
     }
 
-    /// Done, and these follow.
-    pub(crate) fn done(records: Vec<Record>) -> Self {
-        Self::Done(Done {
+    /// Acknowledges the delivery, and publishes these records with it.
+    pub(crate) fn ack_with(records: Vec<Record>) -> Self {
+        Self::Ack(Outputs {
             records,
             relayed: Vec::new(),
         })

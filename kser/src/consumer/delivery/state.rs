@@ -8,26 +8,26 @@ use kser_core::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::decision::{Done, Refused};
-use super::now::Entry;
-use super::waits::Waits;
-use crate::stored::Known;
+use super::disposition::{Outputs, RefusedRecord};
+use crate::consumer::active::ActiveGuard;
+use crate::consumer::step::run_waits::Waits;
+use crate::engine::stored::RunView;
 
 /// What is known about one delivery while it is worked on; the duty to finish it is apart.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct DeliveryState {
     pub(crate) record: Record,
     /// Where it was found; `None` if it was never sent.
     pub(crate) origin: Option<Origin>,
     pub(crate) revoked: Cancellation,
     /// The attempts that failed, as far as nothing else counts them.
-    pub(crate) tries: Tries,
+    pub(crate) tries: FailedAttempts,
     /// Since when nobody has understood it.
     pub(crate) waits_since: Option<Timestamp>,
-    /// The deliveries that ended without a goodbye.
-    pub(crate) unreported: u32,
+    /// How many deliveries of the record ended in a crash.
+    pub(crate) crash_count: u32,
     /// Where the stored run stands, if that was seen since.
-    pub(crate) known: Option<Known>,
+    pub(crate) known: Option<RunView>,
     /// The revisions of the writes of a start whose answers did not come: the message may tell an older version than a look at
     /// the store.
     pub(crate) unsure: Vec<Revision>,
@@ -40,24 +40,24 @@ pub(crate) struct Work {
     /// How many of the failed attempts are counted in memory only.
     pub(crate) counted: u32,
     /// What was decided and could not be settled.
-    pub(crate) decided: Option<Done>,
+    pub(crate) decided: Option<Outputs>,
     /// What of it its topic does not take.
-    pub(crate) refused: Vec<Refused>,
+    pub(crate) refused: Vec<RefusedRecord>,
     /// How often it could not be settled.
     pub(crate) unsettled: u32,
     /// Says why it cannot, as long as it is held for that.
-    pub(crate) held: Option<Entry<HeldPartition>>,
+    pub(crate) held: Option<ActiveGuard<HeldPartition>>,
 }
 
 /// The failed attempts at a task whose state is carried.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tries {
+pub(crate) struct FailedAttempts {
     pub(crate) failed: u32,
     pub(crate) first: Option<Timestamp>,
     pub(crate) last: Option<Timestamp>,
 }
 
-impl Work {
+impl DeliveryState {
     /// Takes a delivery apart.
     pub(crate) fn new(delivery: Delivery, clock: &dyn Clock) -> (Self, Ticket) {
         let Delivery {
@@ -71,7 +71,7 @@ impl Work {
         } = delivery;
         let mut work = Self {
             revoked,
-            unreported,
+            crash_count: unreported,
             counted: failed,
             ..Self::of(record, Some(origin), clock)
         };
@@ -97,7 +97,7 @@ impl Work {
             false => clock.now(),
         };
         let ever = Timestamp::from_millis(u64::MAX);
-        let tries = Tries {
+        let tries = FailedAttempts {
             failed: headers::attempts(&record).unwrap_or_default(),
             first: headers::since(&record, headers::FAILING_MS, headers::FIRST_FAILED, now),
             // For people only, whatever the clock of the writer showed.
@@ -110,7 +110,7 @@ impl Work {
             origin,
             revoked: Cancellation::default(),
             tries,
-            unreported: 0,
+            crash_count: 0,
             known: None,
             unsure: Vec::new(),
             alone: false,
@@ -233,7 +233,7 @@ mod tests {
         let now = 1_000 * MINUTE;
         let clock = Stands { now, wall: now };
         let record = Record::new(Topic::new("t").unwrap(), None);
-        let mut work = Work::alone(record, &clock);
+        let mut work = DeliveryState::alone(record, &clock);
         work.failed(Timestamp::from_millis(now - 2 * MINUTE));
         work.failed(Timestamp::from_millis(now));
         work.waits_since = Some(Timestamp::from_millis(now - MINUTE));
@@ -241,7 +241,7 @@ mod tests {
         for ahead in [0, 5 * MINUTE, 60 * MINUTE] {
             for now in [now + MINUTE + ahead, now + MINUTE - ahead] {
                 let clock = Stands { now, wall: 0 };
-                let there = Work::alone(delayed.clone(), &clock);
+                let there = DeliveryState::alone(delayed.clone(), &clock);
                 let since = |moment: Option<Timestamp>| {
                     let passed = Timestamp::from_millis(now).since(moment.unwrap());
                     u64::try_from(passed.as_millis()).unwrap() / MINUTE
@@ -260,7 +260,7 @@ mod tests {
             wall: 9_000 * MINUTE,
         };
         let record = Record::new(Topic::new("t").unwrap(), None);
-        let mut work = Work::alone(record, &clock);
+        let mut work = DeliveryState::alone(record, &clock);
         work.failed(Timestamp::from_millis(998 * MINUTE));
         let delayed = work.delayed(Duration::ZERO, &clock);
         let shown = Bytes::from((8_998 * MINUTE).to_string());
@@ -274,7 +274,7 @@ mod tests {
         let record = Record::new(Topic::new("t").unwrap(), None);
         let record = record.with_header(headers::FIRST_FAILED, "7");
         let record = record.with_header(headers::WAITS_SINCE, "8");
-        let work = Work::alone(record, &Stands { now: 9, wall: 9 });
+        let work = DeliveryState::alone(record, &Stands { now: 9, wall: 9 });
         assert_eq!(work.tries.first, Some(Timestamp::from_millis(7)));
         assert_eq!(work.waits_since, Some(Timestamp::from_millis(8)));
     }

@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use kser_core::{Error, Message, Mode, Outcome, Record, Status};
 
-use super::decision::{Decision, Done, Refused};
-use super::letters;
-use super::work::Work;
-use super::worker::{Worker, backoff};
-use crate::event::RunEvent;
-use crate::refusal;
+use super::dead_letter;
+use super::disposition::{Disposition, Outputs, RefusedRecord};
+use super::state::DeliveryState;
+use crate::consumer::processor::{Processor, backoff};
+use crate::engine::event::RunEvent;
+use crate::engine::refusal;
 
 /// What goes out in place of a record.
-enum Instead {
+enum Replacement {
     Records(Vec<Record>),
     /// Nothing can: it is tried again until its topic takes it.
     Itself,
@@ -18,19 +18,19 @@ enum Instead {
     Later(Duration),
 }
 
-impl Worker {
+impl Processor {
     /// What was decided and is not published yet, with something else in place of what a topic does not take.
-    pub(super) async fn decided(&self, work: &mut Work, mut done: Done) -> Decision {
+    pub(crate) async fn decided(&self, work: &mut DeliveryState, mut done: Outputs) -> Disposition {
         let mut wait = None;
         let mut refused = std::mem::take(&mut work.refused);
         while let Some(one) = refused.pop() {
-            match self.instead_of(work, &one).await {
-                Ok(Instead::Records(records)) => done.put(records, one.output),
-                Ok(Instead::Itself) => {
+            match self.replacement_of(work, &one).await {
+                Ok(Replacement::Records(records)) => done.put(records, one.output),
+                Ok(Replacement::Itself) => {
                     done.put(vec![one.record], one.output);
                     wait = Some(backoff(work.unsettled));
                 }
-                Ok(Instead::Later(pause)) => {
+                Ok(Replacement::Later(pause)) => {
                     work.refused.push(one);
                     wait = Some(pause);
                 }
@@ -43,75 +43,81 @@ impl Worker {
             }
         }
         match wait {
-            None => Decision::Done(done),
+            None => Disposition::Ack(done),
             Some(pause) => {
                 work.decided = Some(done);
-                Decision::Later(pause)
+                Disposition::RetryIn(pause)
             }
         }
     }
 
     /// A record that its topic does not take becomes a dead letter, and ends the run whose step it is.
-    async fn instead_of(&self, work: &Work, refused: &Refused) -> Result<Instead, Error> {
-        let Refused {
+    async fn replacement_of(
+        &self,
+        work: &DeliveryState,
+        refused: &RefusedRecord,
+    ) -> Result<Replacement, Error> {
+        let RefusedRecord {
             record,
             output,
             error,
         } = refused;
-        if letters::is_letter(record) {
-            return self.instead_of_letter(work, record, output.is_some(), error);
+        if dead_letter::is_dead_letter(record) {
+            return self.replace_dead_letter(work, record, output.is_some(), error);
         }
-        if record.topic == self.shared.post.routes.events()? {
-            return self.instead_of_event(work, record, error);
+        if record.topic == self.shared.writer.routes.events()? {
+            return self.replace_event(work, record, error);
         }
-        let unsent = Work::unsent(record.clone(), work, &*self.shared.clock);
+        let unsent = DeliveryState::unsent(record.clone(), work, &*self.shared.clock);
         let payload = record.payload.as_deref().unwrap_or_default();
         let Ok(message) = Message::decode(payload) else {
-            let letter = self.letter(&unsent, unsent.tries.failed, &error.report())?;
-            return Ok(Instead::Records(vec![letter]));
+            let letter = self.dead_letter(&unsent, unsent.tries.failed, &error.report())?;
+            return Ok(Replacement::Records(vec![letter]));
         };
         let given_up = Box::pin(self.give_up(&unsent, &message, refusal::outcome(error)));
         Ok(match given_up.await? {
-            Decision::Done(done) => Instead::Records(done.records),
-            Decision::Later(pause) => Instead::Later(pause),
-            Decision::Back | Decision::Alone | Decision::Crowded(_) => Instead::Itself,
+            Disposition::Ack(done) => Replacement::Records(done.records),
+            Disposition::RetryIn(pause) => Replacement::Later(pause),
+            Disposition::Release | Disposition::RunExclusively | Disposition::AwaitPlace(_) => {
+                Replacement::Itself
+            }
         })
     }
 
     /// A dead letter leaves out what is ours. That of a record that was never sent is the delivery's own at last, from
     /// which it follows again, unless the store keeps it; the delivery's own is held.
-    fn instead_of_letter(
+    fn replace_dead_letter(
         &self,
-        work: &Work,
+        work: &DeliveryState,
         letter: &Record,
         is_output: bool,
         error: &Error,
-    ) -> Result<Instead, Error> {
-        let bare = letters::within(letter.clone(), 0);
+    ) -> Result<Replacement, Error> {
+        let bare = dead_letter::within(letter.clone(), 0);
         if bare.size() < letter.size() {
-            return Ok(Instead::Records(vec![bare]));
+            return Ok(Replacement::Records(vec![bare]));
         }
         if letter.payload == work.record.payload {
-            return Ok(Instead::Itself);
+            return Ok(Replacement::Itself);
         }
         tracing::error!(target: "kser", error = kser_core::log::report(error), "a record and its dead letter are not taken by their topics");
         let message = Message::decode(letter.payload.as_deref().unwrap_or_default());
         let mode = message.ok().and_then(|message| mode_of(&message));
         if is_output || mode == Some(Mode::Stored) {
             // The store has the step, for whoever retries it, and what a handler sends, for a sweep.
-            return Ok(Instead::Records(Vec::new()));
+            return Ok(Replacement::Records(Vec::new()));
         }
-        let own = self.letter(work, work.tries.failed, &error.report())?;
-        Ok(Instead::Records(vec![own]))
+        let own = self.dead_letter(work, work.tries.failed, &error.report())?;
+        Ok(Replacement::Records(vec![own]))
     }
 
     /// The end of a run that is too large to be told is a failure. Other news is left out.
-    fn instead_of_event(
+    fn replace_event(
         &self,
-        work: &Work,
+        work: &DeliveryState,
         record: &Record,
         error: &Error,
-    ) -> Result<Instead, Error> {
+    ) -> Result<Replacement, Error> {
         let mut event = RunEvent::decode(record.payload.as_deref().unwrap_or_default())?;
         let message = Message::decode(work.record.payload.as_deref().unwrap_or_default());
         let mode = message.ok().and_then(|message| mode_of(&message));
@@ -123,16 +129,16 @@ impl Worker {
             .is_some_and(|told: &Outcome| told.encoded_len() > outcome.encoded_len());
         if mode == Mode::Stored || !event.status.is_terminal() || !is_smaller {
             tracing::error!(target: "kser", run = ?event.run, error = kser_core::log::report(error), "a change of status is not told");
-            return Ok(Instead::Records(Vec::new()));
+            return Ok(Replacement::Records(Vec::new()));
         }
         let mut records = Vec::new();
         if event.status != Status::Failed {
-            records.push(self.letter(work, work.tries.failed, &error.report())?);
+            records.push(self.dead_letter(work, work.tries.failed, &error.report())?);
         }
         event.status = Status::Failed;
         event.outcome = Some(outcome);
-        records.push(self.shared.post.event(&event)?);
-        Ok(Instead::Records(records))
+        records.push(self.shared.writer.event(&event)?);
+        Ok(Replacement::Records(records))
     }
 }
 

@@ -1,25 +1,25 @@
 use kser_core::sequencing::{Event, PlannedStep, StepKey, carried};
 use kser_core::{Error, Message, Outcome, TaskError, Timestamp};
 
-use super::end::Attempted;
+use super::execution::{Product, StepExecution};
+use super::finish::Attempted;
 use super::job::Job;
-use super::task::{Product, Task};
-use super::work::{Work, earlier};
-use super::worker::Worker;
-use crate::refusal;
-use crate::stored::Known;
+use crate::consumer::delivery::state::{DeliveryState, earlier};
+use crate::consumer::processor::Processor;
+use crate::engine::refusal;
+use crate::engine::stored::RunView;
 
 /// How it ended, as an event.
 #[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) outcome: Outcome,
-    pub(super) retry_at: Option<Timestamp>,
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    pub(crate) retry_at: Option<Timestamp>,
     /// Set if the attempt was a build: its steps, if it succeeded.
-    pub(super) build: Option<Option<Vec<PlannedStep>>>,
+    pub(crate) build: Option<Option<Vec<PlannedStep>>>,
 }
 
 impl Ending {
-    pub(super) fn event(&self, step: &StepKey, attempt: u32) -> Event {
+    pub(crate) fn event(&self, step: &StepKey, attempt: u32) -> Event {
         let (outcome, retry_at) = (self.outcome.clone(), self.retry_at);
         match &self.build {
             None => Event::Ended {
@@ -41,19 +41,19 @@ impl Ending {
     }
 
     /// Turns it into a failure for good.
-    pub(super) fn refuse(&mut self, error: &Error) {
+    pub(crate) fn refuse(&mut self, error: &Error) {
         self.outcome = refusal::outcome(error);
         self.retry_at = None;
         self.build = self.build.take().map(|_| None);
     }
 }
 
-impl Worker {
+impl Processor {
     /// What the handler returned, as the end of an attempt; the retry policy has its say here.
-    pub(super) fn ending(
+    pub(crate) fn ending(
         &self,
-        work: &mut Work,
-        task: &Task<'_>,
+        work: &mut DeliveryState,
+        task: &StepExecution<'_>,
         attempted: &Attempted,
         returned: Result<Product, TaskError>,
     ) -> Ending {
@@ -75,7 +75,7 @@ impl Worker {
         };
         let outcome = named(outcome, task.message);
         // An error whose text is too long stays that error, and keeps the attempts that are left.
-        let outcome = outcome.cut_to(run.shared.post.limits.outcome);
+        let outcome = outcome.cut_to(run.shared.writer.limits.outcome);
         // The run may go by the store's clock; what is known of a delivery goes by ours.
         let (now, here) = (run.now(), run.shared.clock.now());
         let retry_at = error.and_then(|error| {
@@ -99,7 +99,7 @@ impl Worker {
 }
 
 /// Makes the first steps of a plan known to the rules, and the others ready to ride along.
-pub(super) fn open_plan(task: &mut Task<'_>, known: &mut Known, ending: &Ending) {
+pub(crate) fn open_plan(task: &mut StepExecution<'_>, known: &mut RunView, ending: &Ending) {
     let (Job::Build(entry), Some(Some(plan))) = (task.job, &ending.build) else {
         return;
     };
@@ -115,7 +115,7 @@ pub(super) fn open_plan(task: &mut Task<'_>, known: &mut Known, ending: &Ending)
 }
 
 /// Names the task that left an outcome, if that does not.
-pub(super) fn named(outcome: Outcome, message: &Message) -> Outcome {
+pub(crate) fn named(outcome: Outcome, message: &Message) -> Outcome {
     match outcome.uuid() {
         Some(_) => outcome,
         None => outcome.with_uuid(message.uuid.clone()),

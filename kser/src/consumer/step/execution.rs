@@ -7,49 +7,49 @@ use kser_core::{
 };
 use tracing::Instrument;
 
-use super::attempt::{self, Bounds, Ended};
-use super::decision::Decision;
-use super::end::Attempted;
-use super::farewell::Running;
+use super::finish::Attempted;
+use super::handler::{self, Bounds, Ended};
 use super::job::Job;
 use super::lease::Lease;
-use super::now::RunningTask;
 use super::run::{Run, step_key};
-use super::waits::Waits;
-use super::work::Work;
-use super::worker::Worker;
-use crate::stored::{Along, Applied, Known, Tried, Wrote};
+use super::run_waits::Waits;
+use crate::consumer::active::RunningTask;
+use crate::consumer::delivery::disposition::Disposition;
+use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::graceful_leave::Running;
+use crate::consumer::processor::Processor;
+use crate::engine::stored::{Applied, RunView, SwapOutcome, WriteExtras, WriteOutcome};
 
 /// What a job leaves when it succeeds, or fails without an error.
 #[derive(Debug)]
-pub(super) enum Product {
+pub(crate) enum Product {
     Outcome(Outcome),
     Plan(kser_core::Plan),
 }
 
 /// What one message asks of this consumer, and of which run.
 #[derive(Debug)]
-pub(super) struct Task<'a> {
-    pub(super) message: &'a Message,
-    pub(super) job: Job<'a>,
-    pub(super) run: Run<'a>,
-    pub(super) step: StepKey,
+pub(crate) struct StepExecution<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) job: Job<'a>,
+    pub(crate) run: Run<'a>,
+    pub(crate) step: StepKey,
 }
 
 /// Whether an attempt began.
 enum Begun {
-    Run(Known),
-    Not(Decision),
+    Run(RunView),
+    Not(Disposition),
 }
 
-impl Worker {
+impl Processor {
     /// Runs a task, a build or a hook: begin, attempt, end.
-    pub(super) async fn run<'a>(
+    pub(crate) async fn run<'a>(
         &'a self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         message: &'a Message,
         job: Job<'a>,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         let (task, known) = match job {
             Job::Build(_) => match Box::pin(self.open_launch(work, message, job)).await? {
                 Ok(opened) => opened,
@@ -66,10 +66,10 @@ impl Worker {
     /// Finds out where the state lives, and what is known of it.
     fn open<'a>(
         &'a self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         message: &'a Message,
         job: Job<'a>,
-    ) -> Result<(Box<Task<'a>>, Known), Error> {
+    ) -> Result<(Box<StepExecution<'a>>, RunView), Error> {
         let envelope = message.metadata.envelope();
         let step = envelope.filter(|_| matches!(job, Job::Task(_)));
         let Some(envelope) = step.filter(|envelope| envelope.reply.is_none()) else {
@@ -87,7 +87,7 @@ impl Worker {
             known = counted(known, work);
         }
         let step = step_key(message, envelope.step);
-        let task = Task {
+        let task = StepExecution {
             message,
             job,
             run,
@@ -98,13 +98,13 @@ impl Worker {
 
     fn open_lone<'a>(
         &'a self,
-        work: &Work,
+        work: &DeliveryState,
         message: &'a Message,
         job: Job<'a>,
         reply: Option<Topic>,
-    ) -> (Box<Task<'a>>, Known) {
+    ) -> (Box<StepExecution<'a>>, RunView) {
         let step = step_key(message, 1);
-        let known = Known {
+        let known = RunView {
             progress: Box::new(Progress::lone(message.result.clone())),
             here: Some(Box::new(PlannedStep::new(
                 step.clone(),
@@ -120,7 +120,7 @@ impl Worker {
             launch: None,
             reply,
         };
-        let task = Task {
+        let task = StepExecution {
             message,
             job,
             run,
@@ -131,9 +131,9 @@ impl Worker {
 
     async fn begin(
         &self,
-        work: &mut Work,
-        task: &Task<'_>,
-        mut known: Known,
+        work: &mut DeliveryState,
+        task: &StepExecution<'_>,
+        mut known: RunView,
     ) -> Result<Begun, Error> {
         let run = &task.run;
         loop {
@@ -149,17 +149,17 @@ impl Worker {
                 seen: seen(task.message),
             };
             match self.start(work, task, known, event).await? {
-                Tried::Applied(applied) => {
+                SwapOutcome::Applied(applied) => {
                     let (before, after) = (applied.before, applied.after);
                     let is_here = after.progress.position() == task.step.position;
                     if after.changed && after.progress.is_started() && is_here {
                         let progress = Box::new(after.progress);
-                        return Ok(Begun::Run(Known { progress, ..before }));
+                        return Ok(Begun::Run(RunView { progress, ..before }));
                     }
                     let records = run.records(&before.progress, &after, before.near())?;
                     return Ok(Begun::Not(self.follow(work, records, &after)?));
                 }
-                Tried::Conflict(Some(actual)) => {
+                SwapOutcome::Conflict(Some(actual)) => {
                     known = Box::pin(run.known_at(actual)).await?;
                     // The message is older than what the lost write was based on: the start that is found is this one.
                     if work.unsure.contains(&known.progress.revision()) {
@@ -167,11 +167,11 @@ impl Worker {
                         return Ok(Begun::Run(known));
                     }
                 }
-                Tried::Conflict(None) => {
+                SwapOutcome::Conflict(None) => {
                     let gone = Box::pin(self.gone(work, task));
                     return gone.await.map(Begun::Not);
                 }
-                Tried::Rejected(rejected, known) => {
+                SwapOutcome::Rejected(rejected, known) => {
                     let decision = self.not_now(work, run, &rejected, known)?;
                     return Ok(Begun::Not(decision));
                 }
@@ -183,18 +183,18 @@ impl Worker {
     /// it: the attempt that it began is this one.
     async fn start(
         &self,
-        work: &mut Work,
-        task: &Task<'_>,
-        known: Known,
+        work: &mut DeliveryState,
+        task: &StepExecution<'_>,
+        known: RunView,
         event: Event,
-    ) -> Result<Tried, Error> {
+    ) -> Result<SwapOutcome, Error> {
         let run = &task.run;
         let (Some(stored), Some(of)) = (&run.stored, &run.of) else {
-            return run.apply_to(known, event, Along::default()).await;
+            return run.apply_to(known, event, WriteExtras::default()).await;
         };
         let mut after = match stored.decide(&known, event) {
             Ok(after) => after,
-            Err(rejected) => return Ok(Tried::Rejected(rejected, known)),
+            Err(rejected) => return Ok(SwapOutcome::Rejected(rejected, known)),
         };
         let version = after.progress.version();
         let unsure = work.unsure.iter().find(|unsure| unsure.version == version);
@@ -204,13 +204,13 @@ impl Worker {
         }
         let mut before = known;
         if after.changed {
-            let along = Along {
+            let along = WriteExtras {
                 attempt: lost_attempt(&before.progress, task, stored.now()),
-                ..Along::default()
+                ..WriteExtras::default()
             };
             match Box::pin(stored.write(of, &mut before, &after, &along)).await {
-                Ok(Wrote::Yes) => work.unsure.clear(),
-                Ok(Wrote::Elsewhere(actual)) => return Ok(Tried::Conflict(actual)),
+                Ok(WriteOutcome::Yes) => work.unsure.clear(),
+                Ok(WriteOutcome::Elsewhere(actual)) => return Ok(SwapOutcome::Conflict(actual)),
                 Err(error) => {
                     if !is_known {
                         work.unsure.push(after.progress.revision());
@@ -219,11 +219,15 @@ impl Worker {
                 }
             }
         }
-        Ok(Tried::Applied(Box::new(Applied { before, after })))
+        Ok(SwapOutcome::Applied(Box::new(Applied { before, after })))
     }
 
     /// The store does not know the run: it may have been purged, or restored from a backup.
-    async fn gone(&self, work: &mut Work, task: &Task<'_>) -> Result<Decision, Error> {
+    async fn gone(
+        &self,
+        work: &mut DeliveryState,
+        task: &StepExecution<'_>,
+    ) -> Result<Disposition, Error> {
         if self.may_wait(work) {
             return Ok(self.look_again(work));
         }
@@ -234,10 +238,10 @@ impl Worker {
 
     async fn attempt(
         &self,
-        work: &mut Work,
-        task: Box<Task<'_>>,
-        known: Known,
-    ) -> Result<Decision, Error> {
+        work: &mut DeliveryState,
+        task: Box<StepExecution<'_>>,
+        known: RunView,
+    ) -> Result<Disposition, Error> {
         let began = task.run.now();
         let (attempt, counted) = (known.progress.attempts(), known.progress.counted_attempts());
         let waits = Arc::new(self.waits(work, &task.message.entrypoint));
@@ -262,12 +266,12 @@ impl Worker {
             Ended::Interrupted => Box::pin(self.interrupted(&task, known, &attempted)).await,
             Ended::Lost => {
                 tracing::warn!(target: "kser", uuid = ?task.message.uuid, "another consumer has the step; the outcome of this attempt is dropped");
-                Ok(Decision::quiet())
+                Ok(Disposition::ack())
             }
         }
     }
 
-    fn waits(&self, work: &Work, entrypoint: &Name) -> Waits {
+    fn waits(&self, work: &DeliveryState, entrypoint: &Name) -> Waits {
         let of_entrypoint = self.places_of.get(entrypoint);
         let places = std::iter::once(&self.places).chain(of_entrypoint);
         Waits::new(
@@ -281,12 +285,12 @@ impl Worker {
     /// Runs the handler within its bounds, and keeps the lease.
     async fn bounded(
         &self,
-        work: &Work,
-        task: &Task<'_>,
+        work: &DeliveryState,
+        task: &StepExecution<'_>,
         ctx: &Context,
-        known: Known,
-    ) -> (Ended<Product>, Known) {
-        let _running = self.running.begin(RunningTask {
+        known: RunView,
+    ) -> (Ended<Product>, RunView) {
+        let _running = self.running.insert(RunningTask {
             entrypoint: task.message.entrypoint.clone(),
             uuid: task.message.uuid.clone(),
             run: task.run.id().cloned(),
@@ -295,7 +299,7 @@ impl Worker {
         });
         let stored = task.run.of.as_ref().filter(|_| task.run.stored.is_some());
         let _attempt = stored.map(|run| {
-            self.attempts.begin(Running {
+            self.attempts.insert(Running {
                 run: run.without_metadata(),
                 step: task.step.clone(),
                 attempt: known.progress.attempts(),
@@ -314,7 +318,7 @@ impl Worker {
         };
         let span = super::span::of(task, ctx);
         let handler = self.handle(task.job, ctx, task.message).instrument(span);
-        let ended = match attempt::run(handler, bounds, &mut lease).await {
+        let ended = match handler::run(handler, bounds, &mut lease).await {
             Ended::Overdue(error) => {
                 task.job.tell_failed(ctx, &error).await;
                 Ended::Returned(Err(error))
@@ -336,7 +340,7 @@ impl Worker {
                 ran.map(Product::Outcome)
             }
             Job::Build(entry) => {
-                let most = self.shared.post.limits.steps;
+                let most = self.shared.writer.limits.steps;
                 let built = Box::pin(entry.build_at_most(ctx, message, most)).await;
                 built.map(Product::Plan)
             }
@@ -348,7 +352,7 @@ impl Worker {
         }
     }
 
-    fn context(&self, task: &Task<'_>, known: &Known) -> Context {
+    fn context(&self, task: &StepExecution<'_>, known: &RunView) -> Context {
         let run = &task.run;
         let fence = run.stored.as_ref().map(|_| known.progress.version());
         let ctx = match (task.job, run.id()) {
@@ -362,7 +366,7 @@ impl Worker {
 }
 
 /// Returns the row of the attempt that a consumer had begun and did not report, if another is about to begin in its place.
-fn lost_attempt(before: &Progress, task: &Task<'_>, now: Timestamp) -> Option<Attempt> {
+fn lost_attempt(before: &Progress, task: &StepExecution<'_>, now: Timestamp) -> Option<Attempt> {
     let is_lost = before.is_started() && before.position() == task.step.position;
     is_lost.then(|| {
         let text = "the attempt ended without a report: its process may have died";
@@ -378,28 +382,28 @@ fn lost_attempt(before: &Progress, task: &Task<'_>, now: Timestamp) -> Option<At
 }
 
 /// The version in a message, which tells it from one that was published again.
-pub(super) fn seen(message: &Message) -> u64 {
+pub(crate) fn seen(message: &Message) -> u64 {
     let envelope = message.metadata.envelope();
     envelope.map_or(0, |envelope| envelope.version)
 }
 
 /// Adds the attempts that nothing but the delivery counts.
-fn counted(mut known: Known, work: &Work) -> Known {
-    if work.tries.failed > 0 || work.unreported > 0 {
+fn counted(mut known: RunView, work: &DeliveryState) -> RunView {
+    if work.tries.failed > 0 || work.crash_count > 0 {
         let counted = known.progress.clone();
-        *known.progress = counted.with_counts(work.tries.failed, work.unreported);
+        *known.progress = counted.with_counts(work.tries.failed, work.crash_count);
     }
     known
 }
 
 /// The step that a message of a run is.
-pub(super) fn step_of(message: &Message, envelope: &Envelope) -> PlannedStep {
+pub(crate) fn step_of(message: &Message, envelope: &Envelope) -> PlannedStep {
     let key = step_key(message, envelope.step);
     PlannedStep::new(key, message.params.clone())
 }
 
 /// The step after the one that a message is, and those behind it, where they ride along.
-pub(super) fn next_step(envelope: &Envelope) -> Result<(Option<PlannedStep>, Option<Raw>), Error> {
+pub(crate) fn next_step(envelope: &Envelope) -> Result<(Option<PlannedStep>, Option<Raw>), Error> {
     match &envelope.plan {
         Some(plan) => {
             let (next, rest) = carried::split(plan, &envelope.run, envelope.step + 1)?;

@@ -5,32 +5,32 @@ use kser_core::{
     Envelope, Error, Message, Metadata, Mode, Outcome, Record, RunId, Status, TaskError, headers,
 };
 
-use super::decision::Decision;
-use super::letters;
 use super::run::{Run, step_key};
-use super::work::Work;
-use super::worker::Worker;
-use crate::post::STEP_ENDED;
-use crate::refusal;
-use crate::stored::{Along, Known, Stored, Tried, run_ref};
+use crate::consumer::delivery::dead_letter;
+use crate::consumer::delivery::disposition::Disposition;
+use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::processor::Processor;
+use crate::engine::records::STEP_ENDED;
+use crate::engine::refusal;
+use crate::engine::stored::{RunView, Stored, SwapOutcome, WriteExtras, run_ref};
 
 /// A version that no run reaches by its changes.
 const LATER_THAN_ANY: u64 = 1 << 32;
 
 /// An external step, as the store or the report tells.
 struct Asked {
-    known: Known,
+    known: RunView,
     /// The user's metadata that the step was given.
     metadata: Metadata,
 }
 
-impl Worker {
+impl Processor {
     /// Ends an external step by a report.
-    pub(super) async fn reported(
+    pub(crate) async fn reported(
         &self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         message: &Message,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         if let Some(envelope) = message.metadata.envelope() {
             return self.accept(work, message, envelope).await;
         }
@@ -41,17 +41,19 @@ impl Worker {
         }
         let error =
             "the report of an external step names no run: it must hand on the metadata of the step";
-        Ok(Decision::done(vec![self.letter(work, 0, error)?]))
+        Ok(Disposition::ack_with(vec![
+            self.dead_letter(work, 0, error)?,
+        ]))
     }
 
     /// Ends an external step by a report that cannot be read: a failed attempt. `None` if the payload is no report, or does
     /// not tell of which step.
-    pub(super) async fn unreadable_report(
+    pub(crate) async fn unreadable_report(
         &self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         payload: &[u8],
         flaw: &str,
-    ) -> Result<Option<Decision>, Error> {
+    ) -> Result<Option<Disposition>, Error> {
         let blank = || Message::new("".into(), STEP_ENDED.into(), kser_core::Object::default());
         let mut report = Message::salvage(payload).unwrap_or_else(blank);
         if report.entrypoint.as_str() != STEP_ENDED {
@@ -73,7 +75,11 @@ impl Worker {
 
     /// Gives a report that does not hand on `metadata.kser` that of the stored run which the key of the record names.
     /// `None` if there is no such run, or it does not wait for a report of this step.
-    async fn attributed(&self, work: &Work, mut report: Message) -> Result<Option<Message>, Error> {
+    async fn attributed(
+        &self,
+        work: &DeliveryState,
+        mut report: Message,
+    ) -> Result<Option<Message>, Error> {
         let shared = &self.shared;
         let key = work.record.key.as_deref();
         let key = key.and_then(|key| std::str::from_utf8(key).ok());
@@ -94,13 +100,13 @@ impl Worker {
         let Some(here) = here.filter(|_| is_awaited) else {
             return Ok(None);
         };
-        if shared.post.awaited(&run_ref(&info)?, &here)? != work.record.topic {
+        if shared.writer.awaited(&run_ref(&info)?, &here)? != work.record.topic {
             return Ok(None);
         }
         let mut envelope = Envelope::new(info.id, info.name, Mode::Stored);
         envelope.step = known.progress.position();
         envelope.of = known.progress.steps();
-        envelope.store.clone_from(&shared.post.store);
+        envelope.store.clone_from(&shared.writer.store);
         report.uuid = here.key.uuid;
         report.metadata = report.metadata.with_envelope(Some(envelope));
         Ok(Some(report))
@@ -108,10 +114,10 @@ impl Worker {
 
     async fn accept(
         &self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         message: &Message,
         envelope: &Envelope,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         let mut run = self.run_of(message, envelope)?;
         let Asked {
             mut known,
@@ -120,8 +126,8 @@ impl Worker {
         let mut outcome = message
             .result
             .clone()
-            .cut_to(run.shared.post.limits.outcome);
-        if let Err(error) = run.shared.post.outcome_fits(&outcome) {
+            .cut_to(run.shared.writer.limits.outcome);
+        if let Err(error) = run.shared.writer.outcome_fits(&outcome) {
             outcome = refused(&run, &error);
         }
         let mut is_refused = false;
@@ -138,35 +144,39 @@ impl Worker {
             let event = Event::Reported {
                 step,
                 outcome: outcome.clone(),
-                seen: super::task::seen(message),
+                seen: super::execution::seen(message),
             };
             if let (false, Err(error)) = (is_refused, run.must_fit(&known, event.clone())) {
                 outcome = refused(&run, &error);
                 is_refused = true;
                 continue;
             }
-            match run.apply_to(known, event, Along::default()).await? {
-                Tried::Applied(applied) => {
+            match run.apply_to(known, event, WriteExtras::default()).await? {
+                SwapOutcome::Applied(applied) => {
                     let (before, after) = (&applied.before, &applied.after);
                     let mut records = run.records(&before.progress, after, before.near())?;
                     if after.effects.contains(&Effect::DeadLetter) {
-                        records.push(self.letter_of_step(work, &run, envelope, before, after)?);
+                        records
+                            .push(self.dead_letter_of_step(work, &run, envelope, before, after)?);
                     }
                     tracing::info!(target: "kser", run = ?run.id(), retcode = outcome.retcode(), "an external step has ended");
-                    return Ok(Decision::done(records));
+                    return Ok(Disposition::ack_with(records));
                 }
-                Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
-                Tried::Conflict(None) => return Ok(Decision::quiet()),
-                Tried::Rejected(Rejected::Ahead { position }, _) => {
+                SwapOutcome::Conflict(Some(actual)) => known = run.known_at(actual).await?,
+                SwapOutcome::Conflict(None) => return Ok(Disposition::ack()),
+                SwapOutcome::Rejected(Rejected::Ahead { position }, _) => {
                     return self.ahead(work, &run, position);
                 }
-                Tried::Rejected(rejected @ (Rejected::UnknownStep | Rejected::NotExternal), _) => {
-                    let letter = self.letter(work, 0, &rejected.to_string())?;
-                    return Ok(Decision::done(vec![letter]));
+                SwapOutcome::Rejected(
+                    rejected @ (Rejected::UnknownStep | Rejected::NotExternal),
+                    _,
+                ) => {
+                    let letter = self.dead_letter(work, 0, &rejected.to_string())?;
+                    return Ok(Disposition::ack_with(vec![letter]));
                 }
-                Tried::Rejected(rejected, _) => {
+                SwapOutcome::Rejected(rejected, _) => {
                     tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "a report is not accepted");
-                    return Ok(Decision::quiet());
+                    return Ok(Disposition::ack());
                 }
             }
         }
@@ -223,33 +233,33 @@ impl Worker {
 
     /// Writes the dead letter of an external step that has failed: the message of the step, so that a replay runs it again.
     /// It is found where reports go; a header tells the topic of the step.
-    fn letter_of_step(
+    fn dead_letter_of_step(
         &self,
-        work: &Work,
+        work: &DeliveryState,
         run: &Run<'_>,
         envelope: &Envelope,
-        before: &Known,
+        before: &RunView,
         after: &Transition,
     ) -> Result<Record, Error> {
-        let text = letters::text(after.progress.last_outcome());
+        let text = dead_letter::text(after.progress.last_outcome());
         let attempts = after.progress.attempts();
         let here = before.here.as_ref();
         let here = here.filter(|here| here.key.entrypoint.as_str() != STEP_ENDED);
         let (Some(here), Some(of)) = (here, &run.of) else {
-            return self.letter(work, attempts, &text);
+            return self.dead_letter(work, attempts, &text);
         };
         let progress = match run.stored {
             Some(_) => Progress::clone(&before.progress),
             None => first_attempt(envelope, before),
         };
         let rest = run.rest.as_ref();
-        let Ok(record) = run.shared.post.step(of, here, &progress, rest) else {
-            return self.letter(work, attempts, &text);
+        let Ok(record) = run.shared.writer.step(of, here, &progress, rest) else {
+            return self.dead_letter(work, attempts, &text);
         };
         let topic = record.topic.to_string();
-        let mut unsent = Work::unsent(record, work, &*run.shared.clock);
+        let mut unsent = DeliveryState::unsent(record, work, &*run.shared.clock);
         unsent.record.topic = work.record.topic.clone();
-        let mut letter = self.letter(&unsent, attempts, &text)?;
+        let mut letter = self.dead_letter(&unsent, attempts, &text)?;
         headers::set(&mut letter, headers::TOPIC, topic);
         Ok(letter)
     }
@@ -276,7 +286,7 @@ fn go_on_with(
     }
     if is_carried {
         run.rest = match outcome.is_success() {
-            true => super::task::next_step(envelope)?.1,
+            true => super::execution::next_step(envelope)?.1,
             false => envelope.plan.clone(),
         };
     }
@@ -284,7 +294,7 @@ fn go_on_with(
 }
 
 /// Where a carried step stands when it is sent for the first time.
-fn first_attempt(envelope: &Envelope, before: &Known) -> Progress {
+fn first_attempt(envelope: &Envelope, before: &RunView) -> Progress {
     let mut envelope = envelope.clone();
     envelope.attempts = 1;
     envelope.uncounted = 0;
@@ -313,7 +323,7 @@ fn refused(run: &Run<'_>, error: &Error) -> Outcome {
 }
 
 /// Names the step that is meant: the one at which the run stands if the report is of its place, else what the report says.
-fn step_told(message: &Message, envelope: &Envelope, known: &Known) -> StepKey {
+fn step_told(message: &Message, envelope: &Envelope, known: &RunView) -> StepKey {
     let here = known.here.as_ref().map(|here| &here.key);
     let here = here.filter(|key| key.position == envelope.step);
     here.cloned()

@@ -2,48 +2,48 @@ use kser_core::sequencing::{Effect, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
 use kser_core::{Context, Error, Message, Record, RunId, TaskError, Timestamp};
 
-use super::decision::{Decision, Done};
 use super::ending::{Ending, open_plan};
-use super::letters;
+use super::execution::{Product, StepExecution};
 use super::run::Run;
-use super::task::{Product, Task};
-use super::work::Work;
-use super::worker::Worker;
-use crate::post::RunRef;
-use crate::stored::{Along, Known, Stored, Wrote, output_ids};
+use crate::consumer::delivery::dead_letter;
+use crate::consumer::delivery::disposition::{Disposition, Outputs};
+use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::processor::Processor;
+use crate::engine::records::RunRef;
+use crate::engine::stored::{RunView, Stored, WriteExtras, WriteOutcome, output_ids};
 
 /// An attempt that has ended.
 #[derive(Debug)]
-pub(super) struct Attempted {
+pub(crate) struct Attempted {
     /// The number that fences it.
-    pub(super) attempt: u32,
+    pub(crate) attempt: u32,
     /// Which attempt it was for the retry policy.
-    pub(super) counted: u32,
+    pub(crate) counted: u32,
     /// When an attempt at the step failed first, as far as its run knows.
-    pub(super) first_failed: Option<Timestamp>,
-    pub(super) began: Timestamp,
+    pub(crate) first_failed: Option<Timestamp>,
+    pub(crate) began: Timestamp,
 }
 
 /// What follows the end of an attempt, written out.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(crate) struct Written {
     /// The run's own records.
-    pub(super) records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// What the handler sends.
     sent: Vec<Record>,
 }
 
-impl Worker {
+impl Processor {
     /// Takes what a handler returned, and decides what follows. What the rules make of it is written first.
-    pub(super) async fn end(
+    pub(crate) async fn end(
         &self,
-        work: &mut Work,
-        mut task: Box<Task<'_>>,
-        mut known: Known,
+        work: &mut DeliveryState,
+        mut task: Box<StepExecution<'_>>,
+        mut known: RunView,
         attempted: Attempted,
         ctx: &Context,
         returned: Result<Product, TaskError>,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         let mut ending = self.ending(work, &task, &attempted, returned);
         open_plan(&mut task, &mut known, &ending);
         let mut refused = false;
@@ -59,7 +59,7 @@ impl Worker {
                     target: "kser", uuid = ?task.message.uuid,
                     "the end of an attempt is dropped: another attempt at the step was accepted",
                 );
-                return Ok(Decision::quiet());
+                return Ok(Disposition::ack());
             }
             let again = take_retry(&mut after, task.step.position);
             let written = match self.written(&task, &known, &after, ctx, &ending) {
@@ -79,17 +79,17 @@ impl Worker {
             if let (true, Some(stored), Some(of)) = (after.changed, task.run.stored, &task.run.of) {
                 let along = self.along(&task, &attempted, &ending, &after, &written.sent);
                 match Box::pin(self.surely(stored, of, &mut known, &after, &along)).await {
-                    Some(Wrote::Yes) => {}
-                    Some(Wrote::Elsewhere(Some(actual))) => {
+                    Some(WriteOutcome::Yes) => {}
+                    Some(WriteOutcome::Elsewhere(Some(actual))) => {
                         let Some(now) = Box::pin(self.surely_known(&task.run, actual)).await else {
-                            return Ok(Decision::Back);
+                            return Ok(Disposition::Release);
                         };
                         known = now;
                         open_plan(&mut task, &mut known, &ending);
                         continue;
                     }
-                    Some(Wrote::Elsewhere(None)) => return Ok(Decision::quiet()),
-                    None => return Ok(Decision::Back),
+                    Some(WriteOutcome::Elsewhere(None)) => return Ok(Disposition::ack()),
+                    None => return Ok(Disposition::Release),
                 }
             }
             return match again {
@@ -105,8 +105,8 @@ impl Worker {
     /// Writes all that follows, within the limits, before anything is written to the store.
     fn written(
         &self,
-        task: &Task<'_>,
-        known: &Known,
+        task: &StepExecution<'_>,
+        known: &RunView,
         after: &Transition,
         ctx: &Context,
         ending: &Ending,
@@ -116,7 +116,7 @@ impl Worker {
             true => after.progress.outcome(),
             false => &ending.outcome,
         };
-        run.shared.post.outcome_fits(left)?;
+        run.shared.writer.outcome_fits(left)?;
         let mut records = run.records(&known.progress, after, known.near())?;
         if let Some(topic) = run
             .reply
@@ -125,14 +125,14 @@ impl Worker {
         {
             let outcome = after.progress.last_outcome().clone();
             let reply = topic.clone();
-            records.push(run.shared.post.report(reply, task.message, outcome)?);
+            records.push(run.shared.writer.report(reply, task.message, outcome)?);
         }
         let mut sent = Vec::new();
         if ending.outcome.is_success() {
             for output in ctx.outputs() {
                 sent.push(
                     run.shared
-                        .post
+                        .writer
                         .output(&output, run.shared.mode, run.now())?,
                 );
             }
@@ -157,14 +157,14 @@ impl Worker {
 
     fn along(
         &self,
-        task: &Task<'_>,
+        task: &StepExecution<'_>,
         attempted: &Attempted,
         ending: &Ending,
         after: &Transition,
         sent: &[Record],
-    ) -> Along {
+    ) -> WriteExtras {
         if task.run.stored.is_none() {
-            return Along::default();
+            return WriteExtras::default();
         }
         let outcome = match (&ending.build, ending.outcome.is_success()) {
             (None, true) => after.progress.outcome().clone(),
@@ -179,7 +179,7 @@ impl Worker {
         );
         attempt.started = Some(attempted.began);
         attempt.worker = self.owner.instance.to_string();
-        Along {
+        WriteExtras {
             plan: ending.build.as_ref().and_then(Clone::clone),
             attempt: Some(attempt),
             outputs: sent.to_vec(),
@@ -192,10 +192,10 @@ impl Worker {
         &self,
         stored: Stored<'_>,
         run: &RunRef,
-        known: &mut Known,
+        known: &mut RunView,
         after: &Transition,
-        along: &Along,
-    ) -> Option<Wrote> {
+        along: &WriteExtras,
+    ) -> Option<WriteOutcome> {
         let mut tries = 0;
         loop {
             match stored.write(run, known, after, along).await {
@@ -207,7 +207,7 @@ impl Worker {
 
     /// Reads the steps near the progress that a conflict told, however long the store does not answer: the end is decided
     /// and still to be written. `None` if there is no time left for it.
-    async fn surely_known(&self, run: &Run<'_>, actual: Box<Progress>) -> Option<Known> {
+    async fn surely_known(&self, run: &Run<'_>, actual: Box<Progress>) -> Option<RunView> {
         let mut tries = 0;
         loop {
             match run.known_at(actual.clone()).await {
@@ -219,7 +219,7 @@ impl Worker {
 
     /// Waits before the store is asked again for the sake of an end. `None` if there is no time left for it.
     async fn tries_again(&self, run: Option<&RunId>, error: &Error, tries: &mut u32) -> Option<()> {
-        let pause = super::worker::backoff(*tries);
+        let pause = crate::consumer::processor::backoff(*tries);
         tracing::error!(target: "kser", ?run, error = error as &dyn std::error::Error, tries, "writing the end of an attempt failed; retrying in {pause:?}");
         *tries += 1;
         tokio::select! {
@@ -232,11 +232,11 @@ impl Worker {
     /// The step is over: what follows goes out with the end of its delivery.
     fn ended(
         &self,
-        work: &Work,
-        task: &Task<'_>,
+        work: &DeliveryState,
+        task: &StepExecution<'_>,
         after: &Transition,
         written: Written,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         let progress = &after.progress;
         let outcome = progress.last_outcome();
         let (entrypoint, uuid) = (&task.message.entrypoint, &task.message.uuid);
@@ -253,15 +253,15 @@ impl Worker {
             false => kser_core::log::failed("Controller", entrypoint, uuid, outcome, longest),
         }
         if failed && task.run.reply.is_none() {
-            let error = letters::text(outcome);
-            records.push(self.letter(work, progress.made_attempts(), &error)?);
+            let error = dead_letter::text(outcome);
+            records.push(self.dead_letter(work, progress.made_attempts(), &error)?);
         }
         let relayed = match task.run.id().filter(|_| task.run.stored.is_some()) {
             Some(run) => output_ids(run, progress.version(), sent.len()),
             None => Vec::new(),
         };
         records.extend(sent);
-        Ok(Decision::Done(Done { records, relayed }))
+        Ok(Disposition::Ack(Outputs { records, relayed }))
     }
 }
 
@@ -286,7 +286,7 @@ fn is_told_again(after: &Transition) -> bool {
     !after.effects.is_empty()
 }
 
-fn not_ours(message: &Message, rejected: &Rejected) -> Decision {
+fn not_ours(message: &Message, rejected: &Rejected) -> Disposition {
     tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "the outcome of an attempt is not accepted; it is dropped");
-    Decision::quiet()
+    Disposition::ack()
 }

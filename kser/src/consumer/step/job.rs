@@ -1,6 +1,6 @@
 use kser_core::{Context, Message, OperationEntry, TaskEntry, TaskError, Timestamp};
 
-use super::options::LAST_CALL;
+use crate::consumer::options::LAST_CALL;
 
 /// What a message asks for.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) enum Job<'a> {
 }
 
 impl Job<'_> {
-    pub(super) fn time_limit(self) -> std::time::Duration {
+    pub(crate) fn time_limit(self) -> std::time::Duration {
         match self {
             Self::Task(entry) => entry.time_limit(),
             Self::Build(entry) | Self::Hook(entry) => entry.time_limit(),
@@ -22,7 +22,7 @@ impl Job<'_> {
     }
 
     /// Tells a task that its attempt took too long, within a second.
-    pub(super) async fn tell_failed(self, ctx: &Context, error: &TaskError) {
+    pub(crate) async fn tell_failed(self, ctx: &Context, error: &TaskError) {
         if let Self::Task(entry) = self
             && tokio::time::timeout(LAST_CALL, entry.tell_failed(ctx, error))
                 .await
@@ -33,7 +33,7 @@ impl Job<'_> {
     }
 
     /// When a failed attempt is followed by another.
-    pub(super) fn retry_at(
+    pub(crate) fn retry_at(
         self,
         message: &Message,
         attempts: u32,

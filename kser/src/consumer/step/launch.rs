@@ -2,23 +2,23 @@ use kser_core::sequencing::{Progress, StepKey};
 use kser_core::store::{Inserted, NewRun};
 use kser_core::{Envelope, Error, Message, Mode, Outcome, TaskError};
 
-use super::decision::Decision;
+use super::execution::StepExecution;
 use super::job::Job;
 use super::run::{Run, step_key};
-use super::task::Task;
-use super::work::Work;
-use super::worker::Worker;
-use crate::post::{RunRef, digest};
-use crate::store_clock::unknown_answer;
-use crate::stored::{Known, Stored};
+use crate::consumer::delivery::disposition::Disposition;
+use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::processor::Processor;
+use crate::engine::records::{RunRef, digest};
+use crate::engine::store_clock::unknown_answer;
+use crate::engine::stored::{RunView, Stored};
 
-type Opened<'a> = Result<(Box<Task<'a>>, Known), Decision>;
+type Opened<'a> = Result<(Box<StepExecution<'a>>, RunView), Disposition>;
 
-impl Worker {
+impl Processor {
     /// Finds out what is known of the run that a message asks for. One that nobody has heard of begins here.
-    pub(super) async fn open_launch<'a>(
+    pub(crate) async fn open_launch<'a>(
         &'a self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         message: &'a Message,
         job: Job<'a>,
     ) -> Result<Opened<'a>, Error> {
@@ -36,7 +36,7 @@ impl Worker {
             },
             (None, _) => self.launched(message, work),
         };
-        let task = Task {
+        let task = StepExecution {
             message,
             job,
             run,
@@ -48,7 +48,11 @@ impl Worker {
         Ok(Ok((Box::new(task), known)))
     }
 
-    fn launched_run<'a>(&'a self, work: &Work, message: &Message) -> Result<Run<'a>, Error> {
+    fn launched_run<'a>(
+        &'a self,
+        work: &DeliveryState,
+        message: &Message,
+    ) -> Result<Run<'a>, Error> {
         let shared = &self.shared;
         let launch = work.record.payload.clone();
         if let Some(envelope) = message.metadata.envelope() {
@@ -78,12 +82,12 @@ impl Worker {
     }
 
     /// Keeps a run that came without a row. `None` when there is one with other content.
-    pub(super) async fn insert(
+    pub(crate) async fn insert(
         &self,
         stored: &Stored<'_>,
-        work: &Work,
+        work: &DeliveryState,
         message: &Message,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Option<RunView>, Error> {
         let envelope = message.metadata.envelope();
         if let Some(envelope) = envelope.filter(|envelope| envelope.store.is_some()) {
             // Its producer has inserted it.
@@ -95,7 +99,7 @@ impl Worker {
         let run = NewRun::new(
             message.uuid.clone().into(),
             message.entrypoint.clone(),
-            stored.shared.post.routes.topic(&message.entrypoint)?,
+            stored.shared.writer.routes.topic(&message.entrypoint)?,
             work.record.payload.clone().unwrap_or_default(),
             digest(&message.entrypoint, &message.params.compact()),
             progress.clone(),
@@ -103,7 +107,7 @@ impl Worker {
         let id = run.id.clone();
         let inserted = stored.store.insert(run).await?;
         Ok(match stored.shared.store_clock.heard(inserted) {
-            Inserted::New => Some(Known {
+            Inserted::New => Some(RunView {
                 progress: Box::new(progress),
                 here: None,
                 next: None,
@@ -114,25 +118,29 @@ impl Worker {
         })
     }
 
-    fn launched(&self, message: &Message, work: &Work) -> Known {
+    fn launched(&self, message: &Message, work: &DeliveryState) -> RunView {
         let progress = match message.metadata.envelope() {
             Some(envelope) => Progress::seen(envelope, Outcome::default()),
             None => Progress::launched(self.shared.clock.now()),
         };
-        Known {
-            progress: Box::new(progress.with_counts(work.tries.failed, work.unreported)),
+        RunView {
+            progress: Box::new(progress.with_counts(work.tries.failed, work.crash_count)),
             here: None,
             next: None,
         }
     }
 
     /// The same id with other content leaves the run alone.
-    pub(super) fn other_content(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+    pub(crate) fn other_content(
+        &self,
+        work: &DeliveryState,
+        message: &Message,
+    ) -> Result<Disposition, Error> {
         let id = message.uuid.clone().into();
         let error = Error::Conflict { id };
         tracing::error!(target: "kser", topic = %work.record.topic, error = kser_core::log::report(&error), "a launch is refused; its message becomes a dead letter");
-        let letter = self.letter(work, 0, &error.report())?;
-        Ok(Decision::done(vec![letter]))
+        let letter = self.dead_letter(work, 0, &error.report())?;
+        Ok(Disposition::ack_with(vec![letter]))
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::post::RunRef;
+use crate::engine::records::RunRef;
+use crate::engine::stored::{RunView, Stored, SwapOutcome, WriteExtras};
 use crate::shared::Shared;
-use crate::stored::{Along, Known, Stored, Tried};
 
 /// How long to wait after the store did not answer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ struct Held {
 
 #[derive(Debug)]
 struct State {
-    known: Known,
+    known: RunView,
     renew_at: Instant,
     /// A renewal is under way.
     renewing: bool,
@@ -75,7 +75,7 @@ impl Leases {
     }
 
     /// Keeps the lease of an attempt that has just been written.
-    pub(crate) fn take(&self, run: &RunRef, step: &StepKey, known: Known) -> Lease<'_> {
+    pub(crate) fn take(&self, run: &RunRef, step: &StepKey, known: RunView) -> Lease<'_> {
         let held = Arc::new(Held {
             terms: Arc::clone(&self.terms),
             run: run.without_metadata(),
@@ -162,7 +162,7 @@ impl<'a> Lease<'a> {
     }
 
     /// Returns where the run stands, as far as this attempt knows.
-    pub(crate) fn into_known(mut self) -> Option<Known> {
+    pub(crate) fn into_known(mut self) -> Option<RunView> {
         let held = self.let_go()?;
         let known = held.state().known.clone();
         Some(known)
@@ -272,15 +272,15 @@ impl Held {
             attempt: known.progress.attempts(),
             until: stored.now() + self.terms.length,
         };
-        let renewed = stored.apply_to(&self.run, known, event, Along::default());
+        let renewed = stored.apply_to(&self.run, known, event, WriteExtras::default());
         match renewed.await {
-            Ok(Tried::Applied(applied)) => {
+            Ok(SwapOutcome::Applied(applied)) => {
                 let mut state = self.state();
                 state.renew_at = Instant::now() + self.terms.length / 3;
                 state.learn(Box::new(applied.after.progress));
             }
-            Ok(Tried::Conflict(actual)) => self.look(actual),
-            Ok(Tried::Rejected(..)) => self.lose(),
+            Ok(SwapOutcome::Conflict(actual)) => self.look(actual),
+            Ok(SwapOutcome::Rejected(..)) => self.lose(),
             Err(error) => {
                 tracing::warn!(target: "kser", run = ?self.run.id, error = kser_core::log::report(&error), "renewing a lease failed; it is tried again");
             }

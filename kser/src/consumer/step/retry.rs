@@ -3,34 +3,34 @@ use std::time::Duration;
 use kser_core::sequencing::{Effect, Event, Rejected, Transition};
 use kser_core::{Error, Outcome, Record, Timestamp};
 
-use super::decision::Decision;
-use super::end::{Attempted, Written};
-use super::letters;
-use super::options::LOOK_AGAIN;
+use super::execution::StepExecution;
+use super::finish::{Attempted, Written};
 use super::run::Run;
-use super::task::Task;
-use super::work::Work;
-use super::worker::Worker;
-use crate::stored::{Along, Known, Tried};
+use crate::consumer::delivery::dead_letter;
+use crate::consumer::delivery::disposition::Disposition;
+use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::options::LOOK_AGAIN;
+use crate::consumer::processor::Processor;
+use crate::engine::stored::{RunView, SwapOutcome, WriteExtras};
 
 /// How long a message waits in hand for a store that lags.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-impl Worker {
+impl Processor {
     /// The step is tried again: the ticket in hand is the publication that was asked for, if the wait is short.
-    pub(super) fn again(
+    pub(crate) fn again(
         &self,
-        work: &mut Work,
-        task: &Task<'_>,
+        work: &mut DeliveryState,
+        task: &StepExecution<'_>,
         after: &Transition,
         mut written: Written,
         outcome: &Outcome,
         not_before: Option<Timestamp>,
-    ) -> Decision {
+    ) -> Disposition {
         let now = task.run.now();
         let until = not_before.unwrap_or(now);
         work.waits_since = None;
-        let reason = letters::text(outcome);
+        let reason = dead_letter::text(outcome);
         tracing::info!(
             target: "kser",
             uuid = ?task.message.uuid,
@@ -49,101 +49,104 @@ impl Worker {
         let fits = delayed.size() <= self.shared.description.largest_record;
         let parks = until.since(now) <= self.options.longest_park || !fits;
         if parks && written.records.is_empty() {
-            return Decision::Later(until.since(now));
+            return Disposition::RetryIn(until.since(now));
         }
         written.records.push(delayed);
-        Decision::done(written.records)
+        Disposition::ack_with(written.records)
     }
 
     /// The consumer stops before the handler has ended: the attempt is given back and does not count.
-    pub(super) async fn interrupted(
+    pub(crate) async fn interrupted(
         &self,
-        task: &Task<'_>,
-        known: Known,
+        task: &StepExecution<'_>,
+        known: RunView,
         attempted: &Attempted,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         let run = &task.run;
         let event = Event::Interrupted {
             step: task.step.clone(),
             attempt: attempted.attempt,
         };
         if run.stored.is_some()
-            && let Tried::Conflict(Some(actual)) =
-                run.apply_to(known, event.clone(), Along::default()).await?
+            && let SwapOutcome::Conflict(Some(actual)) = run
+                .apply_to(known, event.clone(), WriteExtras::default())
+                .await?
         {
             let known = run.known_at(actual).await?;
-            let _ = run.apply_to(known, event, Along::default()).await?;
+            let _ = run.apply_to(known, event, WriteExtras::default()).await?;
         }
-        Ok(Decision::Back)
+        Ok(Disposition::Release)
     }
 
     /// What follows an event that began no attempt.
-    pub(super) fn follow(
+    pub(crate) fn follow(
         &self,
-        work: &Work,
+        work: &DeliveryState,
         mut records: Vec<Record>,
         after: &Transition,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         if after.effects.contains(&Effect::DeadLetter) {
-            let text = letters::text(after.progress.last_outcome());
-            records.push(self.letter(work, after.progress.made_attempts(), &text)?);
+            let text = dead_letter::text(after.progress.last_outcome());
+            records.push(self.dead_letter(work, after.progress.made_attempts(), &text)?);
         }
-        Ok(Decision::done(records))
+        Ok(Disposition::ack_with(records))
     }
 
     /// The rules do not let the step begin.
-    pub(super) fn not_now(
+    pub(crate) fn not_now(
         &self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         run: &Run<'_>,
         rejected: &Rejected,
-        known: Known,
-    ) -> Result<Decision, Error> {
+        known: RunView,
+    ) -> Result<Disposition, Error> {
         let now = run.now();
         let park = self.options.longest_park;
         Ok(match rejected {
-            Rejected::Suspect => Decision::Alone,
+            Rejected::Suspect => Disposition::RunExclusively,
             Rejected::NotYet { until } if until.since(now) > park => {
-                Decision::done(vec![self.delayed(work, until.since(now))])
+                Disposition::ack_with(vec![self.delayed(work, until.since(now))])
             }
             Rejected::NotYet { until } => {
                 work.known = Some(known);
-                Decision::Later(until.since(now))
+                Disposition::RetryIn(until.since(now))
             }
             Rejected::Leased { until } => {
                 let lease = known.progress.lease();
                 if lease.is_some_and(|lease| lease.owner.supersedes(&self.owner)) {
                     self.superseded.cancel();
                 }
-                Decision::Later(until.since(now).min(park))
+                Disposition::RetryIn(until.since(now).min(park))
             }
             Rejected::Ahead { position } => self.ahead(work, run, *position)?,
             Rejected::UnknownStep => {
                 let error = "the operation has no such step";
-                Decision::done(vec![self.letter(work, 0, error)?])
+                Disposition::ack_with(vec![self.dead_letter(work, 0, error)?])
             }
-            _ => Decision::quiet(),
+            _ => Disposition::ack(),
         })
     }
 
     /// Defers a message that is ahead of the state of its run, as after the restore of a backup: in hand at first, for a
     /// store that lags, then in a delayed record. After as long as an unknown entrypoint waits it is a dead letter, and
     /// its run goes on from where it stands.
-    pub(super) fn ahead(
+    pub(crate) fn ahead(
         &self,
-        work: &mut Work,
+        work: &mut DeliveryState,
         run: &Run<'_>,
         position: u32,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Disposition, Error> {
         if !self.may_wait(work) {
             let error =
                 format!("the run stands at step {position}, before the one of this message");
-            return Ok(Decision::done(vec![self.letter(work, 0, &error)?]));
+            return Ok(Disposition::ack_with(vec![
+                self.dead_letter(work, 0, &error)?,
+            ]));
         }
         let now = self.shared.clock.now();
         let waited = work.waits_since.map(|since| now.since(since));
         if waited.unwrap_or_default() < self.options.longest_park {
-            return Ok(Decision::Later(A_MOMENT));
+            return Ok(Disposition::RetryIn(A_MOMENT));
         }
         tracing::warn!(target: "kser", run = ?run.id(), position, "a message is ahead of the state of its run; looking again in {LOOK_AGAIN:?}");
         Ok(self.look_again(work))

@@ -6,19 +6,19 @@ use kser_core::{
     Envelope, Error, Handler, HeldPartition, Message, Mode, Outcome, Record, TaskError,
 };
 
-use super::decision::Decision;
 use super::job::Job;
-use super::letters;
-use super::options::LOOK_AGAIN;
 use super::run::{Run, step_key};
-use super::work::Work;
-use super::worker::Worker;
-use crate::post::{RunRef, STEP_ENDED};
-use crate::stored::{Along, Known, Stored, Tried};
+use crate::consumer::delivery::dead_letter;
+use crate::consumer::delivery::disposition::Disposition;
+use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::options::LOOK_AGAIN;
+use crate::consumer::processor::Processor;
+use crate::engine::records::{RunRef, STEP_ENDED};
+use crate::engine::stored::{RunView, Stored, SwapOutcome, WriteExtras};
 
-impl Worker {
+impl Processor {
     /// Decides what becomes of a delivery. What cannot be decided now is looked at again.
-    pub(super) async fn decide(&self, work: &mut Work) -> Decision {
+    pub(crate) async fn decide(&self, work: &mut DeliveryState) -> Disposition {
         if let Some(done) = work.decided.take() {
             return Box::pin(self.decided(work, done)).await;
         }
@@ -33,7 +33,7 @@ impl Worker {
 
     /// What may pass is waited for here. What will not pass here may be understood by another consumer, for as long as an
     /// unknown entrypoint; then it goes to the dead letters.
-    fn undecided(&self, work: &mut Work, error: &Error) -> Decision {
+    fn undecided(&self, work: &mut DeliveryState, error: &Error) -> Disposition {
         let report = kser_core::log::report(error);
         tracing::error!(target: "kser", topic = %work.record.topic, error = report, "a delivery cannot be decided");
         // What the store fails with is no fault of the message: it is held, whatever the store says about the next try.
@@ -42,18 +42,18 @@ impl Worker {
             if self.may_wait(work) {
                 return self.look_again(work);
             }
-            if let Ok(letter) = self.letter(work, work.tries.failed, &error.report()) {
-                return Decision::done(vec![letter]);
+            if let Ok(letter) = self.dead_letter(work, work.tries.failed, &error.report()) {
+                return Disposition::ack_with(vec![letter]);
             }
         }
         work.unsettled += 1;
         let partition = work.origin.map_or(0, |origin| origin.partition);
         let held = HeldPartition::new(work.record.topic.clone(), partition, report);
-        work.held = Some(self.unsettled.begin(held));
-        Decision::Later(super::worker::backoff(work.unsettled))
+        work.held = Some(self.unsettled.insert(held));
+        Disposition::RetryIn(crate::consumer::processor::backoff(work.unsettled))
     }
 
-    async fn read(&self, work: &mut Work) -> Result<Decision, Error> {
+    async fn read(&self, work: &mut DeliveryState) -> Result<Disposition, Error> {
         let Some(payload) = &work.record.payload else {
             return self.unreadable(work, "the record has no payload");
         };
@@ -85,7 +85,11 @@ impl Worker {
     }
 
     /// Does what a message asks for.
-    async fn asked(&self, work: &mut Work, message: &Message) -> Result<Decision, Error> {
+    async fn asked(
+        &self,
+        work: &mut DeliveryState,
+        message: &Message,
+    ) -> Result<Disposition, Error> {
         if message.entrypoint.as_str() == STEP_ENDED {
             return Box::pin(self.reported(work, message)).await;
         }
@@ -107,14 +111,14 @@ impl Worker {
         {
             match Arc::clone(places).try_acquire_owned() {
                 Ok(place) => work.place = Some(place),
-                Err(_) => return Ok(Decision::Crowded(Arc::clone(places))),
+                Err(_) => return Ok(Disposition::AwaitPlace(Arc::clone(places))),
             }
         }
         self.run(work, message, job).await
     }
 
     /// What is no message goes to the dead letters at once, as raw bytes.
-    fn unreadable(&self, work: &Work, error: &str) -> Result<Decision, Error> {
+    fn unreadable(&self, work: &DeliveryState, error: &str) -> Result<Disposition, Error> {
         let shared = &self.shared;
         tracing::error!(
             target: "kser",
@@ -122,23 +126,30 @@ impl Worker {
             "Controller.ImportError: Failed to load data from kafka: {}",
             kser_core::log::clean(error, shared.log.longest()),
         );
-        Ok(Decision::done(vec![self.letter(work, 0, error)?]))
+        Ok(Disposition::ack_with(vec![
+            self.dead_letter(work, 0, error)?,
+        ]))
     }
 
-    pub(super) fn letter(&self, work: &Work, attempts: u32, error: &str) -> Result<Record, Error> {
+    pub(crate) fn dead_letter(
+        &self,
+        work: &DeliveryState,
+        attempts: u32,
+        error: &str,
+    ) -> Result<Record, Error> {
         let shared = &self.shared;
-        let group = shared.post.routes.group(&work.record.topic);
-        let letter = letters::dead_letter(work, &group, attempts, error, &*shared.clock)?;
+        let group = shared.writer.routes.group(&work.record.topic);
+        let letter = dead_letter::write(work, &group, attempts, error, &*shared.clock)?;
         let largest = shared.description.largest_record;
         // A received record may be larger than those that kser creates. Then its topics say what they take.
         Ok(match work.record.size() > largest {
             true => letter,
-            false => letters::within(letter, largest),
+            false => dead_letter::within(letter, largest),
         })
     }
 
     /// Waits for a consumer that understands the message, as in a rolling deploy.
-    pub(super) fn look_again(&self, work: &mut Work) -> Decision {
+    pub(crate) fn look_again(&self, work: &mut DeliveryState) -> Disposition {
         let clock = &*self.shared.clock;
         let now = clock.now();
         let since = *work.waits_since.get_or_insert(now);
@@ -148,18 +159,18 @@ impl Worker {
             true => LOOK_AGAIN,
             false => LOOK_AGAIN.min(left),
         };
-        Decision::done(vec![self.delayed(work, pause)])
+        Disposition::ack_with(vec![self.delayed(work, pause)])
     }
 
     /// The same record, to be delivered later, within what the transport takes.
-    pub(super) fn delayed(&self, work: &Work, wait: Duration) -> Record {
+    pub(crate) fn delayed(&self, work: &DeliveryState, wait: Duration) -> Record {
         let shared = &self.shared;
         work.delayed_within(wait, &*shared.clock, shared.description.largest_record)
     }
 
     /// Says whether a message that no consumer understands may still wait. One that is as large as a record may be cannot:
     /// nothing could be written beside it.
-    pub(super) fn may_wait(&self, work: &mut Work) -> bool {
+    pub(crate) fn may_wait(&self, work: &mut DeliveryState) -> bool {
         let shared = &self.shared;
         let now = shared.clock.now();
         let since = *work.waits_since.get_or_insert(now);
@@ -169,7 +180,11 @@ impl Worker {
 
     /// Delays a message whose entrypoint has no handler here, for a consumer that has one, as in a rolling deploy; gives it
     /// up when it has waited for so long.
-    async fn unknown(&self, work: &mut Work, message: &Message) -> Result<Decision, Error> {
+    async fn unknown(
+        &self,
+        work: &mut DeliveryState,
+        message: &Message,
+    ) -> Result<Disposition, Error> {
         if self.may_wait(work) {
             tracing::warn!(
                 target: "kser",
@@ -189,7 +204,11 @@ impl Worker {
     }
 
     /// Fails a run whose name is that of a task: a task has no steps, so that it is sent, not launched.
-    async fn launched_task(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+    async fn launched_task(
+        &self,
+        work: &DeliveryState,
+        message: &Message,
+    ) -> Result<Disposition, Error> {
         let text = format!(
             "{} is a task, not an operation: send it, or launch it as the step of an operation",
             message.entrypoint
@@ -199,7 +218,7 @@ impl Worker {
     }
 
     /// The rules have no operations within operations: what is a step is run by a task.
-    async fn nested(&self, work: &Work, message: &Message) -> Result<Decision, Error> {
+    async fn nested(&self, work: &DeliveryState, message: &Message) -> Result<Disposition, Error> {
         if is_external(message) {
             return Ok(run_elsewhere(message));
         }
@@ -212,21 +231,21 @@ impl Worker {
     }
 
     /// Writes the dead letter of a message that nobody ran, and ends its run.
-    pub(super) async fn give_up(
+    pub(crate) async fn give_up(
         &self,
-        work: &Work,
+        work: &DeliveryState,
         message: &Message,
         outcome: Outcome,
-    ) -> Result<Decision, Error> {
-        let limit = self.shared.post.limits.outcome;
+    ) -> Result<Disposition, Error> {
+        let limit = self.shared.writer.limits.outcome;
         let outcome = super::ending::named(outcome, message).cut_to(limit);
-        let error = letters::text(&outcome);
-        let letter = self.letter(work, work.tries.failed, &error)?;
+        let error = dead_letter::text(&outcome);
+        let letter = self.dead_letter(work, work.tries.failed, &error)?;
         let longest = self.shared.log.longest();
         let (entrypoint, uuid) = (&message.entrypoint, &message.uuid);
         kser_core::log::failed("Controller", entrypoint, uuid, &outcome, longest);
         let Some(envelope) = message.metadata.envelope() else {
-            return Ok(Decision::done(vec![letter]));
+            return Ok(Disposition::ack_with(vec![letter]));
         };
         let run = self.run_of(message, envelope)?;
         if let (true, Some(stored)) = (envelope.launch, &run.stored)
@@ -243,35 +262,35 @@ impl Worker {
             let event = Event::GivenUp {
                 step: step.clone(),
                 outcome: outcome.clone(),
-                seen: super::task::seen(message),
+                seen: super::execution::seen(message),
             };
-            match run.apply_to(known, event, Along::default()).await? {
-                Tried::Applied(applied) => {
+            match run.apply_to(known, event, WriteExtras::default()).await? {
+                SwapOutcome::Applied(applied) => {
                     let near = applied.before.near();
                     let before = &applied.before.progress;
                     let mut records = run.records(before, &applied.after, near)?;
                     if applied.after.effects.contains(&Effect::DeadLetter) {
                         let made = applied.after.progress.made_attempts();
                         let made = made.saturating_add(work.tries.failed);
-                        records.push(self.letter(work, made, &error)?);
+                        records.push(self.dead_letter(work, made, &error)?);
                     }
-                    return Ok(Decision::done(records));
+                    return Ok(Disposition::ack_with(records));
                 }
-                Tried::Conflict(Some(actual)) => known = run.known_at(actual).await?,
+                SwapOutcome::Conflict(Some(actual)) => known = run.known_at(actual).await?,
                 // Somebody runs it, who may still succeed.
-                Tried::Rejected(Rejected::Leased { until }, _) => {
+                SwapOutcome::Rejected(Rejected::Leased { until }, _) => {
                     let wait = until.since(run.now());
-                    return Ok(Decision::Later(wait.min(self.options.longest_park)));
+                    return Ok(Disposition::RetryIn(wait.min(self.options.longest_park)));
                 }
-                Tried::Conflict(None) | Tried::Rejected(..) => {
-                    return Ok(Decision::done(vec![letter]));
+                SwapOutcome::Conflict(None) | SwapOutcome::Rejected(..) => {
+                    return Ok(Disposition::ack_with(vec![letter]));
                 }
             }
         }
     }
 
     /// The run of which a message is a step, or which it asks for.
-    pub(super) fn run_of(&self, message: &Message, envelope: &Envelope) -> Result<Run<'_>, Error> {
+    pub(crate) fn run_of(&self, message: &Message, envelope: &Envelope) -> Result<Run<'_>, Error> {
         let shared = &self.shared;
         let of = RunRef::of_message(
             envelope.run.clone(),
@@ -303,7 +322,7 @@ impl Worker {
 
     /// Refuses a run of another store: whoever has that one will see the message.
     fn must_know(&self, envelope: &Envelope) -> Result<(), Error> {
-        let ours = &self.shared.post.store;
+        let ours = &self.shared.writer.store;
         match &envelope.store {
             Some(store) if Some(store) != ours.as_ref() => Err(Error::Invalid {
                 what: format!("operation {}", envelope.run),
@@ -314,9 +333,9 @@ impl Worker {
     }
 
     /// Where the run stood when the message was written.
-    pub(super) fn seen(&self, message: &Message, envelope: &Envelope) -> Result<Known, Error> {
-        let (next, _) = super::task::next_step(envelope)?;
-        Ok(Known {
+    pub(crate) fn seen(&self, message: &Message, envelope: &Envelope) -> Result<RunView, Error> {
+        let (next, _) = super::execution::next_step(envelope)?;
+        Ok(RunView {
             next: next.map(Box::new),
             ..seen_alone(message, envelope)
         })
@@ -324,9 +343,9 @@ impl Worker {
 }
 
 /// Where the run stood when the message was written, with the message's own step alone.
-fn seen_alone(message: &Message, envelope: &Envelope) -> Known {
-    let here = (envelope.step > 0).then(|| super::task::step_of(message, envelope));
-    Known {
+fn seen_alone(message: &Message, envelope: &Envelope) -> RunView {
+    let here = (envelope.step > 0).then(|| super::execution::step_of(message, envelope));
+    RunView {
         progress: Box::new(Progress::seen(envelope, message.result.clone())),
         here: here.map(Box::new),
         next: None,
@@ -346,9 +365,9 @@ fn is_external(message: &Message) -> bool {
 }
 
 /// Leaves an external step to the person or the service that runs it. Its limit is watched where the state is.
-fn run_elsewhere(message: &Message) -> Decision {
+fn run_elsewhere(message: &Message) -> Disposition {
     tracing::debug!(target: "kser", uuid = ?message.uuid, "an external step has no task here; its report ends it");
-    Decision::quiet()
+    Disposition::ack()
 }
 
 fn is_step(message: &Message) -> bool {

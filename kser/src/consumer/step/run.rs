@@ -4,9 +4,9 @@ use kser_core::sequencing::{
 };
 use kser_core::{Error, Message, Raw, Record, RunId, Timestamp, Topic};
 
-use crate::post::{Moved, RunRef};
+use crate::engine::records::{RunChange, RunRef};
+use crate::engine::stored::{Applied, RunView, Stored, SwapOutcome, WriteExtras};
 use crate::shared::Shared;
-use crate::stored::{Along, Applied, Known, Stored, Tried};
 
 /// A run, or a lone task, as seen from one of its messages: where its state lives, and how to write on.
 #[derive(Debug)]
@@ -41,10 +41,10 @@ impl Run<'_> {
     /// Applies an event, and writes what changes where the state is stored.
     pub(crate) async fn apply_to(
         &self,
-        known: Known,
+        known: RunView,
         event: Event,
-        along: Along,
-    ) -> Result<Tried, Error> {
+        along: WriteExtras,
+    ) -> Result<SwapOutcome, Error> {
         match (&self.stored, &self.of) {
             // Boxed, because the other kinds of task should not have to carry it.
             (Some(stored), Some(of)) => Box::pin(stored.apply_to(of, known, event, along)).await,
@@ -53,7 +53,7 @@ impl Run<'_> {
     }
 
     /// Says what an event makes of a run that stands here.
-    pub(crate) fn decide(&self, known: &Known, event: Event) -> Result<Transition, Rejected> {
+    pub(crate) fn decide(&self, known: &RunView, event: Event) -> Result<Transition, Rejected> {
         match &self.stored {
             Some(stored) => stored.decide(known, event),
             None => apply(&known.progress, known.near(), event, self.now()),
@@ -61,35 +61,35 @@ impl Run<'_> {
     }
 
     /// Applies an event to a run whose state is carried: what changes is written with the records.
-    fn apply_here(&self, known: Known, event: Event) -> Tried {
+    fn apply_here(&self, known: RunView, event: Event) -> SwapOutcome {
         match self.decide(&known, event) {
             Ok(after) => {
                 let before = known;
-                Tried::Applied(Box::new(Applied { before, after }))
+                SwapOutcome::Applied(Box::new(Applied { before, after }))
             }
-            Err(rejected) => Tried::Rejected(rejected, known),
+            Err(rejected) => SwapOutcome::Rejected(rejected, known),
         }
     }
 
     /// Says whether what an event asks for could be written, before it is: else the run could go no further.
-    pub(crate) fn must_fit(&self, known: &Known, event: Event) -> Result<(), Error> {
+    pub(crate) fn must_fit(&self, known: &RunView, event: Event) -> Result<(), Error> {
         let Ok(after) = apply(&known.progress, known.near(), event, self.now()) else {
             return Ok(());
         };
         match &self.of {
             Some(of) => self
                 .shared
-                .post
+                .writer
                 .must_fit(of, self.moved(&known.progress, &after, known.near())),
-            None => self.shared.post.outcome_fits(after.progress.outcome()),
+            None => self.shared.writer.outcome_fits(after.progress.outcome()),
         }
     }
 
     /// Reads the steps near a progress that the store told.
-    pub(crate) async fn known_at(&self, progress: Box<Progress>) -> Result<Known, Error> {
+    pub(crate) async fn known_at(&self, progress: Box<Progress>) -> Result<RunView, Error> {
         match (&self.stored, &self.of) {
             (Some(stored), Some(of)) => stored.known_at(&of.id, progress).await,
-            _ => Ok(Known {
+            _ => Ok(RunView {
                 progress,
                 here: None,
                 next: None,
@@ -108,7 +108,7 @@ impl Run<'_> {
             return Ok(Vec::new());
         };
         let moved = self.moved(before, after, near);
-        let mut records = self.shared.post.effects(of, moved, self.wall())?;
+        let mut records = self.shared.writer.effects(of, moved, self.wall())?;
         self.to_our_clock(&mut records);
         Ok(records)
     }
@@ -137,8 +137,8 @@ impl Run<'_> {
         before: &'m Progress,
         after: &'m Transition,
         near: StepWindow<'m>,
-    ) -> Moved<'m> {
-        Moved {
+    ) -> RunChange<'m> {
+        RunChange {
             before,
             after,
             near,

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use kser_core::{AwaitRun, Error, Outcome, RunId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::parked::Parked;
+use crate::consumer::parked::Parked;
 use crate::run::RunState;
 use crate::runs::Runs;
 use crate::shared::Shared;
@@ -27,7 +27,7 @@ struct Waiting<'a>(&'a Waits);
 
 impl Waits {
     /// Makes the waits of a handler that has one of each of these places, for a delivery of so many bytes.
-    pub(super) fn new(
+    pub(crate) fn new(
         shared: Arc<Shared>,
         places: Vec<Arc<Semaphore>>,
         parked: Arc<Parked>,
@@ -70,7 +70,7 @@ impl Waits {
     }
 
     /// Forgets the places of a handler that ended while they were lent: others have them.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &self,
         place: Option<&mut OwnedSemaphorePermit>,
         of_entrypoint: Option<OwnedSemaphorePermit>,
@@ -88,7 +88,7 @@ impl Waits {
 
     async fn wait(&self, run: &RunId) -> Result<Outcome, Error> {
         let shared = &self.shared;
-        if let Some(watched) = shared.observer.known(run) {
+        if let Some(watched) = shared.event_watcher.known(run) {
             let state = RunState::of_event(watched.ended().await?);
             return state.into_result();
         }

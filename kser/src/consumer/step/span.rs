@@ -1,11 +1,11 @@
 use kser_core::Context;
 use tracing::Span;
 
-use super::task::Task;
+use super::execution::StepExecution;
 
 /// The span around one attempt. It takes up the trace of `metadata.tracing.traceparent` (W3C trace context), which the
 /// messages that follow hand on.
-pub(super) fn of(task: &Task<'_>, ctx: &Context) -> Span {
+pub(crate) fn of(task: &StepExecution<'_>, ctx: &Context) -> Span {
     tracing::info_span!(
         target: "kser",
         "kser.step",
