@@ -9,7 +9,7 @@ use kser_core::{
 use crate::dead_letters::{Place, Session};
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::EventWatcher;
-use crate::engine::records::RunRef;
+use crate::engine::run_ref::RunRef;
 use crate::engine::stored::{Applied, Stored, run_ref};
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
@@ -122,16 +122,17 @@ impl DeadLetter {
             Some(message) => envelope_of(shared, message, &self.record).await?,
             None => None,
         };
-        let records = match (&message, &envelope) {
+        let (records, carried) = match (&message, &envelope) {
             (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
-                self.as_sent(retried(shared, message, envelope).await?)?
+                let records = retried(shared, message, envelope).await?;
+                (self.as_sent(records)?, None)
             }
-            (Some(message), Some(envelope)) => self.revived(message, envelope)?,
-            _ => vec![self.original()?],
+            (Some(message), Some(envelope)) => {
+                (self.revived(message, envelope)?, Some(&envelope.run))
+            }
+            _ => (vec![self.original()?], None),
         };
-        let carried = envelope.filter(|envelope| envelope.mode != Mode::Stored);
-        let run = carried.as_ref().map(|envelope| &envelope.run);
-        let expected = Expected::new(&shared.event_watcher, run);
+        let expected = Expected::new(&shared.event_watcher, carried);
         self.settle(records).await?;
         expected.comes();
         Ok(())
@@ -279,11 +280,11 @@ async fn retried(
     })?;
     let run: RunRef = run_ref(&info)?;
     let applied = stored
-        .apply(&run, |known| Event::Retried {
+        .apply(&run, |view| Event::Retried {
             step: StepKey {
                 position: envelope.step,
                 uuid: message.uuid.clone(),
-                entrypoint: known
+                entrypoint: view
                     .here
                     .as_ref()
                     .filter(|here| here.key.uuid == message.uuid)

@@ -7,7 +7,9 @@ use kser_core::store::{Inserted, NewRun};
 use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step, Topic};
 use serde::Serialize;
 
-use crate::engine::records::{RunChange, RunRef, digest};
+use crate::engine::digest::digest;
+use crate::engine::run_change::RunChange;
+use crate::engine::run_ref::RunRef;
 use crate::engine::store_clock::unknown_answer;
 use crate::engine::stored::{Stored, run_ref};
 use crate::launch_records::{LaunchRecords, publish_first, tell_later};

@@ -4,7 +4,7 @@ use std::time::Duration;
 use kser_core::sequencing::Event;
 use kser_core::{Error, NotPublished, Record, Topic};
 
-use crate::engine::records::RunRef;
+use crate::engine::run_ref::RunRef;
 use crate::engine::stored::Stored;
 use crate::publish::{is_refusal, logged};
 use crate::shared::Shared;

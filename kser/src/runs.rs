@@ -7,8 +7,9 @@ use kser_core::sequencing::{
 use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
 
-use crate::engine::records::RunRef;
-use crate::engine::stored::{RunView, Stored, run_ref};
+use crate::engine::run_ref::RunRef;
+use crate::engine::run_view::RunView;
+use crate::engine::stored::{Stored, run_ref};
 use crate::launch_records::publish_first;
 use crate::publish::{is_refusal, unknown};
 use crate::run::{Run, RunState};
@@ -35,7 +36,7 @@ impl Runs {
     /// [`Error::NeedsStore`] without a store, [`Error::UnknownRun`] for an id that the store does not know,
     /// [`Error::Backend`] when it does not answer. This holds for all of these.
     pub async fn status(&self, id: &RunId) -> Result<RunState, Error> {
-        let progress = self.stored("status")?.known(id).await?.progress;
+        let progress = self.stored("status")?.view(id).await?.progress;
         Ok(state(id, &progress))
     }
 
@@ -132,8 +133,8 @@ impl Runs {
     ///
     /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
     pub async fn retry_step(&self, id: &RunId, step: &TaskId) -> Result<(), Error> {
-        let event = |known: &RunView| Event::Retried {
-            step: named(known, id, step),
+        let event = |view: &RunView| Event::Retried {
+            step: named(view, id, step),
         };
         self.apply("retry step", id, event).await
     }
@@ -149,8 +150,8 @@ impl Runs {
         step: &TaskId,
         outcome: Outcome,
     ) -> Result<(), Error> {
-        let event = |known: &RunView| Event::Skipped {
-            step: named(known, id, step),
+        let event = |view: &RunView| Event::Skipped {
+            step: named(view, id, step),
             outcome: outcome.clone(),
         };
         self.apply("skip step", id, event).await
@@ -163,8 +164,8 @@ impl Runs {
     /// [`Error::Rejected`] when the run does not stand at that step, or it is no external one. Otherwise as
     /// [`status`](Self::status).
     pub async fn report(&self, id: &RunId, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
-        let event = |known: &RunView| Event::Reported {
-            step: named(known, id, step),
+        let event = |view: &RunView| Event::Reported {
+            step: named(view, id, step),
             outcome: outcome.clone(),
             seen: 0,
         };
@@ -265,7 +266,7 @@ impl Runs {
         let info = info(stored, id).await?;
         let run = run_ref(&info)?;
         let launch = Some(&info.launch);
-        let fits = |known: &RunView, event| stored.must_fit(&run, known, event, launch);
+        let fits = |view: &RunView, event| stored.must_fit(&run, view, event, launch);
         let done = stored.carry_out(&run, launch, event, fits).await?;
         match done.published.map_err(NotPublished::into_error) {
             Err(error) if is_refusal(&error) => Err(error),
@@ -301,9 +302,9 @@ fn state(id: &RunId, progress: &Progress) -> RunState {
 }
 
 /// The step of that id, if the run stands there; else one that the rules refuse.
-fn named(known: &RunView, run: &RunId, step: &TaskId) -> StepKey {
-    let position = known.progress.position();
-    match &known.here {
+fn named(view: &RunView, run: &RunId, step: &TaskId) -> StepKey {
+    let position = view.progress.position();
+    match &view.here {
         Some(here) if here.key.uuid == *step => here.key.clone(),
         _ => StepKey {
             // The rules do not know the name of a build: it is the run's.

@@ -9,9 +9,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
+use super::delivery::process::{Finished, process};
 use super::handle::{ConsumerHandle, ConsumerHealth};
 use super::lanes::Lanes;
-use super::processor::{Finished, Processor, backoff};
+use super::processor::{Processor, backoff};
 
 /// How often the health of a consumer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const PARKED: usize = 16;
 
 /// What runs, and what waits for it.
 pub(crate) struct Dispatcher {
-    worker: Arc<Processor>,
+    processor: Arc<Processor>,
     lanes: Lanes,
     tasks: JoinSet<Finished>,
     trouble: Option<Trouble>,
@@ -38,10 +39,10 @@ struct Trouble {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(worker: Arc<Processor>) -> Self {
+    pub(crate) fn new(processor: Arc<Processor>) -> Self {
         Self {
-            lanes: Lanes::new(worker.options.held_records / LANE),
-            worker,
+            lanes: Lanes::new(processor.options.held_records / LANE),
+            processor,
             tasks: JoinSet::new(),
             trouble: None,
         }
@@ -71,16 +72,16 @@ impl Dispatcher {
                         self.finished(done);
                     }
                 }
-                place = place(&self.worker), if self.lanes.is_ready() => self.start(place),
+                place = place(&self.processor), if self.lanes.is_ready() => self.start(place),
                 _ = changes.changed() => {}
-                () = self.worker.parked.changed(), if room.records == 0 => {}
+                () = self.processor.parked.changed(), if room.records == 0 => {}
                 _ = look.tick() => handle.set_health(self.health(subscriptions)),
                 () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
                 received = receive(subscriptions, room), if receiving => match received {
                     Ok(deliveries) => {
                         self.trouble = None;
                         for delivery in deliveries {
-                            let clock = &self.worker.shared.clock;
+                            let clock = &self.processor.shared.clock;
                             self.lanes.admit(delivery, || clock.now());
                         }
                     }
@@ -125,15 +126,15 @@ impl Dispatcher {
 
     fn health(&self, subscriptions: &[Box<dyn Subscription>]) -> ConsumerHealth {
         let transport: Vec<_> = subscriptions.iter().map(|member| member.health()).collect();
-        let shared = &self.worker.shared;
+        let shared = &self.processor.shared;
         if shared.store.is_some() {
-            self.worker.queues.look(&transport, &self.lanes.waited());
+            self.processor.queues.look(&transport, &self.lanes.waited());
         }
         ConsumerHealth {
             transport,
             held: self.lanes.records(),
             held_bytes: self.lanes.bytes(),
-            parked: self.worker.parked.records(),
+            parked: self.processor.parked.records(),
             unsettled: self.unsettled(),
             store: shared.store.as_ref().map(|store| store.health()),
             ..ConsumerHealth::default()
@@ -142,7 +143,7 @@ impl Dispatcher {
 
     /// Lists the partitions of which deliveries are held, each with one reason.
     fn unsettled(&self) -> Vec<HeldPartition> {
-        let mut held = self.worker.unsettled.list();
+        let mut held = self.processor.unsettled.list();
         // Stable: the oldest reason stays.
         held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         held.dedup_by(|a, b| (&a.topic, a.partition) == (&b.topic, b.partition));
@@ -150,7 +151,7 @@ impl Dispatcher {
     }
 
     fn room(&self) -> Room {
-        let (options, parked) = (&self.worker.options, &self.worker.parked);
+        let (options, parked) = (&self.processor.options, &self.processor.parked);
         let beside = parked.records();
         let beside = beside.min(options.held_records.saturating_mul(PARKED));
         let held = self.lanes.records().saturating_sub(beside);
@@ -167,7 +168,7 @@ impl Dispatcher {
 
     fn start_ready(&mut self) {
         while self.lanes.is_ready() {
-            match Arc::clone(&self.worker.places).try_acquire_owned() {
+            match Arc::clone(&self.processor.places).try_acquire_owned() {
                 Ok(place) => self.start(Some(place)),
                 Err(_) => return,
             }
@@ -176,7 +177,8 @@ impl Dispatcher {
 
     fn start(&mut self, place: Option<OwnedSemaphorePermit>) {
         if let (Some(place), Some(turn)) = (place, self.lanes.next()) {
-            self.tasks.spawn(Arc::clone(&self.worker).work(turn, place));
+            let processor = Arc::clone(&self.processor);
+            self.tasks.spawn(process(processor, turn, place));
         }
     }
 
@@ -193,8 +195,8 @@ impl Dispatcher {
     }
 }
 
-async fn place(worker: &Processor) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(&worker.places).acquire_owned().await.ok()
+async fn place(processor: &Processor) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(&processor.places).acquire_owned().await.ok()
 }
 
 /// Receives from whichever subscription has something, in turn.

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::active::ActiveSet;
 use super::options::LEAVE_TIMEOUT;
-use crate::engine::records::RunRef;
+use crate::engine::run_ref::RunRef;
 use crate::engine::stored::Stored;
 use crate::shared::Shared;
 

@@ -45,7 +45,7 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
         () = stop.cancelled() => None,
         begun = begin(consumer) => Some(begun?),
     };
-    let Some((worker, mut subscriptions)) = begun else {
+    let Some((processor, mut subscriptions)) = begun else {
         if let Some(watch) = watch {
             watch.ended(true);
         }
@@ -53,38 +53,38 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
     };
     tracing::info!(target: "kser", "Consumer.Starting...");
     life.receives();
-    say_what_is_promised(&worker.shared);
+    say_what_is_promised(&processor.shared);
     let leavers = subscriptions.iter();
     let leavers = leavers.filter_map(|member| member.leaver()).collect();
-    let attempts = worker.attempts.clone();
-    let graceful_leave = GracefulLeave::new(Arc::clone(&worker.shared), attempts, leavers);
+    let attempts = processor.attempts.clone();
+    let graceful_leave = GracefulLeave::new(Arc::clone(&processor.shared), attempts, leavers);
     handle.set_graceful_leave(Some(graceful_leave));
-    let options = worker.options.clone();
+    let options = processor.options.clone();
     // Aborted when it is dropped: after the last attempt has ended.
-    let _keeper = keeper(&worker);
-    let mut crew = Dispatcher::new(Arc::clone(&worker));
+    let _keeper = keeper(&processor);
+    let mut dispatcher = Dispatcher::new(Arc::clone(&processor));
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
-        error = crew.work(&mut subscriptions, &handle) => Err(error),
-        error = superseded(&worker) => Err(error),
-        () = sweep(&worker.shared, &options, &worker.queues) => Ok(()),
+        error = dispatcher.work(&mut subscriptions, &handle) => Err(error),
+        error = superseded(&processor) => Err(error),
+        () = sweep(&processor.shared, &options, &processor.queues) => Ok(()),
     };
     stop.cancel();
-    let graceful = end(crew, &worker, subscriptions, &handle).await;
+    let graceful = end(dispatcher, &processor, subscriptions, &handle).await;
     if let Some(watch) = watch {
         watch.ended(graceful);
     }
     ended
 }
 
-/// Starts the task that renews the leases, where there may be any. It is none of the crew's, nor of this future: a handler
+/// Starts the task that renews the leases, where there may be any. It is none of the dispatcher's, nor of this future: a handler
 /// that does not yield holds up neither.
-fn keeper(worker: &Arc<Processor>) -> JoinSet<()> {
+fn keeper(processor: &Arc<Processor>) -> JoinSet<()> {
     let mut keeper = JoinSet::new();
-    if worker.shared.store.is_some() {
-        let worker = Arc::clone(worker);
-        keeper.spawn(async move { worker.leases.keep().await });
+    if processor.shared.store.is_some() {
+        let processor = Arc::clone(processor);
+        keeper.spawn(async move { processor.leases.keep().await });
     }
     keeper
 }
@@ -103,7 +103,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscr
     let queues = Queues::new(topics.iter().cloned());
     let subscriptions = subscribe(&shared, &options, topics).await?;
     let superseded = Cancellation::default();
-    let worker = Processor {
+    let processor = Processor {
         places: Arc::new(Semaphore::new(options.concurrency)),
         places_of: options
             .concurrency_of
@@ -133,7 +133,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscr
         options,
         owner,
     };
-    Ok((Arc::new(worker), subscriptions))
+    Ok((Arc::new(processor), subscriptions))
 }
 
 /// Subscribes once for each group, to all of its topics: two subscriptions of one group would fence each other if the
@@ -202,35 +202,35 @@ async fn owner(shared: &Shared, options: &Options) -> Result<Owner, Error> {
 }
 
 /// Waits until a later life of this instance is seen to have taken over.
-async fn superseded(worker: &Processor) -> Error {
-    worker.superseded.cancelled().await;
+async fn superseded(processor: &Processor) -> Error {
+    processor.superseded.cancelled().await;
     Error::Superseded {
-        instance: worker.owner.instance.to_string(),
+        instance: processor.owner.instance.to_string(),
     }
 }
 
 /// Ends what runs within the deadline, and a little more for those that do not yield. Says whether every task ended when
 /// it was asked to: what was left behind may still hold a thread.
 async fn end(
-    mut crew: Dispatcher,
-    worker: &Processor,
+    mut dispatcher: Dispatcher,
+    processor: &Processor,
     subscriptions: Vec<Box<dyn Subscription>>,
     handle: &ConsumerHandle,
 ) -> bool {
-    let mut graceful = crew.finish(worker.options.deadline).await.is_ok();
+    let mut graceful = dispatcher.finish(processor.options.deadline).await.is_ok();
     if !graceful {
-        worker.cancel.cancel();
-        graceful = crew.finish(LAST_CALL).await.is_ok();
+        processor.cancel.cancel();
+        graceful = dispatcher.finish(LAST_CALL).await.is_ok();
     }
     if !graceful {
         handle.name_dropped();
-        worker.kill.cancel();
-        if crew.finish(LAST_CALL).await.is_err() {
+        processor.kill.cancel();
+        if dispatcher.finish(LAST_CALL).await.is_err() {
             handle.name_left_behind();
             handle.leave_gracefully().await;
         }
     }
-    drop(crew);
+    drop(dispatcher);
     leave(subscriptions).await;
     graceful
 }

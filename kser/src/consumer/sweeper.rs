@@ -7,12 +7,13 @@ use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
 use tokio::time::{Instant, sleep};
 
 use super::delivery::dead_letter;
-use super::delivery::state::DeliveryState;
+use super::delivery::tracked_record::TrackedRecord;
 use super::options::Options;
 use super::queues::Queues;
-use crate::engine::records::RunRef;
 use crate::engine::refusal;
-use crate::engine::stored::{RunView, Stored, run_ref};
+use crate::engine::run_ref::RunRef;
+use crate::engine::run_view::RunView;
+use crate::engine::stored::{Stored, run_ref};
 use crate::shared::Shared;
 
 /// How many runs or outputs one look takes.
@@ -187,20 +188,20 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 /// The topic of the pending step does not take its message: the run ends here, until someone retries it.
 async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
     tracing::error!(target: "kser", run = ?run.id, error = kser_core::log::report(error), "sending a step failed; its run ends");
-    let ended = |known: &RunView| {
+    let ended = |view: &RunView| {
         let outcome = refusal::outcome(error);
-        match &known.here {
+        match &view.here {
             Some(here) if here.external.is_some() => Event::Reported {
                 step: here.key.clone(),
                 outcome,
-                seen: known.progress.version(),
+                seen: view.progress.version(),
             },
             here => Event::GivenUp {
                 step: here
                     .as_ref()
                     .map_or_else(the_build, |here| here.key.clone()),
                 outcome,
-                seen: known.progress.version(),
+                seen: view.progress.version(),
             },
         }
     };
@@ -266,7 +267,7 @@ async fn give_up(
     for (index, error) in failed.iter().filter(|(_, error)| error.is_refused()) {
         if let Some(Ok(letter)) = records
             .get(*index)
-            .map(|record| letter(shared, record, error))
+            .map(|record| dead_letter_of(shared, record, error))
         {
             indices.push(*index);
             letters.push(letter);
@@ -291,9 +292,8 @@ fn here(shared: &Shared, mut record: Record) -> Record {
     record
 }
 
-fn letter(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
+fn dead_letter_of(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
     tracing::error!(target: "kser", topic = %record.topic, error = kser_core::log::report(error), "sending what a handler sends failed; it becomes a dead letter");
-    let work = DeliveryState::alone(record.clone(), &*shared.clock);
-    let group = shared.writer.routes.group(&record.topic);
-    dead_letter::write(&work, &group, 0, &error.report(), &*shared.clock)
+    let tracked = TrackedRecord::alone(record.clone(), &*shared.clock);
+    dead_letter::write(&tracked, 0, &error.report(), shared)
 }

@@ -1,30 +1,18 @@
 //! What is published for a run: the messages of its steps, its events, and what its owner is told.
 
 use bytes::Bytes;
-use kser_core::sequencing::{Effect, PlannedStep, Progress, SentStep, StepWindow, Transition};
+use kser_core::sequencing::{Effect, PlannedStep, Progress, SentStep};
 use kser_core::{
     Envelope, Error, Limits, Message, Mode, Name, Object, Outcome, Outgoing, Raw, Record, Status,
     StoreId, Timestamp, Topic,
 };
 
-pub(crate) use crate::engine::run_ref::RunRef;
+use crate::engine::run_change::RunChange;
+use crate::engine::run_ref::RunRef;
 use crate::{Routes, RunEvent};
 
 /// The entrypoint of the message that ends an external step.
 pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
-
-/// A transition, and what is at hand to act on it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RunChange<'a> {
-    pub(crate) before: &'a Progress,
-    pub(crate) after: &'a Transition,
-    /// The steps that were near before the transition.
-    pub(crate) near: StepWindow<'a>,
-    /// The message that asked for the run.
-    pub(crate) launch: Option<&'a Bytes>,
-    /// Carried: the steps behind the one that is published.
-    pub(crate) rest: Option<&'a Raw>,
-}
 
 /// Writes the records of runs.
 #[derive(Debug, Clone)]
@@ -403,12 +391,6 @@ fn status_change(run: &RunRef, effects: &[Effect]) -> Option<(Status, Status)> {
         }
     }
     total
-}
-
-/// Tells launches of one id with other content apart: a hash of the name and what was given with it.
-pub(crate) fn digest(name: &Name, given: &str) -> String {
-    let content = format!("{name}\n{given}");
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, content.as_bytes()).to_string()
 }
 
 fn key(text: &str) -> Bytes {

@@ -14,6 +14,11 @@ pub(crate) fn outcome(error: &Error) -> Outcome {
     Outcome::from(&error.permanent())
 }
 
+/// Makes the outcome of a report that is wrong.
+pub(crate) fn invalid_report(text: &str) -> Outcome {
+    Outcome::from(&TaskError::new("InvalidReport", text).with_code(400))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::sequencing::{
-    Event, PlannedStep, Progress, Rejected, Revision, StepWindow, Transition, apply,
-};
+use kser_core::sequencing::{Event, PlannedStep, Progress, Rejected, Revision, Transition, apply};
 use kser_core::store::{Attempt, OutputId, RunInfo, Swapped, Write};
 use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
 
-use crate::engine::records::{RunChange, RunRef};
+use crate::engine::run_change::RunChange;
+use crate::engine::run_ref::RunRef;
+use crate::engine::run_view::RunView;
 use crate::engine::store_clock::unknown_answer;
 use crate::shared::Shared;
 
@@ -19,30 +19,12 @@ const REPEATS: u32 = 5;
 /// The wait before the first repetition; it doubles with each one.
 const FIRST_REPEAT: Duration = Duration::from_millis(20);
 
-/// What goes with a swap beside the progress.
+/// The rows that are written with a swap, beside the progress.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WriteExtras {
     pub(crate) plan: Option<Vec<PlannedStep>>,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) outputs: Vec<Record>,
-}
-
-/// A run as it is known: where it stands, and the two steps that the rules need.
-#[derive(Debug, Clone)]
-pub(crate) struct RunView {
-    // Boxed, because it is moved from hand to hand on every step.
-    pub(crate) progress: Box<Progress>,
-    pub(crate) here: Option<Box<PlannedStep>>,
-    pub(crate) next: Option<Box<PlannedStep>>,
-}
-
-impl RunView {
-    pub(crate) fn near(&self) -> StepWindow<'_> {
-        StepWindow {
-            current: self.here.as_deref(),
-            following: self.next.as_deref(),
-        }
-    }
 }
 
 /// What an event has made of a run: written, or unchanged.
@@ -74,8 +56,8 @@ impl Stored<'_> {
     }
 
     /// Says what an event makes of a run that stands here, with the stamp of the write that is to follow.
-    pub(crate) fn decide(&self, known: &RunView, event: Event) -> Result<Transition, Rejected> {
-        let after = apply(&known.progress, known.near(), event, self.now())?;
+    pub(crate) fn decide(&self, view: &RunView, event: Event) -> Result<Transition, Rejected> {
+        let after = apply(&view.progress, view.near(), event, self.now())?;
         Ok(after.with_stamp(self.shared.next_stamp()))
     }
 
@@ -96,25 +78,25 @@ impl Stored<'_> {
         C: Fn(&RunView, Event) -> Result<(), Error> + Send,
     {
         loop {
-            let mut known = self.known(&run.id).await?;
-            let event = event(&known);
-            fits(&known, event.clone())?;
-            let after = self.decide(&known, event);
+            let mut view = self.view(&run.id).await?;
+            let event = event(&view);
+            fits(&view, event.clone())?;
+            let after = self.decide(&view, event);
             let after = after.map_err(|source| Error::Rejected {
                 id: run.id.clone(),
                 source,
             })?;
-            let records = self.records(run, &known, &after, launch)?;
+            let records = self.records(run, &view, &after, launch)?;
             if !after.changed {
                 let published = self.shared.publish(self.here(records)).await;
                 return Ok(CarriedOut { after, published });
             }
             let along = WriteExtras {
                 plan: None,
-                attempt: told_from_outside(&known, &after, self.now()),
+                attempt: told_from_outside(&view, &after, self.now()),
                 outputs: records.clone(),
             };
-            if let WriteOutcome::Yes = self.write(run, &mut known, &after, &along).await? {
+            if let WriteOutcome::Yes = self.write(run, &mut view, &after, &along).await? {
                 let version = after.progress.version();
                 let published = self.relay(&run.id, version, records).await;
                 return Ok(CarriedOut { after, published });
@@ -128,10 +110,10 @@ impl Stored<'_> {
         F: Fn(&RunView) -> Event + Send,
     {
         loop {
-            let known = self.known(&run.id).await?;
-            let event = event(&known);
+            let view = self.view(&run.id).await?;
+            let event = event(&view);
             match self
-                .apply_to(run, known, event, WriteExtras::default())
+                .apply_to(run, view, event, WriteExtras::default())
                 .await?
             {
                 SwapOutcome::Applied(applied) => return Ok(*applied),
@@ -178,17 +160,17 @@ impl Stored<'_> {
     pub(crate) fn must_fit(
         &self,
         run: &RunRef,
-        known: &RunView,
+        view: &RunView,
         event: Event,
         launch: Option<&Bytes>,
     ) -> Result<(), Error> {
-        let Ok(after) = apply(&known.progress, known.near(), event, self.now()) else {
+        let Ok(after) = apply(&view.progress, view.near(), event, self.now()) else {
             return Ok(());
         };
         let moved = RunChange {
-            before: &known.progress,
+            before: &view.progress,
             after: &after,
-            near: known.near(),
+            near: view.near(),
             launch,
             rest: None,
         };
@@ -200,24 +182,24 @@ impl Stored<'_> {
     pub(crate) async fn apply_to(
         &self,
         run: &RunRef,
-        mut known: RunView,
+        mut view: RunView,
         event: Event,
         mut along: WriteExtras,
     ) -> Result<SwapOutcome, Error> {
-        let after = match self.decide(&known, event) {
+        let after = match self.decide(&view, event) {
             Ok(after) => after,
-            Err(rejected) => return Ok(SwapOutcome::Rejected(rejected, known)),
+            Err(rejected) => return Ok(SwapOutcome::Rejected(rejected, view)),
         };
         if after.changed {
             if along.attempt.is_none() {
-                along.attempt = told_from_outside(&known, &after, self.now());
+                along.attempt = told_from_outside(&view, &after, self.now());
             }
-            match self.write(run, &mut known, &after, &along).await? {
+            match self.write(run, &mut view, &after, &along).await? {
                 WriteOutcome::Yes => {}
                 WriteOutcome::Elsewhere(actual) => return Ok(SwapOutcome::Conflict(actual)),
             }
         }
-        let before = known;
+        let before = view;
         Ok(SwapOutcome::Applied(Box::new(Applied { before, after })))
     }
 
@@ -225,17 +207,17 @@ impl Stored<'_> {
     pub(crate) async fn write(
         &self,
         run: &RunRef,
-        known: &mut RunView,
+        view: &mut RunView,
         after: &Transition,
         along: &WriteExtras,
     ) -> Result<WriteOutcome, Error> {
-        let (before, progress) = (&known.progress, &after.progress);
+        let (before, progress) = (&view.progress, &after.progress);
         let position = progress.position() + 1;
         let moved = progress.position() > before.position();
-        let unknown_next = known.next.is_none() && progress.position() > 0;
+        let unknown_next = view.next.is_none() && progress.position() > 0;
         let fetch = Some(position).filter(|_| unknown_next && position <= progress.steps());
         let goes_on = moved && progress.position() <= progress.steps();
-        let next = known.next.as_deref().filter(|_| goes_on);
+        let next = view.next.as_deref().filter(|_| goes_on);
         let topic = next.and_then(|next| self.shared.writer.awaited(run, next).ok());
         let write = || {
             let mut write = Write::new(progress.clone());
@@ -248,8 +230,8 @@ impl Stored<'_> {
         };
         match self.swap(&run.id, before.revision(), write).await? {
             Swapped::Written(step) => {
-                if known.next.is_none() && !moved {
-                    known.next = step.map(Box::new);
+                if view.next.is_none() && !moved {
+                    view.next = step.map(Box::new);
                 }
                 Ok(WriteOutcome::Yes)
             }
@@ -279,16 +261,16 @@ impl Stored<'_> {
     }
 
     /// Reads where a run stands, and the steps near.
-    pub(crate) async fn known(&self, id: &RunId) -> Result<RunView, Error> {
+    pub(crate) async fn view(&self, id: &RunId) -> Result<RunView, Error> {
         let read = self.store.read(id).await?;
         match self.shared.store_clock.heard(read) {
-            Some(progress) => self.known_at(id, Box::new(progress)).await,
+            Some(progress) => self.view_at(id, Box::new(progress)).await,
             None => Err(Error::UnknownRun { id: id.clone() }),
         }
     }
 
     /// Reads the steps near a progress that was read.
-    pub(crate) async fn known_at(
+    pub(crate) async fn view_at(
         &self,
         id: &RunId,
         progress: Box<Progress>,
@@ -356,9 +338,9 @@ pub(crate) fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputI
 }
 
 /// The row of a step that is done without an attempt of ours: skipped, or reported by its own worker.
-fn told_from_outside(known: &RunView, after: &Transition, now: Timestamp) -> Option<Attempt> {
-    let here = known.here.as_ref()?;
-    let done = after.progress.position() > known.progress.position();
+fn told_from_outside(view: &RunView, after: &Transition, now: Timestamp) -> Option<Attempt> {
+    let here = view.here.as_ref()?;
+    let done = after.progress.position() > view.progress.position();
     let outcome = match done {
         true => after.progress.outcome().clone(),
         false if here.external.is_some() && after.progress.status() == Status::Failed => {
@@ -366,7 +348,7 @@ fn told_from_outside(known: &RunView, after: &Transition, now: Timestamp) -> Opt
         }
         false => return None,
     };
-    let attempts = known.progress.counted_attempts();
+    let attempts = view.progress.counted_attempts();
     let (position, entrypoint) = (here.key.position, here.key.entrypoint.clone());
     Some(Attempt::new(position, entrypoint, attempts, now, outcome))
 }

@@ -1,25 +1,35 @@
-use kser_core::{Clock, Error, Outcome, Record, TaskError, headers};
+use kser_core::{Error, Outcome, Record, TaskError, headers};
 
-use super::state::{DeliveryState, earlier};
+use super::tracked_record::TrackedRecord;
+use crate::engine::failed_attempts::earlier;
+use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
 
 /// The longest text of an error in a header, in bytes.
 const LONGEST_ERROR: usize = 4096;
 
 /// Writes a record to the dead letters: payload, key and headers as they were, and behind them what is known of its end.
+///
+/// # Errors
+///
+/// [`Error::InvalidTopic`] when the topic of the dead letters cannot have its name.
 pub(crate) fn write(
-    work: &DeliveryState,
-    group: &str,
+    tracked: &TrackedRecord,
     attempts: u32,
     error: &str,
-    clock: &dyn Clock,
+    shared: &Shared,
 ) -> Result<Record, Error> {
-    let mut letter = work.record.clone();
-    letter.topic = work.record.topic.with_suffix(DEAD_LETTERS)?;
+    let group = shared.writer.routes.group(&tracked.record.topic);
+    let mut letter = tracked.record.clone();
+    letter.topic = tracked.record.topic.with_suffix(DEAD_LETTERS)?;
     letter.not_before = None;
-    work.note_origin(&mut letter);
-    let (now, wall) = (clock.now(), clock.wall());
-    let first = work.tries.first.or(work.waits_since).unwrap_or(now);
+    tracked.note_origin(&mut letter);
+    let (now, wall) = (shared.clock.now(), shared.clock.wall());
+    let first = tracked
+        .attempts
+        .first
+        .or(tracked.waits_since)
+        .unwrap_or(now);
     let first = earlier(wall, now.since(first)).as_millis().to_string();
     for name in [
         headers::TOPIC,
@@ -29,7 +39,7 @@ pub(crate) fn write(
     ] {
         headers::remove(&mut letter, name);
     }
-    headers::set(&mut letter, headers::GROUP, group.to_owned());
+    headers::set(&mut letter, headers::GROUP, group);
     headers::set(&mut letter, headers::ATTEMPTS, attempts.to_string());
     headers::set(&mut letter, headers::FIRST_FAILED, first);
     headers::set(
@@ -39,6 +49,26 @@ pub(crate) fn write(
     );
     headers::set(&mut letter, headers::ERROR, cut(error));
     Ok(letter)
+}
+
+/// Writes a dead letter within what the transport takes.
+///
+/// # Errors
+///
+/// As [`write`].
+pub(crate) fn write_within(
+    tracked: &TrackedRecord,
+    attempts: u32,
+    error: &str,
+    shared: &Shared,
+) -> Result<Record, Error> {
+    let letter = write(tracked, attempts, error, shared)?;
+    let largest = shared.description.largest_record;
+    // A received record may be larger than those that kser creates. Then its topics say what they take.
+    Ok(match tracked.record.size() > largest {
+        true => letter,
+        false => within(letter, largest),
+    })
 }
 
 /// Leaves out what kser knows of a letter that would be too large with it: the record itself is never cut.

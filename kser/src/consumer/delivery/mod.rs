@@ -1,6 +1,8 @@
-//! Takes one delivery to its end: what is known of it, how it is acknowledged, and its dead letter.
+//! Takes one delivery to its end. The ticket of the delivery stays in `process.rs`.
 
 pub(crate) mod dead_letter;
 pub(crate) mod disposition;
+pub(crate) mod process;
 pub(crate) mod state;
+pub(crate) mod tracked_record;
 mod unpublishable;

@@ -1,147 +1,151 @@
 use std::time::Duration;
 
-use kser_core::{Error, Message, Mode, Outcome, Record, Status};
+use kser_core::{Error, Message, Outcome, Record, Status};
 
 use super::dead_letter;
 use super::disposition::{Disposition, Outputs, RefusedRecord};
 use super::state::DeliveryState;
-use crate::consumer::processor::{Processor, backoff};
+use crate::consumer::processor::backoff;
+use crate::consumer::step::give_up::give_up;
 use crate::engine::event::RunEvent;
 use crate::engine::refusal;
+use crate::engine::scope::message::is_stored;
 
-/// What goes out in place of a record.
+/// The records that go out in place of one that its topic refuses.
 enum Replacement {
     Records(Vec<Record>),
-    /// Nothing can: it is tried again until its topic takes it.
+    /// There is none: the record is tried again until its topic takes it.
     Itself,
-    /// That cannot be told before.
+    /// There is none before this has passed.
     Later(Duration),
 }
 
-impl Processor {
-    /// What was decided and is not published yet, with something else in place of what a topic does not take.
-    pub(crate) async fn decided(&self, work: &mut DeliveryState, mut done: Outputs) -> Disposition {
-        let mut wait = None;
-        let mut refused = std::mem::take(&mut work.refused);
-        while let Some(one) = refused.pop() {
-            match self.replacement_of(work, &one).await {
-                Ok(Replacement::Records(records)) => done.put(records, one.output),
-                Ok(Replacement::Itself) => {
-                    done.put(vec![one.record], one.output);
-                    wait = Some(backoff(work.unsettled));
-                }
-                Ok(Replacement::Later(pause)) => {
-                    work.refused.push(one);
-                    wait = Some(pause);
-                }
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(target: "kser", topic = %work.record.topic, error, "a record that its topic refuses cannot be given up yet");
-                    work.refused.push(one);
-                    wait = Some(backoff(work.unsettled));
-                }
+/// Takes the outputs that are decided and not published yet, and replaces the records that their topics refuse.
+pub(crate) async fn replace(state: &mut DeliveryState<'_>, mut outputs: Outputs) -> Disposition {
+    let mut wait = None;
+    let mut refused = std::mem::take(&mut state.refused);
+    while let Some(one) = refused.pop() {
+        match replacement_of(state, &one).await {
+            Ok(Replacement::Records(records)) => outputs.put(records, one.output),
+            Ok(Replacement::Itself) => {
+                outputs.put(vec![one.record], one.output);
+                wait = Some(backoff(state.failed_settles));
             }
-        }
-        match wait {
-            None => Disposition::Ack(done),
-            Some(pause) => {
-                work.decided = Some(done);
-                Disposition::RetryIn(pause)
+            Ok(Replacement::Later(pause)) => {
+                state.refused.push(one);
+                wait = Some(pause);
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(target: "kser", topic = %state.tracked.record.topic, error, "a record that its topic refuses cannot be given up yet");
+                state.refused.push(one);
+                wait = Some(backoff(state.failed_settles));
             }
         }
     }
-
-    /// A record that its topic does not take becomes a dead letter, and ends the run whose step it is.
-    async fn replacement_of(
-        &self,
-        work: &DeliveryState,
-        refused: &RefusedRecord,
-    ) -> Result<Replacement, Error> {
-        let RefusedRecord {
-            record,
-            output,
-            error,
-        } = refused;
-        if dead_letter::is_dead_letter(record) {
-            return self.replace_dead_letter(work, record, output.is_some(), error);
+    match wait {
+        None => Disposition::Ack(outputs),
+        Some(pause) => {
+            state.unsettled = Some(outputs);
+            Disposition::RetryIn(pause)
         }
-        if record.topic == self.shared.writer.routes.events()? {
-            return self.replace_event(work, record, error);
-        }
-        let unsent = DeliveryState::unsent(record.clone(), work, &*self.shared.clock);
-        let payload = record.payload.as_deref().unwrap_or_default();
-        let Ok(message) = Message::decode(payload) else {
-            let letter = self.dead_letter(&unsent, unsent.tries.failed, &error.report())?;
-            return Ok(Replacement::Records(vec![letter]));
-        };
-        let given_up = Box::pin(self.give_up(&unsent, &message, refusal::outcome(error)));
-        Ok(match given_up.await? {
-            Disposition::Ack(done) => Replacement::Records(done.records),
-            Disposition::RetryIn(pause) => Replacement::Later(pause),
-            Disposition::Release | Disposition::RunExclusively | Disposition::AwaitPlace(_) => {
-                Replacement::Itself
-            }
-        })
-    }
-
-    /// A dead letter leaves out what is ours. That of a record that was never sent is the delivery's own at last, from
-    /// which it follows again, unless the store keeps it; the delivery's own is held.
-    fn replace_dead_letter(
-        &self,
-        work: &DeliveryState,
-        letter: &Record,
-        is_output: bool,
-        error: &Error,
-    ) -> Result<Replacement, Error> {
-        let bare = dead_letter::within(letter.clone(), 0);
-        if bare.size() < letter.size() {
-            return Ok(Replacement::Records(vec![bare]));
-        }
-        if letter.payload == work.record.payload {
-            return Ok(Replacement::Itself);
-        }
-        tracing::error!(target: "kser", error = kser_core::log::report(error), "a record and its dead letter are not taken by their topics");
-        let message = Message::decode(letter.payload.as_deref().unwrap_or_default());
-        let mode = message.ok().and_then(|message| mode_of(&message));
-        if is_output || mode == Some(Mode::Stored) {
-            // The store has the step, for whoever retries it, and what a handler sends, for a sweep.
-            return Ok(Replacement::Records(Vec::new()));
-        }
-        let own = self.dead_letter(work, work.tries.failed, &error.report())?;
-        Ok(Replacement::Records(vec![own]))
-    }
-
-    /// The end of a run that is too large to be told is a failure. Other news is left out.
-    fn replace_event(
-        &self,
-        work: &DeliveryState,
-        record: &Record,
-        error: &Error,
-    ) -> Result<Replacement, Error> {
-        let mut event = RunEvent::decode(record.payload.as_deref().unwrap_or_default())?;
-        let message = Message::decode(work.record.payload.as_deref().unwrap_or_default());
-        let mode = message.ok().and_then(|message| mode_of(&message));
-        let mode = mode.unwrap_or(self.shared.mode);
-        let outcome = refusal::outcome(error);
-        let is_smaller = event
-            .outcome
-            .as_ref()
-            .is_some_and(|told: &Outcome| told.encoded_len() > outcome.encoded_len());
-        if mode == Mode::Stored || !event.status.is_terminal() || !is_smaller {
-            tracing::error!(target: "kser", run = ?event.run, error = kser_core::log::report(error), "a change of status is not told");
-            return Ok(Replacement::Records(Vec::new()));
-        }
-        let mut records = Vec::new();
-        if event.status != Status::Failed {
-            records.push(self.dead_letter(work, work.tries.failed, &error.report())?);
-        }
-        event.status = Status::Failed;
-        event.outcome = Some(outcome);
-        records.push(self.shared.writer.event(&event)?);
-        Ok(Replacement::Records(records))
     }
 }
 
-fn mode_of(message: &Message) -> Option<Mode> {
-    message.metadata.envelope().map(|envelope| envelope.mode)
+/// Replaces a record by its dead letter, which ends the run whose step it is.
+async fn replacement_of(
+    state: &DeliveryState<'_>,
+    refused: &RefusedRecord,
+) -> Result<Replacement, Error> {
+    let RefusedRecord {
+        record,
+        output,
+        error,
+    } = refused;
+    let (processor, shared) = (state.processor, &state.processor.shared);
+    if dead_letter::is_dead_letter(record) {
+        return replace_dead_letter(state, record, output.is_some(), error);
+    }
+    if record.topic == shared.writer.routes.events()? {
+        return replace_event(state, record, error);
+    }
+    let unsent = state.tracked.unsent(record.clone(), &*shared.clock);
+    let payload = record.payload.as_deref().unwrap_or_default();
+    let Ok(message) = Message::decode(payload) else {
+        let failed = unsent.attempts.failed;
+        let letter = dead_letter::write_within(&unsent, failed, &error.report(), shared)?;
+        return Ok(Replacement::Records(vec![letter]));
+    };
+    let given_up = give_up(processor, &unsent, &message, refusal::outcome(error));
+    Ok(match Box::pin(given_up).await? {
+        Disposition::Ack(outputs) => Replacement::Records(outputs.records),
+        Disposition::RetryIn(pause) => Replacement::Later(pause),
+        Disposition::Release | Disposition::RunExclusively | Disposition::AwaitPlace(_) => {
+            Replacement::Itself
+        }
+    })
+}
+
+/// Replaces a dead letter that its topic refuses, at first by one without the headers that kser adds. If that is refused too:
+/// one of a record that the store keeps is left out; one of another record that was never sent is replaced by that of the
+/// delivery, from which the record follows again; that of the delivery is held.
+fn replace_dead_letter(
+    state: &DeliveryState<'_>,
+    letter: &Record,
+    is_output: bool,
+    error: &Error,
+) -> Result<Replacement, Error> {
+    let bare = dead_letter::within(letter.clone(), 0);
+    if bare.size() < letter.size() {
+        return Ok(Replacement::Records(vec![bare]));
+    }
+    if letter.payload == state.tracked.record.payload {
+        return Ok(Replacement::Itself);
+    }
+    tracing::error!(target: "kser", error = kser_core::log::report(error), "a record and its dead letter are not taken by their topics");
+    let message = Message::decode(letter.payload.as_deref().unwrap_or_default());
+    let is_kept = message.ok().and_then(|message| is_stored(&message));
+    if is_output || is_kept == Some(true) {
+        // The store has the step, for a retry by hand, and the messages that a handler sends, for a sweep.
+        return Ok(Replacement::Records(Vec::new()));
+    }
+    let own = own_dead_letter(state, error)?;
+    Ok(Replacement::Records(vec![own]))
+}
+
+/// Replaces the event of an end that is too large by that of a failure. Other events are left out.
+fn replace_event(
+    state: &DeliveryState<'_>,
+    record: &Record,
+    error: &Error,
+) -> Result<Replacement, Error> {
+    let shared = &state.processor.shared;
+    let mut event = RunEvent::decode(record.payload.as_deref().unwrap_or_default())?;
+    let payload = state.tracked.record.payload.as_deref();
+    let message = Message::decode(payload.unwrap_or_default());
+    let is_kept = message.ok().and_then(|message| is_stored(&message));
+    let is_kept = is_kept.unwrap_or(shared.mode == kser_core::Mode::Stored);
+    let outcome = refusal::outcome(error);
+    let is_smaller = event
+        .outcome
+        .as_ref()
+        .is_some_and(|told: &Outcome| told.encoded_len() > outcome.encoded_len());
+    if is_kept || !event.status.is_terminal() || !is_smaller {
+        tracing::error!(target: "kser", run = ?event.run, error = kser_core::log::report(error), "a change of status is not told");
+        return Ok(Replacement::Records(Vec::new()));
+    }
+    let mut records = Vec::new();
+    if event.status != Status::Failed {
+        records.push(own_dead_letter(state, error)?);
+    }
+    event.status = Status::Failed;
+    event.outcome = Some(outcome);
+    records.push(shared.writer.event(&event)?);
+    Ok(Replacement::Records(records))
+}
+
+/// Writes the dead letter of the delivery itself.
+fn own_dead_letter(state: &DeliveryState<'_>, error: &Error) -> Result<Record, Error> {
+    let (tracked, shared) = (&state.tracked, &state.processor.shared);
+    dead_letter::write_within(tracked, tracked.attempts.failed, &error.report(), shared)
 }

@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::engine::records::RunRef;
-use crate::engine::stored::{RunView, Stored, SwapOutcome, WriteExtras};
+use crate::engine::run_ref::RunRef;
+use crate::engine::run_view::RunView;
+use crate::engine::stored::{Stored, SwapOutcome, WriteExtras};
 use crate::shared::Shared;
 
 /// How long to wait after the store did not answer.
@@ -57,7 +58,7 @@ struct Held {
 
 #[derive(Debug)]
 struct State {
-    known: RunView,
+    view: RunView,
     renew_at: Instant,
     /// A renewal is under way.
     renewing: bool,
@@ -75,13 +76,13 @@ impl Leases {
     }
 
     /// Keeps the lease of an attempt that has just been written.
-    pub(crate) fn take(&self, run: &RunRef, step: &StepKey, known: RunView) -> Lease<'_> {
+    pub(crate) fn take(&self, run: &RunRef, step: &StepKey, view: RunView) -> Lease<'_> {
         let held = Arc::new(Held {
             terms: Arc::clone(&self.terms),
             run: run.without_metadata(),
             step: step.clone(),
             state: Mutex::new(State {
-                known,
+                view,
                 renew_at: Instant::now() + self.terms.length / 3,
                 renewing: false,
                 lost: false,
@@ -162,10 +163,10 @@ impl<'a> Lease<'a> {
     }
 
     /// Returns where the run stands, as far as this attempt knows.
-    pub(crate) fn into_known(mut self) -> Option<RunView> {
+    pub(crate) fn into_view(mut self) -> Option<RunView> {
         let held = self.let_go()?;
-        let known = held.state().known.clone();
-        Some(known)
+        let view = held.state().view.clone();
+        Some(view)
     }
 
     fn let_go(&mut self) -> Option<Arc<Held>> {
@@ -241,12 +242,12 @@ impl Held {
     /// ended, so that no consumer begins another beside it.
     fn kept(&self) -> (u64, Kept) {
         let state = self.state();
-        let kept = match state.known.progress.status() {
+        let kept = match state.view.progress.status() {
             _ if state.lost => Kept::Lost,
             Status::Cancelled => Kept::Unwanted,
             _ => Kept::Ours,
         };
-        (state.known.progress.version(), kept)
+        (state.view.progress.version(), kept)
     }
 
     /// Waits until the run has changed, and looks at it.
@@ -266,13 +267,13 @@ impl Held {
         let Some(stored) = self.stored() else {
             return;
         };
-        let known = self.state().known.clone();
+        let view = self.state().view.clone();
         let event = Event::Renewed {
             step: self.step.clone(),
-            attempt: known.progress.attempts(),
+            attempt: view.progress.attempts(),
             until: stored.now() + self.terms.length,
         };
-        let renewed = stored.apply_to(&self.run, known, event, WriteExtras::default());
+        let renewed = stored.apply_to(&self.run, view, event, WriteExtras::default());
         match renewed.await {
             Ok(SwapOutcome::Applied(applied)) => {
                 let mut state = self.state();
@@ -299,7 +300,7 @@ impl Held {
             self.terms.superseded.cancel();
         }
         let mut state = self.state();
-        let ours = &state.known.progress;
+        let ours = &state.view.progress;
         let same = actual.position() == ours.position() && actual.attempts() == ours.attempts();
         if !same || !actual.is_started() {
             drop(state);
@@ -319,8 +320,8 @@ impl Held {
 impl State {
     /// Takes a progress that is newer than the known one.
     fn learn(&mut self, progress: Box<Progress>) {
-        if progress.version() > self.known.progress.version() {
-            self.known.progress = progress;
+        if progress.version() > self.view.progress.version() {
+            self.view.progress = progress;
         }
     }
 }

@@ -1,16 +1,19 @@
-//! Runs what a message asks for: finds its handler, begins an attempt, runs it, and decides what follows.
+//! Runs the step, or the lone task, that a message asks for: opens it, begins an attempt, runs the handler, and decides what
+//! follows. Each stage takes the one before.
 
-mod ending;
-mod execution;
+mod ahead;
+mod attempt;
+mod attempt_end;
+pub(crate) mod execution;
 mod external;
 mod finish;
+pub(crate) mod give_up;
 mod handler;
 mod job;
-mod launch;
 pub(crate) mod layers;
 pub(crate) mod lease;
+mod outcome;
 mod retry;
-mod route;
-mod run;
+pub(crate) mod route;
 pub(crate) mod run_waits;
-mod span;
+mod start;

@@ -10,9 +10,9 @@ use crate::run::RunState;
 use crate::runs::Runs;
 use crate::shared::Shared;
 
-/// Waits for runs on behalf of a handler, whose places run others meanwhile.
+/// RunWaits for runs on behalf of a handler, whose places run others meanwhile.
 #[derive(Debug)]
-pub(crate) struct Waits {
+pub(crate) struct RunWaits {
     shared: Arc<Shared>,
     /// The places that the handler has one of each of.
     places: Vec<Arc<Semaphore>>,
@@ -23,9 +23,9 @@ pub(crate) struct Waits {
 }
 
 /// A wait of a handler, until it is dropped.
-struct Waiting<'a>(&'a Waits);
+struct Waiting<'a>(&'a RunWaits);
 
-impl Waits {
+impl RunWaits {
     /// Makes the waits of a handler that has one of each of these places, for a delivery of so many bytes.
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -98,7 +98,7 @@ impl Waits {
 }
 
 #[async_trait]
-impl AwaitRun for Waits {
+impl AwaitRun for RunWaits {
     async fn result_of(&self, run: &RunId) -> Result<Outcome, Error> {
         let waiting = self.begin();
         let parked = self.parked.enter(self.bytes);

@@ -1,0 +1,379 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use kser_core::store::OutputId;
+use kser_core::{Error, HeldPartition, NotSettled, Settled, Ticket, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use super::dead_letter;
+use super::disposition::{Disposition, Outputs};
+use super::state::DeliveryState;
+use super::unpublishable;
+use crate::consumer::exclusive::{EXCLUSIVE, GIVEN_BACK};
+use crate::consumer::lanes::{Lane, Turn};
+use crate::consumer::options::LAST_CALL;
+use crate::consumer::processor::{Processor, backoff};
+use crate::consumer::step::route::route;
+
+/// The part of the records in the buffer that may wait for places of their entrypoints.
+const CROWD: usize = 4;
+
+/// A delivery that was settled or given back: its lane is free.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) lane: Option<Lane>,
+    pub(crate) bytes: usize,
+    /// Set if the delivery was released: the records behind it in its lane must not run before it.
+    pub(crate) given_back: bool,
+}
+
+/// Works on a delivery until it is settled or given back. While it waits it holds no place.
+pub(crate) async fn process(
+    processor: Arc<Processor>,
+    turn: Turn,
+    place: OwnedSemaphorePermit,
+) -> Finished {
+    let bytes = turn.delivery.record.size();
+    let (state, ticket) = DeliveryState::new(&processor, turn.delivery);
+    let process = Process {
+        processor: &processor,
+        state,
+        place: Some(place),
+    };
+    let settled = process.run(ticket).await;
+    Finished {
+        lane: turn.lane,
+        bytes,
+        given_back: settled.is_released(),
+    }
+}
+
+/// The work on one delivery.
+struct Process<'p> {
+    processor: &'p Processor,
+    state: DeliveryState<'p>,
+    /// The places that the delivery has.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// The rest of the work on a delivery.
+enum Left {
+    Nothing(Settled),
+    Wait(Ticket, Timestamp),
+    RunExclusively(Ticket),
+    AwaitPlace(Ticket, Arc<Semaphore>),
+}
+
+impl Process<'_> {
+    async fn run(mut self, mut ticket: Ticket) -> Settled {
+        let settled = loop {
+            if self.state.revoked.is_cancelled() && self.state.unsettled.is_none() {
+                break self.release(ticket, None);
+            }
+            let disposition = self.dispose_within().await;
+            self.state.is_exclusive = false;
+            let of_entrypoint = self.state.place.take();
+            if let Some(waits) = self.state.waits.take() {
+                waits.settle(self.place.as_mut(), of_entrypoint);
+            }
+            if matches!(disposition, Disposition::Ack(_)) {
+                // The delivery waits for the transport now, and others may run meanwhile.
+                drop(self.place.take());
+            }
+            let next = match self.finish(ticket, disposition).await {
+                Left::Nothing(settled) => break settled,
+                Left::Wait(kept, until) => {
+                    drop(self.place.take());
+                    self.place = self.pause(until).await;
+                    match self.place {
+                        Some(_) => Ok(kept),
+                        None => Err(Box::pin(self.leave(kept, until)).await),
+                    }
+                }
+                Left::RunExclusively(kept) => {
+                    drop(self.place.take());
+                    Box::pin(self.enter_exclusive(kept)).await
+                }
+                Left::AwaitPlace(kept, places) => {
+                    drop(self.place.take());
+                    self.await_place(kept, places).await
+                }
+            };
+            match next {
+                Ok(kept) => ticket = kept,
+                Err(settled) => break settled,
+            }
+        };
+        drop(self.place);
+        if settled.is_lost() {
+            tracing::warn!(target: "kser", topic = %self.state.tracked.record.topic, "a delivery went to someone else while it was worked on");
+        }
+        settled
+    }
+
+    /// Decides. A suspected poison message shares its places with others when it has run exclusively for long.
+    async fn dispose_within(&mut self) -> Disposition {
+        let is_exclusive = self.state.is_exclusive;
+        let mut deciding = Box::pin(dispose(&mut self.state));
+        if !is_exclusive {
+            return deciding.await;
+        }
+        tokio::select! {
+            biased;
+            disposition = &mut deciding => return disposition,
+            () = sleep(EXCLUSIVE) => {}
+        }
+        if let Some(all) = &mut self.place {
+            drop(all.split(all.num_permits() - 1));
+        }
+        deciding.await
+    }
+
+    /// Waits until a suspected poison message may run with nothing beside it, and records that it begins. Gives it back for a
+    /// while when others run on.
+    async fn enter_exclusive(&mut self, ticket: Ticket) -> Result<Ticket, Settled> {
+        let (processor, topic) = (self.processor, &self.state.tracked.record.topic);
+        tracing::warn!(target: "kser", %topic, "a task that may kill its process waits to run alone");
+        let all = u32::try_from(processor.options.concurrency).unwrap_or(u32::MAX);
+        let entered = tokio::select! {
+            biased;
+            () = processor.stop.cancelled() => return Err(self.release(ticket, None)),
+            () = self.state.revoked.cancelled() => return Err(self.release(ticket, None)),
+            entered = processor.exclusive.enter(&processor.places, all) => entered,
+        };
+        let now = processor.shared.clock.now();
+        let Some(place) = entered else {
+            tracing::warn!(target: "kser", %topic, "a task that may kill its process is given back for {GIVEN_BACK:?}: others run beside it");
+            return Err(self.release(ticket, Some(now + GIVEN_BACK)));
+        };
+        match ticket.begin().await {
+            Ok(()) => {
+                self.state.is_exclusive = true;
+                self.place = Some(place);
+                Ok(ticket)
+            }
+            Err(Error::Lost) => Err(self.release(ticket, None)),
+            Err(error) => {
+                tracing::error!(target: "kser", error = kser_core::log::report(&error), "cannot record the start of a suspected poison message; retrying in {LAST_CALL:?}");
+                // In hand, so that the records behind it wait too.
+                drop(place);
+                self.place = self.pause(now + LAST_CALL).await;
+                match self.place {
+                    Some(_) => Ok(ticket),
+                    None => Err(Box::pin(self.leave(ticket, now + LAST_CALL)).await),
+                }
+            }
+        }
+    }
+
+    /// Waits for a place of the entrypoint, and then for one to run. So few may wait that others have room.
+    async fn await_place(
+        &mut self,
+        ticket: Ticket,
+        places: Arc<Semaphore>,
+    ) -> Result<Ticket, Settled> {
+        let processor = self.processor;
+        if processor.crowded.records() >= (processor.options.held_records / CROWD).max(1) {
+            let now = processor.shared.clock.now();
+            return Err(self.release(ticket, Some(now + LAST_CALL)));
+        }
+        let waiting = processor.crowded.enter(self.state.tracked.record.size());
+        self.state.place = tokio::select! {
+            biased;
+            () = processor.stop.cancelled() => None,
+            () = self.state.revoked.cancelled() => None,
+            place = places.acquire_owned() => place.ok(),
+        };
+        drop(waiting);
+        self.place = match self.state.place {
+            Some(_) => processor.place().await,
+            None => None,
+        };
+        match self.place {
+            Some(_) => Ok(ticket),
+            None => Err(self.release(ticket, None)),
+        }
+    }
+
+    /// Turns a disposition into the end of a ticket, in this place only.
+    async fn finish(&mut self, ticket: Ticket, disposition: Disposition) -> Left {
+        match disposition {
+            Disposition::Ack(outputs) => self.settle(ticket, outputs).await,
+            Disposition::RetryIn(pause) => Left::Wait(ticket, self.after(pause)),
+            Disposition::Release => Left::Nothing(self.release(ticket, None)),
+            Disposition::RunExclusively => Left::RunExclusively(ticket),
+            Disposition::AwaitPlace(places) => Left::AwaitPlace(ticket, places),
+        }
+    }
+
+    fn after(&self, pause: Duration) -> Timestamp {
+        self.processor.shared.clock.now() + pause
+    }
+
+    /// Gives the delivery back with the count of its failed attempts.
+    fn release(&self, ticket: Ticket, not_before: Option<Timestamp>) -> Settled {
+        ticket.release_failed(not_before, self.state.tracked.attempts.in_memory)
+    }
+
+    /// Settles. A settle that fails is tried again later, since the state may be written already. The records that were
+    /// published are not published again.
+    async fn settle(&mut self, ticket: Ticket, outputs: Outputs) -> Left {
+        let records = match outputs.records.is_empty() {
+            true => Vec::new(),
+            false => outputs.records.clone(),
+        };
+        match ticket.settle(records).await {
+            Ok(settled) => {
+                if !settled.is_lost() {
+                    self.relayed(&outputs.relayed).await;
+                }
+                Left::Nothing(settled)
+            }
+            Err(NotSettled { source, ticket, .. }) => {
+                let (pause, published) = self.hold(outputs, source);
+                self.relayed(&published).await;
+                Left::Wait(ticket, self.after(pause))
+            }
+        }
+    }
+
+    /// Keeps the outputs of a settle that failed. Returns how long to wait until the next try, and which outputs of the store
+    /// are published.
+    fn hold(&mut self, mut outputs: Outputs, error: Error) -> (Duration, Vec<OutputId>) {
+        let (processor, state) = (self.processor, &mut self.state);
+        let mut pause = backoff(state.failed_settles);
+        state.failed_settles += 1;
+        let topic = &state.tracked.record.topic;
+        let partition = state.tracked.origin.map_or(0, |origin| origin.partition);
+        let held = HeldPartition::new(topic.clone(), partition, error.report());
+        let held = processor.unsettled.insert(held);
+        let shown: &dyn std::error::Error = &error;
+        tracing::error!(target: "kser", %topic, error = shown, tries = state.failed_settles, "a delivery is held: it cannot be settled");
+        let mut published = Vec::new();
+        match error {
+            Error::Unpublished { source } => {
+                (published, state.refused) = outputs.part(source.failed);
+            }
+            // Of records that are settled together none is published.
+            error if error.is_too_large() => {
+                let largest = processor.shared.description.largest_record;
+                state.refused = outputs.take_larger(largest);
+            }
+            _ => {}
+        }
+        if !state.refused.is_empty() {
+            // A topic that refuses a record now refuses it later.
+            pause = Duration::ZERO;
+        }
+        state.held = Some(held);
+        state.unsettled = Some(outputs);
+        (pause, published)
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) {
+        if outputs.is_empty() {
+            return;
+        }
+        if let Some(store) = &self.processor.shared.store
+            && let Err(error) = store.relayed(outputs).await
+        {
+            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "outputs are published and not marked: they may be published again");
+        }
+    }
+
+    /// Waits until then. Says whether to go on: not if the delivery goes to another consumer, or this one stops.
+    async fn wait(&self, until: Timestamp) -> bool {
+        let (processor, state) = (self.processor, &self.state);
+        let pause = until.since(processor.shared.clock.now());
+        // A delivery that cannot be settled or decided holds up those behind it.
+        let is_parked = state.failed_settles == 0;
+        let size = state.tracked.record.size();
+        let _parked = is_parked.then(|| processor.parked.enter(size));
+        tokio::select! {
+            biased;
+            () = processor.stop.cancelled() => false,
+            () = state.revoked.cancelled() => false,
+            () = sleep(pause) => true,
+        }
+    }
+
+    /// Waits until then, and for a place to go on in. `None` if the delivery is not to go on.
+    async fn pause(&self, until: Timestamp) -> Option<OwnedSemaphorePermit> {
+        match self.wait(until).await {
+            true => self.processor.place().await,
+            false => None,
+        }
+    }
+
+    /// Parts from a delivery that waits. It comes again in its place, with the count of its attempts where the transport
+    /// keeps that.
+    async fn leave(&mut self, ticket: Ticket, until: Timestamp) -> Settled {
+        let outputs = match self.state.unsettled.take() {
+            // A record is to go out that is not written yet: the delivery comes again, and it follows from that.
+            Some(_) if !self.state.refused.is_empty() => return self.release(ticket, None),
+            Some(outputs) => outputs,
+            None => {
+                let has_failed = self.state.tracked.attempts.in_memory > 0;
+                return self.release(ticket, Some(until).filter(|_| has_failed));
+            }
+        };
+        match ticket.settle(outputs.records).await {
+            Ok(settled) => {
+                // Outputs of a lost delivery are not published: the store keeps them for a sweep.
+                if !settled.is_lost() {
+                    self.relayed(&outputs.relayed).await;
+                }
+                settled
+            }
+            Err(NotSettled { source, ticket, .. }) => {
+                tracing::error!(
+                    target: "kser",
+                    error = &source as &dyn std::error::Error,
+                    "a delivery is given back: it cannot be settled"
+                );
+                self.release(ticket, None)
+            }
+        }
+    }
+}
+
+/// Decides how a delivery ends, or for how long it waits.
+async fn dispose(state: &mut DeliveryState<'_>) -> Disposition {
+    if let Some(outputs) = state.unsettled.take() {
+        return Box::pin(unpublishable::replace(state, outputs)).await;
+    }
+    match route(state).await {
+        Ok(disposition) => {
+            state.held = None;
+            disposition
+        }
+        Err(error) => undecided(state, &error),
+    }
+}
+
+/// Waits in hand for an error that may pass. For one that will not pass here another consumer may understand the message, for as
+/// long as an unknown entrypoint waits; then it goes to the dead letters.
+fn undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
+    let processor = state.processor;
+    let report = kser_core::log::report(error);
+    tracing::error!(target: "kser", topic = %state.tracked.record.topic, error = report, "a delivery cannot be decided");
+    // An error of the store is no fault of the message: the delivery is held, whatever the store says about the next try.
+    let is_held = error.is_temporary() || matches!(error, Error::Backend { .. });
+    if !is_held {
+        if state.may_wait() {
+            return state.look_again();
+        }
+        let (tracked, failed) = (&state.tracked, state.tracked.attempts.failed);
+        let letter = dead_letter::write_within(tracked, failed, &error.report(), &processor.shared);
+        if let Ok(letter) = letter {
+            return Disposition::ack_with(vec![letter]);
+        }
+    }
+    state.failed_settles += 1;
+    let record = &state.tracked.record;
+    let partition = state.tracked.origin.map_or(0, |origin| origin.partition);
+    let held = HeldPartition::new(record.topic.clone(), partition, report);
+    state.held = Some(processor.unsettled.insert(held));
+    Disposition::RetryIn(backoff(state.failed_settles))
+}

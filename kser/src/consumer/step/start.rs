@@ -1,0 +1,175 @@
+use std::ops::ControlFlow;
+
+use kser_core::sequencing::{Effect, Event, Progress, Rejected, Transition};
+use kser_core::store::Attempt;
+use kser_core::{Error, Outcome, Record, TaskError};
+
+use super::ahead::defer_ahead;
+use super::execution::StepExecution;
+use super::give_up::give_up;
+use super::job::Job;
+use crate::consumer::delivery::dead_letter;
+use crate::consumer::delivery::disposition::Disposition;
+use crate::consumer::delivery::state::DeliveryState;
+use crate::engine::run_view::RunView;
+use crate::engine::scope::message::version_seen;
+use crate::engine::stored::{SwapOutcome, WriteExtras};
+
+/// A step of which an attempt has begun: written, where the state is stored.
+#[derive(Debug)]
+pub(crate) struct StartedStep<'p> {
+    pub(super) step: Box<StepExecution<'p>>,
+    pub(super) view: RunView,
+}
+
+impl<'p> StartedStep<'p> {
+    /// Begins an attempt, if the rules let it begin.
+    pub(super) async fn begin(
+        mut step: Box<StepExecution<'p>>,
+        state: &mut DeliveryState<'p>,
+    ) -> Result<ControlFlow<Disposition, Self>, Error> {
+        let counts = state.counts();
+        let mut view = match step.take_view(&state.tracked, counts).await? {
+            ControlFlow::Continue(view) => view,
+            ControlFlow::Break(disposition) => return Ok(ControlFlow::Break(disposition)),
+        };
+        loop {
+            if let Job::Build(entry) = step.job {
+                // Known from the first write on, so that the owner is told of a build that fails, too.
+                let progress = Progress::clone(&view.progress);
+                *view.progress = progress.with_status_hook(entry.has_status_hook());
+            }
+            let (processor, scope) = (step.processor, &step.scope);
+            let event = Event::Started {
+                step: step.key.clone(),
+                lease: scope.lease(&processor.owner, processor.options.lease),
+                alone: state.is_exclusive,
+                seen: version_seen(&step.message),
+            };
+            let extras = WriteExtras {
+                attempt: lost_attempt(&view.progress, &step),
+                ..WriteExtras::default()
+            };
+            match scope.start(view, event, extras, &mut state.unsure).await? {
+                SwapOutcome::Applied(applied) => {
+                    let (before, after) = (applied.before, applied.after);
+                    let is_here = after.progress.position() == step.key.position;
+                    if after.changed && after.progress.is_started() && is_here {
+                        let progress = Box::new(after.progress);
+                        let view = RunView { progress, ..before };
+                        return Ok(ControlFlow::Continue(Self { step, view }));
+                    }
+                    let records = scope.records(&before, &after)?;
+                    return follow(state, records, &after).map(ControlFlow::Break);
+                }
+                SwapOutcome::Conflict(Some(actual)) => {
+                    view = Box::pin(scope.view_at(actual)).await?;
+                    // The message is older than the state that the lost write was based on: the start that is found is this one.
+                    if state.unsure.contains(&view.progress.revision()) {
+                        state.unsure.clear();
+                        return Ok(ControlFlow::Continue(Self { step, view }));
+                    }
+                }
+                SwapOutcome::Conflict(None) => {
+                    let gone = Box::pin(gone(state, &step));
+                    return gone.await.map(ControlFlow::Break);
+                }
+                SwapOutcome::Rejected(rejected, view) => {
+                    return not_now(step, state, &rejected, view).map(ControlFlow::Break);
+                }
+            }
+        }
+    }
+}
+
+/// Decides how a delivery waits or ends whose step the rules do not let begin.
+fn not_now<'p>(
+    step: Box<StepExecution<'p>>,
+    state: &mut DeliveryState<'p>,
+    rejected: &Rejected,
+    view: RunView,
+) -> Result<Disposition, Error> {
+    let processor = step.processor;
+    let now = step.scope.now();
+    let park = processor.options.longest_park;
+    Ok(match rejected {
+        Rejected::Suspect => {
+            state.step = Some(step.with_view(view));
+            Disposition::RunExclusively
+        }
+        Rejected::NotYet { until } if until.since(now) > park => {
+            let wait = until.since(now);
+            let delayed = state.tracked.delayed_within(wait, &processor.shared);
+            Disposition::ack_with(vec![delayed])
+        }
+        Rejected::NotYet { until } => {
+            state.step = Some(step.with_view(view));
+            Disposition::RetryIn(until.since(now))
+        }
+        Rejected::Leased { until } => {
+            let lease = view.progress.lease();
+            if lease.is_some_and(|lease| lease.owner.supersedes(&processor.owner)) {
+                processor.superseded.cancel();
+            }
+            // Read again then: the step may be done before its lease is over.
+            state.step = Some(step);
+            Disposition::RetryIn(until.since(now).min(park))
+        }
+        Rejected::Ahead { position } => {
+            let disposition = defer_ahead(state, step.scope.id(), *position)?;
+            state.step = Some(step);
+            disposition
+        }
+        Rejected::UnknownStep => {
+            let error = "the operation has no such step";
+            let shared = &processor.shared;
+            let letter = dead_letter::write_within(&state.tracked, 0, error, shared)?;
+            Disposition::ack_with(vec![letter])
+        }
+        _ => Disposition::ack(),
+    })
+}
+
+/// Acknowledges a delivery that began no attempt, with the records that its event asks for.
+fn follow(
+    state: &DeliveryState<'_>,
+    mut records: Vec<Record>,
+    after: &Transition,
+) -> Result<Disposition, Error> {
+    if after.effects.contains(&Effect::DeadLetter) {
+        let text = dead_letter::text(after.progress.last_outcome());
+        let (made, shared) = (after.progress.made_attempts(), &state.processor.shared);
+        let letter = dead_letter::write_within(&state.tracked, made, &text, shared)?;
+        records.push(letter);
+    }
+    Ok(Disposition::ack_with(records))
+}
+
+/// Waits for a run that the store does not know: it may have been purged, or restored from a backup.
+async fn gone(
+    state: &mut DeliveryState<'_>,
+    step: &StepExecution<'_>,
+) -> Result<Disposition, Error> {
+    if state.may_wait() {
+        return Ok(state.look_again());
+    }
+    let text = format!("operation {:?} is unknown to the store", step.scope.id());
+    let outcome = Outcome::from(&TaskError::new("UnknownRun", text).with_code(404));
+    give_up(step.processor, &state.tracked, &step.message, outcome).await
+}
+
+/// Returns the row of the attempt that a consumer had begun and did not report, if another is about to begin in its place.
+fn lost_attempt(before: &Progress, step: &StepExecution<'_>) -> Option<Attempt> {
+    let is_lost = before.is_started() && before.position() == step.key.position;
+    is_lost.then(|| {
+        let text = "the attempt ended without a report: its process may have died";
+        let outcome = Outcome::from(&TaskError::new("Lost", text));
+        let (position, entrypoint) = (step.key.position, step.key.entrypoint.clone());
+        let (number, now) = (before.counted_attempts(), step.scope.now());
+        let mut attempt = Attempt::new(position, entrypoint, number, now, outcome);
+        if let Some(lease) = before.lease() {
+            attempt.worker = lease.owner.instance.to_string();
+        }
+        attempt
+    })
+}

@@ -1,0 +1,16 @@
+use bytes::Bytes;
+use kser_core::Raw;
+use kser_core::sequencing::{Progress, StepWindow, Transition};
+
+/// A transition of a run, with the data that its records are written from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunChange<'a> {
+    pub(crate) before: &'a Progress,
+    pub(crate) after: &'a Transition,
+    /// The steps that were near before the transition.
+    pub(crate) near: StepWindow<'a>,
+    /// The message that asked for the run.
+    pub(crate) launch: Option<&'a Bytes>,
+    /// Carried: the steps behind the one that is published.
+    pub(crate) rest: Option<&'a Raw>,
+}

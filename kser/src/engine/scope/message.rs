@@ -1,0 +1,41 @@
+use kser_core::sequencing::{PlannedStep, Progress, StepKey};
+use kser_core::{Envelope, Message, Mode};
+
+use crate::engine::run_view::RunView;
+
+/// Returns where the run stood when a message was written, with the step that the message is.
+pub(crate) fn seen_alone(message: &Message, envelope: &Envelope) -> RunView {
+    RunView {
+        here: step_of(message, envelope),
+        ..RunView::of(Progress::seen(envelope, message.result.clone()))
+    }
+}
+
+/// Names the step that a message is about.
+pub(crate) fn step_key(message: &Message, position: u32) -> StepKey {
+    StepKey {
+        position,
+        uuid: message.uuid.clone(),
+        entrypoint: message.entrypoint.clone(),
+    }
+}
+
+/// Returns the version of the run in a message, which tells it from a message that was published again.
+pub(crate) fn version_seen(message: &Message) -> u64 {
+    let envelope = message.metadata.envelope();
+    envelope.map_or(0, |envelope| envelope.version)
+}
+
+/// Says whether the state of the run of a message is in a store; `None` for a lone task.
+pub(crate) fn is_stored(message: &Message) -> Option<bool> {
+    let envelope = message.metadata.envelope();
+    envelope.map(|envelope| envelope.mode == Mode::Stored)
+}
+
+/// Returns the step that a message is; `None` for a launch.
+pub(crate) fn step_of(message: &Message, envelope: &Envelope) -> Option<Box<PlannedStep>> {
+    (envelope.step > 0).then(|| {
+        let key = step_key(message, envelope.step);
+        Box::new(PlannedStep::new(key, message.params.clone()))
+    })
+}
