@@ -110,11 +110,11 @@ impl DeadLetter {
     /// # Errors
     ///
     /// [`Error::Rejected`] when the stored run does not stand at this step: it was repaired otherwise. [`Error::Lost`] when
-    /// the session is closed. The letter stays then, as after any other error, and comes again in the next session.
+    /// the session is closed. The dead letter stays then, as after any other error, and comes again in the next session.
     ///
     /// # Cancel safety
     ///
-    /// After the future was dropped the record may run again, the letter may stay, or both.
+    /// After the future was dropped the record may run again, the dead letter may stay, or both.
     pub async fn replay(self) -> Result<(), Error> {
         let message = self.message().ok();
         let shared = &self.shared;
@@ -138,17 +138,17 @@ impl DeadLetter {
         Ok(())
     }
 
-    /// Forgets the letter.
+    /// Forgets the dead letter.
     ///
     /// # Errors
     ///
-    /// [`Error::Backend`] when the transport does not answer, [`Error::Lost`] when the session is closed; the letter stays
+    /// [`Error::Backend`] when the transport does not answer, [`Error::Lost`] when the session is closed; the dead letter stays
     /// then.
     pub async fn discard(self) -> Result<(), Error> {
         self.settle(Vec::new()).await
     }
 
-    /// Leaves the letter where it is, as dropping it does. It comes again in the next session.
+    /// Leaves the dead letter where it is, as dropping it does. It comes again in the next session.
     pub fn keep(self) {
         drop(self);
     }
@@ -266,7 +266,7 @@ async fn envelope_of(
     Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
 }
 
-/// What a stored run publishes when the step of a letter is tried again.
+/// What a stored run publishes when the step of a dead letter is tried again.
 async fn retried(
     shared: &Shared,
     message: &Message,

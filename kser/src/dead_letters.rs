@@ -10,7 +10,7 @@ use crate::dead_letter::DeadLetter;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
 
-/// How long [`DeadLetters::list`] waits for a letter after the one before it.
+/// How long [`DeadLetters::list`] waits for a dead letter after the one before it.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// How long [`DeadLetters::list`] waits for the backend to assign partitions.
@@ -18,8 +18,8 @@ const ASSIGNED: Duration = Duration::from_secs(30);
 
 /// A session that looks at the dead letters of one topic and replays them.
 ///
-/// The session is a member of the group `kser.<topic>.dlt`: a letter is in the hands of one session at a time. A session
-/// returns each letter once. A letter that is neither replayed nor discarded stays in the topic, and comes again in the
+/// The session is a member of the group `kser.<topic>.dlt`: a dead letter is in the hands of one session at a time. A session
+/// returns each dead letter once. A dead letter that is neither replayed nor discarded stays in the topic, and comes again in the
 /// next session: it is held until [`close`](Self::close), or until this is dropped.
 ///
 /// ```
@@ -46,7 +46,7 @@ const ASSIGNED: Duration = Duration::from_secs(30);
 pub struct DeadLetters {
     shared: Arc<Shared>,
     subscription: Box<dyn Subscription>,
-    /// The letters that are received and not returned yet.
+    /// The dead letters that are received and not returned yet.
     received: VecDeque<(Place, Record)>,
     session: Open,
 }
@@ -55,14 +55,14 @@ pub struct DeadLetters {
 #[derive(Debug, Default)]
 struct Open(Arc<Session>);
 
-/// The topic, partition and offset of a letter.
+/// The topic, partition and offset of a dead letter.
 pub(crate) type Place = (Topic, Origin);
 
-/// The tickets of the letters that are neither replayed nor discarded; `None` once the session is closed.
+/// The tickets of the dead letters that are neither replayed nor discarded; `None` once the session is closed.
 #[derive(Debug)]
 pub(crate) struct Session(Mutex<Option<BTreeMap<Place, Ticket>>>);
 
-/// Shows no letters, which may have secrets.
+/// Shows no dead letters, which may have secrets.
 impl fmt::Debug for DeadLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetters")
@@ -81,10 +81,10 @@ impl DeadLetters {
             });
         }
         let routes = &shared.writer.routes;
-        let letters = routes.prefixed(&Topic::new(topic)?)?;
-        let letters = letters.with_suffix(DEAD_LETTERS)?;
-        let group = routes.group(&letters);
-        let interest = Interest::group(group, vec![letters]);
+        let dead_letters = routes.prefixed(&Topic::new(topic)?)?;
+        let dead_letters = dead_letters.with_suffix(DEAD_LETTERS)?;
+        let group = routes.group(&dead_letters);
+        let interest = Interest::group(group, vec![dead_letters]);
         let subscription = shared.transport.subscribe(interest).await?;
         Ok(Self {
             shared,
@@ -94,7 +94,7 @@ impl DeadLetters {
         })
     }
 
-    /// Waits for the next letter that this session has not returned yet.
+    /// Waits for the next dead letter that this session has not returned yet.
     ///
     /// # Errors
     ///
@@ -102,19 +102,19 @@ impl DeadLetters {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no letter.
+    /// Dropping the future loses no dead letter.
     pub async fn next(&mut self) -> Result<DeadLetter, Error> {
         loop {
-            if let Some(letter) = self.take() {
-                return Ok(letter);
+            if let Some(dead_letter) = self.take() {
+                return Ok(dead_letter);
             }
             self.receive(1).await?;
         }
     }
 
-    /// Returns the letters that this session has not returned yet, at most `limit`, and settles none of them.
+    /// Returns the dead letters that this session has not returned yet, at most `limit`, and settles none of them.
     ///
-    /// It joins the group, and returns when no letter has come for 2 seconds; a backend that has assigned no partition to
+    /// It joins the group, and returns when no dead letter has come for 2 seconds; a backend that has assigned no partition to
     /// this session, as when another session has them all, is waited for at most 30 seconds.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl DeadLetters {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no letter.
+    /// Dropping the future loses no dead letter.
     pub async fn list(&mut self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let patience = Instant::now() + ASSIGNED;
         let mut quiet = Instant::now() + QUIET;
@@ -142,7 +142,7 @@ impl DeadLetters {
         Ok((0..count).filter_map(|_| self.take()).collect())
     }
 
-    /// Releases the letters that are neither replayed nor discarded, also those that the caller still has, and leaves the
+    /// Releases the dead letters that are neither replayed nor discarded, also those that the caller still has, and leaves the
     /// group.
     ///
     /// # Errors
@@ -153,7 +153,7 @@ impl DeadLetters {
         self.subscription.close().await
     }
 
-    /// Receives letters, and forgets those that the session knows: a rebalance may deliver them again.
+    /// Receives dead letters, and forgets those that the session knows: a rebalance may deliver them again.
     async fn receive(&mut self, records: usize) -> Result<(), Error> {
         let room = Room::records(records);
         for delivery in self.subscription.receive(room).await? {
@@ -186,7 +186,7 @@ impl DeadLetters {
 }
 
 impl Session {
-    /// Holds the ticket of a letter. Says whether the letter is new to the session.
+    /// Holds the ticket of a dead letter. Says whether the dead letter is new to the session.
     pub(crate) fn hold(&self, place: Place, ticket: Ticket) -> bool {
         let mut open = self.open();
         let Some(tickets) = open.as_mut() else {
@@ -201,7 +201,7 @@ impl Session {
         is_new
     }
 
-    /// Takes the ticket of a letter, to settle it.
+    /// Takes the ticket of a dead letter, to settle it.
     pub(crate) fn take(&self, place: &Place) -> Result<Ticket, Error> {
         let mut open = self.open();
         let ticket = open.as_mut().and_then(|tickets| tickets.remove(place));

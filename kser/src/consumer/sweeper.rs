@@ -257,26 +257,26 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
     }
 }
 
-/// Writes dead letters of what its topic does not take. Returns what is not published, nor its letter.
+/// Writes dead letters of what its topic does not take. Returns what is not published, nor its dead letter.
 async fn give_up(
     shared: &Shared,
     records: &[Record],
     mut failed: Vec<(usize, Error)>,
 ) -> Vec<(usize, Error)> {
-    let (mut indices, mut letters) = (Vec::new(), Vec::new());
+    let (mut indices, mut dead_letters) = (Vec::new(), Vec::new());
     for (index, error) in failed.iter().filter(|(_, error)| error.is_refused()) {
-        if let Some(Ok(letter)) = records
+        if let Some(Ok(dead_letter)) = records
             .get(*index)
             .map(|record| dead_letter_of(shared, record, error))
         {
             indices.push(*index);
-            letters.push(letter);
+            dead_letters.push(dead_letter);
         }
     }
-    if letters.is_empty() {
+    if dead_letters.is_empty() {
         return failed;
     }
-    let published = shared.publish(letters).await;
+    let published = shared.publish(dead_letters).await;
     let refused = published.err().map(|error| error.failed);
     // A transport names them in any order.
     let refused: BTreeSet<usize> = refused.into_iter().flatten().map(|(at, _)| at).collect();

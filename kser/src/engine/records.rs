@@ -23,7 +23,7 @@ pub(crate) struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Writes what the effects of a transition ask for. Dead letters are the caller's, who has the delivery.
+    /// Writes what the effects of a transition ask for. Dead dead letters are the caller's, who has the delivery.
     pub(crate) fn effects(
         &self,
         run: &RunRef,

@@ -20,10 +20,10 @@ pub(crate) fn write(
     shared: &Shared,
 ) -> Result<Record, Error> {
     let group = shared.writer.routes.group(&tracked.record.topic);
-    let mut letter = tracked.record.clone();
-    letter.topic = tracked.record.topic.with_suffix(DEAD_LETTERS)?;
-    letter.not_before = None;
-    tracked.note_origin(&mut letter);
+    let mut dead_letter = tracked.record.clone();
+    dead_letter.topic = tracked.record.topic.with_suffix(DEAD_LETTERS)?;
+    dead_letter.not_before = None;
+    tracked.note_origin(&mut dead_letter);
     let (now, wall) = (shared.clock.now(), shared.clock.wall());
     let first = tracked
         .attempts
@@ -37,18 +37,18 @@ pub(crate) fn write(
         headers::WAITED_MS,
         headers::FAILING_MS,
     ] {
-        headers::remove(&mut letter, name);
+        headers::remove(&mut dead_letter, name);
     }
-    headers::set(&mut letter, headers::GROUP, group);
-    headers::set(&mut letter, headers::ATTEMPTS, attempts.to_string());
-    headers::set(&mut letter, headers::FIRST_FAILED, first);
+    headers::set(&mut dead_letter, headers::GROUP, group);
+    headers::set(&mut dead_letter, headers::ATTEMPTS, attempts.to_string());
+    headers::set(&mut dead_letter, headers::FIRST_FAILED, first);
     headers::set(
-        &mut letter,
+        &mut dead_letter,
         headers::LAST_FAILED,
         wall.as_millis().to_string(),
     );
-    headers::set(&mut letter, headers::ERROR, cut(error));
-    Ok(letter)
+    headers::set(&mut dead_letter, headers::ERROR, cut(error));
+    Ok(dead_letter)
 }
 
 /// Writes a dead letter within what the transport takes.
@@ -62,17 +62,17 @@ pub(crate) fn write_within(
     error: &str,
     shared: &Shared,
 ) -> Result<Record, Error> {
-    let letter = write(tracked, attempts, error, shared)?;
+    let dead_letter = write(tracked, attempts, error, shared)?;
     let largest = shared.description.largest_record;
     // A received record may be larger than those that kser creates. Then its topics say what they take.
     Ok(match tracked.record.size() > largest {
-        true => letter,
-        false => within(letter, largest),
+        true => dead_letter,
+        false => within(dead_letter, largest),
     })
 }
 
-/// Leaves out what kser knows of a letter that would be too large with it: the record itself is never cut.
-pub(crate) fn within(mut letter: Record, largest: usize) -> Record {
+/// Leaves out what kser knows of a dead letter that would be too large with it: the record itself is never cut.
+pub(crate) fn within(mut dead_letter: Record, largest: usize) -> Record {
     let ours = [
         headers::ERROR,
         headers::GROUP,
@@ -82,12 +82,12 @@ pub(crate) fn within(mut letter: Record, largest: usize) -> Record {
         headers::ORIGIN,
     ];
     for name in ours {
-        if letter.size() <= largest {
+        if dead_letter.size() <= largest {
             break;
         }
-        headers::remove(&mut letter, name);
+        headers::remove(&mut dead_letter, name);
     }
-    letter
+    dead_letter
 }
 
 /// Says whether a record is on its way to the dead letters.

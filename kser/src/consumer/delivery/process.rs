@@ -365,9 +365,10 @@ fn undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
             return state.look_again();
         }
         let (tracked, failed) = (&state.tracked, state.tracked.attempts.failed);
-        let letter = dead_letter::write_within(tracked, failed, &error.report(), &processor.shared);
-        if let Ok(letter) = letter {
-            return Disposition::ack_with(vec![letter]);
+        let dead_letter =
+            dead_letter::write_within(tracked, failed, &error.report(), &processor.shared);
+        if let Ok(dead_letter) = dead_letter {
+            return Disposition::ack_with(vec![dead_letter]);
         }
     }
     state.failed_settles += 1;

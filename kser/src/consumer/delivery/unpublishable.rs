@@ -73,8 +73,8 @@ async fn replacement_of(
     let payload = record.payload.as_deref().unwrap_or_default();
     let Ok(message) = Message::decode(payload) else {
         let failed = unsent.attempts.failed;
-        let letter = dead_letter::write_within(&unsent, failed, &error.report(), shared)?;
-        return Ok(Replacement::Records(vec![letter]));
+        let dead_letter = dead_letter::write_within(&unsent, failed, &error.report(), shared)?;
+        return Ok(Replacement::Records(vec![dead_letter]));
     };
     let given_up = give_up(processor, &unsent, &message, refusal::outcome(error));
     Ok(match Box::pin(given_up).await? {
@@ -91,19 +91,19 @@ async fn replacement_of(
 /// delivery, from which the record follows again; that of the delivery is held.
 fn replace_dead_letter(
     state: &DeliveryState<'_>,
-    letter: &Record,
+    dead_letter: &Record,
     is_output: bool,
     error: &Error,
 ) -> Result<Replacement, Error> {
-    let bare = dead_letter::within(letter.clone(), 0);
-    if bare.size() < letter.size() {
+    let bare = dead_letter::within(dead_letter.clone(), 0);
+    if bare.size() < dead_letter.size() {
         return Ok(Replacement::Records(vec![bare]));
     }
-    if letter.payload == state.tracked.record.payload {
+    if dead_letter.payload == state.tracked.record.payload {
         return Ok(Replacement::Itself);
     }
     tracing::error!(target: "kser", error = kser_core::log::report(error), "a record and its dead letter are not taken by their topics");
-    let message = Message::decode(letter.payload.as_deref().unwrap_or_default());
+    let message = Message::decode(dead_letter.payload.as_deref().unwrap_or_default());
     let is_kept = message.ok().and_then(|message| is_stored(&message));
     if is_output || is_kept == Some(true) {
         // The store has the step, for a retry by hand, and the messages that a handler sends, for a sweep.

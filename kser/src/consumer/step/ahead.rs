@@ -21,8 +21,8 @@ pub(crate) fn defer_ahead(
     let processor = state.processor;
     if !state.may_wait() {
         let error = format!("the run stands at step {position}, before the one of this message");
-        let letter = dead_letter::write_within(&state.tracked, 0, &error, &processor.shared)?;
-        return Ok(Disposition::ack_with(vec![letter]));
+        let dead_letter = dead_letter::write_within(&state.tracked, 0, &error, &processor.shared)?;
+        return Ok(Disposition::ack_with(vec![dead_letter]));
     }
     let now = processor.shared.clock.now();
     let waited = state.tracked.waits_since.map(|since| now.since(since));

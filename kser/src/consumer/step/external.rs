@@ -137,8 +137,8 @@ async fn accept(
                 let (before, after) = (&applied.before, &applied.after);
                 let mut records = scope.records(before, after)?;
                 if after.effects.contains(&Effect::DeadLetter) {
-                    let letter = dead_letter_of_step(state, &scope, envelope, before, after)?;
-                    records.push(letter);
+                    let dead_letter = dead_letter_of_step(state, &scope, envelope, before, after)?;
+                    records.push(dead_letter);
                 }
                 tracing::info!(target: "kser", run = ?scope.id(), retcode = outcome.retcode(), "an external step has ended");
                 return Ok(Disposition::ack_with(records));
@@ -152,8 +152,8 @@ async fn accept(
                 rejected @ (Rejected::UnknownStep | Rejected::NotExternal),
                 _,
             ) => {
-                let letter = dead_letter_of(state, 0, &rejected.to_string())?;
-                return Ok(Disposition::ack_with(vec![letter]));
+                let dead_letter = dead_letter_of(state, 0, &rejected.to_string())?;
+                return Ok(Disposition::ack_with(vec![dead_letter]));
             }
             SwapOutcome::Rejected(rejected, _) => {
                 tracing::warn!(target: "kser", uuid = ?message.uuid, %rejected, "a report is not accepted");
@@ -197,9 +197,9 @@ fn dead_letter_of_step(
     let step_topic = record.topic.to_string();
     let mut unsent = state.tracked.unsent(record, &*shared.clock);
     unsent.record.topic = topic.clone();
-    let mut letter = dead_letter::write_within(&unsent, attempts, &text, shared)?;
-    headers::set(&mut letter, headers::TOPIC, step_topic);
-    Ok(letter)
+    let mut dead_letter = dead_letter::write_within(&unsent, attempts, &text, shared)?;
+    headers::set(&mut dead_letter, headers::TOPIC, step_topic);
+    Ok(dead_letter)
 }
 
 fn dead_letter_of(state: &DeliveryState<'_>, attempts: u32, error: &str) -> Result<Record, Error> {

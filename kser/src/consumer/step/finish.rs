@@ -233,8 +233,8 @@ fn acknowledge(
     }
     if failed && scope.reply().is_none() {
         let (error, made) = (dead_letter::text(outcome), progress.made_attempts());
-        let letter = dead_letter::write_within(&state.tracked, made, &error, shared)?;
-        records.push(letter);
+        let dead_letter = dead_letter::write_within(&state.tracked, made, &error, shared)?;
+        records.push(dead_letter);
     }
     let relayed = scope.output_ids(progress.version(), sent.len());
     records.extend(sent);

@@ -21,12 +21,12 @@ pub(crate) async fn give_up(
     let outcome = with_task(outcome, message).cut_to(shared.writer.limits.outcome);
     let error = dead_letter::text(&outcome);
     let failed = tracked.attempts.failed;
-    let letter = dead_letter::write_within(tracked, failed, &error, shared)?;
+    let dead_letter = dead_letter::write_within(tracked, failed, &error, shared)?;
     let longest = shared.log.longest();
     let (entrypoint, uuid) = (&message.entrypoint, &message.uuid);
     kser_core::log::failed("Controller", entrypoint, uuid, &outcome, longest);
     let Some(envelope) = message.metadata.envelope() else {
-        return Ok(Disposition::ack_with(vec![letter]));
+        return Ok(Disposition::ack_with(vec![dead_letter]));
     };
     let scope = RunScope::of_run(shared, message, envelope)?;
     if envelope.launch {
@@ -50,8 +50,8 @@ pub(crate) async fn give_up(
                 let mut records = scope.records(&applied.before, after)?;
                 if after.effects.contains(&Effect::DeadLetter) {
                     let made = after.progress.made_attempts().saturating_add(failed);
-                    let letter = dead_letter::write_within(tracked, made, &error, shared)?;
-                    records.push(letter);
+                    let dead_letter = dead_letter::write_within(tracked, made, &error, shared)?;
+                    records.push(dead_letter);
                 }
                 return Ok(Disposition::ack_with(records));
             }
@@ -64,7 +64,7 @@ pub(crate) async fn give_up(
                 ));
             }
             SwapOutcome::Conflict(None) | SwapOutcome::Rejected(..) => {
-                return Ok(Disposition::ack_with(vec![letter]));
+                return Ok(Disposition::ack_with(vec![dead_letter]));
             }
         }
     }
@@ -90,6 +90,6 @@ pub(crate) fn refuse_other_content(
     let id = message.uuid.clone().into();
     let error = Error::Conflict { id };
     tracing::error!(target: "kser", topic = %tracked.record.topic, error = kser_core::log::report(&error), "a launch is refused; its message becomes a dead letter");
-    let letter = dead_letter::write_within(tracked, 0, &error.report(), &processor.shared)?;
-    Ok(Disposition::ack_with(vec![letter]))
+    let dead_letter = dead_letter::write_within(tracked, 0, &error.report(), &processor.shared)?;
+    Ok(Disposition::ack_with(vec![dead_letter]))
 }

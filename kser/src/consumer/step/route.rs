@@ -126,8 +126,8 @@ fn unreadable(state: &DeliveryState<'_>, error: &str) -> Result<Disposition, Err
         "Controller.ImportError: Failed to load data from kafka: {}",
         kser_core::log::clean(error, shared.log.longest()),
     );
-    let letter = dead_letter::write_within(&state.tracked, 0, error, shared)?;
-    Ok(Disposition::ack_with(vec![letter]))
+    let dead_letter = dead_letter::write_within(&state.tracked, 0, error, shared)?;
+    Ok(Disposition::ack_with(vec![dead_letter]))
 }
 
 /// Delays a message whose entrypoint has no handler here, for a consumer that has one, as in a rolling deploy; gives it

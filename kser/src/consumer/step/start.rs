@@ -123,8 +123,8 @@ fn not_now<'p>(
         Rejected::UnknownStep => {
             let error = "the operation has no such step";
             let shared = &processor.shared;
-            let letter = dead_letter::write_within(&state.tracked, 0, error, shared)?;
-            Disposition::ack_with(vec![letter])
+            let dead_letter = dead_letter::write_within(&state.tracked, 0, error, shared)?;
+            Disposition::ack_with(vec![dead_letter])
         }
         _ => Disposition::ack(),
     })
@@ -139,8 +139,8 @@ fn follow(
     if after.effects.contains(&Effect::DeadLetter) {
         let text = dead_letter::text(after.progress.last_outcome());
         let (made, shared) = (after.progress.made_attempts(), &state.processor.shared);
-        let letter = dead_letter::write_within(&state.tracked, made, &text, shared)?;
-        records.push(letter);
+        let dead_letter = dead_letter::write_within(&state.tracked, made, &text, shared)?;
+        records.push(dead_letter);
     }
     Ok(Disposition::ack_with(records))
 }
