@@ -33,7 +33,7 @@ impl Connection {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store_clock = StoreClock::new(Arc::clone(&clock));
         let store_id = match &store {
-            Some(store) => Some(store_clock.heard(store.id().await?)),
+            Some(store) => Some(store_clock.observe(store.id().await?)),
             None => None,
         };
         let routes = Routes::default();
@@ -152,7 +152,7 @@ impl Connection {
     ) -> Result<Self, Error> {
         let store_clock = StoreClock::new(Arc::clone(&self.0.clock));
         let id = match &store {
-            Some(store) => Some(store_clock.heard(store.id().await?)),
+            Some(store) => Some(store_clock.observe(store.id().await?)),
             None => None,
         };
         Ok(self.change(|shared| {

@@ -124,11 +124,11 @@ impl DeadLetter {
         };
         let (records, carried) = match (&message, &envelope) {
             (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
-                let records = retried(shared, message, envelope).await?;
+                let records = retry_stored(shared, message, envelope).await?;
                 (self.as_sent(records)?, None)
             }
             (Some(message), Some(envelope)) => {
-                (self.revived(message, envelope)?, Some(&envelope.run))
+                (self.revive(message, envelope)?, Some(&envelope.run))
             }
             _ => (vec![self.original()?], None),
         };
@@ -169,7 +169,7 @@ impl DeadLetter {
     }
 
     /// The original record, and the news that its run goes on.
-    fn revived(&self, message: &Message, envelope: &Envelope) -> Result<Vec<Record>, Error> {
+    fn revive(&self, message: &Message, envelope: &Envelope) -> Result<Vec<Record>, Error> {
         let shared = &self.shared;
         let progress = Progress::seen(envelope, message.result.clone());
         let event = RunEvent {
@@ -267,7 +267,7 @@ async fn envelope_of(
 }
 
 /// What a stored run publishes when the step of a dead letter is tried again.
-async fn retried(
+async fn retry_stored(
     shared: &Shared,
     message: &Message,
     envelope: &Envelope,
@@ -297,5 +297,5 @@ async fn retried(
         .await?;
     let Applied { before, after } = &applied;
     let records = stored.records(&run, before, after, Some(&info.launch))?;
-    Ok(stored.here(records))
+    Ok(stored.to_local_clock(records))
 }

@@ -13,7 +13,7 @@ use crate::engine::run_ref::RunRef;
 use crate::engine::store_clock::unknown_answer;
 use crate::engine::stored::{Stored, run_ref};
 use crate::launch_records::{LaunchRecords, publish_first, tell_later};
-use crate::publish::unknown;
+use crate::publish::maybe_sent;
 use crate::run::Run;
 use crate::shared::Shared;
 
@@ -133,18 +133,18 @@ impl Launch {
             home: None,
         };
         let begin = match self.what {
-            What::Operation(params) => asked(shared, &run, params?, self.step_events)?,
-            What::Steps(steps) => built(shared, &mut run, steps, self.step_events)?,
+            What::Operation(params) => ask(shared, &run, params?, self.step_events)?,
+            What::Steps(steps) => build(shared, &mut run, steps, self.step_events)?,
         };
         match mode {
-            Mode::Stored => stored(shared, &run, begin).await,
-            _ => sent(shared, &run, begin).await,
+            Mode::Stored => launch_stored(shared, &run, begin).await,
+            _ => launch_carried(shared, &run, begin).await,
         }
     }
 }
 
 /// The message that asks for a run: whoever has the operation builds it.
-fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
+fn ask(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
     let now = now(shared, run);
     let progress = Progress::launched(now).with_step_events(step_events);
     let progress = progress.with_stamp(shared.next_stamp());
@@ -162,7 +162,7 @@ fn asked(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Re
 }
 
 /// The first step of a run whose steps are known.
-fn built(
+fn build(
     shared: &Shared,
     run: &mut RunRef,
     steps: Vec<Step>,
@@ -187,7 +187,7 @@ fn built(
     run.home = shared.writer.home_of(&run.name, &plan)?;
     let now = now(shared, run);
     let before = Progress::launched(now).with_step_events(step_events);
-    let after = begun(&before, &plan, now)?.with_stamp(shared.next_stamp());
+    let after = apply_build(&before, &plan, now)?.with_stamp(shared.next_stamp());
     let rest = plan
         .get(1..)
         .filter(|rest| !rest.is_empty() && run.mode != Mode::Stored);
@@ -219,7 +219,7 @@ fn built(
 }
 
 /// Takes a run over its build, which was done here.
-fn begun(
+fn apply_build(
     before: &Progress,
     plan: &[PlannedStep],
     now: kser_core::Timestamp,
@@ -259,7 +259,7 @@ fn now(shared: &Shared, run: &RunRef) -> kser_core::Timestamp {
 }
 
 /// Keeps the run, and then publishes: an id exists before its message does.
-async fn stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
+async fn launch_stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let store = shared.store("an operation whose state is stored")?;
     let mut new = NewRun::new(
         run.id.clone(),
@@ -278,8 +278,8 @@ async fn stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run,
     let kept = store.watch(&run.id);
     // A row whose answer got lost is found by a sweep.
     let inserted = store.insert(new).await;
-    let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
-    match shared.store_clock.heard(inserted) {
+    let inserted = inserted.map_err(|error| maybe_sent(error, &run.id.clone().into()))?;
+    match shared.store_clock.observe(inserted) {
         Inserted::New => {
             publish_first(Stored { shared, store }, run, version, begin.records).await?;
         }
@@ -304,12 +304,12 @@ async fn again(stored: Stored<'_>, run: &RunRef) -> Result<(), Error> {
     let launched = stored.carry_out(&run, Some(&info.launch), event, |_, _| Ok(()));
     match launched.await?.published {
         Ok(()) => Ok(()),
-        Err(not) => Err(unknown(not.into_error(), &run.id.clone().into())),
+        Err(not) => Err(maybe_sent(not.into_error(), &run.id.clone().into())),
     }
 }
 
 /// Publishes, with the event_watcher in place before.
-async fn sent(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
+async fn launch_carried(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let watched = shared.watch(&run.id).await?;
     let asks = LaunchRecords::of(shared, &begin.records)?;
     let published = shared.publish(begin.records.clone()).await;

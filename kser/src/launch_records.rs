@@ -6,7 +6,7 @@ use kser_core::{Error, NotPublished, Record, Topic};
 
 use crate::engine::run_ref::RunRef;
 use crate::engine::stored::Stored;
-use crate::publish::{is_refusal, logged};
+use crate::publish::{is_refusal, log_published};
 use crate::shared::Shared;
 
 /// When an event that could not be published is tried again.
@@ -50,7 +50,7 @@ impl LaunchRecords {
             Err(not) => self.not_launched(not, run),
         };
         let uuid = run.id.clone().into();
-        logged(&launched, self.topic.as_ref(), &run.name, &uuid);
+        log_published(&launched, self.topic.as_ref(), &run.name, &uuid);
         launched
     }
 

@@ -14,18 +14,18 @@ pub(crate) async fn publish_one(
 ) -> Result<(), Error> {
     let topic = record.topic.clone();
     let published = shared.publish(vec![record]).await;
-    let published = published.map_err(|failed| unknown(failed.into_error(), uuid));
-    logged(&published, Some(&topic), entrypoint, uuid);
+    let published = published.map_err(|failed| maybe_sent(failed.into_error(), uuid));
+    log_published(&published, Some(&topic), entrypoint, uuid);
     published
 }
 
 /// Says whether someone reads what is sent.
-pub(crate) fn is_told() -> bool {
+pub(crate) fn is_logged() -> bool {
     tracing::enabled!(target: "kser", tracing::Level::INFO)
 }
 
 /// `Producer.Success: dice.DiceRoll[872c…]: Message dice.DiceRoll[872c…] sent in dice`, or `Producer.Failed: …`.
-pub(crate) fn logged(
+pub(crate) fn log_published(
     published: &Result<(), Error>,
     topic: Option<&Topic>,
     entrypoint: &Name,
@@ -33,7 +33,7 @@ pub(crate) fn logged(
 ) {
     let longest = LogOptions::default().longest();
     match (published, topic) {
-        (Ok(()), Some(topic)) if is_told() => {
+        (Ok(()), Some(topic)) if is_logged() => {
             let text = format!("Message {entrypoint}[{uuid}] sent in {topic}");
             let outcome = Outcome::text(text);
             kser_core::log::success("Producer", entrypoint, uuid, &outcome, longest);
@@ -47,7 +47,7 @@ pub(crate) fn logged(
 }
 
 /// An error of publishing: what is not certainly refused may have been sent.
-pub(crate) fn unknown(error: Error, id: &TaskId) -> Error {
+pub(crate) fn maybe_sent(error: Error, id: &TaskId) -> Error {
     match is_refusal(&error) {
         true => error,
         false => Error::MaybeSent {

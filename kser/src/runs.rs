@@ -11,7 +11,7 @@ use crate::engine::run_ref::RunRef;
 use crate::engine::run_view::RunView;
 use crate::engine::stored::{Stored, run_ref};
 use crate::launch_records::publish_first;
-use crate::publish::{is_refusal, unknown};
+use crate::publish::{is_refusal, maybe_sent};
 use crate::run::{Run, RunState};
 use crate::shared::Shared;
 
@@ -54,7 +54,7 @@ impl Runs {
         let stored = self.stored("wait")?;
         loop {
             let read = stored.store.read(id).await?;
-            let progress = stored.shared.store_clock.heard(read);
+            let progress = stored.shared.store_clock.observe(read);
             let progress = progress.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
             if progress.status().is_terminal() {
                 return Ok(state(id, &progress));
@@ -134,7 +134,7 @@ impl Runs {
     /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
     pub async fn retry_step(&self, id: &RunId, step: &TaskId) -> Result<(), Error> {
         let event = |view: &RunView| Event::Retried {
-            step: named(view, id, step),
+            step: step_named(view, id, step),
         };
         self.apply("retry step", id, event).await
     }
@@ -151,7 +151,7 @@ impl Runs {
         outcome: Outcome,
     ) -> Result<(), Error> {
         let event = |view: &RunView| Event::Skipped {
-            step: named(view, id, step),
+            step: step_named(view, id, step),
             outcome: outcome.clone(),
         };
         self.apply("skip step", id, event).await
@@ -165,7 +165,7 @@ impl Runs {
     /// [`status`](Self::status).
     pub async fn report(&self, id: &RunId, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
         let event = |view: &RunView| Event::Reported {
-            step: named(view, id, step),
+            step: step_named(view, id, step),
             outcome: outcome.clone(),
             seen: 0,
         };
@@ -198,7 +198,7 @@ impl Runs {
         for position in 1..=steps {
             let step = stored.store.step(id, position).await?;
             let step = step.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
-            plan.push(renamed(step, &new));
+            plan.push(with_ids_of(step, &new));
         }
         let forwarded = match from {
             1 => Outcome::default(),
@@ -230,7 +230,7 @@ impl Runs {
         let progress = stored
             .shared
             .store_clock
-            .heard(stored.store.read(id).await?);
+            .observe(stored.store.read(id).await?);
         match progress.map(|progress| progress.status()) {
             Some(status) if !status.is_terminal() => Err(Error::Rejected {
                 id: id.clone(),
@@ -302,7 +302,7 @@ fn state(id: &RunId, progress: &Progress) -> RunState {
 }
 
 /// The step of that id, if the run stands there; else one that the rules refuse.
-fn named(view: &RunView, run: &RunId, step: &TaskId) -> StepKey {
+fn step_named(view: &RunView, run: &RunId, step: &TaskId) -> StepKey {
     let position = view.progress.position();
     match &view.here {
         Some(here) if here.key.uuid == *step => here.key.clone(),
@@ -319,7 +319,7 @@ fn named(view: &RunView, run: &RunId, step: &TaskId) -> StepKey {
 }
 
 /// The same step in another run.
-fn renamed(mut step: PlannedStep, run: &RunId) -> PlannedStep {
+fn with_ids_of(mut step: PlannedStep, run: &RunId) -> PlannedStep {
     step.key.uuid = run.step(step.key.position);
     step
 }
@@ -348,7 +348,7 @@ async fn begin_fork(
         here: here.map(Box::new),
         next: None,
     };
-    let after = begun(stored, run, &before)?.with_stamp(stored.shared.next_stamp());
+    let after = send_first(stored, run, &before)?.with_stamp(stored.shared.next_stamp());
     let records = stored.records(run, &before, &after, None)?;
     let here = before.here.as_deref();
     let here = here.ok_or_else(|| Error::UnknownRun { id: run.id.clone() })?;
@@ -365,15 +365,15 @@ async fn begin_fork(
     );
     let new = new.with_plan(plan).with_outputs(records.clone());
     let inserted = stored.store.insert(new).await;
-    let inserted = inserted.map_err(|error| unknown(error, &run.id.clone().into()))?;
-    if stored.shared.store_clock.heard(inserted) != Inserted::New {
+    let inserted = inserted.map_err(|error| maybe_sent(error, &run.id.clone().into()))?;
+    if stored.shared.store_clock.observe(inserted) != Inserted::New {
         return Err(Error::Conflict { id: run.id.clone() });
     }
     publish_first(stored, run, after.progress.version(), records).await
 }
 
 /// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.
-fn begun(stored: Stored<'_>, run: &RunRef, forked: &RunView) -> Result<Transition, Error> {
+fn send_first(stored: Stored<'_>, run: &RunRef, forked: &RunView) -> Result<Transition, Error> {
     let here = forked.here.as_ref();
     let step = here.map(|here| here.key.clone());
     let event = Event::Retried {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser_core::{Error, Name, NotPublished, Record, TaskId, Topic};
 
-use crate::publish::{is_told, logged, unknown};
+use crate::publish::{is_logged, log_published, maybe_sent};
 use crate::send_task::{SendTask, keeps};
 use crate::shared::Shared;
 
@@ -33,7 +33,7 @@ pub(crate) async fn send_many(
     shared: &Shared,
     sends: impl Iterator<Item = SendTask>,
 ) -> Vec<Result<TaskId, Error>> {
-    let told = is_told();
+    let told = is_logged();
     let mut many = Many::with_capacity(sends.size_hint().0);
     for (place, send) in sends.enumerate() {
         many.add(place, send, told);
@@ -52,7 +52,7 @@ pub(crate) async fn send_many(
         Ok(()) => BTreeMap::new(),
         Err(NotPublished { failed, .. }) => failed.into_iter().collect(),
     };
-    answered(answers, sent, failed)
+    answer_each(answers, sent, failed)
 }
 
 impl Many {
@@ -98,7 +98,7 @@ impl Many {
 }
 
 /// Puts what failed in its place among the answers, and logs each.
-fn answered(
+fn answer_each(
     mut answers: Vec<Result<TaskId, Error>>,
     sent: Vec<Sent>,
     mut failed: BTreeMap<usize, Error>,
@@ -107,10 +107,10 @@ fn answered(
         let answer = &mut answers[sent.place];
         let Ok(id) = answer else { continue };
         let published = match failed.remove(&index) {
-            Some(error) => Err(unknown(error, id)),
+            Some(error) => Err(maybe_sent(error, id)),
             None => Ok(()),
         };
-        logged(&published, sent.topic.as_ref(), &sent.entrypoint, id);
+        log_published(&published, sent.topic.as_ref(), &sent.entrypoint, id);
         if let Err(error) = published {
             *answer = Err(error);
         }

@@ -122,14 +122,14 @@ impl ConsumerHandle {
     /// Logs which handlers are dropped, since they did not end when they were cancelled.
     pub(super) fn name_dropped(&self) {
         for task in self.running() {
-            tracing::warn!(target: "kser", "a handler is dropped: {} did not end when it was cancelled; its attempt is given back", shown(&task));
+            tracing::warn!(target: "kser", "a handler is dropped: {} did not end when it was cancelled; its attempt is given back", task_name(&task));
         }
     }
 
     /// Logs which handlers hold their thread although they were dropped.
     pub(super) fn name_left_behind(&self) {
         for task in self.running() {
-            tracing::error!(target: "kser", "a task is left behind: {} does not end", shown(&task));
+            tracing::error!(target: "kser", "a task is left behind: {} does not end", task_name(&task));
         }
     }
 
@@ -244,7 +244,7 @@ impl RunningConsumer {
     ///
     /// If the consumer has panicked.
     pub async fn join(mut self) -> Result<(), Error> {
-        joined((&mut self.serving).await)
+        join_result((&mut self.serving).await)
     }
 
     /// Ends the consumer as a crash does: what it holds is delivered again.
@@ -268,14 +268,14 @@ impl Drop for RunningConsumer {
 }
 
 /// Names a task in a log line.
-fn shown(task: &RunningTask) -> String {
+fn task_name(task: &RunningTask) -> String {
     let longest = 200;
     let uuid = kser_core::log::clean(task.uuid.as_str(), longest);
     let entrypoint = kser_core::log::clean(task.entrypoint.as_str(), longest);
     format!("{entrypoint}[{uuid}]")
 }
 
-fn joined(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
+fn join_result(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
     ended.unwrap_or_else(|join| match join.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Err(Error::Closed),

@@ -195,7 +195,7 @@ async fn owner(shared: &Shared, options: &Options) -> Result<Owner, Error> {
     match &shared.store {
         Some(store) => {
             let registered = store.register(instance).await?;
-            Ok(shared.store_clock.heard(registered))
+            Ok(shared.store_clock.observe(registered))
         }
         None => Ok(Owner::new(instance.clone(), 0)),
     }

@@ -73,7 +73,7 @@ async fn sweep_topic(
     loop {
         let limit = beyond(stuck.len());
         let due = stored.store.due(topic, waited, limit).await?;
-        let due = stored.shared.store_clock.heard(due);
+        let due = stored.shared.store_clock.observe(due);
         let (is_all, mut looked) = (due.len() < limit, BTreeSet::new());
         for id in due {
             if stuck.contains(&id) {
@@ -229,7 +229,7 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
     loop {
         let limit = beyond(stuck.len());
         let due = stored.store.outputs_due(limit).await?;
-        let due = stored.shared.store_clock.heard(due);
+        let due = stored.shared.store_clock.observe(due);
         let is_all = due.len() < limit;
         let new = due.into_iter().filter(|output| !stuck.contains(&output.id));
         let (ids, records): (Vec<OutputId>, Vec<_>) = new
@@ -288,7 +288,7 @@ async fn give_up(
 
 /// Has a record that the store kept wait by our clock.
 fn here(shared: &Shared, mut record: Record) -> Record {
-    record.not_before = record.not_before.map(|at| shared.store_clock.here(at));
+    record.not_before = record.not_before.map(|at| shared.store_clock.to_local(at));
     record
 }
 

@@ -107,7 +107,7 @@ impl EventWatcher {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn saw(&self, event: RunEvent) {
+    fn observe(&self, event: RunEvent) {
         let watched = self.watched();
         if let Some(sender) = watched.runs.get(&event.run) {
             sender.send_if_modified(|seen| {
@@ -172,7 +172,7 @@ async fn observe(observer: Weak<EventWatcher>, mut subscription: Box<dyn Subscri
                     let payload = delivery.record.payload.unwrap_or_default();
                     let _ = delivery.ticket.settle(Vec::new()).await;
                     match RunEvent::decode(&payload) {
-                        Ok(event) => observer.saw(event),
+                        Ok(event) => observer.observe(event),
                         Err(error) => {
                             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a record of the events topic is none")
                         }

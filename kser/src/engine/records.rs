@@ -41,7 +41,7 @@ impl RecordWriter {
             .as_ref()
             .filter(|_| after.progress.wants_status_hook());
         let mut records: Vec<Record> = hook
-            .and_then(|event| self.told(run, event))
+            .and_then(|event| self.hook_record(run, event))
             .into_iter()
             .collect();
         records.extend(self.steps(run, moved)?);
@@ -69,14 +69,14 @@ impl RecordWriter {
                 not_before,
             } = effect
             {
-                let record = self.published(run, moved, *position)?;
+                let record = self.step_to_publish(run, moved, *position)?;
                 records.push(record.with_not_before(*not_before));
             }
         }
         Ok(records)
     }
 
-    fn published(
+    fn step_to_publish(
         &self,
         run: &RunRef,
         moved: RunChange<'_>,
@@ -353,7 +353,7 @@ impl RecordWriter {
 
     /// Tells the operation's owner of a change of status. What cannot be told to it is logged: the run goes on, and its
     /// events tell.
-    fn told(&self, run: &RunRef, event: &RunEvent) -> Option<Record> {
+    fn hook_record(&self, run: &RunRef, event: &RunEvent) -> Option<Record> {
         let told = self.hook(run, event);
         if let Err(error) = &told {
             let error: &dyn std::error::Error = error;

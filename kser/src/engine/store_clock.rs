@@ -29,7 +29,7 @@ impl StoreClock {
     pub(crate) fn carried_by(&self, clock: Arc<dyn Clock>) -> Self {
         let other = Self::new(clock);
         if self.ahead.load(Ordering::Relaxed) != UNKNOWN {
-            other.heard(Timed::new(self.now(), ()));
+            other.observe(Timed::new(self.now(), ()));
         }
         other
     }
@@ -44,12 +44,12 @@ impl StoreClock {
     }
 
     /// Returns the moment of our clock at which the store's shows a time. One that is past is now.
-    pub(crate) fn here(&self, at: Timestamp) -> Timestamp {
+    pub(crate) fn to_local(&self, at: Timestamp) -> Timestamp {
         self.clock.now() + at.since(self.now())
     }
 
     /// Takes the time that an answer tells, and returns the answer.
-    pub(crate) fn heard<T>(&self, answer: Timed<T>) -> T {
+    pub(crate) fn observe<T>(&self, answer: Timed<T>) -> T {
         let store = i64::try_from(answer.now.as_millis()).unwrap_or(i64::MAX);
         let ours = i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX);
         self.ahead

@@ -88,12 +88,12 @@ impl Stored<'_> {
             })?;
             let records = self.records(run, &view, &after, launch)?;
             if !after.changed {
-                let published = self.shared.publish(self.here(records)).await;
+                let published = self.shared.publish(self.to_local_clock(records)).await;
                 return Ok(CarriedOut { after, published });
             }
             let along = WriteExtras {
                 plan: None,
-                attempt: told_from_outside(&view, &after, self.now()),
+                attempt: outside_attempt(&view, &after, self.now()),
                 outputs: records.clone(),
             };
             if let WriteOutcome::Yes = self.write(run, &mut view, &after, &along).await? {
@@ -138,7 +138,7 @@ impl Stored<'_> {
             return Ok(());
         }
         let ids = output_ids(id, version, records.len());
-        let published = self.shared.publish(self.here(records)).await;
+        let published = self.shared.publish(self.to_local_clock(records)).await;
         let failed = published.as_ref().err().into_iter();
         let again: Vec<usize> = failed
             .flat_map(|not| &not.failed)
@@ -192,7 +192,7 @@ impl Stored<'_> {
         };
         if after.changed {
             if along.attempt.is_none() {
-                along.attempt = told_from_outside(&view, &after, self.now());
+                along.attempt = outside_attempt(&view, &after, self.now());
             }
             match self.write(run, &mut view, &after, &along).await? {
                 WriteOutcome::Yes => {}
@@ -250,7 +250,7 @@ impl Stored<'_> {
         let mut repeats = 0;
         loop {
             match self.store.swap(id, expected, write()).await {
-                Ok(swapped) => return Ok(self.shared.store_clock.heard(swapped)),
+                Ok(swapped) => return Ok(self.shared.store_clock.observe(swapped)),
                 Err(error) if error.is_temporary() && repeats < REPEATS => {
                     tokio::time::sleep(FIRST_REPEAT * (1 << repeats)).await;
                     repeats += 1;
@@ -263,7 +263,7 @@ impl Stored<'_> {
     /// Reads where a run stands, and the steps near.
     pub(crate) async fn view(&self, id: &RunId) -> Result<RunView, Error> {
         let read = self.store.read(id).await?;
-        match self.shared.store_clock.heard(read) {
+        match self.shared.store_clock.observe(read) {
             Some(progress) => self.view_at(id, Box::new(progress)).await,
             None => Err(Error::UnknownRun { id: id.clone() }),
         }
@@ -317,10 +317,10 @@ impl Stored<'_> {
     }
 
     /// Has records that wait by the clock of the store wait by ours, by which transports go.
-    pub(crate) fn here(&self, mut records: Vec<Record>) -> Vec<Record> {
+    pub(crate) fn to_local_clock(self, mut records: Vec<Record>) -> Vec<Record> {
         for record in &mut records {
             let at = record.not_before;
-            record.not_before = at.map(|at| self.shared.store_clock.here(at));
+            record.not_before = at.map(|at| self.shared.store_clock.to_local(at));
         }
         records
     }
@@ -338,7 +338,7 @@ pub(crate) fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputI
 }
 
 /// The row of a step that is done without an attempt of ours: skipped, or reported by its own worker.
-fn told_from_outside(view: &RunView, after: &Transition, now: Timestamp) -> Option<Attempt> {
+fn outside_attempt(view: &RunView, after: &Transition, now: Timestamp) -> Option<Attempt> {
     let here = view.here.as_ref()?;
     let done = after.progress.position() > view.progress.position();
     let outcome = match done {

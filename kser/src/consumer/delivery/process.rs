@@ -226,13 +226,13 @@ impl Process<'_> {
         match ticket.settle(records).await {
             Ok(settled) => {
                 if !settled.is_lost() {
-                    self.relayed(&outputs.relayed).await;
+                    self.mark_relayed(&outputs.relayed).await;
                 }
                 Left::Nothing(settled)
             }
             Err(NotSettled { source, ticket, .. }) => {
                 let (pause, published) = self.hold(outputs, source);
-                self.relayed(&published).await;
+                self.mark_relayed(&published).await;
                 Left::Wait(ticket, self.after(pause))
             }
         }
@@ -271,7 +271,7 @@ impl Process<'_> {
         (pause, published)
     }
 
-    async fn relayed(&self, outputs: &[OutputId]) {
+    async fn mark_relayed(&self, outputs: &[OutputId]) {
         if outputs.is_empty() {
             return;
         }
@@ -322,7 +322,7 @@ impl Process<'_> {
             Ok(settled) => {
                 // Outputs of a lost delivery are not published: the store keeps them for a sweep.
                 if !settled.is_lost() {
-                    self.relayed(&outputs.relayed).await;
+                    self.mark_relayed(&outputs.relayed).await;
                 }
                 settled
             }
@@ -348,13 +348,13 @@ async fn dispose(state: &mut DeliveryState<'_>) -> Disposition {
             state.held = None;
             disposition
         }
-        Err(error) => undecided(state, &error),
+        Err(error) => hold_undecided(state, &error),
     }
 }
 
 /// Waits in hand for an error that may pass. For one that will not pass here another consumer may understand the message, for as
 /// long as an unknown entrypoint waits; then it goes to the dead letters.
-fn undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
+fn hold_undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
     let processor = state.processor;
     let report = kser_core::log::report(error);
     tracing::error!(target: "kser", topic = %state.tracked.record.topic, error = report, "a delivery cannot be decided");

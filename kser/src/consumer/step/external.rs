@@ -13,14 +13,14 @@ use crate::engine::scope::{ExternalStep, RunScope};
 use crate::engine::stored::{Stored, SwapOutcome, run_ref};
 
 /// Ends an external step by a report.
-pub(crate) async fn reported(
+pub(crate) async fn accept_report(
     state: &mut DeliveryState<'_>,
     message: &Message,
 ) -> Result<Disposition, Error> {
     if let Some(envelope) = message.metadata.envelope() {
         return accept(state, message, envelope).await;
     }
-    if let Some(report) = attributed(state, message.clone()).await?
+    if let Some(report) = attribute(state, message.clone()).await?
         && let Some(envelope) = report.metadata.envelope()
     {
         return accept(state, &report, envelope).await;
@@ -34,7 +34,7 @@ pub(crate) async fn reported(
 
 /// Ends an external step by a report that cannot be read: a failed attempt. `None` if the payload is no report, or does
 /// not tell of which step.
-pub(crate) async fn unreadable_report(
+pub(crate) async fn accept_unreadable_report(
     state: &mut DeliveryState<'_>,
     payload: &[u8],
     flaw: &str,
@@ -45,7 +45,7 @@ pub(crate) async fn unreadable_report(
         return Ok(None);
     }
     if report.metadata.envelope().is_none() {
-        report = match attributed(state, report).await? {
+        report = match attribute(state, report).await? {
             Some(report) => report,
             None => return Ok(None),
         };
@@ -60,7 +60,7 @@ pub(crate) async fn unreadable_report(
 
 /// Gives a report that does not hand on `metadata.kser` that of the stored run which the key of the record names.
 /// `None` if there is no such run, or it does not wait for a report of this step.
-async fn attributed(
+async fn attribute(
     state: &DeliveryState<'_>,
     mut report: Message,
 ) -> Result<Option<Message>, Error> {

@@ -257,7 +257,7 @@ impl Held {
         };
         stored.store.changed(&self.run.id, version).await?;
         let read = stored.store.read(&self.run.id).await?;
-        let actual = stored.shared.store_clock.heard(read);
+        let actual = stored.shared.store_clock.observe(read);
         self.look(actual.map(Box::new));
         Ok(())
     }

@@ -5,7 +5,7 @@ use kser_core::{Error, Handler, Message, Outcome, TaskError};
 
 use super::attempt::EndedAttempt;
 use super::execution::StepExecution;
-use super::external::{reported, unreadable_report};
+use super::external::{accept_report, accept_unreadable_report};
 use super::finish::finish;
 use super::give_up::{give_up, refuse_launch};
 use super::job::Job;
@@ -48,7 +48,7 @@ async fn decode(
         return Ok(ControlFlow::Continue(Arc::clone(message)));
     }
     let Some(payload) = &state.tracked.record.payload else {
-        return unreadable(state, "the record has no payload").map(ControlFlow::Break);
+        return refuse_unreadable(state, "the record has no payload").map(ControlFlow::Break);
     };
     let error = match Message::decode(payload) {
         Ok(message) => {
@@ -61,10 +61,10 @@ async fn decode(
     let cause = std::error::Error::source(&error).map(ToString::to_string);
     let flaw = format!("{error}: {}", cause.unwrap_or_default());
     let payload = payload.clone();
-    let report = Box::pin(unreadable_report(state, &payload, &flaw));
+    let report = Box::pin(accept_unreadable_report(state, &payload, &flaw));
     match report.await? {
         Some(disposition) => Ok(ControlFlow::Break(disposition)),
-        None => unreadable(state, &flaw).map(ControlFlow::Break),
+        None => refuse_unreadable(state, &flaw).map(ControlFlow::Break),
     }
 }
 
@@ -74,20 +74,20 @@ async fn run<'p>(
     message: &Arc<Message>,
 ) -> Result<Disposition, Error> {
     if message.entrypoint.as_str() == STEP_ENDED {
-        return Box::pin(reported(state, message)).await;
+        return Box::pin(accept_report(state, message)).await;
     }
     let processor = state.processor;
     let job = match processor.registry.get(&message.entrypoint) {
         Some(Handler::Task(_)) if is_launch(message) => {
-            return Box::pin(launched_task(state, message)).await;
+            return Box::pin(refuse_launched_task(state, message)).await;
         }
         Some(Handler::Task(entry)) => Job::Task(entry),
         Some(Handler::Operation(_)) if is_step(message) => {
-            return Box::pin(nested(state, message)).await;
+            return Box::pin(refuse_nested_operation(state, message)).await;
         }
         Some(Handler::Operation(entry)) => Job::Build(entry),
         Some(Handler::Status(entry)) => Job::Hook(entry),
-        _ => return Box::pin(unknown(state, message)).await,
+        _ => return Box::pin(await_handler(state, message)).await,
     };
     if let Some(places) = processor.places_of.get(&message.entrypoint)
         && state.place.is_none()
@@ -118,7 +118,7 @@ async fn run<'p>(
 }
 
 /// Writes the dead letter of a record that is no message, as raw bytes.
-fn unreadable(state: &DeliveryState<'_>, error: &str) -> Result<Disposition, Error> {
+fn refuse_unreadable(state: &DeliveryState<'_>, error: &str) -> Result<Disposition, Error> {
     let shared = &state.processor.shared;
     tracing::error!(
         target: "kser",
@@ -132,7 +132,10 @@ fn unreadable(state: &DeliveryState<'_>, error: &str) -> Result<Disposition, Err
 
 /// Delays a message whose entrypoint has no handler here, for a consumer that has one, as in a rolling deploy; gives it
 /// up when it has waited for so long.
-async fn unknown(state: &mut DeliveryState<'_>, message: &Message) -> Result<Disposition, Error> {
+async fn await_handler(
+    state: &mut DeliveryState<'_>,
+    message: &Message,
+) -> Result<Disposition, Error> {
     if state.may_wait() {
         tracing::warn!(
             target: "kser",
@@ -155,7 +158,10 @@ async fn unknown(state: &mut DeliveryState<'_>, message: &Message) -> Result<Dis
 }
 
 /// Fails a run whose name is that of a task: a task has no steps, so that it is sent, not launched.
-async fn launched_task(state: &DeliveryState<'_>, message: &Message) -> Result<Disposition, Error> {
+async fn refuse_launched_task(
+    state: &DeliveryState<'_>,
+    message: &Message,
+) -> Result<Disposition, Error> {
     let text = format!(
         "{} is a task, not an operation: send it, or launch it as the step of an operation",
         message.entrypoint
@@ -164,7 +170,10 @@ async fn launched_task(state: &DeliveryState<'_>, message: &Message) -> Result<D
 }
 
 /// Fails a step that is an operation: the rules have no operations within operations.
-async fn nested(state: &DeliveryState<'_>, message: &Message) -> Result<Disposition, Error> {
+async fn refuse_nested_operation(
+    state: &DeliveryState<'_>,
+    message: &Message,
+) -> Result<Disposition, Error> {
     if is_external(message) {
         return Ok(run_elsewhere(message));
     }

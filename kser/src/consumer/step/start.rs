@@ -71,11 +71,11 @@ impl<'p> StartedStep<'p> {
                     }
                 }
                 SwapOutcome::Conflict(None) => {
-                    let gone = Box::pin(gone(state, &step));
-                    return gone.await.map(ControlFlow::Break);
+                    let waiting = Box::pin(await_run(state, &step));
+                    return waiting.await.map(ControlFlow::Break);
                 }
                 SwapOutcome::Rejected(rejected, view) => {
-                    return not_now(step, state, &rejected, view).map(ControlFlow::Break);
+                    return defer_rejected(step, state, &rejected, view).map(ControlFlow::Break);
                 }
             }
         }
@@ -83,7 +83,7 @@ impl<'p> StartedStep<'p> {
 }
 
 /// Decides how a delivery waits or ends whose step the rules do not let begin.
-fn not_now<'p>(
+fn defer_rejected<'p>(
     step: Box<StepExecution<'p>>,
     state: &mut DeliveryState<'p>,
     rejected: &Rejected,
@@ -146,7 +146,7 @@ fn follow(
 }
 
 /// Waits for a run that the store does not know: it may have been purged, or restored from a backup.
-async fn gone(
+async fn await_run(
     state: &mut DeliveryState<'_>,
     step: &StepExecution<'_>,
 ) -> Result<Disposition, Error> {

@@ -69,7 +69,7 @@ impl RunScope<'_> {
         if let Self::Stored(scope) = self {
             for record in records {
                 let at = record.not_before;
-                record.not_before = at.map(|at| scope.stored.shared.store_clock.here(at));
+                record.not_before = at.map(|at| scope.stored.shared.store_clock.to_local(at));
             }
         }
     }

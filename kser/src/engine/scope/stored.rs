@@ -65,7 +65,7 @@ impl<'a> StoredScope<'a> {
         );
         let id = run.id.clone();
         let inserted = store.insert(run).await?;
-        Ok(match shared.store_clock.heard(inserted) {
+        Ok(match shared.store_clock.observe(inserted) {
             Inserted::New => Some(RunView::of(progress)),
             Inserted::Same(actual) => Some(self.stored.view_at(&id, actual).await?),
             Inserted::Other => None,
