@@ -1,4 +1,4 @@
-//! Requests that commit offsets: as large as the brokers take them, and answered late.
+//! Commit requests: the largest that the brokers take, and late answers.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 const PARTITIONS: u32 = 300;
 
-/// Nothing comes any more.
+/// The time after which no more records are expected.
 const STILL: Duration = Duration::from_secs(3);
 
-/// A broker whose commits are small: 10,000 bytes in a request, of which the text of one partition may have 600.
+/// Starts a broker with small limits: 10,000 bytes in a commit request, and 600 in the metadata of one partition.
 fn small() -> String {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| {
@@ -48,7 +48,7 @@ test_services::cluster_tests!(
         let mut first = member(&transport, &topic).await;
         settled(&mut *first, 1000).await;
         first.close().await.unwrap();
-        // Nothing is left: all of it was committed.
+        // All records were committed.
         let mut second = member(&transport, &topic).await;
         transport.publish(vec![record(1000)]).await.unwrap();
         let received = receive(&mut *second, 1).await;
@@ -65,7 +65,7 @@ test_services::cluster_tests!(
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         publish(&transport, &topic, &names).await;
         let mut member = member(&transport, &topic).await;
-        // The first stays open, and some others: the text that says so outgrows what the broker takes.
+        // The first record stays open, and some others, so that the metadata outgrows the limit of the broker.
         let (mut open, mut n_received) = (Vec::new(), 0);
         while let Ok(more) = timeout(STILL, member.receive(Room::records(100))).await {
             for delivery in more.unwrap() {
@@ -98,9 +98,9 @@ async fn a_commit_that_is_read_back_late_counts() {
     let mut member = member(&transport, &topic).await;
     publish(&transport, &topic, &["first"]).await;
     assert_eq!(settled(&mut *member, 1).await, ["first"]);
-    // More than may begin before the next commit is confirmed.
+    // More records than may start before the next commit is confirmed.
     publish(&transport, &topic, &["more"; 400]).await;
-    // Each answer takes longer than is waited for at first.
+    // Each answer takes longer than the first timeout.
     let slow = Duration::from_secs(3);
     cluster.broker_round_trip_time(1, slow).unwrap();
     assert_eq!(settled(&mut *member, 400).await.len(), 400);

@@ -1,4 +1,4 @@
-//! Commits that others wrote, and settings that cannot be.
+//! Commits of other programs, and wrong settings.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -14,7 +14,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The group of a topic, seen from outside.
+/// Makes a client that reads and commits the offsets of the group of a topic, as tools do.
 fn group(topic: &Topic) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
@@ -30,7 +30,7 @@ fn partition(topic: &Topic) -> TopicPartitionList {
     list
 }
 
-/// Commits as an operator does: once the brokers have noticed that the last member has left.
+/// Commits as an operator does, once the brokers have noticed that the last member has left.
 fn commit(topic: &Topic, offset: i64, metadata: &str) {
     let mut list = TopicPartitionList::new();
     let mut element = list.add_partition(topic.as_str(), 0);
@@ -71,7 +71,7 @@ test_services::kafka_tests!(
                 _ => assert!(!delivery.ticket.settle(Vec::new()).await.unwrap().is_lost()),
             }
         }
-        // The holes are written soon, and a crash leaves them.
+        // The records that are not done are committed soon, and a crash keeps them.
         let mut found = committed(&source);
         for _ in 0..100 {
             if found.0 == Offset::Offset(0) && found.1.len() > 10 {
@@ -121,7 +121,7 @@ test_services::kafka_tests!(
         let mut first = member(&transport, &topic).await;
         assert_eq!(settled(&mut *first, 1).await, ["2"]);
         first.close().await.unwrap();
-        // Beyond the end, as after a topic was made anew.
+        // Beyond the end of the log, as after a topic was recreated.
         commit(&topic, 1000, "");
         let mut second = member(&transport, &topic).await;
         publish(&transport, &topic, &["3"]).await;
@@ -147,7 +147,7 @@ test_services::kafka_tests!(
     async fn a_group_with_offsets_starts_where_a_missing_one_is_an_error() {
         let topic = topic(&[]);
         publish(&transport().await, &topic, &["0", "1"]).await;
-        // As an operator does, who does not think of the group of the waits.
+        // As an operator does, without the group of delayed records.
         commit(&topic, 1, "");
         let config = KafkaConfig::new(test_services::kafka());
         let config = config.with("auto.offset.reset", "error").unwrap();
@@ -156,7 +156,7 @@ test_services::kafka_tests!(
         transport.ensure_topics(&specs).await.unwrap();
         let mut member = member(&transport, &topic).await;
         assert_eq!(settled(&mut *member, 1).await, ["1"]);
-        // That group would have said by now that it cannot begin.
+        // By now a member of that group would have failed to start.
         let more = tokio::time::timeout(Duration::from_secs(3), member.receive(Room::records(1)));
         assert!(more.await.is_err());
         member.close().await.unwrap();

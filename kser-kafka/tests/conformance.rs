@@ -8,7 +8,7 @@ use kser_testkit::{Capabilities, TransportHarness, rules};
 use libtest_mimic::{Arguments, Trial};
 use test_services::{Cluster, Release};
 
-/// The rules that are checked on Kafka 4.3.1 too: those in which the broker's part is largest.
+/// The rules that are checked on Kafka 4.3.1, too: those that depend most on the broker.
 const ON_4_3_1: [&str; 8] = [
     "delivery::loses_nothing_when_members_come_and_go",
     "settling::a_settled_delivery_does_not_come_back",
@@ -72,7 +72,7 @@ async fn harness(broker: fn() -> &'static str) -> TransportHarness {
     let mut capabilities = Capabilities::default();
     capabilities.patience = Duration::from_secs(30);
     capabilities.quiet = Duration::from_millis(1500);
-    // Mostly it is milliseconds, and a busy machine is late.
+    // Usually it takes milliseconds, and longer on a busy machine.
     capabilities.delay_granularity = Duration::from_secs(5);
     capabilities.joining = Duration::from_secs(2);
     capabilities.takeover = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The coordinator of a group moves from broker to broker while members join and leave: each partition goes on, and each
+//! The coordinator of a group moves from broker to broker while members join and leave: each partition continues, and each
 //! record runs.
 //!
 //! `KSER_COORDINATOR_SECONDS` sets for how long, 15 unless set.
@@ -20,13 +20,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 const PARTITIONS: u32 = 6;
-/// The number of records of a round that keys put into any partition; each partition gets another.
+/// The number of records of a round with random keys. Each partition gets one more.
 const KEYED: usize = 600;
 /// The number of members at a time.
 const MEMBERS: usize = 3;
-/// The number of rounds that there are at least, however slow the machine is.
+/// The least number of rounds, also on a slow machine.
 const ROUNDS: usize = 3;
-/// The time for which a member that is silent keeps its partitions, in milliseconds.
+/// The session timeout of members, in milliseconds.
 const SESSION_MS: &str = "2500";
 /// The longest time in which the records of a round run, unless a partition has stopped.
 const LONG: Duration = Duration::from_secs(60);
@@ -44,8 +44,8 @@ impl Mover {
         let (counted, ended) = (Arc::clone(&moves), Arc::clone(&ends));
         let run = move || {
             for round in 0.. {
-                // Two moves may meet one rebalance; and then there is time for the end of a session, which each coordinator
-                // begins anew, also that of a member which could not tell any of them that it leaves.
+                // Two moves may meet one rebalance. Then the session of a member may end that could not tell any coordinator
+                // that it leaves, since each new coordinator restarts the session.
                 thread::sleep(Duration::from_millis([100, 300, 3500][round % 3]));
                 if ended.load(Ordering::Relaxed) {
                     break;
@@ -62,7 +62,7 @@ impl Mover {
         }
     }
 
-    /// Ends it, and returns the number of moves.
+    /// Stops moving, and returns the number of moves.
     fn end(mut self) -> usize {
         self.ends.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
@@ -79,7 +79,7 @@ impl Drop for Mover {
 /// The records that ran, and how often.
 type Ran = Arc<Mutex<BTreeMap<String, usize>>>;
 
-/// Runs what a member receives until it is to leave.
+/// Runs the records that a member receives, until it has to leave.
 async fn work(
     mut member: Box<dyn Subscription>,
     mut leave: oneshot::Receiver<()>,
@@ -174,18 +174,18 @@ impl Group {
         published.filter(|text| !ran.contains_key(*text)).collect()
     }
 
-    /// Has members join and leave, and checks that all that is published runs meanwhile.
+    /// Lets members join and leave, and checks that all published records run meanwhile.
     async fn live(mut self, until: Instant) {
         let mut members = VecDeque::new();
         let mut round = 0;
         while round < ROUNDS || Instant::now() < until {
-            // The member that joins finds records; and others come while it joins.
+            // There are records when the member joins, and others arrive meanwhile.
             self.publish(2 * round).await;
             members.push_back(Member::join(&self.transport, &self.topic, &self.ran).await);
             if members.len() > MEMBERS {
                 let left = members.pop_front().unwrap().leave().await;
                 if round % 2 == 0 {
-                    // A goodbye may meet the move of its coordinator.
+                    // A final commit may meet the move of its coordinator.
                     let _ = left.close().await;
                 }
             }

@@ -1,11 +1,11 @@
-//! What a member knows, on real Kafka.
+//! The health of a member, on real Kafka.
 
 use std::time::Duration;
 
 use kser_core::{Health, Interest, Record, Room, Subscription, Topic, TopicSpec, Transport};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 
-/// Looks at the health until it is as expected.
+/// Waits until the health is as expected.
 async fn until(
     member: &mut dyn Subscription,
     what: &str,
@@ -74,7 +74,7 @@ test_services::kafka_tests!(
             held.extend(member.receive(Room::records(1000)).await.unwrap());
         }
         assert_eq!(member.health().held, []);
-        // Every other one, so that no few words can say which.
+        // Every other record, so that the map of done offsets is large.
         let mut kept = Vec::new();
         for (n, delivery) in held.into_iter().enumerate() {
             match n % 2 {

@@ -1,4 +1,4 @@
-//! A group that has nothing to do for longer than the brokers keep offsets.
+//! A group that is idle for longer than the brokers keep offsets.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
@@ -54,7 +54,7 @@ test_services::cluster_tests!(
         }
         members.pop().unwrap().close().await.unwrap();
         assert_eq!(committed(&servers, "left", &topic), Some(1));
-        // One that nobody is in loses what it has committed: then the time is over.
+        // A group without members loses its committed offsets: then the retention has ended.
         let over = || committed(&servers, "left", &topic).is_none();
         tokio::time::timeout(Duration::from_secs(150), async {
             while !over() {

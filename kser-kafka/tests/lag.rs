@@ -10,7 +10,7 @@ use kser_core::{Room, Subscription};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-/// Waits until the lag is this for two seconds on end, which is longer than from one look at it to the next.
+/// Waits until the lag has this value for two seconds, which is longer than the interval of its updates.
 async fn stays(member: &mut dyn Subscription, lag: u64) {
     let mut same = 0;
     for _ in 0..300 {
@@ -39,7 +39,7 @@ test_services::kafka_tests!(
     async fn nothing_is_left_behind_the_marker_of_a_transaction() {
         let topic = topic(&[]);
         let producer = transactional(topic.as_str());
-        // Records that are there, and records that are taken back.
+        // Records that are committed, and records of an aborted transaction.
         for (payload, commits) in [("kept", true), ("aborted", false)] {
             producer.begin_transaction().unwrap();
             let record = BaseRecord::<(), str>::to(topic.as_str());
@@ -57,7 +57,7 @@ test_services::kafka_tests!(
         stays(&mut *member, 1).await;
         let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
         stays(&mut *member, 0).await;
-        // Another member begins behind all of it.
+        // Another member starts after all of them.
         member.close().await.unwrap();
         let mut member = common::member(&transport, &topic).await;
         stays(&mut *member, 0).await;
@@ -69,7 +69,7 @@ test_services::kafka_tests!(
         let topic = topic(&[]);
         let transport = common::transport().await;
         let mut member = common::member(&transport, &topic).await;
-        // More than a member fetches ahead, so that the partition is paused once no record is received.
+        // More than the prefetch limit, so that the partition is paused once no record is received.
         let payloads = vec!["x"; 6000];
         publish(&transport, &topic, &payloads).await;
         let first = tokio::time::timeout(Duration::from_secs(30), member.receive(Room::records(1)));

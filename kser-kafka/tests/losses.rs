@@ -1,4 +1,4 @@
-//! Records that are deleted before they are received, on real Kafka: each is told.
+//! Records that are deleted before they are received, on real Kafka: all are reported.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -13,12 +13,12 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The topics and counts of which errors tell.
+/// The topics and counts of logged errors.
 static TOLD: Mutex<Vec<(String, u64)>> = Mutex::new(Vec::new());
 /// The warnings of the client about offsets.
 static RESETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Keeps the errors that have a count, and the client's warnings.
+/// Collects the logged errors with a count, and the client's warnings.
 struct Errors;
 
 #[derive(Default)]
@@ -81,7 +81,7 @@ impl Subscriber for Errors {
     fn exit(&self, _: &Id) {}
 }
 
-/// Commits an offset for the group of a topic, as an operator does, or with a leader epoch as a member.
+/// Commits an offset for the group of a topic: as an operator does, or as a member does with a leader epoch.
 fn commit(topic: &Topic, offset: i64, epoch: Option<i32>) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
@@ -112,7 +112,7 @@ test_services::kafka_tests!(
         tracing::subscriber::set_global_default(Errors).unwrap();
         let transport = common::transport().await;
 
-        // Before the start.
+        // Before the member starts.
         let early = common::topic(&[]);
         common::publish(&transport, &early, &["x"; 10]).await;
         commit(&early, 1, None);
@@ -123,7 +123,7 @@ test_services::kafka_tests!(
         assert_eq!(member.health().resets, 0);
         member.close().await.unwrap();
 
-        // While nothing is received: more is published than is fetched ahead.
+        // While no record is received: more records are published than are prefetched.
         let late = common::topic(&[]);
         let mut member = common::member(&transport, &late).await;
         const ALL: i64 = 20_000;
@@ -147,13 +147,13 @@ test_services::kafka_tests!(
         let deleted = u64::try_from(ALL - received).unwrap();
         assert_eq!(member.health().deleted, deleted);
         member.close().await.unwrap();
-        // The client says so too.
+        // The client logs it, too.
         let resets = RESETS.lock().unwrap().clone();
         let of_late = resets.iter().filter(|line| line.contains(late.as_str()));
         assert_eq!(of_late.count(), 1, "{resets:?}");
 
-        // The log ends below the committed offset: that is told before a record comes. If the group knows under which leader
-        // it was written, the partition goes on where the log was cut; else at the start.
+        // The log ends below the committed offset, which is reported before a record arrives. With a committed leader epoch the
+        // partition continues where the log was truncated; otherwise at the start.
         let mut beyond = Vec::new();
         for (epoch, expected) in [(None, &["0", "1", "2", "new"][..]), (Some(0), &["new"])] {
             let topic = common::topic(&[]);
@@ -180,7 +180,7 @@ test_services::kafka_tests!(
             (&beyond[1], 997),
         ];
         let expected = expected.map(|(topic, count)| (topic.as_str().to_owned(), count));
-        // The last is told once more when it is known where the log was cut.
+        // The last truncation is reported again when its offset is known.
         assert_eq!(told[..4], expected);
     }
 );

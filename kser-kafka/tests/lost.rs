@@ -1,4 +1,4 @@
-//! A member that is thrown out of its group while it gives a partition up, on real Kafka.
+//! A member that is removed from its group while a partition is revoked from it, on real Kafka.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -10,7 +10,7 @@ use kser_kafka::{KafkaConfig, KafkaTransport};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A transport whose members are out of their group after two seconds without a poll, and let tasks end for five.
+/// Connects with members that are removed from their group after two seconds without a poll, and wait five seconds for tasks.
 async fn transport() -> KafkaTransport {
     let mut config = KafkaConfig::new(test_services::kafka()).with_revoke_grace(LIMIT / 6);
     for (key, value) in [
@@ -38,12 +38,12 @@ test_services::kafka_tests!(
         let (first, second) = (transport().await, transport().await);
         let mut member = join(&first, &topic, "one").await;
         common::publish(&first, &topic, &["work"]).await;
-        // It runs for longer than the member is allowed to be silent.
+        // The task runs for longer than the limit of polls.
         let held = common::receive(&mut *member, 1).await;
         let mut other = join(&second, &topic, "two").await;
         tokio::time::sleep(LIMIT / 4).await;
         drop(held);
-        // Whichever has the partition, the record comes again, and neither has ended.
+        // The record is redelivered to the owner of the partition, and both members go on.
         let settle = async {
             tokio::select! {
                 came = common::settled(&mut *member, 1) => came,

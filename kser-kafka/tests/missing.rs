@@ -1,4 +1,4 @@
-//! Topics that are missing, where the brokers would make them, as they do unless they are told otherwise.
+//! Missing topics, with brokers that would create them automatically, as they do by default.
 
 use kser_core::{Error, Interest, Record, Topic, Transport};
 use kser_kafka::{KafkaConfig, KafkaTransport};

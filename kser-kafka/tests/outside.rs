@@ -1,4 +1,4 @@
-//! Members that are not in their group: their health says so, and why.
+//! Members that are not in their group, which their health shows with the reason.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
@@ -10,12 +10,12 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use test_services::Cluster;
 
-/// What is waited for comes sooner, unless it is lost.
+/// The timeout of expected events.
 const LONG: Duration = Duration::from_secs(30);
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
-/// Makes the cluster's topic, and returns how to reach it.
+/// Creates the topic of the cluster, and returns a transport.
 fn servers(cluster: &Mock) -> String {
     cluster.create_topic("t", 1, 1).unwrap();
     cluster.bootstrap_servers()
@@ -32,7 +32,7 @@ async fn member(transport: &KafkaTransport, topic: &str, group: &str) -> Box<dyn
     transport.subscribe(interest).await.unwrap()
 }
 
-/// Looks at the health until it is as expected.
+/// Waits until the health is as expected.
 async fn until(member: &mut dyn Subscription, expected: impl Fn(&Health) -> bool + Send) -> Health {
     for _ in 0..300 {
         let health = member.health();
@@ -58,7 +58,7 @@ async fn a_group_without_a_coordinator_shows() {
     let health = until(&mut *member, |health| is_outside(health, "no coordinator")).await;
     assert_eq!(health.lag, None, "{health:?}");
     assert_eq!(health.assigned, []);
-    // The group of delayed records has none either.
+    // The group of delayed records has no coordinator either.
     let groups = |health: &Health| health.not_in_group.len() == 2;
     until(&mut *member, groups).await;
     let long = |health: &Health| health.not_in_group[0].duration > Duration::from_secs(1);
@@ -112,7 +112,7 @@ async fn a_topic_that_the_brokers_refuse_to_describe_is_not_missing() {
     }
 }
 
-/// It is in no group, whose member would end for it.
+/// The reader has no group, whose member would end with an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_observer_that_may_not_read_ends() {
     let cluster = MockCluster::new(1).unwrap();
@@ -152,7 +152,7 @@ async fn eager_and_cooperative_members_mixed_are_no_passing_failure() {
     let cluster = MockCluster::new(1).unwrap();
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL;
     cluster.request_errors(RDKafkaApiKey::JoinGroup, &[error; 10]);
-    // A member whose way to rebalance is not set would join as the group does.
+    // A member without a set assignor would use that of the group.
     let config = KafkaConfig::new(servers(&cluster));
     let config = config.with("partition.assignment.strategy", "range");
     let transport = KafkaTransport::with_config(config.unwrap()).await.unwrap();
@@ -175,14 +175,14 @@ test_services::kafka_tests!(
         let has = |count| move |health: &Health| health.assigned.len() == count;
         let mut first = member(&classic, &name, &name).await;
         until(&mut *first, has(4)).await;
-        // Partitions move, after which the coordinator does not turn the group into one of the new protocol.
+        // Partitions move, after which the coordinator does not convert the group to the new protocol.
         let mut second = member(&classic, &name, &name).await;
         until(&mut *first, has(2)).await;
         until(&mut *second, has(2)).await;
         let mut third = member(&new, &name, &name).await;
         let health = until(&mut *third, |health| is_outside(health, "2 members")).await;
         assert_eq!(health.lag, None, "{health:?}");
-        // The way over: once the others have left, it is admitted.
+        // Once the others have left, the member is admitted.
         first.close().await.unwrap();
         second.close().await.unwrap();
         let health = until(&mut *third, has(4)).await;
@@ -192,7 +192,7 @@ test_services::kafka_tests!(
 );
 
 test_services::cluster_tests!(
-    /// The client of the new protocol ends at the refusal: another takes its place, until the group has room.
+    /// The client with the new protocol ends at the refusal, and is replaced until the group has room.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_group_of_the_new_protocol_that_is_full_shows_until_it_has_room() {
         let cluster = Cluster::builder().with_property("group.consumer.max.size", "1");
@@ -209,7 +209,7 @@ test_services::cluster_tests!(
         let mut second = member(&transport, "t", "g").await;
         let health = until(&mut *second, |health| is_outside(health, "maximum size")).await;
         assert_eq!(health.lag, None, "{health:?}");
-        // Longer than until the next try.
+        // Longer than the pause before the next attempt.
         let long = |health: &Health| health.not_in_group[0].duration > Duration::from_secs(3);
         until(&mut *second, long).await;
         first.close().await.unwrap();

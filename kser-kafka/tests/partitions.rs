@@ -1,4 +1,4 @@
-//! Which partition a key goes to: the one that the Java client chooses, so that both keep the order of a key.
+//! The partition of a key, which is the same as with the Java client, so that both keep the order of a key.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -21,7 +21,7 @@ const HASHES: [(&str, i32); 6] = [
     ("abc", 479_470_107),
 ];
 
-/// As the Java client does (`BuiltInPartitioner.partitionForKey`).
+/// Returns the partition that the Java client chooses (`BuiltInPartitioner.partitionForKey`).
 fn partition(hash: i32) -> i32 {
     (hash & i32::MAX) % PARTITIONS.cast_signed()
 }

@@ -1,4 +1,4 @@
-//! Records that others write, or that do not fit.
+//! Records of other programs, and records that are too large.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// A producer that is not ours.
+/// Makes a producer of another program.
 fn foreign(codec: &str) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
@@ -87,7 +87,7 @@ test_services::kafka_tests!(
         assert_eq!(records[3].headers[0].1, None);
         assert_eq!(records[3].headers[3].1.as_deref(), Some(&large[..]));
         assert_eq!(text(&records[4]), "next");
-        // They can be sent on, as dead letters are.
+        // They can be published again, as dead letters are.
         for delivery in received {
             let outputs = vec![delivery.record.clone()];
             assert!(!delivery.ticket.settle(outputs).await.unwrap().is_lost());
@@ -146,10 +146,10 @@ test_services::kafka_tests!(
         for part in [name, &size, "its limit is 10000"] {
             assert!(said.contains(part), "{said}");
         }
-        // Nor do many small ones, which travel together.
+        // Nor do many small records in one batch.
         let many = vec![Record::new(topic.clone(), Some(vec![b'x'; 500].into())); 200];
         transport.publish(many).await.unwrap();
-        // A settle that cannot publish it keeps the input, and says which outputs are left.
+        // A settle that cannot publish the record keeps the input, and returns the outputs that are left.
         let mut member = member(&transport, &topic).await;
         let delivery = receive(&mut *member, 1).await.remove(0);
         let small = Record::new(topic.clone(), Some("beside".into()));

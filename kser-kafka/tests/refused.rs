@@ -1,4 +1,4 @@
-//! Commits that the brokers refuse for good.
+//! Commits that the brokers always refuse.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ static REFUSALS: AtomicUsize = AtomicUsize::new(0);
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 static GOODBYES: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts what the thread that commits says.
+/// Counts the log lines of failed commits.
 struct Counting;
 
 impl Subscriber for Counting {
@@ -65,12 +65,12 @@ test_services::cluster_tests!(
             .unwrap();
         let interest = Interest::group("g", vec![topic]);
         let mut member = transport.subscribe(interest.clone()).await.unwrap();
-        // It may not begin, since its beginning cannot be noted.
+        // The record may not start, since its start cannot be committed.
         let limit = Duration::from_secs(10);
         let received = tokio::time::timeout(limit, member.receive(Room::records(1)));
         assert!(received.await.is_err());
         let held = member.health().held;
-        // The partitions of its delay topics are held too: where they start is not committed.
+        // The partitions of its delay topics are held, too, since their start offsets cannot be committed.
         let of_topic = held.iter().filter(|held| held.topic.as_str() == "t");
         assert_eq!(of_topic.count(), 2, "{held:?}");
         for held in &held {
@@ -78,9 +78,9 @@ test_services::cluster_tests!(
         }
         assert!(WARNINGS.load(Ordering::Relaxed) > 0);
         let refusals = REFUSALS.load(Ordering::Relaxed);
-        // Ten a second of each member, that of the topic and that of its delay topics.
+        // Ten in a second for each of the two members: of the topic, and of its delay topics.
         assert!((1..=220).contains(&refusals), "{refusals}");
-        // Another joins, and a partition goes to it: nor is the goodbye taken.
+        // Another member joins and gets a partition: the final commit is refused, too.
         let said = GOODBYES.load(Ordering::Relaxed);
         let _other = transport.subscribe(interest).await.unwrap();
         let waited = tokio::time::timeout(limit, async {

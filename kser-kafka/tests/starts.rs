@@ -1,4 +1,4 @@
-//! Where partitions start, with brokers that do not say it at first.
+//! The start offsets of partitions, with brokers that do not tell them at first.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -21,18 +21,18 @@ const LONG: Duration = Duration::from_secs(30);
 
 const RECORDS: usize = 1000;
 
-/// The number of partitions of which a transaction holds the offsets.
+/// The number of partitions whose offsets a transaction holds.
 const PARTITIONS: u32 = 4;
 
-/// Reads the records of a partition, of which some come later, whose committed offset the brokers refuse to tell at first:
-/// returns those that came, as soon as all have, or none has for a while.
+/// Reads the records of a partition whose committed offset the brokers refuse to tell at first. Returns the received records,
+/// as soon as all have arrived, or none has for a while.
 #[expect(
     clippy::future_not_send,
     reason = "the cluster stays on the thread of its test"
 )]
 async fn received(refusals: &[RDKafkaRespErr]) -> BTreeSet<i64> {
     let cluster = MockCluster::new(1).unwrap();
-    // Dead letters have no topics of waits beside them, whose member would take some of the refusals.
+    // Dead letters have no delay topics, whose member would get some of the refusals.
     let topic = Topic::new("t.dlt").unwrap();
     cluster.create_topic(topic.as_str(), 1, 1).unwrap();
     let config = KafkaConfig::new(cluster.bootstrap_servers());
@@ -79,7 +79,7 @@ async fn records_come_although_the_coordinator_had_moved() {
     assert_eq!(came.len(), RECORDS);
 }
 
-/// Has a transaction hold the offsets of a group, so that no member can read them until the transaction ends.
+/// Lets a transaction hold the offsets of a group, so that members cannot read them until the transaction ends.
 fn hold_offsets(topic: &Topic, group: &str) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
@@ -105,7 +105,7 @@ fn hold_offsets(topic: &Topic, group: &str) -> BaseProducer {
 /// The records that members of a group have received, by partition and offset.
 type Came = Arc<Mutex<BTreeSet<(i32, i64)>>>;
 
-/// Settles what a member receives until all members together have so many, or none receives more for a while.
+/// Settles the records of a member until all members together have this many, or none has received more for a while.
 async fn settle_all(
     mut member: Box<dyn Subscription>,
     came: Came,
@@ -128,7 +128,7 @@ async fn settle_all(
     member
 }
 
-/// Reads partitions with a member that has this setting, while a transaction holds their committed offsets for a while. All get
+/// Reads partitions with this setting, while a transaction holds their committed offsets for a while. All partitions get
 /// records all the time.
 async fn start_late(setting: Option<(&str, &str)>) {
     let mut config = KafkaConfig::new(test_services::kafka());
@@ -183,7 +183,7 @@ async fn places(member: &mut dyn Subscription, count: usize) -> Vec<(i32, i64)> 
     places
 }
 
-/// How many times what depends on luck is tried: once, unless `KSER_ROUNDS` says more.
+/// The number of rounds of a test that depends on timing. Defaults to 1; `KSER_ROUNDS` sets it.
 fn rounds() -> usize {
     let rounds = std::env::var("KSER_ROUNDS").ok();
     rounds.map_or(1, |rounds| rounds.parse().unwrap())
@@ -224,7 +224,7 @@ test_services::kafka_tests!(
             let came = came.lock().unwrap().len();
             assert_eq!(came, 5 * RECORDS, "round {round}");
             for member in members {
-                // The group may be rebalancing, for the member that has left before, and take no goodbye.
+                // The group may be rebalancing for the member that has left before, and refuse the final commit.
                 let _ = member.close().await;
             }
         }

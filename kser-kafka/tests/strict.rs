@@ -1,4 +1,4 @@
-//! `auto.offset.reset=error`, on real Kafka: what ends a member, and what does not.
+//! `auto.offset.reset=error`, on real Kafka: the cases that end a member, and those that do not.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -27,7 +27,7 @@ fn commit(topic: &Topic, offset: i64) {
     admin().commit(&group, topic.as_str(), 0, offset, b"");
 }
 
-/// Receives until the member ends, and returns why.
+/// Receives until the member ends, and returns its error.
 async fn end_of(member: &mut dyn Subscription) -> Error {
     let ended = tokio::time::timeout(LIMIT, async {
         loop {
@@ -91,7 +91,7 @@ test_services::kafka_tests!(
         admin().publish(topic.as_str(), 1, &[], b"added");
         assert_eq!(settled(&mut *first, 1).await, ["added"]);
         first.close().await.unwrap();
-        // While none runs.
+        // While no member runs.
         admin().add_partitions(topic.as_str(), 3);
         admin().publish(topic.as_str(), 2, &[], b"added later");
         let mut second = member(&strict, &topic).await;
@@ -120,7 +120,7 @@ test_services::kafka_tests!(
         let (topic, strict) = (topic(&[]), strict().await);
         commit(&topic, 0);
         let mut member = member(&strict, &topic).await;
-        // More is published than is fetched ahead.
+        // More records are published than are prefetched.
         let record = Record::new(topic.clone(), Some(vec![b'x'; 2000].into()));
         for _ in 0..3 {
             strict.publish(vec![record.clone(); 2000]).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the documents say about Kafka's own tools and about other clients.
+//! The statements of the documents about Kafka's own tools and other clients.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -19,7 +19,7 @@ use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// Returns the text beside the offset that a group has committed for partition 0.
+/// Returns the metadata that a group has committed for partition 0.
 fn text_of(group: &str, topic: &Topic) -> String {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", test_services::kafka());
@@ -56,7 +56,7 @@ test_services::kafka_tests!(
         assert_eq!(text_of(&group, &topic), "");
     }
 
-    /// With the request that the Java Admin's `alterConsumerGroupOffsets` sends.
+    /// Commits with the request of the Java Admin's `alterConsumerGroupOffsets`.
     #[tokio::test(flavor = "multi_thread")]
     async fn an_offset_that_is_altered_with_its_text_keeps_what_is_done() {
         let topic = topic(&[]);
@@ -84,7 +84,7 @@ test_services::kafka_tests!(
         let topic = topic(&[]);
         let transport = common::transport().await;
         publish(&transport, &topic, &["a", "b", "c"]).await;
-        // Of three records from the offset on the last two are done, as a bit set (`BitSetV2`).
+        // Of three records from the offset on, the last two are done, as a bit set (`BitSetV2`).
         let text = b"bwAAAAMGAA==";
         admin().commit(&format!("{topic}.group"), topic.as_str(), 0, 0, text);
         let mut member = common::member(&transport, &topic).await;
@@ -108,7 +108,7 @@ test_services::kafka_tests!(
         let transport = common::transport().await;
         transport.publish(keyed("before")).await.unwrap();
         admin().add_partitions(topic.as_str(), 6);
-        // A client that was there before would see the new partitions later.
+        // An existing client would detect the new partitions later.
         let transport = common::transport().await;
         transport.publish(keyed("after")).await.unwrap();
         let mut member = common::member(&transport, &topic).await;
@@ -126,7 +126,7 @@ test_services::kafka_tests!(
         let (before, after) = (of("before"), of("after"));
         assert_eq!((before.len(), after.len()), (KEYS, KEYS));
         assert!(before.values().all(|partition| *partition == 0));
-        // Kafka keeps an order within a partition alone, and these may be with two members. Five of six, more or less.
+        // Kafka keeps the order within a partition only, and these may belong to two members. About five of six.
         let moved = after.values().filter(|partition| **partition != 0);
         assert!((10..=KEYS).contains(&moved.count()), "{after:?}");
         for delivery in received {
@@ -171,7 +171,7 @@ test_services::kafka_tests!(
             "consumer.heartbeat.interval.ms",
             "group.consumer.min.heartbeat.interval.ms",
         );
-        // As the brokers of tests allow it.
+        // The least that the brokers of tests allow.
         alter(group, of_group, 100).unwrap();
         let refused = alter(group, of_group, 99).unwrap_err();
         assert!(refused.contains("in the range 100 to"), "{refused}");
@@ -213,7 +213,7 @@ test_services::kafka_tests!(
         let topic = topic(&[]);
         let group = format!("{topic}.group");
         let config = KafkaConfig::new(test_services::kafka());
-        // Longer than anything here is waited for.
+        // Longer than all timeouts here.
         let config = config.with("session.timeout.ms", "120000").unwrap();
         let transport = KafkaTransport::with_config(config).await.unwrap();
         let interest = Interest::group(&*group, vec![topic.clone()]);
@@ -234,7 +234,7 @@ test_services::kafka_tests!(
     }
 );
 
-/// Returns the time of this machine in milliseconds, as Kafka's timestamps are.
+/// Returns the time of this machine in milliseconds, like Kafka's timestamps.
 fn now() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "the brokers compare with theirs")]
     let now = std::time::SystemTime::now();
@@ -242,7 +242,7 @@ fn now() -> i64 {
     i64::try_from(since.unwrap().as_millis()).unwrap()
 }
 
-/// Notes the partition of each key, and the errors of records that are refused.
+/// Collects the partition of each key, and the errors of refused records.
 #[derive(Clone, Default)]
 struct Noting(Arc<Mutex<Reports>>);
 
@@ -273,7 +273,7 @@ fn key(number: usize) -> String {
     format!("customer-{number}")
 }
 
-/// Publishes 200 keys with a client of other settings, and returns their partitions.
+/// Publishes 200 keys with a client with other settings, and returns their partitions.
 fn partitions(servers: &str, settings: &[(&str, &str)]) -> BTreeMap<Vec<u8>, i32> {
     let noting = Noting::default();
     let mut config = ClientConfig::new();
@@ -328,6 +328,6 @@ async fn a_key_goes_where_murmur2_puts_it_and_not_where_librdkafka_does() {
     let elsewhere = found
         .iter()
         .filter(|(key, partition)| default[*key] != **partition);
-    // Five of six, more or less.
+    // About five of six.
     assert!((140..=190).contains(&elsewhere.count()));
 }

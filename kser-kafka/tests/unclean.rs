@@ -1,4 +1,4 @@
-//! A log that loses records which were done: its leader is lost, and a replica that had less takes over.
+//! A log that loses records that were done: its leader is lost, and a replica with fewer records becomes the leader.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ async fn member(transport: &KafkaTransport, topic: &Topic) -> Box<dyn Subscripti
     transport.subscribe(interest).await.unwrap()
 }
 
-/// Publishes records with a producer of its own, one after another, since some of those that brokers have taken are lost.
+/// Publishes records with a new producer, one after another, since some acknowledged records are lost.
 async fn publish(cluster: &Cluster, topic: &Topic, name: &str, count: usize) {
     let record = |n| Record::new(topic.clone(), Some(format!("{name} {n}").into()));
     let records = (0..count).map(record).collect();
@@ -43,7 +43,7 @@ async fn receive(member: &mut dyn Subscription, count: usize) -> Vec<Delivery> {
     received
 }
 
-/// Reads what is in the log.
+/// Reads the records of the log.
 fn in_log(cluster: &Cluster, topic: &Topic) -> BTreeSet<String> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.bootstrap());
@@ -55,7 +55,7 @@ fn in_log(cluster: &Cluster, topic: &Topic) -> BTreeSet<String> {
     consumer.assign(&list).unwrap();
     let mut texts = BTreeSet::new();
     while let Some(message) = consumer.poll(LIMIT) {
-        // The client tells of the broker that is gone.
+        // The client reports an error about the lost broker.
         let Ok(message) = message else { continue };
         texts.insert(text(message.payload()));
         if message.offset() + 1 == ends.1 {
@@ -65,7 +65,7 @@ fn in_log(cluster: &Cluster, topic: &Topic) -> BTreeSet<String> {
     texts
 }
 
-/// Waits until the health tells that the log was cut, once.
+/// Waits until the health counts the truncation of the log, once.
 async fn until_told(member: &mut dyn Subscription) {
     for _ in 0..100 {
         if member.health().resets > 0 {
@@ -85,7 +85,7 @@ test_services::cluster_tests!(
             ("unclean.leader.election.enable", "true"),
             ("min.insync.replicas", "1"),
         ];
-        // In one all is done; in the other some of it is, out of order.
+        // In one partition all records are done; in the other some are, out of order.
         let topics = ["all", "some"].map(|name| Topic::new(name).unwrap());
         for topic in &topics {
             admin.create_topic_with(topic.as_str(), 1, 2, &settings);
@@ -110,7 +110,7 @@ test_services::cluster_tests!(
                     ran.insert(text(delivery.record.payload.as_deref()));
                     let _ = delivery.ticket.settle(Vec::new()).await.unwrap();
                 }
-                // Its last commit.
+                // The last commit of the member.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 drop(held);
                 drop(member);

@@ -1,4 +1,4 @@
-//! Records that wait: what the topics are like in which they do, and what cannot be sent on.
+//! Delayed records: the settings of their topics, and records that cannot be forwarded.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -23,7 +23,7 @@ const STEPS: [(&str, u64); 5] = [
     (".delay.1h", 3600),
 ];
 
-/// A client for what ours does not do.
+/// Makes an admin client of librdkafka.
 fn client(address: &str) -> AdminClient<DefaultClientContext> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", address);
@@ -96,7 +96,7 @@ test_services::kafka_tests!(
         let (transport, topic) = (transport().await, topic(&[("max.message.bytes", "2000")]));
         let specs = [TopicSpec::work(topic.clone())];
         transport.ensure_topics(&specs).await.unwrap();
-        // The largest that the topic takes.
+        // The largest record that the topic takes.
         let largest = Record::new(topic.clone(), Some(vec![b'x'; 1930].into()));
         transport.publish(vec![largest.clone()]).await.unwrap();
         let later = Some(now() + Duration::from_secs(12));
@@ -115,7 +115,7 @@ test_services::kafka_tests!(
             panic!("{not:?}")
         };
         assert_eq!((name.as_str(), *limit), (topic.as_str(), Some(2000)));
-        // A topic that was there before, and keeps nothing for long enough.
+        // An existing topic with too short a retention.
         let old = topic_beside(&topic, ".old");
         let delay = topic_beside(&old, ".delay.10s");
         for (topic, retention) in [(&old, "604800000"), (&delay, "6000")] {
@@ -174,7 +174,7 @@ test_services::kafka_tests!(
         transport.publish(waiting).await.unwrap();
         limit(&topic, "10000").await;
         assert_eq!(settled(&mut *member, 20).await.len(), 20);
-        // It is tried again meanwhile.
+        // Forwarding is retried meanwhile.
         let held = async {
             loop {
                 let held = member.health().held;
@@ -209,7 +209,7 @@ test_services::kafka_tests!(
     }
 );
 
-/// The clock of a machine that is wrong by so many milliseconds.
+/// A clock that is wrong by this many milliseconds.
 #[derive(Debug)]
 struct Wrong(i64);
 
@@ -222,7 +222,7 @@ impl Clock for Wrong {
 
 const FIVE_MINUTES: i64 = 300_000;
 
-/// A record waits three seconds, between members whose clocks are these.
+/// Delays a record by three seconds, between members with these clocks.
 async fn waits_between(producer: i64, consumer: i64) {
     let topic = topic(&[]);
     let config = |wrong| KafkaConfig::new(test_services::kafka()).with_clock(Wrong(wrong));

@@ -1,4 +1,4 @@
-//! What the tests on a real broker share.
+//! Functions for the tests on a real broker.
 #![allow(dead_code, reason = "no test needs all of it")]
 
 use std::sync::OnceLock;
@@ -9,10 +9,10 @@ use kser_core::{Delivery, Interest, Record, Room, Subscription, Topic, Transport
 use kser_kafka::{KafkaConfig, KafkaTransport};
 use test_services::Admin;
 
-/// What is waited for comes sooner, unless it is lost.
+/// The timeout of expected events.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Makes a topic of one partition that no other test has.
+/// Creates a topic with one partition and a unique name.
 pub(crate) fn topic(settings: &[(&str, &str)]) -> Topic {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let n = LAST.fetch_add(1, Ordering::Relaxed);
@@ -21,8 +21,8 @@ pub(crate) fn topic(settings: &[(&str, &str)]) -> Topic {
     Topic::new(name).unwrap()
 }
 
-/// Counts the panics of this process about bytes that are not UTF-8. A panic that is caught counts too: a program may abort
-/// at it.
+/// Counts the panics of this process about bytes that are not UTF-8, caught ones included, since programs may abort on a
+/// panic.
 pub(crate) fn n_utf_8_panics() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     static HOOK: OnceLock<()> = OnceLock::new();
@@ -84,7 +84,7 @@ pub(crate) fn text(record: &Record) -> String {
     String::from_utf8_lossy(record.payload.as_deref().unwrap_or(b"(none)")).into_owned()
 }
 
-/// An error with its causes.
+/// Formats an error with its sources.
 pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(told);
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))

@@ -1,4 +1,4 @@
-//! Topics that are deleted and made anew, under the same name and with other records.
+//! Topics that are deleted and recreated under the same name, with other records.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
@@ -9,23 +9,23 @@ use std::time::Duration;
 use common::{admin, member, publish, receive, settled, text, topic, transport};
 use kser_core::{Room, Subscription, Topic};
 
-/// Beyond the time within which a consumer sees that its topic was made anew.
+/// Longer than the time within which a consumer detects that its topic was recreated.
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn texts(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{name} {n}")).collect()
 }
 
-/// Deletes a topic, makes it anew, and publishes records.
+/// Deletes a topic, recreates it, and publishes records.
 async fn make_anew(topic: &Topic, texts: &[String]) {
     admin().delete_topic(topic.as_str());
     admin().create_topic(topic.as_str(), 1, 1);
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-    // A producer of its own: the other one has numbered what it sent to the old topic.
+    // A new producer, since the sequence numbers of the other one are those of the old topic.
     publish(&transport().await, topic, &texts).await;
 }
 
-/// Receives and settles until these have come, whatever comes beside them.
+/// Receives and settles until these records have arrived, possibly among others.
 async fn settles_all(member: &mut dyn Subscription, texts: &[String]) {
     let mut missing: BTreeSet<_> = texts.iter().cloned().collect();
     let all = async {
@@ -75,7 +75,7 @@ test_services::kafka_tests!(
         }
         let new = texts("new", 300);
         make_anew(&topic, &new).await;
-        // It ends before its member has seen that, and the member leaves.
+        // The topic ends before its member has detected it, and the member leaves.
         let _ = last.ticket.settle(Vec::new()).await.unwrap();
         first.close().await.unwrap();
         let mut second = member(&transport, &topic).await;
