@@ -117,6 +117,36 @@ async fn an_attempt_that_is_lost_has_its_row() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// The next delivery ends the attempt, so that the store can forget the run.
+#[tokio::test(start_paused = true)]
+async fn a_lost_attempt_of_a_cancelled_run_has_its_row_too() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = Arc::new(MemoryStore::with_clock(clock));
+    let kser = kser::connect_with(transport, Arc::clone(&store)).await?;
+    let kser = kser.with_clock(clock);
+    let registry = || Registry::new().task(|_: Note| std::future::pending::<()>());
+    let first = kser.consumer(registry()?).with_instance("first").spawn();
+    let steps = vec![Step::new(note("x"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    sleep(Duration::from_secs(1)).await;
+    first.kill();
+    run.cancel().await?;
+    let consumer = kser.consumer(registry()?).with_instance("second").spawn();
+    // Longer than the lease of the first consumer.
+    sleep(Duration::from_secs(60)).await;
+    let stored = store.read(run.id()).await?.value.unwrap();
+    assert_eq!(stored.status(), Status::Cancelled);
+    assert!(!stored.is_started(), "{stored:?}");
+    let rows = store.attempts(run.id(), 0, 10).await?;
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.position, row.status, row.worker.as_str()))
+        .collect();
+    assert_eq!(rows, [(1, Status::Failed, "first")]);
+    consumer.stop().await
+}
+
 /// The store wakes who waits for a run for no reason: that is no reason to write.
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_when_it_is_due_and_not_when_the_store_wakes() -> Result<(), Error> {

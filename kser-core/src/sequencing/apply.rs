@@ -150,6 +150,13 @@ impl Draft<'_> {
                 self.repeat_letter(seen);
                 return Ok(());
             }
+            Status::Cancelled if self.progress.started => {
+                // The consumer that began the attempt crashed, and no other event ends it.
+                self.must_be_free(lease.as_ref())?;
+                self.lose_attempt();
+                self.clear_attempt();
+                return Ok(());
+            }
             Status::Cancelled | Status::Success => {
                 return Err(Rejected::Finished(self.progress.status));
             }

@@ -3,7 +3,9 @@
 use kser_core::sequencing::{Effect, Event, Progress, Rejected, StepKey, StepWindow, apply};
 use kser_core::{Outcome, Status, Timestamp};
 
-use crate::steps::{LEASE, NOW, at, begun, ended, external, failure, running, started, step};
+use crate::steps::{
+    LEASE, NOW, at, begun, ended, external, failure, lease, running, started, step,
+};
 
 #[test]
 fn a_failed_build_that_is_told_twice_asks_for_its_dead_letter_twice() {
@@ -86,6 +88,26 @@ fn the_lease_of_an_attempt_lives_on_after_a_cancel_and_keeps_repairs_away() {
     assert_eq!(resumed, Err(Rejected::Leased { until }));
 }
 
+/// The consumer that had begun the step crashed: no other event would take its lease from the cancelled run.
+#[test]
+fn a_crashed_attempt_of_a_cancelled_run_ends_with_the_next_delivery() {
+    let here = step(1);
+    let cancelled = at(&begun(2, &here), &here, Event::Cancelled, NOW).unwrap();
+    let cancelled = cancelled.progress;
+    let start = || started(&here, lease("other", 1), false);
+    let early = at(&cancelled, &here, start(), NOW);
+    let until = NOW + LEASE;
+    assert_eq!(early, Err(Rejected::Leased { until }));
+    let left = at(&cancelled, &here, start(), until).unwrap();
+    assert!(left.changed && left.effects.is_empty());
+    let left = left.progress;
+    assert_eq!(left.status(), Status::Cancelled);
+    assert!(!left.is_started() && left.lease().is_none());
+    assert_eq!((left.attempts(), left.unreported()), (1, 1));
+    let again = at(&left, &here, start(), until);
+    assert_eq!(again, Err(Rejected::Finished(Status::Cancelled)));
+}
+
 #[test]
 fn an_external_step_that_failed_after_a_cancel_leaves_its_outcome_once() {
     let here = external(1, 1);
@@ -153,16 +175,11 @@ fn giving_up_a_step_that_is_past_asks_for_the_step_after_it() {
 fn counts_at_their_limit_do_no_harm() {
     let here = step(1);
     let progress = Progress::lone(Outcome::default()).with_counts(u32::MAX, 0);
-    let begun = at(
-        &progress,
-        &here,
-        started(&here, crate::steps::lease("a", 0), true),
-        NOW,
-    );
+    let begun = at(&progress, &here, started(&here, lease("a", 0), true), NOW);
     let begun = begun.unwrap().progress;
     assert_eq!(begun.attempts(), u32::MAX);
     let killed = Progress::lone(Outcome::default()).with_counts(u32::MAX, u32::MAX);
-    let event = started(&here, crate::steps::lease("a", 0), true);
+    let event = started(&here, lease("a", 0), true);
     let killed = at(&killed, &here, event, Timestamp::from_millis(u64::MAX)).unwrap();
     assert_eq!(killed.progress.status(), Status::Failed);
 }

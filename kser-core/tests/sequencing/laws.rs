@@ -176,7 +176,13 @@ impl Case<'_> {
         });
         let waits = before.not_before().is_some_and(|until| until > self.now);
         let runs = !before.status().is_terminal();
-        let may = self.told_here().is_some() && runs && (successor || !self.leased()) && !waits;
+        let free = successor || !self.leased();
+        if before.status() == Status::Cancelled && self.told_here().is_some() {
+            // A crashed attempt of a cancelled run ends, and none begins.
+            let ends = before.is_started() && free;
+            return self.changed() == ends && (!ends || !self.after().is_started());
+        }
+        let may = self.told_here().is_some() && runs && free && !waits;
         let lost = before.unreported() + u32::from(before.is_started());
         let begun = self.changed() && self.after().is_started() && self.told_here().is_some();
         if !begun {
@@ -234,7 +240,9 @@ impl Case<'_> {
         }
         let lost = before.unreported() + u32::from(before.is_started());
         let ended = after.status() == Status::Failed && self.letter();
-        after.unreported() == lost && (lost < 2 || (lost == 2 && *alone) || (lost == 3 && ended))
+        let cancelled = after.status() == Status::Cancelled;
+        after.unreported() == lost
+            && (cancelled || lost < 2 || (lost == 2 && *alone) || (lost == 3 && ended))
     }
 
     fn attempts(&self) -> bool {
