@@ -10,8 +10,11 @@ use super::world::{ClientSpec, World};
 use crate::choices::Tape;
 use crate::invariants;
 
-/// More than this is a run that never ends.
+/// The calls within an hour after which a run is taken for one that never ends.
 const MOST_STEPS: usize = 20_000;
+
+/// The time in which calls are counted, in the time of the simulation.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Lets the processes of a run go on, one call at a time, and has go wrong what is planned.
 pub(crate) struct Driver {
@@ -29,6 +32,8 @@ pub(crate) struct Driver {
     /// When a consumer that ended is started again; `None` for never.
     pub(crate) restart: Option<Duration>,
     pub(crate) steps: usize,
+    /// The beginning of the hour in which calls are counted, and the number of calls before it.
+    hour: (Instant, usize),
 }
 
 /// How a run came to its end.
@@ -61,6 +66,7 @@ impl Driver {
             limit: Instant::now() + limit,
             restart: Some(world.setup.restart),
             steps: 0,
+            hour: (Instant::now(), 0),
         }
     }
 
@@ -99,8 +105,7 @@ impl Driver {
             self.let_time_pass(until).await;
             return None;
         }
-        self.steps += 1;
-        if self.steps > MOST_STEPS {
+        if self.is_endless() {
             return Some(End::Endless);
         }
         let (decided, picked) = self.tape.pick(actions.len());
@@ -112,6 +117,16 @@ impl Driver {
             self.act(action);
         }
         None
+    }
+
+    /// Counts a call. Says whether too many were made within an hour.
+    fn is_endless(&mut self) -> bool {
+        let (began, before) = &mut self.hour;
+        if began.elapsed() >= HOUR {
+            (*began, *before) = (Instant::now(), self.steps);
+        }
+        self.steps += 1;
+        self.steps - *before > MOST_STEPS
     }
 
     /// Waits until nothing can go on by itself.

@@ -7,6 +7,7 @@ mod crashes;
 mod everything;
 mod faults;
 mod found;
+mod long;
 mod mistakes;
 mod outside;
 mod readme;
