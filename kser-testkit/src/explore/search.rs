@@ -223,7 +223,8 @@ impl<'s, S> Search<'s, S> {
     fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
         self.scenario.pulse.begin("the check of the run");
         let broken = quietly(|| invariants::judge(finished, plan, self.check));
-        broken.or_else(|| self.usual.as_ref()?.ends_otherwise(finished))
+        let broken = broken.or_else(|| self.usual.as_ref()?.ends_otherwise(finished));
+        broken.or_else(|| invariants::judge_the_rest(finished))
     }
 
     fn again(&self, case: &Plan) -> Finished<S> {

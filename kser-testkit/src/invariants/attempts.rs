@@ -42,12 +42,16 @@ pub(crate) fn ended(
     ran.ended = true;
     let label = Arc::clone(&ran.label);
     ran.left = outcome.filter(|outcome| outcome.is_success()).cloned();
-    let (task, failed) = (ran.task.clone(), u32::from(ran.left.is_none()));
+    let left = ran.left.clone();
+    let (task, failed) = (ran.task.clone(), u32::from(left.is_none()));
     let here = (ran.life, state.broker.generation());
     let now = state.now;
     let task = state.facts.task(&task);
     task.ended += 1;
     task.failed += failed;
+    if let Some(left) = left {
+        task.outcome = left;
+    }
     if failed > 0 {
         task.fails(now, here);
     }

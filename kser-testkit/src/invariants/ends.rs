@@ -1,13 +1,12 @@
+use kser_core::{Status, Topic};
+
 use super::Broken;
 use crate::sim::{End, Finished, State};
 
 /// What was asked for comes to an end.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
     match &finished.end {
-        End::Done => {
-            let lost = |state: &mut State| never_seen(state).or_else(|| never_run(state));
-            leaks(finished).or_else(|| finished.shared.with(lost))
-        }
+        End::Done => leaks(finished).or_else(|| finished.shared.with(lost)),
         // What broke is told already.
         End::Broken => None,
         End::Panicked(what) => Some(Broken::new("NoPanic", what.clone())),
@@ -26,6 +25,29 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
     }
 }
 
+/// Returns an acknowledged run or a lone task that is missing at the end.
+pub(crate) fn lost(state: &mut State) -> Option<Broken> {
+    let lost = never_seen(state).or_else(|| unread(state));
+    lost.or_else(|| never_run(state))
+}
+
+/// Checks that the end of each run was published as an event.
+pub(super) fn unannounced<S>(finished: &Finished<S>) -> Option<Broken> {
+    finished.shared.with(|state| never_announced(state))
+}
+
+fn never_announced(state: &State) -> Option<Broken> {
+    let mut runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
+    let lost = runs.find_map(|(id, run)| {
+        let ended = run.status.filter(|status| status.is_terminal())?;
+        (!run.announced.contains(&ended)).then_some((id, ended))
+    });
+    lost.map(|(id, ended)| {
+        let what = format!("{id} is {ended}, and no event was published that says so");
+        Broken::new("EndAnnounced", what)
+    })
+}
+
 /// What somebody was told will be done, and nobody has seen.
 fn never_seen(state: &mut State) -> Option<Broken> {
     let facts = &state.facts;
@@ -41,11 +63,33 @@ fn never_seen(state: &mut State) -> Option<Broken> {
     Some(Broken::new("NothingLost", what))
 }
 
+/// Checks that a consumer reads the topic of each lone task.
+fn unread(state: &mut State) -> Option<Broken> {
+    let facts = &state.facts;
+    let unread = |topic: &Topic| !state.broker.is_read(topic) && !facts.outside.contains(topic);
+    let lost = facts.tasks.iter().find_map(|(id, task)| {
+        let topic = task.alone_in.as_ref().filter(|topic| unread(topic))?;
+        (task.ended == 0 && task.letters == 0).then_some((id, topic))
+    });
+    lost.map(|(id, topic)| {
+        let label = state.labels.known_task(id);
+        let what = format!(
+            "{label} was sent to the topic {topic}, which no consumer reads: give a consumer its handler, or name the topic \
+             with `world.outside({:?})` if a service outside of the simulation reads it",
+            topic.as_str()
+        );
+        Broken::new("NothingLost", what)
+    })
+}
+
 /// A lone task that was sent, has left its topic, and never ran.
 fn never_run(state: &mut State) -> Option<Broken> {
     let mut tasks = state.facts.tasks.iter();
     let lost = tasks.find(|(_, task)| task.lone && task.ended == 0 && task.letters == 0);
-    lost.map(|(id, _)| Broken::new("NothingLost", format!("{id} was sent, and never ran")))
+    lost.map(|(id, _)| {
+        let label = state.labels.known_task(id);
+        Broken::new("NothingLost", format!("{label} was sent, and never ran"))
+    })
 }
 
 /// What is not done.
@@ -106,5 +150,26 @@ fn leaks<S>(finished: &Finished<S>) -> Option<Broken> {
              what you spawn, or abort it when the handler is dropped (tokio::task::JoinSet does)"
         );
         Broken::new("NoLeak", what)
+    })
+}
+
+/// Checks that the test asks how each lone task ended that failed.
+pub(super) fn unasked<S>(finished: &Finished<S>) -> Option<Broken> {
+    finished.shared.with(|state| {
+        let facts = &state.facts;
+        // `NothingRan` says more.
+        if facts.attempts.is_empty() {
+            return None;
+        }
+        let tasks = facts.tasks.iter().filter(|(_, task)| task.is_alone());
+        let mut failed = tasks.filter(|(_, task)| task.status() == Status::Failed);
+        let (id, task) = failed.find(|(id, _)| !facts.asked.contains(id.as_str()))?;
+        let label = state.labels.known_task(id);
+        let what = format!(
+            "{label} has failed, and the check does not ask how it ended: {}. Assert it with `run.assert_failed(id)` or \
+             `run.assert_succeeded(id)`, or look at `run.status(id)` or `run.tasks()`",
+            task.outcome.shown()
+        );
+        Some(Broken::new("NoSilentFailure", what))
     })
 }

@@ -1,4 +1,4 @@
-use crate::sim::State;
+use crate::sim::{Published, State};
 
 /// A consumer runs one more handler, of those that it may run at once.
 pub(crate) fn one_more_runs(state: &mut State, life: usize) {
@@ -14,18 +14,34 @@ pub(crate) fn one_more_runs(state: &mut State, life: usize) {
     }
 }
 
-/// A consumer is given one more record, of those that it may hold.
+/// Checks the number of records that a consumer holds when it receives one more. Retries that the consumer waits for in
+/// memory do not count.
 pub(crate) fn one_more_held(state: &mut State, life: usize) {
     let of = &state.lives[life];
     let Some(limits) = of.limits else {
         return;
     };
     let held = state.broker.held_by(&of.members);
-    if held > limits.held {
+    if held.len() <= limits.held {
+        return;
+    }
+    let counted = held.iter().filter(|one| !waits_for_retry(state, life, one));
+    let counted = counted.count();
+    if counted > limits.held {
         let what = format!(
-            "{} holds {held} records, and may hold {}",
+            "{} holds {counted} records, and may hold {}",
             of.name, limits.held
         );
         state.facts.broke("Backpressure", what);
     }
+}
+
+/// Says whether the latest attempt at a message in this life of the consumer has failed.
+fn waits_for_retry(state: &State, life: usize, held: &Published) -> bool {
+    let Some(message) = held.told.message() else {
+        return false;
+    };
+    let mut attempts = state.facts.attempts.iter().rev();
+    let latest = attempts.find(|ran| ran.life == life && ran.task == message.uuid);
+    latest.is_some_and(|ran| ran.ended && ran.left.is_none())
 }

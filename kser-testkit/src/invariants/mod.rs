@@ -3,8 +3,10 @@
 mod attempts;
 mod commits;
 mod conservation;
+mod copies;
 mod effects;
 mod ends;
+mod healthy;
 mod limits;
 mod records;
 mod rows;
@@ -14,11 +16,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) use self::attempts::{began, ended};
 pub(crate) use self::commits::moved;
 pub(crate) use self::conservation::conserved;
+pub(crate) use self::copies::made;
+pub(crate) use self::ends::lost;
+pub(crate) use self::healthy::served;
 pub(crate) use self::limits::{one_more_held, one_more_runs};
-pub(crate) use self::records::{announced, committed, letter, published, relayed};
+pub(crate) use self::records::{announced, committed, letter, published, relayed, sent};
 pub(crate) use self::rows::wrote;
 use crate::faults::{Fault, Site};
-use crate::sim::{Finished, Run, panic_text};
+use crate::sim::{End, Finished, Run, panic_text};
 
 /// What does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +53,16 @@ pub(crate) fn judge<S>(
         .or_else(|| ends::judge(finished))
         .or_else(|| not_vacuous(finished, plan))
         .or_else(|| checked(finished, check))
+}
+
+/// Judges the records, the announced ends and the failed lone tasks of a run in which all other invariants hold.
+pub(crate) fn judge_the_rest<S>(finished: &Finished<S>) -> Option<Broken> {
+    if finished.end != End::Done {
+        return None;
+    }
+    copies::judge(finished)
+        .or_else(|| ends::unannounced(finished))
+        .or_else(|| ends::unasked(finished))
 }
 
 /// What was planned has gone wrong.

@@ -77,6 +77,30 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
     }
 }
 
+/// Checks a record that a settle publishes: the store has each message that a step of a stored run sends, because the message
+/// is published after its attempt is accepted.
+pub(crate) fn sent(state: &mut State, serial: u64, told: &Told, record: &Record) {
+    let letter = record.topic.as_str().ends_with(".dlt");
+    if state.row() != Row::Stored || letter {
+        return;
+    }
+    let delivery = state.broker.published_of(serial);
+    let step = delivery.as_ref().and_then(|one| one.told.message());
+    let run = step.and_then(|step| Some(&step.metadata.envelope()?.run));
+    let (Some(run), Some(message)) = (run, told.message()) else {
+        return;
+    };
+    let own = message.metadata.envelope();
+    let own = own.is_some_and(|envelope| envelope.run == *run);
+    let kept = |payload| state.facts.kept.contains(payload);
+    if !own && !record.payload.as_ref().is_some_and(kept) {
+        let label = state.labels.message(message);
+        let what =
+            format!("{label} is published, and the store has no attempt of {run} that has sent it");
+        state.facts.broke("OutputsAccepted", what);
+    }
+}
+
 /// An output of the store is marked as relayed: it was published, or its dead letter was.
 pub(crate) fn relayed(state: &mut State, output: &OutputId, record: &Record) {
     let published = state

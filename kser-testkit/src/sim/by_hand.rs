@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::driver::{Driver, End};
 use super::run::Run;
 use super::state::Shared;
+use crate::invariants;
 
 /// One run that a test leads by hand: one call at a time, with crashes where it likes.
 ///
@@ -145,6 +146,8 @@ impl<S> ByHand<S> {
             "it does not come to its end: {:?}\n{trace}",
             self.end
         );
+        let lost = self.shared.with(invariants::lost);
+        assert!(lost.is_none(), "{lost:?}\n{trace}");
     }
 
     /// Returns the run, to look at it and to assert.

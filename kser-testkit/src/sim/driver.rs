@@ -86,9 +86,11 @@ impl Driver {
         if let Some(panicked) = self.reap().await {
             return Some(End::Panicked(panicked));
         }
-        let broken = self.place.shared.with(|state| {
+        let now = self.place.shared.clock().now();
+        let broken = self.place.shared.timed(|state| {
             state.pulse.beat();
             invariants::conserved(state);
+            invariants::served(state, now);
             !state.facts.broken.is_empty()
         });
         if broken {

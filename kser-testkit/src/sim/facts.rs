@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::sequencing::Progress;
-use kser_core::{Metadata, Name, Outcome, RunId, Status, TaskId, Topic};
+use kser_core::{Metadata, Name, Outcome, Record, RunId, Status, TaskId, Topic, headers};
 
 use super::broker::Spot;
 use super::state::State;
@@ -34,8 +34,29 @@ pub(crate) struct Facts {
     pub(crate) letters: BTreeMap<Bytes, u32>,
     /// The latest that has begun of each key.
     pub(crate) begun: BTreeMap<(Topic, Bytes), u64>,
+    /// The records that the run needs.
+    pub(crate) needed: BTreeSet<Needed>,
+    /// The number of records that were published.
+    pub(crate) made: usize,
+    /// The number of copies that clients published.
+    pub(crate) copied_by_clients: usize,
+    /// The records that can run, and since when a consumer with a free place does not receive them.
+    pub(crate) kept_waiting: BTreeMap<Spot, Duration>,
+    /// The payloads of messages that steps have sent and the store has kept.
+    pub(crate) kept: BTreeSet<Bytes>,
+    /// The topics that services outside of the simulation read.
+    pub(crate) outside: BTreeSet<Topic>,
+    /// The ids of runs and lone tasks whose ends the check has asked about.
+    pub(crate) asked: BTreeSet<String>,
     /// What broke an invariant, the moment it did.
     pub(crate) broken: Vec<Broken>,
+}
+
+/// The identity of a record of a run or of a lone task: a second record with the same identity is a copy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Needed {
+    Message { task: TaskId, replays: u64 },
+    Event(RunId, Status, Status, u32),
 }
 
 /// What was seen of one run.
@@ -51,6 +72,8 @@ pub(crate) struct RunFacts {
     pub(crate) accepted: BTreeMap<u32, u32>,
     /// Somebody from outside has changed it: it may go on after an end.
     pub(crate) repaired: bool,
+    /// The statuses that were announced.
+    pub(crate) announced: BTreeSet<Status>,
     /// The last that was published of it.
     pub(crate) latest: u64,
     pub(crate) metadata: Option<Metadata>,
@@ -77,6 +100,10 @@ pub(crate) struct TaskFacts {
     pub(crate) failed_in_a_row: u32,
     /// It is no step of a run, and its handler is watched.
     pub(crate) lone: bool,
+    /// The topic that a lone task was sent to last, dead letters apart; `None` for a step of a run.
+    pub(crate) alone_in: Option<Topic>,
+    /// The outcome of a lone task that has ended.
+    pub(crate) outcome: Outcome,
 }
 
 /// One attempt at a task.
@@ -138,6 +165,15 @@ impl Facts {
         self.tasks.entry(id.clone()).or_default()
     }
 
+    /// Returns the status and the outcome of a run or of a lone task.
+    pub(crate) fn end_of(&self, id: &str) -> Option<(Option<Status>, Outcome)> {
+        if let Some(run) = self.runs.get(id) {
+            return Some((run.status, run.outcome.clone()));
+        }
+        let task = self.tasks.get(id).filter(|task| task.is_alone())?;
+        Some((Some(task.status()), task.outcome.clone()))
+    }
+
     /// Notes that something does not hold.
     pub(crate) fn broke(&mut self, invariant: &'static str, what: String) {
         self.broken.push(Broken { invariant, what });
@@ -145,6 +181,34 @@ impl Facts {
 }
 
 impl TaskFacts {
+    /// Says whether it is a lone task that was sent.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.alone_in.is_some()
+    }
+
+    /// Returns the status of a lone task, which has failed once it is a dead letter.
+    pub(crate) const fn status(&self) -> Status {
+        if self.ended > self.failed {
+            return Status::Success;
+        }
+        match (self.letters, self.attempts) {
+            (1.., _) => Status::Failed,
+            (0, 0) => Status::Pending,
+            (0, 1..) => Status::Running,
+        }
+    }
+
+    /// Makes the reason of a dead letter the outcome, unless an attempt has succeeded.
+    pub(crate) fn is_given_up(&mut self, letter: &Record) {
+        if self.ended > self.failed {
+            return;
+        }
+        let reason = letter.header(headers::ERROR);
+        let reason = reason.map(|reason| String::from_utf8_lossy(reason));
+        let reason = reason.unwrap_or_default();
+        self.outcome = Outcome::default().with_stderr(reason).with_retcode(500);
+    }
+
     /// Notes that an attempt has failed.
     pub(crate) fn fails(&mut self, now: Duration, here: (usize, u64)) {
         self.failed_in_a_row = match self.failed_in == Some(here) {

@@ -94,6 +94,14 @@ impl Labels {
         self.step(&envelope.run, envelope.step)
     }
 
+    /// The label of a task whose entrypoint is not told here.
+    pub(crate) fn known_task(&self, id: &TaskId) -> String {
+        self.tasks
+            .get(id)
+            .cloned()
+            .unwrap_or_else(|| id.to_string())
+    }
+
     pub(crate) fn task(&mut self, uuid: &TaskId, name: &Name) -> String {
         if let Some(label) = self.tasks.get(uuid) {
             return label.clone();

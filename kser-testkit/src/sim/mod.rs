@@ -31,18 +31,18 @@ use std::any::Any;
 
 use kser_core::Error;
 
-pub(crate) use self::broker::{Moved, Published};
+pub(crate) use self::broker::{MemberId, Moved, Published, Spot};
 pub use self::by_hand::ByHand;
 pub use self::consumers::Consumers;
 pub(crate) use self::driver::End;
-pub(crate) use self::facts::{Applied, Ran, TaskFacts};
+pub(crate) use self::facts::{Applied, Needed, Ran, TaskFacts};
 pub(crate) use self::idle::Idle;
 pub(crate) use self::labels::Told;
 pub use self::run::Run;
 pub(crate) use self::run::{Finished, Scenario};
 pub use self::setup::{Breakage, Row, Setup};
 pub(crate) use self::sites::{Seen, Swarm, Trouble};
-pub(crate) use self::state::{Shared, State};
+pub(crate) use self::state::{Shared, State, Want};
 pub use self::store::SimStore;
 pub(crate) use self::trace::Moment;
 pub use self::trace::Trace;

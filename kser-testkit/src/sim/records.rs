@@ -14,7 +14,7 @@ impl State {
     /// Publishes a record, as the output of a delivery or by itself.
     pub(super) fn publish(
         &mut self,
-        who: &str,
+        port: &Port,
         record: Record,
         told: Told,
         now: Timestamp,
@@ -26,7 +26,9 @@ impl State {
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
-        self.note(who, format!("publishes {label}{shown}"));
+        self.note(&port.name, format!("publishes {label}{shown}"));
+        let consumer = self.lives[port.life].consumer.is_some();
+        invariants::made(self, consumer, &record, &told);
         self.learn(&record, &told, &label, first);
         self.broker.publish(record, Content { told, label }, now);
     }
@@ -35,6 +37,7 @@ impl State {
     fn learn(&mut self, record: &Record, told: &Told, label: &str, output: bool) {
         let count = self.broker.next_number();
         if let Told::Event(event) = told {
+            self.facts.run(&event.run).announced.insert(event.status);
             // Where there is a store, it is what counts.
             if self.row() != Row::Stored {
                 invariants::announced(self, event);
@@ -53,8 +56,12 @@ impl State {
             invariants::letter(self, record, label);
         }
         let watched = self.facts.watched.contains(&message.entrypoint);
+        let alone = message.metadata.envelope().is_none();
         let task = self.facts.task(&message.uuid);
-        task.lone = watched && message.metadata.envelope().is_none();
+        task.lone = watched && alone;
+        if alone && !letter {
+            task.alone_in = Some(record.topic.clone());
+        }
         if task.first == 0 {
             task.first = count;
             task.key = record.key.clone().map(|key| (record.topic.clone(), key));
@@ -62,7 +69,10 @@ impl State {
         task.latest = count;
         task.delayed |= record.not_before.is_some();
         match letter {
-            true => task.letters += 1,
+            true => {
+                task.letters += 1;
+                task.is_given_up(record);
+            }
             false => task.sent += u32::from(output),
         }
         invariants::published(self, message, label, letter);

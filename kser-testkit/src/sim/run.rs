@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kser_core::{Outcome, RunId, Status};
+use kser_core::{Outcome, RunId, Status, TaskId};
 use tokio::runtime::{Builder, Runtime};
 
 use super::by_hand::ByHand;
@@ -160,6 +160,8 @@ impl<S> Finished<S> {
 }
 
 /// One run of a scenario, as a check sees it.
+///
+/// The methods that take an id take that of a run of an operation or of a lone task.
 pub struct Run<'r, S> {
     /// What the closure that made the scenario returned.
     pub state: &'r S,
@@ -168,17 +170,26 @@ pub struct Run<'r, S> {
 }
 
 impl<S> Run<'_, S> {
-    /// Returns the status of a run of an operation; `None` if nothing was ever seen of it.
+    /// Returns the status of a run of an operation, or of a lone task; `None` if nothing was ever seen of it. A lone task is
+    /// FAILED once it is a dead letter.
     #[must_use]
-    pub fn status(&self, run: &RunId) -> Option<Status> {
-        self.facts(|facts| facts.runs.get(run).and_then(|run| run.status))
+    pub fn status(&self, id: impl AsRef<str>) -> Option<Status> {
+        let id = id.as_ref();
+        self.facts(|facts| {
+            facts.asked.insert(id.to_owned());
+            facts.end_of(id).and_then(|(status, _)| status)
+        })
     }
 
-    /// Returns what a run of an operation ended with; an empty one if it has not.
+    /// Returns the outcome of a run of an operation, or of a lone task; an empty one if it has not ended.
     #[must_use]
-    pub fn outcome(&self, run: &RunId) -> Outcome {
-        self.facts(|facts| facts.runs.get(run).map(|run| run.outcome.clone()))
-            .unwrap_or_default()
+    pub fn outcome(&self, id: impl AsRef<str>) -> Outcome {
+        let id = id.as_ref();
+        self.facts(|facts| {
+            facts.asked.insert(id.to_owned());
+            facts.end_of(id).map(|(_, outcome)| outcome)
+        })
+        .unwrap_or_default()
     }
 
     /// Lists the runs of operations that were launched, and their statuses, also those that handlers launched.
@@ -186,45 +197,59 @@ impl<S> Run<'_, S> {
     pub fn runs(&self) -> Vec<(RunId, Option<Status>)> {
         self.facts(|facts| {
             let launched = facts.runs.iter().filter(|(_, run)| run.launched);
-            launched.map(|(id, run)| (id.clone(), run.status)).collect()
+            let launched: Vec<_> = launched.map(|(id, run)| (id.clone(), run.status)).collect();
+            let asked = launched.iter().map(|(id, _)| id.to_string());
+            facts.asked.extend(asked);
+            launched
         })
     }
 
-    /// Asserts that a run of an operation succeeded.
+    /// Lists the lone tasks that were sent, and their statuses, also those that handlers sent.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<(TaskId, Status)> {
+        self.facts(|facts| {
+            let sent = facts.tasks.iter().filter(|(_, task)| task.is_alone());
+            let sent: Vec<_> = sent.map(|(id, task)| (id.clone(), task.status())).collect();
+            let asked = sent.iter().map(|(id, _)| id.to_string());
+            facts.asked.extend(asked);
+            sent
+        })
+    }
+
+    /// Asserts that a run of an operation, or a lone task, succeeded.
     ///
     /// # Panics
     ///
     /// If it did not.
     #[track_caller]
-    pub fn assert_succeeded(&self, run: &RunId) {
-        self.assert_is(run, Status::Success);
+    pub fn assert_succeeded(&self, id: impl AsRef<str>) {
+        self.assert_is(id.as_ref(), Status::Success);
     }
 
-    /// Asserts that a run of an operation failed.
+    /// Asserts that a run of an operation, or a lone task, failed: a lone task is a dead letter then.
     ///
     /// # Panics
     ///
     /// If it did not.
     #[track_caller]
-    pub fn assert_failed(&self, run: &RunId) {
-        self.assert_is(run, Status::Failed);
+    pub fn assert_failed(&self, id: impl AsRef<str>) {
+        self.assert_is(id.as_ref(), Status::Failed);
     }
 
     #[track_caller]
-    fn assert_is(&self, run: &RunId, wanted: Status) {
-        let Some(status) = self.status(run) else {
-            let known: Vec<String> = self.runs().iter().map(|(id, _)| id.to_string()).collect();
-            panic!("there is no run {run}; there is {}", known.join(", "));
+    fn assert_is(&self, id: &str, wanted: Status) {
+        let Some(status) = self.status(id) else {
+            let runs = self.runs().into_iter().map(|(id, _)| id.to_string());
+            let tasks = self.tasks().into_iter().map(|(id, _)| id.to_string());
+            let known: Vec<String> = runs.chain(tasks).collect();
+            panic!("there is no {id}; there is {}", known.join(", "));
         };
-        let outcome = self.outcome(run);
+        let outcome = self.outcome(id);
         let said = match outcome.shown() {
             "" => String::new(),
             said => format!(": {said}"),
         };
-        assert!(
-            status == wanted,
-            "{run} is {status}, and not {wanted}{said}"
-        );
+        assert!(status == wanted, "{id} is {status}, and not {wanted}{said}");
     }
 
     /// Returns what happened. Its text is the same for the same run, whenever it is made.
@@ -239,8 +264,8 @@ impl<S> Run<'_, S> {
         self.elapsed
     }
 
-    fn facts<T>(&self, f: impl FnOnce(&Facts) -> T) -> T {
-        self.shared.with(|state| f(&state.facts))
+    fn facts<T>(&self, f: impl FnOnce(&mut Facts) -> T) -> T {
+        self.shared.with(|state| f(&mut state.facts))
     }
 }
 

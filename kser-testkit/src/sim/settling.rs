@@ -7,6 +7,7 @@ use super::Breakage;
 use super::labels::Told;
 use super::port::Port;
 use crate::faults::Kind;
+use crate::invariants;
 
 /// Finishes one delivery.
 #[derive(Debug)]
@@ -49,7 +50,8 @@ impl SimSettle {
             };
             for output in outputs.into_iter().take(count) {
                 let told = Told::by(&output);
-                state.publish(&self.port.name, output, told, now, true);
+                invariants::sent(state, serial, &told, &output);
+                state.publish(&self.port, output, told, now, true);
             }
             if !half {
                 state.facts.published(serial);

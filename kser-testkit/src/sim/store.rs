@@ -275,6 +275,8 @@ impl State {
             version,
             index,
         };
+        let payloads = records.iter().filter_map(|record| record.payload.clone());
+        self.facts.kept.extend(payloads);
         let kept = (0..).zip(records);
         self.outputs
             .extend(kept.map(|(index, record)| (id(index), record)));

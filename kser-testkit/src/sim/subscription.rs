@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{
@@ -175,13 +176,15 @@ impl Subscription for SimSubscription {
     }
 
     fn health(&self) -> Health {
-        let assigned = self
-            .port
-            .shared
-            .with(|state| state.broker.assigned(self.member));
+        let now = self.port.shared.clock().now();
+        let (assigned, oldest) = self.port.shared.with(|state| {
+            let oldest = state.broker.oldest_waiting(self.member, now);
+            (state.broker.assigned(self.member), oldest)
+        });
         let mut health = Health::default();
         let waiting: usize = assigned.iter().map(|(_, _, waiting)| waiting).sum();
         health.lag = u64::try_from(waiting).ok();
+        health.oldest_waiting = oldest.or_else(|| (waiting > 0).then_some(Duration::ZERO));
         let parts = assigned.into_iter();
         let part = |number| i32::try_from(number).unwrap_or(i32::MAX);
         health.assigned = parts

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kser::{Connection, Entrypoint, Error, Step};
-use kser_core::{Handler, Name, RunId, TaskId, Transport};
+use kser_core::{Handler, Name, RunId, TaskId, Topic, Transport};
 
 use super::asking::{Shareable, until_certain};
 use super::consumers::{ConsumerSpec, Consumers, Wrap};
@@ -156,6 +156,19 @@ impl World {
         self.clients.push(ClientSpec {
             script: Box::new(move |connection| Box::pin(script(connection))),
         });
+    }
+
+    /// Says that services outside of the simulation read a topic: what is sent there needs no consumer here.
+    ///
+    /// # Panics
+    ///
+    /// When no topic can have this name.
+    #[track_caller]
+    pub fn outside(&mut self, topic: impl AsRef<str>) {
+        match Topic::new(topic) {
+            Ok(topic) => self.shared.with(|state| state.facts.outside.insert(topic)),
+            Err(error) => panic!("the scenario cannot be made: {error}"),
+        };
     }
 
     fn new_run(&mut self, name: &Name) -> RunId {

@@ -209,3 +209,19 @@ fn decisions_that_a_run_does_not_ask_for_are_caught() {
         assert_eq!(failure.replay(), format!("v1 |  | {decisions}"));
     }
 }
+
+#[test]
+fn one_that_fails_and_is_not_asked_about_is_caught() {
+    let make = |world: &mut World| {
+        let broken = |_: Work| {
+            ready(Err::<(), _>(
+                TaskError::new("Broken", "for good").permanent(),
+            ))
+        };
+        world.consumers(1).task(broken);
+        world.send(Work { number: 1 });
+    };
+    for setup in [Setup::stored(), Setup::at_least_once()] {
+        assert_eq!(caught(setup, make), "NoSilentFailure");
+    }
+}

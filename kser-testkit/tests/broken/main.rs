@@ -15,6 +15,11 @@
 //! | Conservation | `invariants/conservation.rs`, at every step | a broker that redelivers nothing |
 //! | NothingLost | `invariants/ends.rs` | a transport that loses what it was given, a store that loses outputs |
 //! | RelayedIsPublished | `invariants/records.rs`, when the store is told | a transport that loses outputs |
+//! | OutputsAccepted | `invariants/records.rs`, when a settle publishes | a store that says that it has written |
+//! | EndAnnounced | `invariants/ends.rs` | a store that keeps no events |
+//! | RecordsNeeded | `invariants/copies.rs`, at the end | a transport that publishes twice, a store that sweeps runs whose records wait |
+//! | HealthyInTime | `invariants/healthy.rs`, at every step | a member that takes one record at a time |
+//! | NoSilentFailure | `invariants/ends.rs`, after the check | a handler that fails and is not asked about |
 //! | NoPhantom | `invariants/attempts.rs` | a transport that invents messages |
 //! | CommitAfterDurable | `invariants/records.rs`, at every commit | transports that commit first, lose outputs, lose a delayed message |
 //! | CommitPrefix | `invariants/commits.rs`, at every commit | a broker that commits past what is not done |

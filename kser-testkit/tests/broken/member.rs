@@ -13,15 +13,21 @@ pub(crate) struct Member {
     inner: Box<dyn Subscription>,
     bad: Bad,
     kept: Vec<Delivery>,
+    open: Arc<()>,
 }
 
 impl Member {
     pub(crate) fn new(inner: Box<dyn Subscription>, bad: Bad) -> Self {
-        let kept = Vec::new();
-        Self { inner, bad, kept }
+        let (kept, open) = (Vec::new(), Arc::new(()));
+        Self {
+            inner,
+            bad,
+            kept,
+            open,
+        }
     }
 
-    async fn lend(bad: &Bad, delivery: Delivery) -> Delivery {
+    async fn lend(bad: &Bad, open: &Arc<()>, delivery: Delivery) -> Delivery {
         let Delivery {
             mut record,
             origin,
@@ -43,7 +49,7 @@ impl Member {
             message.uuid = "nobody sent this".into();
             record.payload = Some(message.encode().unwrap());
         }
-        let lent = Arc::new(Lent::new(ticket, bad.clone()));
+        let lent = Arc::new(Lent::new(ticket, bad.clone(), Arc::clone(open)));
         let delivery = Delivery::revocable(record, origin, Ticket::new(0, lent), revoked);
         delivery.with_unreported(unreported).with_failed(failed)
     }
@@ -62,15 +68,19 @@ impl Subscription for Member {
             }
             let mut lent = Vec::new();
             for delivery in std::mem::take(&mut self.kept) {
-                lent.push(Self::lend(&self.bad, delivery).await);
+                lent.push(Self::lend(&self.bad, &self.open, delivery).await);
             }
             return Ok(lent);
+        }
+        // What was lent is to be settled first, however many places are free.
+        while self.bad.flaw == Flaw::TakesOneAtATime && Arc::strong_count(&self.open) > 1 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let received = self.inner.receive(room).await?;
         assert!(self.bad.flaw != Flaw::Panics, "the transport has a mistake");
         let mut lent = Vec::new();
         for delivery in received {
-            lent.push(Self::lend(&self.bad, delivery).await);
+            lent.push(Self::lend(&self.bad, &self.open, delivery).await);
         }
         Ok(lent)
     }

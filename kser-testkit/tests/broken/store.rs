@@ -22,6 +22,9 @@ pub(crate) enum Flaw {
     EndsTwice,
     LosesOutputs,
     GivesUpWhenInDoubt,
+    SweepsWhatWaits,
+    KeepsNoEvents,
+    SaysWritten,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +73,10 @@ impl Bad {
     }
 
     fn spoil(&self, write: &mut Write) {
+        if self.flaw == Flaw::KeepsNoEvents {
+            let outputs = &mut write.outputs;
+            outputs.retain(|record| !record.topic.as_str().ends_with("kser.events"));
+        }
         let progress = &write.progress;
         let third = progress.position() == 3;
         let spoilt = match self.flaw {
@@ -112,6 +119,11 @@ impl StateStore for Bad {
         mut write: Write,
     ) -> Result<Timed<Swapped>, Error> {
         self.spoil(&mut write);
+        if self.flaw == Flaw::SaysWritten && write.attempt.is_some() {
+            let stored = self.inner.read(id).await?;
+            let value = Swapped::Written(None);
+            return Ok(Timed::new(stored.now, value));
+        }
         let mut expected = expected;
         if self.flaw == Flaw::ComparesNothing {
             let stored = self.inner.read(id).await?.value;
@@ -152,6 +164,10 @@ impl StateStore for Bad {
         waited: Duration,
         limit: usize,
     ) -> Result<Timed<Vec<RunId>>, Error> {
+        let waited = match self.flaw {
+            Flaw::SweepsWhatWaits => Duration::ZERO,
+            _ => waited,
+        };
         self.inner
             .due(topic, waited, limit)
             .await

@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser::{Context, Entrypoint};
-use kser_testkit::{Setup, World};
+use kser_testkit::{Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Bad, Flaw};
@@ -113,4 +114,61 @@ fn outputs_that_are_marked_as_relayed_and_lost_are_caught() {
         world.launch_steps("shop.Job", vec![kser::Step::new(Send {})]);
     };
     assert_eq!(caught(Setup::stored(), make), "RelayedIsPublished");
+}
+
+/// Steps that take longer than a sweep is patient, one after another.
+#[test]
+fn one_that_sweeps_what_merely_waits_is_caught() {
+    let make = |flaw: Option<Flaw>| {
+        move |world: &mut World| {
+            let work = |_: Work| tokio::time::sleep(Duration::from_secs(20));
+            let consumers = world.consumers(1).task(work);
+            let consumers = consumers.configure(|consumer, _| consumer.with_concurrency(1));
+            if let Some(flaw) = flaw {
+                consumers.wrap_store(move |inner| Arc::new(Bad { inner, flaw }));
+            }
+            (0..6).for_each(|_| launch(world));
+        }
+    };
+    let check = |flaw| {
+        let sim = Sim::new(make(flaw)).heal_within(Duration::from_secs(7200));
+        sim.try_check(|_| {})
+    };
+    let failure = check(Some(Flaw::SweepsWhatWaits)).unwrap_err();
+    assert_eq!(failure.invariant(), "RecordsNeeded", "{failure}");
+    check(None).unwrap();
+}
+
+#[test]
+fn one_that_keeps_no_events_is_caught() {
+    // A sweep ends the run, and no record asks for its event again.
+    let make = |world: &mut World| {
+        workers(world).wrap_store(|inner| {
+            Arc::new(Bad {
+                inner,
+                flaw: Flaw::KeepsNoEvents,
+            })
+        });
+        let ask = kser::Step::named("outside.Ask", &serde_json::json!({}));
+        let ask = ask.external(Duration::from_secs(60));
+        world.launch_steps("shop.Job", vec![kser::Step::new(Work { number: 1 }), ask]);
+    };
+    assert_eq!(caught(Setup::stored(), make), "EndAnnounced");
+}
+
+/// What an attempt sent goes out, though the attempt was not accepted.
+#[test]
+fn one_that_says_it_has_written_is_caught() {
+    let make = |world: &mut World| {
+        let send = |ctx: Context, _: Send| async move { ctx.send(Work { number: 1 }).map(|_| ()) };
+        let bad = |inner| -> Arc<dyn kser_core::StateStore> {
+            Arc::new(Bad {
+                inner,
+                flaw: Flaw::SaysWritten,
+            })
+        };
+        workers(world).task(send).wrap_store(bad);
+        world.launch_steps("shop.Job", vec![kser::Step::new(Send {})]);
+    };
+    assert_eq!(caught(Setup::stored(), make), "OutputsAccepted");
 }

@@ -33,6 +33,7 @@ pub(crate) enum Flaw {
     GivesTooMuch,
     ForgetsWaits,
     ChangesLetters,
+    TakesOneAtATime,
 }
 
 #[derive(Debug, Clone)]
@@ -158,13 +159,16 @@ impl Transport for Bad {
 pub(crate) struct Lent {
     ticket: Mutex<Option<Ticket>>,
     bad: Bad,
+    /// Its member counts those that are not settled.
+    _open: Arc<()>,
 }
 
 impl Lent {
-    pub(crate) const fn new(ticket: Option<Ticket>, bad: Bad) -> Self {
+    pub(crate) const fn new(ticket: Option<Ticket>, bad: Bad, open: Arc<()>) -> Self {
         Self {
             ticket: Mutex::new(ticket),
             bad,
+            _open: open,
         }
     }
 

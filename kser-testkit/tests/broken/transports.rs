@@ -241,3 +241,41 @@ fn one_that_loses_what_it_was_given_is_caught() {
     };
     assert_eq!(caught(Setup::at_least_once(), make), "NothingLost");
 }
+
+/// One task that is slow, or that waits for its next attempt, and another that is neither.
+fn one_beside(slow: bool) -> impl Fn(&mut World) {
+    move |world| {
+        let work = move |work: Work| async move {
+            match (work.number, slow) {
+                (1, true) => tokio::time::sleep(Duration::from_secs(60)).await,
+                (1, false) => return Err(TaskError::new("Busy", "try later").temporary()),
+                _ => {}
+            }
+            Ok(())
+        };
+        let retry = RetryPolicy::exponential(8, Duration::from_secs(9)).unwrap();
+        let retry = retry.with_longest_wait(Duration::from_secs(9)).unwrap();
+        let work = work.into_task().with_retry(retry);
+        let consumers = world.consumers(1).task(work);
+        consumers.wrap_transport(with(Flaw::TakesOneAtATime));
+        for number in 1..=2 {
+            world.send(Work { number });
+        }
+    }
+}
+
+#[test]
+fn one_that_has_healthy_work_wait_for_another_is_caught() {
+    for setup in [Setup::stored(), Setup::at_least_once()] {
+        for slow in [true, false] {
+            assert_eq!(caught(setup.clone(), one_beside(slow)), "HealthyInTime");
+        }
+    }
+}
+
+#[test]
+fn one_that_publishes_more_than_is_needed_is_caught() {
+    for setup in [Setup::stored(), Setup::at_least_once()] {
+        assert_eq!(caught(setup, flawed(Flaw::PublishesTwice)), "RecordsNeeded");
+    }
+}

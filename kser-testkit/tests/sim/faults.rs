@@ -53,7 +53,7 @@ fn carried_at_least_once_any_single_fault_is_survived() {
 fn stored_any_two_crashes_are_survived() {
     let sim = shop(true).faults(Faults::any_two_crashes());
     let report = sim.on(Setup::stored()).check(is_done);
-    assert!(report.runs > 1700, "{report:?}");
+    assert!(report.runs > 1500, "{report:?}");
 }
 
 #[test]

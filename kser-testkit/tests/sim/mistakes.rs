@@ -228,14 +228,14 @@ fn a_run_that_is_not_there_or_ends_otherwise_is_told_in_words() {
             launch(world);
         });
         let failure = sim.try_check(|run| match wanted {
-            "SUCCESS" => run.assert_succeeded(&id.into()),
-            _ => run.assert_failed(&id.into()),
+            "SUCCESS" => run.assert_succeeded(id),
+            _ => run.assert_failed(id),
         });
         failure.unwrap_err().what().to_owned()
     };
     assert_eq!(
         said(false, "SUCCESS", "Job#2"),
-        "there is no run Job#2; there is Job#1"
+        "there is no Job#2; there is Job#1"
     );
     assert_eq!(
         said(false, "FAILED", "Job#1"),

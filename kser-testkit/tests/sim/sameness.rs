@@ -6,7 +6,7 @@ use crate::shop::{Checkout, handlers};
 
 /// What the builds for tests and for release have both said. What a run does, or how it is told, is another number: when
 /// that is meant, the new ones belong here.
-const HASHES: [&str; 3] = ["3b689cf4a1fc1d7f", "92bf3f1365927740", "debf626dea28f229"];
+const HASHES: [&str; 3] = ["02a8285f56b9ab3d", "92bf3f1365927740", "debf626dea28f229"];
 
 /// The hash over the traces of runs of a row.
 fn hash(setup: Setup) -> String {

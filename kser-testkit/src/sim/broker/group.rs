@@ -32,6 +32,8 @@ pub(super) struct Part {
     /// Asked to stop when the partition goes to someone else.
     pub(super) revoked: Cancellation,
     pub(super) unsettled: BTreeMap<usize, Unsettled>,
+    /// The number of deliveries that were taken back from members.
+    pub(super) taken_back: usize,
 }
 
 /// A record that the group has not settled.
@@ -102,6 +104,28 @@ impl Part {
         })
     }
 
+    /// Lists the unsettled records that are not delayed.
+    fn waiting(&self, now: Timestamp) -> impl Iterator<Item = (&usize, &Unsettled)> {
+        let records = self.unsettled.iter();
+        records.filter(move |(_, record)| !matches!(record.stand, Stand::Delayed(due) if due > now))
+    }
+
+    /// Returns the oldest unsettled record that is not delayed.
+    pub(super) fn oldest(&self, now: Timestamp) -> Option<usize> {
+        self.waiting(now).next().map(|(offset, _)| *offset)
+    }
+
+    /// Returns the first record that may be delivered now and that has no other of its key before it.
+    pub(super) fn healthy(&self, now: Timestamp) -> Option<usize> {
+        let mut keys: BTreeSet<&Bytes> = BTreeSet::new();
+        let mut records = self.waiting(now);
+        let found = records.find(|(_, record)| {
+            let first = record.key.as_ref().is_none_or(|key| keys.insert(key));
+            first && record.is_due(now)
+        });
+        found.map(|(offset, _)| *offset)
+    }
+
     /// Returns the first record that is not done; `end` is behind the last.
     pub(super) fn position(&self, end: usize) -> usize {
         let first = self.unsettled.keys().next();
@@ -126,6 +150,7 @@ impl Part {
         for record in self.unsettled.values_mut() {
             if let Stand::Held { begun, .. } = record.stand {
                 any = true;
+                self.taken_back += 1;
                 record.stand = Stand::Ready;
                 // A suspect that was not begun did not do it.
                 if !goodbye && (begun || record.unreported + 1 < MAX_UNREPORTED) {
@@ -146,12 +171,13 @@ impl Part {
     }
 
     pub(super) fn holds(&self) -> bool {
-        self.count_held() > 0
+        self.held().next().is_some()
     }
 
-    pub(super) fn count_held(&self) -> usize {
-        let records = self.unsettled.values();
-        let held = records.filter(|record| matches!(record.stand, Stand::Held { .. }));
-        held.count()
+    /// Lists the offsets of the records that the owner holds.
+    pub(super) fn held(&self) -> impl Iterator<Item = usize> {
+        let records = self.unsettled.iter();
+        let held = records.filter(|(_, record)| matches!(record.stand, Stand::Held { .. }));
+        held.map(|(offset, _)| *offset)
     }
 }

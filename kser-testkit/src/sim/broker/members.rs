@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kser_core::{Interest, Timestamp, Topic};
 
 use super::super::Breakage;
-use super::{Broker, MemberId, Part, Spot, Stand, Unsettled};
+use super::{Broker, MemberId, Part, Published, Spot, Stand, Unsettled};
 
 /// One who receives.
 #[derive(Debug)]
@@ -220,11 +221,19 @@ impl Broker {
                 .is_some_and(|member| !member.seen.is_empty())
     }
 
-    /// Counts the records of its partitions that members hold.
-    pub(crate) fn held_by(&self, members: &[MemberId]) -> usize {
-        let parts = self.groups.values().flat_map(|group| group.parts.values());
-        let theirs = parts.filter(|part| part.owner.is_some_and(|owner| members.contains(&owner)));
-        theirs.map(Part::count_held).sum()
+    /// Lists the records of their partitions that these members hold.
+    pub(crate) fn held_by(&self, members: &[MemberId]) -> Vec<&Published> {
+        let parts = self.groups.values().flat_map(|group| &group.parts);
+        let theirs =
+            parts.filter(|(_, part)| part.owner.is_some_and(|owner| members.contains(&owner)));
+        let spots = theirs.flat_map(|((topic, partition), part)| {
+            part.held().map(|offset| Spot {
+                topic: topic.clone(),
+                partition: *partition,
+                offset,
+            })
+        });
+        spots.filter_map(|spot| self.published(&spot)).collect()
     }
 
     /// Lists the partitions of a member, and how many records wait in them.
@@ -237,6 +246,27 @@ impl Broker {
             (topic.clone(), *number, waiting.count())
         });
         told.collect()
+    }
+
+    /// Counts the deliveries that were taken back from members that held them.
+    pub(crate) fn taken_back(&self) -> usize {
+        let parts = self.groups.values().flat_map(|group| group.parts.values());
+        parts.map(|part| part.taken_back).sum()
+    }
+
+    /// Returns how long the oldest unsettled record in the partitions of a member has waited.
+    pub(crate) fn oldest_waiting(&self, id: MemberId, now: Timestamp) -> Option<Duration> {
+        let parts = self.groups.values().flat_map(|group| &group.parts);
+        let his = parts.filter(|(_, part)| part.owner == Some(id));
+        let waits = his.filter_map(|((topic, partition), part)| {
+            let spot = Spot {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: part.oldest(now)?,
+            };
+            Some(now.since(self.published(&spot)?.at))
+        });
+        waits.max()
     }
 
     fn part_from(&mut self, id: MemberId, goodbye: bool) {

@@ -97,6 +97,11 @@ impl Broker {
         group.parts.get_mut(&(topic.clone(), partition))
     }
 
+    /// Says whether a group reads a topic.
+    pub(crate) fn is_read(&self, topic: &Topic) -> bool {
+        self.topics.get(topic).is_some_and(|log| log.grouped)
+    }
+
     /// Counts the records that some group has not settled.
     pub(crate) fn unsettled(&self) -> usize {
         let parts = self.groups.values().flat_map(|group| group.parts.values());

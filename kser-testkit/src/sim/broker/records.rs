@@ -128,6 +128,22 @@ impl Broker {
         observed.into_iter().chain(next)
     }
 
+    /// Lists the records that a member can run now: the first in each of its partitions that no record of its key precedes.
+    pub(crate) fn healthy(&self, member: MemberId, now: Timestamp) -> Vec<Spot> {
+        let known = self.members.get(&member);
+        let group = known.and_then(|known| self.groups.get(known.group.as_ref()?));
+        let parts = group.into_iter().flat_map(|group| &group.parts);
+        let owned = parts.filter(|(_, part)| part.owner == Some(member));
+        let next = owned.filter_map(|((topic, partition), part)| {
+            Some(Spot {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: part.healthy(now)?,
+            })
+        });
+        next.collect()
+    }
+
     /// Says whether there is a record that a member may be given now.
     pub(crate) fn has_offer(&self, member: MemberId, now: Timestamp) -> bool {
         self.offers(member, now).next().is_some()

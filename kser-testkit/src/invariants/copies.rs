@@ -1,0 +1,69 @@
+use kser_core::{Record, headers};
+
+use super::Broken;
+use crate::sim::{Finished, Needed, Row, State, Told};
+
+/// The percentage of copies that any run may publish.
+const PERCENT: usize = 1;
+
+/// The copies that one cause may have in a stored run: the next step, an event and the message to the owner of the run.
+/// Causes are faults, deliveries that a member has to give up to another, and copies that a client publishes, such as a
+/// second report.
+const COPIES: usize = 3;
+
+/// Counts a record that is published. A copy that a client publishes is a cause of others, because clients publish until
+/// they know that they have succeeded.
+pub(crate) fn made(state: &mut State, consumer: bool, record: &Record, told: &Told) {
+    let letter = record.topic.as_str().ends_with(".dlt");
+    // A delayed record is the next attempt.
+    if letter || record.not_before.is_some() {
+        return;
+    }
+    let (needed, run) = match told {
+        Told::Message(message) => {
+            let replays = headers::replays(record).unwrap_or_default();
+            let task = message.uuid.clone();
+            let run = message.metadata.envelope().map(|envelope| &envelope.run);
+            (Needed::Message { task, replays }, run)
+        }
+        Told::Event(event) if event.replay => return,
+        Told::Event(event) => {
+            let run = event.run.clone();
+            let (from, to) = (event.from, event.status);
+            let needed = Needed::Event(run, from, to, event.position);
+            (needed, Some(&event.run))
+        }
+        Told::Bytes => return,
+    };
+    // A run that a client repairs publishes its steps again.
+    if run.is_some_and(|run| state.facts.run(run).repaired) {
+        return;
+    }
+    let facts = &mut state.facts;
+    let new = facts.needed.insert(needed);
+    facts.made += usize::from(new || consumer);
+    facts.copied_by_clients += usize::from(!new && !consumer);
+}
+
+/// Checks that the consumers published hardly more records than the run needs.
+pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
+    let faults = finished.fired.len();
+    finished.shared.with(|state| {
+        let (made, needed) = (state.facts.made, state.facts.needed.len());
+        let given_up = state.broker.taken_back();
+        let causes = faults + given_up + state.facts.copied_by_clients;
+        let each = match state.row() {
+            Row::Stored => COPIES,
+            // A second delivery of a carried step runs all later steps again.
+            Row::ExactlyOnce | Row::AtLeastOnce => needed,
+        };
+        let most = needed + needed * PERCENT / 100 + each * causes;
+        (made > most).then(|| {
+            let what = format!(
+                "{made} records were published where {needed} are needed, and {most} are allowed after {faults} faults and \
+                 {given_up} deliveries that went to another member"
+            );
+            Broken::new("RecordsNeeded", what)
+        })
+    })
+}
