@@ -115,13 +115,14 @@ fn shop(db: &Database) -> Result<Registry, kser::Error> {
     let retry = RetryPolicy::exponential(3, Duration::from_millis(100))?;
     let cashier = Cashier { db: db.clone() };
     Registry::new()
-        .operation(Checkouts)?
+        .operation(Checkouts)
         .task(cashier.with_retry(retry))
+        .build()
 }
 
 /// What the warehouse can do.
 fn warehouse(db: &Database) -> Result<Registry, kser::Error> {
-    Registry::new().task(Courier { db: db.clone() })
+    Registry::new().task(Courier { db: db.clone() }).build()
 }
 
 #[tokio::main]

@@ -30,7 +30,9 @@ async fn main() -> Result<(), Error> {
     if let Some(topic) = std::env::args().nth(1) {
         return list(&kser, &topic).await;
     }
-    let broken = kser.consumer(Registry::new().task(too_wide)?).spawn();
+    let broken = kser
+        .consumer(Registry::new().task(too_wide).build()?)
+        .spawn();
     for width in [5000, 6000] {
         kser.producer().send(Resize { width }).await?;
     }
@@ -44,7 +46,7 @@ async fn main() -> Result<(), Error> {
     list(&kser, "image").await?;
 
     // A session settles only what it replays or discards; all else comes again in the next one.
-    let mended = kser.consumer(Registry::new().task(resize)?).spawn();
+    let mended = kser.consumer(Registry::new().task(resize).build()?).spawn();
     let mut letters = kser.dead_letters("image").await?;
     for letter in letters.list(100).await? {
         letter.replay().await?;

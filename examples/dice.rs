@@ -37,7 +37,7 @@ async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
 async fn main() -> Result<(), kser::Error> {
     kser_examples::show_log();
     let kser = kser::connect(&kser_examples::url()).await?;
-    let registry = Registry::new().task(roll)?.operation(launch)?;
+    let registry = Registry::new().task(roll).operation(launch).build()?;
     let consumer = kser.consumer(registry).spawn();
 
     let run = kser.producer().launch(DiceLaunch { rolls: 3 }).await?;

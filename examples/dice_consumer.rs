@@ -19,6 +19,6 @@ async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
 async fn main() -> Result<(), kser::Error> {
     kser_examples::show_log();
     let kser = kser::connect(&kser_examples::url()).await?;
-    let registry = Registry::new().task(roll)?.operation(launch)?;
+    let registry = Registry::new().task(roll).operation(launch).build()?;
     kser.consumer(registry).with_signals().run().await
 }

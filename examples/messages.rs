@@ -24,8 +24,8 @@ macro_rules! echo {
                 let outcome = Outcome::text("echo").with_retval(params.0);
                 let _ = told_it.send(outcome.clone().with_uuid(ctx.uuid().clone()));
                 async move { outcome }
-            })?;)*
-            Ok(registry)
+            });)*
+            registry.build()
         }
     };
 }

@@ -309,7 +309,7 @@ async fn double(ctx: Context, double: Double) -> Json<Double> {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let kser = kser::connect_with(ListTransport::default(), NoStore).await?;
-    let consumer = kser.consumer(Registry::new().task(double)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(double).build()?).spawn();
     let steps = vec![Step::new(Double { n: 1 }); 5];
     let run = kser.producer().launch_steps("sums.Doubles", steps).await?;
     println!("{}", run.result().await?.retval_as::<Double>()?.n);

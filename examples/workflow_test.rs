@@ -28,7 +28,7 @@ async fn add(ctx: Context, add: Add) -> Result<Json<Add>, TaskError> {
 /// The test: under 20 lines, and no broker, no mock and no waiting.
 async fn adds_up() -> Result<(), kser::Error> {
     let kser = kser::connect("memory://").await?;
-    let consumer = kser.consumer(Registry::new().task(add)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(add).build()?).spawn();
     let steps = vec![Step::new(Add { n: 40 }), Step::new(Add { n: 2 })];
     let run = kser.producer().launch_steps("sums.Sum", steps).await?;
     let state = run.wait_for(Duration::from_secs(60)).await?;

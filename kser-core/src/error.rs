@@ -11,11 +11,11 @@ use crate::{InvalidTopic, JsonError, Name, NotPublished, RunId, Status, TaskErro
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Two handlers for one name. Register it once.
-    #[error("entrypoint {entrypoint} is registered twice")]
+    /// Entrypoints have two handlers each. Register them once.
+    #[error("registered more than once: {}", list(entrypoints))]
     Duplicate {
-        /// The name.
-        entrypoint: Name,
+        /// Their names, in alphabetical order.
+        entrypoints: Vec<Name>,
     },
     /// A value has no JSON form, or not that of an object. Change the value.
     #[error("cannot write the value as JSON")]
@@ -253,6 +253,11 @@ impl From<InvalidTopic> for Error {
 
 fn its_limit(limit: Option<usize>) -> String {
     limit.map_or_else(String::new, |limit| format!(": its limit is {limit}"))
+}
+
+fn list(names: &[Name]) -> String {
+    let names: Vec<_> = names.iter().map(Name::as_str).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Registry {
     /// # async fn game(_: Game) -> Result<Vec<Step>, TaskError> { Ok(vec![Step::new(Roll {}); 3]) }
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), kser_core::Error> {
-    /// let registry = Registry::new().task(roll)?.operation(game)?;
+    /// let registry = Registry::new().task(roll).operation(game).build()?;
     /// let message = Message::new("game-1".into(), "dice.Game".into(), Object::default());
     /// let outcome = registry.execute(&message).await;
     /// assert_eq!(outcome.stdout(), "You made a 4");

@@ -15,7 +15,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), kser_core::Error> {
-//! let registry = Registry::new().task(greet)?;
+//! let registry = Registry::new().task(greet).build()?;
 //! let message = Message::decode(br#"{"uuid": "1", "entrypoint": "hall.Greet", "params": {"name": "Zoe"}}"#)?;
 //! assert_eq!(registry.execute(&message).await.stdout(), "hello, Zoe");
 //! # Ok(())
@@ -36,6 +36,7 @@ mod health;
 mod id;
 mod into_outcome;
 mod into_task;
+mod into_task_with;
 mod json;
 mod limits;
 pub mod log;
@@ -77,6 +78,7 @@ pub use health::{Health, HeldPartition, NotInGroup, UnfitTopic};
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};
+pub use into_task_with::IntoTaskWith;
 pub use json::{Fields, JsonError, Object, Raw};
 pub use limits::Limits;
 pub use message::Message;
@@ -88,7 +90,7 @@ pub use outcome::Outcome;
 pub use outgoing::Outgoing;
 pub use panic::catch_panic;
 pub use record::Record;
-pub use registry::{Handler, Registry};
+pub use registry::{Handler, Registry, RegistryBuilder};
 pub use retry::RetryPolicy;
 pub use sequencing::Plan;
 pub use status::{Status, UnknownStatus};

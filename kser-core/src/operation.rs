@@ -88,7 +88,7 @@ impl<T: Operation + ?Sized> OperationExt for T {}
 ///     Ok(vec![Step::new(DiceRoll { sides: 6 }); game.rolls])
 /// }
 ///
-/// let registry = Registry::new().operation(launch)?;
+/// let registry = Registry::new().operation(launch).build()?;
 /// # Ok::<(), kser_core::Error>(())
 /// ```
 ///

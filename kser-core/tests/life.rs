@@ -262,11 +262,7 @@ async fn an_operation_runs_in_one_process() {
     let games = Games {
         told: Arc::clone(&told),
     };
-    let registry = Registry::new()
-        .task(roll)
-        .unwrap()
-        .operation(games)
-        .unwrap();
+    let registry = Registry::new().task(roll).operation(games).build().unwrap();
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
         .await;
@@ -291,8 +287,8 @@ async fn an_operation_runs_in_one_process() {
 async fn an_operation_may_be_made_of_others() {
     let registry = Registry::new()
         .task(roll)
-        .unwrap()
         .operation(Nested)
+        .build()
         .unwrap();
     let outcome = registry.execute(&message("dice.Yahtzee", "{}")).await;
     assert_eq!(outcome.retval_as::<Roll>().unwrap().sides, 109);
@@ -309,8 +305,8 @@ async fn a_failing_step_runs_its_own_on_error_and_ends_the_operation() {
     };
     let registry = Registry::new()
         .task(probe.clone())
-        .unwrap()
         .operation(games)
+        .build()
         .unwrap();
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))

@@ -83,8 +83,8 @@ async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
 fn registry() -> Registry {
     Registry::new()
         .task(roll)
-        .unwrap()
         .operation(launch)
+        .build()
         .unwrap()
 }
 

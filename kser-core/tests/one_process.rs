@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser_core::{
-    Context, Entrypoint, Error, Handler, IntoOperation, IntoTask, Json, Message, Object, Operation,
+    Context, Entrypoint, Handler, IntoOperation, IntoTask, Json, Message, Object, Operation,
     OperationEntry, OperationExt, Outcome, Plan, Registry, RetryPolicy, Status, StatusChange, Step,
     TaskError,
 };
@@ -73,8 +73,8 @@ fn message(name: &str, params: &str) -> Message {
 #[tokio::test]
 async fn three_launches_of_three_dice_are_nine_steps_of_one_run() {
     let diary = Diary::default();
-    let registry = Registry::new().task(noting(&diary)).unwrap();
-    let registry = registry.operation(yahtzee).unwrap();
+    let registry = Registry::new().task(noting(&diary));
+    let registry = registry.operation(yahtzee).build().unwrap();
     let outcome = registry.execute(&message("dice.Yahtzee", "{}")).await;
     assert_eq!(outcome.retval_as::<Roll>().unwrap().sides, 9);
     let run = kser_core::RunId::from("run-1");
@@ -92,7 +92,7 @@ async fn a_build_knows_its_run_and_may_run_twice_with_the_same_plan() {
             async move { Ok::<_, TaskError>(vec![Step::new(Roll { sides: 1 }); game.rolls]) }
         }
     };
-    let registry = Registry::new().operation(build).unwrap();
+    let registry = Registry::new().operation(build).build().unwrap();
     let launch = message("dice.Game", r#"{"rolls":3}"#);
     registry.execute(&launch).await;
     assert_eq!(*seen.lock().unwrap(), Some(0));
@@ -147,8 +147,8 @@ async fn a_plan_that_cannot_run_fails_at_once() {
         (nowhere.into_operation(), "cannot be a topic name"),
         (elsewhere.into_operation(), "step 1 is run by someone else"),
     ] {
-        let registry = Registry::new().task(noting(&diary)).unwrap();
-        let registry = registry.operation(entry).unwrap();
+        let registry = Registry::new().task(noting(&diary));
+        let registry = registry.operation(entry).build().unwrap();
         let launch = message("dice.Game", r#"{"rolls":3}"#);
         let error = registry.unsafe_execute(&launch).await.unwrap_err();
         assert!(error.message().contains(why), "{error}");
@@ -159,7 +159,7 @@ async fn a_plan_that_cannot_run_fails_at_once() {
 
 #[tokio::test]
 async fn a_step_that_nobody_knows_ends_the_operation_with_the_text_of_the_python_library() {
-    let registry = Registry::new().operation(Launch).unwrap();
+    let registry = Registry::new().operation(Launch).build().unwrap();
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
         .await;
@@ -186,8 +186,8 @@ async fn an_outcome_that_is_a_failure_ends_the_operation_and_is_not_merged() {
     };
     let registry = Registry::new()
         .task(second_fails)
-        .unwrap()
         .operation(Launch)
+        .build()
         .unwrap();
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
@@ -204,8 +204,8 @@ async fn unsafe_execute_returns_the_error_itself() {
     let doomed = |_: Roll| async { Err::<(), _>(TaskError::new("Doomed", "no").permanent()) };
     let registry = Registry::new()
         .task(doomed)
-        .unwrap()
         .operation(Launch)
+        .build()
         .unwrap();
     for (name, params) in [
         ("dice.Roll", r#"{"sides":6}"#),
@@ -231,7 +231,10 @@ async fn unsafe_execute_returns_the_error_itself() {
 #[tokio::test]
 async fn a_lone_task_is_laid_over_what_was_forwarded_unless_that_failed() {
     let diary = Diary::default();
-    let registry = Registry::new().task(|_: Roll| async { "mine" }).unwrap();
+    let registry = Registry::new()
+        .task(|_: Roll| async { "mine" })
+        .build()
+        .unwrap();
     for (forwarded, retval) in [
         (r#"{"uuid":"0","retcode":0,"retval":{"x":1}}"#, r#"{"x":1}"#),
         (r#"{"uuid":"0","retcode":404,"retval":{"x":1}}"#, "{}"),
@@ -279,8 +282,11 @@ impl Operation for Told {
 #[tokio::test]
 async fn the_owner_is_told_and_cannot_stop_the_run() {
     let diary = Diary::default();
-    let registry = Registry::new().task(|_: Roll| async { "rolled" }).unwrap();
-    let registry = registry.operation(Told(Arc::clone(&diary))).unwrap();
+    let registry = Registry::new().task(|_: Roll| async { "rolled" });
+    let registry = registry
+        .operation(Told(Arc::clone(&diary)))
+        .build()
+        .unwrap();
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":2}"#))
         .await;
@@ -292,39 +298,6 @@ async fn the_owner_is_told_and_cannot_stop_the_run() {
             r#"run-1 dice.Game RUNNING SUCCESS Some("rolled")"#,
         ]
     );
-}
-
-#[test]
-fn a_name_is_registered_once_that_of_a_status_hook_too() {
-    entrypoint!(Squatter {} = "dice.Game#status");
-    let told = || Told(Diary::default());
-    let squatter = |_: Squatter| async {};
-    let roll = |_: Roll| async {};
-    let game = |_: Game| async {};
-    let duplicate = |registry: Result<Registry, Error>, name: &str| match registry {
-        Err(Error::Duplicate { entrypoint }) => assert_eq!(entrypoint.as_str(), name),
-        other => panic!("{other:?}"),
-    };
-    let new = || Registry::new();
-    duplicate(new().task(roll).unwrap().task(roll), "dice.Roll");
-    duplicate(new().task(game).unwrap().operation(Launch), "dice.Game");
-    duplicate(new().operation(Launch).unwrap().task(game), "dice.Game");
-    duplicate(
-        new().operation(told()).unwrap().task(squatter),
-        "dice.Game#status",
-    );
-    duplicate(
-        new().task(squatter).unwrap().operation(told()),
-        "dice.Game#status",
-    );
-    let registry = new().operation(told()).unwrap().task(roll).unwrap();
-    let names: Vec<_> = registry.entrypoints().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["dice.Game", "dice.Roll"]);
-    assert!(matches!(
-        registry.get(&"dice.Game#status".into()),
-        Some(Handler::Status(_))
-    ));
-    assert!(registry.get(&"nobody".into()).is_none());
 }
 
 #[test]
@@ -345,7 +318,12 @@ fn options_of_tasks_and_builds_can_be_chained() {
 
 #[tokio::test]
 async fn running_here_is_a_future_that_can_be_spawned() {
-    let registry = Arc::new(Registry::new().task(|_: Roll| async { "x" }).unwrap());
+    let registry = Arc::new(
+        Registry::new()
+            .task(|_: Roll| async { "x" })
+            .build()
+            .unwrap(),
+    );
     let launch = message("dice.Roll", r#"{"sides":6}"#);
     let running = tokio::spawn(async move { registry.execute(&launch).await });
     assert_eq!(running.await.unwrap().stdout(), "x");

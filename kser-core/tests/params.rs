@@ -200,7 +200,7 @@ fn params_that_are_too_deep_for_a_type_are_its_validation_error() {
         const PATH: &'static str = "test.Raw";
     }
     let running = async {
-        let registry = Registry::new().task(any).unwrap().task(raw).unwrap();
+        let registry = Registry::new().task(any).task(raw).build().unwrap();
         for levels in [129, 500, 900] {
             let outcome = registry
                 .execute(&message("test.Deep", &nested(levels)))

@@ -46,7 +46,10 @@ fn registry(counter: &Arc<Counter>, expected: usize) -> Registry {
         }
         async {}
     };
-    Registry::new().task(roll).expect("the name is free")
+    Registry::new()
+        .task(roll)
+        .build()
+        .expect("the name is free")
 }
 
 async fn connection(mode: Mode) -> Connection {

@@ -32,7 +32,7 @@ const ASSIGNED: Duration = Duration::from_secs(30);
 /// # async fn main() -> Result<(), kser::Error> {
 /// # let kser = kser::connect("memory://").await?;
 /// # let fails = |_: Resize| async { Err::<(), _>(TaskError::new("TooWide", "no").with_code(422)) };
-/// # let consumer = kser.consumer(Registry::new().task(fails)?).spawn();
+/// # let consumer = kser.consumer(Registry::new().task(fails).build()?).spawn();
 /// # for width in [1, 2] { kser.producer().send(Resize { width }).await?; }
 /// # tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 /// let mut letters = kser.dead_letters("image").await?;

@@ -248,8 +248,8 @@ async fn the_owner_is_told_of_a_failed_build_and_of_a_start_before_the_first_ste
             sleep(60 * SECOND).await;
             Outcome::default()
         };
-        let registry = Registry::new().task(slow).unwrap();
-        let registry = registry.operation(Told(diary.clone())).unwrap();
+        let registry = Registry::new().task(slow);
+        let registry = registry.operation(Told(diary.clone())).build().unwrap();
         let consumer = kser.consumer(registry).spawn();
         let empty = common::Game { notes: Vec::new() };
         kser.producer().launch(empty).await.unwrap();
@@ -301,7 +301,7 @@ async fn a_lease_is_renewed_while_a_handler_blocks_its_thread() {
     let kser = kser::connect_with(MemoryTransport::new(), store.clone()).await;
     let kser = kser.unwrap();
     let block = |_: Note| async { std::thread::sleep(6 * SECOND) };
-    let consumer = kser.consumer(Registry::new().task(block).unwrap());
+    let consumer = kser.consumer(Registry::new().task(block).build().unwrap());
     let consumer = consumer.with_lease(2 * SECOND).spawn();
     let run = kser.producer().launch_steps("test.Run", steps(1)).await;
     let run = run.unwrap();

@@ -39,7 +39,7 @@ async fn a_task_is_told_that_it_took_too_long() -> Result<(), Error> {
         let diary = Diary::default();
         let task = Slow(diary.clone()).with_retry(RetryPolicy::never());
         let task = task.with_time_limit(Duration::from_secs(5));
-        let consumer = kser.consumer(Registry::new().task(task)?).spawn();
+        let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
         let steps = vec![Step::new(note("x"))];
         let run = kser.producer().launch_steps("test.Run", steps).await?;
         let state = run.wait_for(Duration::from_secs(20)).await?;
@@ -66,7 +66,7 @@ async fn the_total_of_a_retry_policy_goes_on_after_a_stop() -> Result<(), Error>
         let five = Duration::from_secs(5);
         let policy = RetryPolicy::exponential(100, five)?.with_longest_wait(five)?;
         let task = task.with_retry(policy.with_total(Duration::from_secs(22)));
-        let registry = Registry::new().task(task)?;
+        let registry = Registry::new().task(task).build()?;
         let steps = vec![Step::new(note("x"))];
         let run = kser.producer().launch_steps("test.Run", steps).await?;
         if is_stored {
@@ -93,7 +93,7 @@ async fn an_attempt_that_is_lost_has_its_row() -> Result<(), Error> {
     let kser = kser.with_clock(clock);
     let hangs = |_: Note| std::future::pending::<()>();
     let first = kser
-        .consumer(Registry::new().task(hangs)?)
+        .consumer(Registry::new().task(hangs).build()?)
         .with_instance("first")
         .spawn();
     let steps = vec![Step::new(note("x"))];
@@ -157,7 +157,7 @@ async fn a_lease_is_renewed_when_it_is_due_and_not_when_the_store_wakes() -> Res
     let kser = kser::connect_with(transport, store.clone()).await?;
     let kser = kser.with_clock(clock);
     let minute = |_: Note| sleep(Duration::from_secs(60));
-    let consumer = kser.consumer(Registry::new().task(minute)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(minute).build()?).spawn();
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     run.result().await?;

@@ -44,7 +44,7 @@ async fn counted() -> (Faulty, Deaf, Connection) {
 /// A task that takes a second.
 fn seconds() -> Registry {
     let task = |_: Note| async { sleep(SECOND).await };
-    Registry::new().task(task).unwrap()
+    Registry::new().task(task).build().unwrap()
 }
 
 /// Counts the records of a topic from now on.
@@ -148,10 +148,10 @@ async fn a_lost_publication_is_repaired_within_two_patience_periods() {
 async fn a_backlog_of_one_topic_does_not_hold_up_the_repair_in_another() {
     let (transport, _, kser) = counted().await;
     let slow = |_: common::Doomed| async { sleep(3600 * SECOND).await };
-    let slow = Registry::new().task(slow).unwrap();
+    let slow = Registry::new().task(slow);
     let routes = kser::Routes::new().with_topic("test.Doomed", "slow");
     let kser = kser.with_routes(routes.unwrap());
-    let registry = slow.task(|_: Note| async {}).unwrap();
+    let registry = slow.task(|_: Note| async {}).build().unwrap();
     let consumer = kser.consumer(registry).with_concurrency(2).spawn();
     for _ in 0..20 {
         let steps = vec![Step::new(common::Doomed {})];

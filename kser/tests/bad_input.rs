@@ -110,7 +110,7 @@ async fn an_unknown_entrypoint_runs_once_someone_knows_it() -> Result<(), Error>
     let kser = connection(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let empty = kser
-        .consumer(Registry::new())
+        .consumer(Registry::default())
         .with_topics(["test"])?
         .spawn();
     kser.producer().send(note("late")).await?;
@@ -146,7 +146,12 @@ async fn a_panic_is_an_error_and_the_consumer_lives() -> Result<(), Error> {
     }
     for kser in both().await {
         let task = panics.with_retry(RetryPolicy::never());
-        let (text, _) = fails(&kser, Registry::new().task(task)?, Step::new(note("x"))).await;
+        let (text, _) = fails(
+            &kser,
+            Registry::new().task(task).build()?,
+            Step::new(note("x")),
+        )
+        .await;
         assert_eq!(text, "panic: boom");
     }
     Ok(())
@@ -160,7 +165,12 @@ async fn a_handler_that_never_returns_is_ended_by_its_time_limit() -> Result<(),
     for kser in both().await {
         let task = hangs.with_retry(RetryPolicy::exponential(2, Duration::from_secs(1))?);
         let task = task.with_time_limit(Duration::from_secs(90));
-        let (text, letter) = fails(&kser, Registry::new().task(task)?, Step::new(note("x"))).await;
+        let (text, letter) = fails(
+            &kser,
+            Registry::new().task(task).build()?,
+            Step::new(note("x")),
+        )
+        .await;
         assert_eq!(text, "the attempt took longer than its limit of 90s");
         assert!(letter.starts_with("TimeLimit (408)"), "{letter}");
     }
@@ -177,7 +187,12 @@ async fn a_result_that_is_no_json_names_the_field() -> Result<(), Error> {
         Json(Mean { mean: f64::NAN })
     }
     for kser in both().await {
-        let (text, _) = fails(&kser, Registry::new().task(mean)?, Step::new(note("x"))).await;
+        let (text, _) = fails(
+            &kser,
+            Registry::new().task(mean).build()?,
+            Step::new(note("x")),
+        )
+        .await;
         assert_eq!(
             text,
             "cannot write the value as JSON: mean: NaN is no JSON value"
@@ -192,7 +207,12 @@ async fn a_result_over_the_limit_fails_the_step_with_the_limit() -> Result<(), E
         "x".repeat(5_000_000)
     }
     for kser in both().await {
-        let (text, _) = fails(&kser, Registry::new().task(large)?, Step::new(note("x"))).await;
+        let (text, _) = fails(
+            &kser,
+            Registry::new().task(large).build()?,
+            Step::new(note("x")),
+        )
+        .await;
         assert!(text.starts_with("bytes of the outcome is 50000"), "{text}");
         assert!(text.ends_with("over the limit of 262144"), "{text}");
     }
@@ -206,7 +226,10 @@ async fn a_next_message_over_the_limit_fails_the_step() -> Result<(), Error> {
     }
     for kser in both().await {
         let kser = kser.clone();
-        let registry = noting(&Diary::default()).task(fills)?;
+        let registry = noting(&Diary::default())
+            .into_builder()
+            .task(fills)
+            .build()?;
         let consumer = kser.consumer(registry).spawn();
         let large = Step::new(note(&"y".repeat(900_000)));
         let steps = vec![Step::new(Double { n: 1 }), large];
@@ -238,7 +261,12 @@ async fn too_many_steps_in_a_build_end_the_run_with_the_limit() -> Result<(), Er
     }
     let kser = connection(Mode::AtLeastOnce).await;
     let consumer = kser
-        .consumer(noting(&Diary::default()).operation(many)?)
+        .consumer(
+            noting(&Diary::default())
+                .into_builder()
+                .operation(many)
+                .build()?,
+        )
         .spawn();
     let run = kser.producer().launch(Game { notes: Vec::new() }).await?;
     let state = run.wait().await?;
@@ -263,7 +291,9 @@ async fn metadata_of_the_name_kser_cannot_be_launched_with() -> Result<(), Error
     async fn game(_: Game) -> Result<Vec<Step>, TaskError> {
         Ok(Vec::new())
     }
-    let consumer = kser.consumer(Registry::new().operation(game)?).spawn();
+    let consumer = kser
+        .consumer(Registry::new().operation(game).build()?)
+        .spawn();
     let text = br#"{"uuid":"p","entrypoint":"test.Game","params":{"notes":[]},"metadata":{"kser":"mine"}}"#;
     kser.producer()
         .send_message(&Message::decode(text)?, None)
@@ -301,7 +331,12 @@ async fn an_error_in_a_context_says_what_was_forwarded() -> Result<(), Error> {
         Ok(())
     }
     let kser = connection(Mode::Stored).await;
-    let (text, _) = fails(&kser, Registry::new().task(picky)?, Step::new(note("x"))).await;
+    let (text, _) = fails(
+        &kser,
+        Registry::new().task(picky).build()?,
+        Step::new(note("x")),
+    )
+    .await;
     assert!(text.ends_with("does not fit: n is missing"), "{text}");
     Ok(())
 }

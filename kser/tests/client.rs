@@ -38,8 +38,10 @@ async fn what_a_handler_sends_goes_out_once_and_only_if_it_succeeds() -> Result<
         };
         let retry = RetryPolicy::exponential(5, Duration::from_secs(1))?;
         let registry = noting(&diary)
-            .task(sends.with_retry(retry))?
-            .operation(game)?;
+            .into_builder()
+            .task(sends.with_retry(retry))
+            .operation(game)
+            .build()?;
         let consumer = kser.consumer(registry).spawn();
         let flaky = Flaky {
             text: "x".into(),
@@ -72,7 +74,9 @@ async fn what_a_failed_task_sends_is_dropped() -> Result<(), Error> {
             ctx.send(note("never"))?;
             Err::<(), _>(TaskError::new("Doomed", "no").with_code(422))
         };
-        let consumer = kser.consumer(noting(&diary).task(fails)?).spawn();
+        let consumer = kser
+            .consumer(noting(&diary).into_builder().task(fails).build()?)
+            .spawn();
         let run = kser
             .producer()
             .launch_steps("test.Fails", vec![Step::new(Doomed {})])
@@ -105,12 +109,10 @@ impl Operation for Watched {
 async fn the_owner_of_an_operation_is_told_of_changes() -> Result<(), Error> {
     for kser in both().await {
         let (told, diary) = (Diary::default(), Diary::default());
-        let owner = Registry::new().operation(Watched(told.clone()))?;
+        let owner = Registry::new().operation(Watched(told.clone())).build()?;
         let owner = kser.consumer(owner).spawn();
         // The steps run elsewhere.
         let steps = kser.consumer(noting(&diary)).with_topics(["work"])?.spawn();
-        let registry = Registry::new();
-        drop(registry);
         let launch = kser.producer().launch(Game { notes: Vec::new() });
         let run = launch.await?;
         assert_eq!(run.wait().await?.status, Status::Failed);
@@ -130,7 +132,12 @@ async fn events_tell_every_change_and_every_step_if_asked_for() -> Result<(), Er
         let interest = Interest::everything(vec![Topic::new("kser.events")?]);
         let mut events = transport.subscribe(interest).await?;
         let consumer = kser
-            .consumer(noting(&Diary::default()).operation(game)?)
+            .consumer(
+                noting(&Diary::default())
+                    .into_builder()
+                    .operation(game)
+                    .build()?,
+            )
             .spawn();
         let launch = kser.producer().launch(Game {
             notes: vec!["a".into(), "b".into()],
@@ -185,7 +192,7 @@ async fn a_letter_that_is_replayed_twenty_times_grows_no_headers() -> Result<(),
                 }
             }
         };
-        let consumer = kser.consumer(Registry::new().task(task)?).spawn();
+        let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
         let mut letters = kser.dead_letters("test").await?;
         let run = kser
             .producer()
@@ -221,7 +228,9 @@ async fn a_step_is_retried_and_skipped_by_its_id() -> Result<(), Error> {
     let kser = connection(Mode::Stored).await;
     let diary = Diary::default();
     let doomed = |_: Doomed| async { Err::<(), _>(TaskError::new("Doomed", "no").with_code(422)) };
-    let consumer = kser.consumer(noting(&diary).task(doomed)?).spawn();
+    let consumer = kser
+        .consumer(noting(&diary).into_builder().task(doomed).build()?)
+        .spawn();
     let steps = vec![Step::new(Doomed {}), Step::new(note("b"))];
     let run = kser.producer().launch_steps("test.Verbs", steps).await?;
     run.wait().await?;
@@ -329,7 +338,7 @@ async fn metadata_and_the_trace_ride_along() -> Result<(), Error> {
             async {}
         };
         let consumer = kser
-            .consumer(Registry::new().task(task)?.operation(game)?)
+            .consumer(Registry::new().task(task).operation(game).build()?)
             .spawn();
         let launch = kser.producer().launch(Game {
             notes: vec!["a".into(), "b".into()],

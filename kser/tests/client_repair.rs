@@ -46,7 +46,10 @@ async fn stored() -> (kser::MemoryTransport, Connection) {
 async fn the_owner_and_the_observers_hear_of_a_fork_too() -> Result<(), Error> {
     let (transport, kser) = stored().await;
     let told = Diary::default();
-    let registry = noting(&Diary::default()).operation(Told(told.clone()))?;
+    let registry = noting(&Diary::default())
+        .into_builder()
+        .operation(Told(told.clone()))
+        .build()?;
     let consumer = kser.consumer(registry).spawn();
     let launch = kser.producer().launch(Game {
         notes: ["a", "b", "c"].map(String::from).to_vec(),
@@ -131,7 +134,9 @@ async fn a_launch_from_python_that_could_not_be_built_is_replayed() -> Result<()
             }
         };
         let diary = Diary::default();
-        let consumer = kser.consumer(noting(&diary).operation(build)?).spawn();
+        let consumer = kser
+            .consumer(noting(&diary).into_builder().operation(build).build()?)
+            .spawn();
         let mut letters = kser.dead_letters("test").await?;
         let raw = r#"{"uuid": "from-python", "entrypoint": "test.Game", "params": {"notes": ["a", "b"]}}"#;
         let message = Message::decode(raw.as_bytes())?;
@@ -159,7 +164,9 @@ async fn a_letter_of_a_run_that_was_repaired_otherwise_is_not_replayed() -> Resu
     let doomed =
         |_: common::Doomed| async { Err::<(), _>(TaskError::new("Doomed", "no").with_code(422)) };
     let diary = Diary::default();
-    let consumer = kser.consumer(noting(&diary).task(doomed)?).spawn();
+    let consumer = kser
+        .consumer(noting(&diary).into_builder().task(doomed).build()?)
+        .spawn();
     let mut letters = kser.dead_letters("test").await?;
     let steps = vec![Step::new(common::Doomed {}), Step::new(note("b"))];
     let run = kser.producer().launch_steps("test.Repaired", steps).await?;

@@ -48,7 +48,10 @@ fn failing(fails: &Arc<AtomicBool>, diary: &Diary) -> Registry {
         }
     };
     let retry = RetryPolicy::exponential(2, Duration::from_secs(1)).unwrap();
-    Registry::new().task(task.with_retry(retry)).unwrap()
+    Registry::new()
+        .task(task.with_retry(retry))
+        .build()
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +118,7 @@ async fn a_handle_sees_the_end_after_a_replay_by_someone_else() -> Result<(), Er
 async fn a_letter_is_in_one_hand_at_a_time_and_kept_ones_come_again() -> Result<(), Error> {
     let [ours, theirs] = pair("", false).await;
     let consumer = ours
-        .consumer(Registry::new())
+        .consumer(Registry::default())
         .with_topics(["test"])?
         .spawn();
     for text in ["not", "messages"] {

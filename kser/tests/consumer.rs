@@ -42,7 +42,7 @@ async fn no_more_run_at_once_than_was_asked_for() -> Result<(), Error> {
         }
     };
     let consumer = kser
-        .consumer(Registry::new().task(task)?)
+        .consumer(Registry::new().task(task).build()?)
         .with_concurrency(3)
         .spawn();
     let producer = kser.producer();
@@ -93,7 +93,7 @@ async fn a_waiting_retry_holds_no_place() -> Result<(), Error> {
     };
     let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5))?);
     let consumer = kser
-        .consumer(Registry::new().task(task)?)
+        .consumer(Registry::new().task(task).build()?)
         .with_concurrency(1)
         .spawn();
     kser.producer().send(note("bad")).with_key("k").await?;
@@ -118,7 +118,7 @@ async fn a_cancelled_retry_never_runs() -> Result<(), Error> {
         async { Err::<(), _>(TaskError::new("Always", "no")) }
     };
     let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(60))?);
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     let consumer = kser.consumer(registry.clone()).spawn();
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Cancel", steps).await?;
@@ -149,7 +149,7 @@ async fn a_cancel_fires_the_token_and_a_late_success_revives_nothing() -> Result
             Outcome::text("late")
         }
     };
-    let consumer = kser.consumer(Registry::new().task(task)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
     let steps = vec![Step::new(note("a")), Step::new(note("b"))];
     let run = kser.producer().launch_steps("test.Cancel", steps).await?;
     sleep(Duration::from_secs(100)).await;
@@ -190,7 +190,7 @@ async fn a_task_that_kills_its_process_ends_in_the_dead_letters_alone() -> Resul
                 }
             }
         };
-        let registry = Registry::new().task(task)?;
+        let registry = Registry::new().task(task).build()?;
         let steps = vec![Step::new(note("kill")).with_key("kill")];
         let run = kser.producer().launch_steps("test.Kill", steps).await?;
         for index in 0..10 {
@@ -238,7 +238,7 @@ async fn a_new_life_of_an_instance_takes_over_at_once() -> Result<(), Error> {
             }
         }
     };
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     let old = kser.consumer(registry.clone()).with_instance("one").spawn();
     let run = kser
         .producer()

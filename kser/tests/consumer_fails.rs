@@ -106,7 +106,7 @@ async fn a_consumer_that_cannot_start_is_logged_and_tells_its_waiters() {
 async fn a_consumer_that_fails_later_wakes_its_waiters() {
     for (faulty, kser) in both().await {
         let slow = |_: common::Note| sleep(MINUTE * 10);
-        let registry = Registry::new().task(slow).unwrap();
+        let registry = Registry::new().task(slow).build().unwrap();
         let consumer = kser.consumer(registry).spawn();
         let steps = vec![Step::new(note("a"))];
         let run = kser
@@ -148,7 +148,7 @@ async fn a_temporary_error_ends_no_consumer() {
 #[tokio::test]
 async fn a_consumer_without_topics_is_refused() {
     let kser = kser::connect("memory://").await.unwrap();
-    let ran = timeout(MINUTE, kser.consumer(Registry::new()).run()).await;
+    let ran = timeout(MINUTE, kser.consumer(Registry::default()).run()).await;
     let error = ran.expect("refused").unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error}");
 }

@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn notes() -> Registry {
     let echo = |note: Note| async move { Outcome::text(note.text) };
-    Registry::new().task(echo).unwrap()
+    Registry::new().task(echo).build().unwrap()
 }
 
 fn games() -> Registry {
@@ -27,7 +27,7 @@ fn games() -> Registry {
         let steps = game.notes.iter().map(|text| Step::new(note(text)));
         Ok::<_, TaskError>(steps.collect::<Vec<_>>())
     };
-    notes().operation(build).unwrap()
+    notes().into_builder().operation(build).build().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +77,7 @@ async fn a_task_that_a_handler_launches_fails_at_once() {
     let kser = connection(Mode::Stored).await;
     let launching =
         |ctx: Context, _: Doomed| async move { ctx.launch(note("a")).map(|id| id.to_string()) };
-    let registry = notes().task(launching).unwrap();
+    let registry = notes().into_builder().task(launching).build().unwrap();
     let consumer = kser.consumer(registry).spawn();
     let steps = vec![Step::new(Doomed {})];
     let run = kser.producer().launch_steps("test.Run", steps).await;
@@ -102,7 +102,9 @@ async fn a_cancelled_attempt_keeps_its_step_until_it_ends() {
             Outcome::text("ok")
         }
     };
-    let consumer = kser.consumer(Registry::new().task(slow).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(slow).build().unwrap())
+        .spawn();
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Slow", steps).await;
     let run = run.unwrap();
@@ -122,7 +124,9 @@ async fn a_cancelled_attempt_keeps_its_step_until_it_ends() {
 async fn a_skip_too_large_to_tell_is_refused_unwritten() {
     let kser = connection(Mode::Stored).await;
     let fails = |_: Note| async { Err::<Outcome, _>(TaskError::new("X", "x").permanent()) };
-    let consumer = kser.consumer(Registry::new().task(fails).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(fails).build().unwrap())
+        .spawn();
     let steps = vec![Step::new(note("a")).with_id("s1"), Step::new(note("b"))];
     let run = kser.producer().launch_steps("test.Two", steps).await;
     let run = run.unwrap();
@@ -244,7 +248,9 @@ async fn a_wait_is_as_long_whatever_the_clock_of_the_worker() {
             }
         }
     };
-    let consumer = kser.consumer(Registry::new().task(flaky).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(flaky).build().unwrap())
+        .spawn();
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Flaky", steps).await;
     let state = run.unwrap().wait_for(Duration::from_secs(60)).await;
@@ -257,12 +263,16 @@ async fn a_wait_for_a_handler_begins_when_nobody_knows_it() {
     let kser = connection(Mode::AtLeastOnce).await;
     let fails = (|_: Note| async { Err::<Outcome, _>(TaskError::internal("x").temporary()) })
         .with_retry(RetryPolicy::exponential(3, Duration::from_secs(900)).unwrap());
-    let new = kser.consumer(Registry::new().task(fails).unwrap()).spawn();
+    let new = kser
+        .consumer(Registry::new().task(fails).build().unwrap())
+        .spawn();
     kser.producer().send(note("a")).await.unwrap();
     sleep(Duration::from_secs(5)).await;
     new.stop().await.unwrap();
     let other = |_: Doomed| async { Outcome::default() };
-    let old = kser.consumer(Registry::new().task(other).unwrap()).spawn();
+    let old = kser
+        .consumer(Registry::new().task(other).build().unwrap())
+        .spawn();
     let began = Instant::now();
     let mut letters = kser.dead_letters("test").await.unwrap();
     let letter = letters.next().await.unwrap();
@@ -279,7 +289,7 @@ async fn a_wait_for_a_handler_begins_when_nobody_knows_it() {
 async fn a_build_is_retried_by_the_name_of_its_run_alone() {
     let kser = connection(Mode::Stored).await;
     let fails = |_: Game| async { Err::<Vec<Step>, _>(TaskError::new("X", "x").permanent()) };
-    let registry = Registry::new().operation(fails).unwrap();
+    let registry = Registry::new().operation(fails).build().unwrap();
     let consumer = kser.consumer(registry).spawn();
     let run = kser.producer().launch(Game { notes: Vec::new() }).await;
     let run = run.unwrap();
@@ -310,7 +320,9 @@ async fn a_fork_of_a_fork_forwards_nothing_else() {
     let chain = |ctx: Context, note: Note| async move {
         Outcome::text(format!("{}<{}", note.text, ctx.previous().stdout()))
     };
-    let consumer = kser.consumer(Registry::new().task(chain).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(chain).build().unwrap())
+        .spawn();
     let steps = ["a", "b", "c"].map(|text| Step::new(note(text)));
     let run = kser
         .producer()
@@ -337,7 +349,7 @@ async fn no_number_is_too_large_for_a_setting() {
     };
     let task = brief.with_time_limit(Duration::MAX);
     let consumer = kser
-        .consumer(Registry::new().task(task).unwrap())
+        .consumer(Registry::new().task(task).build().unwrap())
         .with_concurrency(usize::MAX)
         .with_lease(Duration::MAX)
         .with_longest_park(Duration::MAX)

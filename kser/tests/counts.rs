@@ -31,7 +31,7 @@ fn stuck(diary: &Diary) -> Registry {
             Err::<(), _>(TaskError::new("No", "no").permanent())
         }
     };
-    Registry::new().task(task).unwrap()
+    Registry::new().task(task).build().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +89,9 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     for round in 0..5 {
-        let consumer = kser.consumer(Registry::new().task(pending)?).spawn();
+        let consumer = kser
+            .consumer(Registry::new().task(pending).build()?)
+            .spawn();
         while consumer.running().is_empty() {
             sleep(Duration::from_secs(1)).await;
         }
@@ -98,7 +100,9 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
             _ => consumer.kill(),
         }
     }
-    let consumer = kser.consumer(Registry::new().task(pending)?).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(pending).build()?)
+        .spawn();
     assert_eq!(run.wait().await?.status, Status::Failed);
     let mut letters = kser.dead_letters("test").await?;
     let letter = letters.next().await?;
@@ -144,7 +148,9 @@ async fn an_error_that_is_too_long_is_cut_and_tried_again() -> Result<(), Error>
             async { Err::<(), _>(TaskError::new("Long", "é".repeat(200_000)).with_code(503)) }
         };
         let failing = failing.with_retry(RetryPolicy::exponential(2, Duration::from_secs(1))?);
-        let consumer = kser.consumer(Registry::new().task(failing)?).spawn();
+        let consumer = kser
+            .consumer(Registry::new().task(failing).build()?)
+            .spawn();
         let steps = vec![Step::new(note("x"))];
         let run = kser.producer().launch_steps("test.Run", steps).await?;
         let state = run.wait().await?;
@@ -170,7 +176,10 @@ async fn too_many_steps_are_refused_before_a_plan_is_made_of_them() -> Result<()
     }
     let expected = "number of steps of the operation is 100001, over the limit of 100000";
     for kser in both().await {
-        let registry = noting(&Diary::default()).operation(build)?;
+        let registry = noting(&Diary::default())
+            .into_builder()
+            .operation(build)
+            .build()?;
         let consumer = kser.consumer(registry).spawn();
         let run = kser.producer().launch(Game { notes: Vec::new() }).await?;
         let state = run.wait().await?;
@@ -198,7 +207,7 @@ async fn the_result_in_a_launch_message_is_given_to_no_step() -> Result<(), Erro
             seen.note(format!("<{}> {}", given.stdout(), given.retval().as_str()));
             async {}
         };
-        let registry = Registry::new().task(given)?.operation(build)?;
+        let registry = Registry::new().task(given).operation(build).build()?;
         let consumer = kser.consumer(registry).spawn();
         let message = br#"{"uuid":"r","entrypoint":"test.Game","params":{"notes":[]},"result":{"stdout":"before","retval":{"x":1}}}"#;
         kser.producer()
@@ -237,7 +246,7 @@ async fn a_retry_is_logged_with_its_reason() -> Result<(), Error> {
     tracing::subscriber::set_global_default(logged).unwrap();
     let kser = connection(Mode::Stored).await;
     let hangs = hangs.with_time_limit(Duration::from_secs(7));
-    let consumer = kser.consumer(Registry::new().task(hangs)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(hangs).build()?).spawn();
     let steps = vec![Step::new(Double { n: 1 })];
     let run = kser.producer().launch_steps("test.Hangs", steps);
     let run = run.with_id("the-run").await?;

@@ -101,7 +101,9 @@ async fn a_replay_that_is_dropped_is_not_waited_for() -> Result<(), Error> {
     let kser = kser::connect_with(Silent(transport), NoStore).await?;
     let kser = kser.with_clock(clock);
     let task = |_: Doomed| async { Err::<(), _>(TaskError::new("Doomed", "no")) };
-    let registry = Registry::new().task(task.with_retry(RetryPolicy::never()))?;
+    let registry = Registry::new()
+        .task(task.with_retry(RetryPolicy::never()))
+        .build()?;
     let consumer = kser.consumer(registry).spawn();
     let steps = vec![Step::new(Doomed {})];
     let run = kser.producer().launch_steps("test.Run", steps).await?;

@@ -48,7 +48,9 @@ async fn fragile() -> (Faulty, Deaf, Connection) {
 async fn a_renewal_that_is_not_answered_holds_up_no_other() {
     let (_, store, kser) = fragile().await;
     let slow = |_: Note| sleep(HOUR);
-    let consumer = kser.consumer(Registry::new().task(slow).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(slow).build().unwrap())
+        .spawn();
     for id in ["stuck", "other"] {
         let steps = vec![Step::new(note(id))];
         let launch = kser.producer().launch_steps("test.Run", steps);
@@ -81,8 +83,10 @@ async fn a_task_runs_once_though_its_owner_cannot_be_told() {
             let error = TaskError::new("No", "x".repeat(300)).permanent();
             async { Err::<Outcome, _>(error) }
         };
-        let registry = Registry::new().task(fails).unwrap();
-        let consumer = kser.consumer(registry.operation(Told).unwrap()).spawn();
+        let registry = Registry::new().task(fails);
+        let consumer = kser
+            .consumer(registry.operation(Told).build().unwrap())
+            .spawn();
         let game = Game {
             notes: vec!["a".into()],
         };
@@ -106,7 +110,11 @@ async fn a_task_runs_once_though_its_owner_cannot_be_told() {
 async fn a_build_is_written_though_its_run_has_moved() {
     let (_, store, kser) = fragile().await;
     let diary = Diary::default();
-    let registry = noting(&diary).operation(Told).unwrap();
+    let registry = noting(&diary)
+        .into_builder()
+        .operation(Told)
+        .build()
+        .unwrap();
     let consumer = kser.consumer(registry).spawn();
     store.lose(Loss::Race);
     let notes = vec!["a".into(), "b".into()];
@@ -148,7 +156,7 @@ async fn a_stop_gives_back_what_the_store_does_not_take() {
         down.lose(Loss::Swaps);
         async move { note.text }
     };
-    let registry = Registry::new().task(task).unwrap();
+    let registry = Registry::new().task(task).build().unwrap();
     let consumer = kser
         .consumer(registry)
         .with_deadline(Duration::from_secs(1));
@@ -179,7 +187,9 @@ async fn a_relay_repeats_none_for_the_sake_of_another() {
         ctx.send_to("good", None, Doomed {})?;
         Ok::<_, TaskError>("sent")
     };
-    let consumer = kser.consumer(Registry::new().task(sends).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(sends).build().unwrap())
+        .spawn();
     store.lose(Loss::Relayed);
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Sends", steps).await;
@@ -207,7 +217,9 @@ async fn a_relay_writes_one_dead_letter_of_what_its_topic_does_not_take() {
         ctx.send_to("bad", None, Doomed {})?;
         Ok::<_, TaskError>("sent")
     };
-    let consumer = kser.consumer(Registry::new().task(sends).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(sends).build().unwrap())
+        .spawn();
     store.lose(Loss::Relayed);
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Sends", steps).await;

@@ -179,7 +179,7 @@ async fn an_external_step_may_be_run_by_another_service_of_ours() -> Result<(), 
         let owner = kser.consumer(noting(&diary)).spawn();
         let ask =
             |double: common::Double| async move { Outcome::text(format!("{}", double.n * 2)) };
-        let other = Registry::new().task(ask)?;
+        let other = Registry::new().task(ask).build()?;
         let other = kser.consumer(other).with_topics(["outside"])?.spawn();
         let ask = Step::new(common::Double { n: 21 }).with_topic("outside");
         let steps = vec![
@@ -207,7 +207,10 @@ async fn an_external_step_is_not_failed_by_a_consumer_of_its_topic() -> Result<(
                 _ => kser::connect_with(transport.clone(), NoStore).await?,
             };
             let build = |_: common::Game| async { Ok::<_, kser::TaskError>(Vec::<Step>::new()) };
-            let registry = noting(&Diary::default()).operation(build)?;
+            let registry = noting(&Diary::default())
+                .into_builder()
+                .operation(build)
+                .build()?;
             let consumer = kser.consumer(registry).spawn();
             let outside = Interest::group("office", vec![Topic::new("test")?]);
             let mut outside = transport.subscribe(outside).await?;

@@ -39,7 +39,7 @@ async fn a_failed_attempt_of_a_cancelled_run_is_logged_as_failed() -> Result<(),
         ctx.cancelled().await;
         Err::<(), _>(TaskError::new("Given up", "it was cancelled"))
     };
-    let consumer = kser.consumer(Registry::new().task(task)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     sleep(Duration::from_secs(1)).await;

@@ -30,7 +30,7 @@ fn timed(diary: &Diary) -> Registry {
             diary.note(name);
         }
     };
-    Registry::new().task(task).unwrap()
+    Registry::new().task(task).build().unwrap()
 }
 
 fn record(text: &str, key: Option<&str>) -> Record {
@@ -110,7 +110,9 @@ async fn parked_retries_do_not_stop_others() {
         }
     };
     let task = task.with_retry(RetryPolicy::exponential(2, SECOND * 8).unwrap());
-    let consumer = kser.consumer(Registry::new().task(task).unwrap()).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(task).build().unwrap())
+        .spawn();
     let producer = kser.producer();
     let sends = (0..3000).map(|_| producer.send(note("bad")));
     producer.send_all(sends).await;
@@ -147,7 +149,7 @@ async fn a_slow_entrypoint_leaves_places_to_others() {
         let diary = quick_diary.clone();
         async move { diary.note("quick") }
     };
-    let registry = Registry::new().task(slow).unwrap().task(quick).unwrap();
+    let registry = Registry::new().task(slow).task(quick).build().unwrap();
     let consumer = kser.consumer(registry).with_concurrency(8);
     let consumer = consumer.with_concurrency_of::<Double>(2);
     let consumer = consumer.with_held(40, usize::MAX).spawn();
@@ -237,7 +239,7 @@ async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
             }
         }
     };
-    let registry = timed(&diary).task(waiting).unwrap();
+    let registry = timed(&diary).into_builder().task(waiting).build().unwrap();
     let consumer = kser.consumer(registry).with_concurrency(1);
     let consumer = consumer.with_concurrency_of::<Doomed>(1).spawn();
     kser.producer().send(Doomed {}).await.unwrap();
@@ -280,7 +282,11 @@ async fn a_handler_that_waits_for_a_run_gives_its_place_back() {
                 }
             }
         };
-        let registry = timed(&diary).task(launching).unwrap();
+        let registry = timed(&diary)
+            .into_builder()
+            .task(launching)
+            .build()
+            .unwrap();
         let consumer = kser.consumer(registry).with_concurrency(1);
         let consumer = consumer.with_concurrency_of::<Doomed>(1).spawn();
         for _ in 0..3 {

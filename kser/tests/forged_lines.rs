@@ -32,7 +32,9 @@ async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
     let kser = connection(Mode::AtLeastOnce).await;
     let failing =
         |_: Note| async { Err::<(), _>(TaskError::new("No", "no\nFORGED").with_code(422)) };
-    let consumer = kser.consumer(Registry::new().task(failing)?).spawn();
+    let consumer = kser
+        .consumer(Registry::new().task(failing).build()?)
+        .spawn();
     kser.producer()
         .send(note("x"))
         .with_id("u\nFORGED \u{1b}[2J")
@@ -42,7 +44,7 @@ async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
     // What an error says of a message stays on its line, too.
     let kser = connection(Mode::Stored).await;
     let consumer = kser
-        .consumer(Registry::new().task(|_: Note| async {})?)
+        .consumer(Registry::new().task(|_: Note| async {}).build()?)
         .spawn();
     let foreign = r#"{"uuid":"u","entrypoint":"test.Note","params":{"text":"x"},"metadata":{"kser":{"v":1,"run":"r\nFORGED","name":"test.Run","step":1,"of":1,"mode":"stored","version":3,"store":"s\nFORGED"}}}"#;
     kser.producer().send_bytes("test", foreign).await?;

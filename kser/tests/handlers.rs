@@ -34,7 +34,7 @@ async fn a_policy_that_panics_leaves_it_to_the_error() -> Result<(), Error> {
         };
         let policy = RetryPolicy::default().when(|_| panic!("what is it worth?"));
         let consumer = kser
-            .consumer(Registry::new().task(task.with_retry(policy))?)
+            .consumer(Registry::new().task(task.with_retry(policy)).build()?)
             .spawn();
         assert_eq!(ended(&kser).await, (Status::Failed, "busy".to_owned()));
         assert_eq!(diary.read(), ["1", "2", "3"]);
@@ -58,7 +58,7 @@ async fn a_handler_that_panics_when_its_time_is_over_ends_its_attempt_only() -> 
     for kser in both().await {
         let task = hangs.with_retry(RetryPolicy::never());
         let task = task.with_time_limit(Duration::from_secs(1));
-        let consumer = kser.consumer(Registry::new().task(task)?).spawn();
+        let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
         for _ in 0..2 {
             let text = "the attempt took longer than its limit of 1s";
             assert_eq!(ended(&kser).await, (Status::Failed, text.to_owned()));
@@ -76,7 +76,7 @@ async fn a_time_limit_may_be_as_long_as_can_be_written() -> Result<(), Error> {
     }
     for kser in both().await {
         let task = slow.with_time_limit(Duration::MAX);
-        let consumer = kser.consumer(Registry::new().task(task)?).spawn();
+        let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
         assert_eq!(ended(&kser).await, (Status::Success, "at last".to_owned()));
         consumer.stop().await?;
     }
@@ -105,7 +105,7 @@ async fn a_build_and_its_steps_know_their_run() -> Result<(), Error> {
             async {}
         };
         let consumer = kser
-            .consumer(Registry::new().task(task)?.operation(build)?)
+            .consumer(Registry::new().task(task).operation(build).build()?)
             .spawn();
         let notes = vec!["a".to_owned(), "b".to_owned()];
         let run = kser.producer().launch(Game { notes }).await?;

@@ -93,7 +93,7 @@ fn registry() -> Registry {
         }
     });
     let flaky = flaky.with_retry(RetryPolicy::exponential(3, BACKOFF).unwrap());
-    Registry::new().task(flaky).unwrap()
+    Registry::new().task(flaky).build().unwrap()
 }
 
 fn consume(url: &str) {

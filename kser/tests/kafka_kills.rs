@@ -65,7 +65,7 @@ async fn three_deploys() -> Tested {
         expect(is_graceful, || output)?;
     }
     let done = |stuck: Stuck| async move { Outcome::text(stuck.name) };
-    let consumer = kser.consumer(Registry::new().task(done)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(done).build()?).spawn();
     let state = run.wait_for(LONG).await?;
     expect(state.status == Status::Success, || format!("{state:?}"))?;
     Ok(consumer.stop().await?)

@@ -95,7 +95,7 @@ async fn stops_in_a_back_off() -> Tested {
     let wait = Duration::from_secs(8);
     let policy = RetryPolicy::exponential(3, wait)?.with_longest_wait(wait)?;
     let task = task.with_retry(policy);
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     let kser = connect(&url(""), &registry, 1).await?;
     for name in ["first", "second", "third"] {
         kser.producer().send(walk(name, 0)).with_key("k").await?;

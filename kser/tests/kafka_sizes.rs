@@ -116,10 +116,9 @@ fn registry(diary: &Diary) -> Registry {
     });
     let doomed = doomed.with_retry(RetryPolicy::never());
     let flaky = |_: Flaky| async { Err::<(), _>(TaskError::new("Flaky", "try again")) };
-    let all = road::registry(diary.clone()).task(carry).unwrap();
-    let all = all.task(flaky).unwrap();
-    let all = all.task(parcel).unwrap().task(tale).unwrap();
-    all.task(doomed).unwrap().operation(haul).unwrap()
+    let all = road::registry(diary.clone()).into_builder().task(carry);
+    let all = all.task(flaky).task(parcel).task(tale);
+    all.task(doomed).operation(haul).build().unwrap()
 }
 
 /// Connects to where these topics take little.

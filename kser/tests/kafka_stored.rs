@@ -124,7 +124,7 @@ async fn fenced() -> Tested {
                 Outcome::text(name)
             }
         };
-        Registry::new().task(slow).unwrap()
+        Registry::new().task(slow).build().unwrap()
     };
     let kser = stored(&registry("", 0)).await?;
     let consumer = |registry| kser.consumer(registry).with_instance("one").spawn();
@@ -156,7 +156,7 @@ async fn given_up() -> Tested {
         of_bomb.note("ran", "bomb");
         std::future::pending::<()>()
     };
-    let registry = move || Registry::new().task(bomb.clone()).unwrap();
+    let registry = move || Registry::new().task(bomb.clone()).build().unwrap();
     let kser = stored(&registry()).await?;
     let run = kser
         .producer()

@@ -75,7 +75,11 @@ fn registry(diary: &Diary) -> Registry {
         async move { Err::<(), _>(kser::TaskError::new("Doomed", doomed.name)) }
     });
     let doomed = doomed.with_retry(RetryPolicy::never());
-    road::registry(diary.clone()).task(doomed).unwrap()
+    road::registry(diary.clone())
+        .into_builder()
+        .task(doomed)
+        .build()
+        .unwrap()
 }
 
 fn doomed(name: impl Into<String>) -> Doomed {

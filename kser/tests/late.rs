@@ -20,7 +20,7 @@ async fn a_cancelled_attempt_keeps_its_lease_as_long_as_it_runs() -> Result<(), 
         sleep(LEASE * 10).await;
         "done"
     };
-    let registry = Registry::new().task(slow)?;
+    let registry = Registry::new().task(slow).build()?;
     let consumer = kser.consumer(registry).with_lease(LEASE).spawn();
     let steps = vec![Step::new(note("a")), Step::new(note("b"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
@@ -58,7 +58,7 @@ async fn a_plan_that_is_none_becomes_a_dead_letter_and_holds_nobody_up() -> Resu
             let noted = noted.clone();
             async move { noted.note(note.text) }
         };
-        let consumer = kser.consumer(Registry::new().task(take)?).spawn();
+        let consumer = kser.consumer(Registry::new().task(take).build()?).spawn();
         let envelope = format!(
             r#"{{"v":1,"run":"r","name":"test.Run","step":1,"of":2,"mode":"at-least-once","plan":{plan}}}"#
         );
@@ -92,7 +92,7 @@ async fn numbers_at_their_limit_do_no_harm() -> Result<(), Error> {
         let noted = noted.clone();
         async move { noted.note(note.text) }
     };
-    let consumer = kser.consumer(Registry::new().task(take)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(take).build()?).spawn();
     let numbers = [
         r#""step":4294967295,"of":4294967295"#,
         r#""step":1,"of":1,"attempts":4294967295"#,
@@ -136,7 +136,7 @@ async fn forged_headers_are_not_believed() -> Result<(), Error> {
     let transport = MemoryTransport::new();
     let kser = kser::connect_with(transport.clone(), NoStore).await?;
     let consumer = kser
-        .consumer(Registry::new().task(|_: Note| async {})?)
+        .consumer(Registry::new().task(|_: Note| async {}).build()?)
         .spawn();
     let unknown = r#"{"uuid":"u","entrypoint":"test.Unknown","params":{}}"#;
     let forged = |topic: &str, payload: &str, headers: &[(&str, &str)]| {

@@ -47,11 +47,12 @@ fn registry(diary: &Diary) -> Result<Registry, Error> {
             .collect())
     }
     Registry::new()
-        .task(note)?
-        .task(flaky)?
-        .task(doomed)?
-        .task(double)?
+        .task(note)
+        .task(flaky)
+        .task(doomed)
+        .task(double)
         .operation(game)
+        .build()
 }
 
 fn game(notes: &[&str]) -> Game {
@@ -119,8 +120,9 @@ async fn a_retry_in_the_middle_leaves_no_trace() -> Result<(), Error> {
             };
             let policy = RetryPolicy::exponential(3, Duration::from_secs(wait))?;
             let registry = Registry::new()
-                .task(kser::IntoTask::with_retry(middle, policy))?
-                .task(last)?;
+                .task(kser::IntoTask::with_retry(middle, policy))
+                .task(last)
+                .build()?;
             let consumer = kser.consumer(registry).spawn();
             let flaky = Flaky {
                 text: "2".into(),
@@ -213,7 +215,7 @@ async fn a_failed_run_resumes_where_it_failed() -> Result<(), Error> {
         async move { diary.note(note.text) }
     };
     let consumer = kser
-        .consumer(Registry::new().task(never)?.task(note_task)?)
+        .consumer(Registry::new().task(never).task(note_task).build()?)
         .spawn();
     let flaky = Flaky {
         text: "b".into(),

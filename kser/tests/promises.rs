@@ -25,7 +25,7 @@ fn slow(diary: &Diary) -> Registry {
             note.text
         }
     };
-    Registry::new().task(slow).unwrap()
+    Registry::new().task(slow).build().unwrap()
 }
 
 /// Launches runs of three steps, lets consumers live and die after so many milliseconds each, and then one that lives.
@@ -125,7 +125,7 @@ async fn a_lease_is_kept_while_the_handler_runs() -> Result<(), Error> {
         count.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_secs(1000))
     };
-    let registry = Registry::new().task(long)?;
+    let registry = Registry::new().task(long).build()?;
     let lease = Duration::from_secs(30);
     let one = kser.consumer(registry.clone()).with_lease(lease).spawn();
     let other = kser.consumer(registry).with_lease(lease).spawn();
@@ -166,7 +166,7 @@ async fn a_run_whose_message_is_lost_is_published_again() -> Result<(), Error> {
 async fn ten_thousand_steps_are_only_more_of_the_same() -> Result<(), Error> {
     let kser = connection(Mode::Stored).await;
     let quick = |note: Note| async move { note.text };
-    let consumer = kser.consumer(Registry::new().task(quick)?).spawn();
+    let consumer = kser.consumer(Registry::new().task(quick).build()?).spawn();
     let steps = vec![Step::new(note("x")); 10_000];
     let run = kser.producer().launch_steps("test.Long", steps).await?;
     assert_eq!(run.result().await?.stdout(), "x");

@@ -81,9 +81,6 @@ async fn a_message_over_the_limit_is_refused_before_it_is_sent() -> Result<(), E
 async fn a_duplicate_entrypoint_is_refused() {
     async fn one(_: Note) {}
     async fn two(_: Note) {}
-    let error = Registry::new().task(one).unwrap().task(two).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "entrypoint test.Note is registered twice"
-    );
+    let error = Registry::new().task(one).task(two).build().unwrap_err();
+    assert_eq!(error.to_string(), "registered more than once: test.Note");
 }

@@ -36,7 +36,7 @@ fn sending(diary: &Diary) -> Registry {
         let diary = diary.clone();
         async move { diary.note(note.text) }
     };
-    Registry::new().task(send).unwrap().task(take).unwrap()
+    Registry::new().task(send).task(take).build().unwrap()
 }
 
 /// A transport whose first delivery of topic `send` cannot be settled and then goes to another member.

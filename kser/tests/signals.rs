@@ -293,7 +293,9 @@ async fn work(kind: String) -> Result<(), Error> {
             println!("finished");
         }
     };
-    let consumer = kser.consumer(Registry::new().task(hog)?).with_signals();
+    let consumer = kser
+        .consumer(Registry::new().task(hog).build()?)
+        .with_signals();
     for _ in 0..hogs {
         kser.producer().send(Hog {}).await?;
     }

@@ -46,7 +46,7 @@ async fn what_is_given_back_at_the_deadline_costs_no_attempt() -> Result<(), Err
         let task = task
             .with_retry(RetryPolicy::never())
             .with_time_limit(Duration::from_secs(9000));
-        let registry = Registry::new().task(task)?;
+        let registry = Registry::new().task(task).build()?;
         let steps = vec![Step::new(note("x"))];
         let run = kser.producer().launch_steps("test.Stop", steps).await?;
         for _ in 0..4 {
@@ -76,7 +76,7 @@ async fn a_count_in_memory_survives_a_stop() -> Result<(), Error> {
         async { Err::<(), _>(TaskError::new("Always", "no")) }
     };
     let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(5))?);
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     kser.producer().send(note("x")).await?;
     for _ in 0..2 {
         let consumer = kser.consumer(registry.clone()).spawn();
@@ -103,7 +103,7 @@ async fn a_handler_that_blocks_its_thread_is_given_back() -> Result<(), Error> {
 async fn is_given_back(mode: Mode) -> Result<(), Error> {
     let kser = connection(mode).await;
     let blocking = |_: Note| async { std::thread::sleep(Duration::from_secs(8)) };
-    let registry = Registry::new().task(blocking)?;
+    let registry = Registry::new().task(blocking).build()?;
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     for _ in 0..3 {
@@ -138,7 +138,7 @@ async fn a_stop_in_a_back_off_keeps_the_order_of_a_key() -> Result<(), Error> {
         }
     };
     let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5))?);
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     for text in ["first", "second", "third"] {
         kser.producer().send(note(text)).with_key("k").await?;
     }

@@ -46,7 +46,7 @@ impl Setup {
             let steps: Vec<_> = notes.collect();
             async move { Ok::<_, TaskError>(steps) }
         };
-        noting(&self.diary).operation(game)
+        noting(&self.diary).into_builder().operation(game).build()
     }
 
     /// Launches operations whose messages get lost.

@@ -79,7 +79,10 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
     let bad = |_: common::Doomed| async {
         Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
     };
-    let registry = common::noting(&common::Diary::default()).task(bad)?;
+    let registry = common::noting(&common::Diary::default())
+        .into_builder()
+        .task(bad)
+        .build()?;
     let consumer = kser.consumer(registry).spawn();
     let producer = kser.producer();
     let launch = |step: Step| producer.launch_steps("test.Run", vec![step]);
@@ -111,7 +114,9 @@ async fn the_outcome_of_a_failure_names_its_task() -> Result<(), Error> {
     let bad = |_: common::Doomed| async {
         Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
     };
-    let consumer = kser.consumer(kser::Registry::new().task(bad)?).spawn();
+    let consumer = kser
+        .consumer(kser::Registry::new().task(bad).build()?)
+        .spawn();
     let steps = vec![Step::new(common::Doomed {})];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     let state = run.wait().await?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use kser::{Consumer, Error, IntoOperation, IntoTask, Registry};
+use kser::{Consumer, IntoOperation, IntoTask, IntoTaskWith, Registry, RegistryBuilder};
 use kser_core::{StateStore, Transport};
 
 use super::world::World;
@@ -20,7 +20,7 @@ impl<'w> Consumers<'w> {
     pub(super) fn add(world: &'w mut World, count: usize) -> Self {
         let first = world.consumers.len();
         let spec = ConsumerSpec {
-            registry: Registry::new(),
+            registry: Registry::default(),
             configure: Arc::new(|consumer, _| consumer),
             wrap: Wrap::default(),
         };
@@ -36,6 +36,17 @@ impl<'w> Consumers<'w> {
     #[track_caller]
     pub fn task<By>(self, task: impl IntoTask<By>) -> Self {
         self.register(|registry| registry.task(task))
+    }
+
+    /// Gives them a task that is a function whose first argument is `state`. All of them share the state, which lives as long as
+    /// the scenario: a crash does not end it.
+    ///
+    /// # Panics
+    ///
+    /// When its entrypoint has a handler.
+    #[track_caller]
+    pub fn task_with<S, By>(self, state: S, task: impl IntoTaskWith<S, By>) -> Self {
+        self.register(|registry| registry.task_with(state, task))
     }
 
     /// Gives them an operation.
@@ -93,12 +104,12 @@ impl<'w> Consumers<'w> {
     }
 
     #[track_caller]
-    fn register(self, register: impl FnOnce(Registry) -> Result<Registry, Error>) -> Self {
+    fn register(self, register: impl FnOnce(RegistryBuilder) -> RegistryBuilder) -> Self {
         let registry = self.world.consumers.get(self.first);
         let registry = registry
             .map(|spec| spec.registry.clone())
             .unwrap_or_default();
-        match register(registry) {
+        match register(registry.into_builder()).build() {
             Ok(registry) => self.registry(registry),
             Err(error) => panic!("the scenario cannot be made: {error}"),
         }

@@ -46,7 +46,10 @@ async fn hops_of_operations(kser: &Connection) -> Vec<Duration> {
         noting.lock().expect("nobody panics").push(Instant::now());
         async {}
     };
-    let registry = Registry::new().task(step).expect("the name is free");
+    let registry = Registry::new()
+        .task(step)
+        .build()
+        .expect("the name is free");
     let consumer = kser.consumer(registry).spawn();
     for number in 0..HOPS + 20 {
         let steps = vec![Step::new(work(0)), Step::new(work(1))];
@@ -71,7 +74,10 @@ async fn hops_of_operations(kser: &Connection) -> Vec<Duration> {
 
 async fn operations(kser: &Connection) -> f64 {
     let step = |_: Work| async {};
-    let registry = Registry::new().task(step).expect("the name is free");
+    let registry = Registry::new()
+        .task(step)
+        .build()
+        .expect("the name is free");
     let consumer = kser.consumer(registry).spawn();
     let mut times = Vec::new();
     for _ in 0..10 {

@@ -95,7 +95,10 @@ async fn one(setup: &Setup, hot: usize) -> (f64, Vec<Duration>) {
             }
         }
     };
-    let registry = Registry::new().task(task).expect("the name is free");
+    let registry = Registry::new()
+        .task(task)
+        .build()
+        .expect("the name is free");
     let consumer = kser.consumer(registry).with_concurrency(64).spawn();
     others.all.notified().await;
     let took = first.get().expect("it began").elapsed().as_secs_f64();

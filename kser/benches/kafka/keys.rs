@@ -59,7 +59,10 @@ async fn one(setup: &Setup, keys: usize) -> f64 {
             counter.count(COUNT);
         }
     };
-    let registry = Registry::new().task(task).expect("the name is free");
+    let registry = Registry::new()
+        .task(task)
+        .build()
+        .expect("the name is free");
     let consumer = kser.consumer(registry).with_concurrency(16).spawn();
     counter.all.notified().await;
     let took = first.get().expect("it began").elapsed().as_secs_f64();

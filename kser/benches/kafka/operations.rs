@@ -28,7 +28,10 @@ async fn operations(kser: &Connection) -> f64 {
         counting.count(OPERATIONS * STEPS);
         async {}
     };
-    let registry = Registry::new().task(step).expect("the name is free");
+    let registry = Registry::new()
+        .task(step)
+        .build()
+        .expect("the name is free");
     let consumer = kser.consumer(registry).with_held(4096, usize::MAX).spawn();
     let began = Instant::now();
     let mut launching = tokio::task::JoinSet::new();

@@ -19,7 +19,10 @@ pub(crate) fn run(setup: &Setup) {
         async {}
     };
     let ran = setup.runtime.block_on(async {
-        let registry = Registry::new().task(task).expect("the name is free");
+        let registry = Registry::new()
+            .task(task)
+            .build()
+            .expect("the name is free");
         let began = Instant::now();
         let consumer = kser.consumer(registry).with_held(8192, usize::MAX).spawn();
         counter.all.notified().await;

@@ -215,7 +215,7 @@ async fn consume(url: &str) -> Result<(), Error> {
             }
         }
     };
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     let consumer = kser::connect(url).await?.consumer(registry);
     consumer.with_instance_from_env().with_signals().run().await
 }

@@ -360,7 +360,7 @@ async fn consume(url: &str) -> Result<(), Error> {
     let task = move |work: Work| async move {
         println!("ran {} {}", work.number, micros());
     };
-    let registry = Registry::new().task(task)?;
+    let registry = Registry::new().task(task).build()?;
     let consumer = kser::connect(url).await?.consumer(registry).with_signals();
     let handle = consumer.handle();
     tokio::spawn(async move {

@@ -48,7 +48,7 @@ use crate::shared::Shared;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), kser::Error> {
 /// let kser = kser::connect("memory://").await?;
-/// let consumer = kser.consumer(Registry::new().task(greet)?).with_concurrency(8).spawn();
+/// let consumer = kser.consumer(Registry::new().task(greet).build()?).with_concurrency(8).spawn();
 /// kser.producer().send(Greet { name: "Zo\u{eb}".into() }).await?;
 /// consumer.stop().await
 /// # }

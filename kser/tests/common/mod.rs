@@ -90,7 +90,7 @@ pub(crate) fn slow(diary: &Diary) -> Registry {
             diary.note(format!("-{}", note.text));
         }
     };
-    Registry::new().task(slow).unwrap()
+    Registry::new().task(slow).build().unwrap()
 }
 
 /// A task that notes its text, and leaves it.
@@ -103,5 +103,5 @@ pub(crate) fn noting(diary: &Diary) -> Registry {
             Outcome::text(note.text)
         }
     };
-    Registry::new().task(note).unwrap()
+    Registry::new().task(note).build().unwrap()
 }

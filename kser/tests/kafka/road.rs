@@ -110,9 +110,8 @@ pub(crate) fn registry(diary: Diary) -> Registry {
         let legs = (1..=LEGS).map(move |leg| Step::new(Leg { trip, leg, ms }));
         async move { Ok::<_, kser::TaskError>(legs.collect::<Vec<_>>()) }
     };
-    let registry = Registry::new().task(leg).and_then(|all| all.task(walk));
-    let registry = registry.and_then(|all| all.task(bomb)?.task(stuck)?.operation(trip));
-    registry.unwrap()
+    let registry = Registry::new().task(leg).task(walk).task(bomb).task(stuck);
+    registry.operation(trip).build().unwrap()
 }
 
 /// Waits until every run has ended well.

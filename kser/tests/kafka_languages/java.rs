@@ -85,7 +85,9 @@ async fn launched(name: &str, store: &str) -> Result<(), Error> {
         let step = |name: &str| Step::named(name, &json!({"order": order.order}));
         Ok::<_, kser::TaskError>(vec![step("values.First"), step("values.Third")])
     };
-    let consumer = kser.consumer(values(&told)?.operation(order)?).spawn();
+    let consumer = kser
+        .consumer(values(&told)?.into_builder().operation(order).build()?)
+        .spawn();
     // The topic of the events is there once a run was launched.
     let steps = vec![Step::named("values.Third", &())];
     let run = kser.producer().launch_steps("values.Before", steps).await?;

@@ -49,7 +49,7 @@ fn rolling(told: mpsc::UnboundedSender<Given>) -> Result<Registry, Error> {
         let roll = || Step::named("dice.DiceRoll", &json!({}));
         Ok::<_, TaskError>((0..launch.rolls).map(|_| roll()).collect())
     };
-    Registry::new().task(roll)?.operation(launch)
+    Registry::new().task(roll).operation(launch).build()
 }
 
 /// Sends with the package's producer, whose delivery is not reported: what arrives is what counts.

@@ -36,5 +36,5 @@ pub(crate) fn values(told: &mpsc::UnboundedSender<(String, Outcome)>) -> Result<
         told.send(given).unwrap();
         async move { Outcome::text("third") }
     };
-    Registry::new().task(first)?.task(third)
+    Registry::new().task(first).task(third).build()
 }

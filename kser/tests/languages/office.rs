@@ -86,9 +86,10 @@ impl Office {
             Ok::<_, TaskError>(vec![step(), step()])
         };
         let registry = Registry::new()
-            .task(first)?
-            .task(behind)?
-            .operation(build)?;
+            .task(first)
+            .task(behind)
+            .operation(build)
+            .build()?;
         let consumer = kser.consumer(registry).spawn();
         let interest = Interest::group("office", vec![Topic::new("outside")?]);
         Ok(Self {
