@@ -112,7 +112,7 @@ impl Task for Courier {
 
 /// What the shop can do.
 fn shop(db: &Database) -> Result<Registry, kser::Error> {
-    let retry = RetryPolicy::exponential(3, Duration::from_millis(100))?;
+    let retry = RetryPolicy::exponential(3, Duration::from_millis(100));
     let cashier = Cashier { db: db.clone() };
     Registry::new()
         .operation(Checkouts)
@@ -149,13 +149,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
 
     let state = run.wait().await?;
-    println!("{}: {}", state.status, state.outcome.stderr());
+    println!("{}: {}", state.status, state.outcome.error_message());
     assert_eq!(state.status, Status::Failed);
 
     // Somebody puts it right, and the run goes on where it failed: the card is not charged again.
     db.with(|tables| tables.addresses.insert(42, "Elm Street 1".to_owned()));
     run.resume().await?;
-    println!("{}", run.result().await?.stdout());
+    println!("{}", run.result().await?.message());
     assert_eq!(db.with(|tables| tables.charges.len()), 1);
 
     for attempt in kser.runs().attempts(run.id()).await? {

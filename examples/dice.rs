@@ -67,7 +67,7 @@ mod tests {
             let sim = sim.on(setup).faults(Faults::any_single_crash());
             sim.check(|run| {
                 run.assert_succeeded(run.state);
-                assert!(run.outcome(run.state).stdout().starts_with("You made a"));
+                assert!(run.outcome(run.state).message().starts_with("You made a"));
             });
         }
     }

@@ -21,7 +21,7 @@ macro_rules! echo {
             let registry = Registry::new();
             $(let told_it = told.clone();
             let registry = registry.task(move |ctx: Context, params: $name| {
-                let outcome = Outcome::text("echo").with_retval(params.0);
+                let outcome = Outcome::text("echo").with_data(params.0);
                 let _ = told_it.send(outcome.clone().with_uuid(ctx.uuid().clone()));
                 async move { outcome }
             });)*

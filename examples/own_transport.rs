@@ -312,7 +312,7 @@ async fn main() -> Result<(), Error> {
     let consumer = kser.consumer(Registry::new().task(double).build()?).spawn();
     let steps = vec![Step::new(Double { n: 1 }); 5];
     let run = kser.producer().launch_steps("sums.Doubles", steps).await?;
-    println!("{}", run.result().await?.retval_as::<Double>()?.n);
+    println!("{}", run.result().await?.data_as::<Double>()?.n);
     consumer.stop().await
 }
 

@@ -17,7 +17,7 @@ impl Entrypoint for Add {
 /// Adds to what the step before returned. The first attempt fails, as in bad weather.
 async fn add(ctx: Context, add: Add) -> Result<Json<Add>, TaskError> {
     if ctx.attempt() == 1 {
-        return Err(TaskError::new("Weather", "try again in a minute").temporary());
+        return Err(TaskError::temporary("Weather", "try again in a minute"));
     }
     let before = ctx.previous_as().unwrap_or(Add { n: 0 });
     Ok(Json(Add {
@@ -31,8 +31,8 @@ async fn adds_up() -> Result<(), kser::Error> {
     let consumer = kser.consumer(Registry::new().task(add).build()?).spawn();
     let steps = vec![Step::new(Add { n: 40 }), Step::new(Add { n: 2 })];
     let run = kser.producer().launch_steps("sums.Sum", steps).await?;
-    let state = run.wait_for(Duration::from_secs(60)).await?;
-    assert_eq!(state.into_result()?.retval_as::<Add>()?.n, 42);
+    let state = run.wait_timeout(Duration::from_secs(60)).await?;
+    assert_eq!(state.into_result()?.data_as::<Add>()?.n, 42);
     consumer.stop().await
 }
 
@@ -60,7 +60,7 @@ mod tests {
         });
         sim.faults(Faults::any_single()).check(|run| {
             run.assert_succeeded(run.state);
-            let sum: Add = run.outcome(run.state).retval_as().unwrap();
+            let sum: Add = run.outcome(run.state).data_as().unwrap();
             assert_eq!(sum.n, 42);
         });
     }

@@ -56,7 +56,7 @@ impl Context {
     /// ```
     /// # use kser_core::{Context, Outcome};
     /// let ctx = Context::for_test().with_previous(Outcome::text("You made a 4"));
-    /// assert_eq!(ctx.previous().stdout(), "You made a 4");
+    /// assert_eq!(ctx.previous().message(), "You made a 4");
     /// assert_eq!(ctx.attempt(), 1);
     /// ```
     #[must_use]
@@ -179,7 +179,7 @@ impl Context {
     ///
     /// A [`TaskError`] that is not worth another attempt when it is not a `T`.
     pub fn previous_as<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
-        crate::params::read_previous(self.0.previous.retval())
+        crate::params::read_previous(self.0.previous.data())
     }
 
     /// Returns a value of the sender's metadata.
@@ -243,7 +243,7 @@ impl Context {
         key: Option<String>,
         params: P,
     ) -> Result<TaskId, TaskError> {
-        let topic = Topic::new(topic).map_err(|error| TaskError::from(error).permanent())?;
+        let topic = Topic::new(topic).map_err(|error| TaskError::from(error).into_permanent())?;
         self.output::<P>(&params, Some(topic), key, false)
     }
 
@@ -298,7 +298,8 @@ impl Context {
         key: Option<String>,
         launch: bool,
     ) -> Result<TaskId, TaskError> {
-        let params = Object::new(params).map_err(|error| TaskError::from(error).permanent())?;
+        let params =
+            Object::new(params).map_err(|error| TaskError::from(error).into_permanent())?;
         let mut outputs = self.all_outputs();
         let index = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
         let uuid = self.0.uuid.output(index);

@@ -28,7 +28,7 @@ impl Registry {
     /// let registry = Registry::new().task(roll).operation(game).build()?;
     /// let message = Message::new("game-1".into(), "dice.Game".into(), Object::default());
     /// let outcome = registry.execute(&message).await;
-    /// assert_eq!(outcome.stdout(), "You made a 4");
+    /// assert_eq!(outcome.message(), "You made a 4");
     /// # Ok(())
     /// # }
     /// ```

@@ -25,13 +25,13 @@ impl<T: Serialize + Send> IntoOutcome for Json<T> {
     fn into_outcome(self) -> Result<Outcome, TaskError> {
         let outcome = Outcome::json(&self.0);
         // The same value has no JSON form the next time either.
-        outcome.map_err(|error| TaskError::from(error).permanent())
+        outcome.map_err(|error| TaskError::from(error).into_permanent())
     }
 }
 
 impl<T: Serialize + Send> IntoOutcome for (Json<T>, String) {
     fn into_outcome(self) -> Result<Outcome, TaskError> {
-        Ok(self.0.into_outcome()?.with_text(self.1))
+        Ok(self.0.into_outcome()?.with_message(self.1))
     }
 }
 

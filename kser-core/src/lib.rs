@@ -17,7 +17,7 @@
 //! # async fn main() -> Result<(), kser_core::Error> {
 //! let registry = Registry::new().task(greet).build()?;
 //! let message = Message::decode(br#"{"uuid": "1", "entrypoint": "hall.Greet", "params": {"name": "Zoe"}}"#)?;
-//! assert_eq!(registry.execute(&message).await.stdout(), "hello, Zoe");
+//! assert_eq!(registry.execute(&message).await.message(), "hello, Zoe");
 //! # Ok(())
 //! # }
 //! ```
@@ -61,6 +61,7 @@ pub mod store;
 mod task;
 mod task_entry;
 mod task_error;
+mod task_result;
 mod time;
 mod topic;
 mod transport;
@@ -100,6 +101,7 @@ pub use store::StateStore;
 pub use task::{Task, TaskExt};
 pub use task_entry::TaskEntry;
 pub use task_error::TaskError;
+pub use task_result::TaskResultExt;
 pub use time::{Clock, Timestamp};
 pub use topic::{InvalidTopic, Topic};
 /// A level of the log, for [`Context::log`].

@@ -161,7 +161,7 @@ pub fn line(
     let (colon, text) = text.map_or(("", ""), |text| (": ", text));
     let name = clean(entrypoint.as_str(), LONGEST_NAME);
     let id = clean(uuid.as_str(), LONGEST_NAME);
-    let (who, retcode) = (clean(who, LONGEST_NAME), outcome.map(Outcome::retcode));
+    let (who, retcode) = (clean(who, LONGEST_NAME), outcome.map(Outcome::code));
     macro_rules! at {
         ($level:expr) => {
             tracing::event!(target: "kser", $level, uuid = %id, entrypoint = %name, retcode, "{who}.{what}: {name}[{id}]{colon}{text}")
@@ -179,7 +179,7 @@ pub fn line(
 /// `Controller.Success: dice.DiceRoll[872c…]: You made a 1`, cut after `longest` characters.
 pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, longest: usize) {
     if is_enabled(Level::INFO) {
-        let text = clean(outcome.stdout(), longest);
+        let text = clean(outcome.message(), longest);
         line(
             Level::INFO,
             who,
@@ -195,7 +195,7 @@ pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, l
 /// `Controller.Failed: dice.DiceRoll[872c…]: no dice`, cut after `longest` characters.
 pub fn failed(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, longest: usize) {
     if is_enabled(Level::ERROR) {
-        let text = clean(outcome.stderr(), longest);
+        let text = clean(outcome.error_message(), longest);
         line(
             Level::ERROR,
             who,

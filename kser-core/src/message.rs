@@ -110,7 +110,7 @@ impl Message {
     /// About as many bytes as the message will have.
     fn encoded_len_hint(&self) -> usize {
         let id = self.uuid.as_str().len();
-        let result = self.result.retval().as_str().len() + self.result.stdout().len();
+        let result = self.result.data().as_str().len() + self.result.message().len();
         let metadata = self
             .metadata
             .iter()

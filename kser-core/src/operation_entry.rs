@@ -152,7 +152,7 @@ fn must_be_few(count: usize, most: u32) -> Result<(), TaskError> {
         limit,
     };
     let error = TaskError::new("TooLarge", error.to_string());
-    Err(error.with_code(413).permanent())
+    Err(error.with_code(413).into_permanent())
 }
 
 impl fmt::Debug for OperationEntry {

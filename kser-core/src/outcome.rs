@@ -11,9 +11,10 @@ use crate::json::text::{Text, unescape, write_string};
 use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};
 
-/// What a task leaves behind, and what the next one is given: the `Result` of the Python library.
+/// The outcome of a task, which the next task is given: the `Result` of the Python library.
 ///
-/// The default is a success that says nothing. Cloning is cheap.
+/// The default is a success without text and data. Cloning is cheap. On the wire the fields have the names of the Python
+/// library: `retcode` for the code, `stdout` for the message, `stderr` for the error message, `retval` for the data.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     uuid: Option<TaskId>,
@@ -30,7 +31,7 @@ impl Outcome {
     /// Makes a success that says `text`.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self::default().with_text(text)
+        Self::default().with_message(text)
     }
 
     /// Makes a success that holds `value`.
@@ -39,34 +40,38 @@ impl Outcome {
     ///
     /// [`Error::Encode`] when `value` is not a JSON object, or holds a number that is not finite.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
-        Ok(Self::default().with_retval(Object::new(value)?))
+        Ok(Self::default().with_data(Object::new(value)?))
     }
 
     /// Sets the text for people.
     #[must_use]
-    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+    #[doc(alias("with_stdout", "with_text", "print"))]
+    pub fn with_message(mut self, text: impl Into<String>) -> Self {
         self.stdout = Text::new(text);
         self
     }
 
-    /// Sets the text about what went wrong.
+    /// Sets the text for people that explains a failure.
     #[must_use]
-    pub fn with_stderr(mut self, text: impl Into<String>) -> Self {
+    #[doc(alias("with_stderr", "print_err"))]
+    pub fn with_error_message(mut self, text: impl Into<String>) -> Self {
         self.stderr = Text::new(text);
         self
     }
 
     /// Sets the result code; 300 and more is a failure.
     #[must_use]
-    pub fn with_retcode(mut self, retcode: i64) -> Self {
-        self.retcode = Retcode::from(retcode);
+    #[doc(alias = "with_retcode")]
+    pub fn with_code(mut self, code: i64) -> Self {
+        self.retcode = Retcode::from(code);
         self
     }
 
     /// Sets the data for the next task.
     #[must_use]
-    pub fn with_retval(mut self, retval: Object) -> Self {
-        self.set_retval(retval);
+    #[doc(alias = "with_retval")]
+    pub fn with_data(mut self, data: Object) -> Self {
+        self.set_retval(data);
         self
     }
 
@@ -97,25 +102,29 @@ impl Outcome {
 
     /// Returns the result code. One beyond 64 bits, which only Python can write, is the nearest that fits.
     #[must_use]
-    pub const fn retcode(&self) -> i64 {
+    #[doc(alias = "retcode")]
+    pub const fn code(&self) -> i64 {
         self.retcode.value()
     }
 
-    /// Returns the text for people.
+    /// Returns the text for people; empty when there is none.
     #[must_use]
-    pub fn stdout(&self) -> &str {
+    #[doc(alias = "stdout")]
+    pub fn message(&self) -> &str {
         self.stdout.as_str()
     }
 
-    /// Returns the text about what went wrong.
+    /// Returns the text for people that explains a failure; empty when there is none.
     #[must_use]
-    pub fn stderr(&self) -> &str {
+    #[doc(alias = "stderr")]
+    pub fn error_message(&self) -> &str {
         self.stderr.as_str()
     }
 
     /// Returns the data for the next task.
     #[must_use]
-    pub const fn retval(&self) -> &Object {
+    #[doc(alias = "retval")]
+    pub const fn data(&self) -> &Object {
         &self.retval
     }
 
@@ -124,7 +133,8 @@ impl Outcome {
     /// # Errors
     ///
     /// [`Error::Decode`] when it is not a `T`.
-    pub fn retval_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    #[doc(alias = "retval_as")]
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
         Ok(self.retval.parse()?)
     }
 
@@ -144,15 +154,15 @@ impl Outcome {
         let told = self.error_value();
         let null = Raw::of_scanned("null");
         let told = told.as_ref().unwrap_or(&null);
-        Some(TaskError::read(told, self.retcode(), self.stderr()))
+        Some(TaskError::read(told, self.code(), self.error_message()))
     }
 
     /// Returns the text that log lines show: `stdout` of a success, `stderr` of a failure.
     #[must_use]
     pub fn shown(&self) -> &str {
         match self.is_success() {
-            true => self.stdout(),
-            false => self.stderr(),
+            true => self.message(),
+            false => self.error_message(),
         }
     }
 
@@ -171,7 +181,7 @@ impl Outcome {
             stderr: text(&self.stderr, &later.stderr),
             ..Self::default()
         };
-        merged.with_retval(self.retval.merge(&later.retval))
+        merged.with_data(self.retval.merge(&later.retval))
     }
 
     /// Returns what is forwarded once the task called `uuid` has left this: this laid over what it was given, or this
@@ -201,7 +211,7 @@ impl Outcome {
         // What surrounds the texts, and a code of hundreds of digits; an escape takes six bytes for one.
         const AROUND: usize = 512;
         let uuid = self.uuid.as_ref().map_or(0, |uuid| uuid.as_str().len());
-        let texts = uuid + self.stdout().len() + self.stderr().len();
+        let texts = uuid + self.message().len() + self.error_message().len();
         let most = AROUND + 6 * texts + self.retval.as_str().len();
         most <= limit || self.encoded_len() <= limit
     }
@@ -340,9 +350,9 @@ impl From<&TaskError> for Outcome {
         let retval = Object::new(&Retval { error });
         let retval = retval.or_else(|_| Object::new(&Retval { error: &bare() }));
         Self::default()
-            .with_retcode(error.code())
-            .with_stderr(error.message())
-            .with_retval(retval.unwrap_or_default())
+            .with_code(error.code())
+            .with_error_message(error.message())
+            .with_data(retval.unwrap_or_default())
     }
 }
 

@@ -108,7 +108,7 @@ fn params() -> Object {
 async fn the_hooks_come_in_order() {
     let probe = Probe::default();
     let outcome = probe.execute(&Context::for_test(), &params()).await;
-    assert_eq!(outcome.stdout(), "You made a 6");
+    assert_eq!(outcome.message(), "You made a 6");
     assert_eq!(probe.seen(), HOOKS);
 }
 
@@ -120,7 +120,7 @@ async fn an_error_in_any_hook_ends_the_task_and_is_told_to_on_error() {
             ..Probe::default()
         };
         let outcome = probe.execute(&Context::for_test(), &params()).await;
-        assert_eq!(outcome.stderr(), format!("failed in {fails}"));
+        assert_eq!(outcome.error_message(), format!("failed in {fails}"));
         let mut expected: Vec<_> = HOOKS[..=index].iter().map(ToString::to_string).collect();
         expected.push(format!("on_error: failed in {fails}"));
         assert_eq!(probe.seen(), expected);
@@ -161,10 +161,10 @@ async fn an_outcome_that_is_a_failure_is_told_to_on_error_and_not_to_on_success(
             self.1.lock().unwrap().push(told);
         }
     }
-    let bad = Outcome::text("half").with_stderr("bad");
+    let bad = Outcome::text("half").with_error_message("bad");
     for (outcome, expected) in [
-        (bad.clone().with_retcode(299), "success"),
-        (bad.with_retcode(300), "300: bad"),
+        (bad.clone().with_code(299), "success"),
+        (bad.with_code(300), "300: bad"),
         (
             Outcome::from(&TaskError::new("No", "no").with_code(204)),
             "204: no",
@@ -266,7 +266,7 @@ async fn an_operation_runs_in_one_process() {
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
         .await;
-    assert_eq!(outcome.retval_as::<Roll>().unwrap().sides, 3);
+    assert_eq!(outcome.data_as::<Roll>().unwrap().sides, 3);
     assert_eq!(outcome.uuid().unwrap().as_str(), "run-1");
     assert_eq!(
         *told.lock().unwrap(),
@@ -279,7 +279,7 @@ async fn an_operation_runs_in_one_process() {
     let empty = registry
         .execute(&message("dice.Game", r#"{"rolls":0}"#))
         .await;
-    assert_eq!(empty.stderr(), "Nothing to do, empty operation !");
+    assert_eq!(empty.error_message(), "Nothing to do, empty operation !");
     assert_eq!(told.lock().unwrap().last().unwrap(), "PENDING -> FAILED");
 }
 
@@ -291,7 +291,7 @@ async fn an_operation_may_be_made_of_others() {
         .build()
         .unwrap();
     let outcome = registry.execute(&message("dice.Yahtzee", "{}")).await;
-    assert_eq!(outcome.retval_as::<Roll>().unwrap().sides, 109);
+    assert_eq!(outcome.data_as::<Roll>().unwrap().sides, 109);
 }
 
 #[tokio::test]
@@ -311,7 +311,7 @@ async fn a_failing_step_runs_its_own_on_error_and_ends_the_operation() {
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
         .await;
-    assert_eq!(outcome.stderr(), "failed in run");
+    assert_eq!(outcome.error_message(), "failed in run");
     let errors = probe
         .seen()
         .into_iter()
@@ -342,9 +342,9 @@ fn a_success_is_a_code_below_300_without_an_error() {
     let with_error = |code| Outcome::from(&TaskError::new("No", "no").with_code(code));
     for (outcome, success) in [
         (Outcome::default(), true),
-        (Outcome::default().with_retcode(-15), true),
-        (Outcome::default().with_retcode(299), true),
-        (Outcome::default().with_retcode(300), false),
+        (Outcome::default().with_code(-15), true),
+        (Outcome::default().with_code(299), true),
+        (Outcome::default().with_code(300), false),
         (with_error(1), false),
         (with_error(204), false),
         (with_error(500), false),
@@ -367,15 +367,19 @@ fn what_is_forwarded_is_merged_under_its_own_name() {
     let accepted = left.accepted(&given, &"b".into());
     assert_eq!(accepted.uuid().unwrap().as_str(), "b");
     assert_eq!(
-        (accepted.retcode(), accepted.stdout(), accepted.stderr()),
+        (
+            accepted.code(),
+            accepted.message(),
+            accepted.error_message()
+        ),
         (3, "after", "warned")
     );
-    assert_eq!(accepted.retval().as_str(), r#"{"x":1,"y":{"b":2.50}}"#);
+    assert_eq!(accepted.data().as_str(), r#"{"x":1,"y":{"b":2.50}}"#);
     let alone = left.clone().replacing().accepted(&given, &"b".into());
-    assert_eq!((alone.retcode(), alone.stderr()), (1, ""));
-    let failed = given.with_retcode(500);
+    assert_eq!((alone.code(), alone.error_message()), (1, ""));
+    let failed = given.with_code(500);
     assert_eq!(
-        left.accepted(&failed, &"b".into()).retcode(),
+        left.accepted(&failed, &"b".into()).code(),
         1,
         "a failure is not merged"
     );

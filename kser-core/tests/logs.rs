@@ -217,8 +217,8 @@ async fn a_failure_is_one_error_line_and_no_success() {
         async fn run(&self, _: &Context, _: DiceRoll) -> Result<Outcome, TaskError> {
             match self.0 {
                 "outcome" => Ok(Outcome::text("half")
-                    .with_stderr("no dice")
-                    .with_retcode(404)),
+                    .with_error_message("no dice")
+                    .with_code(404)),
                 _ => Ok(Outcome::text("fine")),
             }
         }

@@ -76,7 +76,7 @@ async fn three_launches_of_three_dice_are_nine_steps_of_one_run() {
     let registry = Registry::new().task(noting(&diary));
     let registry = registry.operation(yahtzee).build().unwrap();
     let outcome = registry.execute(&message("dice.Yahtzee", "{}")).await;
-    assert_eq!(outcome.retval_as::<Roll>().unwrap().sides, 9);
+    assert_eq!(outcome.data_as::<Roll>().unwrap().sides, 9);
     let run = kser_core::RunId::from("run-1");
     let expected = (1..=9).map(|step| format!("run-1 {step} {} \"zoe\"", run.step(step)));
     assert_eq!(*diary.lock().unwrap(), expected.collect::<Vec<_>>());
@@ -163,8 +163,11 @@ async fn a_step_that_nobody_knows_ends_the_operation_with_the_text_of_the_python
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
         .await;
-    assert_eq!(outcome.stderr(), "Entrypoint 'dice.Roll' not registred");
-    assert_eq!(outcome.retcode(), 400);
+    assert_eq!(
+        outcome.error_message(),
+        "Entrypoint 'dice.Roll' not registred"
+    );
+    assert_eq!(outcome.code(), 400);
     assert_eq!(outcome.uuid().unwrap().as_str(), "run-1");
 }
 
@@ -178,8 +181,10 @@ async fn an_outcome_that_is_a_failure_ends_the_operation_and_is_not_merged() {
             let step = ctx.step();
             async move {
                 match step {
-                    Some(2) => Outcome::text("half").with_stderr("bad").with_retcode(300),
-                    _ => Outcome::text("fine").with_retcode(299),
+                    Some(2) => Outcome::text("half")
+                        .with_error_message("bad")
+                        .with_code(300),
+                    _ => Outcome::text("fine").with_code(299),
                 }
             }
         }
@@ -193,7 +198,7 @@ async fn an_outcome_that_is_a_failure_ends_the_operation_and_is_not_merged() {
         .execute(&message("dice.Game", r#"{"rolls":3}"#))
         .await;
     assert_eq!(
-        (outcome.retcode(), outcome.stdout(), outcome.stderr()),
+        (outcome.code(), outcome.message(), outcome.error_message()),
         (300, "half", "bad")
     );
     assert_eq!(calls.lock().unwrap().len(), 2);
@@ -201,7 +206,7 @@ async fn an_outcome_that_is_a_failure_ends_the_operation_and_is_not_merged() {
 
 #[tokio::test]
 async fn unsafe_execute_returns_the_error_itself() {
-    let doomed = |_: Roll| async { Err::<(), _>(TaskError::new("Doomed", "no").permanent()) };
+    let doomed = |_: Roll| async { Err::<(), _>(TaskError::permanent("Doomed", "no")) };
     let registry = Registry::new()
         .task(doomed)
         .operation(Launch)
@@ -246,13 +251,10 @@ async fn a_lone_task_is_laid_over_what_was_forwarded_unless_that_failed() {
             .execute(&Message::decode(text.as_bytes()).unwrap())
             .await;
         assert_eq!(
-            (outcome.stdout(), outcome.retval().as_str()),
+            (outcome.message(), outcome.data().as_str()),
             ("mine", retval)
         );
-        assert_eq!(
-            (outcome.retcode(), outcome.uuid().unwrap().as_str()),
-            (0, "1")
-        );
+        assert_eq!((outcome.code(), outcome.uuid().unwrap().as_str()), (0, "1"));
     }
     assert!(diary.lock().unwrap().is_empty());
 }
@@ -290,7 +292,7 @@ async fn the_owner_is_told_and_cannot_stop_the_run() {
     let outcome = registry
         .execute(&message("dice.Game", r#"{"rolls":2}"#))
         .await;
-    assert_eq!(outcome.stdout(), "rolled");
+    assert_eq!(outcome.message(), "rolled");
     assert_eq!(
         *diary.lock().unwrap(),
         [
@@ -326,6 +328,6 @@ async fn running_here_is_a_future_that_can_be_spawned() {
     );
     let launch = message("dice.Roll", r#"{"sides":6}"#);
     let running = tokio::spawn(async move { registry.execute(&launch).await });
-    assert_eq!(running.await.unwrap().stdout(), "x");
+    assert_eq!(running.await.unwrap().message(), "x");
     assert_eq!(Status::Success.as_str(), "SUCCESS");
 }

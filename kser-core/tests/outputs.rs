@@ -72,7 +72,7 @@ fn outputs_have_ids_by_their_place_and_the_metadata_of_the_user() {
         assert_eq!(metadata.traceparent().unwrap(), "00-a-b-01");
         assert!(metadata.envelope().is_none(), "it is no step of this run");
         assert!(
-            out.message.result.retval().is_empty(),
+            out.message.result.data().is_empty(),
             "nothing is forwarded to it"
         );
     }
@@ -186,10 +186,10 @@ fn success_goes_by_the_latest_retval() {
         retval(b"{\"error\":\"\"}"),
         retval(b"{\"\\u0065rror\":null}"),
     );
-    let outcome = Outcome::default().with_retval(failed.clone());
+    let outcome = Outcome::default().with_data(failed.clone());
     assert!(!outcome.is_success());
-    assert!(outcome.clone().with_retval(cleared.clone()).is_success());
-    let cleared = Outcome::default().with_retval(cleared);
+    assert!(outcome.clone().with_data(cleared.clone()).is_success());
+    let cleared = Outcome::default().with_data(cleared);
     assert!(outcome.merge(&cleared).is_success());
     assert!(!cleared.merge(&outcome).is_success());
     let written = serde_json::to_string(&outcome).unwrap();

@@ -147,7 +147,7 @@ async fn a_panic_in_on_error_keeps_the_first_error() {
     let outcome = Double(Arc::clone(&called))
         .execute(&Context::for_test(), &Object::default())
         .await;
-    assert_eq!((outcome.retcode(), outcome.stderr()), (404, "no dice"));
+    assert_eq!((outcome.code(), outcome.error_message()), (404, "no dice"));
     assert_eq!(called.load(Ordering::Relaxed), 1);
 }
 
@@ -208,7 +208,7 @@ async fn a_panic_in_the_hooks_of_an_operation_is_an_error() {
 #[tokio::test]
 async fn what_does_not_panic_is_returned_as_it_is() {
     let outcome = catch_panic(async { Ok::<_, TaskError>(Outcome::text("fine")) }).await;
-    assert_eq!(outcome.unwrap().stdout(), "fine");
+    assert_eq!(outcome.unwrap().message(), "fine");
     let error = catch_panic(async { Err::<(), _>(TaskError::not_found("gone")) }).await;
     assert_eq!(error.unwrap_err().code(), 404);
 }

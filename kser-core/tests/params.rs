@@ -205,15 +205,17 @@ fn params_that_are_too_deep_for_a_type_are_its_validation_error() {
             let outcome = registry
                 .execute(&message("test.Deep", &nested(levels)))
                 .await;
-            assert_eq!(outcome.retcode(), 400);
+            assert_eq!(outcome.code(), 400);
             assert!(
-                outcome.stderr().ends_with("recursion limit exceeded"),
+                outcome
+                    .error_message()
+                    .ends_with("recursion limit exceeded"),
                 "{outcome:?}"
             );
             let outcome = registry
                 .execute(&message("test.Raw", &nested(levels)))
                 .await;
-            assert_eq!(outcome.stdout(), "read");
+            assert_eq!(outcome.message(), "read");
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -261,11 +263,11 @@ async fn what_the_step_before_returned_is_read_or_the_task_fails_for_good() {
             ),
         ),
     ] {
-        let given = Outcome::default().with_retval(object(retval));
+        let given = Outcome::default().with_data(object(retval));
         let ctx = Context::for_test().with_previous(given);
         let got = task.run(&ctx, &object(r#"{"who": "zoe"}"#)).await;
         match (got, expected) {
-            (Ok(outcome), Ok(text)) => assert_eq!(outcome.stdout(), text),
+            (Ok(outcome), Ok(text)) => assert_eq!(outcome.message(), text),
             (Err(error), Err(text)) => {
                 assert_eq!((error.message(), error.code()), (text, 422));
                 assert!(!error.is_temporary());

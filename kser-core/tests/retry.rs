@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kser_core::{Error, RetryPolicy, TaskError, TaskId, Timestamp};
+use kser_core::{RetryPolicy, TaskError, TaskId, Timestamp};
 use proptest::prelude::*;
 
 const YEAR: u64 = 365 * 24 * 3600 * 1000;
@@ -45,38 +45,41 @@ proptest! {
         task in ".{0,40}",
     ) {
         let longest = (first + more).min(YEAR);
-        let built = RetryPolicy::exponential(attempts, millis(first))
-            .and_then(|policy| policy.with_longest_wait(millis(longest)));
-        match built {
-            Ok(policy) => match wait(&policy, &task, attempt) {
-                Some(wait) => {
-                    prop_assert!(attempt < attempts);
-                    prop_assert!(millis(first) <= wait && wait <= millis(longest), "{wait:?}");
-                }
-                None => prop_assert!(attempt >= attempts),
-            },
-            Err(error) => prop_assert!(attempts == 0, "{error}"),
+        let policy = RetryPolicy::exponential(attempts, millis(first)).max_delay(millis(longest));
+        let attempts = attempts.max(1);
+        match wait(&policy, &task, attempt) {
+            Some(wait) => {
+                prop_assert!(attempt < attempts);
+                prop_assert!(millis(first) <= wait && wait <= millis(longest), "{wait:?}");
+            }
+            None => prop_assert!(attempt >= attempts),
         }
     }
 
     #[test]
-    fn any_duration_is_a_policy_or_refused(first: Duration, longest: Duration, attempts: u32, attempt in attempt()) {
-        let Ok(policy) = RetryPolicy::exponential(attempts, first) else {
-            return Ok(());
-        };
-        let (policy, longest) = match policy.clone().with_longest_wait(longest) {
-            Ok(changed) => (changed, longest),
-            Err(_) => (policy, first.max(Duration::from_secs(3600))),
+    fn any_duration_makes_a_policy(
+        first: Duration,
+        longest: Option<Duration>,
+        attempts: u32,
+        attempt in attempt(),
+    ) {
+        let policy = RetryPolicy::exponential(attempts, first);
+        let most = longest.unwrap_or(first.max(Duration::from_secs(3600)));
+        let policy = match longest {
+            Some(longest) => policy.max_delay(longest),
+            None => policy,
         };
         if let Some(wait) = wait(&policy, "task", attempt) {
-            prop_assert!(first <= wait && wait <= longest, "{first:?} <= {wait:?} <= {longest:?}");
+            // Waits are rounded up to milliseconds and are at most a year.
+            let least = first.min(most).min(millis(YEAR));
+            let most = most.min(millis(YEAR)) + millis(1);
+            prop_assert!(least <= wait && wait < most, "{least:?} <= {wait:?} < {most:?}");
         }
     }
 
     #[test]
     fn waits_grow_to_the_longest(first in 1..=YEAR, task in "[0-9a-f]{8}") {
-        let policy = RetryPolicy::exponential(u32::MAX, millis(first)).unwrap();
-        let policy = policy.with_longest_wait(millis(YEAR)).unwrap();
+        let policy = RetryPolicy::exponential(u32::MAX, millis(first)).max_delay(millis(YEAR));
         let waits: Vec<_> = (1..100).map(|attempt| wait(&policy, &task, attempt).unwrap()).collect();
         for pair in waits.windows(2) {
             prop_assert!(pair[0] * 4 <= pair[1] * 5, "{waits:?}");
@@ -90,10 +93,10 @@ proptest! {
         failed_before in any_size(YEAR),
         attempt in 1..20_u32,
     ) {
-        let policy = RetryPolicy::exponential(20, millis(1000)).unwrap().with_total(millis(total));
+        let policy = RetryPolicy::exponential(20, millis(1000)).max_elapsed(millis(total));
         let first = Timestamp::from_millis(NOW.as_millis() - failed_before);
         let task = TaskId::from("task");
-        let free = RetryPolicy::exponential(20, millis(1000)).unwrap();
+        let free = RetryPolicy::exponential(20, millis(1000));
         let unlimited = free.next(&task, attempt, &temporary(), Some(first), NOW);
         let expected = unlimited.filter(|next| next.since(first) <= millis(total));
         prop_assert_eq!(policy.next(&task, attempt, &temporary(), Some(first), NOW), expected);
@@ -135,8 +138,7 @@ fn waits_are_spread_and_the_same_whenever_they_are_asked() {
 
 #[test]
 fn a_millisecond_grows_to_a_year() {
-    let policy = RetryPolicy::exponential(u32::MAX, millis(1)).unwrap();
-    let policy = policy.with_longest_wait(millis(YEAR)).unwrap();
+    let policy = RetryPolicy::exponential(u32::MAX, millis(1)).max_delay(millis(YEAR));
     // 2 to the 35th milliseconds are more than a year.
     for attempt in [36, 37, 100, u32::MAX - 1] {
         let wait = wait(&policy, "task", attempt).unwrap();
@@ -157,24 +159,29 @@ fn never_is_never() {
 }
 
 #[test]
-fn impossible_policies_are_refused() {
-    let refused = |policy: Result<RetryPolicy, Error>, why: &str| match policy {
-        Err(Error::Invalid { reason, .. }) => assert!(reason.contains(why), "{reason}"),
-        other => panic!("{other:?}"),
-    };
-    let policy = |attempts, first| RetryPolicy::exponential(attempts, first);
-    refused(policy(0, millis(1)), "no attempts");
-    refused(policy(3, millis(YEAR + 1)), "a year");
-    refused(policy(3, Duration::MAX), "a year");
-    refused(policy(3, Duration::from_micros(500)), "a millisecond");
-    refused(
-        policy(3, Duration::from_nanos(1_000_000_001)),
-        "a millisecond",
-    );
-    let longest = |longest| policy(3, millis(1000)).unwrap().with_longest_wait(longest);
-    refused(longest(millis(999)), "shorter");
-    refused(longest(millis(YEAR + 1)), "a year");
-    refused(longest(Duration::from_micros(1_000_500)), "a millisecond");
+fn waits_are_whole_milliseconds_and_at_most_a_year() {
+    let initial = |initial| RetryPolicy::exponential(3, initial).initial_delay();
+    assert_eq!(initial(Duration::ZERO), Duration::ZERO);
+    assert_eq!(initial(Duration::from_nanos(1)), millis(1));
+    assert_eq!(initial(Duration::from_micros(1500)), millis(2));
+    assert_eq!(initial(millis(YEAR)), millis(YEAR));
+    assert_eq!(initial(Duration::MAX), millis(YEAR));
+}
+
+#[test]
+fn no_wait_is_longer_than_the_longest_the_first_included() {
+    let policy = RetryPolicy::exponential(3, millis(5000)).max_delay(millis(700));
+    assert_eq!(policy.initial_delay(), millis(700));
+    for attempt in [1, 2] {
+        assert_eq!(wait(&policy, "task", attempt), Some(millis(700)));
+    }
+}
+
+#[test]
+fn the_first_attempt_is_always_made() {
+    let policy = RetryPolicy::exponential(0, millis(1));
+    assert_eq!(policy.attempts(), 1);
+    assert_eq!(wait(&policy, "task", 1), None);
 }
 
 #[test]
@@ -193,16 +200,16 @@ fn what_is_worth_retrying_is_the_errors_own_word_unless_the_policy_says() {
     ] {
         assert_eq!(asks(&policy, &temporary().with_code(code)), worth, "{code}");
     }
-    assert!(!asks(&policy, &temporary().permanent()));
-    assert!(asks(&policy, &TaskError::validation("x").temporary()));
-    let policy = policy.when(|error| error.name() == "Weird");
-    assert!(asks(&policy, &TaskError::new("Weird", "x").permanent()));
+    assert!(!asks(&policy, &temporary().into_permanent()));
+    assert!(asks(&policy, &TaskError::validation("x").into_temporary()));
+    let policy = policy.retry_if(|error| error.name() == "Weird");
+    assert!(asks(&policy, &TaskError::permanent("Weird", "x")));
     assert!(!asks(&policy, &temporary()));
 }
 
 #[test]
 fn a_question_that_panics_leaves_it_to_the_error() {
-    let policy = RetryPolicy::default().when(|_| panic!("boom"));
+    let policy = RetryPolicy::default().retry_if(|_| panic!("boom"));
     let next = |error: &TaskError| policy.next(&"task".into(), 1, error, None, NOW);
     assert!(next(&temporary()).is_some());
     assert!(next(&TaskError::validation("x")).is_none());

@@ -62,7 +62,7 @@ fn kept(message: &Message, keep: &Value) -> Result<(), Failed> {
         let encoded = String::from_utf8(message.encode()?.to_vec())?;
         let seen = match field.as_str() {
             "params" => message.params.as_str(),
-            "retval" => result.retval().as_str(),
+            "retval" => result.data().as_str(),
             _ if encoded.contains(text) => continue,
             _ => &encoded,
         };
@@ -78,9 +78,9 @@ fn wanted(message: &Message, want: &Value) -> Result<(), Failed> {
     for (field, value) in want.as_object().into_iter().flatten() {
         let seen = match field.as_str() {
             "uuid" => Value::from(message.uuid.as_str()),
-            "retcode" => Value::from(result.retcode()),
+            "retcode" => Value::from(result.code()),
             "result_uuid" => Value::from(result.uuid().unwrap().as_str()),
-            "stdout" => Value::from(result.stdout()),
+            "stdout" => Value::from(result.message()),
             "success" => Value::from(result.is_success()),
             "entrypoint" => Value::from(message.entrypoint.as_str()),
             "params" => serde_json::from_str(message.params.as_str())?,

@@ -26,8 +26,8 @@ fn a_hundred_thousand_names_are_read_and_merged() {
     assert_eq!(message.metadata.iter().count(), 100_000);
     assert!(message.result.is_success());
     let later: Object = serde_json::from_str(&names("later")).unwrap();
-    let merged = message.result.merge(&Outcome::default().with_retval(later));
-    assert_eq!(merged.retval().fields().iter().count(), 200_000);
+    let merged = message.result.merge(&Outcome::default().with_data(later));
+    assert_eq!(merged.data().fields().iter().count(), 200_000);
 }
 
 #[test]
@@ -104,7 +104,9 @@ fn the_length_that_limits_look_at_is_the_one_that_is_sent() {
         &"\u{1}".repeat(4000),
         &"a".repeat(5000),
     ] {
-        let outcome = Outcome::text(text).with_stderr(text).with_uuid("u".into());
+        let outcome = Outcome::text(text)
+            .with_error_message(text)
+            .with_uuid("u".into());
         let size = outcome.encoded_len();
         assert_eq!(size, serde_json::to_vec(&outcome).unwrap().len());
         assert!(outcome.fits(size) && !outcome.fits(size - 1), "{text:?}");

@@ -113,7 +113,7 @@ impl Effects {
         );
         self.shared
             .change(|state, _| state.facts.broke("EffectOnce", what.clone()));
-        TaskError::new("OutsideHandler", what).permanent()
+        TaskError::permanent("OutsideHandler", what)
     }
 
     /// Lists who did something, each time that it was done, in one run or in all.
@@ -212,7 +212,9 @@ impl EffectCall {
         let done = port.call(Kind::Effect, path, apply).await;
         done.map_err(|_| {
             let text = format!("{}.{what} did not answer", effects.name);
-            TaskError::new("NoAnswer", text).with_code(503).temporary()
+            TaskError::new("NoAnswer", text)
+                .with_code(503)
+                .into_temporary()
         })
     }
 }

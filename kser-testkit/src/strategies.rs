@@ -99,8 +99,8 @@ pub fn outcomes() -> impl Strategy<Value = Outcome> {
     let retcode = prop_oneof![4 => Just(0_i64), 1 => 1_i64..300, 2 => 300_i64..600];
     let (text, error) = ("[ -~]{0,12}", "[ -~]{0,12}");
     (retcode, text, error, params()).prop_map(|(retcode, text, error, retval)| {
-        let outcome = Outcome::text(text).with_stderr(error);
-        outcome.with_retcode(retcode).with_retval(retval)
+        let outcome = Outcome::text(text).with_error_message(error);
+        outcome.with_code(retcode).with_data(retval)
     })
 }
 

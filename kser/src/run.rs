@@ -5,6 +5,7 @@ use std::time::Duration;
 use kser_core::store::Watch;
 use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::WatchedRun;
@@ -161,7 +162,8 @@ impl Run {
     /// # Errors
     ///
     /// [`Error::TimedOut`] when that is over; the run goes on. Otherwise as [`wait`](Self::wait).
-    pub async fn wait_for(&self, limit: Duration) -> Result<RunState, Error> {
+    #[doc(alias = "wait_for")]
+    pub async fn wait_timeout(&self, limit: Duration) -> Result<RunState, Error> {
         let waited = tokio::time::timeout(limit, self.wait()).await;
         waited.unwrap_or(Err(Error::TimedOut {
             what: "the end of the operation",
@@ -175,6 +177,18 @@ impl Run {
     /// [`Error::Unsuccessful`] for a run that failed or was cancelled. Otherwise as [`wait`](Self::wait).
     pub async fn result(&self) -> Result<Outcome, Error> {
         self.wait().await?.into_result()
+    }
+
+    /// Waits until the run has ended, and returns the data that it ended with if it succeeded.
+    ///
+    /// The outcomes of the steps are laid over one another, so that the data of one step has the fields of those before it,
+    /// too, unless their outcome is [replacing](Outcome::replacing).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when the data is not a `T`. Otherwise as [`result`](Self::result).
+    pub async fn result_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.result().await?.data_as()
     }
 
     /// Returns where the run stands.

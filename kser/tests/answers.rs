@@ -60,7 +60,7 @@ async fn a_write_whose_answer_is_lost_is_known_within_a_second_and_is_no_crash()
         store.lose(Loss::SwapAnswers { every });
         let began = Instant::now();
         let run = kser.producer().launch_steps("test.Run", steps(4)).await;
-        let state = run.as_ref().unwrap().wait_for(HOUR).await.unwrap();
+        let state = run.as_ref().unwrap().wait_timeout(HOUR).await.unwrap();
         assert_eq!(state.status, Status::Success);
         assert!(began.elapsed() < 8 * SECOND, "{:?}", began.elapsed());
         assert_eq!(diary.read(), ["a"; 4], "each step ran once");
@@ -84,7 +84,7 @@ async fn a_start_is_known_after_an_outage_that_began_with_its_answer() {
     store.lose(Loss::Nothing);
     let began = Instant::now();
     let run = run.unwrap();
-    let state = run.wait_for(HOUR).await.unwrap();
+    let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
     let attempts = kser.runs().attempts(run.id()).await.unwrap();
@@ -149,7 +149,7 @@ async fn an_end_is_written_after_an_outage_that_began_with_a_conflict() {
     sleep(5 * SECOND).await;
     assert_eq!(diary.read(), ["a"]);
     store.lose(Loss::Nothing);
-    let state = run.wait_for(HOUR).await.unwrap();
+    let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert_eq!(diary.read(), ["a"; 2], "each step ran once");
     let attempts = kser.runs().attempts(run.id()).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_launch_is_done_once_its_own_record_is_acknowledged() {
         let run = kser.producer().launch_steps("test.Run", steps(2)).await;
         let run = run.unwrap();
         transport.heal();
-        let state = run.wait_for(HOUR).await.unwrap();
+        let state = run.wait_timeout(HOUR).await.unwrap();
         assert_eq!(state.status, Status::Success);
         sleep(HOUR).await;
         assert_eq!(diary.read(), ["a", "a"]);
@@ -316,7 +316,7 @@ async fn a_lease_is_renewed_while_a_handler_blocks_its_thread() {
             read.now
         );
     }
-    let state = run.wait_for(HOUR).await.unwrap();
+    let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     let attempts = kser.runs().attempts(run.id()).await.unwrap();
     assert_eq!(attempts.len(), 1);

@@ -42,11 +42,8 @@ async fn a_task_is_told_that_it_took_too_long() -> Result<(), Error> {
         let consumer = kser.consumer(Registry::new().task(task).build()?).spawn();
         let steps = vec![Step::new(note("x"))];
         let run = kser.producer().launch_steps("test.Run", steps).await?;
-        let state = run.wait_for(Duration::from_secs(20)).await?;
-        assert_eq!(
-            (state.status, state.outcome.retcode()),
-            (Status::Failed, 408)
-        );
+        let state = run.wait_timeout(Duration::from_secs(20)).await?;
+        assert_eq!((state.status, state.outcome.code()), (Status::Failed, 408));
         assert_eq!(diary.read(), ["408 TimeLimit"]);
         consumer.stop().await?;
     }
@@ -64,8 +61,8 @@ async fn the_total_of_a_retry_policy_goes_on_after_a_stop() -> Result<(), Error>
             async { Err::<(), _>(TaskError::new("Always", "no")) }
         };
         let five = Duration::from_secs(5);
-        let policy = RetryPolicy::exponential(100, five)?.with_longest_wait(five)?;
-        let task = task.with_retry(policy.with_total(Duration::from_secs(22)));
+        let policy = RetryPolicy::exponential(100, five).max_delay(five);
+        let task = task.with_retry(policy.max_elapsed(Duration::from_secs(22)));
         let registry = Registry::new().task(task).build()?;
         let steps = vec![Step::new(note("x"))];
         let run = kser.producer().launch_steps("test.Run", steps).await?;
@@ -75,7 +72,7 @@ async fn the_total_of_a_retry_policy_goes_on_after_a_stop() -> Result<(), Error>
             consumer.stop().await?;
         }
         let consumer = kser.consumer(registry).spawn();
-        let state = run.wait_for(Duration::from_secs(300)).await?;
+        let state = run.wait_timeout(Duration::from_secs(300)).await?;
         assert_eq!(state.status, Status::Failed);
         assert_eq!(tries.load(Ordering::SeqCst), 5);
         consumer.stop().await?;

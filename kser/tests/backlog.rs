@@ -86,7 +86,7 @@ async fn work_off(runs: usize, concurrency: usize) -> Made {
     let consumer = consumer.spawn();
     let rounds = u64::try_from(runs * STEPS / concurrency).unwrap();
     let last = last.unwrap();
-    let state = last.wait_for(SECOND * 2 * u32::try_from(rounds + 600).unwrap());
+    let state = last.wait_timeout(SECOND * 2 * u32::try_from(rounds + 600).unwrap());
     assert_eq!(state.await.unwrap().status, Status::Success);
     sleep(SECOND * 300).await;
     let made = Made {

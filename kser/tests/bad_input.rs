@@ -37,7 +37,7 @@ async fn fails(kser: &Connection, registry: Registry, step: Step) -> (String, St
     let error = letter.error().unwrap();
     letter.discard().await.unwrap();
     consumer.stop().await.unwrap();
-    (state.outcome.stderr().to_owned(), error)
+    (state.outcome.error_message().to_owned(), error)
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,13 +85,10 @@ async fn an_unknown_entrypoint_waits_ten_minutes_and_is_then_given_up() -> Resul
             .await?;
         let state = run.wait().await?;
         assert_eq!(
-            state.outcome.stderr(),
+            state.outcome.error_message(),
             "Entrypoint 'test.Later' not registred"
         );
-        assert_eq!(
-            (state.status, state.outcome.retcode()),
-            (Status::Failed, 400)
-        );
+        assert_eq!((state.status, state.outcome.code()), (Status::Failed, 400));
         assert!(
             began.elapsed() >= Duration::from_secs(600),
             "{:?}",
@@ -163,7 +160,7 @@ async fn a_handler_that_never_returns_is_ended_by_its_time_limit() -> Result<(),
         std::future::pending::<()>().await;
     }
     for kser in both().await {
-        let task = hangs.with_retry(RetryPolicy::exponential(2, Duration::from_secs(1))?);
+        let task = hangs.with_retry(RetryPolicy::exponential(2, Duration::from_secs(1)));
         let task = task.with_time_limit(Duration::from_secs(90));
         let (text, letter) = fails(
             &kser,
@@ -240,7 +237,7 @@ async fn a_next_message_over_the_limit_fails_the_step() -> Result<(), Error> {
             Ok(run) => {
                 let state = run.wait().await?;
                 assert_eq!((state.status, state.position), (Status::Failed, 1));
-                let said = state.outcome.stderr();
+                let said = state.outcome.error_message();
                 let named = format!(
                     "bytes of the message of step 2 of {}, test.Note (",
                     run.id()
@@ -272,9 +269,9 @@ async fn too_many_steps_in_a_build_end_the_run_with_the_limit() -> Result<(), Er
     let state = run.wait().await?;
     assert_eq!(state.status, Status::Failed);
     assert!(
-        state.outcome.stderr().contains("name a state store"),
+        state.outcome.error_message().contains("name a state store"),
         "{}",
-        state.outcome.stderr()
+        state.outcome.error_message()
     );
     consumer.stop().await
 }

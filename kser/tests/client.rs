@@ -36,7 +36,7 @@ async fn what_a_handler_sends_goes_out_once_and_only_if_it_succeeds() -> Result<
                 false => Ok(format!("{task} {run}")),
             }
         };
-        let retry = RetryPolicy::exponential(5, Duration::from_secs(1))?;
+        let retry = RetryPolicy::exponential(5, Duration::from_secs(1));
         let registry = noting(&diary)
             .into_builder()
             .task(sends.with_retry(retry))
@@ -58,7 +58,7 @@ async fn what_a_handler_sends_goes_out_once_and_only_if_it_succeeds() -> Result<
         assert_eq!(seen, ["launched", "sent x"]);
         let step = run.id().step(1);
         assert_eq!(
-            ids.stdout(),
+            ids.message(),
             format!("{} {}", step.output(0), step.output(1))
         );
         consumer.stop().await?;
@@ -239,15 +239,15 @@ async fn a_step_is_retried_and_skipped_by_its_id() -> Result<(), Error> {
     assert!(common::told(&other).contains("no such step"), "{other}");
     run.retry_step(&first).await?;
     assert_eq!(run.wait().await?.status, Status::Failed);
-    let failure = Outcome::default().with_retcode(500);
+    let failure = Outcome::default().with_code(500);
     let refused = run.skip_step(&first, failure).await.unwrap_err();
     assert!(
         common::told(&refused).contains("must be a success"),
         "{refused}"
     );
     run.skip_step(&first, Outcome::text("skipped")).await?;
-    assert_eq!(run.result().await?.stdout(), "b");
-    assert_eq!(run.outcomes().await?[0].stdout(), "skipped");
+    assert_eq!(run.result().await?.message(), "b");
+    assert_eq!(run.outcomes().await?[0].message(), "skipped");
     assert!(run.purge().await?);
     let gone = run.status().await.unwrap_err();
     assert!(matches!(gone, Error::UnknownRun { .. }));
@@ -261,7 +261,7 @@ async fn a_wait_may_have_a_limit() -> Result<(), Error> {
             .producer()
             .launch_steps("test.Wait", vec![Step::new(note("a"))])
             .await?;
-        let waited = run.wait_for(Duration::from_secs(5)).await.unwrap_err();
+        let waited = run.wait_timeout(Duration::from_secs(5)).await.unwrap_err();
         assert!(matches!(waited, Error::TimedOut { .. }));
         let consumer = kser.consumer(noting(&Diary::default())).spawn();
         run.result().await?;

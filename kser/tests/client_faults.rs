@@ -275,7 +275,7 @@ async fn a_wait_outlives_events_that_cannot_be_received_for_a_while() -> Result<
     };
     let run = launch("a").await?;
     faulty.fail(Fault::Receive { temporary: true });
-    let waited = run.wait_for(Duration::from_secs(5)).await.unwrap_err();
+    let waited = run.wait_timeout(Duration::from_secs(5)).await.unwrap_err();
     assert!(matches!(waited, Error::TimedOut { .. }), "{waited}");
     faulty.heal();
     let consumer = kser.consumer(noting(&Diary::default())).spawn();
@@ -293,7 +293,7 @@ async fn a_wait_ends_when_its_events_can_never_come() -> Result<(), Error> {
     };
     let run = launch("a").await?;
     faulty.fail(Fault::Receive { temporary: false });
-    let waited = run.wait_for(Duration::from_secs(60)).await.unwrap_err();
+    let waited = run.wait_timeout(Duration::from_secs(60)).await.unwrap_err();
     assert!(matches!(waited, Error::Closed), "{waited}");
     // A later launch subscribes again.
     faulty.heal();

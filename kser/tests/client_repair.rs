@@ -107,7 +107,7 @@ async fn a_fork_from_an_external_step_waits_for_its_report_and_no_longer() -> Re
         .await?;
     answered.result().await?;
     let silent = run.fork(2).await?;
-    let state = silent.wait_for(Duration::from_secs(7200)).await?;
+    let state = silent.wait_timeout(Duration::from_secs(7200)).await?;
     assert_eq!(state.status, Status::Failed);
     assert_eq!(state.outcome.error().unwrap().code(), 504);
     consumer.stop().await

@@ -47,7 +47,7 @@ fn failing(fails: &Arc<AtomicBool>, diary: &Diary) -> Registry {
             }
         }
     };
-    let retry = RetryPolicy::exponential(2, Duration::from_secs(1)).unwrap();
+    let retry = RetryPolicy::exponential(2, Duration::from_secs(1));
     Registry::new()
         .task(task.with_retry(retry))
         .build()
@@ -106,7 +106,7 @@ async fn a_handle_sees_the_end_after_a_replay_by_someone_else() -> Result<(), Er
         let mut letters = theirs.dead_letters("test").await?;
         letters.next().await?.replay().await?;
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(run.result().await?.stdout(), "at last");
+        assert_eq!(run.result().await?.message(), "at last");
         assert_eq!(diary.read(), ["#1", "#2", "#1"]);
         letters.close().await?;
         consumer.stop().await?;

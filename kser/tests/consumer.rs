@@ -91,7 +91,7 @@ async fn a_waiting_retry_holds_no_place() -> Result<(), Error> {
             }
         }
     };
-    let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5))?);
+    let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5)));
     let consumer = kser
         .consumer(Registry::new().task(task).build()?)
         .with_concurrency(1)
@@ -117,7 +117,7 @@ async fn a_cancelled_retry_never_runs() -> Result<(), Error> {
         seen.note("ran");
         async { Err::<(), _>(TaskError::new("Always", "no")) }
     };
-    let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(60))?);
+    let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(60)));
     let registry = Registry::new().task(task).build()?;
     let consumer = kser.consumer(registry.clone()).spawn();
     let steps = vec![Step::new(note("x"))];
@@ -161,7 +161,7 @@ async fn a_cancel_fires_the_token_and_a_late_success_revives_nothing() -> Result
     sleep(Duration::from_secs(200)).await;
     let state = run.status().await?;
     assert_eq!((state.status, state.position), (Status::Cancelled, 2));
-    assert_eq!(run.outcomes().await?[0].stdout(), "late");
+    assert_eq!(run.outcomes().await?[0].message(), "late");
     run.resume().await?;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(diary.read(), ["a", "told", "b"]);
@@ -208,7 +208,10 @@ async fn a_task_that_kills_its_process_ends_in_the_dead_letters_alone() -> Resul
         let state = run.wait().await?;
         assert_eq!(state.status, Status::Failed);
         assert!(
-            state.outcome.stderr().contains("may kill its process"),
+            state
+                .outcome
+                .error_message()
+                .contains("may kill its process"),
             "{:?}",
             state.outcome
         );
@@ -310,7 +313,7 @@ async fn layers_of_tower_go_around_handlers() -> Result<(), Error> {
         let run = kser.producer().launch_steps("test.Layers", steps).await?;
         let state = run.wait().await?;
         assert_eq!(state.status, Status::Failed);
-        assert_eq!(state.outcome.stderr(), "request timed out");
+        assert_eq!(state.outcome.error_message(), "request timed out");
         assert_eq!(diary.read(), ["+x"; 3]);
         consumer.stop().await?;
     }
@@ -330,6 +333,6 @@ async fn a_layer_that_panics_is_an_error_of_the_task() -> Result<(), Error> {
         .producer()
         .launch_steps("test.Layer", vec![Step::new(note("x"))])
         .await?;
-    assert_eq!(run.wait().await?.outcome.stderr(), "panic: layer");
+    assert_eq!(run.wait().await?.outcome.error_message(), "panic: layer");
     consumer.stop().await
 }

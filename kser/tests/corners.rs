@@ -39,10 +39,10 @@ async fn an_operation_is_no_step_of_another() {
             let mut steps = vec![Step::new(Game { notes: Vec::new() })];
             steps.splice(0..0, (1..position).map(|_| Step::new(note("first"))));
             let run = kser.producer().launch_steps("test.Outer", steps).await;
-            let state = run.unwrap().wait_for(DAY).await.unwrap();
+            let state = run.unwrap().wait_timeout(DAY).await.unwrap();
             assert_eq!(state.status, Status::Failed, "{mode:?} {position}");
             assert_eq!(state.position, position);
-            assert!(state.outcome.stderr().contains("cannot be a step"));
+            assert!(state.outcome.error_message().contains("cannot be a step"));
             let mut letters = kser.dead_letters("test").await.unwrap();
             letters.next().await.unwrap().discard().await.unwrap();
             consumer.stop().await.unwrap();
@@ -57,9 +57,9 @@ async fn a_task_that_is_launched_fails_at_once() {
         let diary = Diary::default();
         let consumer = kser.consumer(common::noting(&diary)).spawn();
         let run = kser.producer().launch(note("a")).await.unwrap();
-        let state = run.wait_for(Duration::from_secs(5)).await.unwrap();
+        let state = run.wait_timeout(Duration::from_secs(5)).await.unwrap();
         assert_eq!(state.status, Status::Failed, "{mode:?}");
-        let text = state.outcome.stderr();
+        let text = state.outcome.error_message();
         assert!(
             text.contains("test.Note is a task, not an operation"),
             "{text}"
@@ -81,7 +81,7 @@ async fn a_task_that_a_handler_launches_fails_at_once() {
     let consumer = kser.consumer(registry).spawn();
     let steps = vec![Step::new(Doomed {})];
     let run = kser.producer().launch_steps("test.Run", steps).await;
-    let id = run.unwrap().result().await.unwrap().stdout().to_owned();
+    let id = run.unwrap().result().await.unwrap().message().to_owned();
     sleep(Duration::from_secs(5)).await;
     let state = kser.runs().status(&id.into()).await.unwrap();
     assert_eq!(state.status, Status::Failed);
@@ -123,7 +123,7 @@ async fn a_cancelled_attempt_keeps_its_step_until_it_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_skip_too_large_to_tell_is_refused_unwritten() {
     let kser = connection(Mode::Stored).await;
-    let fails = |_: Note| async { Err::<Outcome, _>(TaskError::new("X", "x").permanent()) };
+    let fails = |_: Note| async { Err::<Outcome, _>(TaskError::permanent("X", "x")) };
     let consumer = kser
         .consumer(Registry::new().task(fails).build().unwrap())
         .spawn();
@@ -164,7 +164,7 @@ async fn a_report_that_the_next_message_cannot_carry_fails_the_step() {
     assert!(!asked.ticket.settle(Vec::new()).await.unwrap().is_lost());
     let large = Outcome::text("x".repeat(200_000));
     kser.producer().report(&message, &large).await.unwrap();
-    let state = run.unwrap().wait_for(DAY).await.unwrap();
+    let state = run.unwrap().wait_timeout(DAY).await.unwrap();
     assert_eq!((state.status, state.position), (Status::Failed, 1));
     assert_eq!(consumer.health().held, 0);
     consumer.stop().await.unwrap();
@@ -188,7 +188,7 @@ async fn what_no_consumer_here_can_decide_makes_room_for_the_others() {
     sleep(Duration::from_secs(5)).await;
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Good", steps).await;
-    let state = run.unwrap().wait_for(Duration::from_secs(60)).await;
+    let state = run.unwrap().wait_timeout(Duration::from_secs(60)).await;
     assert_eq!(state.unwrap().status, Status::Success);
     let mut letters = kser.dead_letters("test").await.unwrap();
     for _ in 0..8 {
@@ -243,7 +243,7 @@ async fn a_wait_is_as_long_whatever_the_clock_of_the_worker() {
         let first = tried.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             match first {
-                true => Err(TaskError::internal("not yet").temporary()),
+                true => Err(TaskError::internal("not yet").into_temporary()),
                 false => Ok(Outcome::text("ok")),
             }
         }
@@ -253,7 +253,7 @@ async fn a_wait_is_as_long_whatever_the_clock_of_the_worker() {
         .spawn();
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Flaky", steps).await;
-    let state = run.unwrap().wait_for(Duration::from_secs(60)).await;
+    let state = run.unwrap().wait_timeout(Duration::from_secs(60)).await;
     assert_eq!(state.unwrap().status, Status::Success);
     consumer.stop().await.unwrap();
 }
@@ -261,8 +261,8 @@ async fn a_wait_is_as_long_whatever_the_clock_of_the_worker() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_handler_begins_when_nobody_knows_it() {
     let kser = connection(Mode::AtLeastOnce).await;
-    let fails = (|_: Note| async { Err::<Outcome, _>(TaskError::internal("x").temporary()) })
-        .with_retry(RetryPolicy::exponential(3, Duration::from_secs(900)).unwrap());
+    let fails = (|_: Note| async { Err::<Outcome, _>(TaskError::internal("x").into_temporary()) })
+        .with_retry(RetryPolicy::exponential(3, Duration::from_secs(900)));
     let new = kser
         .consumer(Registry::new().task(fails).build().unwrap())
         .spawn();
@@ -288,7 +288,7 @@ async fn a_wait_for_a_handler_begins_when_nobody_knows_it() {
 #[tokio::test(start_paused = true)]
 async fn a_build_is_retried_by_the_name_of_its_run_alone() {
     let kser = connection(Mode::Stored).await;
-    let fails = |_: Game| async { Err::<Vec<Step>, _>(TaskError::new("X", "x").permanent()) };
+    let fails = |_: Game| async { Err::<Vec<Step>, _>(TaskError::permanent("X", "x")) };
     let registry = Registry::new().operation(fails).build().unwrap();
     let consumer = kser.consumer(registry).spawn();
     let run = kser.producer().launch(Game { notes: Vec::new() }).await;
@@ -318,7 +318,7 @@ async fn a_topic_without_room_for_its_dead_letters_is_refused() {
 async fn a_fork_of_a_fork_forwards_nothing_else() {
     let kser = connection(Mode::Stored).await;
     let chain = |ctx: Context, note: Note| async move {
-        Outcome::text(format!("{}<{}", note.text, ctx.previous().stdout()))
+        Outcome::text(format!("{}<{}", note.text, ctx.previous().message()))
     };
     let consumer = kser
         .consumer(Registry::new().task(chain).build().unwrap())
@@ -331,9 +331,9 @@ async fn a_fork_of_a_fork_forwards_nothing_else() {
     let run = run.unwrap();
     run.wait().await.unwrap();
     let fork = run.fork(2).await.unwrap();
-    assert_eq!(fork.result().await.unwrap().stdout(), "c<b<a<");
+    assert_eq!(fork.result().await.unwrap().message(), "c<b<a<");
     let again = fork.fork(3).await.unwrap();
-    assert_eq!(again.result().await.unwrap().stdout(), "c<b<a<");
+    assert_eq!(again.result().await.unwrap().message(), "c<b<a<");
     // Step 1 is not of this run.
     let refused = fork.fork(2).await.unwrap_err();
     assert!(told(&refused).contains("is done in the run"));
@@ -357,7 +357,7 @@ async fn no_number_is_too_large_for_a_setting() {
         .spawn();
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.F", steps).await;
-    let state = run.unwrap().wait_for(Duration::from_secs(10)).await;
+    let state = run.unwrap().wait_timeout(Duration::from_secs(10)).await;
     assert_eq!(state.unwrap().status, Status::Success);
     consumer.stop().await.unwrap();
 }

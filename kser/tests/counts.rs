@@ -28,7 +28,7 @@ fn stuck(diary: &Diary) -> Registry {
             if diary.read().len() < 3 {
                 std::future::pending::<()>().await;
             }
-            Err::<(), _>(TaskError::new("No", "no").permanent())
+            Err::<(), _>(TaskError::permanent("No", "no"))
         }
     };
     Registry::new().task(task).build().unwrap()
@@ -147,7 +147,7 @@ async fn an_error_that_is_too_long_is_cut_and_tried_again() -> Result<(), Error>
             seen.note(format!("#{}", ctx.attempt()));
             async { Err::<(), _>(TaskError::new("Long", "é".repeat(200_000)).with_code(503)) }
         };
-        let failing = failing.with_retry(RetryPolicy::exponential(2, Duration::from_secs(1))?);
+        let failing = failing.with_retry(RetryPolicy::exponential(2, Duration::from_secs(1)));
         let consumer = kser
             .consumer(Registry::new().task(failing).build()?)
             .spawn();
@@ -158,7 +158,7 @@ async fn an_error_that_is_too_long_is_cut_and_tried_again() -> Result<(), Error>
         assert_eq!((error.name(), error.code()), ("Long", 503));
         assert!(error.message().starts_with(&"é".repeat(30_000)));
         assert!(error.message().ends_with("… (cut: 400000 bytes)"));
-        assert_eq!(state.outcome.retcode(), 503);
+        assert_eq!(state.outcome.code(), 503);
         assert_eq!(diary.read(), ["#1", "#2"]);
         consumer.stop().await?;
     }
@@ -184,8 +184,8 @@ async fn too_many_steps_are_refused_before_a_plan_is_made_of_them() -> Result<()
         let run = kser.producer().launch(Game { notes: Vec::new() }).await?;
         let state = run.wait().await?;
         assert_eq!(state.status, Status::Failed);
-        assert_eq!(state.outcome.stderr(), expected);
-        assert_eq!(state.outcome.retcode(), 413);
+        assert_eq!(state.outcome.error_message(), expected);
+        assert_eq!(state.outcome.code(), 413);
         let refused = kser.producer().launch_steps("test.Run", many()).await;
         assert_eq!(refused.unwrap_err().to_string(), expected);
         consumer.stop().await?;
@@ -204,7 +204,7 @@ async fn the_result_in_a_launch_message_is_given_to_no_step() -> Result<(), Erro
         let seen = diary.clone();
         let given = move |ctx: Context, _: Note| {
             let given = ctx.previous();
-            seen.note(format!("<{}> {}", given.stdout(), given.retval().as_str()));
+            seen.note(format!("<{}> {}", given.message(), given.data().as_str()));
             async {}
         };
         let registry = Registry::new().task(given).operation(build).build()?;

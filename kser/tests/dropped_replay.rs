@@ -115,7 +115,7 @@ async fn a_replay_that_is_dropped_is_not_waited_for() -> Result<(), Error> {
             .await
             .is_err()
     );
-    let state = run.wait_for(Duration::from_secs(60)).await?;
+    let state = run.wait_timeout(Duration::from_secs(60)).await?;
     assert_eq!(state.status, Status::Failed);
     consumer.stop().await
 }

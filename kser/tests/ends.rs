@@ -80,7 +80,7 @@ async fn a_task_runs_once_though_its_owner_cannot_be_told() {
         let seen = diary.clone();
         let fails = move |_: Note| {
             seen.note("ran");
-            let error = TaskError::new("No", "x".repeat(300)).permanent();
+            let error = TaskError::permanent("No", "x".repeat(300));
             async { Err::<Outcome, _>(error) }
         };
         let registry = Registry::new().task(fails);
@@ -93,10 +93,10 @@ async fn a_task_runs_once_though_its_owner_cannot_be_told() {
         // The step fits into a message; what the owner is told does not.
         let text = "z".repeat(999_500);
         let run = kser.producer().launch(game).with_metadata("m", &text).await;
-        let state = run.unwrap().wait_for(HOUR).await.unwrap();
+        let state = run.unwrap().wait_timeout(HOUR).await.unwrap();
         assert_eq!(state.status, Status::Failed);
         assert!(
-            state.outcome.stderr().contains("xxx"),
+            state.outcome.error_message().contains("xxx"),
             "{:?}",
             state.outcome
         );
@@ -119,7 +119,7 @@ async fn a_build_is_written_though_its_run_has_moved() {
     store.lose(Loss::Race);
     let notes = vec!["a".into(), "b".into()];
     let run = kser.producer().launch(Game { notes }).await.unwrap();
-    let state = run.wait_for(HOUR).await.unwrap();
+    let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success, "{:?}", state.outcome);
     assert_eq!(diary.read(), ["a", "b"]);
     consumer.stop().await.unwrap();

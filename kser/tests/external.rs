@@ -45,7 +45,7 @@ async fn an_external_step_is_ended_by_its_report() -> Result<(), Error> {
         let delivery = outside.receive(Room::records(1)).await?.remove(0);
         let message = Message::decode(delivery.record.payload.as_deref().unwrap())?;
         assert_eq!(message.params.as_str(), r#"{"q":1}"#);
-        assert_eq!(message.result.stdout(), "before");
+        assert_eq!(message.result.message(), "before");
         kser.producer()
             .report(&message, &Outcome::text("answer"))
             .await?;
@@ -54,14 +54,14 @@ async fn an_external_step_is_ended_by_its_report() -> Result<(), Error> {
             .report(&message, &Outcome::text("late"))
             .await?;
         let _ = delivery.ticket.settle(Vec::new()).await;
-        assert_eq!(run.result().await?.stdout(), "after");
+        assert_eq!(run.result().await?.message(), "after");
         sleep(Duration::from_secs(7200)).await;
         if mode == Mode::Stored {
             let texts: Vec<_> = run
                 .outcomes()
                 .await?
                 .iter()
-                .map(|o| o.stdout().to_owned())
+                .map(|o| o.message().to_owned())
                 .collect();
             assert_eq!(texts, ["before", "answer", "after"]);
             assert_eq!(diary.read(), ["before", "after"]);
@@ -99,9 +99,9 @@ async fn a_report_of_a_run_without_an_operation_is_read() -> Result<(), Error> {
                 .await?;
             let _ = delivery.ticket.settle(Vec::new()).await;
         }
-        let state = run.wait_for(Duration::from_secs(60)).await?;
+        let state = run.wait_timeout(Duration::from_secs(60)).await?;
         assert_eq!(
-            (state.status, state.outcome.stdout()),
+            (state.status, state.outcome.message()),
             (Status::Success, "after")
         );
         outside.close().await?;
@@ -141,7 +141,7 @@ async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Erro
     assert_eq!(consumer.health().held, 0);
     kser.producer().report(&first, &Outcome::text("a")).await?;
     let _ = delivery.ticket.settle(Vec::new()).await;
-    assert_eq!(run.result().await?.stdout(), "b");
+    assert_eq!(run.result().await?.message(), "b");
     outside.close().await?;
     consumer.stop().await
 }
@@ -159,7 +159,7 @@ async fn an_external_step_of_which_nobody_speaks_is_a_failure() -> Result<(), Er
     let began = tokio::time::Instant::now();
     let state = run.wait().await?;
     assert_eq!(state.status, Status::Failed);
-    assert_eq!(state.outcome.stderr(), "no report within 600 s");
+    assert_eq!(state.outcome.error_message(), "no report within 600 s");
     assert!(
         began.elapsed() >= Duration::from_secs(1200),
         "{:?}",
@@ -167,7 +167,7 @@ async fn an_external_step_of_which_nobody_speaks_is_a_failure() -> Result<(), Er
     );
     run.skip_step(&run.id().step(1), Outcome::text("by hand"))
         .await?;
-    assert_eq!(run.result().await?.stdout(), "by hand");
+    assert_eq!(run.result().await?.message(), "by hand");
     consumer.stop().await
 }
 
@@ -187,7 +187,7 @@ async fn an_external_step_may_be_run_by_another_service_of_ours() -> Result<(), 
             Step::new(note("after")),
         ];
         let run = kser.producer().launch_steps("test.Other", steps).await?;
-        assert_eq!(run.result().await?.stdout(), "after");
+        assert_eq!(run.result().await?.message(), "after");
         owner.stop().await?;
         other.stop().await?;
     }
@@ -223,7 +223,7 @@ async fn an_external_step_is_not_failed_by_a_consumer_of_its_topic() -> Result<(
             let delivery = outside.receive(Room::records(1)).await?.remove(0);
             let message = Message::decode(delivery.record.payload.as_deref().unwrap())?;
             let _ = delivery.ticket.settle(Vec::new()).await;
-            let waited = run.wait_for(Duration::from_secs(20 * 60)).await;
+            let waited = run.wait_timeout(Duration::from_secs(20 * 60)).await;
             assert!(
                 matches!(waited, Err(Error::TimedOut { .. })),
                 "{name} {waited:?}"
@@ -234,7 +234,7 @@ async fn an_external_step_is_not_failed_by_a_consumer_of_its_topic() -> Result<(
             assert!(letter.is_err(), "{name}: a dead letter");
             let answer = Outcome::text("answer");
             kser.producer().report(&message, &answer).await?;
-            assert_eq!(run.result().await?.stdout(), "after");
+            assert_eq!(run.result().await?.message(), "after");
             consumer.stop().await?;
         }
     }

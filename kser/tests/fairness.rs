@@ -109,7 +109,7 @@ async fn parked_retries_do_not_stop_others() {
             }
         }
     };
-    let task = task.with_retry(RetryPolicy::exponential(2, SECOND * 8).unwrap());
+    let task = task.with_retry(RetryPolicy::exponential(2, SECOND * 8));
     let consumer = kser
         .consumer(Registry::new().task(task).build().unwrap())
         .spawn();

@@ -19,7 +19,7 @@ async fn ended(kser: &Connection) -> (Status, String) {
         .launch_steps("test.One", steps)
         .await
         .unwrap();
-    let state = run.wait_for(Duration::from_secs(7200)).await.unwrap();
+    let state = run.wait_timeout(Duration::from_secs(7200)).await.unwrap();
     (state.status, state.outcome.shown().to_owned())
 }
 
@@ -32,7 +32,7 @@ async fn a_policy_that_panics_leaves_it_to_the_error() -> Result<(), Error> {
             tries.note(ctx.attempt().to_string());
             async { Err::<(), _>(TaskError::new("Busy", "busy")) }
         };
-        let policy = RetryPolicy::default().when(|_| panic!("what is it worth?"));
+        let policy = RetryPolicy::default().retry_if(|_| panic!("what is it worth?"));
         let consumer = kser
             .consumer(Registry::new().task(task.with_retry(policy)).build()?)
             .spawn();

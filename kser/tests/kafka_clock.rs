@@ -92,7 +92,7 @@ fn registry() -> Registry {
             _ => Ok(()),
         }
     });
-    let flaky = flaky.with_retry(RetryPolicy::exponential(3, BACKOFF).unwrap());
+    let flaky = flaky.with_retry(RetryPolicy::exponential(3, BACKOFF));
     Registry::new().task(flaky).build().unwrap()
 }
 

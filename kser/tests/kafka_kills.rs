@@ -66,7 +66,7 @@ async fn three_deploys() -> Tested {
     }
     let done = |stuck: Stuck| async move { Outcome::text(stuck.name) };
     let consumer = kser.consumer(Registry::new().task(done).build()?).spawn();
-    let state = run.wait_for(LONG).await?;
+    let state = run.wait_timeout(LONG).await?;
     expect(state.status == Status::Success, || format!("{state:?}"))?;
     Ok(consumer.stop().await?)
 }

@@ -93,7 +93,7 @@ async fn stops_in_a_back_off() -> Tested {
         }
     };
     let wait = Duration::from_secs(8);
-    let policy = RetryPolicy::exponential(3, wait)?.with_longest_wait(wait)?;
+    let policy = RetryPolicy::exponential(3, wait).max_delay(wait);
     let task = task.with_retry(policy);
     let registry = Registry::new().task(task).build()?;
     let kser = connect(&url(""), &registry, 1).await?;

@@ -154,7 +154,7 @@ fn says_all(place: &Place, topic: &str, said: &str) -> Tested {
 
 /// The run fails, and says why.
 async fn fails(run: &Run, place: &Place, topic: &str) -> Tested {
-    let state = run.wait_for(LONG).await?;
+    let state = run.wait_timeout(LONG).await?;
     expect(state.status == Status::Failed, || format!("{state:?}"))?;
     let error = state.outcome.error().ok_or("it says no error")?;
     expect(error.code() == 413, || error.to_string())?;
@@ -362,7 +362,7 @@ async fn replayed() -> Tested {
     letter.replay().await?;
     until("it goes on", LONG, || diary.texts("done").len() == 2).await?;
     expect(diary.texts("done") == ["first", "load"], || diary.output())?;
-    let state = run.wait_for(LONG).await?;
+    let state = run.wait_timeout(LONG).await?;
     expect(state.status == Status::Success, || format!("{state:?}"))?;
     Ok(consumer.stop().await?)
 }

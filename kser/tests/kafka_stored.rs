@@ -136,11 +136,11 @@ async fn fenced() -> Tested {
     until("it runs", LONG, || diary.texts("ran") == ["first"]).await?;
     // A new life of the same instance takes over at once; the old one still works.
     let second = consumer(registry("second", 0));
-    let state = run.wait_for(LONG).await?;
-    expect(state.outcome.stdout() == "second", || format!("{state:?}"))?;
+    let state = run.wait_timeout(LONG).await?;
+    expect(state.outcome.message() == "second", || format!("{state:?}"))?;
     let ended = first.join().await;
     expect(ended.is_err(), || format!("{ended:?}"))?;
-    let after = run.wait_for(LONG).await?;
+    let after = run.wait_timeout(LONG).await?;
     expect(
         after == state && diary.texts("ran") == ["first", "second"],
         || format!("{after:?}"),
@@ -168,7 +168,7 @@ async fn given_up() -> Tested {
         consumer.kill();
     }
     let consumer = kser.consumer(registry()).with_instance("sapper").spawn();
-    let state = run.wait_for(LONG).await?;
+    let state = run.wait_timeout(LONG).await?;
     expect(state.status == Status::Failed, || format!("{state:?}"))?;
     expect(diary.texts("ran").len() == 3, || "it ran again".to_owned())?;
     let mut letters = kser.dead_letters("road").await?;

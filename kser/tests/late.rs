@@ -36,7 +36,7 @@ async fn a_cancelled_attempt_keeps_its_lease_as_long_as_it_runs() -> Result<(), 
     }
     sleep(LEASE * 3).await;
     run.resume().await?;
-    assert_eq!(run.result().await?.stdout(), "done");
+    assert_eq!(run.result().await?.message(), "done");
     assert_eq!(run.outcomes().await?.len(), 2, "each step ran once");
     consumer.stop().await
 }
@@ -227,7 +227,7 @@ async fn an_unknown_entrypoint_waits_as_long_as_was_set() -> Result<(), Error> {
     let consumer = consumer.with_unknown_wait(Duration::from_secs(2)).spawn();
     let steps = vec![Step::named("test.Unknown", &serde_json::json!({}))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
-    let state = run.wait_for(Duration::from_secs(5)).await?;
+    let state = run.wait_timeout(Duration::from_secs(5)).await?;
     assert_eq!(state.status, kser::Status::Failed);
     consumer.stop().await
 }

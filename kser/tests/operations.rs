@@ -67,7 +67,7 @@ async fn steps_run_in_order_and_the_last_outcome_is_the_result() -> Result<(), E
         let diary = Diary::default();
         let consumer = kser.consumer(registry(&diary)?).spawn();
         let run = kser.producer().launch(game(&["a", "b", "c"])).await?;
-        assert_eq!(run.result().await?.stdout(), "c");
+        assert_eq!(run.result().await?.message(), "c");
         assert_eq!(diary.read(), ["a", "b", "c"]);
         consumer.stop().await?;
     }
@@ -80,7 +80,7 @@ async fn the_result_of_a_step_is_forwarded() -> Result<(), Error> {
         let consumer = kser.consumer(registry(&Diary::default())?).spawn();
         let steps = [2, 3, 7].map(|n| Step::new(Double { n })).to_vec();
         let run = kser.producer().launch_steps("test.Twice", steps).await?;
-        assert_eq!(run.result().await?.retval_as::<Double>()?, Double { n: 42 });
+        assert_eq!(run.result().await?.data_as::<Double>()?, Double { n: 42 });
         consumer.stop().await?;
     }
     Ok(())
@@ -99,7 +99,9 @@ async fn a_retry_in_the_middle_leaves_no_trace() -> Result<(), Error> {
                     diary.note(&flaky.text);
                     let failed = tries.fetch_add(1, Ordering::Relaxed) < flaky.failures;
                     match failed {
-                        true => Outcome::text("half").with_stderr("oops").with_retcode(503),
+                        true => Outcome::text("half")
+                            .with_error_message("oops")
+                            .with_code(503),
                         false => Outcome::text(flaky.text),
                     }
                 }
@@ -112,13 +114,13 @@ async fn a_retry_in_the_middle_leaves_no_trace() -> Result<(), Error> {
                     diary.note(format!(
                         "{}:{}{}",
                         note.text,
-                        previous.retcode(),
-                        previous.stderr()
+                        previous.code(),
+                        previous.error_message()
                     ));
                     assert!(previous.error().is_none());
                 }
             };
-            let policy = RetryPolicy::exponential(3, Duration::from_secs(wait))?;
+            let policy = RetryPolicy::exponential(3, Duration::from_secs(wait));
             let registry = Registry::new()
                 .task(kser::IntoTask::with_retry(middle, policy))
                 .task(last)
@@ -181,8 +183,11 @@ async fn an_empty_operation_fails_with_the_text_of_the_python_library() -> Resul
         let run = kser.producer().launch(game(&[])).await?;
         let state = run.wait().await?;
         assert_eq!(state.status, Status::Failed);
-        assert_eq!(state.outcome.retcode(), 1);
-        assert_eq!(state.outcome.stderr(), "Nothing to do, empty operation !");
+        assert_eq!(state.outcome.code(), 1);
+        assert_eq!(
+            state.outcome.error_message(),
+            "Nothing to do, empty operation !"
+        );
         consumer.stop().await?;
     }
     Ok(())
@@ -241,7 +246,7 @@ async fn a_fork_runs_only_what_is_not_done() -> Result<(), Error> {
     run.result().await?;
     let fork = run.fork(2).await?;
     assert_ne!(fork.id(), run.id());
-    assert_eq!(fork.result().await?.stdout(), "c");
+    assert_eq!(fork.result().await?.message(), "c");
     assert_eq!(diary.read(), ["a", "b", "c", "b", "c"]);
     assert_eq!(fork.outcomes().await?.len(), 2);
     assert!(matches!(run.fork(5).await, Err(Error::Invalid { .. })));

@@ -44,9 +44,9 @@ async fn troubled(kser: &Connection, diary: &Diary, lives: &[u64], lease: Durati
     let consumer = kser.consumer(slow(diary)).with_lease(lease).spawn();
     for run in &runs {
         let limit = Duration::from_secs(600);
-        let state = run.wait_for(limit).await.unwrap();
+        let state = run.wait_timeout(limit).await.unwrap();
         assert_eq!(state.status, Status::Success, "{:?}", state.outcome);
-        assert_eq!(state.outcome.stdout().split('.').nth(1), Some("3"));
+        assert_eq!(state.outcome.message().split('.').nth(1), Some("3"));
     }
     consumer.stop().await.unwrap();
     runs.iter().map(|run| run.id().clone()).collect()
@@ -169,7 +169,7 @@ async fn ten_thousand_steps_are_only_more_of_the_same() -> Result<(), Error> {
     let consumer = kser.consumer(Registry::new().task(quick).build()?).spawn();
     let steps = vec![Step::new(note("x")); 10_000];
     let run = kser.producer().launch_steps("test.Long", steps).await?;
-    assert_eq!(run.result().await?.stdout(), "x");
+    assert_eq!(run.result().await?.message(), "x");
     assert_eq!(run.outcomes().await?.len(), 10_000);
     consumer.stop().await
 }

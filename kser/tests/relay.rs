@@ -164,7 +164,7 @@ async fn what_a_lost_delivery_did_not_publish_is_published_by_a_sweep() {
     let consumer = kser.consumer(sending(&diary)).spawn();
     let steps = vec![Step::new(Send {})];
     let run = kser.producer().launch_steps("test.Run", steps).await;
-    let state = run.unwrap().wait_for(Duration::from_secs(60)).await;
+    let state = run.unwrap().wait_timeout(Duration::from_secs(60)).await;
     assert_eq!(state.unwrap().status, Status::Success);
     assert!(*transport.happened.lock().unwrap());
     sleep(Duration::from_secs(120)).await;
@@ -190,7 +190,7 @@ async fn a_fenced_attempt_publishes_nothing_and_marks_nothing() {
     store.lose(Loss::StepToAnother);
     let steps = vec![Step::new(Send {})];
     let run = kser.producer().launch_steps("test.Run", steps).await;
-    let state = run.unwrap().wait_for(Duration::from_secs(60)).await;
+    let state = run.unwrap().wait_timeout(Duration::from_secs(60)).await;
     assert_eq!(state.unwrap().status, Status::Success);
     sleep(Duration::from_secs(5)).await;
     assert!(diary.read().is_empty(), "{:?}", diary.read());

@@ -61,7 +61,7 @@ async fn what_is_given_back_at_the_deadline_costs_no_attempt() -> Result<(), Err
             );
         }
         assert_eq!(diary.read(), ["#1", "told true"].repeat(4));
-        assert!(run.wait_for(Duration::from_secs(1)).await.is_err());
+        assert!(run.wait_timeout(Duration::from_secs(1)).await.is_err());
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ async fn a_count_in_memory_survives_a_stop() -> Result<(), Error> {
         seen.note(format!("#{}", ctx.attempt()));
         async { Err::<(), _>(TaskError::new("Always", "no")) }
     };
-    let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(5))?);
+    let task = task.with_retry(RetryPolicy::exponential(3, Duration::from_secs(5)));
     let registry = Registry::new().task(task).build()?;
     kser.producer().send(note("x")).await?;
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn is_given_back(mode: Mode) -> Result<(), Error> {
     }
     let consumer = kser.consumer(common::noting(&Diary::default())).spawn();
     let outcome = run.result().await?;
-    assert_eq!(outcome.stdout(), "x", "{mode:?}");
+    assert_eq!(outcome.message(), "x", "{mode:?}");
     consumer.stop().await
 }
 
@@ -137,7 +137,7 @@ async fn a_stop_in_a_back_off_keeps_the_order_of_a_key() -> Result<(), Error> {
             }
         }
     };
-    let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5))?);
+    let task = task.with_retry(RetryPolicy::exponential(2, Duration::from_secs(5)));
     let registry = Registry::new().task(task).build()?;
     for text in ["first", "second", "third"] {
         kser.producer().send(note(text)).with_key("k").await?;

@@ -95,8 +95,8 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
         launch(Step::new(note("x"))).await?;
     }
     let last = launch(Step::new(note("last"))).await?;
-    assert_eq!(last.result().await?.stdout(), "last");
-    assert_eq!(first.result().await?.stdout(), "first");
+    assert_eq!(last.result().await?.message(), "last");
+    assert_eq!(first.result().await?.message(), "first");
     let id = first.id().clone();
     drop(first);
     launch(Step::new(note("x"))).await?.result().await?;

@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn what_was_sent_comes_back(step in step(), text in text(), retcode in any::<i64>()) {
         let Some(steps) = planned(vec![step]) else { return Ok(()) };
-        let given = Outcome::text(&text).with_retcode(retcode).with_uuid("before".into());
+        let given = Outcome::text(&text).with_code(retcode).with_uuid("before".into());
         let launch = serde_json::json!({
             "uuid": "u", "entrypoint": "e", "metadata": {"tenant": text, "kser": "mine"},
         });

@@ -122,12 +122,12 @@ fn an_external_step_that_failed_after_a_cancel_leaves_its_outcome_once() {
     let cancelled = at(&sent.unwrap().progress, &here, Event::Cancelled, NOW).unwrap();
     let reported = |text| Event::Reported {
         step: here.key.clone(),
-        outcome: failure().with_stderr(text),
+        outcome: failure().with_error_message(text),
         seen: 0,
     };
     let told = at(&cancelled.progress, &here, reported("no"), NOW).unwrap();
     assert_eq!(told.progress.status(), Status::Cancelled);
-    assert_eq!(told.progress.last_outcome().stderr(), "no");
+    assert_eq!(told.progress.last_outcome().error_message(), "no");
     assert!(told.effects.is_empty());
     let again = at(&told.progress, &here, reported("still no"), NOW);
     assert_eq!(again, Err(Rejected::Finished(Status::Cancelled)));

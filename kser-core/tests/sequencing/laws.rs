@@ -111,7 +111,7 @@ impl Case<'_> {
         else {
             return outcome == &Outcome::default();
         };
-        outcome.stdout() == left.stdout() && outcome.uuid() == Some(&here.key.uuid)
+        outcome.message() == left.message() && outcome.uuid() == Some(&here.key.uuid)
     }
 
     fn success(&self) -> bool {

@@ -22,7 +22,7 @@ impl World {
         );
         let last = self.accepted.last().map_or("", String::as_str);
         assert_eq!(
-            self.progress.outcome().stdout(),
+            self.progress.outcome().message(),
             last,
             "the step is given what the last left"
         );

@@ -140,7 +140,7 @@ fn an_external_step_counts_as_started_when_it_is_sent() {
         .unwrap()
         .progress;
     assert_eq!(
-        (done.status(), done.outcome().stdout()),
+        (done.status(), done.outcome().message()),
         (Status::Success, "two")
     );
     let twice = apply(&done, StepWindow::default(), reported, NOW).unwrap();
@@ -246,9 +246,9 @@ fn an_empty_operation_fails_as_in_python() {
         .unwrap()
         .progress;
     assert_eq!(failed.status(), Status::Failed);
-    assert_eq!(failed.last_outcome().retcode(), 1);
+    assert_eq!(failed.last_outcome().code(), 1);
     assert_eq!(
-        failed.last_outcome().stderr(),
+        failed.last_outcome().error_message(),
         "Nothing to do, empty operation !"
     );
 }
@@ -259,7 +259,7 @@ fn what_a_step_leaves_is_laid_over_what_it_was_given() {
     let (first, second) = (step(1), step(2));
     let leaves = |text: &str, retval| {
         let outcome = Outcome::json(&retval).unwrap();
-        outcome.with_text(text)
+        outcome.with_message(text)
     };
     let window = StepWindow {
         current: Some(&first),
@@ -280,11 +280,11 @@ fn what_a_step_leaves_is_laid_over_what_it_was_given() {
     };
     let two = end(leaves("", serde_json::json!({"b": 2})));
     let outcome = two.outcome();
-    assert_eq!(outcome.retval().as_str(), r#"{"a":1,"b":2}"#);
+    assert_eq!(outcome.data().as_str(), r#"{"a":1,"b":2}"#);
     assert_eq!(
-        (outcome.stdout(), outcome.uuid()),
+        (outcome.message(), outcome.uuid()),
         ("one", Some(&second.key.uuid))
     );
     let alone = end(leaves("", serde_json::json!({"b": 2})).replacing());
-    assert_eq!(alone.outcome().retval().as_str(), r#"{"b":2}"#);
+    assert_eq!(alone.outcome().data().as_str(), r#"{"b":2}"#);
 }

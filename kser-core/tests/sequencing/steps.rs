@@ -72,7 +72,7 @@ pub(crate) fn ended(step: &PlannedStep, attempt: u32, outcome: Outcome) -> Event
 }
 
 pub(crate) fn failure() -> Outcome {
-    Outcome::default().with_retcode(500)
+    Outcome::default().with_code(500)
 }
 
 /// Step 1 of a run, begun by a worker at [`NOW`].

@@ -175,8 +175,8 @@ impl World {
         let text = format!("{}#{attempt}", record.position);
         let (outcome, retry_at) = match how {
             How::Success => (Outcome::text(&text), None),
-            How::Again => (Outcome::default().with_retcode(500), Some(self.now)),
-            How::Failure => (Outcome::default().with_retcode(500), None),
+            How::Again => (Outcome::default().with_code(500), Some(self.now)),
+            How::Failure => (Outcome::default().with_code(500), None),
         };
         let (steps, step) = (self.steps.len(), self.key(record.position));
         let steps = u32::try_from(steps).unwrap();
@@ -261,7 +261,7 @@ impl World {
         let record = self.records[index];
         let event = Event::GivenUp {
             step: self.key(record.position),
-            outcome: Outcome::default().with_retcode(404),
+            outcome: Outcome::default().with_code(404),
             seen: record.seen,
         };
         let given_up = self.apply(event, false);

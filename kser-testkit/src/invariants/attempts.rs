@@ -55,7 +55,10 @@ pub(crate) fn ended(
     if failed > 0 {
         task.fails(now, here);
     }
-    let said = outcome.map(Outcome::stderr).or(error).unwrap_or_default();
+    let said = outcome
+        .map(Outcome::error_message)
+        .or(error)
+        .unwrap_or_default();
     if said.contains("IO is disabled") {
         let what = format!(
             "{label} opens a socket or a pipe, and a simulated run has none: give the handler a client that a test can \
@@ -83,7 +86,10 @@ fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
         true => task.failed,
         false => task.failed_in_a_row,
     };
-    let (most, wait) = (call.task.retry().attempts(), call.task.retry().first_wait());
+    let (most, wait) = (
+        call.task.retry().attempts(),
+        call.task.retry().initial_delay(),
+    );
     if failed >= most {
         let what = format!(
             "{label} is tried again after {failed} failures, and its policy allows {most} attempts"

@@ -93,7 +93,7 @@ fn bare_output() -> Record {
 /// An outcome of numbers and text that no type could hold.
 fn odd_outcome(text: &str) -> Outcome {
     let retval = r#"{"price":2.50,"big":123456789012345678901234567890,"s":"\ud83c","e":1e400}"#;
-    Outcome::text(text).with_retval(serde_from(retval))
+    Outcome::text(text).with_data(serde_from(retval))
 }
 
 impl<'a> Inhabitant<'a> {

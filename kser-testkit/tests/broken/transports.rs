@@ -23,9 +23,8 @@ fn flawed(flaw: Flaw) -> impl Fn(&mut World) {
 /// A task that always fails, and waits long before it is tried again.
 fn failing(flaw: Flaw) -> impl Fn(&mut World) {
     move |world| {
-        let fail =
-            |_: Work| async { Err::<(), _>(TaskError::new("Busy", "try later").temporary()) };
-        let retry = RetryPolicy::exponential(3, Duration::from_secs(30)).unwrap();
+        let fail = |_: Work| async { Err::<(), _>(TaskError::temporary("Busy", "try later")) };
+        let retry = RetryPolicy::exponential(3, Duration::from_secs(30));
         let fail = fail.into_task().with_retry(retry);
         world.consumers(1).task(fail).wrap_transport(with(flaw));
         world.send(Work { number: 1 });

@@ -28,7 +28,7 @@ fn a_clean_run_does_each_step_once() {
         let report = shop(false).on(setup).check(|run| {
             let (checkout, shop) = run.state;
             run.assert_succeeded(checkout);
-            assert_eq!(run.outcome(checkout).stdout(), "ship");
+            assert_eq!(run.outcome(checkout).message(), "ship");
             shop.assert_exactly_once(STEPS);
             assert_eq!(run.virtual_elapsed(), Duration::ZERO);
         });

@@ -38,7 +38,7 @@ fn handlers(world: &mut World, mill: &Effects) {
         async move {
             mill.call("flaky").with_key(ctx.idempotency_key()).await?;
             match ctx.attempt() {
-                1 => Err(TaskError::new("Weather", "it rains").temporary()),
+                1 => Err(TaskError::temporary("Weather", "it rains")),
                 _ => Ok(()),
             }
         }
@@ -63,9 +63,8 @@ fn handlers(world: &mut World, mill: &Effects) {
         let mill = note.clone();
         async move { mill.call("note").with_key(ctx.idempotency_key()).await }
     };
-    let doomed =
-        |_: Doomed| async { Err::<(), _>(TaskError::new("Broken", "for good").permanent()) };
-    let often = RetryPolicy::exponential(6, Duration::from_secs(7)).unwrap();
+    let doomed = |_: Doomed| async { Err::<(), _>(TaskError::permanent("Broken", "for good")) };
+    let often = RetryPolicy::exponential(6, Duration::from_secs(7));
     world
         .consumers(2)
         .task(flaky.into_task().with_retry(often.clone()))

@@ -222,7 +222,7 @@ fn an_effect_in_a_task_that_a_handler_spawns_is_told_as_that() {
 fn a_run_that_is_not_there_or_ends_otherwise_is_told_in_words() {
     let said = |fails: bool, wanted: &'static str, id: &'static str| {
         let sim = Sim::new(move |world| {
-            let broken = || TaskError::new("Broken", "for good").permanent();
+            let broken = || TaskError::permanent("Broken", "for good");
             let work = move |_: Work| ready(if fails { Err(broken()) } else { Ok(()) });
             world.consumers(1).task(work);
             launch(world);

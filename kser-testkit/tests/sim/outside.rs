@@ -42,7 +42,7 @@ fn workers(world: &mut World, able: &Arc<AtomicBool>) -> Effects {
         async move {
             match able {
                 true => shop.call("work").with_key(ctx.idempotency_key()).await,
-                false => Err(TaskError::new("Strike", "nobody works").permanent()),
+                false => Err(TaskError::permanent("Strike", "nobody works")),
             }
         }
     };

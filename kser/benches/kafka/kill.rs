@@ -63,7 +63,7 @@ async fn lost(runs: &[Run]) -> (usize, u64) {
     let (began, mut lost) = (Instant::now(), 0);
     for run in runs {
         let left = LIMIT.saturating_sub(began.elapsed());
-        let ended = run.wait_for(left.max(Duration::from_millis(1))).await;
+        let ended = run.wait_timeout(left.max(Duration::from_millis(1))).await;
         lost += usize::from(!ended.is_ok_and(|state| state.status == Status::Success));
     }
     (lost, micros())

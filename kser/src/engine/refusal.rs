@@ -11,7 +11,7 @@ pub(crate) fn outcome(error: &Error) -> Outcome {
         _ => ("NotSent", 500),
     };
     let error = TaskError::new(name, error.to_string()).with_code(code);
-    Outcome::from(&error.permanent())
+    Outcome::from(&error.into_permanent())
 }
 
 /// Makes the outcome of a report that is wrong.

@@ -120,7 +120,7 @@ pub(crate) async fn all_arrive(runs: &[Run], limit: Duration) -> Result<(), Fail
     let mut lost = Vec::new();
     for run in runs {
         let left = until.saturating_duration_since(Instant::now());
-        match run.wait_for(left.max(Duration::from_millis(1))).await {
+        match run.wait_timeout(left.max(Duration::from_millis(1))).await {
             Ok(state) if state.status == Status::Success => {}
             other => lost.push(format!("{}: {other:?}", run.id())),
         }

@@ -43,29 +43,32 @@ async fn values_pass_through(name: &str, store: &str) -> Result<(), Error> {
     assert_eq!(java.line("approving").await, "approving 42 for Zoë 🎲");
     let (params, previous) = given.recv().await.unwrap();
     assert_eq!(params, ODD_NUMBERS);
-    let retval = previous.retval().fields();
+    let retval = previous.data().fields();
     let text = |name: &str| retval.get(name).map(|raw| raw.as_str().to_owned());
     assert_eq!(text("customer").as_deref(), Some(r#""Zoë 🎲""#));
     assert_eq!(text("total").as_deref(), Some("2.50"));
     assert_eq!(text("by").as_deref(), Some(r#""the owner""#));
-    assert_eq!(run.wait_for(LIMIT).await?.status, Status::Success);
+    assert_eq!(run.wait_timeout(LIMIT).await?.status, Status::Success);
 
     // What fails in Java is told, and is run again by its dead letter.
     let run = approved(&kser, json!({"order": -1})).await?;
-    assert_out_of_stock(&run.wait_for(LIMIT).await?);
+    assert_out_of_stock(&run.wait_timeout(LIMIT).await?);
     let mut letters = kser.dead_letters("values").await?;
     let letter = letters.next().await?;
     assert_eq!(letter.message()?.entrypoint.as_str(), "office.Approve");
     letter.replay().await?;
     java.line("approving -1").await;
     java.line("approving -1").await;
-    assert_out_of_stock(&run.wait_for(LIMIT).await?);
+    assert_out_of_stock(&run.wait_timeout(LIMIT).await?);
     letters.close().await?;
 
     let step = Step::named("office.Nothing", &json!({})).external(LIMIT);
     let run = kser.producer().launch_steps("values.Nothing", vec![step]);
-    let state = run.await?.wait_for(LIMIT).await?;
-    assert_eq!(state.outcome.stderr(), "there is no task office.Nothing");
+    let state = run.await?.wait_timeout(LIMIT).await?;
+    assert_eq!(
+        state.outcome.error_message(),
+        "there is no task office.Nothing"
+    );
     consumer.stop().await
 }
 
@@ -91,7 +94,7 @@ async fn launched(name: &str, store: &str) -> Result<(), Error> {
     // The topic of the events is there once a run was launched.
     let steps = vec![Step::named("values.Third", &())];
     let run = kser.producer().launch_steps("values.Before", steps).await?;
-    run.wait_for(LIMIT).await?;
+    run.wait_timeout(LIMIT).await?;
 
     let arguments = [
         kafka(),
@@ -154,7 +157,7 @@ test_services::java_tests!(
         java.kill().await;
         let mut java = office(&place);
         java.line("approved 42").await;
-        assert_eq!(run.wait_for(LIMIT).await?.status, Status::Success);
+        assert_eq!(run.wait_timeout(LIMIT).await?.status, Status::Success);
         consumer.stop().await
     }
 );

@@ -79,8 +79,8 @@ test_services::python_tests!(
         assert_eq!(uuid, "from-python");
         let written = r#"{"who": "Zo\u00eb \ud83c\udfb2", "big": 123456789012345678901234567890, "small": 1e-07}"#;
         assert_eq!(params, written);
-        assert_eq!(previous.stdout(), "café");
-        assert_eq!(previous.retval().as_str(), r#"{"score": 4}"#);
+        assert_eq!(previous.message(), "café");
+        assert_eq!(previous.data().as_str(), r#"{"score": 4}"#);
         consumer.stop().await
     }
 
@@ -99,7 +99,7 @@ test_services::python_tests!(
         }
         let state = kser.runs().wait(&"game-1".into()).await?;
         assert_eq!(state.status, Status::Success);
-        assert_eq!(state.outcome.stdout(), "You made a 4");
+        assert_eq!(state.outcome.message(), "You made a 4");
         consumer.stop().await?;
         // It was sent twice, and ran once.
         assert!(given.try_recv().is_err());

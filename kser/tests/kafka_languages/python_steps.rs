@@ -33,14 +33,14 @@ async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
     assert_eq!(python.line("params").await, in_python);
     let (params, previous) = given.recv().await.unwrap();
     assert_eq!(params, ODD_NUMBERS);
-    assert_eq!(previous.stdout(), "café 🎲");
-    let retval = previous.retval().fields();
+    assert_eq!(previous.message(), "café 🎲");
+    let retval = previous.data().fields();
     assert_eq!(retval.get("python").unwrap().as_str(), VALUES);
     let big = retval.get("big").unwrap();
     assert_eq!(big.as_str(), "123456789012345678901234567890");
-    let state = run.wait_for(LIMIT).await?;
+    let state = run.wait_timeout(LIMIT).await?;
     assert_eq!(
-        (state.status, state.outcome.stdout()),
+        (state.status, state.outcome.message()),
         (Status::Success, "third")
     );
     consumer.stop().await
@@ -50,7 +50,7 @@ async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
 async fn step(kser: &Connection, entrypoint: &str) -> Result<RunState, Error> {
     let step = Step::named(entrypoint, &serde_json::json!({})).external(LIMIT);
     let launch = kser.producer().launch_steps("values.Failing", vec![step]);
-    launch.await?.wait_for(LIMIT).await
+    launch.await?.wait_timeout(LIMIT).await
 }
 
 /// All the ways to fail, and what is told of each: retcode, and text.
@@ -93,8 +93,8 @@ async fn failures_are_told(place: &str, store: &str) -> Result<(), Error> {
     for (entrypoint, retcode, text) in FAILURES {
         let state = step(&kser, entrypoint).await?;
         assert_eq!(state.status, Status::Failed, "{entrypoint}");
-        assert_eq!(state.outcome.retcode(), retcode, "{entrypoint}");
-        let told = state.outcome.stderr();
+        assert_eq!(state.outcome.code(), retcode, "{entrypoint}");
+        let told = state.outcome.error_message();
         assert!(told.starts_with(text), "{entrypoint}: {told}");
     }
     consumer.stop().await
@@ -140,7 +140,7 @@ test_services::python_tests!(
         python.kill().await;
         let mut python = place.consumer("python", "patient");
         python.line("the second time").await;
-        assert_eq!(run.wait_for(LIMIT).await?.status, Status::Success);
+        assert_eq!(run.wait_timeout(LIMIT).await?.status, Status::Success);
         std::fs::remove_file(&begun).unwrap();
         consumer.stop().await
     }
@@ -160,9 +160,9 @@ test_services::python_tests!(
         let steps = vec![approve.external(LIMIT), Step::named("values.Third", &())];
         let run = kser.producer().launch_steps("values.Order", steps).await?;
         python.line("Office.Success: office.Approve").await;
-        assert_eq!(run.wait_for(LIMIT).await?.status, Status::Success);
+        assert_eq!(run.wait_timeout(LIMIT).await?.status, Status::Success);
         let (_, previous) = given.recv().await.unwrap();
-        assert_eq!(previous.stdout(), "order 42 is approved");
+        assert_eq!(previous.message(), "order 42 is approved");
         consumer.stop().await
     }
 );

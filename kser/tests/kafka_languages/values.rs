@@ -30,7 +30,7 @@ pub(crate) fn object(text: &str) -> Box<RawValue> {
 /// The first step leaves what it was given; the third tells what it was given.
 pub(crate) fn values(told: &mpsc::UnboundedSender<(String, Outcome)>) -> Result<Registry, Error> {
     let told = told.clone();
-    let first = async |first: First| Outcome::text("first").with_retval(first.0);
+    let first = async |first: First| Outcome::text("first").with_data(first.0);
     let third = move |ctx: Context, third: Third| {
         let given = (third.0.as_str().to_owned(), ctx.previous().clone());
         told.send(given).unwrap();

@@ -51,7 +51,7 @@ async fn a_report_may_have_another_key_or_none() -> Result<(), Error> {
             let step = office.message().await?;
             let ended = report(step.uuid.as_str(), &success("{}"), &told(&step));
             office.send(key, &ended).await?;
-            assert_eq!(run.result().await?.stdout(), "the end");
+            assert_eq!(run.result().await?.message(), "the end");
             office.close().await?;
         }
     }
@@ -86,7 +86,7 @@ async fn a_result_is_a_success_below_300_without_an_error() -> Result<(), Error>
             };
             assert_eq!(state.status, expected, "{mode} {result}");
             if result.contains("just text") {
-                assert_eq!(state.outcome.stderr(), "just text");
+                assert_eq!(state.outcome.error_message(), "just text");
             }
             office.close().await?;
         }
@@ -100,7 +100,7 @@ async fn a_result_is_a_success_below_300_without_an_error() -> Result<(), Error>
             told(&step)
         );
         office.report(&run, &ended).await?;
-        assert_eq!(run.result().await?.stdout(), "the end");
+        assert_eq!(run.result().await?.message(), "the end");
         office.close().await?;
     }
     Ok(())
@@ -172,7 +172,7 @@ async fn a_late_report_counts_while_another_attempt_is_under_way() -> Result<(),
     assert_eq!((&second.uuid, &second.params), (&first.uuid, &first.params));
     let ended = report(first.uuid.as_str(), &success("{}"), &told(&first));
     office.report(&run, &ended).await?;
-    assert_eq!(run.result().await?.stdout(), "the end");
+    assert_eq!(run.result().await?.message(), "the end");
     office.close().await
 }
 

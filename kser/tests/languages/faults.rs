@@ -74,7 +74,7 @@ async fn a_step_is_sent_again_after_a_report_that_cannot_be_read() -> Result<(),
         let again = office.message().await?;
         let ended = report(again.uuid.as_str(), &success("{}"), &told(&again));
         office.report(&run, &ended).await?;
-        assert_eq!(run.result().await?.stdout(), "the end", "{mode}");
+        assert_eq!(run.result().await?.message(), "the end", "{mode}");
         office.close().await?;
     }
     Ok(())
@@ -140,7 +140,7 @@ async fn a_failed_report_without_the_count_of_attempts_is_the_last() -> Result<(
         let failed = report(step.uuid.as_str(), FAILURE, &told.to_string());
         office.report(&run, &failed).await?;
         let state = office.end(&run).await?.expect("it ends");
-        assert_eq!(state.outcome.stderr(), "no stock");
+        assert_eq!(state.outcome.error_message(), "no stock");
         assert!(office.is_quiet().await);
         office.close().await?;
     }
@@ -176,7 +176,7 @@ async fn a_report_without_our_metadata_is_known_by_its_key() -> Result<(), Error
                     letters.close().await?;
                     let ended = report(step.uuid.as_str(), &success("{}"), &told(&step));
                     office.report(&run, &ended).await?;
-                    assert_eq!(run.result().await?.stdout(), "the end");
+                    assert_eq!(run.result().await?.message(), "the end");
                 }
             }
             office.close().await?;

@@ -14,17 +14,17 @@ async fn a_report_is_laid_over_what_was_forwarded() -> Result<(), Error> {
         let mut office = Office::open(mode).await?;
         let run = office.launch(1).await?;
         let step = office.message().await?;
-        assert_eq!(step.result.retval().as_str(), r#"{"a":1,"both":"ours"}"#);
+        assert_eq!(step.result.data().as_str(), r#"{"a":1,"both":"ours"}"#);
         let left = serde_json::json!({"b": 2, "both": "theirs"});
-        let left = Outcome::json(&left)?.with_text("asked");
+        let left = Outcome::json(&left)?.with_message("asked");
         office.kser.producer().report(&step, &left).await?;
-        assert_eq!(run.result().await?.stdout(), "the end");
+        assert_eq!(run.result().await?.message(), "the end");
         let [given] = &office.last()[..] else {
             panic!("{mode}: it ran {} times", office.last().len());
         };
         let merged = r#"{"a":1,"both":"theirs","b":2}"#;
-        assert_eq!(given.previous.retval().as_str(), merged, "{mode}");
-        assert_eq!(given.previous.stdout(), "asked");
+        assert_eq!(given.previous.data().as_str(), merged, "{mode}");
+        assert_eq!(given.previous.message(), "asked");
         assert_eq!(given.previous.uuid(), Some(&step.uuid));
         // The text of the metadata was copied.
         assert_eq!(given.price, "2.50");
@@ -46,7 +46,7 @@ async fn laying_a_result_over_twice_changes_nothing() -> Result<(), Error> {
         office.kser.producer().report(&step, &left).await?;
         run.result().await?;
         let given = &office.last()[0].previous;
-        assert_eq!(given.retval().as_str(), r#"{"a":1,"both":"ours","b":2}"#);
+        assert_eq!(given.data().as_str(), r#"{"a":1,"both":"ours","b":2}"#);
         office.close().await?;
     }
     Ok(())
@@ -110,12 +110,12 @@ async fn a_failed_report_is_followed_by_another_attempt() -> Result<(), Error> {
         assert_eq!(second, first, "{mode}");
         let ended = report(first.uuid.as_str(), &success(r#"{"b":2}"#), &told);
         office.report(&run, &ended).await?;
-        assert_eq!(run.result().await?.stdout(), "the end");
+        assert_eq!(run.result().await?.message(), "the end");
         let [given] = &office.last()[..] else {
             panic!("{mode}: it ran {} times", office.last().len());
         };
         let merged = r#"{"a":1,"both":"ours","b":2}"#;
-        assert_eq!(given.previous.retval().as_str(), merged);
+        assert_eq!(given.previous.data().as_str(), merged);
         assert_eq!(given.tenant.as_deref(), Some(r#""Zoë""#));
         office.close().await?;
     }
@@ -135,7 +135,7 @@ async fn attempts_come_to_an_end() -> Result<(), Error> {
         }
         let state = office.end(&run).await?.expect("it ends");
         assert_eq!(state.status, Status::Failed, "{mode}");
-        assert_eq!(state.outcome.stderr(), "no stock");
+        assert_eq!(state.outcome.error_message(), "no stock");
         assert!(office.is_quiet().await);
         office.close().await?;
     }
@@ -157,7 +157,7 @@ async fn a_limit_needs_a_store() -> Result<(), Error> {
         match mode {
             Mode::Stored => {
                 assert_eq!(state.status, Status::Failed);
-                assert_eq!(state.outcome.stderr(), "no report within 60 s");
+                assert_eq!(state.outcome.error_message(), "no report within 60 s");
             }
             _ => assert_eq!(state.status, Status::Success),
         }
@@ -176,7 +176,7 @@ async fn a_dead_letter_of_a_step_is_its_message_and_is_replayed() -> Result<(), 
         let failed = report(step.uuid.as_str(), FAILURE, &metadata(&step)?.to_string());
         office.report(&run, &failed).await?;
         let state = office.end(&run).await?.expect("it ends");
-        assert_eq!(state.outcome.stderr(), "no stock");
+        assert_eq!(state.outcome.error_message(), "no stock");
 
         let (letters, letter) = office.letter().await?;
         assert_eq!(
@@ -199,10 +199,10 @@ async fn a_dead_letter_of_a_step_is_its_message_and_is_replayed() -> Result<(), 
             &metadata(&again)?.to_string(),
         );
         office.report(&run, &ended).await?;
-        assert_eq!(run.result().await?.stdout(), "the end", "{mode}");
+        assert_eq!(run.result().await?.message(), "the end", "{mode}");
         let given = &office.last()[0];
         let merged = r#"{"a":1,"both":"ours","b":2}"#;
-        assert_eq!(given.previous.retval().as_str(), merged);
+        assert_eq!(given.previous.data().as_str(), merged);
         assert_eq!(given.tenant.as_deref(), Some(r#""Zoë""#));
         letters.close().await?;
         office.close().await?;

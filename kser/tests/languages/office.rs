@@ -163,7 +163,7 @@ impl Office {
 
     /// Waits at most 30 s for the end of a run. `None` if it goes on.
     pub(crate) async fn end(&self, run: &Run) -> Result<Option<RunState>, Error> {
-        match run.wait_for(Duration::from_secs(30)).await {
+        match run.wait_timeout(Duration::from_secs(30)).await {
             Ok(state) => Ok(Some(state)),
             Err(Error::TimedOut { .. }) => Ok(None),
             Err(error) => Err(error),
