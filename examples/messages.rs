@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (told, mut outcomes) = mpsc::unbounded_channel();
     let consumer = kser.consumer(registry(&told)?).with_topics(["messages"])?;
     let consumer = consumer
-        .with_unknown_wait(std::time::Duration::ZERO)
+        .with_unknown_entrypoint_ttl(std::time::Duration::ZERO)
         .spawn();
     let mut letters = kser.dead_letters("messages").await?;
 

@@ -68,7 +68,7 @@ async fn lone() -> f64 {
     let counter = Arc::new(Counter::default());
     let consumer = kser
         .consumer(registry(&counter, LONE))
-        .with_held(4096, usize::MAX)
+        .with_buffer(4096, usize::MAX)
         .spawn();
     let producer = kser.producer();
     let began = Instant::now();

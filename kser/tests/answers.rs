@@ -302,7 +302,7 @@ async fn a_lease_is_renewed_while_a_handler_blocks_its_thread() {
     let kser = kser.unwrap();
     let block = |_: Note| async { std::thread::sleep(6 * SECOND) };
     let consumer = kser.consumer(Registry::new().task(block).build().unwrap());
-    let consumer = consumer.with_lease(2 * SECOND).spawn();
+    let consumer = consumer.with_lease_duration(2 * SECOND).spawn();
     let run = kser.producer().launch_steps("test.Run", steps(1)).await;
     let run = run.unwrap();
     for _ in 0..5 {

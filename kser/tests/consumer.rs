@@ -61,7 +61,7 @@ async fn what_is_held_is_bounded_by_count_and_by_bytes() -> Result<(), Error> {
         let consumer = kser.consumer(slow(&Diary::default()));
         let consumer = consumer
             .with_concurrency(1)
-            .with_held(records, bytes)
+            .with_buffer(records, bytes)
             .spawn();
         let producer = kser.producer();
         let large = "x".repeat(800);

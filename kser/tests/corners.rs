@@ -173,7 +173,7 @@ async fn a_report_that_the_next_message_cannot_carry_fails_the_step() {
 #[tokio::test(start_paused = true)]
 async fn what_no_consumer_here_can_decide_makes_room_for_the_others() {
     let kser = connection(Mode::Stored).await;
-    let consumer = kser.consumer(notes()).with_held(4, 1 << 20).spawn();
+    let consumer = kser.consumer(notes()).with_buffer(4, 1 << 20).spawn();
     let envelopes = [
         r#""mode":"stored","version":2,"store":"gone""#,
         r#""mode":"at-least-once","version":2,"plan":[{}]"#,
@@ -351,9 +351,9 @@ async fn no_number_is_too_large_for_a_setting() {
     let consumer = kser
         .consumer(Registry::new().task(task).build().unwrap())
         .with_concurrency(usize::MAX)
-        .with_lease(Duration::MAX)
-        .with_longest_park(Duration::MAX)
-        .with_deadline(Duration::MAX)
+        .with_lease_duration(Duration::MAX)
+        .with_max_in_memory_delay(Duration::MAX)
+        .with_shutdown_timeout(Duration::MAX)
         .spawn();
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.F", steps).await;

@@ -159,7 +159,7 @@ async fn a_stop_gives_back_what_the_store_does_not_take() {
     let registry = Registry::new().task(task).build().unwrap();
     let consumer = kser
         .consumer(registry)
-        .with_deadline(Duration::from_secs(1));
+        .with_shutdown_timeout(Duration::from_secs(1));
     let consumer = consumer.spawn();
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Down", steps).await;

@@ -119,7 +119,9 @@ async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Erro
     let kser = kser::connect_with(transport.clone(), store).await?;
     let kser = kser.with_clock(clock);
     let consumer = kser.consumer(noting(&Diary::default()));
-    let consumer = consumer.with_longest_park(Duration::from_secs(2)).spawn();
+    let consumer = consumer
+        .with_max_in_memory_delay(Duration::from_secs(2))
+        .spawn();
     let outside = Interest::group("python", vec![Topic::new("outside")?]);
     let mut outside = transport.subscribe(outside).await?;
     let ask =

@@ -83,7 +83,7 @@ async fn a_hot_key_takes_turns_with_all_that_is_ready() {
     let diary = Diary::default();
     let kser = kser::connect_with(transport, NoStore).await.unwrap();
     let consumer = kser.consumer(timed(&diary)).with_concurrency(16);
-    let consumer = consumer.with_held(30_000, usize::MAX).spawn();
+    let consumer = consumer.with_buffer(30_000, usize::MAX).spawn();
     sleep(SECOND * 2).await;
     let (hot, others) = (count(&diary, "hot"), count(&diary, "other"));
     assert_eq!(hot, 100);
@@ -152,7 +152,7 @@ async fn a_slow_entrypoint_leaves_places_to_others() {
     let registry = Registry::new().task(slow).task(quick).build().unwrap();
     let consumer = kser.consumer(registry).with_concurrency(8);
     let consumer = consumer.with_concurrency_of::<Double>(2);
-    let consumer = consumer.with_held(40, usize::MAX).spawn();
+    let consumer = consumer.with_buffer(40, usize::MAX).spawn();
     let producer = kser.producer();
     let sends = (0..60).map(|n| producer.send(Double { n }));
     producer.send_all(sends).await;

@@ -171,7 +171,7 @@ async fn stop_in_silence() -> Tested {
     for n in 0..20 {
         kser.producer().send(walk(format!("{n}"), 400)).await?;
     }
-    let setup = Setup::new(&url).with_deadline(DEADLINE);
+    let setup = Setup::new(&url).with_shutdown_timeout(DEADLINE);
     let many = setup.clone().with_topics(&["a", "b", "c", "d", "e", "f"]);
     let mut many = many.start()?;
     let assigned = || many.texts("assigned").contains(&"6".to_owned());

@@ -53,7 +53,7 @@ async fn three_deploys() -> Tested {
         name: "stuck".to_owned(),
     })];
     let run = kser.producer().launch_steps("road.Deploy", steps).await?;
-    let setup = Setup::new(&url).with_deadline(Duration::from_secs(1));
+    let setup = Setup::new(&url).with_shutdown_timeout(Duration::from_secs(1));
     for _ in 0..3 {
         let mut process = setup.start()?;
         until("it runs", LONG, || process.texts("ran") == ["stuck"]).await?;

@@ -202,7 +202,7 @@ async fn stuck() -> Tested {
     for n in 0..20 {
         producer.send(walk(format!("{n}"), 10)).await?;
     }
-    let setup = Setup::new(&url).with_deadline(DEADLINE);
+    let setup = Setup::new(&url).with_shutdown_timeout(DEADLINE);
     let mut process = setup.start()?;
     until("the others are done", LONG, || {
         process.texts("done").len() == 20
@@ -236,7 +236,7 @@ async fn two_signals() -> Tested {
     let url = url(SHORT_SESSION);
     let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
     kser.producer().send(walk("long", 8_000)).await?;
-    let setup = Setup::new(&url).with_deadline(LONG);
+    let setup = Setup::new(&url).with_shutdown_timeout(LONG);
     let mut process = setup.start()?;
     until("it runs", LONG, || !process.texts("ran").is_empty()).await?;
     process.signal("-INT")?;

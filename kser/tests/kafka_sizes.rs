@@ -255,7 +255,7 @@ async fn refused_wait() -> Tested {
     let waits = ["road.delay.1s", "road.delay.10s"];
     let kser = small(&place, &waits, false).await?;
     let consumer = kser.consumer(registry(&diary));
-    let consumer = consumer.with_longest_park(Duration::ZERO).spawn();
+    let consumer = consumer.with_max_in_memory_delay(Duration::ZERO).spawn();
     let text = "x".repeat(LARGE);
     kser.producer().send(Flaky { text }).await?;
     let letter = letter(&kser, "road").await?;

@@ -21,7 +21,7 @@ async fn a_cancelled_attempt_keeps_its_lease_as_long_as_it_runs() -> Result<(), 
         "done"
     };
     let registry = Registry::new().task(slow).build()?;
-    let consumer = kser.consumer(registry).with_lease(LEASE).spawn();
+    let consumer = kser.consumer(registry).with_lease_duration(LEASE).spawn();
     let steps = vec![Step::new(note("a")), Step::new(note("b"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     sleep(LEASE / 2).await;
@@ -224,7 +224,9 @@ async fn a_message_ahead_of_its_run_is_a_dead_letter_in_the_end() -> Result<(), 
 async fn an_unknown_entrypoint_waits_as_long_as_was_set() -> Result<(), Error> {
     let kser = connection(Mode::Stored).await;
     let consumer = kser.consumer(common::noting(&Diary::default()));
-    let consumer = consumer.with_unknown_wait(Duration::from_secs(2)).spawn();
+    let consumer = consumer
+        .with_unknown_entrypoint_ttl(Duration::from_secs(2))
+        .spawn();
     let steps = vec![Step::named("test.Unknown", &serde_json::json!({}))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     let state = run.wait_timeout(Duration::from_secs(5)).await?;

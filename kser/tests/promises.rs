@@ -37,11 +37,17 @@ async fn troubled(kser: &Connection, diary: &Diary, lives: &[u64], lease: Durati
         runs.push(launch.with_id(format!("run-{number}")).await.unwrap());
     }
     for life in lives {
-        let consumer = kser.consumer(slow(diary)).with_lease(lease).spawn();
+        let consumer = kser
+            .consumer(slow(diary))
+            .with_lease_duration(lease)
+            .spawn();
         sleep(Duration::from_millis(*life)).await;
         consumer.kill();
     }
-    let consumer = kser.consumer(slow(diary)).with_lease(lease).spawn();
+    let consumer = kser
+        .consumer(slow(diary))
+        .with_lease_duration(lease)
+        .spawn();
     for run in &runs {
         let limit = Duration::from_secs(600);
         let state = run.wait_timeout(limit).await.unwrap();
@@ -127,8 +133,11 @@ async fn a_lease_is_kept_while_the_handler_runs() -> Result<(), Error> {
     };
     let registry = Registry::new().task(long).build()?;
     let lease = Duration::from_secs(30);
-    let one = kser.consumer(registry.clone()).with_lease(lease).spawn();
-    let other = kser.consumer(registry).with_lease(lease).spawn();
+    let one = kser
+        .consumer(registry.clone())
+        .with_lease_duration(lease)
+        .spawn();
+    let other = kser.consumer(registry).with_lease_duration(lease).spawn();
     let run = kser
         .producer()
         .launch_steps("test.Long", vec![Step::new(note("x"))])

@@ -299,5 +299,5 @@ async fn work(kind: String) -> Result<(), Error> {
     for _ in 0..hogs {
         kser.producer().send(Hog {}).await?;
     }
-    consumer.with_deadline(deadline).run().await
+    consumer.with_shutdown_timeout(deadline).run().await
 }

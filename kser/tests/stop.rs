@@ -108,7 +108,9 @@ async fn is_given_back(mode: Mode) -> Result<(), Error> {
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     for _ in 0..3 {
         let consumer = kser.consumer(registry.clone());
-        let consumer = consumer.with_deadline(Duration::from_millis(100)).spawn();
+        let consumer = consumer
+            .with_shutdown_timeout(Duration::from_millis(100))
+            .spawn();
         while consumer.running().is_empty() {
             sleep(Duration::from_millis(10)).await;
         }

@@ -49,7 +49,7 @@ impl Place {
             let consumer = (spec.configure)(consumer, number + 1);
             let limits = Limits {
                 running: consumer.concurrency(),
-                held: consumer.held_records(),
+                held: consumer.buffer_records(),
             };
             port_of
                 .shared

@@ -223,7 +223,7 @@ fn one_whose_commits_go_back_is_caught() {
 fn one_that_gives_more_than_there_is_room_for_is_caught() {
     let make = |world: &mut World| {
         workers(world)
-            .configure(|consumer, _| consumer.with_held(1, 1_000_000))
+            .configure(|consumer, _| consumer.with_buffer(1, 1_000_000))
             .wrap_transport(with(Flaw::GivesTooMuch));
         send(world);
     };

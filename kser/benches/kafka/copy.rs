@@ -115,7 +115,10 @@ async fn copies(kser: &kser::Connection, publishes: bool) -> f64 {
         .task(copy)
         .build()
         .expect("the name is free");
-    let consumer = kser.consumer(registry).with_held(2048, usize::MAX).spawn();
+    let consumer = kser
+        .consumer(registry)
+        .with_buffer(2048, usize::MAX)
+        .spawn();
     while counter.ran.load(std::sync::atomic::Ordering::Relaxed) == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }

@@ -32,7 +32,10 @@ async fn operations(kser: &Connection) -> f64 {
         .task(step)
         .build()
         .expect("the name is free");
-    let consumer = kser.consumer(registry).with_held(4096, usize::MAX).spawn();
+    let consumer = kser
+        .consumer(registry)
+        .with_buffer(4096, usize::MAX)
+        .spawn();
     let began = Instant::now();
     let mut launching = tokio::task::JoinSet::new();
     for _ in 0..OPERATIONS {

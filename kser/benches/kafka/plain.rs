@@ -24,7 +24,10 @@ pub(crate) fn run(setup: &Setup) {
             .build()
             .expect("the name is free");
         let began = Instant::now();
-        let consumer = kser.consumer(registry).with_held(8192, usize::MAX).spawn();
+        let consumer = kser
+            .consumer(registry)
+            .with_buffer(8192, usize::MAX)
+            .spawn();
         counter.all.notified().await;
         let ran = COUNT as f64 / began.elapsed().as_secs_f64();
         consumer.stop().await.expect("it stops");

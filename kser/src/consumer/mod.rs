@@ -25,7 +25,7 @@ use tower::{Layer, Service};
 pub use self::active::RunningTask;
 pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer};
 use self::lifecycle::serve;
-use self::options::Options;
+use self::options::{LEAST_LEASE, MOST_TASKS, Options, within};
 use self::step::layers::Layers;
 pub use self::step::layers::{Call, Handle, Handler};
 use crate::shared::Shared;
@@ -89,59 +89,69 @@ impl Consumer {
         Ok(self)
     }
 
-    /// Runs at most this many tasks at once; 64 unless set, at least 1, and at most 1,000,000.
+    /// Runs at most this many tasks at once, from 1 to 1,000,000. Defaults to 64. A number outside of that is replaced by the
+    /// nearest, with a warning in the log.
     pub fn with_concurrency(mut self, tasks: usize) -> Self {
-        self.options.concurrency = tasks.clamp(1, 1_000_000);
+        self.options.concurrency = within("with_concurrency", tasks, MOST_TASKS);
         self
     }
 
-    /// Runs at most this many tasks of the entrypoint `P` at once, at least 1, so that a slow entrypoint leaves places to the
-    /// others. Defaults to [`with_concurrency`](Self::with_concurrency), which limits all of them together.
+    /// Runs at most this many tasks of the entrypoint `P` at once, so that a slow entrypoint leaves places to the others. The
+    /// range is that of [`with_concurrency`](Self::with_concurrency), which is the default and limits all of them together.
     pub fn with_concurrency_of<P: Entrypoint>(mut self, tasks: usize) -> Self {
-        let tasks = tasks.clamp(1, 1_000_000);
+        let tasks = within("with_concurrency_of", tasks, MOST_TASKS);
         self.options.concurrency_of.insert(P::PATH.into(), tasks);
         self
     }
 
-    /// Holds at most this many records (1,024 unless set) that run or wait for a place, and takes no more from the
-    /// transport once they have this many bytes (16 MiB unless set). A quarter of the records may be of one key; what comes
-    /// beyond that is given back for up to a second. Retries that wait in hand are not counted, as long as they are no more
-    /// than 16 times as many records, and as many bytes.
-    pub fn with_held(mut self, records: usize, bytes: usize) -> Self {
-        self.options.held_records = records.max(1);
-        self.options.held_bytes = bytes.max(1);
+    /// Holds at most this many records that run or wait for a place, and receives no more once they have this many bytes.
+    /// Defaults to 1,024 records and 16 MiB; both are at least 1, and 0 is replaced by 1, with a warning in the log.
+    ///
+    /// A quarter of the records may have one key; the consumer gives back more of that key for up to a second. Retries that wait
+    /// in memory are not counted, as long as they are no more than 16 times as many records, and as many bytes.
+    #[doc(alias = "with_held")]
+    pub fn with_buffer(mut self, records: usize, bytes: usize) -> Self {
+        self.options.held_records = within("with_buffer: records", records, 1..=usize::MAX);
+        self.options.held_bytes = within("with_buffer: bytes", bytes, 1..=usize::MAX);
         self
     }
 
-    /// Leases steps of stored runs for this long at a time; 30 seconds unless set. After a crash, a step runs again
-    /// when its lease is over, or at once if the consumer is an instance by the same name. The same holds for a consumer that
-    /// loses a message after it wrote the start of the step and before the store answered.
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.options.lease = lease.max(Duration::from_millis(100));
+    /// Leases steps of stored runs for this long at a time, and renews the leases while the steps run. Defaults to 30 seconds;
+    /// less than 100 ms is replaced by that, with a warning in the log. After a crash, a step runs again when its lease is over,
+    /// or at once if the consumer is an instance by the same name. The same holds for a consumer that loses a message after it
+    /// wrote the start of the step and before the store answered.
+    #[doc(alias = "with_lease")]
+    pub fn with_lease_duration(mut self, lease: Duration) -> Self {
+        self.options.lease = within("with_lease_duration", lease, LEAST_LEASE..=Duration::MAX);
         self
     }
 
-    /// Keeps waits up to this long in hand, with their key waiting too; 10 seconds unless set. A stop or a rebalance gives
-    /// them back in their place; where the state is carried, their attempts are counted anew then on a transport that does
-    /// not keep the count, such as Kafka. Longer ones go through a delayed record, and so lose their place among those
-    /// of their key.
-    pub fn with_longest_park(mut self, longest: Duration) -> Self {
+    /// Keeps a record that waits for a retry in memory if the wait is at most this long, and later records of its key behind
+    /// it. A longer wait goes through a delayed record, which loses its place among those of its key. Defaults to 10 seconds;
+    /// any duration is in range.
+    ///
+    /// A stop or a rebalance gives the waiting records back in their place. Where the state is carried, a transport that does
+    /// not keep the count of attempts then begins the count again.
+    #[doc(alias = "with_longest_park")]
+    pub fn with_max_in_memory_delay(mut self, longest: Duration) -> Self {
         self.options.longest_park = longest;
         self
     }
 
-    /// Lets messages of unknown entrypoints wait this long for a consumer that knows them, as in a rolling deploy,
-    /// before they go to the dead letters; 10 minutes unless set. They wait in delayed records, and so lose their place
-    /// among those of their key.
-    pub fn with_unknown_wait(mut self, wait: Duration) -> Self {
-        self.options.unknown_wait = wait;
+    /// Lets messages of unknown entrypoints wait this long for a consumer that knows them, as in a rolling deploy, before they
+    /// become dead letters. They wait in delayed records, and lose their place among those of their key. Defaults to 10 minutes;
+    /// any duration is in range, and zero makes dead letters at once.
+    #[doc(alias = "with_unknown_wait")]
+    pub fn with_unknown_entrypoint_ttl(mut self, ttl: Duration) -> Self {
+        self.options.unknown_wait = ttl;
         self
     }
 
-    /// After the request to stop, lets running tasks go on for this long; 25 seconds unless set. They are cancelled
-    /// then, and dropped a second later. What is given back so costs no attempt.
-    pub fn with_deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = deadline;
+    /// Lets running tasks go on for this long after the request to stop. Then they are cancelled, and dropped a second later.
+    /// Records that are given back so count no attempt. Defaults to 25 seconds; any duration is in range.
+    #[doc(alias = "with_deadline")]
+    pub fn with_shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.options.deadline = timeout;
         self
     }
 
@@ -199,9 +209,10 @@ impl Consumer {
         self.options.concurrency
     }
 
-    /// Returns how many records it holds at most.
+    /// Returns how many records the consumer holds at most.
     #[must_use]
-    pub const fn held_records(&self) -> usize {
+    #[doc(alias = "held_records")]
+    pub const fn buffer_records(&self) -> usize {
         self.options.held_records
     }
 

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kser_core::{Instance, Name, Topic};
@@ -47,3 +49,36 @@ pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long the goodbyes to the groups may take at the end of a stop.
 pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The range of places for tasks.
+pub(super) const MOST_TASKS: RangeInclusive<usize> = 1..=1_000_000;
+
+/// The shortest lease. Its renewals take a few calls of the store a second.
+pub(super) const LEAST_LEASE: Duration = Duration::from_millis(100);
+
+/// Returns the value in `range` that is nearest to `asked`. A warning names an option that is outside of its range.
+pub(super) fn within<T: Copy + Debug + Ord>(
+    option: &'static str,
+    asked: T,
+    range: RangeInclusive<T>,
+) -> T {
+    let used = asked.clamp(*range.start(), *range.end());
+    if used != asked {
+        tracing::warn!(target: "kser", option, ?asked, ?used, "an option of a consumer is outside of its range");
+    }
+    used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_outside_of_its_range_is_the_nearest_in_it() {
+        assert_eq!(within("tasks", 0, MOST_TASKS), 1);
+        assert_eq!(within("tasks", 7, MOST_TASKS), 7);
+        assert_eq!(within("tasks", usize::MAX, MOST_TASKS), 1_000_000);
+        let range = LEAST_LEASE..=Duration::MAX;
+        assert_eq!(within("lease", Duration::ZERO, range), LEAST_LEASE);
+    }
+}

@@ -57,7 +57,7 @@ impl Setup {
         self
     }
 
-    pub(crate) const fn with_deadline(mut self, deadline: Duration) -> Self {
+    pub(crate) const fn with_shutdown_timeout(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
@@ -178,7 +178,7 @@ async fn consume(url: &str, deadline: Duration) -> Result<(), Error> {
         consumer = consumer.with_topics(topics.split(','))?;
     }
     tokio::spawn(tell(consumer.handle()));
-    consumer.with_deadline(deadline).run().await
+    consumer.with_shutdown_timeout(deadline).run().await
 }
 
 /// Tells how many partitions are its own, whenever that changes.
