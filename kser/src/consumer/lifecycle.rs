@@ -51,8 +51,7 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
         }
         return Ok(());
     };
-    tracing::info!(target: "kser", "Consumer.Starting...");
-    life.receives();
+    life.receives(processor.options.instance.as_ref());
     say_what_is_promised(&processor.shared);
     let leavers = subscriptions.iter();
     let leavers = leavers.filter_map(|member| member.leaver()).collect();

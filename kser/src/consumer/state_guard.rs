@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kser_core::{Error, Topic};
+use kser_core::{Error, Instance, Topic};
 
 use super::{Consumer, ConsumerHandle, ConsumerState};
 use crate::failures::{Failures, Served};
@@ -30,7 +30,9 @@ impl StateGuard {
     }
 
     /// Records that the consumer receives.
-    pub(super) fn receives(&mut self) {
+    pub(super) fn receives(&mut self, instance: Option<&Instance>) {
+        let (topics, instance) = (self.topics(), instance.map(Instance::as_str));
+        tracing::info!(target: "kser", ?topics, instance, "Consumer.Starting...");
         self.handle.set_state(ConsumerState::Running);
         self.served = Some(self.failures.serve(self.topics.clone()));
     }
@@ -40,14 +42,21 @@ impl StateGuard {
         self.ended = true;
         self.handle.set_graceful_leave(None);
         match served {
-            Ok(()) => self.handle.set_state(ConsumerState::Stopped),
+            Ok(()) => {
+                tracing::info!(target: "kser", topics = ?self.topics(), "Consumer.Stopped");
+                self.handle.set_state(ConsumerState::Stopped);
+            }
             Err(error) => self.fail(error),
         }
     }
 
+    fn topics(&self) -> Vec<&str> {
+        self.topics.iter().map(Topic::as_str).collect()
+    }
+
     fn fail(&mut self, error: &Error) {
         let report = kser_core::log::report(error);
-        let topics: Vec<_> = self.topics.iter().map(Topic::as_str).collect();
+        let topics = self.topics();
         tracing::error!(target: "kser", error = report, ?topics, "Consumer.Failed: nothing more is received from these topics");
         self.served = None;
         // The run of a waiter goes on where the instance was started again.

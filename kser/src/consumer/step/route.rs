@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use kser_core::{Error, Handler, Message, Outcome, TaskError};
+use kser_core::{Error, Handler, Message, Name, Outcome, TaskError};
 
 use super::attempt::EndedAttempt;
 use super::execution::StepExecution;
@@ -137,11 +137,15 @@ async fn await_handler(
     message: &Message,
 ) -> Result<Disposition, Error> {
     if state.may_wait() {
+        let registered = state.processor.registry.entrypoints();
+        let registered: Vec<_> = registered.map(Name::as_str).collect();
         tracing::warn!(
             target: "kser",
             topic = %state.tracked.record.topic,
-            "no handler for {}: it waits",
+            ?registered,
+            "no handler is registered for {}; the message waits {:?} for a consumer that has one, then it is a dead letter",
             kser_core::log::clean(message.entrypoint.as_str(), 200),
+            state.processor.options.unknown_wait,
         );
         return Ok(state.look_again());
     }
