@@ -25,6 +25,8 @@
 mod await_run;
 mod cancel;
 mod cause;
+#[doc(hidden)]
+pub mod checked_task;
 mod context;
 mod delivery;
 mod entrypoint;

@@ -33,6 +33,8 @@ pub use kser_clock::SystemClock;
 /// What backends are written against: the traits, and what goes through them.
 #[doc(no_inline)]
 pub use kser_core as core;
+#[doc(hidden)]
+pub use kser_core::checked_task;
 pub use kser_core::log::LogOptions;
 pub use kser_core::sequencing::{Plan, Rejected};
 pub use kser_core::store::{Attempt, RunFilter, RunInfo, StoreHealth};
@@ -45,6 +47,8 @@ pub use kser_core::{
 };
 #[cfg(feature = "kafka")]
 pub use kser_kafka::{KafkaConfig, KafkaTransport};
+#[cfg(feature = "derive")]
+pub use kser_macros::{Entrypoint, task};
 #[cfg(feature = "memory")]
 pub use kser_memory::{MemoryClock, MemoryStore, MemoryTransport};
 pub use launch::Launch;

@@ -1,0 +1,132 @@
+//! The checks that the attribute `kser::task` writes beside a function. They are generic functions and traits whose error
+//! texts give the reason why a type does not fit its place. No public API: programs reach them through the attribute only.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Context, Entrypoint, IntoOutcome, TaskError};
+
+/// A type that can be the params of a task.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the params of a task",
+    label = "not the params of a task",
+    note = "derive `Serialize`, `Deserialize` and `Entrypoint`, and name it: `#[entrypoint(\"topic.Name\")]`",
+    note = "the arguments of a task are `[state,] [Context,] params [, the result of the step before]`, in this order"
+)]
+pub trait Params {}
+#[diagnostic::do_not_recommend]
+impl<T: Entrypoint> Params for T {}
+
+/// A type that can be the state of a task.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the state of a task",
+    label = "not `Clone + Send + Sync + 'static`",
+    note = "each attempt gets a clone of the state that was given to `task_with`: put what cannot be cloned into an `Arc`"
+)]
+pub trait State {}
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> State for T {}
+
+/// A type that can be read from the result of the step before.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of the step before",
+    label = "not `Deserialize` of owned data, or not `Send`",
+    note = "derive `Deserialize` for it, and own its data: `String` in place of `&str`"
+)]
+pub trait Previous {}
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + Send + 'static> Previous for T {}
+
+/// Two arguments, of which one is the params.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a task: neither is the params",
+    label = "neither implements `Entrypoint`",
+    note = "derive `Serialize`, `Deserialize` and `Entrypoint` for the params, and name them: `#[entrypoint(\"topic.Name\")]`",
+    note = "the arguments of a task are `[state,] [Context,] params [, the result of the step before]`, in this order"
+)]
+pub trait Arguments {}
+#[diagnostic::do_not_recommend]
+impl<S, P: Entrypoint> Arguments for (S, P) {}
+
+/// A type that a task can return.
+#[diagnostic::on_unimplemented(
+    message = "a task cannot return `{Self}`",
+    label = "not the result of a task",
+    note = "return `()`, text, `Json<T>` of a `T` that implements `Serialize`, an `Outcome`, or a `Result` of these",
+    note = "the error of a `Result` is a `TaskError`, or implements `std::error::Error`"
+)]
+pub trait Output {}
+#[diagnostic::do_not_recommend]
+impl<T: IntoOutcome> Output for T {}
+
+/// A value that a task can return as `Json`.
+#[diagnostic::on_unimplemented(
+    message = "a task cannot return `Json<{Self}>`",
+    label = "not `Serialize`, or not `Send`",
+    note = "derive `Serialize` for `{Self}`"
+)]
+pub trait JsonValue {}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + Send> JsonValue for T {}
+
+/// A type that a task can fail with.
+#[diagnostic::on_unimplemented(
+    message = "a task cannot fail with `{Self}`",
+    label = "not the error of a task",
+    note = "fail with a `TaskError`: `?` makes it of every error that implements `std::error::Error`",
+    note = "of other errors, such as those of anyhow and eyre, `.permanent()?`, `.temporary()?` and `.code(422)?` of `TaskResultExt` make it"
+)]
+pub trait Failure {}
+#[diagnostic::do_not_recommend]
+impl<T: Into<TaskError> + Send> Failure for T {}
+
+pub const fn is_context<T: IsContext>() {}
+pub const fn is_state<T: State>() {}
+pub const fn is_params<T: Params>() {}
+pub const fn is_previous<T: Previous>() {}
+pub const fn is_output<T: Output>() {}
+pub const fn is_json<T: JsonValue>() {}
+pub const fn is_error<T: Failure>() {}
+pub const fn is_send<F: Future + Send>(_: &F) {}
+pub const fn has_output<F: Future<Output: Output>>(_: &F) {}
+
+/// The context, and no other type of that name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the `Context` of kser",
+    label = "another type of that name"
+)]
+pub trait IsContext {}
+impl IsContext for Context {}
+
+/// Two arguments without a context: the params and the result of the step before where the first implements [`Entrypoint`],
+/// else [the state and the params](StateAndParams), because a method of the type goes before that of a trait.
+#[derive(Debug)]
+pub struct Two<A, B>(PhantomData<fn() -> (A, B)>);
+
+impl<A, B> Two<A, B> {
+    #[expect(clippy::new_without_default, reason = "only the attribute calls it")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<A: Entrypoint, B> Two<A, B> {
+    pub const fn check(&self)
+    where
+        B: Previous,
+    {
+    }
+}
+
+pub trait StateAndParams<A, B> {
+    fn check(&self)
+    where
+        A: State,
+        (A, B): Arguments,
+    {
+    }
+}
+
+impl<A, B> StateAndParams<A, B> for Two<A, B> {}

@@ -1,0 +1,12 @@
+//! Params that cannot be received.
+
+use kser::Entrypoint;
+use serde::Serialize;
+
+#[derive(Serialize, Entrypoint)]
+#[entrypoint("dice.DiceRoll")]
+struct DiceRoll {
+    sides: u8,
+}
+
+fn main() {}
