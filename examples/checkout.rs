@@ -14,12 +14,10 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal) => {
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         struct $name {
             order: u32,
-        }
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
         }
     };
 }

@@ -6,13 +6,10 @@
 use kser::{Connection, Entrypoint, Error, Registry, TaskError};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("image.Resize")]
 struct Resize {
     width: u32,
-}
-
-impl Entrypoint for Resize {
-    const PATH: &'static str = "image.Resize";
 }
 
 async fn too_wide(image: Resize) -> Result<(), TaskError> {

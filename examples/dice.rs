@@ -1,32 +1,22 @@
 //! The dice game of the documentation: three rolls, one after another.
 
-use std::hash::{BuildHasher, RandomState};
-
 use kser::{Entrypoint, Registry, Step, TaskError};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceRoll")]
 struct DiceRoll {
     sides: u64,
 }
 
-impl Entrypoint for DiceRoll {
-    const PATH: &'static str = "dice.DiceRoll";
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceLaunch")]
 struct DiceLaunch {
     rolls: usize,
 }
 
-impl Entrypoint for DiceLaunch {
-    const PATH: &'static str = "dice.DiceLaunch";
-}
-
 async fn roll(dice: DiceRoll) -> String {
-    // Every `RandomState` is another: enough chance for a game.
-    let chance = RandomState::new().hash_one(dice.sides);
-    format!("You made a {}", chance % dice.sides + 1)
+    format!("You made a {}", kser_examples::roll(dice.sides))
 }
 
 async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {
@@ -39,11 +29,10 @@ async fn main() -> Result<(), kser::Error> {
     let kser = kser::connect(&kser_examples::url()).await?;
     let registry = Registry::new().task(roll).operation(launch).build()?;
     let consumer = kser.consumer(registry).spawn();
-
     let run = kser.producer().launch(DiceLaunch { rolls: 3 }).await?;
-    let state = run.wait().await?;
+    let status = run.wait().await?.status;
     consumer.stop().await?;
-    println!("{}", state.status);
+    println!("{status}");
     Ok(())
 }
 

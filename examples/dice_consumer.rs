@@ -1,14 +1,10 @@
 //! The consumer of the dice game, in a process of its own: runs until a signal stops it. Needs Kafka.
 
-use std::hash::{BuildHasher, RandomState};
-
 use kser::{Registry, Step, TaskError};
 use kser_examples::dice::{DiceLaunch, DiceRoll};
 
 async fn roll(dice: DiceRoll) -> String {
-    // Every `RandomState` is another: enough chance for a game.
-    let chance = RandomState::new().hash_one(dice.sides);
-    format!("You made a {}", chance % dice.sides + 1)
+    format!("You made a {}", kser_examples::roll(dice.sides))
 }
 
 async fn launch(game: DiceLaunch) -> Result<Vec<Step>, TaskError> {

@@ -10,11 +10,9 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 /// Any params, under a name.
 macro_rules! echo {
     ($($name:ident: $path:literal),*) => {
-        $(#[derive(Serialize, Deserialize)]
-        struct $name(Object);
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
-        })*
+        $(#[derive(Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
+        struct $name(Object);)*
 
         /// A registry that answers each of them, and tells `told` the outcome.
         fn registry(told: &UnboundedSender<Outcome>) -> Result<Registry, kser::Error> {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kser::core::{
-    Cancellation, Clock, Context, Delivery, Description, Entrypoint, Error, Health, Interest, Json,
-    Leave, NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription,
-    Ticket, Timestamp, Topic, TopicSpec, Transport, async_trait,
+    Cancellation, Clock, Context, Delivery, Description, Error, Health, Interest, Json, Leave,
+    NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription, Ticket,
+    Timestamp, Topic, TopicSpec, Transport, async_trait,
 };
-use kser::{NoStore, SystemClock};
+use kser::{Entrypoint, NoStore, SystemClock};
 use tokio::{sync::Notify, time::timeout};
 
 const LARGEST: usize = 1_000_000;
@@ -292,13 +292,10 @@ impl Settle for Shared {
     }
 }
 
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, serde::Serialize, serde::Deserialize, Entrypoint)]
+#[entrypoint("sums.Double")]
 struct Double {
     n: i64,
-}
-
-impl Entrypoint for Double {
-    const PATH: &'static str = "sums.Double";
 }
 
 async fn double(ctx: Context, double: Double) -> Json<Double> {

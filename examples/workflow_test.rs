@@ -5,13 +5,10 @@ use std::time::Duration;
 use kser::{Context, Entrypoint, Json, Registry, Step, TaskError};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("sums.Add")]
 struct Add {
     n: i64,
-}
-
-impl Entrypoint for Add {
-    const PATH: &'static str = "sums.Add";
 }
 
 /// Adds to what the step before returned. The first attempt fails, as in bad weather.

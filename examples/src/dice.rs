@@ -4,23 +4,17 @@ use kser::Entrypoint;
 use serde::{Deserialize, Serialize};
 
 /// Rolls a die once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceRoll")]
 pub struct DiceRoll {
     /// How many sides it has.
     pub sides: u64,
 }
 
-impl Entrypoint for DiceRoll {
-    const PATH: &'static str = "dice.DiceRoll";
-}
-
 /// Rolls dice, one after another.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceLaunch")]
 pub struct DiceLaunch {
     /// How many.
     pub rolls: usize,
-}
-
-impl Entrypoint for DiceLaunch {
-    const PATH: &'static str = "dice.DiceLaunch";
 }

@@ -2,6 +2,15 @@
 
 pub mod dice;
 
+use std::hash::{BuildHasher, RandomState};
+
+/// Returns a number from 1 to `sides`, each about as likely as the others.
+#[must_use]
+pub fn roll(sides: u64) -> u64 {
+    // Every `RandomState` has keys of its own, which is random enough for a game.
+    RandomState::new().hash_one(sides) % sides.max(1) + 1
+}
+
 /// The transport of an example: `KSER_URL` if it is set, else the one that was built in.
 #[must_use]
 pub fn url() -> String {

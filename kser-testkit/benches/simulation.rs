@@ -10,19 +10,13 @@ use kser::{Context, Entrypoint, RunId, Step, TaskError};
 use kser_testkit::{Effects, Faults, Report, Setup, Sim};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Checkout")]
 struct Checkout {}
 
-impl Entrypoint for Checkout {
-    const PATH: &'static str = "shop.Checkout";
-}
-
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Charge")]
 struct Charge {}
-
-impl Entrypoint for Charge {
-    const PATH: &'static str = "shop.Charge";
-}
 
 async fn checkout(_: Checkout) -> Result<Vec<Step>, TaskError> {
     Ok(vec![Step::new(Charge {}); 3])

@@ -6,14 +6,12 @@
 //! use proptest::prelude::*;
 //! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(Clone, Serialize, Deserialize)]
+//! #[derive(Clone, Serialize, Deserialize, Entrypoint)]
+//! #[entrypoint("diary.Note")]
 //! struct Note {
 //!     text: String,
 //! }
 //!
-//! impl Entrypoint for Note {
-//!     const PATH: &'static str = "diary.Note";
-//! }
 //!
 //! fn diary() -> Sim<kser::RunId> {
 //!     Sim::new(|world| {

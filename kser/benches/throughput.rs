@@ -14,14 +14,11 @@ use tokio::time::Instant;
 const RUNS: usize = 5;
 const LONE: usize = 200_000;
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceRoll")]
 struct Roll {
     sides: u8,
     who: String,
-}
-
-impl Entrypoint for Roll {
-    const PATH: &'static str = "dice.DiceRoll";
 }
 
 fn params() -> Roll {

@@ -25,9 +25,9 @@ const ASSIGNED: Duration = Duration::from_secs(30);
 /// ```
 /// # use kser::{Entrypoint, Registry, TaskError};
 /// # use serde::{Deserialize, Serialize};
-/// # #[derive(Serialize, Deserialize)]
+/// # #[derive(Serialize, Deserialize, Entrypoint)]
+/// # #[entrypoint("image.Resize")]
 /// # struct Resize { width: u32 }
-/// # impl Entrypoint for Resize { const PATH: &'static str = "image.Resize"; }
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), kser::Error> {
 /// # let kser = kser::connect("memory://").await?;

@@ -17,9 +17,9 @@ use crate::shared::Shared;
 /// ```
 /// # use kser::Entrypoint;
 /// # use serde::{Deserialize, Serialize};
-/// #[derive(Serialize, Deserialize)]
+/// #[derive(Serialize, Deserialize, Entrypoint)]
+/// #[entrypoint("hall.Greet")]
 /// struct Greet { name: String }
-/// impl Entrypoint for Greet { const PATH: &'static str = "hall.Greet"; }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), kser::Error> {

@@ -185,7 +185,7 @@ async fn an_idle_day_asks_the_store_for_nothing() {
     assert!(sweeps <= 1, "{sweeps} in a day");
     // A run that is launched now wakes the sweep, and ends.
     let run = launch(&kser, "test.Job".to_owned()).await;
-    let state = run.wait_for(60 * SECOND).await.unwrap();
+    let state = run.wait_timeout(60 * SECOND).await.unwrap();
     assert_eq!(state.status, Status::Success);
     consumer.stop().await.unwrap();
 }

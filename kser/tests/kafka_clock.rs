@@ -25,20 +25,14 @@ const BACKOFF: Duration = Duration::from_secs(12);
 /// What is waited for comes sooner, unless it is lost.
 const LONG: Duration = Duration::from_secs(120);
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("clock.Flaky")]
 struct Flaky {}
 
-impl Entrypoint for Flaky {
-    const PATH: &'static str = "clock.Flaky";
-}
-
 /// A task that no consumer knows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("clock.Unknown")]
 struct Unknown {}
-
-impl Entrypoint for Unknown {
-    const PATH: &'static str = "clock.Unknown";
-}
 
 fn main() {
     if let Ok(url) = std::env::var(CHILD) {

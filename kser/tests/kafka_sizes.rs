@@ -23,11 +23,9 @@ const LARGE: usize = 20_000;
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal, { $($field:ident: $type:ty),* }) => {
-        #[derive(Debug, Serialize, Deserialize)]
+        #[derive(Debug, Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         struct $name { $($field: $type),* }
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
-        }
     };
 }
 

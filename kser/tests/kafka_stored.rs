@@ -99,12 +99,9 @@ async fn exactly_once() -> Tested {
     log.in_order(u32::try_from(runs.len())?)
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("road.Slow")]
 struct Slow {}
-
-impl Entrypoint for Slow {
-    const PATH: &'static str = "road.Slow";
-}
 
 /// A consumer that loses its partition and its lease while a task runs writes nothing of it.
 async fn fenced() -> Tested {

@@ -58,13 +58,10 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("road.Doomed")]
 struct Doomed {
     name: String,
-}
-
-impl Entrypoint for Doomed {
-    const PATH: &'static str = "road.Doomed";
 }
 
 /// The tasks of the road, and one that fails.

@@ -21,12 +21,9 @@ use kser::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("send.Send")]
 struct Send {}
-
-impl Entrypoint for Send {
-    const PATH: &'static str = "send.Send";
-}
 
 /// A task that sends a note, and the notes that arrive.
 fn sending(diary: &Diary) -> Registry {

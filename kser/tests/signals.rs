@@ -223,12 +223,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("test.Hog")]
 struct Hog {}
-
-impl Entrypoint for Hog {
-    const PATH: &'static str = "test.Hog";
-}
 
 /// What takes long to be dropped.
 struct Clumsy;

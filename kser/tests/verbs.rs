@@ -188,10 +188,12 @@ async fn a_connection_shows_no_payloads() -> Result<(), Error> {
 async fn what_is_empty_is_refused() {
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Nameless {}
+    // The derive refuses this name.
     impl kser::Entrypoint for Nameless {
         const PATH: &'static str = "";
     }
-    let refused = kser::Registry::new().task(|_: Nameless| async {});
+    let registry = kser::Registry::new().task(|_: Nameless| async {});
+    let refused = registry.build();
     assert!(matches!(refused, Err(Error::Invalid { .. })));
     let kser = connection(Mode::Stored).await;
     let steps = vec![Step::new(note("a"))];

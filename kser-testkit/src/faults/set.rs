@@ -84,7 +84,7 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use kser_core::{Entrypoint, Step};
+    use kser::{Entrypoint, Step};
     use serde::{Deserialize, Serialize};
 
     use super::*;
@@ -92,12 +92,9 @@ mod tests {
     use crate::sim::{Scenario, Setup, Trouble, World};
     use crate::watchdog::Pulse;
 
-    #[derive(Clone, Serialize, Deserialize)]
+    #[derive(Clone, Serialize, Deserialize, Entrypoint)]
+    #[entrypoint("shop.Work")]
     struct Work {}
-
-    impl Entrypoint for Work {
-        const PATH: &'static str = "shop.Work";
-    }
 
     async fn work(_: Work) {}
 

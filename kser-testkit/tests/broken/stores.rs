@@ -76,12 +76,9 @@ fn one_that_gives_up_when_it_cannot_know_is_caught() {
     );
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Send")]
 struct Send {}
-
-impl Entrypoint for Send {
-    const PATH: &'static str = "shop.Send";
-}
 
 #[test]
 fn one_that_loses_outputs_is_caught() {

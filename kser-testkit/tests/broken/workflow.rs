@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Work")]
 pub(crate) struct Work {
     pub(crate) number: u32,
-}
-
-impl Entrypoint for Work {
-    const PATH: &'static str = "shop.Work";
 }
 
 /// A task that does nothing but to call a service, with its key, and to say its number.

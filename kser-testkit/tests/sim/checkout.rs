@@ -2,22 +2,16 @@ use kser::{Context, Entrypoint, Step, TaskError};
 use kser_testkit::{Effects, Faults, Sim};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Charge")]
 struct Charge {
     cents: u32,
 }
-impl Entrypoint for Charge {
-    const PATH: &'static str = "shop.Charge";
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Ship")]
 struct Ship {
     order: u32,
 }
-impl Entrypoint for Ship {
-    const PATH: &'static str = "shop.Ship";
-}
-
 async fn charge(bank: Effects, ctx: Context, _: Charge) -> Result<(), TaskError> {
     bank.call("charge").with_key(ctx.idempotency_key()).await
 }

@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal) => {
-        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         struct $name {
             number: u32,
-        }
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
         }
     };
 }

@@ -6,12 +6,9 @@ use kser::{Entrypoint, Step};
 use kser_testkit::{Setup, Sim};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("diary.Note")]
 struct Note {}
-
-impl Entrypoint for Note {
-    const PATH: &'static str = "diary.Note";
-}
 
 async fn write(_: Note) {}
 

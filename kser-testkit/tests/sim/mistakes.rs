@@ -10,19 +10,13 @@ use kser_testkit::faults::Fault;
 use kser_testkit::{Faults, Sim, World};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Work")]
 struct Work {}
 
-impl Entrypoint for Work {
-    const PATH: &'static str = "shop.Work";
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Rest")]
 struct Rest {}
-
-impl Entrypoint for Rest {
-    const PATH: &'static str = "shop.Rest";
-}
 
 fn launch(world: &mut World) {
     world.launch_steps("shop.Job", vec![Step::new(Work {})]);

@@ -18,12 +18,9 @@ use crate::shop::{Checkout, STEPS, handlers};
 /// Longer than any fault lasts.
 const PATIENCE: Duration = Duration::from_secs(100);
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Work")]
 struct Work {}
-
-impl Entrypoint for Work {
-    const PATH: &'static str = "shop.Work";
-}
 
 fn setups() -> [Setup; 3] {
     [

@@ -4,19 +4,13 @@ use kser::{Context, Entrypoint, Step};
 use kser_testkit::{Faults, Sim};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Charge")]
 struct Charge {}
 
-impl Entrypoint for Charge {
-    const PATH: &'static str = "shop.Charge";
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Ship")]
 struct Ship {}
-
-impl Entrypoint for Ship {
-    const PATH: &'static str = "shop.Ship";
-}
 
 #[test]
 fn the_failure_of_the_readme_is_what_is_said() {

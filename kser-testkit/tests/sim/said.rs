@@ -13,12 +13,9 @@ use kser_testkit::faults::Fault;
 use kser_testkit::{Faults, Sim, World};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Work")]
 struct Work {}
-
-impl Entrypoint for Work {
-    const PATH: &'static str = "shop.Work";
-}
 
 fn job(world: &mut World) {
     world.consumers(1).task(|_: Work| async {});

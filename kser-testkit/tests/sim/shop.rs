@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal) => {
-        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         pub(crate) struct $name {
             pub(crate) order: u32,
-        }
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
         }
     };
 }

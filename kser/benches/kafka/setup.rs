@@ -60,25 +60,19 @@ pub(crate) fn options() -> String {
 }
 
 /// A task of 300 bytes as a message.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("work.Work")]
 pub(crate) struct Work {
     pub(crate) number: u32,
     pub(crate) text: String,
 }
 
-impl Entrypoint for Work {
-    const PATH: &'static str = "work.Work";
-}
-
 /// What it sends.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("out.Out")]
 pub(crate) struct Out {
     pub(crate) number: u32,
     pub(crate) text: String,
-}
-
-impl Entrypoint for Out {
-    const PATH: &'static str = "out.Out";
 }
 
 pub(crate) fn text() -> String {

@@ -39,9 +39,9 @@ use crate::shared::Shared;
 /// ```
 /// # use kser::{Entrypoint, Registry};
 /// # use serde::{Deserialize, Serialize};
-/// #[derive(Serialize, Deserialize)]
+/// #[derive(Serialize, Deserialize, Entrypoint)]
+/// #[entrypoint("hall.Greet")]
 /// struct Greet { name: String }
-/// impl Entrypoint for Greet { const PATH: &'static str = "hall.Greet"; }
 ///
 /// async fn greet(greet: Greet) -> String { format!("hello, {}", greet.name) }
 ///

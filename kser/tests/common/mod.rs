@@ -12,11 +12,9 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal, { $($field:ident: $type:ty),* $(,)? }) => {
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         pub(crate) struct $name { $(pub(crate) $field: $type),* }
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
-        }
     };
 }
 

@@ -11,11 +11,9 @@ use tokio::time::Instant;
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal, { $($field:ident: $type:ty),* $(,)? }) => {
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         pub(crate) struct $name { $(pub(crate) $field: $type),* }
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
-        }
     };
 }
 

@@ -113,13 +113,10 @@ async fn launched(name: &str, store: &str) -> Result<(), Error> {
     consumer.stop().await
 }
 
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(serde::Serialize, serde::Deserialize, kser::Entrypoint)]
+#[entrypoint("values.Order")]
 struct Order {
     order: i64,
-}
-
-impl kser::Entrypoint for Order {
-    const PATH: &'static str = "values.Order";
 }
 
 test_services::java_tests!(

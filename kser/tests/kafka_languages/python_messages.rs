@@ -9,31 +9,22 @@ use crate::Place;
 use crate::process::Process;
 
 /// Any params, as they are written.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceRoll")]
 #[serde(transparent)]
 struct Roll(Object);
 
-impl Entrypoint for Roll {
-    const PATH: &'static str = "dice.DiceRoll";
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("dice.DiceLaunch")]
 struct Launch {
     rolls: usize,
 }
 
-impl Entrypoint for Launch {
-    const PATH: &'static str = "dice.DiceLaunch";
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("python.Echo")]
 struct Echo {
     text: String,
     big: u128,
-}
-
-impl Entrypoint for Echo {
-    const PATH: &'static str = "python.Echo";
 }
 
 /// What an attempt was given: its id, params, and what the step before left.

@@ -11,12 +11,10 @@ pub(crate) const ODD_NUMBERS: &str =
 
 macro_rules! any_params {
     ($name:ident, $path:literal) => {
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, Entrypoint)]
+        #[entrypoint($path)]
         #[serde(transparent)]
         struct $name(Object);
-        impl Entrypoint for $name {
-            const PATH: &'static str = $path;
-        }
     };
 }
 

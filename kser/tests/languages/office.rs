@@ -10,32 +10,23 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 /// Leaves its fields as its retval.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("test.First")]
 pub(crate) struct First(pub(crate) serde_json::Value);
 
-impl Entrypoint for First {
-    const PATH: &'static str = "test.First";
-}
-
 /// Tells what it was given.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("test.Last")]
 pub(crate) struct Last {
     pub(crate) price: Raw,
 }
 
-impl Entrypoint for Last {
-    const PATH: &'static str = "test.Last";
-}
-
 /// An operation of two steps.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("test.Order")]
 pub(crate) struct Order {
     #[serde(default)]
     pub(crate) order: i64,
-}
-
-impl Entrypoint for Order {
-    const PATH: &'static str = "test.Order";
 }
 
 /// What the step behind the external one was given: its forwarded outcome, its params, and what its metadata have.
