@@ -21,7 +21,7 @@ impl<T: Entrypoint> Params for T {}
 
 /// A type that can be the state of a task.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the state of a task",
+    message = "`{Self}` cannot be the state of a task: it is not `Clone + Send + Sync + 'static`",
     label = "not `Clone + Send + Sync + 'static`",
     note = "each attempt gets a clone of the state that was given to `task_with`: put what cannot be cloned into an `Arc`"
 )]

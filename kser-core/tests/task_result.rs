@@ -54,7 +54,7 @@ fn an_error_of_a_task_keeps_what_it_says() {
 fn a_question_mark_is_enough() {
     fn width(text: &str) -> Result<u32, TaskError> {
         let bytes: anyhow::Result<String> = Ok(text.to_owned());
-        Ok(bytes.temporary()?.parse::<u32>().code(422)?)
+        bytes.temporary()?.parse::<u32>().code(422)
     }
     assert_eq!(width("7").unwrap(), 7);
     assert_eq!(width("wide").unwrap_err().code(), 422);

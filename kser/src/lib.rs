@@ -40,8 +40,8 @@ pub use kser_core::sequencing::{Plan, Rejected};
 pub use kser_core::store::{Attempt, RunFilter, RunInfo, StoreHealth};
 pub use kser_core::{
     Cancellation, Clock, Context, Entrypoint, Error, IdSource, Instance, IntoOperation,
-    IntoOutcome, IntoTask, IntoTaskWith, Json, Level, Limits, Message, Metadata, Mode, Name, Object,
-    Operation, OperationExt, Outcome, Raw, Registry, RegistryBuilder, RetryPolicy, RunId,
+    IntoOutcome, IntoTask, IntoTaskWith, Json, Level, Limits, Message, Metadata, Mode, Name,
+    Object, Operation, OperationExt, Outcome, Raw, Registry, RegistryBuilder, RetryPolicy, RunId,
     StateStore, Status, StatusChange, Step, Task, TaskError, TaskExt, TaskId, TaskResultExt,
     Timestamp, Topic, Transport, task_fn,
 };

@@ -105,7 +105,7 @@ async fn a_start_is_known_after_an_outage_also_when_the_message_is_older() {
     store.lose(Loss::Nothing);
     let began = Instant::now();
     let run = run.unwrap();
-    let state = run.wait_for(HOUR).await.unwrap();
+    let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
     assert_eq!(diary.read(), ["a"]);
@@ -128,7 +128,7 @@ async fn a_start_of_a_member_that_is_gone_is_taken_over_after_its_lease() {
     store.lose(Loss::Nothing);
     let consumer = kser.consumer(noting(&diary)).spawn();
     let began = Instant::now();
-    let state = run.unwrap().wait_for(HOUR).await.unwrap();
+    let state = run.unwrap().wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert_eq!(diary.read(), ["a"]);
     // It waits for what is left of the 30 s, and looks every ten.

@@ -123,13 +123,19 @@ async fn a_lost_attempt_of_a_cancelled_run_has_its_row_too() -> Result<(), Error
     let kser = kser::connect_with(transport, Arc::clone(&store)).await?;
     let kser = kser.with_clock(clock);
     let registry = || Registry::new().task(|_: Note| std::future::pending::<()>());
-    let first = kser.consumer(registry()?).with_instance("first").spawn();
+    let first = kser
+        .consumer(registry().build()?)
+        .with_instance("first")
+        .spawn();
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     sleep(Duration::from_secs(1)).await;
     first.kill();
     run.cancel().await?;
-    let consumer = kser.consumer(registry()?).with_instance("second").spawn();
+    let consumer = kser
+        .consumer(registry().build()?)
+        .with_instance("second")
+        .spawn();
     // Longer than the lease of the first consumer.
     sleep(Duration::from_secs(60)).await;
     let stored = store.read(run.id()).await?.value.unwrap();

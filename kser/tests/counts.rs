@@ -120,10 +120,11 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_says_that_its_error_is_cut() -> Result<(), Error> {
     for kser in both().await {
-        let failing = |_: Note| async {
-            Err::<(), _>(TaskError::new("Long", "é".repeat(5_000)).permanent())
-        };
-        let consumer = kser.consumer(Registry::new().task(failing)?).spawn();
+        let failing =
+            |_: Note| async { Err::<(), _>(TaskError::permanent("Long", "é".repeat(5_000))) };
+        let consumer = kser
+            .consumer(Registry::new().task(failing).build()?)
+            .spawn();
         kser.producer().send(note("x")).await?;
         let mut letters = kser.dead_letters("test").await?;
         let letter = letters.next().await?;

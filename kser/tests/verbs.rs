@@ -134,7 +134,9 @@ async fn a_run_its_attempts_and_the_health_can_be_printed() -> Result<(), Box<dy
     let bad = |_: common::Doomed| async {
         Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
     };
-    let consumer = kser.consumer(kser::Registry::new().task(bad)?).spawn();
+    let consumer = kser
+        .consumer(kser::Registry::new().task(bad).build()?)
+        .spawn();
     let steps = vec![Step::new(common::Doomed {})];
     let launch = kser.producer().launch_steps("test.Run", steps);
     let run = launch.with_id("order-7").await?;

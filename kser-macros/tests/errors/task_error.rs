@@ -1,6 +1,6 @@
 //! Errors that are no error of a task.
 
-use kser::{Entrypoint, TaskError};
+use kser::Entrypoint;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Entrypoint)]

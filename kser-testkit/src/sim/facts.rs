@@ -206,7 +206,7 @@ impl TaskFacts {
         let reason = letter.header(headers::ERROR);
         let reason = reason.map(|reason| String::from_utf8_lossy(reason));
         let reason = reason.unwrap_or_default();
-        self.outcome = Outcome::default().with_stderr(reason).with_retcode(500);
+        self.outcome = Outcome::default().with_error_message(reason).with_code(500);
     }
 
     /// Notes that an attempt has failed.

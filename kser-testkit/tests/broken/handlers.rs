@@ -213,11 +213,7 @@ fn decisions_that_a_run_does_not_ask_for_are_caught() {
 #[test]
 fn one_that_fails_and_is_not_asked_about_is_caught() {
     let make = |world: &mut World| {
-        let broken = |_: Work| {
-            ready(Err::<(), _>(
-                TaskError::new("Broken", "for good").permanent(),
-            ))
-        };
+        let broken = |_: Work| ready(Err::<(), _>(TaskError::permanent("Broken", "for good")));
         world.consumers(1).task(broken);
         world.send(Work { number: 1 });
     };

@@ -247,13 +247,13 @@ fn one_beside(slow: bool) -> impl Fn(&mut World) {
         let work = move |work: Work| async move {
             match (work.number, slow) {
                 (1, true) => tokio::time::sleep(Duration::from_secs(60)).await,
-                (1, false) => return Err(TaskError::new("Busy", "try later").temporary()),
+                (1, false) => return Err(TaskError::temporary("Busy", "try later")),
                 _ => {}
             }
             Ok(())
         };
-        let retry = RetryPolicy::exponential(8, Duration::from_secs(9)).unwrap();
-        let retry = retry.with_longest_wait(Duration::from_secs(9)).unwrap();
+        let retry = RetryPolicy::exponential(8, Duration::from_secs(9));
+        let retry = retry.max_delay(Duration::from_secs(9));
         let work = work.into_task().with_retry(retry);
         let consumers = world.consumers(1).task(work);
         consumers.wrap_transport(with(Flaw::TakesOneAtATime));

@@ -94,9 +94,9 @@ fn failing(panics: bool) -> impl Fn(&mut World) -> kser::TaskId {
     move |world| {
         let work = move |_: Work| async move {
             assert!(!panics, "it breaks");
-            Err::<(), _>(TaskError::new("Broken", "for good").permanent())
+            Err::<(), _>(TaskError::permanent("Broken", "for good"))
         };
-        let often = RetryPolicy::exponential(2, Duration::from_secs(1)).unwrap();
+        let often = RetryPolicy::exponential(2, Duration::from_secs(1));
         world.consumers(1).task(work.into_task().with_retry(often));
         world.send(Work {})
     }
@@ -140,7 +140,7 @@ fn one_that_succeeds_whatever_goes_wrong_is_asserted() {
         });
         let report = sim.on(setup).faults(Faults::any_single()).check(|run| {
             run.assert_succeeded(run.state);
-            assert_eq!(run.outcome(run.state).stdout(), "done");
+            assert_eq!(run.outcome(run.state).message(), "done");
             assert_eq!(run.status("Work#2"), None);
         });
         assert!(report.runs > 30, "{report:?}");

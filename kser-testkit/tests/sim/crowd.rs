@@ -36,14 +36,14 @@ fn setups() -> [Setup; 3] {
 fn workers(world: &mut World) {
     let flaky = |ctx: Context, _: Flaky| async move {
         match ctx.attempt() {
-            1 => Err(TaskError::new("Once", "it rains").temporary()),
+            1 => Err(TaskError::temporary("Once", "it rains")),
             _ => Ok(()),
         }
     };
-    let often = RetryPolicy::exponential(6, 8 * SECOND).unwrap();
+    let often = RetryPolicy::exponential(6, 8 * SECOND);
     world
         .consumers(2)
-        .configure(|consumer, _| consumer.with_concurrency(2).with_held(6, 1_000_000))
+        .configure(|consumer, _| consumer.with_concurrency(2).with_buffer(6, 1_000_000))
         .task(|_: Quick| sleep(SECOND))
         .task(|_: Slow| sleep(40 * SECOND))
         .task(flaky.into_task().with_retry(often));
