@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kser_core::{Error, Record};
 
-use super::after::After;
+use super::deferred::Deferred;
 use super::state::State;
 
 /// All topics and groups, behind one lock: what a settle publishes and what it settles change together.
@@ -28,12 +28,12 @@ impl Broker {
     }
 
     /// Does something under the lock, and what follows from it once the lock is free.
-    pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, &mut After) -> T) -> T {
-        let mut after = After::default();
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, &mut Deferred) -> T) -> T {
+        let mut deferred = Deferred::default();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = f(&mut state, &mut after);
+        let done = f(&mut state, &mut deferred);
         drop(state);
-        after.run();
+        deferred.run();
         done
     }
 

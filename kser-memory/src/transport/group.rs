@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kser_core::{Timestamp, Topic};
 
-use super::ages::Ages;
+use super::age_index::AgeIndex;
+use super::chunked_queue::ChunkedQueue;
 use super::entry::Entry;
-use super::fifo::Fifo;
-use super::held::{Held, TicketParts};
+use super::in_flight::{InFlight, TicketParts};
 use super::lanes::Lanes;
 
 /// What is behind the name of a topic whose records are dead letters.
@@ -17,13 +17,13 @@ pub(super) struct Group {
     pub(super) topic: Topic,
     pub(super) reader: Reader,
     /// May be delivered now. Of one key there is one at most, if the group has lanes.
-    ready: Fifo<Entry>,
+    ready: ChunkedQueue<Entry>,
     lanes: Lanes,
     /// What is not due, in the order in which it will be.
     timed: BTreeMap<(Timestamp, u64), Timed>,
     turn: u64,
-    held: Held,
-    ages: Ages,
+    in_flight: InFlight,
+    ages: AgeIndex,
     pub(super) members: Vec<usize>,
     /// The members that wait for a record, longest first.
     pub(super) idle: VecDeque<Idle>,
@@ -60,12 +60,12 @@ impl Group {
         Self {
             topic,
             reader,
-            ready: Fifo::default(),
+            ready: ChunkedQueue::default(),
             lanes: Lanes::default(),
             timed: BTreeMap::new(),
             turn: 0,
-            held: Held::default(),
-            ages: Ages::default(),
+            in_flight: InFlight::default(),
+            ages: AgeIndex::default(),
             members: Vec::new(),
             idle: VecDeque::new(),
         }
@@ -121,15 +121,15 @@ impl Group {
     ) -> Option<T> {
         let entry = self.ready.pop_front()?;
         self.ages.remove(entry.published);
-        let slot = self.held.next_slot();
+        let slot = self.in_flight.next_slot();
         let shown = show(&self.topic, &entry, slot);
-        self.held.put(serial, member, entry);
+        self.in_flight.put(serial, member, entry);
         Some(shown)
     }
 
     /// Forgets a record that is done. Gives it and who held it, `None` when the delivery is not theirs any more.
     pub(super) fn settle(&mut self, ticket: TicketParts) -> Option<(usize, Entry)> {
-        let (member, entry) = self.held.take(ticket)?;
+        let (member, entry) = self.in_flight.take(ticket)?;
         if let Some(lane) = entry.lane().filter(|_| self.has_lanes())
             && let Some(next) = self.lanes.leave(lane)
         {
@@ -145,7 +145,7 @@ impl Group {
         not_before: Option<Timestamp>,
         failed: u32,
     ) -> Option<usize> {
-        let (member, mut entry) = self.held.take(ticket)?;
+        let (member, mut entry) = self.in_flight.take(ticket)?;
         entry.set_failed(failed);
         self.ages.add(entry.published);
         match not_before {
@@ -157,12 +157,12 @@ impl Group {
 
     /// Notes that a delivery is about to run. `false` when it is someone else's.
     pub(super) fn begin(&mut self, ticket: TicketParts) -> bool {
-        self.held.begin(ticket)
+        self.in_flight.begin(ticket)
     }
 
     /// Takes back all that a member holds, and counts it as unreported if there was no goodbye. Says whether it was anything.
     pub(super) fn take_back(&mut self, member: usize, counted: bool) -> bool {
-        let entries = self.held.take_all(member, counted);
+        let entries = self.in_flight.take_all(member, counted);
         let any = !entries.is_empty();
         // The latest first, so that the earliest is in front.
         for entry in entries.into_iter().rev() {

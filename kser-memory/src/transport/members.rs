@@ -2,14 +2,14 @@ use std::task::Waker;
 
 use kser_core::{Interest, Timestamp};
 
-use super::after::After;
+use super::deferred::Deferred;
 use super::group::{Idle, Reader};
 use super::state::{Member, State};
 
 /// Who receives, from joining to leaving.
 impl State {
     /// Takes a member in, and returns its number.
-    pub(super) fn join(&mut self, interest: Interest, after: &mut After) -> usize {
+    pub(super) fn join(&mut self, interest: Interest, deferred: &mut Deferred) -> usize {
         let Interest {
             topics,
             group: name,
@@ -45,7 +45,7 @@ impl State {
                 group.members.push(number);
             }
             if let Some(instance) = &instance {
-                self.supersede(group, number, instance, after);
+                self.supersede(group, number, instance, deferred);
             }
         }
         if let Some(member) = self.members.get_mut(number) {
@@ -55,7 +55,7 @@ impl State {
     }
 
     /// Leaves all groups of a member. What it holds goes to others, counted as unreported if the member crashed.
-    pub(super) fn leave(&mut self, number: usize, counted: bool, after: &mut After) {
+    pub(super) fn leave(&mut self, number: usize, counted: bool, deferred: &mut Deferred) {
         let Some(member) = self.members.get_mut(number) else {
             return;
         };
@@ -72,17 +72,17 @@ impl State {
             group.members.retain(|member| *member != number);
             group.idle.retain(|idle| idle.member != number);
             if group.members.is_empty() {
-                self.left_by_all(id, after);
+                self.left_by_all(id, deferred);
             }
-            self.wake_one(id, after);
+            self.wake_one(id, deferred);
         }
         if held {
-            after.revoked.push(revoked);
+            deferred.revoked.push(revoked);
         }
     }
 
     /// Notes that a member waits for a record, and returns when it should look again by itself.
-    pub(super) fn rest(&mut self, number: usize, waker: &Waker) -> Option<Timestamp> {
+    pub(super) fn park(&mut self, number: usize, waker: &Waker) -> Option<Timestamp> {
         let member = self.members.get_mut(number)?;
         member.waker = Some(waker.clone());
         let member = self.members.get(number)?;
@@ -102,7 +102,7 @@ impl State {
     }
 
     /// Notes that a member does not wait any more, and passes on what it may have been woken for.
-    pub(super) fn rise(&mut self, number: usize, after: &mut After) {
+    pub(super) fn unpark(&mut self, number: usize, deferred: &mut Deferred) {
         let Some(member) = self.members.get_mut(number) else {
             return;
         };
@@ -112,22 +112,22 @@ impl State {
                 group.idle.retain(|idle| idle.member != number);
             }
         }
-        self.pass_on(number, after);
+        self.pass_on(number, deferred);
     }
 
     /// Wakes another member of each group that still has something.
-    fn pass_on(&mut self, number: usize, after: &mut After) {
+    fn pass_on(&mut self, number: usize, deferred: &mut Deferred) {
         let groups = self.members.get(number).map_or(0, |m| m.groups.len());
         for place in 0..groups {
             let member = self.members.get(number);
             if let Some(group) = member.and_then(|member| member.groups.get(place).copied()) {
-                self.wake_one(group, after);
+                self.wake_one(group, deferred);
             }
         }
     }
 
     /// Ends the membership of one of the same instance: it was restarted, or there are two of it.
-    fn supersede(&mut self, group: usize, by: usize, instance: &str, after: &mut After) {
+    fn supersede(&mut self, group: usize, by: usize, instance: &str, deferred: &mut Deferred) {
         let members = self.groups.get(group).map(|group| &group.members);
         let members = members.into_iter().flatten().copied();
         let mut members = members.filter(|member| *member != by);
@@ -140,14 +140,14 @@ impl State {
         };
         if let Some(member) = self.members.get_mut(number) {
             member.superseded = true;
-            after.wakers.extend(member.waker.take());
-            after.wakers.extend(member.closing.take());
+            deferred.wakers.extend(member.waker.take());
+            deferred.wakers.extend(member.closing.take());
         }
-        self.leave(number, true, after);
+        self.leave(number, true, deferred);
     }
 
     /// Forgets a group that nobody would come back to.
-    fn left_by_all(&mut self, id: usize, after: &mut After) {
+    fn left_by_all(&mut self, id: usize, deferred: &mut Deferred) {
         let Some(group) = self.groups.get(id) else {
             return;
         };
@@ -155,7 +155,7 @@ impl State {
             return;
         };
         if group.reader == Reader::Observer || !self.streams[stream].kept {
-            self.forget_group(stream, id, after);
+            self.forget_group(stream, id, deferred);
         }
     }
 

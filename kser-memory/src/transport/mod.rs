@@ -1,14 +1,13 @@
-mod after;
-mod ages;
+mod age_index;
 mod broker;
+mod chunked_queue;
+mod deferred;
 mod entry;
-mod fifo;
 mod group;
-mod held;
+mod in_flight;
 mod lanes;
 mod members;
 mod receiving;
-mod slots;
 mod state;
 mod subscription;
 mod topics;
@@ -81,7 +80,7 @@ impl Transport for MemoryTransport {
         let failed = refuse_large(&self.broker, &mut records);
         let now = MemoryClock.now();
         self.broker
-            .with(|state, after| state.publish(records, now, after));
+            .with(|state, deferred| state.publish(records, now, deferred));
         match failed.is_empty() {
             true => Ok(()),
             false => Err(NotPublished::new(failed)),
@@ -93,9 +92,9 @@ impl Transport for MemoryTransport {
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
-        self.broker.with(|state, after| {
+        self.broker.with(|state, deferred| {
             for spec in topics {
-                state.declare(spec, after);
+                state.declare(spec, deferred);
             }
         });
         Ok(())

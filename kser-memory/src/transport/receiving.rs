@@ -14,7 +14,7 @@ pub(super) struct Receiving<'a> {
     subscription: &'a mut MemorySubscription,
     room: Room,
     /// Set once it has told the broker that it waits.
-    resting: bool,
+    parked: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Receiving<'a> {
         Self {
             subscription,
             room,
-            resting: false,
+            parked: false,
             sleep: None,
         }
     }
@@ -49,13 +49,13 @@ impl Future for Receiving<'_> {
         let this = &mut *self;
         loop {
             let subscription = &mut this.subscription;
-            match subscription.take_or_rest(this.room, cx.waker(), this.resting) {
+            match subscription.take_or_park(this.room, cx.waker(), this.parked) {
                 Ok(Ok(deliveries)) => {
-                    this.resting = false;
+                    this.parked = false;
                     return Poll::Ready(Ok(deliveries));
                 }
                 Ok(Err(until)) => {
-                    this.resting = true;
+                    this.parked = true;
                     if !until.is_some_and(|until| this.is_over(until, cx)) {
                         return Poll::Pending;
                     }
@@ -68,8 +68,8 @@ impl Future for Receiving<'_> {
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        if self.resting {
-            self.subscription.rise();
+        if self.parked {
+            self.subscription.unpark();
         }
     }
 }

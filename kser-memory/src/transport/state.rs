@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 
 use kser_core::{Cancellation, Record, Timestamp, Topic};
+use slab::Slab;
 
-use super::after::After;
+use super::deferred::Deferred;
 use super::entry::Entry;
 use super::group::Group;
-use super::held::TicketParts;
-use super::slots::Slots;
+use super::in_flight::TicketParts;
 
 /// All that the broker's lock guards.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub(super) struct State {
     /// The places of the topics in `streams`.
     pub(super) names: BTreeMap<Topic, usize>,
     pub(super) streams: Vec<Stream>,
-    pub(super) groups: Slots<Group>,
-    pub(super) members: Slots<Member>,
+    pub(super) groups: Slab<Group>,
+    pub(super) members: Slab<Member>,
     serial: u64,
 }
 
@@ -51,31 +51,42 @@ pub(super) struct Member {
 }
 
 impl State {
-    pub(super) fn publish(&mut self, records: Vec<Record>, now: Timestamp, after: &mut After) {
+    pub(super) fn publish(
+        &mut self,
+        records: Vec<Record>,
+        now: Timestamp,
+        deferred: &mut Deferred,
+    ) {
         let mut last: Option<usize> = None;
         for record in records {
             let number = match last {
                 Some(last) if self.streams[last].topic == record.topic => last,
                 _ => {
                     if let Some(last) = last {
-                        self.wake_readers(last, after);
+                        self.wake_readers(last, deferred);
                     }
                     self.stream(&record.topic)
                 }
             };
             last = Some(number);
-            self.publish_one(number, record, now, after);
+            self.publish_one(number, record, now, deferred);
         }
         if let Some(last) = last {
-            self.wake_readers(last, after);
+            self.wake_readers(last, deferred);
         }
     }
 
-    fn publish_one(&mut self, number: usize, record: Record, now: Timestamp, after: &mut After) {
+    fn publish_one(
+        &mut self,
+        number: usize,
+        record: Record,
+        now: Timestamp,
+        deferred: &mut Deferred,
+    ) {
         self.ensure_reader(number);
         let stream = &mut self.streams[number];
         let Some((last, others)) = stream.readers.split_last() else {
-            after.unwanted.push(record);
+            deferred.unwanted.push(record);
             return;
         };
         let due = record.not_before.filter(|due| *due > now);
@@ -97,20 +108,20 @@ impl State {
         ticket: TicketParts,
         outputs: Vec<Record>,
         now: Timestamp,
-        after: &mut After,
+        deferred: &mut Deferred,
     ) -> bool {
         let group = self.groups.get_mut(ticket.group);
         let Some((member, entry)) = group.and_then(|group| group.settle(ticket)) else {
-            after.unwanted = outputs;
+            deferred.unwanted = outputs;
             return false;
         };
         let keyed = entry.lane().is_some();
-        after.done = Some(entry);
-        self.let_go(member, after);
+        deferred.done = Some(entry);
+        self.let_go(member, deferred);
         if keyed {
-            self.wake_one(ticket.group, after);
+            self.wake_one(ticket.group, deferred);
         }
-        self.publish(outputs, now, after);
+        self.publish(outputs, now, deferred);
         true
     }
 
@@ -120,12 +131,12 @@ impl State {
         ticket: TicketParts,
         not_before: Option<Timestamp>,
         failed: u32,
-        after: &mut After,
+        deferred: &mut Deferred,
     ) {
         let group = self.groups.get_mut(ticket.group);
         if let Some(member) = group.and_then(|group| group.release(ticket, not_before, failed)) {
-            self.let_go(member, after);
-            self.wake_one(ticket.group, after);
+            self.let_go(member, deferred);
+            self.wake_one(ticket.group, deferred);
         }
     }
 
@@ -154,7 +165,7 @@ impl State {
     }
 
     /// Wakes a member that waits, if the group has something for it. Whoever takes wakes the next.
-    pub(super) fn wake_one(&mut self, number: usize, after: &mut After) {
+    pub(super) fn wake_one(&mut self, number: usize, deferred: &mut Deferred) {
         let Some(group) = self.groups.get_mut(number) else {
             return;
         };
@@ -164,25 +175,25 @@ impl State {
             };
             let member = self.members.get_mut(idle.member);
             if let Some(waker) = member.and_then(|member| member.waker.take()) {
-                after.wakers.push(waker);
+                deferred.wakers.push(waker);
                 return;
             }
         }
     }
 
-    fn wake_readers(&mut self, number: usize, after: &mut After) {
+    fn wake_readers(&mut self, number: usize, deferred: &mut Deferred) {
         for place in 0..self.streams[number].readers.len() {
             let reader = self.streams[number].readers[place];
-            self.wake_one(reader, after);
+            self.wake_one(reader, deferred);
         }
     }
 
     /// Notes that a member has one delivery less.
-    fn let_go(&mut self, member: usize, after: &mut After) {
+    fn let_go(&mut self, member: usize, deferred: &mut Deferred) {
         if let Some(member) = self.members.get_mut(member) {
             member.held -= 1;
             if member.held == 0 {
-                after.wakers.extend(member.closing.take());
+                deferred.wakers.extend(member.closing.take());
             }
         }
     }

@@ -10,7 +10,7 @@ use kser_core::{
 };
 
 use super::broker::Broker;
-use super::held::TicketParts;
+use super::in_flight::TicketParts;
 use super::receiving::Receiving;
 use super::state::{Member, State};
 use crate::MemoryClock;
@@ -35,7 +35,7 @@ type Until = Option<Timestamp>;
 
 impl MemorySubscription {
     pub(super) fn join(broker: &Arc<Broker>, interest: Interest) -> Self {
-        let member = broker.with(|state, after| state.join(interest, after));
+        let member = broker.with(|state, deferred| state.join(interest, deferred));
         let broker = Arc::clone(broker);
         Self {
             seat: Arc::new(Seat { broker, member }),
@@ -44,33 +44,33 @@ impl MemorySubscription {
     }
 
     /// Takes what is there, or notes that this member waits. `rested` says whether it had.
-    pub(super) fn take_or_rest(
+    pub(super) fn take_or_park(
         &mut self,
         room: Room,
         waker: &Waker,
-        rested: bool,
+        was_parked: bool,
     ) -> Result<Result<Vec<Delivery>, Until>, Error> {
         let now = MemoryClock.now();
         let seat = &self.seat;
         self.turn = self.turn.wrapping_add(1);
-        seat.broker.with(|state, after| {
+        seat.broker.with(|state, deferred| {
             let deliveries = seat.take(state, room, self.turn, now)?;
             if deliveries.is_empty() {
-                return Ok(Err(state.rest(seat.member, waker)));
+                return Ok(Err(state.park(seat.member, waker)));
             }
             // One that was not waiting was woken for nothing that it would have to pass on.
-            if rested {
-                state.rise(seat.member, after);
+            if was_parked {
+                state.unpark(seat.member, deferred);
             }
             Ok(Ok(deliveries))
         })
     }
 
     /// Notes that this member does not wait any more.
-    pub(super) fn rise(&self) {
+    pub(super) fn unpark(&self) {
         let seat = &self.seat;
         seat.broker
-            .with(|state, after| state.rise(seat.member, after));
+            .with(|state, deferred| state.unpark(seat.member, deferred));
     }
 }
 
@@ -119,9 +119,9 @@ impl Subscription for MemorySubscription {
 impl Drop for MemorySubscription {
     fn drop(&mut self) {
         let seat = &self.seat;
-        seat.broker.with(|state, after| {
-            state.leave(seat.member, true, after);
-            state.members.remove(seat.member);
+        seat.broker.with(|state, deferred| {
+            state.leave(seat.member, true, deferred);
+            state.members.try_remove(seat.member);
         });
     }
 }
@@ -193,7 +193,7 @@ impl Seat {
 impl Leave for Seat {
     async fn leave(&self) -> Result<(), Error> {
         self.broker
-            .with(|state, after| state.leave(self.member, false, after));
+            .with(|state, deferred| state.leave(self.member, false, deferred));
         Ok(())
     }
 }
@@ -211,7 +211,7 @@ impl Settle for Seat {
         let ticket = TicketParts::unpack(ticket);
         let settled = self
             .broker
-            .with(|state, after| state.settle(ticket, outputs, now, after));
+            .with(|state, deferred| state.settle(ticket, outputs, now, deferred));
         match settled {
             true => Ok(()),
             false => Err(Error::Lost),
@@ -234,7 +234,7 @@ impl Settle for Seat {
         let not_before = not_before.filter(|due| *due > MemoryClock.now());
         let ticket = TicketParts::unpack(ticket);
         self.broker
-            .with(|state, after| state.release(ticket, not_before, failed, after));
+            .with(|state, deferred| state.release(ticket, not_before, failed, deferred));
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use kser_core::{Topic, TopicSpec};
 
-use super::after::After;
+use super::deferred::Deferred;
 use super::group::{Group, Reader};
 use super::state::{State, Stream};
 
@@ -26,7 +26,7 @@ impl State {
     }
 
     /// Makes a topic as it should be, unless that was done before.
-    pub(super) fn declare(&mut self, spec: &TopicSpec, after: &mut After) {
+    pub(super) fn declare(&mut self, spec: &TopicSpec, deferred: &mut Deferred) {
         let number = self.stream(&spec.topic);
         let stream = &mut self.streams[number];
         if stream.declared {
@@ -35,7 +35,7 @@ impl State {
         stream.declared = true;
         stream.kept = spec.kept;
         if let Some(early) = self.early(number).filter(|_| !spec.kept) {
-            self.forget_group(number, early, after);
+            self.forget_group(number, early, deferred);
         }
     }
 
@@ -74,11 +74,11 @@ impl State {
         group
     }
 
-    pub(super) fn forget_group(&mut self, number: usize, group: usize, after: &mut After) {
+    pub(super) fn forget_group(&mut self, number: usize, group: usize, deferred: &mut Deferred) {
         let stream = &mut self.streams[number];
         stream.readers.retain(|reader| *reader != group);
         stream.named.retain(|_, named| *named != group);
-        after.groups.extend(self.groups.remove(group));
+        deferred.groups.extend(self.groups.try_remove(group));
     }
 
     fn early(&self, number: usize) -> Option<usize> {

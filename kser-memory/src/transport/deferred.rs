@@ -7,7 +7,7 @@ use super::group::Group;
 
 /// What is done once the lock is free: it runs code of others, which may come back here.
 #[derive(Debug, Default)]
-pub(super) struct After {
+pub(super) struct Deferred {
     pub(super) wakers: Vec<Waker>,
     pub(super) revoked: Vec<Cancellation>,
     pub(super) done: Option<Entry>,
@@ -15,7 +15,7 @@ pub(super) struct After {
     pub(super) groups: Vec<Group>,
 }
 
-impl After {
+impl Deferred {
     pub(super) fn run(self) {
         for revoked in self.revoked {
             revoked.cancel();

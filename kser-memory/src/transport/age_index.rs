@@ -4,13 +4,13 @@ use kser_core::Timestamp;
 
 /// When the records that wait were published: how many, and since when the oldest.
 #[derive(Debug, Default)]
-pub(super) struct Ages {
+pub(super) struct AgeIndex {
     /// How many of each millisecond.
     waiting: BTreeMap<Timestamp, u32>,
     total: u64,
 }
 
-impl Ages {
+impl AgeIndex {
     pub(super) fn add(&mut self, published: Timestamp) {
         self.count();
         self.begin(published);

@@ -1,12 +1,12 @@
 use kser_core::sequencing::MAX_UNREPORTED;
+use slab::Slab;
 
 use super::entry::Entry;
-use super::slots::Slots;
 
 /// The records of a group that were delivered and are not settled.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    slots: Slots<Hold>,
+pub(super) struct InFlight {
+    slots: Slab<Hold>,
 }
 
 #[derive(Debug)]
@@ -43,10 +43,10 @@ impl TicketParts {
     }
 }
 
-impl Held {
+impl InFlight {
     /// Returns where the next record will be kept.
     pub(super) fn next_slot(&self) -> usize {
-        self.slots.next()
+        self.slots.vacant_key()
     }
 
     pub(super) fn put(&mut self, serial: u64, member: usize, entry: Entry) {
@@ -71,7 +71,7 @@ impl Held {
         if hold.serial != ticket.serial {
             return None;
         }
-        let hold = self.slots.remove(ticket.slot)?;
+        let hold = self.slots.try_remove(ticket.slot)?;
         Some((hold.member, hold.entry))
     }
 
@@ -81,7 +81,9 @@ impl Held {
         let holds = self.slots.iter();
         let his = holds.filter(|(_, hold)| hold.member == member);
         let his: Vec<usize> = his.map(|(slot, _)| slot).collect();
-        let holds = his.into_iter().filter_map(|slot| self.slots.remove(slot));
+        let holds = his
+            .into_iter()
+            .filter_map(|slot| self.slots.try_remove(slot));
         let counted = holds.map(|mut hold| {
             if counted && (hold.begun || hold.entry.unreported() + 1 < MAX_UNREPORTED) {
                 hold.entry.count_unreported();

@@ -3,15 +3,18 @@ use std::collections::VecDeque;
 /// Values in a chunk.
 const CHUNK: usize = 256;
 
-/// A queue in pieces: it grows without moving what is in it, and gives memory back as it is emptied.
+/// A queue in chunks of [`CHUNK`] values, which grows without moving a value and frees memory while it is emptied.
+///
+/// A `VecDeque` alone would double under the broker's lock: with a million waiting records it copies all of them at once,
+/// and keeps up to twice their memory.
 #[derive(Debug)]
-pub(super) struct Fifo<T> {
+pub(super) struct ChunkedQueue<T> {
     chunks: VecDeque<VecDeque<T>>,
     /// An empty chunk for the next time, so that a queue that goes up and down does not allocate.
     spare: VecDeque<T>,
 }
 
-impl<T> Default for Fifo<T> {
+impl<T> Default for ChunkedQueue<T> {
     fn default() -> Self {
         Self {
             chunks: VecDeque::new(),
@@ -20,7 +23,7 @@ impl<T> Default for Fifo<T> {
     }
 }
 
-impl<T> Fifo<T> {
+impl<T> ChunkedQueue<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -87,25 +90,25 @@ mod tests {
     proptest! {
         #[test]
         fn does_what_one_long_queue_does(turns in proptest::collection::vec((0..3_u8, 1..600_usize), 1..20)) {
-            let (mut fifo, mut model) = (Fifo::default(), VecDeque::new());
+            let (mut queue, mut model) = (ChunkedQueue::default(), VecDeque::new());
             let mut next = 0;
             for (verb, times) in turns {
                 for _ in 0..times {
                     next += 1;
                     match verb {
                         0 => {
-                            fifo.push_back(next);
+                            queue.push_back(next);
                             model.push_back(next);
                         }
                         1 => {
-                            fifo.push_front(next);
+                            queue.push_front(next);
                             model.push_front(next);
                         }
-                        _ => assert_eq!(fifo.pop_front(), model.pop_front()),
+                        _ => assert_eq!(queue.pop_front(), model.pop_front()),
                     }
                 }
-                assert!(fifo.iter().eq(&model));
-                assert_eq!(fifo.is_empty(), model.is_empty());
+                assert!(queue.iter().eq(&model));
+                assert_eq!(queue.is_empty(), model.is_empty());
             }
         }
     }
