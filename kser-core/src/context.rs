@@ -10,7 +10,7 @@ use crate::{
     RunId, Status, TaskError, TaskId, Topic,
 };
 
-/// What a handler knows about the task it runs, and what it sends. Cloning is cheap.
+/// The task that a handler runs, and the messages that the handler sends. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Context(Arc<Inner>);
 
@@ -31,7 +31,7 @@ struct Inner {
 }
 
 impl Context {
-    /// Makes the context of the first attempt to do what `message` asks for.
+    /// Makes the context of the first attempt at the task of `message`.
     #[must_use]
     pub fn new(message: &Message) -> Self {
         let envelope = message.metadata.envelope();
@@ -65,43 +65,44 @@ impl Context {
         Self::new(&message)
     }
 
-    /// Says which step of which run it is. [`new`](Self::new) reads it from the message, which a launch does not tell.
+    /// Sets the run and the position of the step. [`new`](Self::new) reads both from the message, except for a launch,
+    /// whose message does not name them.
     #[must_use]
     pub fn with_step(self, run: RunId, step: u32) -> Self {
         self.change(|inner| (inner.run, inner.step) = (Some(run), Some(step)))
     }
 
-    /// Says which attempt this is, counted from 1.
+    /// Sets the number of the attempt, counted from 1.
     #[must_use]
     pub fn with_attempt(self, attempt: u32) -> Self {
         self.change(|inner| inner.attempt = attempt)
     }
 
-    /// Gives it a number that no other attempt has; `None` where the state is not stored.
+    /// Sets the [`fence`](Self::fence), a number that no other attempt has; `None` where the state is not stored.
     #[must_use]
     pub fn with_fence(self, fence: Option<u64>) -> Self {
         self.change(|inner| inner.fence = fence)
     }
 
-    /// Says what asks the handler to stop.
+    /// Sets the request by which the handler is asked to stop.
     #[must_use]
     pub fn with_cancellation(self, cancellation: Cancellation) -> Self {
         self.change(|inner| inner.cancellation = cancellation)
     }
 
-    /// Says what the log shows.
+    /// Sets the options of the log.
     #[must_use]
     pub fn with_log(self, log: Arc<LogOptions>) -> Self {
         self.change(|inner| inner.log = Some(log))
     }
 
-    /// Says what waits for runs.
+    /// Sets the value that waits for runs, see [`result_of`](Self::result_of).
     #[must_use]
     pub fn with_runs(self, runs: Arc<dyn AwaitRun>) -> Self {
         self.change(|inner| inner.runs = Some(runs))
     }
 
-    /// Gives it another forwarded outcome.
+    /// Sets the outcome of the step before.
     #[must_use]
     pub fn with_previous(self, previous: Outcome) -> Self {
         self.change(|inner| inner.previous = previous)
@@ -119,25 +120,25 @@ impl Context {
         self
     }
 
-    /// Names the task, on every attempt alike.
+    /// Returns the id of the task, which is the same on every attempt.
     #[must_use]
     pub fn uuid(&self) -> &TaskId {
         &self.0.uuid
     }
 
-    /// Returns what was asked for, such as `dice.DiceRoll`.
+    /// Returns the entrypoint of the task, such as `dice.DiceRoll`.
     #[must_use]
     pub fn entrypoint(&self) -> &Name {
         &self.0.entrypoint
     }
 
-    /// Names the run of which the task is a step.
+    /// Returns the id of the run of which the task is a step.
     #[must_use]
     pub fn run(&self) -> Option<&RunId> {
         self.0.run.as_ref()
     }
 
-    /// Returns which step of its run the task is, counted from 1; 0 is the build.
+    /// Returns the position of the task in its run, counted from 1; 0 is the build.
     #[must_use]
     pub fn step(&self) -> Option<u32> {
         self.0.step
@@ -154,14 +155,15 @@ impl Context {
         self.0.attempt
     }
 
-    /// Returns a number that grows with every attempt at a step of the run and never repeats, for systems that can
-    /// refuse a smaller one; `None` where the state is not stored.
+    /// Returns a fencing number, which grows with every attempt at a step of the run and never repeats, for systems that
+    /// refuse a smaller number; `None` where the state is not stored.
     #[must_use]
     pub fn fence(&self) -> Option<u64> {
         self.0.fence
     }
 
-    /// Returns the key to give to other systems, so that they do this once however often it is tried: the task's uuid.
+    /// Returns an idempotency key for other systems, so that they do the work once however many attempts there are: the
+    /// task's uuid.
     #[must_use]
     pub fn idempotency_key(&self) -> &str {
         self.0.uuid.as_str()
@@ -173,11 +175,11 @@ impl Context {
         &self.0.previous
     }
 
-    /// Reads what the step before returned.
+    /// Reads the outcome of the step before as a `T`.
     ///
     /// # Errors
     ///
-    /// A [`TaskError`] that is not worth another attempt when it is not a `T`.
+    /// A permanent [`TaskError`] when the outcome is not a `T`.
     pub fn previous_as<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         crate::params::read_previous(self.0.previous.data())
     }
@@ -194,7 +196,7 @@ impl Context {
         self.0.metadata.traceparent()
     }
 
-    /// Says whether the task should stop: its run was cancelled, it goes to someone else, or the consumer goes down.
+    /// Says whether the task should stop: its run was cancelled, its delivery is revoked, or the consumer shuts down.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancellation.is_cancelled()
@@ -209,7 +211,7 @@ impl Context {
         self.0.cancellation.cancelled().await;
     }
 
-    /// Returns what asks the handler to stop.
+    /// Returns the request by which the handler is asked to stop.
     #[must_use]
     pub fn cancellation(&self) -> &Cancellation {
         &self.0.cancellation
@@ -223,16 +225,16 @@ impl Context {
         }
     }
 
-    /// Sends a task, if this one succeeds. The metadata of this task rides along.
+    /// Sends a task if this task succeeds, with the metadata of this task.
     ///
     /// # Errors
     ///
-    /// A [`TaskError`] that is not worth another attempt when the params have no JSON form.
+    /// A permanent [`TaskError`] when the params have no JSON form.
     pub fn send<P: Entrypoint>(&self, params: P) -> Result<TaskId, TaskError> {
         self.output::<P>(&params, None, None, false)
     }
 
-    /// Sends a task to a topic, with a key, if this one succeeds.
+    /// Sends a task to a topic, with a key, if this task succeeds.
     ///
     /// # Errors
     ///
@@ -256,16 +258,16 @@ impl Context {
         self.output::<P>(&params, None, None, true).map(RunId::from)
     }
 
-    /// Waits until a run has ended, and returns its outcome if it succeeded. The handler gives its place back while it waits,
-    /// so that the run can go on in the same consumer; its time limit goes on. Any other wait for a run keeps the place, and
-    /// so may wait for what cannot begin, until the time limit.
+    /// Waits until a run has ended, and returns its outcome if it succeeded. The handler gives its place back while it
+    /// waits, so that the run can go on in the same consumer; the time limit of the handler goes on. A wait by other
+    /// means keeps the place, so that steps of the run may find none until the time limit.
     ///
     /// Where the state is carried, a run can be waited for as long as the handle that launched it on this connection lives.
     ///
     /// # Errors
     ///
     /// A [`TaskError`] with the error of a run that failed or was cancelled, or when the run is unknown. A run that this
-    /// handler [launches](Self::launch) is one, since it begins only after the handler has succeeded.
+    /// handler [launches](Self::launch) is unknown, since it begins only after the handler has succeeded.
     ///
     /// # Cancel safety
     ///
@@ -285,7 +287,7 @@ impl Context {
         runs.result_of(run).await.map_err(TaskError::from)
     }
 
-    /// Returns what the handler sends.
+    /// Returns the messages that the handler sends.
     #[must_use]
     pub fn outputs(&self) -> Vec<Outgoing> {
         self.all_outputs().clone()

@@ -6,28 +6,30 @@ use async_trait::async_trait;
 
 use crate::{Cancellation, Error, Record, Timestamp};
 
-/// A record that was received, and the duty to finish it.
+/// A received record together with the ticket that acknowledges it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// What was published.
+    /// The record as it was published.
     pub record: Record,
-    /// Where it was.
+    /// The partition and the offset of the record.
     pub origin: Origin,
-    /// How many deliveries of it may have begun and ended without a goodbye, as when a process dies.
+    /// The number of deliveries of the record that may have begun and were neither settled nor released, as when a process
+    /// crashes.
     pub unreported: u32,
-    /// How many attempts had failed when it was given back ([`Ticket::release_failed`]), as far as the backend knows.
+    /// The number of attempts that had failed when the delivery was released ([`Ticket::release_failed`]), as far as the
+    /// backend knows.
     pub failed: u32,
-    /// How long the record had waited when it was handed out; `None` when the backend cannot tell.
+    /// The time for which the record had waited when it was delivered; `None` when the backend cannot tell.
     pub waited: Option<Duration>,
-    /// The duty.
+    /// The ticket, to be settled or released exactly once.
     pub ticket: Ticket,
-    /// Asks to stop when the delivery goes to someone else, as when a partition is taken away.
+    /// Asks the handler to stop when the delivery is reassigned, as when a rebalance takes the partition away.
     pub revoked: Cancellation,
 }
 
 impl Delivery {
-    /// Makes a delivery that stays ours and comes for the first time.
+    /// Makes a first delivery that cannot be revoked.
     #[must_use]
     pub fn new(record: Record, origin: Origin, ticket: Ticket) -> Self {
         Self {
@@ -41,8 +43,8 @@ impl Delivery {
         }
     }
 
-    /// Makes a delivery that may go to someone else, and comes for the first time. It allocates nothing, unlike
-    /// [`with_revoked`](Self::with_revoked), because the request to stop is made already.
+    /// Makes a first delivery that can be revoked. It allocates nothing, unlike [`with_revoked`](Self::with_revoked),
+    /// because the caller has made the request to stop.
     #[must_use]
     pub const fn revocable(
         record: Record,
@@ -61,28 +63,28 @@ impl Delivery {
         }
     }
 
-    /// Lets the backend ask to stop. Deliveries of one partition may share it.
+    /// Sets the request by which the backend asks to stop. Deliveries of one partition may share it.
     #[must_use]
     pub fn with_revoked(mut self, revoked: Cancellation) -> Self {
         self.revoked = revoked;
         self
     }
 
-    /// Counts the attempts that had failed when it was given back.
+    /// Sets the number of attempts that had failed when the delivery was released.
     #[must_use]
     pub const fn with_failed(mut self, failed: u32) -> Self {
         self.failed = failed;
         self
     }
 
-    /// Tells how long the record has waited.
+    /// Sets the time for which the record has waited.
     #[must_use]
     pub const fn with_waited(mut self, waited: Option<Duration>) -> Self {
         self.waited = waited;
         self
     }
 
-    /// Counts the deliveries that ended without a goodbye.
+    /// Sets the number of deliveries that were neither settled nor released.
     #[must_use]
     pub const fn with_unreported(mut self, unreported: u32) -> Self {
         self.unreported = unreported;
@@ -90,49 +92,49 @@ impl Delivery {
     }
 }
 
-/// Where a delivery was found, for logs, lanes and dead letters. Backends without partitions use partition 0.
+/// The place of a record in its topic, for logs, lanes and dead letters. Backends without partitions use partition 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_structs, reason = "two numbers, made by backends")]
 pub struct Origin {
-    /// The part of the topic within which keys are ordered.
+    /// The partition, within which keys are ordered.
     pub partition: i32,
-    /// The position in it.
+    /// The offset in the partition.
     pub offset: i64,
 }
 
-/// Finishes deliveries: what a backend gives to [`Ticket::new`]. Used by many tasks at once.
+/// Finishes deliveries on behalf of their tickets. A backend implements it for [`Ticket::new`]; many tasks call it at once.
 #[async_trait]
 pub trait Settle: Debug + Send + Sync + 'static {
-    /// Publishes `outputs`, then marks the delivery as done: both together, if the backend can, or in this order.
-    /// Returns when both are durable. A second try of what may have worked is harmless.
+    /// Publishes `outputs` and acknowledges the delivery: both together if the backend can, or in this order. Returns when
+    /// both are durable. A retry is harmless, also when the first call may have succeeded.
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours:
-    /// [`Error::Unpublished`] says which outputs are not published, and another try is given those only.
+    /// [`Error::Lost`] when the delivery was reassigned. After any other error the caller still has it:
+    /// [`Error::Unpublished`] names the outputs that are not published, and the caller retries with those only.
     async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error>;
 
-    /// Notes durably that the delivery is about to run. Asked for suspects only: those whose
+    /// Records durably that the delivery is about to run. Called for suspected poison messages only: deliveries whose
     /// [`unreported`](Delivery::unreported) count is 2 or more are counted further only after this.
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] when the delivery belongs to someone else. After any other error it is still ours, and must not
-    /// run.
+    /// [`Error::Lost`] when the delivery was reassigned. After any other error the caller still has it, and must not run
+    /// it.
     async fn begin(&self, ticket: u128) -> Result<(), Error>;
 
-    /// Gives the delivery back, to be delivered again, not before a time. It must not block, and it may be lost, as a
-    /// crash would lose it: then the record comes back when the backend notices.
+    /// Releases the delivery, to be redelivered not before a time. The call must not block, and its effect may be lost, as
+    /// in a crash: the record is then redelivered when the backend notices.
     ///
-    /// `failed` counts the attempts that failed since the record was published: the delivery comes again with it
+    /// `failed` is the number of attempts that failed since the record was published. The redelivery has it
     /// ([`Delivery::failed`]), while the backend has room for it.
     fn release(&self, ticket: u128, not_before: Option<Timestamp>, failed: u32);
 }
 
-/// The duty to finish one delivery. It must be settled or released, which consumes it.
+/// The right and the duty to finish one delivery. It must be settled or released, which consumes it.
 ///
-/// Only that makes a [`Settled`]: a function that returns one cannot forget it. A ticket that is dropped is released,
-/// and an error is logged, because no correct program does so unless it is being stopped.
+/// Only these two make a [`Settled`], so that a function that returns a `Settled` cannot forget its ticket. A ticket that is
+/// dropped is released, and an error is logged, because a correct program drops tickets only when it is stopped.
 #[must_use = "settle or release it"]
 pub struct Ticket {
     id: u128,
@@ -140,41 +142,41 @@ pub struct Ticket {
     open: bool,
 }
 
-/// The proof that nothing is left to do about a delivery.
+/// A proof that a delivery was settled or released.
 #[derive(Debug)]
-#[must_use = "it says whether the delivery was still ours"]
+#[must_use = "it says whether the delivery was reassigned"]
 pub struct Settled {
     lost: bool,
     released: bool,
 }
 
 impl Settled {
-    /// Says whether the delivery was given back, to be delivered again.
+    /// Says whether the delivery was released, to be redelivered.
     #[must_use]
     pub const fn is_released(&self) -> bool {
         self.released
     }
 
-    /// Says that someone else has the delivery now: what was to be published is not.
+    /// Says whether the delivery was reassigned to another member. Its outputs are not published then.
     #[must_use]
     pub const fn is_lost(&self) -> bool {
         self.lost
     }
 }
 
-/// A delivery that is not settled, and still ours.
+/// The error of a settle after which the caller still has the delivery.
 #[derive(Debug, thiserror::Error)]
 #[error("the delivery is not settled")]
 #[non_exhaustive]
 pub struct NotSettled {
-    /// Why.
+    /// The reason.
     pub source: Error,
-    /// The duty.
+    /// The ticket, for a retry or a release.
     pub ticket: Ticket,
 }
 
 impl Ticket {
-    /// Makes one for a delivery that `settle` knows by `id`.
+    /// Makes the ticket of the delivery that `settle` knows by `id`.
     pub const fn new(id: u128, settle: Arc<dyn Settle>) -> Self {
         Self {
             id,
@@ -183,27 +185,27 @@ impl Ticket {
         }
     }
 
-    /// Notes durably that the delivery, which may have killed its process before, is about to run alone.
+    /// Records durably that the delivery, which may have crashed its process before, is about to run exclusively.
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] when the delivery belongs to someone else, [`Error::Backend`] when it is not noted: then it must
-    /// not run.
+    /// [`Error::Lost`] when the delivery was reassigned, [`Error::Backend`] when the record was not made. The delivery must
+    /// not run then.
     pub async fn begin(&self) -> Result<(), Error> {
         self.settle.begin(self.id).await
     }
 
-    /// Publishes `outputs` and marks the delivery as done.
+    /// Publishes `outputs` and acknowledges the delivery.
     ///
     /// # Errors
     ///
-    /// [`NotSettled`] gives the ticket back, for another try or to release it. After [`Error::Unpublished`], give the
-    /// other try those outputs only that it names: the others would be published twice.
+    /// [`NotSettled`] returns the ticket, for a retry or a release. After [`Error::Unpublished`], retry with the outputs
+    /// that it names only: the others would be published twice.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future may or may not have published and settled; the ticket is then released, so that what was
-    /// not settled is delivered again.
+    /// Dropping the future may or may not have published and settled. The ticket is then released, so that a delivery
+    /// that is not settled is redelivered.
     pub async fn settle(mut self, outputs: Vec<Record>) -> Result<Settled, NotSettled> {
         let lost = match self.settle.settle(self.id, outputs).await {
             Ok(()) => false,
@@ -222,12 +224,12 @@ impl Ticket {
         })
     }
 
-    /// Gives the delivery back, to be delivered again, not before a time.
+    /// Releases the delivery, to be redelivered not before a time; `None` for at once.
     pub fn release(self, not_before: Option<Timestamp>) -> Settled {
         self.release_failed(not_before, 0)
     }
 
-    /// Gives the delivery back with how many attempts have failed, as [`release`](Self::release) does otherwise.
+    /// Releases the delivery as [`release`](Self::release) does, with the number of attempts that have failed.
     pub fn release_failed(mut self, not_before: Option<Timestamp>, failed: u32) -> Settled {
         self.open = false;
         self.settle.release(self.id, not_before, failed);
@@ -241,7 +243,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            tracing::error!(target: "kser", ticket = self.id, "a delivery was dropped, not settled");
+            tracing::error!(target: "kser", ticket = self.id, "a delivery was dropped without a settle; it is released and will be redelivered");
             self.settle.release(self.id, None, 0);
         }
     }

@@ -8,9 +8,10 @@ use crate::json::text::{Text, write_string};
 use crate::outcome::id;
 use crate::{Fields, Name, Raw, RunId, StoreId, Timestamp, Topic};
 
-/// What kser adds to a message, in `metadata.kser`: all that a hop needs, so that a Python consumer passes it on untouched.
+/// The data that kser adds to a message, in `metadata.kser`: all that the next step needs. A Python consumer passes it on
+/// unchanged.
 ///
-/// What later versions of kser add to this version of it travels on.
+/// Fields that later versions of kser add are passed on, too.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
@@ -18,13 +19,13 @@ pub struct Envelope {
     pub run: RunId,
     /// The operation's entrypoint.
     pub name: Name,
-    /// Which step this is, counted from 1; 0 is the launch.
+    /// The position of the step, counted from 1; 0 is the launch.
     pub step: u32,
-    /// How many steps there are; 0 while that is unknown.
+    /// The number of steps; 0 while it is unknown.
     pub of: u32,
-    /// Where the state lives, and what is promised.
+    /// The place of the state, and the guarantee.
     pub mode: Mode,
-    /// The version of the progress that the writer saw.
+    /// The version of the progress from which the message was written.
     pub version: u64,
     /// The stamp of that version, see [`Progress::stamp`](crate::sequencing::Progress::stamp); 0 for none.
     pub stamp: u64,
@@ -32,38 +33,38 @@ pub struct Envelope {
     pub store: Option<StoreId>,
     /// Carried: the steps still to come.
     pub plan: Option<Raw>,
-    /// The message asks for a run.
+    /// Whether the message launches a run.
     pub launch: bool,
-    /// An external step: where its end is reported to.
+    /// An external step: the topic to which its end is reported.
     pub reply: Option<Topic>,
     /// Carried, an external step: the step as it was sent, see [`SentStep`](crate::sequencing::SentStep).
     pub sent: Option<Raw>,
-    /// Where reports of external steps of the run are read, if not in the topic of its name.
+    /// The topic in which reports of external steps of the run are read, if it is not the topic of its name.
     pub home: Option<Topic>,
-    /// One event for each step was asked for.
+    /// Whether the launch asked for an event for each step.
     pub step_events: bool,
-    /// The operation's owner wants to be told of changes of status.
+    /// Whether the operation has a status hook, which is called for each change of status.
     pub status_hook: bool,
-    /// The starts that were counted so far, see [`Progress::attempts`](crate::sequencing::Progress::attempts).
+    /// The number of starts so far, see [`Progress::attempts`](crate::sequencing::Progress::attempts).
     pub attempts: u32,
-    /// Those of them that the retry policy does not count.
+    /// The starts among them that the retry policy does not count.
     pub uncounted: u32,
-    /// Those of them that ended without a report.
+    /// The starts among them that ended without a report.
     pub unreported: u32,
-    /// When an attempt at the step failed first, by the clock of the store.
+    /// The time of the first failed attempt at the step, by the clock of the store.
     pub first_failed: Option<Timestamp>,
     others: Fields,
 }
 
-/// Where the state of a run lives, and what is promised for it.
+/// The place of the state of a run, and the guarantee for its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// In a store; the message is a wake-up.
+    /// The state is in a store, and the message wakes a consumer up.
     Stored,
-    /// In the message; each step is accepted once, by transactions of the transport.
+    /// The state is in the message. Each step is accepted once, by transactions of the transport.
     ExactlyOnce,
-    /// In the message; a redelivery can run a step, and all after it, twice.
+    /// The state is in the message. A redelivery can run a step, and all steps after it, twice.
     AtLeastOnce,
 }
 
@@ -96,10 +97,10 @@ impl FromStr for Mode {
 }
 
 impl Envelope {
-    /// The version of this form.
+    /// The version of the format.
     pub const VERSION: u64 = 1;
 
-    /// Makes one for the launch of a run, with nothing else known.
+    /// Makes the envelope of the launch of a run, with defaults for all other fields.
     #[must_use]
     pub fn new(run: RunId, name: Name, mode: Mode) -> Self {
         Self {
@@ -126,20 +127,20 @@ impl Envelope {
         }
     }
 
-    /// Keeps what `before` has that this version of kser does not know.
+    /// Copies the fields of `before` that this version of kser does not know.
     #[must_use]
     pub fn with_others_of(mut self, before: &Self) -> Self {
         self.others = before.others.clone();
         self
     }
 
-    /// Says whether it has fields that this version of kser does not know.
+    /// Says whether the envelope has fields that this version of kser does not know.
     #[must_use]
     pub fn has_others(&self) -> bool {
         self.others.iter().next().is_some()
     }
 
-    /// Writes it; what is as in a new one is left out.
+    /// Writes the envelope without the fields that have their defaults.
     pub(crate) fn write(&self, out: &mut String) {
         out.push_str("{\"v\":1,\"run\":");
         write_string(self.run.as_str(), out);

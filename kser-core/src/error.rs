@@ -5,65 +5,65 @@ use crate::cause::{Source, report};
 use crate::sequencing::Rejected;
 use crate::{InvalidTopic, JsonError, Name, NotPublished, RunId, Status, TaskError};
 
-/// What can go wrong, by what the caller could do about it.
+/// An error of kser. Each variant is one thing that a caller can do differently.
 ///
-/// A task's failure is none of these: it is an [`Outcome`](crate::Outcome), data on the message.
+/// The failure of a task is not an `Error`: it is an [`Outcome`](crate::Outcome), data in the message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Entrypoints have two handlers each. Register them once.
+    /// Names have more than one handler. Register each of them once.
     #[error("registered more than once: {}", list(entrypoints))]
     Duplicate {
-        /// Their names, in alphabetical order.
+        /// The names, in alphabetical order.
         entrypoints: Vec<Name>,
     },
     /// A value has no JSON form, or not that of an object. Change the value.
     #[error("cannot write the value as JSON")]
     Encode {
-        /// What the encoder says.
+        /// The error of the encoder.
         source: Source,
     },
-    /// Bytes are not what they should be. The sender is wrong.
+    /// Bytes are not a message, or not of the expected form. The sender has to change.
     #[error("cannot read the message")]
     Decode {
-        /// What was seen, and where.
+        /// The unexpected content, with its place.
         source: Source,
     },
-    /// Something is over its limit. Make it smaller, raise the limit, or take the way out that is named.
+    /// A value is over its limit. Make it smaller, raise the limit, or take the way out that the text names.
     #[error("{what} is {size}, over the limit of {limit}")]
     TooLarge {
-        /// What is over the limit, with its unit and the way out.
+        /// The value that is over the limit, with its unit and the way out.
         what: Cow<'static, str>,
-        /// How large it is.
+        /// The size.
         size: usize,
-        /// How large it may be.
+        /// The largest size.
         limit: usize,
     },
-    /// A topic does not take a record of this size, and it is not published. Make it smaller, or raise the topic's limit,
-    /// which is `max.message.bytes` on Kafka.
+    /// A record is too large for its topic, and is not published. Make it smaller, or raise the limit of the topic, which is
+    /// `max.message.bytes` on Kafka.
     #[error("topic {topic} does not take a record of {size} bytes{}", its_limit(*limit))]
     TooLargeForTopic {
-        /// Its name.
+        /// The name of the topic.
         topic: String,
-        /// How large the record is, without what the backend adds to it.
+        /// The size of the record, without the bytes that the backend adds to it.
         size: usize,
-        /// How large it may be with that; `None` when the backend does not tell.
+        /// The largest size, with those bytes; `None` when the backend does not tell.
         limit: Option<usize>,
     },
-    /// A record would wait where it is deleted before it is due, and is not published. Wait less, or raise the topic's
-    /// retention, which is `retention.ms` on Kafka.
+    /// The retention of a topic would delete a delayed record before it is due; the record is not published. Choose a
+    /// shorter delay, or raise the retention of the topic, which is `retention.ms` on Kafka.
     #[error(
         "a record would wait {wait:?} in topic {topic}, which keeps its records for {kept:?} only"
     )]
     NotKept {
-        /// The topic in which it would wait.
+        /// The topic in which the record would wait.
         topic: String,
-        /// How long it would wait there.
+        /// The time for which it would wait.
         wait: Duration,
-        /// How long the topic keeps its records.
+        /// The time for which the topic keeps its records.
         kept: Duration,
     },
-    /// A topic cannot have this name, in Kafka as here.
+    /// A name cannot be that of a topic, in Kafka as here.
     #[error("{name:?} cannot be a topic name: {reason}")]
     InvalidTopic {
         /// The name.
@@ -71,12 +71,12 @@ pub enum Error {
         /// The rule that it breaks.
         reason: &'static str,
     },
-    /// A value that was given is not one that works, such as a retry policy with no attempts or a URL without a scheme.
+    /// A value that the caller gave does not work, such as a retry policy with no attempts or a URL without a scheme.
     #[error("{what}: {reason}")]
     Invalid {
-        /// What was given.
+        /// The value.
         what: String,
-        /// Why it does not work.
+        /// The reason why it does not work.
         reason: String,
     },
     /// The topic does not exist. The text says which call makes it.
@@ -90,20 +90,20 @@ pub enum Error {
     /// The plan of an operation is not one that can run: two steps with one id, or a step that cannot be sent.
     #[error("step {position} of the operation cannot run: {reason}")]
     InvalidStep {
-        /// Which step, counted from 1.
+        /// The position of the step, counted from 1.
         position: u32,
-        /// Why it cannot.
+        /// The reason.
         reason: String,
     },
-    /// Without a state store a run that is under way cannot be reached. Nothing was sent.
+    /// A run that is under way cannot be reached without a state store. No record was sent.
     ///
     /// Name a store (`connect_with_store`), or repair a carried run that failed by replaying its dead letter.
     #[error("{verb} needs a state store, and this connection has none")]
     NeedsStore {
-        /// What was asked for.
+        /// The call that needs the store.
         verb: &'static str,
     },
-    /// No such run is known to the store.
+    /// The store has no such run.
     #[error("no such operation: {id}")]
     UnknownRun {
         /// The run.
@@ -120,7 +120,7 @@ pub enum Error {
     Rejected {
         /// The run.
         id: RunId,
-        /// Why not.
+        /// The reason.
         source: Rejected,
     },
     /// The run has ended without success.
@@ -128,75 +128,75 @@ pub enum Error {
     Unsuccessful {
         /// The run.
         id: RunId,
-        /// How it ended.
+        /// The status at the end.
         status: Status,
-        /// What its last step said.
+        /// The error of the last step.
         error: TaskError,
     },
-    /// The message may have been sent or not.
+    /// The transport did not acknowledge a message, which may have been sent or not.
     ///
-    /// Launching the same id again does no harm where the state is stored: it is one run. Where it is carried, and for a lone
-    /// task, it may run a second time.
-    #[error("message {id} may have been sent or not")]
+    /// Launching the same id again is idempotent where the state is stored: there is one run. Where the state is carried,
+    /// and for a lone task, it may run a second time.
+    #[error("message {id} was not acknowledged; it may have been sent")]
     MaybeSent {
         /// The id of the run or of the task.
         id: RunId,
-        /// Why nobody knows.
+        /// The error of the transport.
         source: Source,
     },
-    /// Some outputs of a settle are not published; those that are not named are.
+    /// Some outputs of a settle are not published. The outputs that the source does not name are published.
     #[error("not all outputs are published")]
     Unpublished {
-        /// Which are not, and why.
+        /// The outputs that are not published, with the reasons.
         source: NotPublished,
     },
-    /// The time that was given for waiting is over. What was waited for goes on.
-    #[error("{what} took longer than the time given for it")]
+    /// A wait took longer than its limit. The operation that the caller waited for goes on.
+    #[error("{what} took longer than the time limit of the wait")]
     TimedOut {
-        /// What was waited for.
+        /// The operation that the caller waited for.
         what: &'static str,
     },
     /// The transport or the subscription is closed.
-    #[error("closed")]
+    #[error("the transport or the subscription is closed")]
     Closed,
-    /// The delivery is no longer ours: it will be, or was, delivered to someone else.
-    #[error("the delivery belongs to someone else now")]
+    /// The delivery was reassigned: the record was, or will be, delivered to another consumer.
+    #[error("the delivery was reassigned to another consumer")]
     Lost,
-    /// A consumer of this connection has failed, so that the run that is waited for may never end. The run is as it was:
-    /// start a consumer of the same topics, and wait again.
+    /// A consumer of this connection has failed, so that the run that the caller waits for may never end. The run is
+    /// unchanged: start a consumer of the same topics, and wait again.
     #[error("a consumer of this connection has failed: {error}")]
     ConsumerFailed {
-        /// What it failed with, with its causes.
+        /// The error of the consumer, with its causes.
         error: String,
     },
-    /// Another process has taken over the instance's name. This one must stop.
+    /// Another process has taken over the name of the instance. This process must stop.
     #[error("instance {instance} was started again elsewhere")]
     Superseded {
         /// The name.
         instance: String,
     },
-    /// This cannot be done here, such as a URL whose backend is not compiled in. The text names the way out.
+    /// A feature is not available, such as a URL whose backend is not compiled in. The text names the way out.
     #[error("{what} is not supported: {hint}")]
     Unsupported {
-        /// What is not.
+        /// The feature.
         what: String,
-        /// What would make it so.
+        /// The way to make it available.
         hint: String,
     },
     /// A backend failed.
     #[error("{backend} failed")]
     Backend {
-        /// Which one, such as `kafka`.
+        /// The name of the backend, such as `kafka`.
         backend: &'static str,
-        /// Whether doing the same again may work.
+        /// Whether a retry may succeed.
         temporary: bool,
-        /// Its own error.
+        /// The error of the backend.
         source: Source,
     },
 }
 
 impl Error {
-    /// Says whether doing the same again may work.
+    /// Says whether a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -210,13 +210,13 @@ impl Error {
         }
     }
 
-    /// Says whether something is over a limit, so that it is certainly not sent.
+    /// Says whether a value is over a limit, so that it is certainly not sent.
     #[must_use]
     pub const fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::TooLargeForTopic { .. })
     }
 
-    /// Says whether a topic does not take a record as it is, so that it is certainly not sent, now or later.
+    /// Says whether a topic refuses the record as it is, so that no retry will send it.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
         self.is_too_large() || matches!(self, Self::NotKept { .. })

@@ -8,11 +8,11 @@ use crate::{
 };
 
 impl Registry {
-    /// Runs a task or a whole operation here and now, without any transport. An error becomes an outcome.
+    /// Runs a task or a whole operation in this process at once, without a transport. An error becomes an outcome.
     ///
-    /// The steps of an operation run one after another, the outcome of one forwarded to the next, by the same rules as on
-    /// consumers. There is no clock and so no second attempt, what handlers send is dropped, and an external step is an
-    /// error.
+    /// The steps of an operation run one after another, by the same rules as on consumers; the outcome of each step is
+    /// forwarded to the next. There is no clock and so no second attempt, the messages that handlers send are dropped, and
+    /// an external step is an error.
     ///
     /// ```
     /// # use kser_core::{Entrypoint, Message, Object, Registry, Step, TaskError};
@@ -40,7 +40,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// What the task, the build, or the step that failed returned.
+    /// The error of the task, of the build, or of the step that failed.
     pub async fn unsafe_execute(&self, message: &Message) -> Result<Outcome, TaskError> {
         let (outcome, error) = self.executed(message).await;
         match error.or_else(|| outcome.error()) {
@@ -49,7 +49,7 @@ impl Registry {
         }
     }
 
-    /// The outcome, and the error itself, which knows more than an outcome can say of it.
+    /// Returns the outcome, and the error itself, which has more data than its outcome.
     async fn executed(&self, message: &Message) -> (Outcome, Option<TaskError>) {
         if let Some(Handler::Operation(entry)) = self.get(&message.entrypoint) {
             return LocalRun::new(self, entry, message).run().await;
@@ -79,7 +79,7 @@ fn failed(error: TaskError, message: &Message) -> (Outcome, Option<TaskError>) {
     (outcome, Some(error))
 }
 
-/// A run in this process.
+/// A run of an operation in this process, without a transport.
 struct LocalRun<'a> {
     registry: &'a Registry,
     entry: &'a OperationEntry,

@@ -1,7 +1,7 @@
 //! The headers that kser adds to delayed records and dead letters: their names, and the one parser for all of them.
 //!
-//! Anybody who can write to a topic can write headers. A value that kser does not write, such as a moment that is still to
-//! come, is ignored with a warning: as if the header were absent.
+//! Any program that can write to a topic can write headers. A value that kser does not write, such as a failure in the
+//! future, is ignored with a warning, as if the header were absent.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,51 +11,51 @@ use bytes::Bytes;
 
 use crate::{Origin, Record, Timestamp, Topic};
 
-/// How many attempts were made, as a decimal number. In a dead letter an attempt counts that ended without a report, as by
-/// a crash; in a delayed record only an attempt that failed. An attempt that a graceful stop gave back never counts.
+/// The number of attempts, as a decimal number. In a dead letter the attempts that ended without a report, as by a crash,
+/// count too; in a delayed record only those that failed. An attempt that a graceful shutdown released never counts.
 pub const ATTEMPTS: &str = "kser-attempts";
-/// When the first attempt failed, in milliseconds since 1970.
+/// The time of the first failed attempt, in milliseconds since 1970.
 pub const FIRST_FAILED: &str = "kser-first-failed";
-/// When the last attempt failed, in milliseconds since 1970.
+/// The time of the last failed attempt, in milliseconds since 1970.
 pub const LAST_FAILED: &str = "kser-last-failed";
-/// Since when no consumer has understood the record, in milliseconds since 1970.
+/// The time since which no consumer has understood the record, in milliseconds since 1970.
 pub const WAITS_SINCE: &str = "kser-waits-since";
-/// How long it will have been since [`FIRST_FAILED`] when the record is due, in milliseconds. Unlike a moment it does not
-/// depend on the clock of the writer.
+/// The time from [`FIRST_FAILED`] until the record is due, in milliseconds. Unlike a point in time it does not depend on the
+/// clock of the writer.
 pub const FAILING_MS: &str = "kser-failing-ms";
-/// How long it will have been since [`WAITS_SINCE`] when the record is due, in milliseconds.
+/// The time from [`WAITS_SINCE`] until the record is due, in milliseconds.
 pub const WAITED_MS: &str = "kser-waited-ms";
-/// How long a record still has to wait in its delay topic, in milliseconds from the time that the broker wrote beside it.
+/// The time that a record has yet to wait in its delay topic, in milliseconds from the broker's timestamp of the record.
 pub const WAIT_MS: &str = "kser-wait-ms";
-/// When a waiting record is due, in milliseconds since 1970, as earlier versions wrote.
+/// The time at which a delayed record is due, in milliseconds since 1970, as earlier versions wrote it.
 pub const DUE: &str = "kser-due";
-/// Where the record was at first: `topic/partition/offset`.
+/// The original place of the record: `topic/partition/offset`.
 pub const ORIGIN: &str = "kser-origin";
-/// The topic to which a replay sends the record, where that is not the one that the dead letters are of.
+/// The topic to which a replay sends the record, where it is not the topic of the dead letters.
 pub const TOPIC: &str = "kser-topic";
-/// The group that gave the record up.
+/// The group that dead-lettered the record.
 pub const GROUP: &str = "kser-group";
-/// Why the record was given up, in at most 4,096 bytes: a longer text is cut, and says so.
+/// The reason for the dead letter, in at most 4,096 bytes. A longer text is cut, and ends with a mark.
 pub const ERROR: &str = "kser-error";
-/// How many times the record was replayed, as a decimal number.
+/// The number of replays of the record, as a decimal number.
 pub const REPLAY: &str = "kser-replay";
 
-/// The largest count of replays that is written and believed.
+/// The largest number of replays that is written and accepted.
 pub const REPLAYS: u64 = 1000;
 
-/// How far ahead a record may be due: as long as the longest wait that can be asked for.
+/// The longest time until a record may be due: the longest wait of a retry policy.
 const AHEAD: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// How far the clock of the writer may be ahead: a moment that is past by then counts as now.
+/// The time by which the clock of the writer may be ahead. A point in time within it counts as now.
 const SKEW: Duration = Duration::from_secs(60);
 
-/// Reads how many attempts were made.
+/// Reads the number of attempts.
 #[must_use]
 pub fn attempts(record: &Record) -> Option<u32> {
     number(record.header(ATTEMPTS)?, ATTEMPTS)
 }
 
-/// Reads how many times the record was replayed: at most 1,000.
+/// Reads the number of replays, which is at most 1,000.
 #[must_use]
 pub fn replays(record: &Record) -> Option<u64> {
     let value = record.header(REPLAY)?;
@@ -63,7 +63,7 @@ pub fn replays(record: &Record) -> Option<u64> {
     believe(replays, replays <= REPLAYS, value, REPLAY)
 }
 
-/// Reads a moment that has passed, such as [`FIRST_FAILED`] or [`WAITS_SINCE`].
+/// Reads a point in time in the past, such as [`FIRST_FAILED`] or [`WAITS_SINCE`].
 #[must_use]
 pub fn passed(record: &Record, name: &'static str, now: Timestamp) -> Option<Timestamp> {
     let value = record.header(name)?;
@@ -71,8 +71,7 @@ pub fn passed(record: &Record, name: &'static str, now: Timestamp) -> Option<Tim
     believe(at.min(now), at <= now + SKEW, value, name)
 }
 
-/// Reads a moment that has passed: from how long it is ago, in a header such as [`FAILING_MS`], else from a moment as
-/// [`passed`] does.
+/// Reads a point in time in the past: from the time since it, in a header such as [`FAILING_MS`], else as [`passed`] does.
 #[must_use]
 pub fn since(
     record: &Record,
@@ -102,7 +101,7 @@ pub fn due(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     believe(at, at <= now + AHEAD, value, DUE)
 }
 
-/// Reads where the record was at first.
+/// Reads the original place of the record.
 #[must_use]
 pub fn origin(record: &Record) -> Option<(Topic, Origin)> {
     let value = record.header(ORIGIN)?;
@@ -125,13 +124,13 @@ pub fn topic(record: &Record) -> Option<Topic> {
     topic
 }
 
-/// Sets a header, in place of those of this name.
+/// Sets a header, and removes the others of this name.
 pub fn set(record: &mut Record, name: &str, value: impl Into<Bytes>) {
     remove(record, name);
     record.headers.push((name.to_owned(), Some(value.into())));
 }
 
-/// Sets the header that says where the record was at first.
+/// Sets the header with the original place of the record.
 pub fn set_origin(record: &mut Record, topic: &Topic, origin: Origin) {
     let Origin { partition, offset } = origin;
     set(record, ORIGIN, format!("{topic}/{partition}/{offset}"));

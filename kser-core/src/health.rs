@@ -4,20 +4,20 @@ use serde::{Serialize, Serializer};
 
 use crate::Topic;
 
-/// What a backend knows of one member of a group.
+/// The state of one member of a group, as its backend knows it.
 ///
-/// The figures are of the last look, which a backend takes about once a second. As JSON, a duration is a number of milliseconds in
-/// a field whose name ends in `_ms`, such as `last_heard_ms`.
+/// A backend updates the figures about once a second. As JSON, a duration is a number of milliseconds in a field whose name
+/// ends in `_ms`, such as `last_heard_ms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// The partitions that this member reads now.
+    /// The partitions that are assigned to the member.
     pub assigned: Vec<(Topic, i32)>,
     /// The partitions of topics with delayed records from which this member sends records on; on Kafka those of
     /// `<topic>.delay.*`. Empty where a backend keeps delays otherwise.
     pub delays: Vec<(Topic, i32)>,
-    /// The number of records in the assigned partitions that are not done: 0 when nothing is left. A record that was
-    /// done out of order does not count. `None` when no partition is assigned, or the backend cannot tell.
+    /// The number of records in the assigned partitions that are not done. A record that was done out of order does not
+    /// count. `None` when no partition is assigned, or the backend cannot tell.
     pub lag: Option<u64>,
     /// The age of the oldest received record that is not done; `None` when there is none, or the backend cannot tell.
     #[serde(rename = "oldest_waiting_ms", serialize_with = "millis")]
@@ -26,29 +26,29 @@ pub struct Health {
     /// `None` when they keep records for ever, or the backend cannot tell.
     #[serde(rename = "retention_ms", serialize_with = "millis")]
     pub retention: Option<Duration>,
-    /// The time since the backend was heard of last; `None` when that has no meaning.
+    /// The time since the last answer of the backend; `None` when that has no meaning.
     #[serde(rename = "last_heard_ms", serialize_with = "millis")]
     pub last_heard: Option<Duration>,
-    /// The groups that this member ought to be in and is not: from those it receives nothing. Empty in good health. A
-    /// start and a rebalance show here for as long as they take.
+    /// The groups that the member should be in and is not, so that it receives none of their records. Empty in good
+    /// health. A start and a rebalance show here for as long as they take.
     pub not_in_group: Vec<NotInGroup>,
     /// The number of records that were deleted before this member received them, by retention or by a tool, since it
     /// subscribed. An upper bound where a backend numbers more than records, as Kafka does.
     pub deleted: u64,
-    /// How often a partition went back to records of smaller offsets, since the member subscribed: its topic was created
-    /// anew, or its log was truncated. What is there runs, though some of it may have run before.
+    /// The number of times that a partition went back to records of smaller offsets since the member subscribed, because its
+    /// topic was created anew or its log was truncated. These records run, though some of them may have run before.
     pub resets: u64,
     /// The topics whose settings put delayed records at risk, as they were when the member joined. Empty in good health.
     pub unfit: Vec<UnfitTopic>,
-    /// The topics that were asked for and do not exist.
+    /// The topics that the member subscribes to and that do not exist.
     pub missing: Vec<Topic>,
-    /// The number of unsettled deliveries that may have killed their process before.
+    /// The number of unsettled deliveries that are suspected poison messages: they may have crashed their process before.
     pub suspects: usize,
     /// The assigned partitions from which the backend hands out no record for now, with the reason.
     pub held: Vec<HeldPartition>,
 }
 
-/// A group that a member ought to be in and is not.
+/// A group that a member should be in and is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NotInGroup {
@@ -62,7 +62,7 @@ pub struct NotInGroup {
 }
 
 impl NotInGroup {
-    /// Names a group, the time for which the member has not been in it, and the reason.
+    /// Makes the entry of a group, with the time for which the member has not been in it and the reason.
     #[must_use]
     pub fn new(group: impl Into<String>, duration: Duration, reason: impl Into<String>) -> Self {
         Self {
@@ -79,12 +79,12 @@ impl NotInGroup {
 pub struct UnfitTopic {
     /// The topic.
     pub topic: Topic,
-    /// The setting, what it is and what is needed, for people.
+    /// The setting, its value and the needed value, for people.
     pub reason: String,
 }
 
 impl UnfitTopic {
-    /// Names a topic and what is wrong with its settings.
+    /// Makes the entry of a topic, with the fault in its settings.
     #[must_use]
     pub fn new(topic: Topic, reason: impl Into<String>) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl UnfitTopic {
     }
 }
 
-/// A partition that does not go on, with the reason.
+/// A partition from which the backend hands out no record, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HeldPartition {
@@ -107,7 +107,7 @@ pub struct HeldPartition {
 }
 
 impl HeldPartition {
-    /// Names a partition and the reason why it does not go on.
+    /// Makes the entry of a partition, with the reason.
     #[must_use]
     pub fn new(topic: Topic, partition: i32, reason: impl Into<String>) -> Self {
         Self {

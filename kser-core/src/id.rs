@@ -82,26 +82,26 @@ macro_rules! text {
 }
 
 text! {
-    /// Names one task: opaque text of any length, because the Python library never checks that it is a UUID.
+    /// An id of one task: opaque text of any length, because the Python library never checks that it is a UUID.
     ///
-    /// It is the same for every attempt, resume and replay, and so serves as idempotency key.
+    /// The id is the same for every attempt, resume and replay, and so serves as idempotency key.
     TaskId
 }
 text! {
-    /// Names one run of an operation; it is the `uuid` of the message that launched it.
+    /// An id of one run of an operation: the `uuid` of the message that launched it.
     RunId
 }
 text! {
-    /// Names what a message asks for, such as `dice.DiceRoll`.
+    /// A name of a task or an operation in a message, such as `dice.DiceRoll`.
     Name
 }
 text! {
-    /// Names one state store, so that a message finds the store that knows its run.
+    /// An id of one state store, by which a message finds the store of its run.
     StoreId
 }
 
 text! {
-    /// Names a consumer over its restarts, such as the value of `KSER_INSTANCE`.
+    /// A name of a consumer over its restarts, such as the value of `KSER_INSTANCE`.
     Instance
 }
 
@@ -140,10 +140,10 @@ impl TaskId {
     }
 }
 
-/// A UUID of version 5 (RFC 9562) over the parent, what is derived, and its index.
+/// Derives a UUID of version 5 (RFC 9562) from the parent, the kind of the id, and its index.
 fn derived(parent: &str, kind: &str, index: u32) -> String {
     let mut name = String::with_capacity(parent.len() + 32);
-    // A string takes whatever is written to it.
+    // Writing to a string never fails.
     let _ = write!(name, "kser:{kind}:{index}:{parent}");
     let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
     let mut text = Uuid::encode_buffer();
@@ -162,8 +162,8 @@ impl From<TaskId> for RunId {
     }
 }
 
-/// Makes names that nobody has used. A simulated run has its own source, so that it is the same every time.
+/// Makes unique ids. A simulated run has a source of its own, so that it is the same every time.
 pub trait IdSource: fmt::Debug + Send + Sync + 'static {
-    /// Returns a new name.
+    /// Returns an id that was never returned before.
     fn next_id(&self) -> String;
 }

@@ -2,17 +2,17 @@ use serde::Serialize;
 
 use crate::{Outcome, TaskError};
 
-/// What a handler may return.
+/// A type that a handler may return.
 #[diagnostic::on_unimplemented(
     message = "a task cannot return `{Self}`",
     note = "return `()`, text, `Json<T>`, an `Outcome`, or a `Result` of one of them"
 )]
 pub trait IntoOutcome: Send {
-    /// Turns it into what the next task is given.
+    /// Turns the value into the outcome that is forwarded to the next task.
     ///
     /// # Errors
     ///
-    /// The task's error, or that its value has no JSON form.
+    /// The error of the task, or a permanent error when its value has no JSON form.
     fn into_outcome(self) -> Result<Outcome, TaskError>;
 }
 
@@ -24,7 +24,7 @@ pub struct Json<T>(pub T);
 impl<T: Serialize + Send> IntoOutcome for Json<T> {
     fn into_outcome(self) -> Result<Outcome, TaskError> {
         let outcome = Outcome::json(&self.0);
-        // The same value has no JSON form the next time either.
+        // A retry would fail too, since the same value has no JSON form then either.
         outcome.map_err(|error| TaskError::from(error).into_permanent())
     }
 }

@@ -1,7 +1,7 @@
 //! The pure part of kser: messages, tasks, operations and how they move, and the traits that backends implement.
 //!
 //! No I/O, no runtime, no clock: time and ids are arguments. Write a transport or a state store, or a library of tasks,
-//! against this crate; programs depend on `kser`, which re-exports what they need.
+//! against this crate; programs depend on `kser`, which re-exports the types that they need.
 //!
 //! ```
 //! use kser_core::{Message, Registry, Entrypoint};

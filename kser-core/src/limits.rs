@@ -1,5 +1,5 @@
-/// How large things may be. What is over a limit is refused before anything is sent, or ends the run as `FAILED` with
-/// the limit in the error where a consumer finds out.
+/// The largest sizes of messages, outcomes and operations. A value that is over its limit is refused before a record is
+/// sent; where a consumer finds it, the run ends as `FAILED` with the limit in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -1,6 +1,6 @@
 //! The log lines of kser, with the same facts as fields of the `tracing` events.
 //!
-//! Text from messages is cleaned: one event is one line, whatever a uuid or an outcome holds.
+//! Text from messages is escaped, so that one event is one line for any uuid and any outcome.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::{Name, Object, Outcome, Status, TaskId};
 
-/// What the log shows. The default shows no params and cuts text after 1,000 characters.
+/// The options of the log. The default shows no params and cuts text after 1,000 characters.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
     params: bool,
@@ -29,34 +29,34 @@ impl Default for LogOptions {
 }
 
 impl LogOptions {
-    /// Shows the params of tasks, at level DEBUG. They may hold what is nobody's business.
+    /// Shows the params of tasks, at level DEBUG. They may contain personal or secret data.
     #[must_use]
     pub const fn with_params(mut self) -> Self {
         self.params = true;
         self
     }
 
-    /// Shows `***` for params of these names, at whatever depth.
+    /// Shows `***` for params of these names, at any depth.
     #[must_use]
     pub fn with_masked<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.masked.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Cuts text after this many characters.
+    /// Sets the number of characters after which text is cut.
     #[must_use]
     pub const fn with_longest(mut self, characters: usize) -> Self {
         self.longest = characters;
         self
     }
 
-    /// Returns after how many characters text is cut.
+    /// Returns the number of characters after which text is cut.
     #[must_use]
     pub const fn longest(&self) -> usize {
         self.longest
     }
 
-    /// Returns the params as they are shown, `None` if they are not.
+    /// Returns the params as the log shows them; `None` if it does not.
     #[must_use]
     pub fn params(&self, params: &Object) -> Option<String> {
         self.params.then(|| {
@@ -66,7 +66,7 @@ impl LogOptions {
     }
 }
 
-/// Replaces the values of masked names, at whatever depth, without building anything and without recursion.
+/// Replaces the values of masked names, at any depth, without a tree of values and without recursion.
 fn mask(json: &str, masked: &BTreeSet<String>) -> String {
     use crate::json::scan::Scanner;
     use crate::json::text::unescape;
@@ -87,7 +87,7 @@ fn mask(json: &str, masked: &BTreeSet<String>) -> String {
             out.push_str(&json[from..scanner.at()]);
             out.push_str("\"***\"");
             if scanner.value().is_err() {
-                // Whatever this is, it is not shown.
+                // The value is not JSON, so the rest is not shown.
                 return out;
             }
             from = scanner.at();
@@ -97,14 +97,14 @@ fn mask(json: &str, masked: &BTreeSet<String>) -> String {
     out
 }
 
-/// Returns the text of an error with those of its causes, for one line: at most 1,000 characters, with what could begin
-/// another line escaped. A message from outside may be part of it.
+/// Returns the text of an error with those of its causes, for one line: at most 1,000 characters, with line breaks escaped,
+/// since a message from outside may be part of it.
 #[must_use]
 pub fn report(error: &crate::Error) -> String {
     clean(&error.report(), 1000).into_owned()
 }
 
-/// Makes text fit for a log line: control characters escaped, cut with a mark after `longest` characters.
+/// Escapes the control characters of a text for a log line, and cuts it with a mark after `longest` characters.
 #[must_use]
 pub fn clean(text: &str, longest: usize) -> Cow<'_, str> {
     let harmless = text.len() <= longest && !text.chars().any(needs_escape);
@@ -125,16 +125,16 @@ pub fn clean(text: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Control characters, and those that end a line or turn its direction without being ones.
+/// Says whether a character is a control character, or one that ends a line or turns its direction.
 fn needs_escape(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// How long names and ids may be in a line.
+/// The longest name or id in a line, in characters.
 const LONGEST_NAME: usize = 200;
 
-/// Says whether anyone listens.
+/// Says whether a subscriber listens at the level.
 pub(crate) fn is_enabled(level: Level) -> bool {
     match level {
         Level::ERROR => tracing::enabled!(target: "kser", Level::ERROR),
@@ -147,8 +147,8 @@ pub(crate) fn is_enabled(level: Level) -> bool {
 
 /// Writes one line about a task: `DiceRoll.Success: dice.DiceRoll[872c…]: You made a 1`.
 ///
-/// `who` is the short name of the task, or `Controller`, or `Producer`; `what` is what it did. The text is written as it
-/// is: [`clean`] it first.
+/// `who` is the short name of the task, or `Controller`, or `Producer`; `what` is the action. The text is written as it is:
+/// [`clean`] it first.
 pub fn line(
     level: Level,
     who: &str,
@@ -176,7 +176,7 @@ pub fn line(
     }
 }
 
-/// `Controller.Success: dice.DiceRoll[872c…]: You made a 1`, cut after `longest` characters.
+/// Writes `Controller.Success: dice.DiceRoll[872c…]: You made a 1`, cut after `longest` characters.
 pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, longest: usize) {
     if is_enabled(Level::INFO) {
         let text = clean(outcome.message(), longest);
@@ -192,7 +192,7 @@ pub fn success(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, l
     }
 }
 
-/// `Controller.Failed: dice.DiceRoll[872c…]: no dice`, cut after `longest` characters.
+/// Writes `Controller.Failed: dice.DiceRoll[872c…]: no dice`, cut after `longest` characters.
 pub fn failed(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, longest: usize) {
     if is_enabled(Level::ERROR) {
         let text = clean(outcome.error_message(), longest);
@@ -208,7 +208,7 @@ pub fn failed(who: &str, entrypoint: &Name, uuid: &TaskId, outcome: &Outcome, lo
     }
 }
 
-/// `DiceLaunch.SetStatus: dice.DiceLaunch[…] status update 'PENDING' -> 'RUNNING'`.
+/// Writes `DiceLaunch.SetStatus: dice.DiceLaunch[…] status update 'PENDING' -> 'RUNNING'`.
 pub fn set_status(name: &Name, run: &str, from: Status, to: Status) {
     if !tracing::enabled!(target: "kser", Level::INFO) {
         return;
@@ -221,7 +221,7 @@ pub fn set_status(name: &Name, run: &str, from: Status, to: Status) {
     tracing::info!(target: "kser", %run, entrypoint = %name, %from, %to, "{who}.SetStatus: {name}[{run}] status update '{from}' -> '{to}'");
 }
 
-/// `Operation registry: loaded dice.DiceRoll`.
+/// Writes `Operation registry: loaded dice.DiceRoll`.
 pub(crate) fn loaded(entrypoint: &Name) {
     let name = clean(entrypoint.as_str(), LONGEST_NAME);
     tracing::info!(target: "kser", entrypoint = %name, "Operation registry: loaded {name}");

@@ -7,7 +7,7 @@ use crate::json::text::write_string;
 use crate::outcome::{id, object};
 use crate::{Error, Metadata, Name, Object, Outcome, TaskId};
 
-/// A request to run a task or to build an operation, as it is on the wire: the `Message` of the Python library.
+/// A request to run a task or to build an operation, in its form on the wire: the `Message` of the Python library.
 ///
 /// ```
 /// # use kser_core::Message;
@@ -20,11 +20,11 @@ use crate::{Error, Metadata, Name, Object, Outcome, TaskId};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Message {
-    /// Names the task.
+    /// The id of the task.
     pub uuid: TaskId,
-    /// What is asked for.
+    /// The name of the task or the operation.
     pub entrypoint: Name,
-    /// What it is given.
+    /// The params of the task or the operation.
     pub params: Object,
     /// The forwarded outcome of the step before.
     pub result: Outcome,
@@ -46,21 +46,22 @@ impl Message {
         }
     }
 
-    /// Reads a message: what the Python library can write, in any field.
+    /// Decodes a message. Every message that the Python library can write is accepted.
     ///
-    /// Of two fields with one name the last wins, and unknown fields are ignored, as in Python.
+    /// The last of several fields with one name wins, and unknown fields are ignored, as in Python.
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] where the Python library refuses it too, and where its leniency would hide a loss: NaN and
-    /// infinities, which are no JSON, and return codes that are no whole numbers. It says what was seen, and where.
+    /// [`Error::Decode`] where the Python library refuses the message too, and where its leniency would hide a loss: NaN
+    /// and infinities, which are not JSON, and return codes that are not whole numbers. The source names the fault and
+    /// its place.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let read = text(bytes).and_then(Self::read);
         read.map_err(|error| Error::decode(error.within(bytes)))
     }
 
-    /// Reads the valid fields of a message that [`decode`](Self::decode) refuses. An invalid field keeps the value that it
-    /// has in an empty message; the uuid is then empty.
+    /// Decodes the valid fields of a message that [`decode`](Self::decode) refuses. An invalid field keeps the value that it
+    /// has in an empty message; an invalid uuid is empty.
     ///
     /// Returns `None` when the text is no JSON object, or has no entrypoint.
     #[must_use]
@@ -86,11 +87,11 @@ impl Message {
         (!message.entrypoint.as_str().is_empty()).then_some(message)
     }
 
-    /// Writes the message: all five fields, in the order of the Python library.
+    /// Encodes the message: all five fields, in the order of the Python library.
     ///
     /// # Errors
     ///
-    /// None today; a message that is over a limit is the sender's to refuse.
+    /// None at present. The sender refuses a message that is over a limit.
     pub fn encode(&self) -> Result<Bytes, Error> {
         let mut out = String::with_capacity(self.encoded_len_hint());
         out.push_str("{\"uuid\":");
@@ -107,7 +108,7 @@ impl Message {
         Ok(out.into())
     }
 
-    /// About as many bytes as the message will have.
+    /// Estimates the bytes of the encoded message.
     fn encoded_len_hint(&self) -> usize {
         let id = self.uuid.as_str().len();
         let result = self.result.data().as_str().len() + self.result.message().len();
@@ -165,7 +166,7 @@ impl Message {
     }
 }
 
-/// Takes bytes that are UTF-8, or says what they look like.
+/// Checks that bytes are UTF-8. The error names the format that other bytes look like.
 fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     let seen = match bytes {
         [] => Some("an empty value"),
@@ -192,7 +193,7 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     })
 }
 
-/// Says what is there where an object was expected.
+/// Returns the error for text that is not an object.
 fn no_object(mut scanner: Scanner<'_>) -> DecodeError {
     let at = scanner.at();
     match scanner.value() {

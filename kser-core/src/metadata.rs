@@ -5,7 +5,8 @@ use crate::json::scan::Scanner;
 use crate::json::text::{Text, write_string};
 use crate::{Envelope, Fields, Raw};
 
-/// The user's context of a message, which kser never changes but for the trace, and kser's own envelope beside it.
+/// The user's context of a message, and the envelope of kser beside it. Of the user's fields kser changes the trace context
+/// only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
     fields: Fields,
@@ -44,13 +45,13 @@ impl Metadata {
         }
     }
 
-    /// Returns kser's own part, `metadata.kser`.
+    /// Returns the part of kser, `metadata.kser`.
     #[must_use]
     pub fn envelope(&self) -> Option<&Envelope> {
         self.envelope.as_deref()
     }
 
-    /// Returns the metadata with another envelope. A `kser` value of the user's own stays only if there is none.
+    /// Replaces the envelope. An envelope also replaces a field `kser` of the user; `None` leaves it.
     #[must_use]
     pub fn with_envelope(mut self, envelope: Option<Envelope>) -> Self {
         if envelope.is_some() {
@@ -61,27 +62,27 @@ impl Metadata {
         self
     }
 
-    /// Returns the version of a `metadata.kser` that was written by a later kser than this. Such a message has to wait
-    /// for a consumer that understands it.
+    /// Returns the version of a `metadata.kser` that a later version of kser has written. Such a message has to wait for a
+    /// consumer of that version.
     #[must_use]
     pub const fn newer_version(&self) -> Option<u64> {
         self.newer
     }
 
-    /// Says whether `metadata.kser` is there and not kser's: no object with a whole number `v`. It is passed on; an
-    /// operation cannot be launched with it.
+    /// Says whether the user has a field `kser`: a value that is not an object with a whole number `v`. The field is passed
+    /// on, but an operation cannot be launched with it.
     #[must_use]
     pub fn foreign_kser(&self) -> bool {
         self.newer.is_none() && self.fields.get(KSER).is_some()
     }
 
-    /// Returns the W3C trace context that rides in `metadata.tracing.traceparent`, if it is text.
+    /// Returns the W3C trace context in `metadata.tracing.traceparent`, if it is text.
     #[must_use]
     pub fn traceparent(&self) -> Option<String> {
         self.tracing()?.get_as(TRACEPARENT)
     }
 
-    /// Returns the metadata with another `tracing.traceparent`; what else is in `tracing` stays.
+    /// Replaces `tracing.traceparent`; the other fields of `tracing` stay.
     #[must_use]
     pub fn with_traceparent(mut self, traceparent: &str) -> Self {
         let mut tracing = self.tracing().unwrap_or_default();

@@ -2,16 +2,16 @@ use std::fmt;
 
 use crate::Error;
 
-/// Records that may not be durable. Its source is the first reason.
+/// The records of a call that may not be durable. The source is the first reason.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NotPublished {
-    /// Their positions in what was to be published, and why.
+    /// The positions of the records in the call, with the reasons.
     pub failed: Vec<(usize, Error)>,
 }
 
 impl NotPublished {
-    /// Makes one from positions and reasons.
+    /// Makes the error from positions and reasons.
     #[must_use]
     pub const fn new(failed: Vec<(usize, Error)>) -> Self {
         Self { failed }

@@ -4,13 +4,13 @@ use std::time::Duration;
 use crate::sequencing::Plan;
 use crate::{Context, Entrypoint, OperationEntry, RetryPolicy, StatusChange, Step, TaskError};
 
-/// Builds the steps of one kind of operation, and may be told how its runs go.
+/// Builds the steps of one kind of operation, and may follow the status of its runs.
 ///
-/// A plain `async fn(Params) -> Result<Vec<Step>, TaskError>` is one as well, see [`IntoOperation`]. The build is step
-/// 0 of a run: tried again, dead-lettered and repaired like a step. It may run more than once, so build the same steps
-/// from the same params.
+/// A plain `async fn(Params) -> Result<Vec<Step>, TaskError>` is an operation as well, see [`IntoOperation`]. The build
+/// is step 0 of a run: it is retried, dead-lettered and repaired like a step. It may run more than once, so build the same
+/// steps from the same params.
 pub trait Operation: Send + Sync + 'static {
-    /// What the operation is given; its [`PATH`](Entrypoint::PATH) names the operation.
+    /// The params of the operation; their [`PATH`](Entrypoint::PATH) is its name.
     type Params: Entrypoint;
 
     /// Whether [`on_status`](Self::on_status) is called. Changes are sent to the consumers that have the operation, as
@@ -52,13 +52,13 @@ pub trait Operation: Send + Sync + 'static {
     }
 }
 
-/// What every [`Operation`] can do.
+/// Methods of every [`Operation`].
 pub trait OperationExt: Operation {
-    /// Checks and builds the steps: for an operation that is made of others.
+    /// Runs `prebuild` and `build_tasks`, for an operation that is composed of others.
     ///
     /// # Errors
     ///
-    /// What `prebuild` or `build_tasks` returned.
+    /// The error of `prebuild` or `build_tasks`.
     fn compute_tasks(
         &self,
         ctx: &Context,
@@ -73,8 +73,8 @@ pub trait OperationExt: Operation {
 
 impl<T: Operation + ?Sized> OperationExt for T {}
 
-/// Whatever can be registered as an operation: an [`Operation`], or an `async fn` of the params, after the [`Context`]
-/// if it wants that, that returns steps.
+/// A type that can be registered as an operation: an [`Operation`], or an `async fn` of the params that returns steps. The
+/// function may take the [`Context`] in front of the params.
 ///
 /// ```
 /// # use kser_core::{Entrypoint, Registry, Step, TaskError};
@@ -102,12 +102,12 @@ pub trait IntoOperation<By>: Sized {
     /// Makes the entry.
     fn into_operation(self) -> OperationEntry;
 
-    /// Says when a failed build is followed by another. The default is [`RetryPolicy::default`].
+    /// Sets the retry policy for failed builds. Defaults to [`RetryPolicy::default`].
     fn with_build_retry(self, retry: RetryPolicy) -> OperationEntry {
         self.into_operation().set_retry(retry)
     }
 
-    /// Limits how long one build may take. The default is one hour.
+    /// Sets the time limit of one build. Defaults to one hour.
     fn with_build_limit(self, limit: Duration) -> OperationEntry {
         self.into_operation().set_time_limit(limit)
     }
@@ -119,7 +119,7 @@ impl IntoOperation<()> for OperationEntry {
     }
 }
 
-/// Marks an [`Operation`].
+/// A marker for values that implement [`Operation`].
 #[derive(Debug)]
 pub struct ByOperation(());
 

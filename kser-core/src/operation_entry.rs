@@ -46,7 +46,7 @@ impl<O: Operation> Erased for O {
     }
 
     fn on_status<'a>(&'a self, change: &'a StatusChange) -> Boxed<'a, ()> {
-        // The call may panic before there is a future, which nobody would catch out here.
+        // Within the future, because the call may panic before it returns one.
         Box::pin(async move { Operation::on_status(self, change).await })
     }
 }
@@ -73,25 +73,25 @@ impl OperationEntry {
         }
     }
 
-    /// Returns what messages call it.
+    /// Returns the name of the operation in messages.
     #[must_use]
     pub const fn entrypoint(&self) -> &Name {
         &self.entrypoint
     }
 
-    /// Says whether the operation wants to be told of changes of status.
+    /// Says whether the operation has a status hook, which is called for each change of status.
     #[must_use]
     pub const fn has_status_hook(&self) -> bool {
         self.status_hook
     }
 
-    /// Returns when a failed build is tried again.
+    /// Returns the retry policy for failed builds.
     #[must_use]
     pub const fn retry(&self) -> &RetryPolicy {
         &self.retry
     }
 
-    /// Returns how long one build may take.
+    /// Returns the time limit of one build.
     #[must_use]
     pub const fn time_limit(&self) -> Duration {
         self.time_limit
@@ -101,7 +101,7 @@ impl OperationEntry {
     ///
     /// # Errors
     ///
-    /// What `prebuild`, `build_tasks` or `finalize` returned, or that a step cannot be sent.
+    /// The error of `prebuild`, `build_tasks` or `finalize`, or code 400 when a step cannot be sent.
     pub async fn build(&self, ctx: &Context, message: &Message) -> Result<Plan, TaskError> {
         self.build_at_most(ctx, message, u32::MAX).await
     }
@@ -120,11 +120,11 @@ impl OperationEntry {
         catch_panic(self.operation.build(ctx, message, most)).await
     }
 
-    /// Tells the operation that a run's status has changed. A panic is an error.
+    /// Calls the status hook of the operation for a change of status. A panic is an error.
     ///
     /// # Errors
     ///
-    /// What the hook returned.
+    /// The error of the hook.
     pub async fn on_status(&self, change: &StatusChange) -> Result<(), TaskError> {
         catch_panic(self.operation.on_status(change)).await
     }

@@ -11,7 +11,7 @@ use crate::json::text::{Text, unescape, write_string};
 use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};
 
-/// The outcome of a task, which the next task is given: the `Result` of the Python library.
+/// The outcome of a task, which is forwarded to the next task: the `Result` of the Python library.
 ///
 /// The default is a success without text and data. Cloning is cheap. On the wire the fields have the names of the Python
 /// library: `retcode` for the code, `stdout` for the message, `stderr` for the error message, `retval` for the data.
@@ -28,13 +28,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Makes a success that says `text`.
+    /// Makes a success with a text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::default().with_message(text)
     }
 
-    /// Makes a success that holds `value`.
+    /// Makes a success with `value` as its data.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Outcome {
         self
     }
 
-    /// Sets the text for people that explains a failure.
+    /// Sets the text of the error, for people.
     #[must_use]
     #[doc(alias("with_stderr", "print_err"))]
     pub fn with_error_message(mut self, text: impl Into<String>) -> Self {
@@ -80,27 +80,27 @@ impl Outcome {
         self.has_error = self.error_value().is_some();
     }
 
-    /// Names the task that left it. The consumer does this for handlers.
+    /// Sets the id of the task. The consumer does this for handlers.
     #[must_use]
     pub fn with_uuid(mut self, uuid: TaskId) -> Self {
         self.uuid = Some(uuid);
         self
     }
 
-    /// Says that the next task gets this outcome alone, instead of this laid over what this task was given.
+    /// Marks the outcome as replacing: it is forwarded alone, without the outcome that was forwarded to this task.
     #[must_use]
     pub const fn replacing(mut self) -> Self {
         self.replaces = true;
         self
     }
 
-    /// Names the task that left it.
+    /// Returns the id of the task.
     #[must_use]
     pub const fn uuid(&self) -> Option<&TaskId> {
         self.uuid.as_ref()
     }
 
-    /// Returns the result code. One beyond 64 bits, which only Python can write, is the nearest that fits.
+    /// Returns the result code. A code beyond 64 bits, which only Python can write, is the nearest that fits.
     #[must_use]
     #[doc(alias = "retcode")]
     pub const fn code(&self) -> i64 {
@@ -114,7 +114,7 @@ impl Outcome {
         self.stdout.as_str()
     }
 
-    /// Returns the text for people that explains a failure; empty when there is none.
+    /// Returns the text of the error, for people; empty when there is none.
     #[must_use]
     #[doc(alias = "stderr")]
     pub fn error_message(&self) -> &str {
@@ -132,7 +132,7 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] when it is not a `T`.
+    /// [`Error::Decode`] when the data is not a `T`.
     #[doc(alias = "retval_as")]
     pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
         Ok(self.retval.parse()?)
@@ -145,7 +145,7 @@ impl Outcome {
         self.retcode.value() < 300 && !self.has_error
     }
 
-    /// Returns what went wrong, `None` for a success.
+    /// Returns the error; `None` for a success.
     #[must_use]
     pub fn error(&self) -> Option<TaskError> {
         if self.is_success() {
@@ -166,8 +166,8 @@ impl Outcome {
         }
     }
 
-    /// Returns this with `later` laid over it: the larger code, the fields of both, the later texts unless they are
-    /// empty. The name stays.
+    /// Merges `later` into this outcome: the larger code, the fields of both, the later texts unless they are empty. The id
+    /// stays.
     #[must_use]
     pub fn merge(&self, later: &Self) -> Self {
         let text = |old: &Text, new: &Text| if new.is_empty() { old } else { new }.clone();
@@ -184,8 +184,8 @@ impl Outcome {
         merged.with_data(self.retval.merge(&later.retval))
     }
 
-    /// Returns what is forwarded once the task called `uuid` has left this: this laid over what it was given, or this
-    /// alone if it replaces. A failure that was given is not merged.
+    /// Returns the outcome that is forwarded after the task `uuid`: this outcome merged into `forwarded`, or this outcome
+    /// alone if it [replaces](Self::replacing). A failure in `forwarded` is not merged.
     #[must_use]
     pub fn accepted(&self, forwarded: &Self, uuid: &TaskId) -> Self {
         let alone = self.replaces || !forwarded.is_success();
@@ -199,16 +199,16 @@ impl Outcome {
         }
     }
 
-    /// Counts the bytes as JSON.
+    /// Returns the number of bytes as JSON.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.to_json().len()
     }
 
-    /// Says whether it takes at most `limit` bytes as JSON. It is written out only if it may come near.
+    /// Says whether the outcome takes at most `limit` bytes as JSON. It is encoded only if it may come near the limit.
     #[must_use]
     pub fn fits(&self, limit: usize) -> bool {
-        // What surrounds the texts, and a code of hundreds of digits; an escape takes six bytes for one.
+        // Room for the names of the fields and a code of hundreds of digits; an escape takes six bytes for one.
         const AROUND: usize = 512;
         let uuid = self.uuid.as_ref().map_or(0, |uuid| uuid.as_str().len());
         let texts = uuid + self.message().len() + self.error_message().len();
@@ -216,11 +216,11 @@ impl Outcome {
         most <= limit || self.encoded_len() <= limit
     }
 
-    /// Cuts a failure that takes more than `limit` bytes as JSON, so that its error is not lost with it: the name, the code
-    /// and the beginning of the message of the error are kept, and the message says how much is left out. All else in it is
-    /// dropped. A success, and a failure that fits, stay as they are.
+    /// Cuts a failure that takes more than `limit` bytes as JSON, so that its error is not lost: the name, the code and the
+    /// beginning of the message of the error are kept, and the message says how much is left out. All other data is dropped.
+    /// A success, and a failure that fits, stay as they are.
     ///
-    /// It may still be too large if the name of the error is.
+    /// The outcome may still be too large if the name of the error is.
     #[must_use]
     pub fn cut_to(self, limit: usize) -> Self {
         let Some(error) = self.error().filter(|_| !self.fits(limit)) else {
@@ -240,7 +240,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the error in `retval`. Null is none: so a field that may hold an error says that it holds none.
+    /// Returns the error in `retval`. Null is no error, so that a program may always write the field.
     fn error_value(&self) -> Option<Raw> {
         let value = self.error_field()?;
         (value.as_str() != "null").then_some(value)
@@ -248,13 +248,13 @@ impl Outcome {
 
     fn error_field(&self) -> Option<Raw> {
         match self.retval.is_empty() || !self.retval.as_str().contains("error") {
-            // A name may be written with escapes: then only the fields tell.
+            // A name may be written with escapes, so that only the parsed fields are certain.
             true if !self.retval.as_str().contains('\\') => None,
             _ => self.retval.fields().get("error").cloned(),
         }
     }
 
-    /// Writes it in the order of the Python library.
+    /// Writes the outcome with the fields in the order of the Python library.
     pub(crate) fn write(&self, out: &mut String, default_uuid: &str) {
         let uuid = self.uuid.as_ref().map_or(default_uuid, TaskId::as_str);
         out.push_str("{\"uuid\":");
@@ -270,8 +270,9 @@ impl Outcome {
         out.push('}');
     }
 
-    /// Reads an object or null where the scanner stands. What is absent is as in a fresh one.
-    /// Its name is often that of the message, which is shared then.
+    /// Reads an object or null, at which the scanner stands. Absent fields have their defaults.
+    ///
+    /// An id that equals that of the message shares its text.
     pub(crate) fn read(
         scanner: &mut Scanner<'_>,
         message: Option<&TaskId>,
@@ -345,7 +346,7 @@ impl From<&TaskError> for Outcome {
         struct Retval<'a> {
             error: &'a TaskError,
         }
-        // Data that cannot be sent is left out; that it failed is not.
+        // Data without a JSON form is left out, so that the failure itself is never lost.
         let bare = || error.without_extra();
         let retval = Object::new(&Retval { error });
         let retval = retval.or_else(|_| Object::new(&Retval { error: &bare() }));
@@ -374,7 +375,7 @@ impl<'de> Deserialize<'de> for Outcome {
         let raw = Raw::deserialize(deserializer)?;
         let read = Self::read(&mut Scanner::new(raw.as_str()), None);
         let mut outcome = read.map_err(serde::de::Error::custom)?;
-        // No name is written as an empty one.
+        // An absent id is written as an empty one.
         outcome.uuid = outcome.uuid.filter(|uuid| !uuid.as_str().is_empty());
         Ok(outcome)
     }

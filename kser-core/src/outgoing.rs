@@ -5,12 +5,12 @@ use crate::{Message, Topic};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outgoing {
-    /// What is sent. Its id is derived from the task's, so that a task that ran twice sends one id.
+    /// The message. Its id is derived from that of the task, so that a task that runs twice sends one id.
     pub message: Message,
-    /// Where to, without the prefix; `None` for where the route says.
+    /// The topic, without the prefix; `None` for that of the route.
     pub topic: Option<Topic>,
-    /// What orders it; `None` for nothing, or for the run's id where it asks for a run.
+    /// The ordering key; `None` for no order, or for the id of the run where the message launches a run.
     pub key: Option<String>,
-    /// Whether it asks for a run of an operation.
+    /// Whether the message launches a run of an operation.
     pub launch: bool,
 }

@@ -5,15 +5,18 @@ use std::task::Poll;
 
 use crate::TaskError;
 
-/// Runs a future; a panic inside it becomes an error with code 500 and the panic's text.
+/// Runs a future; a panic in it becomes an error with code 500 and the text of the panic.
+///
+/// `FutureExt::catch_unwind` of the futures crate does not guard the drop of the future, which runs code of the handler
+/// too, as when an attempt is dropped at its time limit.
 ///
 /// # Errors
 ///
-/// What the future returns, or the panic.
+/// The error of the future, or of the panic.
 ///
 /// # Cancel safety
 ///
-/// The future is dropped with this one. If that panics, the panic ends here.
+/// Dropping the returned future drops the inner one. A panic in that drop is logged, and goes no further.
 pub async fn catch_panic<T, F>(future: F) -> Result<T, TaskError>
 where
     F: Future<Output = Result<T, TaskError>>,
@@ -39,21 +42,21 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, TaskError> {
     })
 }
 
-/// What a panic carries is of any type, and may panic itself when it is dropped.
+/// Drops the payload of a panic, which is of any type and may panic itself.
 fn discard(panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }
 }
 
-/// A future that may panic when it is dropped, as one does that is given up at its time limit.
+/// A future whose drop may panic, such as an attempt that is dropped at its time limit.
 struct Guarded<F>(Option<Pin<Box<F>>>);
 
 impl<F> Drop for Guarded<F> {
     fn drop(&mut self) {
         let future = self.0.take();
         if let Err(error) = catch(|| drop(future)) {
-            tracing::error!(target: "kser", "a handler panicked when it was dropped: {}", crate::log::clean(error.message(), 1000));
+            tracing::error!(target: "kser", "dropping a handler panicked: {}", crate::log::clean(error.message(), 1000));
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::json::scan::Scanner;
 use crate::json::text::unescape;
 use crate::{JsonError, Object, TaskError};
 
-/// Reads params; what does not fit is the Python library's `ValidationError`.
+/// Reads the params of a handler. A mismatch is the `ValidationError` of the Python library.
 pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError> {
     params.parse().map_err(|error| {
         let ParamMismatch { path, mismatch } = ParamMismatch::of(&params.without_repeats(), &error);
@@ -18,7 +18,7 @@ pub(crate) fn read<P: DeserializeOwned>(params: &Object) -> Result<P, TaskError>
     })
 }
 
-/// Reads what the step before returned.
+/// Reads the data of the step before.
 pub(crate) fn read_previous<T: DeserializeOwned>(retval: &Object) -> Result<T, TaskError> {
     retval.parse().map_err(|error| {
         let ParamMismatch { path, mismatch } = ParamMismatch::of(&retval.without_repeats(), &error);
@@ -43,7 +43,7 @@ struct ParamMismatch {
 
 enum Mismatch {
     Missing(String),
-    /// Without the value that was there: it may be nobody's business, and errors are logged and sent on.
+    /// The text of serde without the value, which may be personal or secret, while errors are logged and sent on.
     Wrong(String),
 }
 
@@ -69,7 +69,7 @@ impl ParamMismatch {
 }
 
 impl Mismatch {
-    /// Reads a text of serde.
+    /// Parses an error text of serde.
     fn of(text: &str) -> Self {
         let missing = text.strip_prefix("missing field `");
         if let Some((name, _)) = missing.and_then(|rest| rest.split_once('`')) {
@@ -92,7 +92,7 @@ impl Mismatch {
     }
 }
 
-/// What serde says before a value that it shows.
+/// The words in front of a value in the error texts of serde.
 const VALUES: [&str; 5] = [
     "string",
     "integer",
@@ -101,10 +101,10 @@ const VALUES: [&str; 5] = [
     "character",
 ];
 
-/// How far a path goes: each level is gone through once more.
+/// The deepest level of a path. Each level scans the value once more.
 const DEEPEST: usize = 8;
 
-/// Counts the bytes that were read when the error was seen.
+/// Returns the number of bytes that serde had read at the error.
 fn offset(json: &str, error: &serde_json::Error) -> usize {
     let lines = json
         .split_inclusive('\n')
@@ -112,7 +112,7 @@ fn offset(json: &str, error: &serde_json::Error) -> usize {
     lines.map(str::len).sum::<usize>() + error.column()
 }
 
-/// Returns the way to the value in which `offset` lies.
+/// Returns the path to the value that contains `offset`.
 fn path(json: &str, offset: usize) -> String {
     let (mut path, mut rest, mut offset) = (String::new(), json, offset);
     for _ in 0..DEEPEST {
@@ -128,7 +128,7 @@ fn path(json: &str, offset: usize) -> String {
     path
 }
 
-/// Finds the member or the item of a value in which `offset` lies: its name, where it begins, and its text.
+/// Finds the member or the item of a value that contains `offset`: its name, its first byte, and its text.
 fn around(json: &str, offset: usize) -> Option<(String, usize, &str)> {
     let within = |at: usize, value: &str| (at..=at + value.len()).contains(&offset);
     let mut scanner = Scanner::new(json);

@@ -2,27 +2,28 @@ use bytes::Bytes;
 
 use crate::{Timestamp, Topic};
 
-/// What is published: the parts of a Kafka record, and when it is due.
+/// A record to be published: the parts of a Kafka record, and the time at which it is due.
 ///
-/// An absent key, payload or header value is not an empty one.
+/// An absent key, payload or header value differs from an empty one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// The stream.
+    /// The topic.
     pub topic: Topic,
-    /// What orders it among the others of the topic; `None` for no order.
+    /// The ordering key: records of one topic with the same key are delivered in the order in which they were published.
+    /// `None` means no order.
     pub key: Option<Bytes>,
-    /// Names and values beside the payload, in order; a name may occur more than once.
+    /// The headers, in order; a name may occur more than once.
     pub headers: Vec<(String, Option<Bytes>)>,
-    /// The bytes, never copied on the way.
+    /// The payload, which is never copied on the way.
     pub payload: Option<Bytes>,
-    /// Not to be delivered before then; `None` for at once.
+    /// The time before which the record is not delivered; `None` for no delay.
     pub not_before: Option<Timestamp>,
 }
 
 impl Record {
-    /// The largest size that Kafka's brokers take unless they are told otherwise: what fits a batch of 1,048,588 bytes
-    /// (their `message.max.bytes`), with room for what Kafka adds to a record. kser creates no larger record.
+    /// The largest record that kser creates, in bytes. It fits into a batch of 1,048,588 bytes, the default of
+    /// `message.max.bytes` of Kafka's brokers, with room for the bytes that Kafka adds to a record.
     pub const LARGEST: usize = 1_048_000;
 
     /// Makes a record without key, headers and delay.
@@ -37,21 +38,21 @@ impl Record {
         }
     }
 
-    /// Orders it with others of the same key.
+    /// Sets the ordering key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Adds a header behind the others.
+    /// Adds a header after the others.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Self {
         self.headers.push((name.into(), Some(value.into())));
         self
     }
 
-    /// Delays it until then; `None` for not at all.
+    /// Sets the time before which the record is not delivered; `None` for no delay.
     #[must_use]
     pub const fn with_not_before(mut self, not_before: Option<Timestamp>) -> Self {
         self.not_before = not_before;
@@ -65,8 +66,8 @@ impl Record {
         named.find_map(|(_, value)| value.as_ref())
     }
 
-    /// Counts the bytes that [`Description::largest_record`](crate::Description::largest_record) limits: key, headers
-    /// and payload.
+    /// Returns the number of bytes of key, headers and payload, which
+    /// [`Description::largest_record`](crate::Description::largest_record) limits.
     #[must_use]
     pub fn size(&self) -> usize {
         let bytes = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);

@@ -23,15 +23,15 @@ pub struct Registry {
     handlers: BTreeMap<Name, Handler>,
 }
 
-/// A handler, by the part that it has.
+/// A handler that is registered under a name.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Handler {
-    /// A task, to be run.
+    /// A task.
     Task(TaskEntry),
-    /// An operation, to be built.
+    /// An operation, for its launches.
     Operation(OperationEntry),
-    /// An operation, to be told of a change of status.
+    /// An operation, for its changes of status.
     Status(OperationEntry),
 }
 

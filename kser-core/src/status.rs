@@ -3,8 +3,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a step or a run is. The text is the same on the wire and in logs, and is that of the Python library
-/// (`CANCELLED` is ours).
+/// The status of a step or of a run. The text is the same on the wire and in logs, and is that of the Python library, which
+/// has no `CANCELLED`.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
     reason = "the wire format closes the list; callers should match all"
 )]
 pub enum Status {
-    /// Not begun, or waiting to be tried again.
+    /// Not begun, or waiting for a retry.
     #[default]
     Pending,
     /// Begun.
@@ -36,7 +36,7 @@ impl Status {
         Self::Cancelled,
     ];
 
-    /// Says whether this is an end: `SUCCESS`, `FAILED` or `CANCELLED`.
+    /// Says whether the status is an end: `SUCCESS`, `FAILED` or `CANCELLED`.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Cancelled)

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Name, Outcome, RunId, Status};
 
-/// What the owner of an operation is told when the status of a run has changed.
+/// A change of the status of a run, as the consumers of its operation receive it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StatusChange {
@@ -10,9 +10,9 @@ pub struct StatusChange {
     pub run: RunId,
     /// The operation's entrypoint.
     pub name: Name,
-    /// What the status was.
+    /// The status before.
     pub from: Status,
-    /// What it is.
+    /// The status now.
     pub to: Status,
     /// The version of the run's progress, which grows with every change.
     pub version: u64,
@@ -21,7 +21,7 @@ pub struct StatusChange {
 }
 
 impl StatusChange {
-    /// Makes one from its parts.
+    /// Makes a change from its parts.
     #[must_use]
     pub const fn new(
         run: RunId,
@@ -43,8 +43,8 @@ impl StatusChange {
 }
 
 impl Name {
-    /// Returns the name under which the owner of an operation is told of changes of status. It is a name of its own, so
-    /// that Python does not take it for a launch.
+    /// Returns the entrypoint of the messages with changes of status, for an operation of this name. It differs from that of
+    /// the operation, so that a Python consumer does not take the message for a launch.
     #[must_use]
     pub fn status_hook(&self) -> Self {
         Self::from(format!("{self}#status"))

@@ -6,10 +6,9 @@ use crate::cause::report;
 use crate::sequencing::{External, PlannedStep, StepKey};
 use crate::{Entrypoint, Error, Name, Object, RunId, TaskId, Topic};
 
-/// One task to run, before it has an id: what an operation is built from.
+/// A task of an operation that is being built, before it has an id.
 ///
-/// A value with no JSON form, or a topic that cannot be one, is reported when the step is used, so that lists of steps
-/// need no `?`.
+/// Params without a JSON form and an invalid topic are reported when the plan is built, so that lists of steps need no `?`.
 #[derive(Debug, Clone)]
 #[must_use = "a step does nothing until an operation is built from it"]
 pub struct Step {
@@ -23,12 +22,12 @@ pub struct Step {
 }
 
 impl Step {
-    /// Makes a step that runs the task called [`Entrypoint::PATH`] with these params.
+    /// Makes a step that runs the task [`Entrypoint::PATH`] with these params.
     pub fn new<P: Entrypoint>(params: P) -> Self {
         Self::named(P::PATH, &params)
     }
 
-    /// Makes a step from a name that is known only as text.
+    /// Makes a step that runs the task of any name.
     pub fn named<P: Serialize + ?Sized>(entrypoint: impl Into<Name>, params: &P) -> Self {
         Self {
             entrypoint: entrypoint.into(),
@@ -41,48 +40,49 @@ impl Step {
         }
     }
 
-    /// Gives the step this id, instead of one that is derived from the run's id and its position.
+    /// Sets the id of the step. Defaults to an id that is derived from that of the run and the position.
     pub fn with_id(mut self, uuid: impl Into<TaskId>) -> Self {
         self.uuid = Some(uuid.into());
         self
     }
 
-    /// Sends this step to `topic` instead of where the route says.
+    /// Sets the topic of the step. Defaults to that of the route.
     pub fn with_topic(mut self, topic: impl AsRef<str>) -> Self {
         self.topic = Some(Topic::new(topic).map_err(|error| error.to_string()));
         self
     }
 
-    /// Orders this step with others of the same key, instead of with its run.
+    /// Sets the ordering key of the step. Defaults to the id of the run.
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.record_key = Some(key.into());
         self
     }
 
-    /// Has the step run outside, such as by a consumer of the Python package, a service in Java or a person, from which a
-    /// report of its end comes within `limit`.
+    /// Makes the step an external one: a consumer of the Python package, a service in Java or a person runs it, and reports
+    /// its end within `limit`.
     ///
-    /// Where the state is stored, silence is a failed attempt. Where it is carried, nothing watches the limit: a step that
-    /// is never reported stays RUNNING, and a report counts whenever it comes.
+    /// Where the state is stored, an attempt without a report in time has failed. Where it is carried, no consumer watches
+    /// the limit: a step that is never reported stays RUNNING, and a report counts whenever it comes.
     pub const fn external(mut self, limit: Duration) -> Self {
         self.external = Some(External::new(limit));
         self
     }
 
-    /// Sends an external step at most this many times in all; 1 unless set. A report of a failure, and one that cannot be
-    /// read, is a failed attempt. Other steps follow the retry policy of their task, and ignore this.
+    /// Sets the number of times that an external step is sent in all. Defaults to 1. A report of a failure, and a report
+    /// that cannot be read, is a failed attempt. Other steps follow the retry policy of their task, and ignore this
+    /// number.
     pub const fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
     }
 
-    /// Names what it runs.
+    /// Returns the name of the task.
     #[must_use]
     pub const fn entrypoint(&self) -> &Name {
         &self.entrypoint
     }
 
-    /// Says whether it has an id of its own.
+    /// Says whether the step was given an id.
     pub(crate) const fn has_id(&self) -> bool {
         self.uuid.is_some()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::task::{TaskExt, tell_failed};
 use crate::{Context, Entrypoint, Name, Object, Outcome, RetryPolicy, Task, TaskError};
 
-/// How long one attempt may take unless the task says otherwise.
+/// The default time limit of one attempt.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(3600);
 
 type Telling<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -29,7 +29,7 @@ impl<T: Task> Erased for T {
     }
 }
 
-/// A task and how it is to be run, ready for the [`Registry`](crate::Registry).
+/// A task with its retry policy and time limit, ready for the [`Registry`](crate::Registry).
 #[derive(Clone)]
 pub struct TaskEntry {
     entrypoint: Name,
@@ -49,35 +49,35 @@ impl TaskEntry {
         }
     }
 
-    /// Returns what messages call it.
+    /// Returns the name of the task in messages.
     #[must_use]
     pub const fn entrypoint(&self) -> &Name {
         &self.entrypoint
     }
 
-    /// Returns when it is tried again.
+    /// Returns the retry policy.
     #[must_use]
     pub const fn retry(&self) -> &RetryPolicy {
         &self.retry
     }
 
-    /// Returns how long one attempt may take.
+    /// Returns the time limit of one attempt.
     #[must_use]
     pub const fn time_limit(&self) -> Duration {
         self.time_limit
     }
 
-    /// Runs one attempt. A panic is an error; only the future's owner can stop it.
+    /// Runs one attempt. A panic is an error. The caller stops the attempt by dropping the future.
     ///
     /// # Errors
     ///
-    /// What the task's hooks or `run` returned.
+    /// The error of a hook or of `run`.
     pub async fn run(&self, ctx: &Context, params: &Object) -> Result<Outcome, TaskError> {
         let outcome = self.handler.execute(ctx, params).await?;
         Ok(outcome.with_uuid(ctx.uuid().clone()))
     }
 
-    /// Logs the failure of an attempt whose [`run`](Self::run) was dropped, and tells [`Task::on_error`].
+    /// Logs the failure of an attempt whose [`run`](Self::run) was dropped, and calls [`Task::on_error`].
     pub async fn tell_failed(&self, ctx: &Context, error: &TaskError) {
         self.handler.tell_failed(ctx, error).await;
     }

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since 1970-01-01 UTC, as in Kafka.
+/// A point in time: milliseconds since 1970-01-01 UTC, as in Kafka.
 ///
 /// Displays as RFC 3339 in UTC (`2026-11-28T07:00:00.250Z`), and as the number of milliseconds from the year 10000 on. As JSON it is
 /// the number.
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
-/// The last moment to which a wait may reach.
+/// The latest time to which a wait may reach.
 const LAST: u64 = i64::MAX.cast_unsigned();
-/// The first moment of the year 10000, which RFC 3339 cannot write.
+/// The start of the year 10000, which RFC 3339 cannot write.
 const YEAR_10000: u64 = 253_402_300_800_000;
 
 impl Timestamp {
-    /// Makes one from milliseconds since 1970-01-01 UTC.
+    /// Makes a timestamp from milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -31,7 +31,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the time from `earlier` to this, zero when `earlier` is later.
+    /// Returns the time since `earlier`; zero when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -53,7 +53,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// Converts to whole milliseconds; a moment before 1970 is the first of 1970.
+/// Converts to whole milliseconds; a time before 1970 becomes the start of 1970.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -61,8 +61,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Adds whole milliseconds and stops at the last moment that a signed number of 64 bits holds, as databases keep it: it
-/// never wraps.
+/// Adds whole milliseconds, up to the largest signed number of 64 bits, which databases can store. It never wraps.
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
@@ -72,13 +71,13 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// Tells the time. A simulated run has its own, so that it is the same every time.
+/// A clock. A simulated run has a clock of its own, so that it is the same every time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// Returns the present moment: that of a start, carried on by elapsed time. It never steps, and may differ from the
-    /// time of day. All waits go by it.
+    /// Returns the present time: that of a start plus the elapsed time. It never steps, and may differ from the time of day.
+    /// All waits go by it.
     fn now(&self) -> Timestamp;
 
-    /// Returns the time of day, for what people read. It may step at any time. Defaults to [`now`](Self::now).
+    /// Returns the time of day, for people. It may step at any time. Defaults to [`now`](Self::now).
     fn wall(&self) -> Timestamp {
         self.now()
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::{Delivery, Error, Health, NotPublished, Record, Topic};
 
-/// Moves records between processes: what every backend must do, and no more.
+/// Moves records between processes. Every backend implements it.
 ///
 /// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`, which runs them all
 /// against every backend; write those tests' one line first when you write a transport, and the example `own_transport`
@@ -84,8 +84,8 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// a topic may be deleted after its record was written and before the answer came.
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished>;
 
-    /// Joins a group, or observes everything from now on. Returns when its start is fixed: what is published after that
-    /// is seen.
+    /// Joins a group, or observes all records from now on. Returns when the start is fixed: records that are published after
+    /// that are received.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// [`Error::Backend`] when the backend does not answer or does not allow it.
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
 
-    /// Describes the backend, and how long it keeps the records of these topics.
+    /// Describes the backend, with the retention of these topics.
     ///
     /// # Errors
     ///
@@ -107,13 +107,13 @@ pub trait Transport: Debug + Send + Sync + 'static {
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error>;
 }
 
-/// Receives deliveries. One task holds it; the deliveries may be settled by any.
+/// Receives deliveries. One task holds a subscription; any task may settle the deliveries.
 ///
-/// Dropping a subscription leaves the group without a goodbye, as a crash does.
+/// Dropping a subscription counts as a crash: unlike [`close`](Self::close), it does not leave the group gracefully.
 #[async_trait]
 pub trait Subscription: Debug + Send {
-    /// Waits for at least one delivery and returns at most what `room` allows. Whoever does not call it is not given
-    /// more: this is the back-pressure.
+    /// Waits for at least one delivery and returns at most as many as `room` allows. A member that does not call it receives
+    /// no more, which is the backpressure.
     ///
     /// # Errors
     ///
@@ -126,26 +126,26 @@ pub trait Subscription: Debug + Send {
     /// Dropping the future loses no delivery.
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error>;
 
-    /// Tells what the backend knows of this member.
+    /// Returns the state of the member, as the backend knows it.
     fn health(&self) -> Health;
 
-    /// Returns what leaves the group at once, from any thread; `None` when the backend cannot. Handlers that do not end
-    /// would keep [`close`](Self::close) waiting.
+    /// Returns a value that leaves the group at once, from any thread; `None` when the backend cannot. It is for handlers
+    /// that do not end, for which [`close`](Self::close) would wait.
     fn leaver(&self) -> Option<Arc<dyn Leave>>;
 
-    /// Waits until all that was received is settled or released, and leaves the group with a goodbye.
+    /// Waits until all deliveries are settled or released, and leaves the group gracefully.
     ///
     /// # Errors
     ///
-    /// [`Error::Backend`] when the backend does not answer. What is settled stays settled.
+    /// [`Error::Backend`] when the backend does not answer. Settled deliveries stay settled.
     async fn close(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// Leaves a group at once, while the subscription may be in use elsewhere, or stand still with its thread.
+/// Leaves a group at once, while another task or a blocked thread holds the subscription.
 #[async_trait]
 pub trait Leave: Debug + Send + Sync + 'static {
-    /// Gives back all that the member holds, and leaves the group with a goodbye: none of it is counted as
-    /// [`unreported`](Delivery::unreported). The subscription receives nothing more, and what is settled later is
+    /// Releases all deliveries of the member, and leaves the group gracefully: none of them is counted as
+    /// [`unreported`](Delivery::unreported). The subscription receives nothing more, and a later settle returns
     /// [`Error::Lost`].
     ///
     /// # Errors
@@ -154,15 +154,17 @@ pub trait Leave: Debug + Send + Sync + 'static {
     async fn leave(&self) -> Result<(), Error>;
 }
 
-/// What a subscription wants.
+/// The topics of a subscription, and the group that it joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interest {
-    /// The streams.
+    /// The topics.
     pub topics: Vec<Topic>,
-    /// Who shares the work. `None` shares with nobody: all that is published from now on is delivered.
+    /// The group, whose members share the records. `None` observes: all records that are published from now on are
+    /// delivered.
     pub group: Option<String>,
-    /// Names the member, so that a restart is known as the same one (Kafka's static membership); `None` for anyone.
+    /// The name of the member, by which a restart is known as the same member (static membership of Kafka); `None` for a
+    /// dynamic member.
     pub instance: Option<String>,
 }
 
@@ -177,7 +179,7 @@ impl Interest {
         }
     }
 
-    /// Observes everything that is published to the topics from now on.
+    /// Observes all records that are published to the topics from now on.
     #[must_use]
     pub const fn everything(topics: Vec<Topic>) -> Self {
         Self {
@@ -187,7 +189,7 @@ impl Interest {
         }
     }
 
-    /// Names the member.
+    /// Sets the name of the member.
     #[must_use]
     pub fn with_instance(mut self, instance: Option<String>) -> Self {
         self.instance = instance;
@@ -195,13 +197,13 @@ impl Interest {
     }
 }
 
-/// How much one [`Subscription::receive`] may return.
+/// The most that one [`Subscription::receive`] may return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Room {
-    /// Records, 1 or more.
+    /// The number of records, 1 or more.
     pub records: usize,
-    /// Bytes as [`Record::size`] counts them. The record that reaches it is the last one.
+    /// The number of bytes, as [`Record::size`] counts them. The record that reaches it is the last one.
     pub bytes: usize,
 }
 
@@ -226,16 +228,16 @@ impl Room {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicSpec {
-    /// Its name.
+    /// The name.
     pub topic: Topic,
-    /// How many parts it has; `None` for what the backend takes.
+    /// The number of partitions; `None` for the default of the backend.
     pub partitions: Option<u32>,
-    /// Whether its records are kept for groups that come later. One that is not kept is for observers only.
+    /// Whether records are kept for groups that join later. A topic that is not kept is for observers only.
     pub kept: bool,
 }
 
 impl TopicSpec {
-    /// A topic whose records wait for their group.
+    /// Makes the spec of a topic whose records wait for their group.
     #[must_use]
     pub const fn work(topic: Topic) -> Self {
         Self {
@@ -245,7 +247,7 @@ impl TopicSpec {
         }
     }
 
-    /// A topic that is read by observers only, such as the events.
+    /// Makes the spec of a topic that only observers read, such as that of the events.
     #[must_use]
     pub const fn observed(topic: Topic) -> Self {
         Self {
@@ -255,7 +257,7 @@ impl TopicSpec {
         }
     }
 
-    /// Gives it this many parts.
+    /// Sets the number of partitions.
     #[must_use]
     pub const fn with_partitions(mut self, partitions: u32) -> Self {
         self.partitions = Some(partitions);
@@ -263,23 +265,23 @@ impl TopicSpec {
     }
 }
 
-/// What a backend is like.
+/// The properties of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
-    /// How outputs and the mark on the input go together.
+    /// The atomicity of a settle.
     pub settling: Settling,
-    /// Whether records are gone when the process ends.
+    /// Whether records are lost when the process ends.
     pub forgets: bool,
-    /// The largest record that every topic takes unless it is told otherwise, as [`Record::size`] counts it. kser creates
-    /// no larger one. A record that was received may be larger, where its topic takes it, and goes on as it is.
+    /// The largest record that a topic takes by default, as [`Record::size`] counts it. kser creates no larger record. A
+    /// received record may be larger, where its topic takes it, and is passed on as it is.
     pub largest_record: usize,
-    /// How long the topics that were asked for keep their records; a topic that keeps them for ever is absent.
+    /// The retention of the topics in the call; a topic that keeps its records for ever is absent.
     pub retention: BTreeMap<Topic, Duration>,
 }
 
 impl Description {
-    /// A backend whose records outlive the process, and are kept for ever.
+    /// Describes a backend whose records outlive the process, and are kept for ever.
     #[must_use]
     pub const fn new(settling: Settling, largest_record: usize) -> Self {
         Self {
@@ -290,7 +292,7 @@ impl Description {
         }
     }
 
-    /// Says that records are gone when the process ends.
+    /// Marks the backend as one whose records are lost when the process ends.
     #[must_use]
     pub const fn forgetting(mut self) -> Self {
         self.forgets = true;
@@ -298,13 +300,13 @@ impl Description {
     }
 }
 
-/// How the outputs of a settle and the mark on its input go together.
+/// The atomicity of a settle: of its outputs, and of the acknowledgement of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third way")]
 pub enum Settling {
-    /// Both or neither.
+    /// Both are durable, or neither.
     Together,
-    /// First the outputs, then the mark: a crash in between delivers the input again.
+    /// The outputs are published first, then the input is acknowledged. A crash in between redelivers the input.
     InOrder,
 }
 

@@ -195,7 +195,7 @@ async fn a_run_that_goes_on_is_not_purged() -> Result<(), Error> {
     assert_eq!(
         told(&refused),
         format!(
-            "operation {} does not allow this: it is RUNNING: it goes on",
+            "operation {} does not allow this: it is RUNNING, which is not an end",
             run.id()
         )
     );

@@ -1,20 +1,20 @@
 use super::scan::plain;
 
-/// How deep values may be nested. The Python library reads nearly as much and fails beyond.
+/// The deepest nesting of values. The Python library reads nearly as many levels.
 pub(crate) const MAX_DEPTH: usize = 1000;
 
-/// The open containers, one bit each: whether it is an object.
+/// A stack of the open containers, with one bit each: 1 for an object, 0 for a list.
 #[derive(Default)]
 pub(super) struct Open {
-    /// The innermost 64 at most, the last one lowest.
+    /// The innermost containers, 64 at most, with the last one in the lowest bit.
     bits: u64,
-    /// Those further out, 64 each.
+    /// The outer containers, 64 in each number.
     outer: Vec<u64>,
     depth: usize,
 }
 
 impl Open {
-    /// Opens one more, if it may be that deep.
+    /// Opens a container. Returns `false` at the deepest level.
     #[inline]
     pub(super) fn push(&mut self, object: bool) -> bool {
         if self.depth == MAX_DEPTH {
@@ -68,7 +68,7 @@ pub(crate) fn is_deeper(text: &str, levels: usize) -> bool {
     deepest > levels
 }
 
-/// What stands behind the string whose quote was taken.
+/// Returns the bytes after the string whose opening quote was taken.
 fn behind_string(mut rest: &[u8]) -> &[u8] {
     loop {
         rest = &rest[plain(rest)..];

@@ -5,11 +5,10 @@ use serde::ser::{
 
 use super::{JsonError, depth};
 
-/// How deep a value may be that is written here: it can be read where it is put, a few levels into a message.
+/// The deepest nesting of a value that is written. A reader finds it a few levels deep in a message.
 const DEEPEST: usize = depth::MAX_DEPTH - 10;
 
-/// Writes a value as JSON, and refuses what `serde_json` turns to null without a word: NaN and the infinities. The error
-/// names the field.
+/// Writes a value as JSON, and refuses NaN and the infinities, which `serde_json` writes as null. The error names the field.
 pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, JsonError> {
     let mut out = Vec::with_capacity(128);
     let mut writer = serde_json::Serializer::new(&mut out);
@@ -25,10 +24,10 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, JsonEr
     }
 }
 
-/// Hands everything on to a serializer but numbers that are not finite.
+/// A serializer that refuses numbers that are not finite, and passes all other values on.
 struct Finite<S>(S);
 
-/// A value whose numbers are to be finite.
+/// A value whose numbers must be finite.
 struct Checked<'a, T: ?Sized>(&'a T);
 
 impl<T: Serialize + ?Sized> Serialize for Checked<'_, T> {
@@ -46,7 +45,7 @@ fn not_finite<E: serde::ser::Error>(number: f64) -> E {
     E::custom(format!("{number} is no JSON value"))
 }
 
-/// Puts where it happened before what happened.
+/// Adds the place in front of the text of an error.
 fn at<T, E: serde::ser::Error>(place: impl std::fmt::Display, done: Result<T, E>) -> Result<T, E> {
     done.map_err(|error| E::custom(format!("{place}: {error}")))
 }

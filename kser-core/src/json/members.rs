@@ -17,7 +17,7 @@ pub(crate) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Begins behind the opening brace of an object, which is taken here.
+    /// Takes the opening brace of an object.
     pub(crate) fn of(mut scanner: Scanner<'a>) -> Result<Self, DecodeError> {
         scanner.expect(b'{')?;
         Ok(Self {
@@ -50,7 +50,7 @@ impl<'a> Members<'a> {
         Ok(Some((key, at, value)))
     }
 
-    /// Has `read` judge each member: its name, and the scanner where its value begins. Returns the scanner behind the object.
+    /// Calls `read` for each member, with its name and the scanner at its value. Returns the scanner after the object.
     ///
     /// Of two equal names only the last counts, as in Python: the error of a value that a later one replaces is dropped.
     pub(crate) fn read_each(
@@ -64,7 +64,7 @@ impl<'a> Members<'a> {
             let judged = read(key, &mut self.scanner);
             errors.retain(|(wrong, _)| *wrong != *name);
             if let Err(error) = judged {
-                // The text is to be JSON, whatever its values are.
+                // A value that is refused must still be JSON.
                 self.scanner = value;
                 self.scanner.value()?;
                 errors.push((name.into_owned(), error));
@@ -76,7 +76,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Has `read` judge each member as [`read_each`](Self::read_each) does: its name, the byte at which its value begins, and
+    /// Calls `read` for each member as [`read_each`](Self::read_each) does, with its name, the first byte of its value, and
     /// the value.
     pub(crate) fn read_values(
         self,

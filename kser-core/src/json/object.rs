@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Fields, JsonError, Raw};
 
-/// A JSON object, kept as text: what `params` and `retval` are. The default is `{}`.
+/// A JSON object, kept as text, such as `params` and `retval`. The default is `{}`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Object(Option<Raw>);
 

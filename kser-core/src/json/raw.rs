@@ -10,7 +10,7 @@ use super::repeats::without_repeats;
 use super::scan::Scanner;
 use super::{JsonError, depth};
 
-/// One JSON value, kept as the text in which it arrived.
+/// A JSON value, kept as the text in which it arrived.
 ///
 /// Nothing is lost on the way through (`123456789012345678901234567890`, `2.50`). Cloning shares the text.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use super::decode_error::DecodeError;
 use super::depth::{MAX_DEPTH, Open};
 
-/// Goes through JSON text (RFC 8259) without building anything, and without recursion, however deep it is.
+/// A scanner of JSON text (RFC 8259) that builds no values, and does not recurse at any depth.
 #[derive(Debug, Clone)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
@@ -27,7 +27,7 @@ impl<'a> Scanner<'a> {
         &self.text[start..self.at]
     }
 
-    /// Goes on by some bytes.
+    /// Moves the scanner by some bytes.
     pub(crate) const fn skip(&mut self, bytes: usize) {
         self.at += bytes;
     }
@@ -56,7 +56,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Goes to the end, where only white space may be.
+    /// Moves to the end of the text. Only white space may be in front of it.
     pub(crate) fn end(&mut self) -> Result<(), DecodeError> {
         self.skip_space();
         match self.peek() {
@@ -124,7 +124,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Behind a value: closes what ends here. Says whether all is closed.
+    /// Closes the containers that end after a value. Returns whether all are closed.
     fn close(&mut self, open: &mut Open) -> Result<bool, DecodeError> {
         while let Some(object) = open.last() {
             if self.take(b',') {
@@ -266,7 +266,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Counts the bytes before the first quote, backslash or control character: what a JSON string holds as it is.
+/// Counts the bytes before the first quote, backslash or control character, which a JSON string contains without escapes.
 #[inline]
 pub(crate) fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;

@@ -2,12 +2,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Text of a message. What JSON can say and Unicode cannot, half a surrogate pair, is kept as it came, so that it
-/// passes through unchanged; people see U+FFFD in its place. The default is empty.
+/// Text of a message. Half a surrogate pair, which is JSON and not Unicode, is kept as it came, so that it passes through
+/// unchanged; people see U+FFFD in its place. The default is empty.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text {
     shown: Option<Arc<str>>,
-    /// The JSON text with its quotes, where `shown` does not say it all.
+    /// The JSON text with its quotes, where `shown` is not the whole text.
     raw: Option<Arc<str>>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Reads a JSON string that a scanner has taken, with its quotes. Says whether the text says it all.
+/// Reads a JSON string that a scanner has taken, with its quotes. Returns whether the result is the whole text.
 pub(crate) fn unescape(token: &str) -> (Cow<'_, str>, bool) {
     let inner = &token[1..token.len() - 1];
     if !inner.contains('\\') {
@@ -98,7 +98,7 @@ pub(crate) fn unescape(token: &str) -> (Cow<'_, str>, bool) {
     (Cow::Owned(text), whole)
 }
 
-/// Reads one escape, and says how long it is. Half a surrogate pair is no character.
+/// Reads one escape, and returns its length. Half a surrogate pair is not a character.
 fn escaped(text: &str) -> (Option<char>, usize) {
     let plain = match text.as_bytes().get(1) {
         Some(b'b') => '\u{8}',

@@ -4,21 +4,21 @@ use super::draft::{Draft, StepPosition};
 use super::{Effect, Event, Lease, Progress, Rejected, StepKey, StepWindow, Transition};
 use crate::{Outcome, Status, TaskError, Timestamp};
 
-/// How many attempts may end without a report. The last of them runs alone.
+/// The number of attempts that may end without a report, as by a crash. The last of them runs exclusively.
 pub const MAX_UNREPORTED: u32 = 3;
 
-/// Says what `event` makes of `progress`, and what has to be done then.
+/// Applies an event to the progress of a run, and returns the new progress with the side effects.
 ///
-/// It awaits nothing, reads no clock, and keeps nothing. The rules:
+/// The function awaits nothing, reads no clock, and keeps no state. The rules:
 ///
 /// - A step starts only when the one before it is `SUCCESS`. The build is step 0.
-/// - A step that is done never starts again; its outcome is what the next one gets.
-/// - After a final failure, or a cancellation, nothing starts until someone resumes, retries or skips.
-/// - An event about a step that is past moves nothing. Only the record that began the attempt by which the step ended may
+/// - A step that is done never starts again; its outcome is forwarded to the next step.
+/// - After a final failure, or a cancellation, no step starts until a user resumes, retries or skips.
+/// - An event about a completed step changes nothing. Only the record that began the attempt by which the step ended may
 ///   ask for the effects of its end once more, which repairs a crash between the write of the progress and its effects.
 ///   So copies of a record die out.
 /// - A report of an attempt that is not the latest is refused.
-/// - Attempts that ended without a report make a step a suspect, and at last a dead letter.
+/// - Attempts that ended without a report make a step a suspected poison message, and at last a dead letter.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ impl Draft<'_> {
         }
     }
 
-    /// A second launch of the same id: the first record of the run may be missing.
+    /// Handles a second launch of the same id, where the first record of the run may be missing.
     fn launched(&mut self) {
         match (self.progress.position, self.progress.status) {
             (0, Status::Pending) if !self.progress.started => self.publish_again(),
@@ -192,7 +192,7 @@ impl Draft<'_> {
         if self.locate(step)? == StepPosition::Completed {
             return Err(Rejected::Fenced);
         }
-        // Also when the run is cancelled: as long as the attempt lives, nobody may begin another.
+        // Also when the run is cancelled: while the attempt runs, no other may begin.
         self.must_be_latest(attempt)?;
         if let Some(lease) = &mut self.progress.lease {
             lease.until = until;
@@ -242,7 +242,7 @@ impl Draft<'_> {
         };
         match self.progress.status {
             Status::Running => {}
-            // Once: it may have been at it when the run was cancelled.
+            // Once, because the step may have been sent when the run was cancelled.
             Status::Cancelled if self.progress.failure.is_none() || outcome.is_success() => {}
             status => return Err(Rejected::Finished(status)),
         }
@@ -307,7 +307,7 @@ impl Draft<'_> {
             return Err(Rejected::AlreadyDone);
         }
         self.repair()?;
-        // Skipping revives, so that what follows is published.
+        // Skipping revives the run, so that the next step is published.
         self.set_status(Status::Running);
         self.done(outcome.with_uuid(step.uuid.clone()));
         Ok(())
@@ -320,7 +320,7 @@ impl Draft<'_> {
             _ => {}
         }
         if self.external().is_some() {
-            // Nobody of ours holds it, and a report may come at any time.
+            // No consumer of kser holds the step, and a report may come at any time.
             self.clear_attempt();
         }
         self.progress.not_before = None;
@@ -338,7 +338,7 @@ impl Draft<'_> {
             Some(external) => {
                 let again = self.progress.counted_attempts() < external.attempts;
                 self.failed(silent(external.limit), Some(self.now).filter(|_| again));
-                // Nothing is at hand that could be dead-lettered.
+                // A sweep has no delivery that could be dead-lettered.
                 self.effects.retain(|effect| *effect != Effect::DeadLetter);
             }
             None => {
@@ -351,7 +351,7 @@ impl Draft<'_> {
     }
 }
 
-/// The Python library's text and code.
+/// Returns the error of an operation without steps, with the text and the code of the Python library.
 fn empty() -> Outcome {
     let error = TaskError::new("ValidationError", "Nothing to do, empty operation !");
     Outcome::from(&error.with_code(1))

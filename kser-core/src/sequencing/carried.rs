@@ -1,4 +1,4 @@
-//! The steps still to come, as they ride in a message. A hop reads only the first of them.
+//! The steps still to come, as a message carries them. A consumer reads only the first of them.
 
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use crate::{Error, Metadata, Object, Outcome, Raw, RunId, TaskId, Topic};
 
 /// An external step of a carried run, as kser sent it: the data that a store would keep until its report comes.
 ///
-/// It rides in [`Envelope::sent`](crate::Envelope::sent) of the message of the step, from which it comes back with the
-/// report.
+/// It is in [`Envelope::sent`](crate::Envelope::sent) of the message of the step, which comes back with the report.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -77,7 +76,7 @@ impl SentStep {
     }
 }
 
-/// Writes steps that follow one another. What can be derived, and what is as usual, is left out.
+/// Encodes consecutive steps. Fields that have their defaults, and those that follow from the id of the run, are left out.
 #[must_use]
 pub fn encode(run: &RunId, steps: &[PlannedStep]) -> Raw {
     let mut out = String::from('[');
@@ -91,11 +90,11 @@ pub fn encode(run: &RunId, steps: &[PlannedStep]) -> Raw {
     Raw::of_scanned(&out)
 }
 
-/// Takes the first step, which is the one at `position`, and returns the others as they came.
+/// Decodes the first step, which is at `position`, and returns the others as they came.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidStep`] when the text is no step. Only the first is looked at.
+/// [`Error::InvalidStep`] when the first step is not valid. The others are not read.
 pub fn split(plan: &Raw, run: &RunId, position: u32) -> Result<(PlannedStep, Option<Raw>), Error> {
     let invalid = |error: DecodeError| Error::InvalidStep {
         position,

@@ -2,7 +2,7 @@ use super::progress::REPUBLISH_AFTER;
 use super::{Effect, External, Lease, Owner, Progress, Rejected, StepKey, StepWindow};
 use crate::{Instance, Outcome, Status, Timestamp};
 
-/// The progress as it will be.
+/// A transition that is being made: the new progress, and the effects so far.
 pub(super) struct Draft<'a> {
     pub(super) progress: Progress,
     pub(super) window: StepWindow<'a>,
@@ -19,13 +19,13 @@ pub(super) enum StepPosition {
 }
 
 impl Draft<'_> {
-    /// Takes a success, whether the run is still wanted or not.
+    /// Accepts a success, also of a cancelled run.
     pub(super) fn succeeded(&mut self, step: &StepKey, outcome: &Outcome) {
         let accepted = outcome.accepted(&self.progress.outcome, &step.uuid);
         self.done(accepted);
     }
 
-    /// Takes the failure of an attempt. Of one that was told before, only the effects may be missing.
+    /// Accepts the failure of an attempt. If it was accepted before, only its effects may be missing.
     pub(super) fn attempt_failed(
         &mut self,
         attempt: u32,
@@ -42,13 +42,12 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Counts the step as done, and goes on unless the run was cancelled.
+    /// Moves to the next step, and publishes it unless the run was cancelled.
     pub(super) fn done(&mut self, outcome: Outcome) {
         self.clear_attempt();
         self.clear_counts();
         self.progress.outcome = outcome;
         self.progress.position += 1;
-        // What was next is here now.
         self.window = StepWindow {
             current: self.window.following,
             following: None,
@@ -58,7 +57,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Counts the attempt as failed: there is another, or the run ends.
+    /// Counts the attempt as failed. The step is retried, or the run fails.
     pub(super) fn failed(&mut self, outcome: Outcome, retry_at: Option<Timestamp>) {
         self.clear_attempt();
         self.progress.first_failed.get_or_insert(self.now);
@@ -82,7 +81,7 @@ impl Draft<'_> {
         self.set_status(Status::Failed);
     }
 
-    /// Gives the step a new life, unless someone may still be at it.
+    /// Resets the counts of the step for a repair, unless a consumer may still run it.
     pub(super) fn repair(&mut self) -> Result<(), Rejected> {
         if self.progress.started {
             self.must_be_free(None)?;
@@ -95,7 +94,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Sends the step at the position, or finishes.
+    /// Publishes the step at the position, or ends the run after the last.
     pub(super) fn go_on(&mut self) {
         self.changed = true;
         match self.progress.position {
@@ -109,7 +108,7 @@ impl Draft<'_> {
         self.send();
     }
 
-    /// Publishes the step at the position. An external one counts as started from then on.
+    /// Publishes the step at the position. An external step counts as started from then on.
     pub(super) fn send(&mut self) {
         self.publish();
         if let Some(external) = self.external() {
@@ -126,18 +125,18 @@ impl Draft<'_> {
         }
     }
 
-    /// Asks again for what the record of step `position` had to ask for, if `seen` is the version in the record that
-    /// began the attempt by which the step ended, and nobody has begun the step after it.
+    /// Repeats the effects of the end of step `position` when its record is redelivered: if `seen` is the version in the
+    /// record that began the attempt by which the step ended, and no attempt at the next step has begun.
     ///
-    /// Any other record of the step is a copy. If it asked again, it would make a copy of the next step, and that one of
-    /// the step after it, to the end of the run.
+    /// Any other record of the step is a copy. If it repeated the effects, it would make a copy of the next step, which
+    /// would make a copy of the step after it, to the end of the run.
     pub(super) fn repeat(&mut self, position: u32, seen: u64) {
         if position + 1 == self.progress.position && seen == self.progress.started_by_version {
             self.repeat_effects();
         }
     }
 
-    /// Publishes the pending step once more, or tells the end once more.
+    /// Publishes the pending step, or the end of the run, once more.
     pub(super) fn repeat_effects(&mut self) {
         let external = self.external().is_some();
         match self.progress.status {
@@ -147,14 +146,14 @@ impl Draft<'_> {
         }
     }
 
-    /// Publishes the step at the position once more. That is a change: the copy has a version of its own, by which it is
-    /// told from the record that may be on its way.
+    /// Publishes the step at the position once more. That is a change: the copy has a version of its own, which differs from
+    /// that of the record that may be on its way.
     pub(super) fn publish_again(&mut self) {
         self.changed = true;
         self.publish();
     }
 
-    /// Asks again for what a failed attempt had to ask for.
+    /// Repeats the effects of a failed attempt.
     pub(super) fn repeat_failure(&mut self) {
         match self.progress.status {
             Status::Failed => self.repeat_end(),
@@ -163,7 +162,7 @@ impl Draft<'_> {
         }
     }
 
-    /// The dead letter belongs to the record whose attempt was the last: one that was published again has none.
+    /// Repeats the dead letter. It belongs to the record of the last attempt: a record that was published again has none.
     pub(super) fn repeat_letter(&mut self, seen: u64) {
         if seen == self.progress.started_by_version {
             self.repeat_end();
@@ -197,7 +196,7 @@ impl Draft<'_> {
         self.changed = true;
     }
 
-    /// Forgets the attempt in flight, which ended without a report.
+    /// Counts the attempt in flight as one that ended without a report.
     pub(super) fn lose_attempt(&mut self) {
         self.progress.unreported = self.progress.unreported.saturating_add(1);
         self.progress.uncounted = self.progress.uncounted.saturating_add(1);
@@ -254,7 +253,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Refuses a step that someone else has leased, unless that is an earlier life of the same instance.
+    /// Refuses a step that another consumer has leased, unless that is an earlier life of the same instance.
     pub(super) fn must_be_free(&self, taker: Option<&Lease>) -> Result<(), Rejected> {
         let Some(lease) = &self.progress.lease else {
             return Ok(());
@@ -266,7 +265,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Counts the change, and says when someone should look whether the run moves.
+    /// Counts the change, and sets the time of the next check by a sweep.
     pub(super) fn count_change(&mut self, swept: bool) {
         if !swept {
             self.progress.sweeps_since_change = 0;
@@ -276,7 +275,8 @@ impl Draft<'_> {
         self.progress.check_at = self.check_at();
     }
 
-    /// Later each time that it has not moved, so that a queue that is merely long is not made longer.
+    /// Returns the time of the next check. It doubles with each sweep that finds no change, so that a queue that is merely
+    /// long is not made longer.
     pub(super) fn check_at(&self) -> Option<Timestamp> {
         let progress = &self.progress;
         if progress.status.is_terminal() {

@@ -1,122 +1,123 @@
 use super::{Lease, Progress, StepKey};
 use crate::{Outcome, Status, Timestamp};
 
-/// Something that has happened, or that someone asks for. Fork makes another operation, so it is no event.
+/// An event in the life of a run: a fact, or a request of a user. A fork is not an event, because it makes another run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The operation is launched, for the second time: the first time makes its progress.
+    /// The operation is launched again. The first launch makes its progress, without an event.
     Launched,
     /// The build, which is step 0, is done.
     Built {
         /// The attempt, as counted by [`Event::Started`].
         attempt: u32,
-        /// How many steps there are. None is a failure.
+        /// The number of steps. Zero is a failure.
         steps: u32,
     },
     /// The build has failed.
     NotBuilt {
         /// The attempt, as counted by [`Event::Started`].
         attempt: u32,
-        /// Why.
+        /// The outcome with the error.
         outcome: Outcome,
-        /// When it is tried again, `None` for never.
+        /// The time of the retry; `None` for no retry.
         retry_at: Option<Timestamp>,
     },
     /// A consumer wants to begin an attempt at a step. Takes over a lease that has expired.
     Started {
         /// The step.
         step: StepKey,
-        /// How long nobody else may begin it; `None` where the state is carried.
+        /// The lease, until whose end no other consumer may begin the step; `None` where the state is carried.
         lease: Option<Lease>,
-        /// Whether nothing else runs in the consumer's process, as a suspect demands.
+        /// Whether the step would run exclusively in the process of the consumer, as a suspected poison message must.
         alone: bool,
-        /// The version in the message at hand, which tells it from one that was published again.
+        /// The version in the message, which differs from that of a message that was published again.
         seen: u64,
     },
-    /// A consumer is still at it.
+    /// A consumer still runs the step, and renews its lease.
     Renewed {
         /// The step.
         step: StepKey,
         /// The attempt, as counted by [`Event::Started`].
         attempt: u32,
-        /// How long nobody else may begin it.
+        /// The new end of the lease.
         until: Timestamp,
     },
-    /// An attempt at a step has come to its end. Whether it is a success is in the outcome.
+    /// An attempt at a step has ended, with a success or a failure, as the outcome says.
     Ended {
         /// The step.
         step: StepKey,
         /// The attempt, as counted by [`Event::Started`].
         attempt: u32,
-        /// What the handler left, before it is merged with the forwarded outcome.
+        /// The outcome of the handler, before it is merged with the forwarded outcome.
         outcome: Outcome,
-        /// When a failed step is tried again, `None` for never.
+        /// The time of the retry after a failure; `None` for no retry.
         retry_at: Option<Timestamp>,
     },
-    /// An attempt was given back before its end, as on a graceful stop. It does not count.
+    /// An attempt was released before its end, as on a graceful shutdown. It does not count.
     Interrupted {
         /// The step.
         step: StepKey,
         /// The attempt, as counted by [`Event::Started`].
         attempt: u32,
     },
-    /// Someone outside says how an external step ended: started and ended in one.
+    /// An external step has ended, as its program or person reports. The report starts and ends the step in one.
     Reported {
         /// The step.
         step: StepKey,
-        /// What was left.
+        /// The reported outcome.
         outcome: Outcome,
-        /// The version in the message that was reported on; 0 for a report without one.
+        /// The version in the message of the step; 0 for a report without it.
         seen: u64,
     },
-    /// A step's message goes to the dead letters without a report of an attempt.
+    /// The message of a step is dead-lettered without the end of an attempt.
     GivenUp {
         /// The step.
         step: StepKey,
-        /// Why.
+        /// The outcome with the error.
         outcome: Outcome,
-        /// The version in the message at hand.
+        /// The version in the message.
         seen: u64,
     },
-    /// The operation is to go on where it failed or was cancelled.
+    /// A user resumes the operation where it failed or was cancelled.
     Resumed,
-    /// This very step is to be tried again, now.
+    /// A user retries the pending step at once.
     Retried {
         /// The step.
         step: StepKey,
     },
-    /// The step counts as done. Revives a failed operation.
+    /// A user skips the step, which counts as done. Revives a failed operation.
     Skipped {
         /// The step.
         step: StepKey,
-        /// What the next step is given; a success.
+        /// The outcome that is forwarded to the next step; a success.
         outcome: Outcome,
     },
-    /// Nothing more is to begin.
+    /// A user cancels the operation: no further attempt begins.
     Cancelled,
-    /// Someone looks for operations that do not move.
+    /// A sweep finds that the operation has not moved.
     Swept,
 }
 
-/// What the caller of [`apply`](super::apply) has to do after the progress is safe. Doing it twice does no harm.
+/// A side effect for the caller of [`apply`](super::apply) to perform after the new progress is durable. Effects are
+/// idempotent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
     /// Publish the message of a step; position 0 is the launch.
     Publish {
-        /// Which step, counted from 1.
+        /// The position of the step, counted from 1.
         position: u32,
-        /// Not to be delivered before this.
+        /// The time before which the message is not delivered.
         not_before: Option<Timestamp>,
     },
-    /// Write the delivery at hand to the dead letters.
+    /// Dead-letter the delivery that caused the event.
     DeadLetter,
-    /// Tell that the operation's status has changed.
+    /// Publish the change of the status.
     StatusChanged {
-        /// What it was.
+        /// The status before.
         from: Status,
-        /// What it is.
+        /// The status now.
         to: Status,
     },
 }
@@ -125,18 +126,18 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The new progress. Its version is that of the old one exactly if nothing has changed.
+    /// The new progress. It has the version of the old one exactly if it is unchanged.
     pub progress: Progress,
-    /// What to do then.
+    /// The side effects to perform once the progress is durable.
     pub effects: Vec<Effect>,
-    /// Whether the progress differs from the old one and so has to be written.
+    /// Whether the progress differs from the old one, and has to be written.
     pub changed: bool,
 }
 
 impl Transition {
-    /// Gives a progress that has changed a stamp, which tells its write from all others.
+    /// Sets the stamp of a changed progress, by which its write differs from all others.
     ///
-    /// A progress that has not changed keeps its own.
+    /// An unchanged progress keeps its stamp.
     #[must_use]
     pub fn with_stamp(mut self, stamp: u64) -> Self {
         if self.changed {
@@ -145,7 +146,7 @@ impl Transition {
         self
     }
 
-    /// Says what has to be done about a progress that was written by other means, such as a fork.
+    /// Makes the transition to a progress that was made without an event, such as that of a fork.
     #[must_use]
     pub const fn new(progress: Progress, effects: Vec<Effect>) -> Self {
         Self {

@@ -1,9 +1,9 @@
 //! How an operation moves: a pure function over its plan and its progress.
 //!
-//! An operation has a **plan** (its steps, immutable once built) and **progress** (small: where it stands). Because it is
-//! linear, [`apply`] needs the progress, the step at hand and the one after it, whatever the number of steps. It awaits
-//! nothing, reads no clock and keeps nothing, and it is all that knows the rules; carried and stored state, and lone
-//! tasks, which are operations of one step, share it.
+//! An operation has a **plan** (its steps, immutable once built) and a **progress** (small: its position and status).
+//! Because it is linear, [`apply`] needs the progress, the current step and the next one, for any number of steps. It
+//! awaits nothing, reads no clock and keeps no state, and all rules are in it: it is shared by carried and stored state,
+//! and by lone tasks, which are operations of one step.
 
 mod apply;
 pub mod carried;

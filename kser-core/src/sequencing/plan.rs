@@ -3,49 +3,50 @@ use std::time::Duration;
 
 use crate::{Error, Name, Object, RunId, Step, TaskId, Topic};
 
-/// Names one step of a run: by its uuid and entrypoint, so that a deploy in the middle of a run cannot shift it.
+/// The identity of one step of a run. It includes the uuid and the entrypoint, so that a deployment in the middle of a run
+/// cannot shift the steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "the identity of a step is these three"
 )]
 pub struct StepKey {
-    /// Where it stands, counted from 1; 0 is the build.
+    /// The position of the step, counted from 1; 0 is the build.
     pub position: u32,
-    /// Its id; that of the run for the build.
+    /// The id of the step; that of the run for the build.
     pub uuid: TaskId,
-    /// What it runs.
+    /// The name of the task.
     pub entrypoint: Name,
 }
 
-/// One step of a plan: what its message is made of.
+/// A step of a plan, from which its message is made.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlannedStep {
-    /// Which one it is.
+    /// The identity of the step.
     pub key: StepKey,
-    /// What it is given.
+    /// The params.
     pub params: Object,
-    /// Where it is sent, `None` for where the route says.
+    /// The topic; `None` for that of the route.
     pub topic: Option<Topic>,
-    /// What orders it, `None` for the run's id.
+    /// The ordering key; `None` for the id of the run.
     pub record_key: Option<String>,
-    /// Set for a step that someone else runs.
+    /// The limits of an external step; `None` for a step that a consumer of kser runs.
     pub external: Option<External>,
 }
 
-/// How long an external step may take, and how often it is sent.
+/// The limits of an external step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct External {
-    /// How long to wait for a report.
+    /// The time within which the report must come.
     pub limit: Duration,
-    /// How many times it is sent in all; 1 unless the step says more.
+    /// The number of times that the step is sent in all. Defaults to 1.
     pub attempts: u32,
 }
 
 impl External {
-    /// Waits for a report this long, once.
+    /// Makes limits with this time and one attempt.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
         Self { limit, attempts: 1 }
@@ -53,7 +54,7 @@ impl External {
 }
 
 impl PlannedStep {
-    /// Makes one that is sent where the route says, ordered with its run, and run by a consumer of ours.
+    /// Makes a step with the topic of its route and the ordering key of its run, for a consumer of kser.
     #[must_use]
     pub const fn new(key: StepKey, params: Object) -> Self {
         Self {
@@ -85,7 +86,7 @@ pub struct Plan {
     run: RunId,
     name: Name,
     steps: Vec<PlannedStep>,
-    /// All ids, from the first step on that was given one: those that are derived from positions differ by themselves.
+    /// All ids, since the first step that was given an id. Ids that are derived from positions differ anyway.
     ids: Option<BTreeSet<TaskId>>,
 }
 
@@ -113,7 +114,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds a step behind the others. Its id is derived from the run's and its position, unless it has one.
+    /// Adds a step at the end. Its id is derived from that of the run and the position, unless the step was given one.
     ///
     /// # Errors
     ///
@@ -137,7 +138,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Returns the step behind `task`, `None` behind the last.
+    /// Returns the step after `task`; `None` after the last.
     ///
     /// # Errors
     ///
@@ -153,13 +154,13 @@ impl Plan {
         }
     }
 
-    /// Names the run.
+    /// Returns the id of the run.
     #[must_use]
     pub const fn run(&self) -> &RunId {
         &self.run
     }
 
-    /// Names the operation, such as `dice.DiceLaunch`.
+    /// Returns the name of the operation, such as `dice.DiceLaunch`.
     #[must_use]
     pub const fn name(&self) -> &Name {
         &self.name
@@ -171,7 +172,7 @@ impl Plan {
         &self.steps
     }
 
-    /// Takes the steps out.
+    /// Converts the plan into its steps.
     #[must_use]
     pub fn into_steps(self) -> Vec<PlannedStep> {
         self.steps

@@ -9,10 +9,10 @@ use crate::{Envelope, Fields, Instance, Outcome, Status, Timestamp};
 /// The time that a published step has to start before it is published again, the first time.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(60);
 
-/// Where a run stands: small, and of the same size whatever the number of steps.
+/// The progress of a run: small, and of the same size for any number of steps.
 ///
-/// Only [`apply`](super::apply) changes it. A store keeps it as it is, as JSON with the fields that a later version of kser
-/// has added; a message that carries its state is read as one.
+/// Only [`apply`](super::apply) changes it. A store keeps it as JSON, with the fields that a later version of kser has
+/// added. Where the state is carried, it is read from the message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Progress {
@@ -21,54 +21,54 @@ pub struct Progress {
     pub(super) position: u32,
     /// 0 before the build is done.
     pub(super) steps: u32,
-    /// An attempt at the step has begun and not ended.
+    /// Whether an attempt at the step has begun and not ended.
     pub(super) started: bool,
-    /// Counts every start of the step. It only grows: it is what fences a worker that lost its lease.
+    /// The number of starts of the step. It only grows, so that it fences a consumer that lost its lease.
     pub(super) attempts: u32,
-    /// The attempts that do not count for the retry policy: before a repair, given back, or ended without a report.
+    /// The attempts that do not count for the retry policy: before a repair, released, or ended without a report.
     pub(super) uncounted: u32,
     /// The attempts that ended without a report.
     pub(super) unreported: u32,
-    /// The version in the message that began the latest attempt: what was published again has another.
+    /// The version in the message that began the latest attempt. A message that was published again has another.
     #[serde(rename = "begun_by")]
     pub(super) started_by_version: u64,
     pub(super) lease: Option<Lease>,
     pub(super) not_before: Option<Timestamp>,
-    /// What the step at the position is given.
+    /// The outcome that is forwarded to the step at the position.
     pub(super) outcome: Outcome,
-    /// What the failed step left, while the run is failed.
+    /// The outcome of the failed step, while the run is FAILED.
     pub(super) failure: Option<Outcome>,
     pub(super) version: u64,
-    /// Tells the write that made this version from every other; 0 for none.
+    /// A number of the write that made this version, unlike that of any other write; 0 for none.
     #[serde(default)]
     pub(super) stamp: u64,
     pub(super) check_at: Option<Timestamp>,
-    /// The sweeps since the last change by anyone else.
+    /// The number of sweeps since the last change that was not by a sweep.
     #[serde(rename = "nudges")]
     pub(super) sweeps_since_change: u32,
     pub(super) updated: Timestamp,
-    /// One event for each step was asked for.
+    /// Whether the launch asked for an event for each step.
     pub(super) step_events: bool,
-    /// The operation's owner wants to be told of changes of status.
+    /// Whether the operation has a status hook.
     pub(super) status_hook: bool,
-    /// When an attempt at the step failed first.
+    /// The time of the first failed attempt at the step.
     #[serde(default)]
     pub(super) first_failed: Option<Timestamp>,
-    /// What a later version of kser has added.
+    /// The fields that a later version of kser has added.
     #[serde(skip)]
     others: Fields,
 }
 
-/// Names one state of a run: its version, and the stamp of the write that made it.
+/// The identity of one state of a run: its version, and the stamp of the write that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "what a swap compares, and no more"
 )]
 pub struct Revision {
-    /// Counts the changes of the run.
+    /// The number of changes of the run.
     pub version: u64,
-    /// Tells the write that made this version from every other; 0 for a write without a stamp.
+    /// A number of the write that made this version, unlike that of any other write; 0 for a write without a stamp.
     pub stamp: u64,
 }
 
@@ -76,9 +76,9 @@ pub struct Revision {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lease {
-    /// When it ends, unless it is renewed.
+    /// The end of the lease, unless it is renewed.
     pub until: Timestamp,
-    /// Who has it.
+    /// The consumer that has it.
     pub owner: Owner,
 }
 
@@ -90,18 +90,18 @@ impl Lease {
     }
 }
 
-/// Who runs a step: an instance, and which life of it.
+/// The owner of a lease: one life of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Owner {
     /// The name of the consumer.
     pub instance: Instance,
-    /// Grows with each start of the instance.
+    /// The number of the life, which grows with each start of the instance.
     pub incarnation: u64,
 }
 
 impl Owner {
-    /// Names one life of an instance.
+    /// Makes the owner for one life of an instance.
     #[must_use]
     pub const fn new(instance: Instance, incarnation: u64) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Owner {
         }
     }
 
-    /// Says whether this is a later life of `other`, which takes over its leases at once.
+    /// Says whether the owner is a later life of `other`, which takes over its leases at once.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
         self.instance == other.instance && self.incarnation > other.incarnation
@@ -118,7 +118,7 @@ impl Owner {
 }
 
 impl Progress {
-    /// The progress of a run that was launched and is not built.
+    /// Makes the progress of a run that was launched and is not built.
     #[must_use]
     pub fn launched(now: Timestamp) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Progress {
         }
     }
 
-    /// The progress of a lone task: an operation of one step, of which nobody keeps a record.
+    /// Makes the progress of a lone task: an operation of one step, whose progress is not kept.
     #[must_use]
     pub fn lone(forwarded: Outcome) -> Self {
         Self {
@@ -141,9 +141,11 @@ impl Progress {
         }
     }
 
-    /// The progress that the writer of a message saw: the truth where the state is carried, a hint where it is stored.
+    /// Makes the progress from which a message was written. It is the state where the state is carried, and a hint where it
+    /// is stored.
     ///
-    /// A swap that goes by the hint writes what the message says, so that a field of the progress is one of messages, too.
+    /// A swap that goes by the hint writes the fields of the message, so that each field of the progress is in messages,
+    /// too.
     #[must_use]
     pub fn seen(envelope: &Envelope, forwarded: Outcome) -> Self {
         let status = match envelope.step {
@@ -167,8 +169,8 @@ impl Progress {
         }
     }
 
-    /// Returns this with the attempts that were counted outside it: `failed` in headers or memory, and `unreported` by
-    /// the transport, for state that is carried.
+    /// Adds the attempts that were counted elsewhere, where the state is carried: `failed` in headers or memory, and
+    /// `unreported` by the transport.
     #[must_use]
     pub const fn with_counts(mut self, failed: u32, unreported: u32) -> Self {
         self.attempts = self.attempts.saturating_add(failed);
@@ -176,7 +178,7 @@ impl Progress {
         self
     }
 
-    /// Returns the progress of a run that repeats this one's plan from `position` on, which is 1 or more, with the
+    /// Makes the progress of a run that repeats the plan of another from `position` on, which is 1 or more, with the
     /// accepted outcome of the step before.
     #[must_use]
     pub fn forked(steps: u32, position: u32, forwarded: Outcome, now: Timestamp) -> Self {
@@ -189,21 +191,21 @@ impl Progress {
         }
     }
 
-    /// Asks for one event for each step, beside those for changes of status.
+    /// Asks for an event for each step, beside those for changes of status.
     #[must_use]
     pub const fn with_step_events(mut self, wanted: bool) -> Self {
         self.step_events = wanted;
         self
     }
 
-    /// Asks for a message to the operation's owner for each change of status.
+    /// Asks for a message to the status hook of the operation for each change of status.
     #[must_use]
     pub const fn with_status_hook(mut self, wanted: bool) -> Self {
         self.status_hook = wanted;
         self
     }
 
-    /// Gives a progress that is about to be written for the first time its stamp, see [`stamp`](Self::stamp).
+    /// Sets the [`stamp`](Self::stamp) of a progress that is about to be written for the first time.
     #[must_use]
     pub const fn with_stamp(mut self, stamp: u64) -> Self {
         self.stamp = stamp;
@@ -248,7 +250,7 @@ impl Progress {
         self.position
     }
 
-    /// Counts the steps; 0 before the run is built.
+    /// Returns the number of steps; 0 before the run is built.
     #[must_use]
     pub const fn steps(&self) -> u32 {
         self.steps
@@ -260,83 +262,85 @@ impl Progress {
         self.started
     }
 
-    /// Counts every start of the step: the number to give back in [`Event::Ended`](super::Event::Ended).
+    /// Returns the number of starts of the step, which [`Event::Ended`](super::Event::Ended) names.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Counts the starts that the retry policy counts, from 1 again after a repair.
+    /// Returns the number of starts that the retry policy counts, from 1 again after a repair.
     #[must_use]
     pub const fn counted_attempts(&self) -> u32 {
         self.attempts.saturating_sub(self.uncounted)
     }
 
-    /// Counts the starts that the retry policy does not count: before a repair, given back, or ended without a report.
+    /// Returns the number of starts that the retry policy does not count: before a repair, released, or ended without a
+    /// report.
     #[must_use]
     pub const fn uncounted(&self) -> u32 {
         self.uncounted
     }
 
-    /// Counts the attempts that ended without a report, as when the process dies.
+    /// Returns the number of attempts that ended without a report, as in a crash.
     #[must_use]
     pub const fn unreported(&self) -> u32 {
         self.unreported
     }
 
-    /// Counts the attempts at the step that were made, from 0 again after a repair: those that the retry policy counts,
-    /// and those that ended without a report. An attempt that a graceful stop gave back does not count.
+    /// Returns the number of attempts at the step, from 0 again after a repair: the attempts that the retry policy
+    /// counts, and those that ended without a report. An attempt that a graceful shutdown released does not count.
     #[must_use]
     pub const fn made_attempts(&self) -> u32 {
         self.counted_attempts().saturating_add(self.unreported)
     }
 
-    /// Returns when an attempt at the step failed first, since its run was repaired.
+    /// Returns the time of the first failed attempt at the step since the last repair of the run.
     #[must_use]
     pub const fn first_failed(&self) -> Option<Timestamp> {
         self.first_failed
     }
 
-    /// Returns who runs the step, and for how long.
+    /// Returns the lease of the consumer that runs the step.
     #[must_use]
     pub const fn lease(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }
 
-    /// Returns when the step may start, `None` for at any time.
+    /// Returns the time at which the step may start; `None` for any time.
     #[must_use]
     pub const fn not_before(&self) -> Option<Timestamp> {
         self.not_before
     }
 
-    /// Returns what the step at the position is given; at the end, the outcome of the run.
+    /// Returns the outcome that is forwarded to the step at the position; at the end, the outcome of the run.
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// Returns what the run ended with: the outcome of its last step, or of the one that failed.
+    /// Returns the outcome of the last step, or of the step that failed.
     #[must_use]
     pub fn last_outcome(&self) -> &Outcome {
         self.failure.as_ref().unwrap_or(&self.outcome)
     }
 
-    /// Grows with every change.
+    /// Returns the version, which grows with every change.
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// Tells the write that made this version from every other write; 0 for a write without a stamp.
+    /// Returns the number of the write that made this version, unlike that of any other write; 0 for a write without a
+    /// stamp.
     ///
-    /// A message carries it beside the version, so that a row that was purged and inserted anew, or restored from a backup,
-    /// is not taken for the one that the message was written from.
+    /// A message has the stamp beside the version, so that a row that was purged and inserted anew, or restored from a
+    /// backup, is not taken for the row from which the message was written.
     #[must_use]
     pub const fn stamp(&self) -> u64 {
         self.stamp
     }
 
-    /// Names this state of the run, for a [`swap`](crate::StateStore::swap) that expects it.
+    /// Returns the identity of this state, for a [`swap`](crate::StateStore::swap) that expects it.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         Revision {
@@ -345,25 +349,25 @@ impl Progress {
         }
     }
 
-    /// Returns when someone should look whether the run moves, `None` when it need not.
+    /// Returns the time from which a sweep checks whether the run moves; `None` for a run that need not be checked.
     #[must_use]
     pub const fn check_at(&self) -> Option<Timestamp> {
         self.check_at
     }
 
-    /// Says whether one event for each step was asked for.
+    /// Says whether the launch asked for an event for each step.
     #[must_use]
     pub const fn wants_step_events(&self) -> bool {
         self.step_events
     }
 
-    /// Says whether the operation's owner wants to be told of changes of status.
+    /// Says whether the operation has a status hook.
     #[must_use]
     pub const fn wants_status_hook(&self) -> bool {
         self.status_hook
     }
 
-    /// Returns when it changed last.
+    /// Returns the time of the last change.
     #[must_use]
     pub const fn updated(&self) -> Timestamp {
         self.updated

@@ -1,37 +1,38 @@
 use crate::{Status, Timestamp};
 
-/// Why an event does not apply. The progress stays as it is.
+/// The reason why an event does not apply. The progress stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejected {
-    /// The plan has no such step: its uuid or its entrypoint differs.
+    /// The plan has another step at this position: its uuid or its entrypoint differs.
     #[error("the operation has no such step")]
     UnknownStep,
     /// The step comes later: the event is ahead of the progress, as after a restored backup.
-    #[error("the operation is at step {position}, before the step at hand")]
+    #[error("the operation is at step {position}, before the step of the message")]
     Ahead {
-        /// Where the operation stands.
+        /// The position of the operation.
         position: u32,
     },
     /// The step is done.
     #[error("the step is done")]
     AlreadyDone,
-    /// Somebody runs it.
+    /// A consumer has a lease on the step, and runs it.
     #[error("the step is being run until {}", until.as_millis())]
     Leased {
-        /// When the lease ends, unless it is renewed.
+        /// The end of the lease, unless it is renewed.
         until: Timestamp,
     },
-    /// It waits to be tried again.
+    /// The step waits for its retry.
     #[error("the step waits until {}", until.as_millis())]
     NotYet {
-        /// When it may start.
+        /// The time of the retry.
         until: Timestamp,
     },
-    /// Its attempts ended without a report too often: it may only run with nothing beside it.
-    #[error("the step may have killed its process: it must run alone")]
+    /// Attempts at the step ended without a report, as by a crash: it is a suspected poison message, and may only run
+    /// exclusively.
+    #[error("the step may have crashed its process: it must run exclusively")]
     Suspect,
-    /// The report is not from the latest attempt.
+    /// The event is not of the latest attempt.
     #[error("another attempt has begun since")]
     Fenced,
     /// The operation has ended.
@@ -41,9 +42,9 @@ pub enum Rejected {
     #[error("it is {0}, neither FAILED nor CANCELLED")]
     NotStopped(Status),
     /// Only an operation that has ended can be forgotten.
-    #[error("it is {0}: it goes on")]
+    #[error("it is {0}, which is not an end")]
     NotEnded(Status),
-    /// The steps are not known yet.
+    /// The operation is not built, so that its steps are not known yet.
     #[error("it is not built")]
     NotBuilt,
     /// The outcome that is to be forwarded is a failure.

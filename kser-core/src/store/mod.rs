@@ -1,4 +1,4 @@
-//! Keeps runs for all who work on them: the trait, and what goes through it.
+//! The state store: the trait, and the values of its methods.
 
 mod rows;
 mod watch;
@@ -16,10 +16,10 @@ pub use self::watch::{StoreHealth, Watch};
 use crate::sequencing::{Owner, PlannedStep, Progress, Revision};
 use crate::{Error, Instance, RunId, StoreId, Topic};
 
-/// How long the writer of an output has to publish it before others may.
+/// The time that the writer of an output has to publish it before other consumers may.
 pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Keeps runs for all who work on them: what the rules of [`sequencing`](crate::sequencing) need, and no more.
+/// Keeps the state of runs, which all consumers share, as the rules of [`sequencing`](crate::sequencing) need it.
 ///
 /// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`.
 ///
@@ -82,24 +82,24 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 /// Dropping the future of a write leaves the write done or not done, never half done.
 #[async_trait]
 pub trait StateStore: Debug + Send + Sync + 'static {
-    /// Names the store, the same for all who use it. This is asked first, so that the time of the store is known before
-    /// anything is written.
+    /// Returns the id of the store, which is the same for all its users. It is called first, so that the time of the
+    /// store is known before the first write.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] when the store does not answer; this holds for every method.
     async fn id(&self) -> Result<Timed<StoreId>, Error>;
 
-    /// Begins a new life of an instance, whose leases of the life before it may take over.
+    /// Begins a new life of an instance, which may take over the leases of the life before.
     async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error>;
 
-    /// Keeps a new run.
+    /// Inserts a new run.
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error>;
 
-    /// Returns where a run stands, `None` when there is no such run.
+    /// Returns the progress of a run; `None` when there is no such run.
     async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error>;
 
-    /// Writes where a run stands, if the stored revision is `expected`.
+    /// Writes the progress of a run, if the stored revision is `expected`.
     ///
     /// A swap whose answer was lost is repeated as it was: [`Progress::stamp`] tells the store whether it was written. A
     /// stamp of 0 is none, and tells nothing.
@@ -113,7 +113,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Returns one step of a run's plan, counted from 1; `None` when there is none.
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error>;
 
-    /// Lists runs that wait for a record of `topic` and that someone should look after, at most `limit`.
+    /// Lists runs that wait for a record of `topic` and that a sweep should check, at most `limit`.
     ///
     /// `waited` is how long the oldest record of the topic has waited: a run whose record may still wait, too, is not due.
     async fn due(
@@ -126,7 +126,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Lists outputs that were written and perhaps not published, the earliest first, at most `limit`.
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error>;
 
-    /// Notes that outputs are published.
+    /// Marks outputs as published.
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error>;
 
     /// Waits until the version of a run is no longer `version`, at most for a while that the store chooses.
@@ -145,7 +145,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn await_due(&self) -> Result<(), Error>;
 
-    /// Returns what a person wants to know of a run, `None` when there is no such run.
+    /// Returns the description of a run, for people; `None` when there is no such run.
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error>;
 
     /// Returns the attempts at the steps of a run after the first `skip` of them, at most `limit`.
@@ -154,14 +154,14 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Lists runs, the latest launched first.
     async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error>;
 
-    /// Forgets a run that has ended. Says whether there was one.
+    /// Removes a run that has ended. Returns whether there was one.
     async fn purge(&self, id: &RunId) -> Result<bool, Error>;
 
-    /// Keeps a run, also one that is not inserted yet, as long as what is returned lives: a store that forgets runs by
-    /// itself does not forget it meanwhile.
+    /// Keeps a run, also one that is not inserted yet, until the returned value is dropped: a store that removes runs by
+    /// itself does not remove it meanwhile.
     fn watch(&self, id: &RunId) -> Watch;
 
-    /// Tells what the store knows of itself, without asking a backend.
+    /// Returns the health of the store, without a call to a backend.
     fn health(&self) -> StoreHealth;
 }
 

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::sequencing::{PlannedStep, Progress};
 use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
 
-/// An answer, and what the store's clock said then.
+/// An answer of the store, with the time of its clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timed<T> {
@@ -17,29 +17,29 @@ pub struct Timed<T> {
 }
 
 impl<T> Timed<T> {
-    /// Makes an answer that was given when the store's clock said `now`.
+    /// Makes an answer of the time `now`.
     pub const fn new(now: Timestamp, value: T) -> Self {
         Self { now, value }
     }
 }
 
-/// A run that is to be kept.
+/// A run to be inserted.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NewRun {
-    /// Its id.
+    /// The id of the run.
     pub id: RunId,
     /// The operation's entrypoint.
     pub name: Name,
-    /// The topic in which the record waits that makes it go on, see [`Write::topic`].
+    /// The topic of the record that moves the run on, see [`Write::topic`].
     pub topic: Topic,
-    /// The message that asks for it, as it is on the wire.
+    /// The launch message, as it is on the wire.
     pub launch: Bytes,
-    /// Tells launches of one id with other content apart.
+    /// A digest of the content, by which launches of one id with other content differ.
     pub digest: String,
-    /// Where it stands.
+    /// The progress.
     pub progress: Progress,
-    /// Its steps, if they are known.
+    /// The steps, if they are known.
     pub plan: Vec<PlannedStep>,
     /// Records to relay. The id of each is the version of `progress` and its index here.
     pub outputs: Vec<Record>,
@@ -68,14 +68,14 @@ impl NewRun {
         }
     }
 
-    /// Gives it its steps.
+    /// Sets the steps.
     #[must_use]
     pub fn with_plan(mut self, plan: Vec<PlannedStep>) -> Self {
         self.plan = plan;
         self
     }
 
-    /// Gives it records that the store keeps until they are relayed.
+    /// Sets the records that the store keeps until they are relayed.
     #[must_use]
     pub fn with_outputs(mut self, outputs: Vec<Record>) -> Self {
         self.outputs = outputs;
@@ -83,23 +83,23 @@ impl NewRun {
     }
 }
 
-/// What came of an insert.
+/// The result of an insert.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Inserted {
     /// The run is new.
     New,
-    /// The run was there, with the same content, and stands here.
+    /// The run existed with the same content. This is its progress.
     Same(Box<Progress>),
-    /// The run was there, with other content.
+    /// The run existed with other content.
     Other,
 }
 
-/// What a swap writes, all or nothing.
+/// The content of a swap, which is written whole or not at all.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Write {
-    /// Where the run stands.
+    /// The progress.
     pub progress: Progress,
     /// The steps, written once, when the run is built.
     pub plan: Option<Vec<PlannedStep>>,
@@ -109,13 +109,13 @@ pub struct Write {
     pub outputs: Vec<Record>,
     /// The step to answer with, counted from 1.
     pub fetch: Option<u32>,
-    /// The topic in which the record waits that makes the run go on: that of the pending step, or that of its report where
-    /// the step is an external one. `None` if it stays as it is.
+    /// The topic of the record that moves the run on: that of the pending step, or that of its report where the step is an
+    /// external one. `None` leaves it unchanged.
     pub topic: Option<Topic>,
 }
 
 impl Write {
-    /// Writes the progress and nothing else.
+    /// Makes a write of the progress only.
     #[must_use]
     pub const fn new(progress: Progress) -> Self {
         Self {
@@ -129,36 +129,36 @@ impl Write {
     }
 }
 
-/// What came of a swap.
+/// The result of a swap.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Swapped {
-    /// It is written. Here is the step that was asked for, if there is such a step.
+    /// The swap was written. This is the step that the caller asked for, if there is such a step.
     Written(Option<PlannedStep>),
-    /// The run has another version, or there is no such run.
+    /// The run has another version, and this progress, or there is no such run.
     Conflict(Option<Box<Progress>>),
 }
 
-/// One attempt at one step, for people.
+/// An attempt at a step, for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// Which step, counted from 1; 0 is the build.
+    /// The position of the step, counted from 1; 0 is the build.
     pub position: u32,
-    /// What it ran.
+    /// The name of the task.
     pub entrypoint: Name,
-    /// The number of the attempt, as [`Context::attempt`](crate::Context::attempt) counts: an attempt that a graceful stop
-    /// gave back does not count, and after a repair it is 1 again.
+    /// The number of the attempt, as [`Context::attempt`](crate::Context::attempt) counts: an attempt that a graceful
+    /// shutdown released does not count, and after a repair the number is 1 again.
     pub attempt: u32,
-    /// When it began; `None` for what was reported or decided from outside.
+    /// The time of the start; `None` for a report of an external step or a decision of a user.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// The time of the end.
     pub ended: Timestamp,
-    /// Who ran it.
+    /// The consumer that ran it.
     pub worker: String,
-    /// How it ended.
+    /// The status at the end.
     pub status: Status,
-    /// What it left: the accepted outcome of a success, the handler's own of a failure.
+    /// The outcome: the accepted outcome of a success, the outcome of the handler of a failure.
     pub outcome: Outcome,
 }
 
@@ -189,7 +189,7 @@ impl Attempt {
     }
 }
 
-/// Names an output that a swap has written.
+/// The id of an output that a swap has written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     clippy::exhaustive_structs,
@@ -198,7 +198,7 @@ impl Attempt {
 pub struct OutputId {
     /// The run whose step sends it.
     pub run: RunId,
-    /// The version of the progress it was written with.
+    /// The version of the progress that was written with it.
     pub version: u64,
     /// Its place in [`Write::outputs`].
     pub index: u32,
@@ -208,14 +208,14 @@ pub struct OutputId {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Output {
-    /// Its name.
+    /// The id.
     pub id: OutputId,
-    /// What is to be published.
+    /// The record to be published.
     pub record: Record,
 }
 
 impl Output {
-    /// Makes an output from its name and its record.
+    /// Makes an output from its id and its record.
     #[must_use]
     pub const fn new(id: OutputId, record: Record) -> Self {
         Self { id, record }
@@ -228,21 +228,21 @@ impl Output {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunInfo {
-    /// Its id.
+    /// The id of the run.
     pub id: RunId,
     /// The operation's entrypoint.
     pub name: Name,
-    /// The message that asked for it, as it is on the wire.
+    /// The launch message, as it is on the wire.
     #[serde(serialize_with = "text")]
     pub launch: Bytes,
-    /// When it was launched.
+    /// The time of the launch.
     pub created: Timestamp,
-    /// Where it stands.
+    /// The progress.
     pub progress: Progress,
 }
 
 impl RunInfo {
-    /// Makes one from its parts.
+    /// Makes a description from its parts.
     #[must_use]
     pub const fn new(
         id: RunId,
@@ -285,17 +285,17 @@ fn text<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> 
     String::from_utf8_lossy(bytes).serialize(serializer)
 }
 
-/// Which runs to list.
+/// A filter for the list of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunFilter {
-    /// Only those of this operation.
+    /// The operation of the runs; `None` for any.
     pub name: Option<Name>,
-    /// Only those with this status.
+    /// The status of the runs; `None` for any.
     pub status: Option<Status>,
-    /// How many to leave out at the beginning.
+    /// The number of runs to skip.
     pub skip: usize,
-    /// How many to list at most; 100 unless set.
+    /// The largest number of runs to list. Defaults to 100.
     pub limit: usize,
 }
 

@@ -8,12 +8,12 @@ use serde::Serialize;
 pub struct Watch(Option<Box<dyn Send + Sync>>);
 
 impl Watch {
-    /// Makes one for a store that forgets no run by itself.
+    /// Makes a watch for a store that removes no run by itself.
     pub const fn none() -> Self {
         Self(None)
     }
 
-    /// Makes one that drops `guard` with it.
+    /// Makes a watch that drops `guard` with it.
     pub fn new(guard: impl Send + Sync + 'static) -> Self {
         Self(Some(Box::new(guard)))
     }
@@ -25,11 +25,11 @@ impl Debug for Watch {
     }
 }
 
-/// What a store knows of itself.
+/// The health of a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoreHealth {
-    /// How many runs that failed or were cancelled it has forgotten by itself, because it keeps no more of them: they
-    /// cannot be repaired any more.
+    /// The number of runs that failed or were cancelled and that the store has removed by itself, because it keeps no
+    /// more of them. They cannot be repaired any more.
     pub forgotten: u64,
 }
