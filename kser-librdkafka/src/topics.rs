@@ -4,6 +4,7 @@ use std::fmt;
 use std::slice;
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use rdkafka::bindings::{
     rd_kafka_AdminOptions_set_broker, rd_kafka_DescribeTopics,
     rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
@@ -30,20 +31,9 @@ impl TopicId {
 }
 
 impl fmt::Display for TopicId {
-    /// As Kafka's tools show it: 22 letters of URL-safe Base64.
+    /// Writes the id as Kafka's tools do: 22 letters of URL-safe Base64.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LETTERS: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        for index in 0..22 {
-            // 128 bits and four zeros behind them.
-            let bits = match index {
-                21 => self.0 << 4,
-                _ => self.0 >> (122 - 6 * index),
-            };
-            let letter = LETTERS[(bits & 0x3f) as usize];
-            write!(f, "{}", char::from(letter))?;
-        }
-        Ok(())
+        f.write_str(&BASE64URL_NOPAD.encode(&self.0.to_be_bytes()))
     }
 }
 

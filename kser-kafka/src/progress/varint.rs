@@ -1,4 +1,7 @@
 //! Variable-length numbers: seven bits in each byte, the low ones first.
+//!
+//! These twenty lines stay here rather than in a crate, because the budget of the metadata needs the number of bytes that a
+//! number takes at most.
 
 /// The greatest size of a number, in bytes.
 pub(super) const LONGEST: usize = 10;
