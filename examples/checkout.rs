@@ -1,5 +1,5 @@
 //! An order: a card is charged, a person approves, a parcel is sent. The handlers hold a database, the receipt of one
-//! step is given to the next, a busy bank is tried again, an address is missing and is put right, and the run goes on
+//! step is forwarded to the next, a call to a busy bank is retried, a missing address is corrected, and the run resumes
 //! where it failed.
 
 use std::collections::BTreeMap;
@@ -27,20 +27,20 @@ entrypoint!(Charge, "shop.Charge");
 entrypoint!(Approve, "office.Approve");
 entrypoint!(Ship, "warehouse.Ship");
 
-/// What the bank says.
+/// The receipt of the bank.
 #[derive(Debug, Serialize, Deserialize)]
 struct Receipt {
     cents: u64,
 }
 
-/// Stands for a database pool: cheap to clone, shared by all handlers.
+/// A stand-in for a database pool: cheap to clone, shared by all handlers.
 #[derive(Debug, Clone, Default)]
 struct Database(Arc<Mutex<Tables>>);
 
 #[derive(Debug, Default)]
 struct Tables {
     addresses: BTreeMap<u32, String>,
-    /// By idempotency key: what ran twice is charged once.
+    /// The receipts by idempotency key, so that a step that runs twice charges once.
     charges: BTreeMap<String, u64>,
 }
 
@@ -108,7 +108,7 @@ impl Task for Courier {
     }
 }
 
-/// What the shop can do.
+/// Returns the handlers of the shop.
 fn shop(db: &Database) -> Result<Registry, kser::Error> {
     let retry = RetryPolicy::exponential(3, Duration::from_millis(100));
     let cashier = Cashier { db: db.clone() };
@@ -118,7 +118,7 @@ fn shop(db: &Database) -> Result<Registry, kser::Error> {
         .build()
 }
 
-/// What the warehouse can do.
+/// Returns the handlers of the warehouse.
 fn warehouse(db: &Database) -> Result<Registry, kser::Error> {
     Registry::new().task(Courier { db: db.clone() }).build()
 }
@@ -150,7 +150,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}: {}", state.status, state.outcome.error_message());
     assert_eq!(state.status, Status::Failed);
 
-    // Somebody puts it right, and the run goes on where it failed: the card is not charged again.
+    // The address is corrected, and the run resumes where it failed: the card is not charged again.
     db.with(|tables| tables.addresses.insert(42, "Elm Street 1".to_owned()));
     run.resume().await?;
     println!("{}", run.result().await?.message());
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// What the person at the desk does, who is patient.
+    /// Approves orders, as the person at the desk does, with patience.
     async fn desk(kser: Connection, run: RunId, db: Database) -> Result<(), Error> {
         while kser.runs().status(&run).await?.position < 2 {
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,6 +1,6 @@
 //! Lists the dead letters of a topic, then replays them: `cargo run --example dead_letters`.
 //!
-//! On Kafka, with `KSER_URL` and the name of a topic as the argument, it lists those that are there and changes nothing:
+//! On Kafka, with `KSER_URL` and the name of a topic as the argument, it lists the dead letters and changes nothing:
 //! `cargo run --features kafka --example dead_letters -- image`.
 
 use kser::{Connection, Entrypoint, Error, Registry, TaskError};
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
     for width in [5000, 6000] {
         kser.producer().send(Resize { width }).await?;
     }
-    // They fail for good, and are dead letters.
+    // The tasks fail permanently, and their messages become dead letters.
     let mut letters = kser.dead_letters("image").await?;
     let first = letters.next().await?;
     println!("one of them: {}", first.error().unwrap_or_default());
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Error> {
 
     list(&kser, "image").await?;
 
-    // A session settles only what it replays or discards; all else comes again in the next one.
+    // A session settles only the letters that it replays or discards; all others come again in the next session.
     let mended = kser.consumer(Registry::new().task(resize).build()?).spawn();
     let mut letters = kser.dead_letters("image").await?;
     for letter in letters.list(100).await? {

@@ -24,7 +24,7 @@ struct Shared {
     clock: SystemClock,
 }
 
-/// What was published and is not settled: in order, once for each group.
+/// The records that are published and not settled: in order, once for each group.
 #[derive(Debug, Default)]
 struct List {
     items: Vec<Item>,
@@ -39,9 +39,9 @@ struct Item {
     record: Record,
     unreported: u32,
     failed: u32,
-    /// Who holds it, by which ticket, and whether it was begun.
+    /// The member that has the record, its ticket, and whether it was begun.
     held: Option<(u64, u64, bool)>,
-    /// It was delivered before: its key waits for it.
+    /// Whether it was delivered before, so that its key waits for it.
     first: bool,
 }
 
@@ -220,7 +220,7 @@ impl Subscription for Member {
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            // The bell may ring just before this listens, and what becomes due rings none.
+            // The bell may ring just before this listens, and a record that becomes due rings none.
             let _ = timeout(Duration::from_millis(10), self.shared.bell.notified()).await;
         }
     }

@@ -1,4 +1,4 @@
-//! How an operation is tested: the production path, in one process, on time that is not waited for.
+//! A test of an operation: the production path, in one process, on paused time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ struct Add {
     n: i64,
 }
 
-/// Adds to what the step before returned. The first attempt fails, as in bad weather.
+/// Adds to the sum of the step before. The first attempt fails, as in bad weather.
 async fn add(ctx: Context, add: Add) -> Result<Json<Add>, TaskError> {
     if ctx.attempt() == 1 {
         return Err(TaskError::temporary("Weather", "try again in a minute"));

@@ -1,4 +1,4 @@
-//! What the producer and the consumer of the dice game share: names and params, as a crate of their own would.
+//! The names and params that the producer and the consumer of the dice game share, as a crate of their own would have them.
 
 use kser::Entrypoint;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
 #[entrypoint("dice.DiceRoll")]
 pub struct DiceRoll {
-    /// How many sides it has.
+    /// The number of sides.
     pub sides: u64,
 }
 

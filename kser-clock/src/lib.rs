@@ -21,7 +21,7 @@ use crate::suspend::Suspended;
 #[expect(clippy::exhaustive_structs, reason = "it has nothing")]
 pub struct SystemClock;
 
-/// A moment on all clocks.
+/// A point in time, on all clocks.
 #[derive(Debug)]
 struct Epoch {
     wall: Timestamp,
@@ -32,7 +32,7 @@ struct Epoch {
 static EPOCH: OnceLock<Epoch> = OnceLock::new();
 
 impl SystemClock {
-    /// Makes one. All tell the same time.
+    /// Makes a clock. All clocks tell the same time.
     #[must_use]
     pub const fn new() -> Self {
         Self

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How far the measured time in suspend has to grow to be believed, in milliseconds: less may be the time between the
-/// readings of two clocks.
+/// The growth of the measured time in suspend that counts, in milliseconds. Less may be the time between the readings of two
+/// clocks.
 const GROWTH: u64 = 500;
-/// How long a reading is good for, in milliseconds that the machine is awake: two more clocks are read for it.
+/// The time for which a reading is used, in milliseconds awake, because each reading reads two more clocks.
 const FRESH: u64 = 100;
 
 /// The time in suspend since a start.
@@ -53,12 +53,12 @@ pub(crate) fn read() -> u64 {
         let read = clock_gettime(clock);
         u64::try_from(read.tv_sec * 1000 + read.tv_nsec / 1_000_000).unwrap_or_default()
     };
-    // In this order what passes between the readings makes the result smaller, and does not count.
+    // In this order the time between the readings makes the result smaller, so that it never counts as suspend.
     let with_suspend = millis(ClockId::Boottime);
     with_suspend.saturating_sub(millis(ClockId::Monotonic))
 }
 
-/// Elsewhere `Instant` counts it, or there is no telling.
+/// Returns zero: on other systems `Instant` counts the time in suspend, or it cannot be read.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) const fn read() -> u64 {
     0

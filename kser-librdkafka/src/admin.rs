@@ -1,4 +1,4 @@
-//! What the requests of librdkafka's admin interface share: their options, and the queue into which the answer comes.
+//! The shared parts of the requests of librdkafka's admin interface: their options, and the queue of the answer.
 
 use std::ffi::c_char;
 use std::ptr::NonNull;
@@ -33,7 +33,7 @@ pub(crate) fn options<C: ClientContext>(
 ) -> KafkaResult<Owned<rd_kafka_AdminOptions_t>> {
     // SAFETY: The client is alive, since the caller borrows it.
     let options = unsafe { rd_kafka_AdminOptions_new(client.native_ptr(), operation) };
-    // SAFETY: The options belong to the caller, who destroys them so.
+    // SAFETY: The options belong to the caller, and this is the function that destroys them.
     let options = unsafe { Owned::new(options, rd_kafka_AdminOptions_destroy) };
     let options = options.ok_or_else(no_memory)?;
     let mut said = [0 as c_char; 256];
@@ -53,7 +53,7 @@ pub(crate) fn options<C: ClientContext>(
 pub(crate) fn queue<C: ClientContext>(client: &Client<C>) -> KafkaResult<Owned<rd_kafka_queue_t>> {
     // SAFETY: The client is alive, since the caller borrows it.
     let queue = unsafe { rd_kafka_queue_new(client.native_ptr()) };
-    // SAFETY: The queue belongs to the caller, who destroys it so.
+    // SAFETY: The queue belongs to the caller, and this is the function that destroys it.
     unsafe { Owned::new(queue, rd_kafka_queue_destroy) }.ok_or_else(no_memory)
 }
 
@@ -62,9 +62,9 @@ pub(crate) fn answer(
     queue: &Owned<rd_kafka_queue_t>,
     millis: i32,
 ) -> KafkaResult<Owned<rd_kafka_event_t>> {
-    // SAFETY: The queue is alive, and nobody else polls it.
+    // SAFETY: The queue is alive, and no other code polls it.
     let event = unsafe { rd_kafka_queue_poll(queue.pointer.as_ptr(), millis) };
-    // SAFETY: An event belongs to the caller of the poll, who destroys it so.
+    // SAFETY: An event belongs to the caller of the poll, and this is the function that destroys it.
     let Some(event) = (unsafe { Owned::new(event, rd_kafka_event_destroy) }) else {
         return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
     };
@@ -91,7 +91,7 @@ impl<T> Owned<T> {
     ///
     /// # Safety
     ///
-    /// The value must be alive, of nobody else, and one that the function destroys.
+    /// The value must be alive, owned by the caller, and of the type that the function destroys.
     pub(crate) unsafe fn new(
         pointer: *mut T,
         destroy: unsafe extern "C" fn(*mut T),
@@ -103,7 +103,7 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        // SAFETY: The value is alive until here, nobody else destroys it, and this is its function: see `new`.
+        // SAFETY: The value is alive until here, it is owned, and this is its function: see `new`.
         unsafe { (self.destroy)(self.pointer.as_ptr()) };
     }
 }

@@ -53,7 +53,7 @@ pub fn set_leader_epoch(list: &mut TopicPartitionList, index: usize, epoch: i32)
 }
 
 fn entries(list: &TopicPartitionList) -> &[RDKafkaTopicPartition] {
-    // SAFETY: The list is alive, since it is borrowed for as long as what is returned, and nobody changes it meanwhile.
+    // SAFETY: The list is alive, since it is borrowed for as long as the result, and no code changes it meanwhile.
     let list = unsafe { &*list.ptr() };
     let Ok(count @ 1..) = usize::try_from(list.cnt) else {
         return &[];
@@ -63,7 +63,7 @@ fn entries(list: &TopicPartitionList) -> &[RDKafkaTopicPartition] {
 }
 
 fn entries_mut(list: &mut TopicPartitionList) -> &mut [RDKafkaTopicPartition] {
-    // SAFETY: The list is alive, since it is borrowed for as long as what is returned, and nobody else has it meanwhile.
+    // SAFETY: The list is alive, since it is borrowed mutably for as long as the result, which is the only reference.
     let list = unsafe { &mut *list.ptr() };
     let Ok(count @ 1..) = usize::try_from(list.cnt) else {
         return &mut [];

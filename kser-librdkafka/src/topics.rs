@@ -45,13 +45,14 @@ impl fmt::Debug for TopicId {
 
 /// Asks a broker for the ids of topics, in one request, and waits up to `limit` for the answer. Names may repeat.
 ///
-/// Asks the broker of the id `broker`, or without one that which the brokers call their controller; each knows all topics. Any
-/// client will do, also one that consumes. Its own queue is not served meanwhile.
+/// Asks the broker of the id `broker`, or without one that which the brokers call their controller; each knows all
+/// topics. Any client will do, also one that consumes. Its own queue is not served meanwhile.
 ///
 /// # Errors
 ///
-/// The answer is an error when there is none within the limit, or the request is refused. Of a single topic, when it does not
-/// exist, the client has no right to describe it, or the brokers tell no ids (`UnsupportedFeature`), as before Kafka 2.8.
+/// The answer is an error when there is none within the limit, or the request is refused. Of a single topic, when it does
+/// not exist, the client has no right to describe it, or the brokers tell no ids (`UnsupportedFeature`), as before Kafka
+/// 2.8.
 ///
 /// # Panics
 ///
@@ -103,7 +104,7 @@ fn describe<C: ClientContext>(
     // SAFETY: The array has as many pointers as is said, each to a C string that outlives the call, which copies them.
     let collection =
         unsafe { rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()) };
-    // SAFETY: The collection belongs to the caller, who destroys it so.
+    // SAFETY: The collection belongs to the caller, and this is the function that destroys it.
     let collection = unsafe { Owned::new(collection, rd_kafka_TopicCollection_destroy) };
     let collection = collection.ok_or_else(no_memory)?;
     let operation = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
@@ -121,8 +122,8 @@ fn describe<C: ClientContext>(
         })?;
     }
     let queue = queue(client)?;
-    // SAFETY: All four are alive. The call copies the names and the options; the answer holds the queue by a reference of its
-    // own, and is dropped if the queue is gone.
+    // SAFETY: All four are alive. The call copies the names and the options; the answer holds the queue by a reference of
+    // its own, and is dropped if the queue is gone.
     unsafe {
         rd_kafka_DescribeTopics(
             client.native_ptr(),

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 /// The time of memory transports and stores: tokio's clock, which a test can pause and advance, counted on from the
 /// wall clock's time at its first use in the process.
 ///
-/// All values of it tell the same time within one runtime, whenever they were made.
+/// All clocks tell the same time within one runtime, no matter when they were made.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct MemoryClock;
 
-/// One moment, on both clocks.
+/// A point in time, on both clocks.
 #[derive(Debug, Clone, Copy)]
 struct Epoch {
     millis: u64,
@@ -22,13 +22,13 @@ struct Epoch {
 static EPOCH: OnceLock<Epoch> = OnceLock::new();
 
 impl MemoryClock {
-    /// Makes one.
+    /// Makes a clock.
     #[must_use]
     pub const fn new() -> Self {
         Self
     }
 
-    /// Returns the moment on tokio's clock. What is further away than a year comes back as in a year.
+    /// Returns the instant on tokio's clock. A time that is more than a year away becomes a year from now.
     pub(crate) fn instant(at: Timestamp) -> Instant {
         const YEAR: u64 = 365 * 24 * 60 * 60 * 1000;
         let now = Self.now().as_millis();

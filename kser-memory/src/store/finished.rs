@@ -4,7 +4,7 @@ use kser_core::{RunId, Status};
 
 use super::run::Run;
 
-/// How many finished runs are kept.
+/// The limits of the finished runs that are kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) succeeded: usize,
@@ -22,12 +22,12 @@ impl Default for Limits {
     }
 }
 
-/// The runs of which nothing more is to come, the first that was finished first, and those that are watched.
+/// The finished runs, in the order in which they were finished, and the runs that handles watch.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
     turns: u64,
     succeeded: BTreeMap<u64, RunId>,
-    /// Those that failed or were cancelled, with their bytes.
+    /// The runs that failed or were cancelled, with their bytes.
     failed: BTreeMap<u64, (RunId, usize)>,
     failed_bytes: usize,
     forgotten: u64,
@@ -35,8 +35,8 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// Notes whether a run is finished and not watched: it ended, or was revived, or its last output was relayed, or its
-    /// last handle was dropped.
+    /// Updates whether a run is finished and not watched: after its end, a repair, the relay of its last output, or the drop
+    /// of its last handle.
     pub(super) fn note(&mut self, id: &RunId, run: &mut Run) {
         let is_kept = self.watched.contains_key(id);
         match (run.is_finished() && !is_kept, run.finished) {
@@ -59,7 +59,7 @@ impl Finished {
         }
     }
 
-    /// Notes that a run is gone, or goes on.
+    /// Removes a run that was purged, or that goes on.
     pub(super) fn remove(&mut self, turn: u64) {
         self.succeeded.remove(&turn);
         if let Some((_, bytes)) = self.failed.remove(&turn) {
@@ -67,7 +67,7 @@ impl Finished {
         }
     }
 
-    /// Returns the run that is to be forgotten next, while there are too many.
+    /// Returns the next run to be removed, while there are too many.
     pub(super) fn beyond(&mut self, limits: Limits) -> Option<RunId> {
         if self.succeeded.len() > limits.succeeded {
             return self.succeeded.pop_first().map(|(_, id)| id);
@@ -82,7 +82,7 @@ impl Finished {
         Some(id)
     }
 
-    /// Counts the failed and cancelled runs that were forgotten.
+    /// Returns the number of failed and cancelled runs that were removed.
     pub(super) const fn forgotten(&self) -> u64 {
         self.forgotten
     }

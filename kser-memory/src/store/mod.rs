@@ -22,13 +22,13 @@ use crate::MemoryClock;
 /// The longest sleep between two reads of the store's clock, which may differ from tokio's.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How many failed runs are forgotten between two warnings.
+/// The number of failed runs that are removed between two warnings.
 const SAID: u64 = 10_000;
 
-/// Tells the stores of this process apart.
+/// The number of the next store of this process.
 static MADE: AtomicU64 = AtomicU64::new(1);
 
-/// Tells the stores of processes apart, because messages on another transport may outlive this one.
+/// A random number of this process, in the ids of its stores, because messages on another transport may outlive the process.
 static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("kser-memory"));
 
 /// Keeps runs in this process. Clones share them. It needs no runtime; its time is that of [`MemoryClock`]
@@ -36,10 +36,10 @@ static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("ks
 ///
 /// Of the runs that have succeeded it keeps 10,000 ([`with_finished_kept`](Self::with_finished_kept)), and of those that
 /// failed or were cancelled 100,000 or 256 MiB ([`with_failed_kept`](Self::with_failed_kept)), so that a program that runs
-/// for long does not grow: the run that was finished first is forgotten first, as by [`purge`](StateStore::purge). A run is
+/// for long does not grow: the run that was finished first is removed first, as by [`purge`](StateStore::purge). A run is
 /// finished when it has ended, no attempt is under way, and its outputs are relayed. A run that a handle of `kser` watches
-/// is kept. A failed run that is forgotten cannot be repaired, nor its dead letter be replayed: a warning says so, and
-/// [`health`](StateStore::health) counts them.
+/// is kept. A failed run that was removed cannot be repaired, nor can its dead letter be replayed: a warning is logged, and
+/// [`health`](StateStore::health) counts such runs.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     runs: Arc<Mutex<Runs>>,
@@ -66,7 +66,7 @@ impl MemoryStore {
         }
     }
 
-    /// Names the store, such as in a simulation, where ids must not differ between runs.
+    /// Sets the id of the store, as for a simulation, whose ids must not differ between runs.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<StoreId>) -> Self {
         self.id = id.into();
@@ -90,15 +90,15 @@ impl MemoryStore {
         self
     }
 
-    /// Forgets the runs that are beyond the limits, and lets go of the lock.
+    /// Removes the runs beyond the limits, and releases the lock.
     fn forget(&self, mut runs: MutexGuard<'_, Runs>, dropped: &mut Dropped) {
         let before = runs.finished.forgotten();
         runs.purge_beyond(self.limits, dropped);
         let after = runs.finished.forgotten();
         drop(runs);
-        // The first, and then one line for so many.
+        // One line for the first, and one for each `SAID` more.
         if before < after && (before == 0 || before / SAID != after / SAID) {
-            tracing::warn!(target: "kser", forgotten = after, "failed runs are forgotten, since the memory store keeps no more of them: they cannot be repaired");
+            tracing::warn!(target: "kser", forgotten = after, "failed runs were removed from the memory store, which keeps no more of them; they cannot be repaired");
         }
     }
 
@@ -196,7 +196,7 @@ impl StateStore for MemoryStore {
         Ok(())
     }
 
-    /// Waits as long as it takes: every change of the run wakes it.
+    /// Waits without a limit: every change of the run wakes it.
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
         let changed = {
             let mut runs = self.runs();

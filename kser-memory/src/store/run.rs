@@ -6,13 +6,13 @@ use kser_core::store::{Attempt, NewRun, RunFilter, RunInfo};
 use kser_core::{Name, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 
-/// All that is kept of one run, its outputs apart.
+/// The data of one run, without the records of its outputs.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Grows with each run that is inserted.
+    /// The number of the run, which grows with each insert.
     pub(super) number: u64,
     pub(super) name: Name,
-    /// Where the record waits that makes it go on.
+    /// The topic of the record that moves the run on.
     pub(super) topic: Topic,
     pub(super) launch: Bytes,
     pub(super) digest: String,
@@ -22,13 +22,13 @@ pub(super) struct Run {
     pub(super) plan: Arc<[PlannedStep]>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) outputs: Vec<Kept>,
-    /// When it was finished, in turns; `None` for one that is not.
+    /// The turn in which the run was finished; `None` for a run that is not.
     pub(super) finished: Option<u64>,
-    /// Made when someone waits for a change, and gone with the change.
+    /// Wakes the waits for a change. Made by the first wait, and removed by the change.
     pub(super) watched: Option<Arc<Notify>>,
 }
 
-/// Where an output of a run is kept until it is relayed.
+/// The place of an output of a run until it is relayed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
     pub(super) version: u64,
@@ -59,15 +59,15 @@ impl Run {
         self.plan.get(index).cloned()
     }
 
-    /// Says whether nothing more is to come of it by itself.
+    /// Says whether the run is finished: ended, without an attempt and without an output to relay.
     pub(super) fn is_finished(&self) -> bool {
         let progress = &self.progress;
         progress.status().is_terminal() && !progress.is_started() && self.outputs.is_empty()
     }
 
-    /// Returns about how many bytes are kept of it.
+    /// Estimates the bytes of the run.
     pub(super) fn bytes(&self) -> usize {
-        /// What surrounds a step, an attempt and the run itself.
+        /// The overhead of a step, of an attempt and of the run itself.
         const AROUND: usize = 256;
         let progress = &self.progress;
         let outcomes = [progress.outcome(), progress.last_outcome()];

@@ -13,14 +13,14 @@ use tokio::sync::futures::OwnedNotified;
 use super::finished::{Finished, Limits};
 use super::run::{Kept, Run};
 
-/// All runs, and the indexes over them: what the store's lock guards.
+/// All runs, and the indexes over them, which the lock of the store guards.
 #[derive(Debug)]
 pub(super) struct Runs {
-    /// Its order is not seen: it is looked up by id only.
+    /// Looked up by id only, so that its order has no effect.
     runs: HashMap<RunId, Run>,
-    /// By their numbers, which is the order in which they were launched.
+    /// The ids by the numbers of the runs, in the order of their launches.
     launched: BTreeMap<u64, RunId>,
-    /// By the topics in which their records wait.
+    /// The checks by the topics in which the records of the runs wait.
     due: BTreeMap<Topic, BTreeSet<(Timestamp, u64)>>,
     outputs: BTreeMap<(Timestamp, u64), Output>,
     pub(super) finished: Finished,
@@ -34,13 +34,13 @@ pub(super) struct Runs {
     latest: Timestamp,
 }
 
-/// What a swap says, before what must be copied is copied.
+/// The answer of a swap, before the progress is copied.
 pub(super) enum Answer {
     Swapped(Swapped),
     Conflict(Arc<Progress>),
 }
 
-/// What is dropped when the lock is free.
+/// Values to drop after the lock is released.
 pub(super) type Dropped = (Option<Arc<Progress>>, Vec<Run>);
 
 impl Runs {
@@ -113,7 +113,7 @@ impl Runs {
         };
         if run.progress.revision() != expected {
             let ours = write.progress.revision();
-            // Its answer was lost, and it is repeated.
+            // The swap is repeated, because its answer was lost.
             if ours.stamp != 0 && run.progress.revision() == ours {
                 let step = write.fetch.and_then(|position| run.step(position));
                 return Answer::Swapped(Swapped::Written(step));
@@ -221,7 +221,7 @@ impl Runs {
         page.map(|(id, run)| run.info(id)).collect()
     }
 
-    /// Takes out a run that has ended, with all that is kept of it.
+    /// Removes a run that has ended, with all of its data.
     pub(super) fn purge(&mut self, id: &RunId) -> Option<Run> {
         if !self.runs.get(id)?.progress.status().is_terminal() {
             return None;
@@ -241,14 +241,14 @@ impl Runs {
         Some(run)
     }
 
-    /// Takes out the runs that were finished first, until no more are left than are kept.
+    /// Removes the runs that were finished first, down to the limits.
     pub(super) fn purge_beyond(&mut self, limits: Limits, dropped: &mut Dropped) {
         while let Some(id) = self.finished.beyond(limits) {
             dropped.1.extend(self.purge(&id));
         }
     }
 
-    /// Notes that one handle less watches a run.
+    /// Removes one watch of a run.
     pub(super) fn unwatch(&mut self, id: &RunId) {
         self.finished.unwatch(id);
         self.note_end(id);
@@ -291,7 +291,7 @@ impl Runs {
         }
     }
 
-    /// Notes whether a run is finished.
+    /// Updates whether a run is finished.
     fn note_end(&mut self, id: &RunId) {
         if let Some(run) = self.runs.get_mut(id) {
             self.finished.note(id, run);

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use kser_core::Timestamp;
 
-/// When the records that wait were published: how many, and since when the oldest.
+/// The publish times of the waiting records: their number, and the oldest.
 #[derive(Debug, Default)]
 pub(super) struct AgeIndex {
-    /// How many of each millisecond.
+    /// The number of records of each millisecond.
     waiting: BTreeMap<Timestamp, u32>,
     total: u64,
 }
@@ -16,12 +16,12 @@ impl AgeIndex {
         self.begin(published);
     }
 
-    /// Counts a record that is not due yet.
+    /// Counts a record that is not due yet, and so has no publish time here.
     pub(super) const fn count(&mut self) {
         self.total += 1;
     }
 
-    /// Lets a record that is counted wait from now on.
+    /// Adds the publish time of a record that is counted.
     pub(super) fn begin(&mut self, published: Timestamp) {
         *self.waiting.entry(published).or_default() += 1;
     }

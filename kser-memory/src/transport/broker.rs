@@ -6,13 +6,13 @@ use kser_core::{Error, Record};
 use super::deferred::Deferred;
 use super::state::State;
 
-/// All topics and groups, behind one lock: what a settle publishes and what it settles change together.
+/// All topics and groups, behind one lock, so that a settle publishes its outputs and acknowledges its delivery together.
 pub(super) struct Broker {
     state: Mutex<State>,
     pub(super) largest_record: usize,
 }
 
-/// Shows no payloads, which may be secret.
+/// Leaves out the payloads, which may be secret.
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker").finish_non_exhaustive()
@@ -27,7 +27,7 @@ impl Broker {
         }
     }
 
-    /// Does something under the lock, and what follows from it once the lock is free.
+    /// Calls `f` under the lock, and runs its deferred work after the lock is released.
     pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, &mut Deferred) -> T) -> T {
         let mut deferred = Deferred::default();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

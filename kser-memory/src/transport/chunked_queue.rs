@@ -10,7 +10,7 @@ const CHUNK: usize = 256;
 #[derive(Debug)]
 pub(super) struct ChunkedQueue<T> {
     chunks: VecDeque<VecDeque<T>>,
-    /// An empty chunk for the next time, so that a queue that goes up and down does not allocate.
+    /// An empty chunk for reuse, so that a queue that grows and shrinks does not allocate.
     spare: VecDeque<T>,
 }
 
@@ -28,7 +28,7 @@ impl<T> ChunkedQueue<T> {
         self.chunks.is_empty()
     }
 
-    /// Counts what is in it, up to `most`.
+    /// Returns the number of values, up to `most`.
     pub(super) fn len_up_to(&self, most: usize) -> usize {
         let mut len = 0;
         for chunk in &self.chunks {

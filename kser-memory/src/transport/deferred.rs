@@ -5,7 +5,7 @@ use kser_core::{Cancellation, Record};
 use super::entry::Entry;
 use super::group::Group;
 
-/// What is done once the lock is free: it runs code of others, which may come back here.
+/// Work that waits until the lock is released, because it runs code outside the broker, which may call the broker again.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     pub(super) wakers: Vec<Waker>,

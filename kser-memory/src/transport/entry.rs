@@ -3,11 +3,11 @@ use kser_core::{Record, Timestamp, Topic};
 
 use super::lanes::Lanes;
 
-/// A record in a queue, which knows its topic: as small as can be, because a million of them may wait.
+/// A record in a queue, without the topic, which the queue knows. It is as small as possible, because a million may wait.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) payload: Option<Bytes>,
-    /// What most records of a busy topic do not have.
+    /// The parts that most records of a busy topic do not have.
     rare: Option<Box<Rare>>,
     pub(super) offset: i64,
     pub(super) published: Timestamp,
@@ -16,14 +16,14 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Default)]
 struct Rare {
     key: Option<Bytes>,
-    /// That of the key.
+    /// The lane of the key.
     lane: u64,
     headers: Vec<(String, Option<Bytes>)>,
     unreported: u32,
     failed: u32,
 }
 
-// Counted on by the figure in the README.
+// BENCHMARKS.md has the memory of a waiting record.
 const _: () = assert!(size_of::<Entry>() == 56);
 
 impl Entry {
@@ -61,19 +61,19 @@ impl Entry {
         self.rare.as_ref().map_or(0, |rare| rare.unreported)
     }
 
-    /// Returns how many attempts had failed when it was given back.
+    /// Returns the number of attempts that had failed when the record was released.
     pub(super) fn failed(&self) -> u32 {
         self.rare.as_ref().map_or(0, |rare| rare.failed)
     }
 
-    /// Sets how many attempts have failed.
+    /// Sets the number of attempts that have failed.
     pub(super) fn set_failed(&mut self, failed: u32) {
         if failed > 0 || self.failed() > 0 {
             self.rare.get_or_insert_default().failed = failed;
         }
     }
 
-    /// Counts a delivery that ended without a goodbye.
+    /// Counts a delivery that was neither settled nor released.
     pub(super) fn count_unreported(&mut self) {
         let rare = self.rare.get_or_insert_default();
         rare.unreported = rare.unreported.saturating_add(1);

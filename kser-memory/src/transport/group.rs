@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::in_flight::{InFlight, TicketParts};
 use super::lanes::Lanes;
 
-/// What is behind the name of a topic whose records are dead letters.
+/// The suffix of the topics of dead letters.
 const DEAD_LETTERS: &str = ".dlt";
 
 /// The records of one topic that the members of one group share.
@@ -16,39 +16,39 @@ const DEAD_LETTERS: &str = ".dlt";
 pub(super) struct Group {
     pub(super) topic: Topic,
     pub(super) reader: Reader,
-    /// May be delivered now. Of one key there is one at most, if the group has lanes.
+    /// The records that may be delivered now: at most one of each key, if the group has lanes.
     ready: ChunkedQueue<Entry>,
     lanes: Lanes,
-    /// What is not due, in the order in which it will be.
+    /// The delayed records, in the order in which they will be due.
     timed: BTreeMap<(Timestamp, u64), Timed>,
     turn: u64,
     in_flight: InFlight,
     ages: AgeIndex,
     pub(super) members: Vec<usize>,
-    /// The members that wait for a record, longest first.
+    /// The members that wait for a record, the longest wait first.
     pub(super) idle: VecDeque<Idle>,
 }
 
-/// Who reads.
+/// The kind of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// A group that nobody has joined yet: it keeps what is published for the first that comes.
+    /// A group without members yet: it keeps the records of a topic for the first group that joins.
     Nobody,
     /// Members that share the work: one record of a key at a time.
     Members,
-    /// One who sees everything in order, whatever the keys.
+    /// An observer, which receives all records in order, for any keys.
     Observer,
 }
 
 #[derive(Debug)]
 enum Timed {
-    /// Published with a time. It holds back nobody.
+    /// A record that was published with a time. It does not hold back others of its key.
     Delayed(Entry),
-    /// Released until a time. It holds back those of its key.
+    /// A record that was released until a time. It holds back the others of its key.
     Released(Entry),
 }
 
-/// A member that waits, and when it looks again by itself.
+/// A member that waits, with the time at which it looks again without a wake-up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Idle {
     pub(super) member: usize,
@@ -71,7 +71,7 @@ impl Group {
         }
     }
 
-    /// Takes a record in, behind the others; one that is not due waits apart.
+    /// Adds a record at the end; a delayed record waits apart.
     pub(super) fn publish(&mut self, entry: Entry, due: Option<Timestamp>) {
         match due {
             Some(due) => {
@@ -85,7 +85,7 @@ impl Group {
         }
     }
 
-    /// Makes what is due ready: no more than `most` if that is something, so that nobody holds the lock for long.
+    /// Makes due records ready, at most `most` of them unless none else is ready, so that the lock is not held for long.
     pub(super) fn admit_due(&mut self, now: Timestamp, most: usize) {
         let mut admitted = 0;
         while admitted < most || self.ready.is_empty() {
@@ -96,7 +96,7 @@ impl Group {
             let due = first.key().0;
             match first.remove() {
                 Timed::Delayed(mut entry) => {
-                    // It has waited for its turn since then: before, it was not meant to have one.
+                    // It waits for its turn since then: before, it was delayed on purpose.
                     entry.published = due;
                     self.ages.begin(entry.published);
                     self.enqueue(entry);
@@ -107,12 +107,12 @@ impl Group {
         }
     }
 
-    /// Counts what is ready, up to `most`.
+    /// Returns the number of ready records, up to `most`.
     pub(super) fn ready_up_to(&self, most: usize) -> usize {
         self.ready.len_up_to(most)
     }
 
-    /// Takes the next record for a member, and shows it with where it is held.
+    /// Takes the next record for a member, and calls `show` with it and its slot.
     pub(super) fn take<T>(
         &mut self,
         serial: u64,
@@ -127,7 +127,7 @@ impl Group {
         Some(shown)
     }
 
-    /// Forgets a record that is done. Gives it and who held it, `None` when the delivery is not theirs any more.
+    /// Removes a settled record, and returns it with its member; `None` when the delivery was reassigned.
     pub(super) fn settle(&mut self, ticket: TicketParts) -> Option<(usize, Entry)> {
         let (member, entry) = self.in_flight.take(ticket)?;
         if let Some(lane) = entry.lane().filter(|_| self.has_lanes())
@@ -138,7 +138,7 @@ impl Group {
         Some((member, entry))
     }
 
-    /// Takes a record back, to be the next of its key, not before a time. Says who held it.
+    /// Takes a released record back, to be the next of its key, not before a time. Returns its member.
     pub(super) fn release(
         &mut self,
         ticket: TicketParts,
@@ -155,12 +155,12 @@ impl Group {
         Some(member)
     }
 
-    /// Notes that a delivery is about to run. `false` when it is someone else's.
+    /// Records that a delivery is about to run. Returns `false` when it was reassigned.
     pub(super) fn begin(&mut self, ticket: TicketParts) -> bool {
         self.in_flight.begin(ticket)
     }
 
-    /// Takes back all that a member holds, and counts it as unreported if there was no goodbye. Says whether it was anything.
+    /// Takes back all deliveries of a member, counted as unreported if `counted`. Returns whether there were any.
     pub(super) fn take_back(&mut self, member: usize, counted: bool) -> bool {
         let entries = self.in_flight.take_all(member, counted);
         let any = !entries.is_empty();
@@ -172,12 +172,13 @@ impl Group {
         any
     }
 
-    /// Returns when something is due next.
+    /// Returns the time at which the next delayed record is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.timed.keys().next().map(|(due, _)| *due)
     }
 
-    /// Says whether an idle member should look: something is ready, or nobody would wake for what is due next.
+    /// Says whether an idle member should be woken: a record is ready, or no idle member wakes by the time of the next due
+    /// record.
     pub(super) fn wants_a_member(&self) -> bool {
         if !self.ready.is_empty() {
             return true;
@@ -187,18 +188,18 @@ impl Group {
         due.is_some_and(|due| !self.idle.iter().any(wakes_for(due)))
     }
 
-    /// Counts what waits.
+    /// Returns the number of waiting records.
     pub(super) const fn waiting(&self) -> u64 {
         self.ages.total()
     }
 
-    /// Returns since when the oldest waits.
+    /// Returns the time since which the oldest record waits.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.ages.oldest()
     }
 
-    /// Says whether a record waits for the one before it of its key. An observer does not hold others up, and dead letters
-    /// are looked at side by side.
+    /// Says whether a record waits for the record of the same key before it. The records of an observer do not, and
+    /// neither do dead letters, which are handled side by side.
     fn has_lanes(&self) -> bool {
         self.reader != Reader::Observer && !self.topic.as_str().ends_with(DEAD_LETTERS)
     }

@@ -11,15 +11,15 @@ pub(super) struct InFlight {
 
 #[derive(Debug)]
 struct Hold {
-    /// Never given twice, so that an old ticket does not fit a new delivery.
+    /// The number of the delivery, never used twice, so that an old ticket does not match a new delivery.
     serial: u64,
     member: usize,
-    /// Whether it was said to run.
+    /// Whether the delivery was recorded as about to run.
     begun: bool,
     entry: Entry,
 }
 
-/// A ticket in its parts: which group, where in it, and which delivery.
+/// The parts of a ticket: the group, the slot in it, and the number of the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TicketParts {
     pub(super) group: usize,
@@ -44,7 +44,7 @@ impl TicketParts {
 }
 
 impl InFlight {
-    /// Returns where the next record will be kept.
+    /// Returns the slot of the next record.
     pub(super) fn next_slot(&self) -> usize {
         self.slots.vacant_key()
     }
@@ -58,14 +58,14 @@ impl InFlight {
         });
     }
 
-    /// Notes that a delivery is about to run. `false` when it is over.
+    /// Records that a delivery is about to run. Returns `false` when it is over.
     pub(super) fn begin(&mut self, ticket: TicketParts) -> bool {
         let hold = self.slots.get_mut(ticket.slot);
         let hold = hold.filter(|hold| hold.serial == ticket.serial);
         hold.map(|hold| hold.begun = true).is_some()
     }
 
-    /// Gives a record and who held it, `None` when that delivery is over.
+    /// Removes a record, and returns it with its member; `None` when the delivery is over.
     pub(super) fn take(&mut self, ticket: TicketParts) -> Option<(usize, Entry)> {
         let hold = self.slots.get(ticket.slot)?;
         if hold.serial != ticket.serial {
@@ -75,8 +75,8 @@ impl InFlight {
         Some((hold.member, hold.entry))
     }
 
-    /// Gives all that a member held, in the order of publication, and counts it as unreported if there was no goodbye. A
-    /// suspect that was not begun did not do it.
+    /// Removes all records of a member, in the order of publication, and counts them as unreported if `counted`. A suspected
+    /// poison message that was not begun does not count.
     pub(super) fn take_all(&mut self, member: usize, counted: bool) -> Vec<Entry> {
         let holds = self.slots.iter();
         let his = holds.filter(|(_, hold)| hold.member == member);

@@ -3,14 +3,14 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 
 use super::entry::Entry;
 
-/// The keys that have a record which is ready, delivered, or released until a time, and the records behind it.
+/// The keys that have a record which is ready, delivered, or released until a time, with the records after it.
 ///
-/// A key is known by its hash: two keys of one hash take turns, which is slower and as right. So a lane is small, and
-/// finding it does not look at the key.
+/// A key is stored as its hash, so that a lane is small and is found without the key. Two keys of one hash take turns,
+/// which is slower and still in order.
 #[derive(Debug, Default)]
 #[expect(
     clippy::box_collection,
-    reason = "most lanes have nobody behind, and a box that is not there is a quarter of an empty queue"
+    reason = "most lanes have one record, and an absent box is a quarter of an empty queue"
 )]
 pub(super) struct Lanes {
     behind: HashMap<u64, Option<Box<VecDeque<Entry>>>, BuildHasherDefault<AsItIs>>,
@@ -24,7 +24,7 @@ impl Lanes {
         hasher.finish()
     }
 
-    /// Gives the record back when it is the first of its lane, and keeps it behind the others when not.
+    /// Returns the record when it is the first of its lane; else keeps it after the others.
     pub(super) fn enter(&mut self, lane: u64, entry: Entry) -> Option<Entry> {
         match self.behind.get_mut(&lane) {
             Some(behind) => {
@@ -38,13 +38,13 @@ impl Lanes {
         }
     }
 
-    /// Gives the next of a lane, whose first is done.
+    /// Returns the next record of a lane whose first record is done.
     pub(super) fn leave(&mut self, lane: u64) -> Option<Entry> {
         let behind = self.behind.get_mut(&lane)?;
         let next = behind.as_mut().and_then(|behind| behind.pop_front());
         if next.is_none() {
             self.behind.remove(&lane);
-            // Gives back what a rush of keys took.
+            // Frees the memory of a burst of keys.
             if self.behind.len() * 8 < self.behind.capacity() && self.behind.capacity() > 1024 {
                 self.behind.shrink_to(self.behind.len() * 2);
             }
@@ -53,7 +53,7 @@ impl Lanes {
     }
 }
 
-/// Takes a hash for its own.
+/// A hasher that passes a hash through.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 

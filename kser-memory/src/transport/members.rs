@@ -6,9 +6,9 @@ use super::deferred::Deferred;
 use super::group::{Idle, Reader};
 use super::state::{Member, State};
 
-/// Who receives, from joining to leaving.
+/// The members, from joining to leaving.
 impl State {
-    /// Takes a member in, and returns its number.
+    /// Adds a member, and returns its number.
     pub(super) fn join(&mut self, interest: Interest, deferred: &mut Deferred) -> usize {
         let Interest {
             topics,
@@ -30,7 +30,7 @@ impl State {
             let stream = self.stream(topic);
             let group = match &name {
                 Some(name) => self.named_group(stream, name),
-                // One who names a topic twice sees it once.
+                // An observer that names a topic twice receives its records once.
                 None => match self.observed_by(stream, number) {
                     Some(group) => group,
                     None => self.add_reader(stream, Reader::Observer),
@@ -40,7 +40,7 @@ impl State {
                 continue;
             }
             groups.push(group);
-            // First this one, so that the group does not end with the one before it.
+            // The new member joins first, so that the group does not end with the old one.
             if let Some(group) = self.groups.get_mut(group) {
                 group.members.push(number);
             }
@@ -54,7 +54,7 @@ impl State {
         number
     }
 
-    /// Leaves all groups of a member. What it holds goes to others, counted as unreported if the member crashed.
+    /// Leaves all groups of a member. Its deliveries go to other members, counted as unreported if the member crashed.
     pub(super) fn leave(&mut self, number: usize, counted: bool, deferred: &mut Deferred) {
         let Some(member) = self.members.get_mut(number) else {
             return;
@@ -81,7 +81,7 @@ impl State {
         }
     }
 
-    /// Notes that a member waits for a record, and returns when it should look again by itself.
+    /// Parks a member that waits for a record, and returns the time at which it should look again without a wake-up.
     pub(super) fn park(&mut self, number: usize, waker: &Waker) -> Option<Timestamp> {
         let member = self.members.get_mut(number)?;
         member.waker = Some(waker.clone());
@@ -101,7 +101,7 @@ impl State {
         until
     }
 
-    /// Notes that a member does not wait any more, and passes on what it may have been woken for.
+    /// Unparks a member, and passes a wake-up that it may have got on to another.
     pub(super) fn unpark(&mut self, number: usize, deferred: &mut Deferred) {
         let Some(member) = self.members.get_mut(number) else {
             return;
@@ -115,7 +115,7 @@ impl State {
         self.pass_on(number, deferred);
     }
 
-    /// Wakes another member of each group that still has something.
+    /// Wakes another member of each group that still has a record.
     fn pass_on(&mut self, number: usize, deferred: &mut Deferred) {
         let groups = self.members.get(number).map_or(0, |m| m.groups.len());
         for place in 0..groups {
@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// Ends the membership of one of the same instance: it was restarted, or there are two of it.
+    /// Ends the membership of the member with the same instance: it was restarted, or there are two of them.
     fn supersede(&mut self, group: usize, by: usize, instance: &str, deferred: &mut Deferred) {
         let members = self.groups.get(group).map(|group| &group.members);
         let members = members.into_iter().flatten().copied();
@@ -146,7 +146,7 @@ impl State {
         self.leave(number, true, deferred);
     }
 
-    /// Forgets a group that nobody would come back to.
+    /// Removes a group without members that no member will join again.
     fn left_by_all(&mut self, id: usize, deferred: &mut Deferred) {
         let Some(group) = self.groups.get(id) else {
             return;

@@ -26,20 +26,20 @@ use crate::MemoryClock;
 
 /// Carries records within this process. Clones share them.
 ///
-/// What is published by settling and the settled delivery change together. Each group gets the records of a key one at
-/// a time: the next when the one before is settled.
+/// A settle publishes its outputs and acknowledges its delivery together. Each group gets the records of a key one at a
+/// time: the next when the one before is settled.
 ///
 /// - **Topics** exist from their first use on, with one partition, 0.
-/// - **The first group** of a topic gets all that was published before it joined, a group that comes later what is
-///   published from then on.
-/// - **Topics for observers only** ([`TopicSpec::observed`], such as the events) keep nothing that nobody is subscribed
-///   to, and forget a group with its last member. All others keep what is published until it is settled, as long as the
-///   process lives.
-/// - **A member of the same group and instance** takes the place of the one before it: what that one holds goes to
-///   others and counts as unreported, and it receives [`Error::Superseded`].
-/// - **Health** counts what waits for a member, delayed records too, and not what is delivered.
+/// - **The first group** of a topic gets all records that were published before it joined; a later group gets those that
+///   are published from then on.
+/// - **Topics for observers only** ([`TopicSpec::observed`], such as the events) drop records without a subscriber, and
+///   remove a group with its last member. All other topics keep records until they are settled, as long as the process
+///   lives.
+/// - **A member of the same group and instance** takes the place of the one before it: the deliveries of the old member go
+///   to others and count as unreported, and it receives [`Error::Superseded`].
+/// - **Health** counts the records that wait for a member, delayed records too, and not those that are delivered.
 ///
-/// It needs no runtime, except that `receive` needs tokio's time when something is delayed. Its clock is
+/// The transport needs no runtime, except that `receive` needs tokio's time when records are delayed. Its clock is
 /// [`MemoryClock`].
 #[derive(Debug, Clone)]
 pub struct MemoryTransport {
@@ -47,7 +47,8 @@ pub struct MemoryTransport {
 }
 
 impl MemoryTransport {
-    /// Makes a transport of its own, which takes records of up to [`Record::LARGEST`] bytes, as on Kafka.
+    /// Makes a transport that shares no topics with others, and takes records of up to [`Record::LARGEST`] bytes, as on
+    /// Kafka.
     #[must_use]
     pub fn new() -> Self {
         Self::with_largest_record(Record::LARGEST)
@@ -105,7 +106,7 @@ impl Transport for MemoryTransport {
     }
 }
 
-/// Takes out the records that are too large, and says where they were.
+/// Removes the records that are too large, and returns their positions with the errors.
 fn refuse_large(broker: &Broker, records: &mut Vec<Record>) -> Vec<(usize, Error)> {
     let indexed = records.iter().enumerate();
     let failed = indexed.filter_map(|(index, record)| Some((index, broker.fits(record).err()?)));

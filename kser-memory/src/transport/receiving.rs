@@ -8,12 +8,12 @@ use tokio::time::{Sleep, sleep_until};
 use super::subscription::MemorySubscription;
 use crate::MemoryClock;
 
-/// Waits for deliveries. Taking them and resolving is one step, so that dropping it loses none.
+/// A future that waits for deliveries. It takes them and resolves in one step, so that dropping it loses none.
 #[derive(Debug)]
 pub(super) struct Receiving<'a> {
     subscription: &'a mut MemorySubscription,
     room: Room,
-    /// Set once it has told the broker that it waits.
+    /// Whether the member is parked at the broker.
     parked: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -28,7 +28,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// Has this task woken at a time. Says whether that is now.
+    /// Sets the timer for a wake-up at a time. Returns whether the time has passed.
     fn is_over(&mut self, until: Timestamp, cx: &mut Context<'_>) -> bool {
         let until = MemoryClock::instant(until);
         let sleep = match &mut self.sleep {

@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::group::Group;
 use super::in_flight::TicketParts;
 
-/// All that the broker's lock guards.
+/// The state that the lock of the broker guards.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// The places of the topics in `streams`.
@@ -20,32 +20,32 @@ pub(super) struct State {
     serial: u64,
 }
 
-/// One topic.
+/// A topic.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) topic: Topic,
-    /// Whether records wait for a group that comes later.
+    /// Whether records wait for a group that joins later.
     pub(super) kept: bool,
-    /// Whether `ensure_topics` has said so.
+    /// Whether `ensure_topics` has set `kept`.
     pub(super) declared: bool,
     pub(super) offset: i64,
     pub(super) named: BTreeMap<String, usize>,
-    /// All who get what is published: groups, observers, and the group that nobody has joined yet.
+    /// The groups that get each record: with members, of an observer, and without members yet.
     pub(super) readers: Vec<usize>,
 }
 
-/// One who receives.
+/// A member of groups, or an observer.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) instance: Option<String>,
     pub(super) groups: Vec<usize>,
-    /// How many deliveries it has.
+    /// The number of its deliveries.
     pub(super) held: usize,
     /// Set while it waits for a record.
     pub(super) waker: Option<Waker>,
-    /// Set while it waits until it holds nothing.
+    /// Set while it waits until its deliveries are settled or released.
     pub(super) closing: Option<Waker>,
-    /// Another of the same instance has taken its place.
+    /// Whether another member of the same instance has taken its place.
     pub(super) superseded: bool,
     pub(super) revoked: Cancellation,
 }
@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    /// Marks a delivery as done and publishes its outputs. `false`, and nothing published, when it is someone else's.
+    /// Acknowledges a delivery and publishes its outputs. Returns `false`, and publishes nothing, when it was reassigned.
     pub(super) fn settle(
         &mut self,
         ticket: TicketParts,
@@ -125,7 +125,7 @@ impl State {
         true
     }
 
-    /// Takes a delivery back. One that is someone else's stays there.
+    /// Takes a released delivery back, unless it was reassigned.
     pub(super) fn release(
         &mut self,
         ticket: TicketParts,
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    /// Gives the next record of a group to a member: what `show` makes of it.
+    /// Delivers the next record of a group to a member, and returns the result of `show`.
     pub(super) fn take<T>(
         &mut self,
         number: usize,
@@ -164,7 +164,7 @@ impl State {
         Some(taken)
     }
 
-    /// Wakes a member that waits, if the group has something for it. Whoever takes wakes the next.
+    /// Wakes a member that waits, if the group has a record for it. A member that takes a record wakes the next.
     pub(super) fn wake_one(&mut self, number: usize, deferred: &mut Deferred) {
         let Some(group) = self.groups.get_mut(number) else {
             return;
@@ -188,7 +188,7 @@ impl State {
         }
     }
 
-    /// Notes that a member has one delivery less.
+    /// Counts one delivery less for a member.
     fn let_go(&mut self, member: usize, deferred: &mut Deferred) {
         if let Some(member) = self.members.get_mut(member) {
             member.held -= 1;

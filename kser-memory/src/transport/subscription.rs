@@ -19,18 +19,18 @@ use crate::MemoryClock;
 #[derive(Debug)]
 pub(super) struct MemorySubscription {
     seat: Arc<Seat>,
-    /// Which topic comes first next time.
+    /// The topic that comes first in the next receive, modulo their number.
     turn: usize,
 }
 
-/// Where a member is known to the broker. Its tickets have it too.
+/// The number of a member at its broker, which its tickets share.
 #[derive(Debug)]
 struct Seat {
     broker: Arc<Broker>,
     member: usize,
 }
 
-/// What a member finds when nothing is there: when it should look again by itself.
+/// The time at which a member that found no record should look again without a wake-up.
 type Until = Option<Timestamp>;
 
 impl MemorySubscription {
@@ -43,7 +43,7 @@ impl MemorySubscription {
         }
     }
 
-    /// Takes what is there, or notes that this member waits. `rested` says whether it had.
+    /// Takes ready records, or parks the member. `was_parked` says whether it was parked already.
     pub(super) fn take_or_park(
         &mut self,
         room: Room,
@@ -58,7 +58,7 @@ impl MemorySubscription {
             if deliveries.is_empty() {
                 return Ok(Err(state.park(seat.member, waker)));
             }
-            // One that was not waiting was woken for nothing that it would have to pass on.
+            // A member that was not parked got no wake-up that it would have to pass on.
             if was_parked {
                 state.unpark(seat.member, deferred);
             }
@@ -66,7 +66,7 @@ impl MemorySubscription {
         })
     }
 
-    /// Notes that this member does not wait any more.
+    /// Unparks the member.
     pub(super) fn unpark(&self) {
         let seat = &self.seat;
         seat.broker
@@ -77,7 +77,7 @@ impl MemorySubscription {
 #[async_trait]
 impl Subscription for MemorySubscription {
     async fn receive(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
-        // Lets others run now and then when there is always something.
+        // Lets other tasks run now and then while records are always ready.
         tokio::task::coop::consume_budget().await;
         Receiving::new(self, room).await
     }
@@ -99,7 +99,7 @@ impl Subscription for MemorySubscription {
         });
         health.lag = Some(lag);
         let oldest = oldest.map(|published| now.since(published));
-        // What is not due yet has not waited.
+        // A delayed record has not waited yet.
         health.oldest_waiting = oldest.or_else(|| (lag > 0).then_some(Duration::ZERO));
         health
     }
@@ -110,7 +110,7 @@ impl Subscription for MemorySubscription {
     }
 
     async fn close(self: Box<Self>) -> Result<(), Error> {
-        // Dropping the subscription leaves, with nothing in its hands.
+        // Dropping the subscription leaves the group, without any delivery.
         poll_fn(|cx| self.seat.poll_free(cx.waker())).await;
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Seat {
         Ok(deliveries)
     }
 
-    /// Is ready when this member holds nothing.
+    /// Is ready when the member has no delivery.
     fn poll_free(&self, waker: &Waker) -> Poll<()> {
         self.broker
             .with(|state, _| match state.members.get_mut(self.member) {

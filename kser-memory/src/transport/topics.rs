@@ -6,9 +6,9 @@ use super::deferred::Deferred;
 use super::group::{Group, Reader};
 use super::state::{State, Stream};
 
-/// Which topics there are, and who reads them.
+/// The topics, and their groups.
 impl State {
-    /// Returns the place of a topic, which exists from now on.
+    /// Returns the index of a topic, and creates it if it does not exist.
     pub(super) fn stream(&mut self, topic: &Topic) -> usize {
         if let Some(number) = self.names.get(topic) {
             return *number;
@@ -25,7 +25,7 @@ impl State {
         self.streams.len() - 1
     }
 
-    /// Makes a topic as it should be, unless that was done before.
+    /// Applies the spec of a topic, unless one was applied before.
     pub(super) fn declare(&mut self, spec: &TopicSpec, deferred: &mut Deferred) {
         let number = self.stream(&spec.topic);
         let stream = &mut self.streams[number];
@@ -39,7 +39,7 @@ impl State {
         }
     }
 
-    /// Has someone read a topic whose records are kept, so that they wait there for a group.
+    /// Adds a group without members to a topic whose records are kept and that has no group, so that its records wait.
     pub(super) fn ensure_reader(&mut self, number: usize) {
         let stream = &self.streams[number];
         if stream.kept && stream.named.is_empty() && self.early(number).is_none() {
@@ -47,7 +47,7 @@ impl State {
         }
     }
 
-    /// Returns the group of a name. The first of a topic gets what waited for it.
+    /// Returns the group of a name. The first group of a topic gets the records that waited.
     pub(super) fn named_group(&mut self, number: usize, name: &str) -> usize {
         if let Some(group) = self.streams[number].named.get(name) {
             return *group;
@@ -66,7 +66,7 @@ impl State {
         group
     }
 
-    /// Makes a group that gets what is published from now on.
+    /// Adds a group that gets the records from now on.
     pub(super) fn add_reader(&mut self, number: usize, reader: Reader) -> usize {
         let topic = self.streams[number].topic.clone();
         let group = self.groups.insert(Group::new(topic, reader));
