@@ -32,7 +32,6 @@ mod delivery;
 mod entrypoint;
 mod envelope;
 mod error;
-mod execute;
 pub mod headers;
 mod health;
 mod id;

@@ -1,3 +1,5 @@
+mod execute;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Error, IntoOperation, IntoTask, IntoTaskWith, Name, OperationEntry, TaskEntry};

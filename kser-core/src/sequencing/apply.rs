@@ -1,6 +1,7 @@
+mod draft;
+
 use std::time::Duration;
 
-use super::draft::{Draft, StepPosition};
 use super::{Effect, Event, Lease, Progress, Rejected, StepKey, StepWindow, Transition};
 use crate::{Outcome, Status, TaskError, Timestamp};
 
@@ -46,6 +47,22 @@ pub fn apply(
         effects: draft.effects,
         changed: draft.changed,
     })
+}
+
+/// A transition that is being made: the new progress, and the effects so far.
+struct Draft<'a> {
+    progress: Progress,
+    window: StepWindow<'a>,
+    now: Timestamp,
+    effects: Vec<Effect>,
+    changed: bool,
+}
+
+/// The position of a step relative to the progress of its run.
+#[derive(PartialEq)]
+enum StepPosition {
+    Completed,
+    Current,
 }
 
 impl Draft<'_> {

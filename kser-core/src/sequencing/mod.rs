@@ -7,7 +7,6 @@
 
 mod apply;
 pub mod carried;
-mod draft;
 mod event;
 mod plan;
 mod progress;

@@ -6,11 +6,9 @@ mod entry;
 mod group;
 mod in_flight;
 mod lanes;
-mod members;
 mod receiving;
 mod state;
 mod subscription;
-mod topics;
 
 use std::sync::Arc;
 

@@ -1,3 +1,6 @@
+mod members;
+mod topics;
+
 use std::collections::BTreeMap;
 use std::task::Waker;
 

@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 use kser_core::{Topic, TopicSpec};
 
-use super::deferred::Deferred;
-use super::group::{Group, Reader};
-use super::state::{State, Stream};
+use super::super::deferred::Deferred;
+use super::super::group::{Group, Reader};
+use super::{State, Stream};
 
 /// The topics, and their groups.
 impl State {
     /// Returns the index of a topic, and creates it if it does not exist.
-    pub(super) fn stream(&mut self, topic: &Topic) -> usize {
+    pub(in crate::transport) fn stream(&mut self, topic: &Topic) -> usize {
         if let Some(number) = self.names.get(topic) {
             return *number;
         }
@@ -26,7 +26,7 @@ impl State {
     }
 
     /// Applies the spec of a topic, unless one was applied before.
-    pub(super) fn declare(&mut self, spec: &TopicSpec, deferred: &mut Deferred) {
+    pub(in crate::transport) fn declare(&mut self, spec: &TopicSpec, deferred: &mut Deferred) {
         let number = self.stream(&spec.topic);
         let stream = &mut self.streams[number];
         if stream.declared {
@@ -40,7 +40,7 @@ impl State {
     }
 
     /// Adds a group without members to a topic whose records are kept and that has no group, so that its records wait.
-    pub(super) fn ensure_reader(&mut self, number: usize) {
+    pub(in crate::transport) fn ensure_reader(&mut self, number: usize) {
         let stream = &self.streams[number];
         if stream.kept && stream.named.is_empty() && self.early(number).is_none() {
             self.add_reader(number, Reader::Nobody);
@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Returns the group of a name. The first group of a topic gets the records that waited.
-    pub(super) fn named_group(&mut self, number: usize, name: &str) -> usize {
+    pub(in crate::transport) fn named_group(&mut self, number: usize, name: &str) -> usize {
         if let Some(group) = self.streams[number].named.get(name) {
             return *group;
         }
@@ -67,14 +67,19 @@ impl State {
     }
 
     /// Adds a group that gets the records from now on.
-    pub(super) fn add_reader(&mut self, number: usize, reader: Reader) -> usize {
+    pub(in crate::transport) fn add_reader(&mut self, number: usize, reader: Reader) -> usize {
         let topic = self.streams[number].topic.clone();
         let group = self.groups.insert(Group::new(topic, reader));
         self.streams[number].readers.push(group);
         group
     }
 
-    pub(super) fn forget_group(&mut self, number: usize, group: usize, deferred: &mut Deferred) {
+    pub(in crate::transport) fn forget_group(
+        &mut self,
+        number: usize,
+        group: usize,
+        deferred: &mut Deferred,
+    ) {
         let stream = &mut self.streams[number];
         stream.readers.retain(|reader| *reader != group);
         stream.named.retain(|_, named| *named != group);

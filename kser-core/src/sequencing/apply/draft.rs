@@ -1,22 +1,7 @@
-use super::progress::REPUBLISH_AFTER;
-use super::{Effect, External, Lease, Owner, Progress, Rejected, StepKey, StepWindow};
+use super::super::progress::REPUBLISH_AFTER;
+use super::super::{Effect, External, Lease, Owner, Progress, Rejected, StepKey, StepWindow};
+use super::{Draft, StepPosition};
 use crate::{Instance, Outcome, Status, Timestamp};
-
-/// A transition that is being made: the new progress, and the effects so far.
-pub(super) struct Draft<'a> {
-    pub(super) progress: Progress,
-    pub(super) window: StepWindow<'a>,
-    pub(super) now: Timestamp,
-    pub(super) effects: Vec<Effect>,
-    pub(super) changed: bool,
-}
-
-/// The position of a step relative to the progress of its run.
-#[derive(PartialEq)]
-pub(super) enum StepPosition {
-    Completed,
-    Current,
-}
 
 impl Draft<'_> {
     /// Accepts a success, also of a cancelled run.

@@ -2,14 +2,18 @@ use std::task::Waker;
 
 use kser_core::{Interest, Timestamp};
 
-use super::deferred::Deferred;
-use super::group::{Idle, Reader};
-use super::state::{Member, State};
+use super::super::deferred::Deferred;
+use super::super::group::{Idle, Reader};
+use super::{Member, State};
 
 /// The members, from joining to leaving.
 impl State {
     /// Adds a member, and returns its number.
-    pub(super) fn join(&mut self, interest: Interest, deferred: &mut Deferred) -> usize {
+    pub(in crate::transport) fn join(
+        &mut self,
+        interest: Interest,
+        deferred: &mut Deferred,
+    ) -> usize {
         let Interest {
             topics,
             group: name,
@@ -55,7 +59,12 @@ impl State {
     }
 
     /// Leaves all groups of a member. Its deliveries go to other members, counted as unreported if the member crashed.
-    pub(super) fn leave(&mut self, number: usize, counted: bool, deferred: &mut Deferred) {
+    pub(in crate::transport) fn leave(
+        &mut self,
+        number: usize,
+        counted: bool,
+        deferred: &mut Deferred,
+    ) {
         let Some(member) = self.members.get_mut(number) else {
             return;
         };
@@ -82,7 +91,7 @@ impl State {
     }
 
     /// Parks a member that waits for a record, and returns the time at which it should look again without a wake-up.
-    pub(super) fn park(&mut self, number: usize, waker: &Waker) -> Option<Timestamp> {
+    pub(in crate::transport) fn park(&mut self, number: usize, waker: &Waker) -> Option<Timestamp> {
         let member = self.members.get_mut(number)?;
         member.waker = Some(waker.clone());
         let member = self.members.get(number)?;
@@ -102,7 +111,7 @@ impl State {
     }
 
     /// Unparks a member, and passes a wake-up that it may have got on to another.
-    pub(super) fn unpark(&mut self, number: usize, deferred: &mut Deferred) {
+    pub(in crate::transport) fn unpark(&mut self, number: usize, deferred: &mut Deferred) {
         let Some(member) = self.members.get_mut(number) else {
             return;
         };
