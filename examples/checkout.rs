@@ -102,7 +102,7 @@ impl Task for Courier {
         let address = self
             .db
             .with(|tables| tables.addresses.get(&ship.order).cloned());
-        let missing = || TaskError::new("NoAddress", "nobody knows where to").with_code(422);
+        let missing = || TaskError::new("NoAddress", "the customer has no address").with_code(422);
         let address = address.ok_or_else(missing)?;
         Ok(format!("worth {} cents, sent to {address}", receipt.cents))
     }

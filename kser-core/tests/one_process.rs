@@ -145,7 +145,10 @@ async fn a_plan_that_cannot_run_fails_at_once() {
     for (entry, why) in [
         (twins.into_operation(), "another step has its uuid"),
         (nowhere.into_operation(), "cannot be a topic name"),
-        (elsewhere.into_operation(), "step 1 is run by someone else"),
+        (
+            elsewhere.into_operation(),
+            "step 1 is an external step, which cannot run in this process",
+        ),
     ] {
         let registry = Registry::new().task(noting(&diary));
         let registry = registry.operation(entry).build().unwrap();

@@ -61,7 +61,7 @@ impl Clock for MemoryClock {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a beginning is needed; what counts from there on is tokio's clock"
+    reason = "the epoch is that of the wall clock; elapsed time is tokio's"
 )]
 fn epoch() -> Epoch {
     *EPOCH.get_or_init(|| {

@@ -212,7 +212,7 @@ impl<'a> LocalRun<'a> {
         let (run, version) = (RunId::from(run.clone()), self.progress.version());
         let change = StatusChange::new(run, name.clone(), from, to, version, outcome);
         if let Err(error) = self.entry.on_status(&change).await {
-            tracing::error!(target: "kser", %error, "the hook of an operation failed");
+            tracing::error!(target: "kser", %error, "the status hook of an operation failed; its run goes on");
         }
     }
 
@@ -234,7 +234,10 @@ const fn started(step: StepKey) -> Event {
 fn without_external(plan: Plan) -> Result<Plan, TaskError> {
     match plan.steps().iter().find(|step| step.external.is_some()) {
         Some(step) => {
-            let text = format!("step {} is run by someone else", step.key.position);
+            let text = format!(
+                "step {} is an external step, which cannot run in this process",
+                step.key.position
+            );
             Err(TaskError::not_implemented(text))
         }
         None => Ok(plan),
