@@ -1,5 +1,5 @@
 use super::super::progress::REPUBLISH_AFTER;
-use super::super::{Effect, External, Lease, Owner, Progress, Rejected, StepKey, StepWindow};
+use super::super::{Effect, External, Lease, Owner, Rejected, StepKey, StepWindow};
 use super::{Draft, StepPosition};
 use crate::{Instance, Outcome, Status, Timestamp};
 
