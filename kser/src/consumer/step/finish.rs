@@ -65,7 +65,8 @@ pub(super) async fn finish<'p>(
             }
         };
         if after.changed {
-            let extras = extras(&step, &attempted, &end, &after, &written.sent);
+            let rows = || extras(&step, &attempted, &end, &after, &written.sent);
+            let extras = step.scope.extras(rows);
             match surely_write(&step, &mut view, &after, &extras).await {
                 Some(WriteOutcome::Yes) => {}
                 Some(WriteOutcome::Elsewhere(Some(actual))) => {
@@ -137,7 +138,7 @@ fn write(
     Ok(Written { records, sent })
 }
 
-/// Makes the rows that are written with the end of an attempt; none where no store keeps them.
+/// Makes the rows that are written with the end of an attempt.
 fn extras(
     step: &StepExecution<'_>,
     attempted: &Attempted,
@@ -145,9 +146,6 @@ fn extras(
     after: &Transition,
     sent: &[Record],
 ) -> WriteExtras {
-    if step.scope.leased_run().is_none() {
-        return WriteExtras::default();
-    }
     let outcome = match (&end.build, end.outcome.is_success()) {
         (None, true) => after.progress.outcome().clone(),
         _ => end.outcome.clone(),

@@ -46,10 +46,10 @@ impl<'p> StartedStep<'p> {
                 alone: state.is_exclusive,
                 seen: version_seen(&step.message),
             };
-            let extras = WriteExtras {
+            let extras = scope.extras(|| WriteExtras {
                 attempt: lost_attempt(&view.progress, &step),
                 ..WriteExtras::default()
-            };
+            });
             match scope.start(view, event, extras, &mut state.unsure).await? {
                 SwapOutcome::Applied(applied) => {
                     let (before, after) = (applied.before, applied.after);

@@ -171,6 +171,14 @@ impl<'a> RunScope<'a> {
         }
     }
 
+    /// Makes the rows that are written with a transition, where a store keeps them.
+    pub(crate) fn extras(&self, make: impl FnOnce() -> WriteExtras) -> WriteExtras {
+        match self {
+            Self::Stored(_) => make(),
+            _ => WriteExtras::default(),
+        }
+    }
+
     /// Writes a transition where the state is stored, if the run still stands where it began.
     ///
     /// # Errors
