@@ -169,3 +169,33 @@ async fn a_lease_is_renewed_when_it_is_due_and_not_when_the_store_wakes() -> Res
     assert!((6..=9).contains(&writes), "{writes} writes");
     consumer.stop().await
 }
+
+/// A retry in hand starts from the state that the failure has written: each attempt is two swaps, and none conflicts.
+#[tokio::test(start_paused = true)]
+async fn a_stored_retry_in_hand_asks_for_no_swap_in_vain() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock));
+    let kser = kser::connect_with(transport, store.clone()).await?;
+    let kser = kser.with_clock(clock);
+    let tries = Arc::new(AtomicUsize::new(0));
+    let tried = Arc::clone(&tries);
+    let task = move |_: Note| {
+        let failed = tried.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match failed {
+                0..3 => Err(TaskError::new("NotYet", "later")),
+                _ => Ok(()),
+            }
+        }
+    };
+    let policy = RetryPolicy::exponential(10, Duration::from_millis(10));
+    let registry = Registry::new().task(task.with_retry(policy)).build()?;
+    let consumer = kser.consumer(registry).spawn();
+    let steps = vec![Step::new(note("x"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    run.result().await?;
+    assert_eq!(tries.load(Ordering::SeqCst), 4);
+    assert_eq!(store.writes(), 8);
+    consumer.stop().await
+}
