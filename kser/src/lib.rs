@@ -7,6 +7,11 @@ mod dead_letter;
 mod dead_letters;
 mod engine;
 mod failures;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {
+    #[doc = include_str!("../docs/from_python.md")]
+    pub mod from_python {}
+}
 mod launch;
 mod launch_records;
 mod producer;
