@@ -10,7 +10,7 @@ import re
 import sys
 
 # What is left to move, by crate. A number goes down only.
-ALLOWED = {'kser-testkit': 9}
+ALLOWED = {'kser-testkit': 8}
 
 DEFINES = re.compile(r'^\s*(?:pub(?:\([^)]*\))?\s+)?(?:struct|enum|union)\s+(\w+)', re.M)
 IMPLEMENTS = re.compile(r'^(?:unsafe )?impl\b(.*?)\{', re.M | re.S)

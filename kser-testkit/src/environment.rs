@@ -1,4 +1,4 @@
-//! What the environment sets. Nonsense there is an error, and not as if nothing were set.
+//! Reads the environment of the test: variables, of which nonsense is an error, and the name of the test.
 
 use std::env::{VarError, var};
 
@@ -28,4 +28,10 @@ pub(crate) fn text(name: &str) -> Option<String> {
         Err(VarError::NotPresent) => None,
         Err(VarError::NotUnicode(text)) => panic!("{name} is {text:?}, and should be text"),
     }
+}
+
+/// Returns the name of the test that runs on this thread: libtest gives it to the thread.
+pub(crate) fn test_name() -> Option<String> {
+    let name = std::thread::current().name().map(ToOwned::to_owned);
+    name.filter(|name| name != "main")
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::faults::{Fault, Site};
-use crate::invariants::Broken;
 use crate::plan::Plan;
 use crate::sim::{Finished, Trace};
+use crate::violation::Violation;
 
 /// How many lines of the trace are shown.
 const LINES: usize = 40;
@@ -15,7 +15,7 @@ const LINES: usize = 40;
 /// Its text says what, what had to go wrong for it, how the run is made again, and what happened in it.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    broken: Broken,
+    broken: Violation,
     case: Plan,
     trace: Trace,
     /// How many faults it had when it was found, and how many runs it took to leave out those that do not matter.
@@ -25,13 +25,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new<S>(broken: Broken, finished: &Finished<S>) -> Self {
+    pub(crate) fn new<S>(broken: Violation, finished: &Finished<S>) -> Self {
         Self {
             broken,
             case: finished.case(),
             trace: finished.shared.with(|state| state.trace.clone()),
             shrunk: None,
-            test: crate::explore::test_name(),
+            test: crate::environment::test_name(),
             saved: None,
         }
     }
@@ -108,7 +108,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Broken { invariant, what } = &self.broken;
+        let Violation { invariant, what } = &self.broken;
         match *invariant {
             "Check" => writeln!(f, "the check fails: {what}")?,
             _ => writeln!(f, "invariant {invariant} violated: {what}")?,

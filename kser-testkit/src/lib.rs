@@ -16,6 +16,7 @@ mod environment;
 mod explore;
 mod failure;
 pub mod faults;
+mod heartbeat;
 mod invariants;
 mod names;
 mod plan;
@@ -29,6 +30,7 @@ pub mod strategies;
 mod suite;
 pub mod transport;
 mod transport_harness;
+mod violation;
 mod watchdog;
 
 pub use capabilities::Capabilities;

@@ -1,16 +1,13 @@
 //! Ends the process when a simulated run stands still in real time: nothing else can.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::choices::without_boring_end;
 use crate::environment;
-use crate::faults::{Fault, Site};
-use crate::plan::Plan;
+use crate::heartbeat::{Heartbeat, Latest};
 
 /// How long a run may take without a step, unless the environment says otherwise.
 const PATIENCE: u64 = 20;
@@ -21,89 +18,38 @@ const LOOKS: u32 = 10;
 /// Watches the runs of one test, from when it is made until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     _alive: Sender<()>,
-}
-
-/// Tells the watchdog that something happens.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pulse(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    beats: AtomicU64,
-    latest: Mutex<Latest>,
-}
-
-/// What the run did last.
-#[derive(Debug, Default)]
-struct Latest {
-    began: String,
-    /// What has gone wrong in the run, and what was decided.
-    case: Plan,
-}
-
-impl Pulse {
-    pub(crate) fn beat(&self) {
-        self.0.beats.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Says what is begun, and might not end.
-    pub(crate) fn begin(&self, what: &str) {
-        self.beat();
-        what.clone_into(&mut self.latest().began);
-    }
-
-    /// A run begins, of which nothing is known.
-    pub(crate) fn begin_run(&self) {
-        self.latest().case = Plan::default();
-        self.begin("the closure that makes the scenario");
-    }
-
-    /// Something goes wrong.
-    pub(crate) fn went_wrong(&self, site: &Site, fault: Fault) {
-        self.latest().case.faults.push((site.clone(), fault));
-    }
-
-    /// Something is decided.
-    pub(crate) fn decided(&self, picked: usize) {
-        let picked = u32::try_from(picked).unwrap_or(u32::MAX);
-        self.latest().case.picks.push(picked);
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Latest> {
-        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Watchdog {
     /// Watches the runs of the test on this thread.
     pub(crate) fn start() -> Self {
         let (alive, gone) = channel();
-        let pulse = Pulse::default();
+        let heartbeat = Heartbeat::default();
         let patience = environment::number("KSER_TESTKIT_PATIENCE").unwrap_or(PATIENCE);
         if patience > 0 {
-            let (watched, test) = (pulse.clone(), crate::explore::test_name());
+            let (watched, test) = (heartbeat.clone(), environment::test_name());
             let test = test.unwrap_or_else(|| "a simulation".to_owned());
             let patience = Duration::from_secs(patience);
             thread::spawn(move || watch(&watched, &gone, patience, &test));
         }
         Self {
-            pulse,
+            heartbeat,
             _alive: alive,
         }
     }
 
-    pub(crate) fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 }
 
-fn watch(pulse: &Pulse, gone: &Receiver<()>, patience: Duration, test: &str) {
+fn watch(heartbeat: &Heartbeat, gone: &Receiver<()>, patience: Duration, test: &str) {
     let mut stillness = Stillness::default();
     while gone.recv_timeout(patience / LOOKS) == Err(RecvTimeoutError::Timeout) {
-        if stillness.lasts(pulse.0.beats.load(Ordering::Relaxed)) {
-            let Latest { began, case } = &mut *pulse.latest();
+        if stillness.lasts(heartbeat.beats()) {
+            let Latest { began, case } = &mut *heartbeat.latest();
             case.picks = without_boring_end(std::mem::take(&mut case.picks));
             // Not with `eprintln`, which a test captures, and nobody would see it.
             let _ = writeln!(

@@ -2,6 +2,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use crate::environment;
 use crate::plan::Plan;
 
 /// What is written at the beginning of a file.
@@ -19,7 +20,7 @@ impl Kept {
     /// Those of the test that runs on this thread. There is no file where there is no test, or no cargo.
     pub(super) fn of_this_test() -> Self {
         let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let name = super::test_name().map(|name| name.replace("::", "-"));
+        let name = environment::test_name().map(|name| name.replace("::", "-"));
         let file = root.zip(name).map(|(root, name)| {
             let folder = root.join("tests").join("kser-regressions");
             folder.join(format!("{name}.txt"))

@@ -1,6 +1,7 @@
 //! Which runs of a scenario are made, and what is required of each.
 
 mod kept;
+mod report;
 mod search;
 mod shrink;
 mod usual;
@@ -12,15 +13,17 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use self::kept::Kept;
+pub use self::report::Report;
 use self::search::Search;
 use crate::choices::Choices;
 use crate::environment;
 use crate::failure::Failure;
 use crate::faults::{Fault, Faults, Site};
+use crate::heartbeat::Heartbeat;
 use crate::plan::Plan;
 use crate::quiet::quietly;
 use crate::sim::{ByHand, Run, Scenario, Setup, Trouble, World};
-use crate::watchdog::{Pulse, Watchdog};
+use crate::watchdog::Watchdog;
 
 /// A scenario that is run many times, each time with something else going wrong.
 ///
@@ -36,20 +39,6 @@ pub struct Sim<S> {
     replay: Option<Plan>,
     plan: Option<Plan>,
     heal_within: Duration,
-}
-
-/// How many runs were made, and how much happened in them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// The runs.
-    pub runs: usize,
-    /// The calls that were let through.
-    pub steps: usize,
-    /// The time that passed in them.
-    pub virtual_time: Duration,
-    /// The hash over the traces of all runs, in order.
-    pub trace_hash: u64,
 }
 
 impl<S> Sim<S> {
@@ -127,7 +116,7 @@ impl<S> Sim<S> {
     #[track_caller]
     pub fn sites(&self) -> Vec<(Site, Fault)> {
         let watchdog = Watchdog::start();
-        let scenario = self.scenario(watchdog.pulse());
+        let scenario = self.scenario(watchdog.heartbeat());
         let clean = quietly(|| scenario.run(Trouble::Nothing, Choices::boring()));
         Faults::any_single().at(&clean.seen, None)
     }
@@ -184,11 +173,11 @@ impl<S> Sim<S> {
     #[track_caller]
     pub fn by_hand(self) -> ByHand<S> {
         // A test may take its time between two steps: nobody watches.
-        self.scenario(Pulse::default()).by_hand()
+        self.scenario(Heartbeat::default()).by_hand()
     }
 
     #[track_caller]
-    fn scenario(&self, pulse: Pulse) -> Scenario<'_, S> {
+    fn scenario(&self, heartbeat: Heartbeat) -> Scenario<'_, S> {
         assert!(
             Handle::try_current().is_err(),
             "a simulation makes a runtime of its own for each run, and cannot do so inside another: use it from a plain \
@@ -198,14 +187,14 @@ impl<S> Sim<S> {
             make: &*self.make,
             setup: self.setup.clone(),
             heal_within: self.heal_within,
-            pulse,
+            heartbeat,
         }
     }
 
     #[track_caller]
     fn search(self, check: &dyn Fn(&Run<'_, S>), kept: Kept) -> Result<Report, Box<Failure>> {
         let watchdog = Watchdog::start();
-        let scenario = self.scenario(watchdog.pulse());
+        let scenario = self.scenario(watchdog.heartbeat());
         let mut search = Search::new(&scenario, check, kept);
         if let Some(case) = &self.replay {
             search.replay(case)?;
@@ -228,12 +217,6 @@ impl<S> Sim<S> {
         search.random(runs, seed(self.seed), &self.faults)?;
         Ok(search.report)
     }
-}
-
-/// The name of the test that runs on this thread, as libtest calls the thread.
-pub(crate) fn test_name() -> Option<String> {
-    let name = std::thread::current().name().map(ToOwned::to_owned);
-    name.filter(|name| name != "main")
 }
 
 /// The seed that the environment sets, or this one.

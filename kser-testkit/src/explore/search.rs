@@ -1,16 +1,17 @@
 use kser_core::Status;
 
-use super::Report;
 use super::kept::Kept;
+use super::report::Report;
 use super::shrink::shrink;
 use super::usual::{Usual, differs_from};
 use crate::choices::{self, Choices};
 use crate::failure::Failure;
 use crate::faults::{Fault, Faults, Site};
-use crate::invariants::{self, Broken};
+use crate::invariants;
 use crate::plan::Plan;
 use crate::quiet::quietly;
 use crate::sim::{End, Finished, Run, Scenario, Swarm, Trouble};
+use crate::violation::Violation;
 
 /// How often something goes wrong in a random run, at most.
 const MOST_FAULTS: u64 = 12;
@@ -116,7 +117,7 @@ impl<'s, S> Search<'s, S> {
         });
         let broken = match ran || ended {
             true => self.repeat(clean, &Faulty::new()),
-            false => Some(Broken::new(
+            false => Some(Violation::new(
                 "NothingRan",
                 "no handler ran, though nothing went wrong: has a consumer the tasks and operations that are asked for?",
             )),
@@ -220,8 +221,8 @@ impl<'s, S> Search<'s, S> {
         Err(Box::new(failure.shrunk(&found, runs).saved_in(saved)))
     }
 
-    fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
-        self.scenario.pulse.begin("the check of the run");
+    fn broken(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Violation> {
+        self.scenario.heartbeat.begin("the check of the run");
         let broken = quietly(|| invariants::judge(finished, plan, self.check));
         let broken = broken.or_else(|| self.usual.as_ref()?.ends_otherwise(finished));
         broken.or_else(|| invariants::judge_the_rest(finished))
@@ -233,7 +234,7 @@ impl<'s, S> Search<'s, S> {
     }
 
     /// Makes a run again, and says where it differs.
-    fn repeat(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Broken> {
+    fn repeat(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Violation> {
         let mut case = finished.case();
         // What was planned and did not come may come the second time.
         if !plan.is_empty() {
@@ -246,7 +247,7 @@ impl<'s, S> Search<'s, S> {
 
 /// A run that is not as it was planned.
 fn vacuous<S>(what: String, finished: &Finished<S>, case: &Plan) -> Box<Failure> {
-    let failure = Failure::new(Broken::new("NotVacuous", what), finished);
+    let failure = Failure::new(Violation::new("NotVacuous", what), finished);
     Box::new(failure.planned(case.clone()))
 }
 

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use kser_core::{Outcome, RunId, Status};
 
 use crate::faults::{Fault, Kind, Site};
-use crate::invariants::Broken;
 use crate::sim::{Finished, Trace};
+use crate::violation::Violation;
 
 type Ends = BTreeMap<RunId, (Option<Status>, Outcome)>;
 
@@ -24,7 +24,7 @@ impl Usual {
     }
 
     /// Says where a run in the usual order differs from this one before anything went wrong in it.
-    pub(super) fn begins_otherwise<S>(&self, finished: &Finished<S>) -> Option<Broken> {
+    pub(super) fn begins_otherwise<S>(&self, finished: &Finished<S>) -> Option<Violation> {
         if !finished.tape.picks().is_empty() {
             return None;
         }
@@ -44,7 +44,7 @@ impl Usual {
 
     /// A message that came twice, a call of which nobody knows whether it had its effect, and another order of events
     /// change nothing about how all ends.
-    pub(super) fn ends_otherwise<S>(&self, finished: &Finished<S>) -> Option<Broken> {
+    pub(super) fn ends_otherwise<S>(&self, finished: &Finished<S>) -> Option<Violation> {
         let invariant = unchanging(finished)?;
         let ended = ends(finished);
         let (id, now) = ended.iter().find(|(id, end)| {
@@ -57,22 +57,22 @@ impl Usual {
         })?;
         let usual = self.ends.get(id);
         let what = format!("{id} ends as {now:?}, and usually as {usual:?}");
-        Some(Broken::new(invariant, what))
+        Some(Violation::new(invariant, what))
     }
 }
 
 /// Says where a run that was made twice differs.
-pub(super) fn differs_from<S>(first: &Finished<S>, second: &Finished<S>) -> Option<Broken> {
+pub(super) fn differs_from<S>(first: &Finished<S>, second: &Finished<S>) -> Option<Violation> {
     let differs = trace(first).difference(&trace(second), None)?;
     Some(by_chance("the same run, made twice, differs", differs))
 }
 
-fn by_chance(what: &str, (at, first, second): (usize, String, String)) -> Broken {
+fn by_chance(what: &str, (at, first, second): (usize, String, String)) -> Violation {
     let what = format!(
         "{what}, from event {at} on: first {first:?}, then {second:?}. Something decides by chance: real time, random \
          numbers, or the order of a HashMap"
     );
-    Broken::new("Deterministic", what)
+    Violation::new("Deterministic", what)
 }
 
 fn trace<S>(finished: &Finished<S>) -> Trace {

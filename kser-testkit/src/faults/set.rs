@@ -89,8 +89,8 @@ mod tests {
 
     use super::*;
     use crate::choices::Choices;
+    use crate::heartbeat::Heartbeat;
     use crate::sim::{Scenario, Setup, Trouble, World};
-    use crate::watchdog::Pulse;
 
     #[derive(Clone, Serialize, Deserialize, Entrypoint)]
     #[entrypoint("shop.Work")]
@@ -127,7 +127,7 @@ mod tests {
                 make: &make,
                 setup,
                 heal_within: std::time::Duration::from_secs(3600),
-                pulse: Pulse::default(),
+                heartbeat: Heartbeat::default(),
             };
             let clean = scenario.run(Trouble::Nothing, Choices::boring());
             let mut left_out = 0;

@@ -1,7 +1,7 @@
 use kser_core::{Record, headers};
 
-use super::Broken;
 use crate::sim::{Finished, Needed, Row, State, Told};
+use crate::violation::Violation;
 
 /// The percentage of copies that any run may publish.
 const PERCENT: usize = 1;
@@ -46,7 +46,7 @@ pub(crate) fn made(state: &mut State, consumer: bool, record: &Record, told: &To
 }
 
 /// Checks that the consumers published hardly more records than the run needs.
-pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
+pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     let faults = finished.fired.len();
     finished.shared.with(|state| {
         let (made, needed) = (state.facts.made, state.facts.needed.len());
@@ -63,7 +63,7 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
                 "{made} records were published where {needed} are needed, and {most} are allowed after {faults} faults and \
                  {given_up} deliveries that went to another member"
             );
-            Broken::new("RecordsNeeded", what)
+            Violation::new("RecordsNeeded", what)
         })
     })
 }

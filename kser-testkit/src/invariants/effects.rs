@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 
-use super::Broken;
 use crate::sim::{Applied, Finished, Moment};
+use crate::violation::Violation;
 
 /// What a task does is done once for it.
-pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
+pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     done_twice(finished).or_else(|| key_of_another(finished))
 }
 
 /// What a task asks for with the key of another is not done for it at all.
-fn key_of_another<S>(finished: &Finished<S>) -> Option<Broken> {
+fn key_of_another<S>(finished: &Finished<S>) -> Option<Violation> {
     finished.shared.with(|state| {
         let effects = &state.facts.effects;
         let mut repeated = effects.iter().filter(|one| one.repeated);
@@ -27,12 +27,12 @@ fn key_of_another<S>(finished: &Finished<S>) -> Option<Broken> {
                  ctx.idempotency_key(), or with_shared_key if one is to do it for both",
                 again.service, again.what
             );
-            Some(Broken::new("EffectOnce", what))
+            Some(Violation::new("EffectOnce", what))
         })
     })
 }
 
-fn done_twice<S>(finished: &Finished<S>) -> Option<Broken> {
+fn done_twice<S>(finished: &Finished<S>) -> Option<Violation> {
     finished.shared.with(|state| {
         let mut done: BTreeMap<_, Vec<&Applied>> = BTreeMap::new();
         for effect in state.facts.effects.iter().filter(|effect| !effect.repeated) {
@@ -42,7 +42,7 @@ fn done_twice<S>(finished: &Finished<S>) -> Option<Broken> {
             }
         }
         let twice = done.into_values().find(|effects| effects.len() > 1)?;
-        Some(Broken::new("EffectOnce", told(&twice)))
+        Some(Violation::new("EffectOnce", told(&twice)))
     })
 }
 

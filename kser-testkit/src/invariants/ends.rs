@@ -1,21 +1,21 @@
 use kser_core::{Status, Topic};
 
-use super::Broken;
 use crate::sim::{End, Finished, State};
+use crate::violation::Violation;
 
 /// What was asked for comes to an end.
-pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
+pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     match &finished.end {
         End::Done => leaks(finished).or_else(|| finished.shared.with(lost)),
         // What broke is told already.
         End::Broken => None,
-        End::Panicked(what) => Some(Broken::new("NoPanic", what.clone())),
+        End::Panicked(what) => Some(Violation::new("NoPanic", what.clone())),
         End::Endless => {
             let what = format!(
                 "the run goes on and on: {} calls were made in {:?}, more than 20,000 of them within an hour",
                 finished.steps, finished.elapsed
             );
-            Some(Broken::new("NoLivelock", what))
+            Some(Violation::new("NoLivelock", what))
         }
         End::Late => Some(
             finished
@@ -26,17 +26,17 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Broken> {
 }
 
 /// Returns an acknowledged run or a lone task that is missing at the end.
-pub(crate) fn lost(state: &mut State) -> Option<Broken> {
+pub(crate) fn lost(state: &mut State) -> Option<Violation> {
     let lost = never_seen(state).or_else(|| unread(state));
     lost.or_else(|| never_run(state))
 }
 
 /// Checks that the end of each run was published as an event.
-pub(super) fn unannounced<S>(finished: &Finished<S>) -> Option<Broken> {
+pub(super) fn unannounced<S>(finished: &Finished<S>) -> Option<Violation> {
     finished.shared.with(|state| never_announced(state))
 }
 
-fn never_announced(state: &State) -> Option<Broken> {
+fn never_announced(state: &State) -> Option<Violation> {
     let mut runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
     let lost = runs.find_map(|(id, run)| {
         let ended = run.status.filter(|status| status.is_terminal())?;
@@ -44,12 +44,12 @@ fn never_announced(state: &State) -> Option<Broken> {
     });
     lost.map(|(id, ended)| {
         let what = format!("{id} is {ended}, and no event was published that says so");
-        Broken::new("EndAnnounced", what)
+        Violation::new("EndAnnounced", what)
     })
 }
 
 /// What somebody was told will be done, and nobody has seen.
-fn never_seen(state: &mut State) -> Option<Broken> {
+fn never_seen(state: &mut State) -> Option<Violation> {
     let facts = &state.facts;
     let lost = facts.acknowledged.iter().find(|id| {
         let run = facts.runs.get(*id).is_some_and(|run| run.launched);
@@ -60,11 +60,11 @@ fn never_seen(state: &mut State) -> Option<Broken> {
         !run && !task
     })?;
     let what = format!("{lost} was acknowledged, and nothing of it was ever seen");
-    Some(Broken::new("NothingLost", what))
+    Some(Violation::new("NothingLost", what))
 }
 
 /// Checks that a consumer reads the topic of each lone task.
-fn unread(state: &mut State) -> Option<Broken> {
+fn unread(state: &mut State) -> Option<Violation> {
     let facts = &state.facts;
     let unread = |topic: &Topic| !state.broker.is_read(topic) && !facts.outside.contains(topic);
     let lost = facts.tasks.iter().find_map(|(id, task)| {
@@ -78,22 +78,22 @@ fn unread(state: &mut State) -> Option<Broken> {
              with `world.outside({:?})` if a service outside of the simulation reads it",
             topic.as_str()
         );
-        Broken::new("NothingLost", what)
+        Violation::new("NothingLost", what)
     })
 }
 
 /// A lone task that was sent, has left its topic, and never ran.
-fn never_run(state: &mut State) -> Option<Broken> {
+fn never_run(state: &mut State) -> Option<Violation> {
     let mut tasks = state.facts.tasks.iter();
     let lost = tasks.find(|(_, task)| task.lone && task.ended == 0 && task.letters == 0);
     lost.map(|(id, _)| {
         let label = state.labels.known_task(id);
-        Broken::new("NothingLost", format!("{label} was sent, and never ran"))
+        Violation::new("NothingLost", format!("{label} was sent, and never ran"))
     })
 }
 
 /// What is not done.
-fn left_over(state: &mut State) -> Broken {
+fn left_over(state: &mut State) -> Violation {
     let now = state.now;
     let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
     let open = runs.filter(|(_, run)| !run.status.is_some_and(|status| status.is_terminal()));
@@ -135,26 +135,26 @@ fn left_over(state: &mut State) -> Broken {
         ),
         (true, true, _) => ("NothingLost", format!("{outputs} outputs are not relayed")),
     };
-    Broken::new(
+    Violation::new(
         invariant,
         format!("after {now:?} this is left: {left}{stuck}"),
     )
 }
 
 /// What handlers have spawned ends with them.
-fn leaks<S>(finished: &Finished<S>) -> Option<Broken> {
+fn leaks<S>(finished: &Finished<S>) -> Option<Violation> {
     let leaked = finished.leaked;
     (leaked > 0).then(|| {
         let what = format!(
             "{leaked} tasks outlive their consumers: a handler has spawned them, and a crash does not end them. Await \
              what you spawn, or abort it when the handler is dropped (tokio::task::JoinSet does)"
         );
-        Broken::new("NoLeak", what)
+        Violation::new("NoLeak", what)
     })
 }
 
 /// Checks that the test asks how each lone task ended that failed.
-pub(super) fn unasked<S>(finished: &Finished<S>) -> Option<Broken> {
+pub(super) fn unasked<S>(finished: &Finished<S>) -> Option<Violation> {
     finished.shared.with(|state| {
         let facts = &state.facts;
         // `NothingRan` says more.
@@ -170,6 +170,6 @@ pub(super) fn unasked<S>(finished: &Finished<S>) -> Option<Broken> {
              `run.assert_succeeded(id)`, or look at `run.status(id)` or `run.tasks()`",
             task.outcome.shown()
         );
-        Some(Broken::new("NoSilentFailure", what))
+        Some(Violation::new("NoSilentFailure", what))
     })
 }

@@ -24,28 +24,14 @@ pub(crate) use self::records::{announced, committed, letter, published, relayed,
 pub(crate) use self::rows::wrote;
 use crate::faults::{Fault, Site};
 use crate::sim::{End, Finished, Run, panic_text};
-
-/// What does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// The name of the invariant, or `Check` for what the test asserts.
-    pub(crate) invariant: &'static str,
-    pub(crate) what: String,
-}
-
-impl Broken {
-    pub(crate) fn new(invariant: &'static str, what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self { invariant, what }
-    }
-}
+use crate::violation::Violation;
 
 /// Judges a run: what was seen to break, the end, and then what the test asserts.
 pub(crate) fn judge<S>(
     finished: &Finished<S>,
     plan: &[(Site, Fault)],
     check: &dyn Fn(&Run<'_, S>),
-) -> Option<Broken> {
+) -> Option<Violation> {
     let seen = finished
         .shared
         .with(|state| state.facts.broken.first().cloned());
@@ -56,7 +42,7 @@ pub(crate) fn judge<S>(
 }
 
 /// Judges the records, the announced ends and the failed lone tasks of a run in which all other invariants hold.
-pub(crate) fn judge_the_rest<S>(finished: &Finished<S>) -> Option<Broken> {
+pub(crate) fn judge_the_rest<S>(finished: &Finished<S>) -> Option<Violation> {
     if finished.end != End::Done {
         return None;
     }
@@ -66,7 +52,7 @@ pub(crate) fn judge_the_rest<S>(finished: &Finished<S>) -> Option<Broken> {
 }
 
 /// What was planned has gone wrong.
-fn not_vacuous<S>(finished: &Finished<S>, plan: &[(Site, Fault)]) -> Option<Broken> {
+fn not_vacuous<S>(finished: &Finished<S>, plan: &[(Site, Fault)]) -> Option<Violation> {
     let missed = plan
         .iter()
         .find(|planned| !finished.fired.contains(planned));
@@ -75,11 +61,11 @@ fn not_vacuous<S>(finished: &Finished<S>, plan: &[(Site, Fault)]) -> Option<Brok
             "\"{fault} {site}\" was planned, and the run did not come there: has the workflow changed since this was written \
              down, or does it decide by chance?"
         );
-        Broken::new("NotVacuous", what)
+        Violation::new("NotVacuous", what)
     })
 }
 
-fn checked<S>(finished: &Finished<S>, check: &dyn Fn(&Run<'_, S>)) -> Option<Broken> {
+fn checked<S>(finished: &Finished<S>, check: &dyn Fn(&Run<'_, S>)) -> Option<Violation> {
     let run = Run {
         state: &finished.state,
         shared: &finished.shared,
@@ -91,7 +77,7 @@ fn checked<S>(finished: &Finished<S>, check: &dyn Fn(&Run<'_, S>)) -> Option<Bro
     let mut named = ["EffectDone", "EffectOnce"].into_iter();
     let named = named.find_map(|name| Some((name, text.strip_prefix(name)?.strip_prefix(": ")?)));
     Some(match named {
-        Some((name, what)) => Broken::new(name, what),
-        None => Broken::new("Check", text),
+        Some((name, what)) => Violation::new(name, what),
+        None => Violation::new("Check", text),
     })
 }

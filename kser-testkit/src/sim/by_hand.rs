@@ -5,7 +5,8 @@ use kser_core::Message;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use super::driver::{Driver, End};
+use super::driver::Driver;
+use super::finished::End;
 use super::run::Run;
 use super::state::Shared;
 use crate::invariants;

@@ -3,11 +3,8 @@ use std::sync::Arc;
 use kser::{Consumer, IntoOperation, IntoTask, IntoTaskWith, Registry, RegistryBuilder};
 use kser_core::{StateStore, Transport};
 
+use super::spec::{Configure, ConsumerSpec, Wrap, WrapStore, WrapTransport};
 use super::world::World;
-
-type Configure = Arc<dyn Fn(Consumer, usize) -> Consumer + Send + Sync>;
-type WrapTransport = Arc<dyn Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync>;
-type WrapStore = Arc<dyn Fn(Arc<dyn StateStore>) -> Arc<dyn StateStore> + Send + Sync>;
 
 /// Consumers of a scenario, as they are described.
 #[derive(Debug)]
@@ -112,37 +109,6 @@ impl<'w> Consumers<'w> {
         match register(registry.into_builder()).build() {
             Ok(registry) => self.registry(registry),
             Err(error) => panic!("the scenario cannot be made: {error}"),
-        }
-    }
-}
-
-/// A consumer, which may be started many times.
-#[derive(Clone)]
-pub(crate) struct ConsumerSpec {
-    pub(crate) registry: Registry,
-    pub(crate) configure: Configure,
-    pub(crate) wrap: Wrap,
-}
-
-/// What is put around the transport and the store of a process.
-#[derive(Clone, Default)]
-pub(crate) struct Wrap {
-    pub(super) transport: Option<WrapTransport>,
-    store: Option<WrapStore>,
-}
-
-impl Wrap {
-    pub(crate) fn transport(&self, inner: Arc<dyn Transport>) -> Arc<dyn Transport> {
-        match &self.transport {
-            Some(wrap) => wrap(inner),
-            None => inner,
-        }
-    }
-
-    pub(crate) fn store(&self, inner: Arc<dyn StateStore>) -> Arc<dyn StateStore> {
-        match &self.store {
-            Some(wrap) => wrap(inner),
-            None => inner,
         }
     }
 }

@@ -3,10 +3,11 @@ use std::time::Duration;
 use kser_core::Clock;
 use tokio::time::{Instant, sleep_until};
 
-use super::consumers::{ConsumerSpec, Wrap};
 use super::facts::RunFacts;
+use super::finished::End;
 use super::process::{Place, Process};
-use super::world::{ClientSpec, World};
+use super::spec::{ClientSpec, ConsumerSpec, Wrap};
+use super::world::World;
 use crate::choices::Tape;
 use crate::invariants;
 
@@ -34,21 +35,6 @@ pub(crate) struct Driver {
     pub(crate) steps: usize,
     /// The beginning of the hour in which calls are counted, and the number of calls before it.
     hour: (Instant, usize),
-}
-
-/// How a run came to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
-    /// All that was asked for is done.
-    Done,
-    /// It is not, and the time is over.
-    Late,
-    /// It went on and on.
-    Endless,
-    /// Something broke an invariant.
-    Broken,
-    /// A process panicked.
-    Panicked(String),
 }
 
 impl Driver {
@@ -88,7 +74,7 @@ impl Driver {
         }
         let now = self.place.shared.clock().now();
         let broken = self.place.shared.timed(|state| {
-            state.pulse.beat();
+            state.heartbeat.beat();
             invariants::conserved(state);
             invariants::served(state, now);
             !state.facts.broken.is_empty()
@@ -113,7 +99,7 @@ impl Driver {
         let (decided, picked) = self.tape.pick(actions.len());
         if decided {
             let shared = &self.place.shared;
-            shared.with(|state| state.pulse.decided(picked));
+            shared.with(|state| state.heartbeat.decided(picked));
         }
         if let Some(action) = actions.into_iter().nth(picked) {
             self.act(action);

@@ -7,8 +7,7 @@ use kser_core::sequencing::Progress;
 use kser_core::{Metadata, Name, Outcome, Record, RunId, Status, TaskId, Topic, headers};
 
 use super::broker::Spot;
-use super::state::State;
-use crate::invariants::Broken;
+use crate::violation::Violation;
 
 /// What was seen of a run by those who carry, keep and run, for the invariants.
 #[derive(Debug, Default)]
@@ -49,7 +48,7 @@ pub(crate) struct Facts {
     /// The ids of runs and lone tasks whose ends the check has asked about.
     pub(crate) asked: BTreeSet<String>,
     /// What broke an invariant, the moment it did.
-    pub(crate) broken: Vec<Broken>,
+    pub(crate) broken: Vec<Violation>,
 }
 
 /// The identity of a record of a run or of a lone task: a second record with the same identity is a copy.
@@ -176,7 +175,7 @@ impl Facts {
 
     /// Notes that something does not hold.
     pub(crate) fn broke(&mut self, invariant: &'static str, what: String) {
-        self.broken.push(Broken { invariant, what });
+        self.broken.push(Violation { invariant, what });
     }
 }
 
@@ -226,30 +225,5 @@ impl RunFacts {
         let ended = self.status.is_some_and(Status::is_terminal);
         let at_work = self.stored.as_ref().is_some_and(Progress::is_started);
         !self.launched || (ended && !at_work)
-    }
-}
-
-impl State {
-    pub(crate) fn row(&self) -> super::Row {
-        self.broker.setup.row
-    }
-
-    /// Says whether steps are accepted once in this run: not where the row promises less, nor, without a store, where a
-    /// record was published twice.
-    pub(crate) fn is_exact(&self) -> bool {
-        match self.row() {
-            super::Row::Stored => true,
-            super::Row::ExactlyOnce => self.facts.duplicated == 0,
-            super::Row::AtLeastOnce => false,
-        }
-    }
-
-    /// Learns how a run stands.
-    pub(crate) fn stands(&mut self, run: &RunId, status: Status, outcome: Outcome) {
-        let facts = self.facts.run(run);
-        if status.is_terminal() {
-            facts.outcome = outcome;
-        }
-        facts.status = Some(status);
     }
 }

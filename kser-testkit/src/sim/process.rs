@@ -7,13 +7,12 @@ use tokio::task::JoinHandle;
 
 use super::Row;
 use super::clock::{ProcessClock, SimIds};
-use super::consumers::{ConsumerSpec, Wrap};
 use super::port::Port;
+use super::spec::{ClientSpec, ConsumerSpec, Wrap};
 use super::state::{Limits, Shared};
 use super::store::SimStore;
 use super::transport::SimTransport;
 use super::watch::Watch;
-use super::world::ClientSpec;
 
 /// A process of a simulated run.
 #[derive(Debug)]

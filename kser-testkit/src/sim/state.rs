@@ -4,7 +4,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
-use kser_core::{Clock, Record, Timestamp};
+use kser_core::{Clock, Outcome, Record, RunId, Status, Timestamp};
 use tokio::sync::Notify;
 
 use super::Setup;
@@ -16,7 +16,7 @@ use super::labels::Labels;
 use super::sites::Sites;
 use super::trace::Trace;
 use crate::faults::{Fault, Kind, Site};
-use crate::watchdog::Pulse;
+use crate::heartbeat::Heartbeat;
 
 /// All that the processes of a simulated run share: the broker, and what was seen of the run.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub(crate) struct State {
     pub(crate) labels: Labels,
     pub(crate) trace: Trace,
     pub(crate) facts: Facts,
-    pub(crate) pulse: Pulse,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) sites: Sites,
     pub(crate) parked: BTreeMap<u64, Parked>,
     pub(crate) parkings: u64,
@@ -144,7 +144,7 @@ impl Shared {
             labels: Labels::default(),
             trace: Trace::default(),
             facts: Facts::default(),
-            pulse: Pulse::default(),
+            heartbeat: Heartbeat::default(),
             sites: Sites::default(),
             parked: BTreeMap::new(),
             parkings: 0,
@@ -222,7 +222,7 @@ impl State {
     /// Something goes wrong.
     pub(crate) fn goes_wrong(&mut self, who: &str, fault: Fault, site: &Site) {
         self.note(who, format!("{fault} {site}"));
-        self.pulse.went_wrong(site, fault);
+        self.heartbeat.went_wrong(site, fault);
     }
 
     /// Begins a life.
@@ -243,5 +243,28 @@ impl State {
 
     pub(crate) fn is_alive(&self, life: usize) -> bool {
         self.lives.get(life).is_some_and(|life| life.alive)
+    }
+
+    pub(crate) fn row(&self) -> super::Row {
+        self.broker.setup.row
+    }
+
+    /// Says whether steps are accepted once in this run: not where the row promises less, nor, without a store, where a
+    /// record was published twice.
+    pub(crate) fn is_exact(&self) -> bool {
+        match self.row() {
+            super::Row::Stored => true,
+            super::Row::ExactlyOnce => self.facts.duplicated == 0,
+            super::Row::AtLeastOnce => false,
+        }
+    }
+
+    /// Learns how a run stands.
+    pub(crate) fn stands(&mut self, run: &RunId, status: Status, outcome: Outcome) {
+        let facts = self.facts.run(run);
+        if status.is_terminal() {
+            facts.outcome = outcome;
+        }
+        facts.status = Some(status);
     }
 }

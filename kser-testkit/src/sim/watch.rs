@@ -74,7 +74,7 @@ impl Service<Call> for Watched<Handler> {
             };
             port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
             let label: Arc<str> = label.into();
-            state.pulse.begin(&label);
+            state.heartbeat.begin(&label);
             let number = invariants::began(state, port.life, &label, &call);
             invariants::one_more_runs(state, port.life);
             (label, number)

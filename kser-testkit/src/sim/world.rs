@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use kser::{Connection, Entrypoint, Error, Step};
 use kser_core::{Handler, Name, RunId, TaskId, Topic, Transport};
 
 use super::asking::{Shareable, until_certain};
-use super::consumers::{ConsumerSpec, Consumers, Wrap};
+use super::consumers::Consumers;
+use super::spec::{ClientSpec, ConsumerSpec, Wrap};
 use super::state::Shared;
 use super::{Row, Setup};
 use crate::Effects;
@@ -24,13 +24,6 @@ pub struct World {
     pub(crate) setup: Setup,
     /// What is put around the transports of clients.
     pub(crate) wrap: Wrap,
-}
-
-type Script = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
-
-/// Somebody who asks for something, once.
-pub(crate) struct ClientSpec {
-    pub(crate) script: Box<dyn FnOnce(Connection) -> Script + Send>,
 }
 
 impl World {

@@ -1,0 +1,48 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sites::Seen;
+use super::state::Shared;
+use crate::choices::Tape;
+use crate::faults::{Fault, Site};
+use crate::plan::Plan;
+
+/// How a run came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All that was asked for is done.
+    Done,
+    /// It is not, and the time is over.
+    Late,
+    /// It went on and on.
+    Endless,
+    /// Something broke an invariant.
+    Broken,
+    /// A process panicked.
+    Panicked(String),
+}
+
+/// One run that has come to its end.
+pub(crate) struct Finished<S> {
+    pub(crate) state: S,
+    pub(crate) shared: Shared,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) fired: Vec<(Site, Fault)>,
+    pub(crate) end: End,
+    pub(crate) tape: Tape,
+    pub(crate) steps: usize,
+    pub(crate) elapsed: Duration,
+    pub(crate) repeatable: Vec<Arc<str>>,
+    /// How many tasks outlive their consumers.
+    pub(crate) leaked: usize,
+}
+
+impl<S> Finished<S> {
+    /// The run as a value: what went wrong, and what was decided.
+    pub(crate) fn case(&self) -> Plan {
+        Plan {
+            faults: self.fired.clone(),
+            picks: self.tape.picks(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::by_hand::ByHand;
+use super::driver::Driver;
+use super::finished::Finished;
+use super::idle::Idle;
+use super::process::Place;
+use super::sites::Trouble;
+use super::state::Shared;
+use super::store::rows;
+use super::{Setup, World};
+use crate::choices::{Choices, Tape};
+use crate::heartbeat::Heartbeat;
+
+/// A scenario, and what is the same in all runs of it.
+pub(crate) struct Scenario<'s, S> {
+    pub(crate) make: &'s dyn Fn(&mut World) -> S,
+    pub(crate) setup: Setup,
+    pub(crate) heal_within: Duration,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+impl<S> Scenario<'_, S> {
+    /// Makes one run, on a runtime of its own.
+    pub(crate) fn run(&self, trouble: Trouble, choices: Choices) -> Finished<S> {
+        let (runtime, idle) = runtime();
+        runtime.block_on(self.run_here(idle, trouble, choices))
+    }
+
+    /// Makes one run that somebody leads by hand.
+    pub(crate) fn by_hand(&self) -> ByHand<S> {
+        let (runtime, idle) = runtime();
+        let begun = {
+            let _inside = runtime.enter();
+            self.begin(idle, Trouble::Nothing, Choices::boring())
+        };
+        let Begun {
+            shared,
+            state,
+            mut driver,
+            ..
+        } = begun;
+        driver.restart = None;
+        ByHand {
+            runtime,
+            driver,
+            state,
+            shared,
+            end: None,
+        }
+    }
+
+    fn begin(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Begun<S> {
+        self.heartbeat.begin_run();
+        let shared = Shared::new(self.setup.clone(), idle, true);
+        let mut world = World::new(shared.clone(), self.setup.clone());
+        let state = (self.make)(&mut world);
+        let repeatable = world.repeatable.clone();
+        world.must_do_something();
+        let tasks = world.tasks();
+        shared.with(|state| {
+            state.sites.trouble(trouble);
+            state.facts.watched = tasks;
+            state.heartbeat = self.heartbeat.clone();
+        });
+        let place = Place {
+            shared: shared.clone(),
+            rows: rows(&shared),
+            row: self.setup.row,
+        };
+        let driver = Driver::new(place, world, Tape::new(choices), self.heal_within);
+        Begun {
+            shared,
+            state,
+            driver,
+            repeatable,
+        }
+    }
+
+    #[expect(
+        clippy::future_not_send,
+        reason = "a run stays on the thread of its test"
+    )]
+    async fn run_here(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Finished<S> {
+        let begun = self.begin(idle, trouble, choices);
+        let (shared, mut driver) = (begun.shared, begun.driver);
+        let end = driver.drive().await;
+        let leaked = driver.end().await;
+        let elapsed = shared.clock().elapsed();
+        let (seen, fired) = shared.with(|state| {
+            let sites = &mut state.sites;
+            (sites.take_seen(), sites.fired().to_vec())
+        });
+        Finished {
+            state: begun.state,
+            shared,
+            seen,
+            fired,
+            end,
+            tape: driver.tape,
+            steps: driver.steps,
+            elapsed,
+            repeatable: begun.repeatable,
+            leaked,
+        }
+    }
+}
+
+/// A run that has begun.
+struct Begun<S> {
+    shared: Shared,
+    state: S,
+    driver: Driver,
+    repeatable: Vec<Arc<str>>,
+}
+
+/// A runtime on paused time, which says when nothing in it can run. It has no I/O: that has no place in a simulation.
+fn runtime() -> (Runtime, Idle) {
+    let idle = Idle::default();
+    let parking = idle.clone();
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .on_thread_park(move || parking.parking())
+        .build();
+    (runtime.expect("a runtime can be made"), idle)
+}
