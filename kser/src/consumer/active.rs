@@ -4,19 +4,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kser_core::{Name, RunId, TaskId, Timestamp};
 use serde::Serialize;
 
-/// One attempt that runs at this moment.
+/// An attempt that runs at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RunningTask {
-    /// What runs.
+    /// The name of the entrypoint.
     pub entrypoint: Name,
-    /// Which task.
+    /// The id of the task.
     pub uuid: TaskId,
     /// The run of which it is a step.
     pub run: Option<RunId>,
-    /// Which attempt, counted from 1.
+    /// The number of the attempt, counted from 1.
     pub attempt: u32,
-    /// Since when.
+    /// The start of the attempt.
     pub since: Timestamp,
 }
 

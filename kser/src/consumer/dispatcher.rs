@@ -17,13 +17,13 @@ use super::processor::{Processor, backoff};
 /// How often the health of a consumer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Which part of what is held may wait in one lane.
+/// The share of the held records that may wait in one lane: 1 / `LANE`.
 const LANE: usize = 4;
 
-/// How many times as many records as are held may be parked beside them.
+/// The number of parked records that do not count against the limit of held records, as a multiple of that limit.
 const PARKED: usize = 16;
 
-/// What runs, and what waits for it.
+/// The dispatcher of a consumer: the running deliveries, and the ones that wait for their turn.
 pub(crate) struct Dispatcher {
     processor: Arc<Processor>,
     lanes: Lanes,
@@ -48,7 +48,11 @@ impl Dispatcher {
         }
     }
 
-    /// Receives and runs, until receiving fails for good; after a temporary error it receives again. Dropping the future loses nothing: the crew keeps what it holds.
+    /// Receives deliveries and runs them, until receiving fails for good; after a temporary error it receives again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the dispatcher keeps the deliveries that it holds.
     pub(crate) async fn work(
         &mut self,
         subscriptions: &mut [Box<dyn Subscription>],
@@ -112,7 +116,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives back what has not begun, and waits for what has.
+    /// Releases the deliveries that have not started, and waits for the running ones.
     pub(crate) async fn finish(&mut self, grace: Duration) -> Result<(), Elapsed> {
         self.lanes.release_waiting();
         let all = async {
@@ -223,7 +227,7 @@ async fn receive(
         .await
     };
     let (index, deliveries) = received?;
-    // Who has just had its turn is last the next time.
+    // The subscription that has just delivered is polled last the next time, for fairness.
     if let Some(tail) = subscriptions.get_mut(index..) {
         tail.rotate_left(1);
     }

@@ -19,8 +19,8 @@ pub(crate) struct Running {
     pub(super) attempt: u32,
 }
 
-/// Leaves the groups of a consumer whose handlers do not end, from any thread: else what they run counts as a crash,
-/// and after three deploys as a poison message.
+/// A graceful leave of the groups of a consumer whose handlers do not end, from any thread. Without it, their records count
+/// a crashed delivery at each deploy, and after three of them are poison messages.
 #[derive(Debug)]
 pub(super) struct GracefulLeave {
     shared: Arc<Shared>,

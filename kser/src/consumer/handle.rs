@@ -52,7 +52,7 @@ pub enum ConsumerState {
 pub struct ConsumerHealth {
     /// Whether it runs, or how it has ended. The other fields are as they were then.
     pub state: ConsumerState,
-    /// What the transport knows, one for each group.
+    /// The health of the transport, one for each group.
     pub transport: Vec<Health>,
     /// How many records are held: running, waiting and parked.
     pub held: usize,
@@ -60,10 +60,10 @@ pub struct ConsumerHealth {
     pub held_bytes: usize,
     /// How many of them wait in hand for their time, such as that of a retry.
     pub parked: usize,
-    /// Where deliveries are held because what follows from them cannot be published, and why. Their keys wait, and so do
-    /// the marks behind them; other keys go on.
+    /// The partitions with deliveries that are held because their outputs cannot be published, and the reason. Their keys wait,
+    /// and so do the committed offsets of the partitions; other keys go on.
     pub unsettled: Vec<HeldPartition>,
-    /// What the state store knows of itself; `None` without one.
+    /// The health of the state store; `None` without a store.
     pub store: Option<StoreHealth>,
     /// Whether new deliveries are taken.
     pub paused: bool,
@@ -81,12 +81,13 @@ impl ConsumerHandle {
         }))
     }
 
-    /// Asks the consumer to take nothing new and to finish what it holds. Asking twice changes nothing.
+    /// Requests a graceful shutdown: the consumer takes no new deliveries and finishes the running ones. A second request
+    /// changes nothing.
     pub fn request_stop(&self) {
         self.0.stop.cancel();
     }
 
-    /// Takes nothing new until [`resume`](Self::resume); what is held goes on.
+    /// Pauses the consumer: it takes no new deliveries until [`resume`](Self::resume). Held deliveries go on.
     pub fn pause(&self) {
         self.0.paused.set(true);
     }
@@ -96,7 +97,7 @@ impl ConsumerHandle {
         self.0.paused.set(false);
     }
 
-    /// Lists what runs now, the oldest first.
+    /// Lists the running attempts, the oldest first.
     #[must_use]
     pub fn running(&self) -> Vec<RunningTask> {
         self.0.running.list()
@@ -141,12 +142,12 @@ impl ConsumerHandle {
         *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Sets what leaves the groups at once; `None` when the consumer has ended.
+    /// Sets the graceful leave of the groups; `None` when the consumer has ended.
     pub(super) fn set_graceful_leave(&self, graceful_leave: Option<GracefulLeave>) {
         *self.graceful_leave() = graceful_leave.map(Arc::new);
     }
 
-    /// Gives back what is held, and leaves the groups at once.
+    /// Releases the attempts of stored runs, and leaves the groups at once.
     pub(super) async fn leave_gracefully(&self) {
         let graceful_leave = self.graceful_leave().clone();
         if let Some(graceful_leave) = graceful_leave {
@@ -194,7 +195,7 @@ impl Paused {
     }
 }
 
-/// A consumer that works in the background. It can do what its [`ConsumerHandle`] can.
+/// A consumer that works in the background. Dereferences to its [`ConsumerHandle`].
 #[derive(Debug)]
 #[must_use = "bind it to a name: dropping it stops the consumer as a crash does"]
 pub struct RunningConsumer {
@@ -210,17 +211,17 @@ impl RunningConsumer {
         Self { handle, serving }
     }
 
-    /// Takes nothing new, finishes what is held, leaves the group, and returns.
+    /// Shuts down gracefully: takes no new deliveries, finishes the running ones, leaves the group, and returns.
     ///
     /// On Kafka a named consumer keeps its place in the group, see [`Consumer::with_instance`](super::Consumer::with_instance).
     ///
     /// # Errors
     ///
-    /// What the consumer failed with.
+    /// The error that ended the consumer, as from [`Consumer::run`](super::Consumer::run).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is a crash, as dropping this is: what was held is delivered again.
+    /// Dropping the future is a crash, as dropping this is: the held records are redelivered.
     ///
     /// # Panics
     ///
@@ -234,11 +235,11 @@ impl RunningConsumer {
     ///
     /// # Errors
     ///
-    /// What the consumer failed with.
+    /// The error that ended the consumer, as from [`Consumer::run`](super::Consumer::run).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is a crash, as dropping this is.
+    /// Dropping the future is a crash, as dropping this is: the held records are redelivered.
     ///
     /// # Panics
     ///
@@ -247,7 +248,7 @@ impl RunningConsumer {
         join_result((&mut self.serving).await)
     }
 
-    /// Ends the consumer as a crash does: what it holds is delivered again.
+    /// Ends the consumer as a crash does: the records that it holds are redelivered.
     pub fn kill(self) {
         drop(self);
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What runs one at a time: a topic, a partition of it, and a key. Records without a key have no lane and run freely.
+/// The records of one topic, partition and key, which run one at a time. Records without a key have no lane and run freely.
 pub(crate) type Lane = (Topic, i32, Bytes);
 
 /// A delivery whose turn has come.
@@ -142,8 +142,8 @@ impl Lanes {
         first.pop_front().or_else(|| second.pop_front())
     }
 
-    /// Notes that a delivery has finished, so that the one behind it may begin. What is behind one that was given back is
-    /// given back too: it must not run before it.
+    /// Notes that a delivery has finished, so that the next one in its lane may start. If it was released, the deliveries
+    /// behind it are released too, because they must not run before it.
     pub(crate) fn finish(&mut self, lane: Option<Lane>, bytes: usize, given_back: bool) {
         self.records -= 1;
         self.bytes -= bytes;
@@ -163,7 +163,7 @@ impl Lanes {
         }
     }
 
-    /// Gives back what has not begun.
+    /// Releases the deliveries that have not started.
     pub(crate) fn release_waiting(&mut self) {
         let ready = std::mem::take(&mut self.continued);
         let ready = ready.into_iter().chain(std::mem::take(&mut self.fresh));
@@ -197,7 +197,8 @@ impl Queue {
         self.waiting.pop_front()
     }
 
-    /// Returns how long half of what waits will take: what is given back comes again before the lane is empty.
+    /// Estimates the time in which half of the waiting deliveries run, so that released records are redelivered before the
+    /// lane is empty.
     fn half_life(&self) -> Duration {
         let each = self.finished.map_or(SHORTEST, |(_, each)| each);
         let half = u32::try_from(self.waiting.len() / 2).unwrap_or(u32::MAX);
@@ -286,7 +287,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         let topic = Topic::new("t").unwrap();
         assert_eq!(lanes.waited().get(&topic).copied(), waited(21));
-        // What runs waits no more; the one behind it in its lane does.
+        // The running delivery no longer waits; the next one in its lane does.
         let first = lanes.next().unwrap();
         assert_eq!(lanes.waited().get(&topic).copied(), waited(10));
         drop_quietly(first);
@@ -304,7 +305,7 @@ mod tests {
         assert!(!lanes.is_ready());
     }
 
-    /// What was released, by its payload's number.
+    /// The released deliveries, by the number in the payload.
     #[derive(Debug, Default)]
     struct Released(std::sync::Mutex<Vec<(u128, Option<Timestamp>)>>);
 

@@ -186,7 +186,7 @@ fn say_what_is_promised(shared: &Shared) {
     }
 }
 
-/// Who this consumer is: its name and which life of it, or a name that nobody has.
+/// Returns the owner that this consumer is: its instance name with the incarnation that the store registers, or a random name.
 async fn owner(shared: &Shared, options: &Options) -> Result<Owner, Error> {
     let Some(instance) = &options.instance else {
         return Ok(Owner::new(Instance::from(shared.ids.next_id()), 0));
@@ -208,8 +208,8 @@ async fn superseded(processor: &Processor) -> Error {
     }
 }
 
-/// Ends what runs within the deadline, and a little more for those that do not yield. Says whether every task ended when
-/// it was asked to: what was left behind may still hold a thread.
+/// Ends the running deliveries within the deadline, and a little more for handlers that do not yield. Returns whether every
+/// task ended by itself: a task that was left behind may still hold a thread.
 async fn end(
     mut dispatcher: Dispatcher,
     processor: &Processor,

@@ -30,11 +30,11 @@ use self::step::layers::Layers;
 pub use self::step::layers::{Call, Handle, Handler};
 use crate::shared::Shared;
 
-/// Receives messages and does what they ask for.
+/// A consumer: receives messages and runs their handlers.
 ///
 /// One task at a time runs for each topic, partition and key, in order; different keys, and records without a key, run
-/// side by side up to a limit. A message leaves its topic when what follows from it is durable: the next step, the end
-/// of the run, a retry or a dead letter.
+/// side by side up to a limit. A message is acknowledged once the records and the state that follow from it are durable:
+/// the next step, the end of the run, a retry or a dead letter.
 ///
 /// ```
 /// # use kser::{Entrypoint, Registry};
@@ -180,8 +180,8 @@ impl Consumer {
     /// deadline plus five seconds, if tasks are left that did not end when they were asked to. The default is to
     /// leave signals alone.
     ///
-    /// After a consumer that ended without a signal, such as by [`ConsumerHandle::request_stop`], nobody listens: signals
-    /// are ignored, unless the program listens itself, until another consumer is run with this.
+    /// After a consumer that ended without a signal, such as by [`ConsumerHandle::request_stop`], signals are ignored until
+    /// another consumer is run with this option, unless the program handles them itself.
     pub fn with_signals(mut self) -> Self {
         self.options.signals = true;
         self
@@ -216,28 +216,29 @@ impl Consumer {
         self.options.held_records
     }
 
-    /// Returns what stops, pauses and looks at the consumer, also while it runs.
+    /// Returns a handle that stops, pauses and inspects the consumer, also while it runs.
     #[must_use]
     pub fn handle(&self) -> ConsumerHandle {
         self.handle.clone()
     }
 
-    /// Works until it is asked to stop, then finishes what it holds. The future owns all that runs. A topic that does not
-    /// exist while others do is read within 5 seconds of its creation, and until then the health names it.
+    /// Runs the consumer until it is asked to stop, then finishes the running tasks. The future owns all running tasks. A topic
+    /// that does not exist while others do is read within 5 seconds of its creation, and until then the health names it.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when it has no topics, [`Error::MissingTopic`] when none of them exists, [`Error::InvalidTopic`] when one cannot, [`Error::Superseded`] when the
-    /// instance was started again elsewhere, [`Error::Backend`] when a backend fails for good.
+    /// [`Error::Invalid`] when it has no topics, [`Error::MissingTopic`] when none of them exists, [`Error::InvalidTopic`] when
+    /// one cannot exist, [`Error::Superseded`] when the instance was started again elsewhere, [`Error::Backend`] when a backend
+    /// fails for good.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is a crash: what was held is delivered again.
+    /// Dropping the future is a crash: the held records are redelivered.
     pub async fn run(self) -> Result<(), Error> {
         serve(self).await
     }
 
-    /// Works in the background, on the runtime that this is called on. Dropping what is returned is a crash.
+    /// Runs the consumer in the background, on the current tokio runtime. Dropping the returned value is a crash.
     ///
     /// # Panics
     ///

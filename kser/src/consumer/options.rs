@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser_core::{Instance, Name, Topic};
 
-/// How a consumer works. What each means is said at the methods of [`Consumer`](super::Consumer).
+/// The options of a consumer. The methods of [`Consumer`](super::Consumer) document each.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) topics: Option<Vec<Topic>>,

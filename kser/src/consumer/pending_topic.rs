@@ -14,7 +14,7 @@ type Subscribed = Result<Box<dyn Subscription>, Error>;
 #[derive(Debug)]
 pub(super) struct PendingTopic {
     topics: Vec<Topic>,
-    /// Looks for it, on a task of its own: whoever receives drops its future all the time.
+    /// Looks for the topic on a task of its own, because the dispatcher drops the future of `receive` all the time.
     looking: JoinSet<Subscribed>,
     found: Option<Box<dyn Subscription>>,
     leaver: Arc<Leaver>,

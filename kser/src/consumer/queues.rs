@@ -5,7 +5,7 @@ use std::time::Duration;
 use kser_core::{Health, Topic};
 use tokio::time::Instant;
 
-/// How long a consumer waits for a backend to tell what waits before it sweeps all the same.
+/// The time that a backend has to report the wait of its records. A consumer sweeps without a report after it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the oldest record of each topic of a consumer has waited, as of its last look.
@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Queues {
     since: Instant,
-    /// `None` while that is not known, and where no partition of the topic is this consumer's: the members that have them know
-    /// what waits, and sweep it.
+    /// `None` while the wait is unknown, and for a topic of which no partition is assigned to this consumer: the members with
+    /// its partitions know the wait, and sweep.
     topics: Mutex<BTreeMap<Topic, Option<Duration>>>,
 }
 
@@ -27,7 +27,7 @@ impl Queues {
         }
     }
 
-    /// Takes what the members of the consumer's groups tell, and how long what the consumer itself holds has waited.
+    /// Notes the health of the members of the consumer's groups, and the waits of the records that the consumer itself holds.
     pub(crate) fn look(&self, members: &[Health], held: &BTreeMap<Topic, Duration>) {
         let patient = self.since.elapsed() < PATIENCE;
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +83,7 @@ mod tests {
         health
     }
 
-    /// What is swept at once, and after a minute.
+    /// Checks the topics that are swept at once, and after a minute.
     async fn check(
         members: &[Health],
         held: &[(&str, u64)],

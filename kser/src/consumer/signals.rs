@@ -20,7 +20,8 @@ const SLACK: Duration = LAST_CALL
 /// How much later than the first a signal must come to be another request. A terminal and a parent both send one.
 const APART: Duration = Duration::from_secs(1);
 
-/// Who listens on after a signal has ended a consumer: nobody else would, and the process could not be interrupted.
+/// The signal handlers that still listen after a signal has ended their consumer: without them, the process could not be
+/// interrupted.
 static PAST: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
 
 /// Listens to signals on a thread of its own, so that a handler that never yields cannot keep the process alive.

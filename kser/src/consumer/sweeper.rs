@@ -26,9 +26,9 @@ const MOST_STUCK: usize = 6_400;
 /// limit, and the other topics wait meanwhile.
 const LONGEST_FAILING: Duration = Duration::from_secs(120);
 
-/// Publishes again what does not move: what was lost between the write of a state and its publication. What merely waits
-/// in a long queue is left alone. Sweeps at once, then after each sweep interval as soon as the store says that a run or an
-/// output is due, for ever.
+/// Sweeps for ever: publishes again the records that were lost between the write of a state and their publication. A run
+/// whose record only waits in a long queue is left alone. The first sweep is at once, the next after each sweep interval, as
+/// soon as the store says that a run or an output is due.
 pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     let Some(store) = &shared.store else {
         return std::future::pending().await;
@@ -185,7 +185,7 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
     }
 }
 
-/// The topic of the pending step does not take its message: the run ends here, until someone retries it.
+/// Ends a run because the topic of its pending step refuses the message. A retry of the step resumes the run.
 async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(), Error> {
     tracing::error!(target: "kser", run = ?run.id, error = kser_core::log::report(error), "sending a step failed; its run ends");
     let ended = |view: &RunView| {
@@ -257,7 +257,8 @@ async fn relay(stored: Stored<'_>) -> Result<(), Error> {
     }
 }
 
-/// Writes dead letters of what its topic does not take. Returns what is not published, nor its dead letter.
+/// Writes dead letters of the records that their topics refuse. Returns the failed records, without those whose dead letter
+/// is published.
 async fn give_up(
     shared: &Shared,
     records: &[Record],

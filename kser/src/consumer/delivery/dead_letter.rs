@@ -8,7 +8,7 @@ use crate::topics::DEAD_LETTERS;
 /// The longest text of an error in a header, in bytes.
 const LONGEST_ERROR: usize = 4096;
 
-/// Writes a record to the dead letters: payload, key and headers as they were, and behind them what is known of its end.
+/// Makes the dead letter of a record: payload, key and headers as they were, followed by headers that describe the failure.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub(crate) fn write(
     Ok(dead_letter)
 }
 
-/// Writes a dead letter within what the transport takes.
+/// Makes a dead letter within the record size limit of the transport.
 ///
 /// # Errors
 ///
@@ -64,14 +64,14 @@ pub(crate) fn write_within(
 ) -> Result<Record, Error> {
     let dead_letter = write(tracked, attempts, error, shared)?;
     let largest = shared.description.largest_record;
-    // A received record may be larger than those that kser creates. Then its topics say what they take.
+    // A received record may be larger than the limit for records of kser. Then the limit of the topic decides.
     Ok(match tracked.record.size() > largest {
         true => dead_letter,
         false => within(dead_letter, largest),
     })
 }
 
-/// Leaves out what kser knows of a dead letter that would be too large with it: the record itself is never cut.
+/// Removes headers of kser from a dead letter that is larger than `largest`: the record itself is never truncated.
 pub(crate) fn within(mut dead_letter: Record, largest: usize) -> Record {
     let ours = [
         headers::ERROR,
@@ -95,7 +95,7 @@ pub(crate) fn is_dead_letter(record: &Record) -> bool {
     record.topic.as_str().ends_with(DEAD_LETTERS)
 }
 
-/// What a failed outcome says for a header: its error's name, code and message.
+/// Formats the error of a failed outcome for a header: its name, code and message.
 pub(crate) fn text(outcome: &Outcome) -> String {
     outcome.error().map_or_else(
         || "no error was given".to_owned(),

@@ -40,8 +40,8 @@ pub(crate) struct RefusedRecord {
 }
 
 impl Outputs {
-    /// Takes out what is published, and what its topic does not take. Returns which outputs of the store are published,
-    /// and what is refused.
+    /// Removes the published and the refused records, so that the records to try again are left. Returns which outputs of the
+    /// store are published, and the refused records.
     pub(crate) fn part(
         &mut self,
         mut failed: Vec<(usize, Error)>,

@@ -358,7 +358,7 @@ fn hold_undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
     let processor = state.processor;
     let report = kser_core::log::report(error);
     tracing::error!(target: "kser", topic = %state.tracked.record.topic, error = report, "a delivery cannot be decided");
-    // An error of the store is no fault of the message: the delivery is held, whatever the store says about the next try.
+    // An error of the store is no fault of the message: the delivery is held, even if the store calls the error permanent.
     let is_held = error.is_temporary() || matches!(error, Error::Backend { .. });
     if !is_held {
         if state.may_wait() {

@@ -37,7 +37,7 @@ pub(crate) struct DeliveryState<'p> {
     pub(crate) place: Option<OwnedSemaphorePermit>,
     /// The outputs that could not be settled.
     pub(crate) unsettled: Option<Outputs>,
-    /// Those of them that their topics refuse.
+    /// The outputs that their topics refuse.
     pub(crate) refused: Vec<RefusedRecord>,
     /// How often the delivery could not be settled or decided.
     pub(crate) failed_settles: u32,

@@ -5,7 +5,7 @@ use kser_core::{Clock, Origin, Record, Timestamp, headers};
 use crate::engine::failed_attempts::{FailedAttempts, earlier};
 use crate::shared::Shared;
 
-/// A record that was received, or that follows from such a record, and what its headers tell.
+/// A record that was received, or that follows from such a record, and the content of its headers.
 #[derive(Debug)]
 pub(crate) struct TrackedRecord {
     pub(crate) record: Record,
@@ -45,7 +45,7 @@ impl TrackedRecord {
             failed: headers::attempts(&record).unwrap_or_default(),
             in_memory: 0,
             first: headers::since(&record, headers::FAILING_MS, headers::FIRST_FAILED, now),
-            // For people only, whatever the clock of the writer showed.
+            // For people only, so that the writer's clock need not agree with this one.
             last: headers::passed(&record, headers::LAST_FAILED, ever),
         };
         Self {
@@ -66,10 +66,10 @@ impl TrackedRecord {
         !is_over && self.delayed_within(Duration::ZERO, shared).size() <= largest
     }
 
-    /// The same record, to be delivered later, with what is known of its failures and where it was at first.
+    /// Makes the same record for a later delivery, with headers for its failures and its first topic, partition and offset.
     ///
-    /// The times since its first failure, and since no consumer understands it, go with it as durations until it is due:
-    /// the clock of the next member may differ. The moments are for people.
+    /// The times since its first failure, and since no consumer understands it, are written as durations until it is due,
+    /// because the clock of the next member may differ. The timestamps are for people.
     pub(crate) fn delayed(&self, wait: Duration, clock: &dyn Clock) -> Record {
         let mut record = self.record.clone();
         self.note_origin(&mut record);

@@ -206,7 +206,8 @@ fn dead_letter_of(state: &DeliveryState<'_>, attempts: u32, error: &str) -> Resu
     dead_letter::write_within(&state.tracked, attempts, error, &state.processor.shared)
 }
 
-/// Names the step that is meant: the one at which the run stands if the report is of its place, else what the report says.
+/// Returns the step that a report is for: the step at which the run stands if the report has its position, otherwise the
+/// step that the report names.
 fn step_meant(message: &Message, envelope: &Envelope, view: &RunView) -> StepKey {
     let here = view.here.as_ref().map(|here| &here.key);
     let here = here.filter(|key| key.position == envelope.step);

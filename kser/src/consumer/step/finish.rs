@@ -22,7 +22,7 @@ pub(super) struct Written {
     sent: Vec<Record>,
 }
 
-/// Applies the rules to the end of an attempt, writes the change where the state is stored, and decides what follows.
+/// Applies the rules to the end of an attempt, writes the change of a stored run, and decides the disposition of the delivery.
 pub(super) async fn finish<'p>(
     ended: EndedAttempt<'p>,
     state: &mut DeliveryState<'p>,

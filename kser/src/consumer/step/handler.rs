@@ -7,12 +7,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::lease::{Kept, Lease};
 
-/// What may end an attempt before its handler does.
+/// The cancellations that may end an attempt before its handler does.
 #[derive(Debug)]
 pub(crate) struct Bounds<'a> {
     /// Told to the handler.
     pub(crate) told: &'a Cancellation,
-    /// The delivery goes to someone else.
+    /// The delivery goes to another member.
     pub(crate) revoked: &'a Cancellation,
     /// The deadline of a stop has passed: the handler should end.
     pub(crate) cancel: &'a Cancellation,
@@ -31,7 +31,7 @@ pub(crate) enum Ended<T> {
     Overdue(TaskError),
     /// It was given back, since the consumer stops.
     Interrupted,
-    /// Somebody else has the step now: what it leaves is of no use.
+    /// Another consumer has the step now: the outcome of this attempt is discarded.
     Lost,
 }
 

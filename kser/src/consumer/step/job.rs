@@ -2,7 +2,7 @@ use kser_core::{Context, Message, OperationEntry, TaskEntry, TaskError, Timestam
 
 use crate::consumer::options::LAST_CALL;
 
-/// What a message asks for.
+/// The job that a message asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Job<'a> {
     /// A task, lone or a step.

@@ -9,15 +9,15 @@ use tower::{Layer, Service, ServiceExt};
 /// The error of a layer, as those of `tower` speak of it.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// One attempt at a task, as it goes through the layers of a consumer.
+/// An attempt at a task, as it goes through the layers of a consumer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Call {
     /// The task's handler.
     pub task: TaskEntry,
-    /// What the handler is told.
+    /// The context that the handler gets.
     pub ctx: Context,
-    /// What the task is given.
+    /// The params of the task.
     pub params: Object,
 }
 
@@ -43,7 +43,7 @@ impl Service<Call> for Handle {
     }
 }
 
-/// What a layer of a consumer is put around: the layers inside it, down to [`Handle`].
+/// The service that a layer of a consumer wraps: the layers inside it, down to [`Handle`].
 pub type Handler = BoxCloneSyncService<Call, Outcome, BoxError>;
 
 /// The layers around the handlers of a consumer; none costs nothing.

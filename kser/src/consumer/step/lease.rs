@@ -141,19 +141,19 @@ impl Leases {
     }
 }
 
-/// What became of a lease.
+/// The state of a lease after a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// It is ours for longer now.
+    /// The lease is renewed.
     Ours,
-    /// It is ours, and the run was cancelled.
+    /// The consumer still has the lease, and the run was cancelled.
     Unwanted,
-    /// Somebody else has it.
+    /// Another consumer has the step.
     Lost,
 }
 
 impl<'a> Lease<'a> {
-    /// No lease: nobody else can have the step.
+    /// Makes an empty lease, for a step that no other consumer can have.
     pub(crate) const fn none(leases: &'a Leases) -> Self {
         Self {
             leases,
@@ -238,8 +238,8 @@ impl Held {
         (!state.lost).then_some(state.renew_at)
     }
 
-    /// Returns the version that is known, and what became of the lease. A cancelled run keeps its lease until the attempt has
-    /// ended, so that no consumer begins another beside it.
+    /// Returns the known version of the run and the state of the lease. A cancelled run keeps its lease until the attempt has
+    /// ended, so that no consumer begins another attempt at the same time.
     fn kept(&self) -> (u64, Kept) {
         let state = self.state();
         let kept = match state.view.progress.status() {
@@ -288,7 +288,7 @@ impl Held {
         }
     }
 
-    /// Takes what the store says now.
+    /// Takes over the progress that the store has now.
     fn look(&self, actual: Option<Box<Progress>>) {
         let Some(actual) = actual else {
             return self.lose();

@@ -1,5 +1,5 @@
-//! Runs the step, or the lone task, that a message asks for: opens it, begins an attempt, runs the handler, and decides what
-//! follows. Each stage takes the one before.
+//! Runs the step, or the lone task, that a message asks for: opens it, begins an attempt, runs the handler, and decides the
+//! disposition of the delivery. Each stage takes the one before.
 
 mod ahead;
 mod attempt;

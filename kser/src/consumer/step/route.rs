@@ -68,7 +68,8 @@ async fn decode(
     }
 }
 
-/// Runs the handler that a message asks for, or does what is done without one.
+/// Runs the handler that a message asks for. A report goes to its run, a message that its handler cannot take is refused,
+/// and a message without a handler waits for one.
 async fn run<'p>(
     state: &mut DeliveryState<'p>,
     message: &Arc<Message>,
