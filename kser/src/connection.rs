@@ -17,10 +17,9 @@ use crate::runs::Runs;
 use crate::shared::Shared;
 use crate::system::RandomIds;
 
-/// A transport, perhaps a state store, and what producers and consumers share. Cloning is cheap.
+/// A transport, an optional state store, and the settings of the producers and consumers made from it. Cloning is cheap.
 ///
-/// Set what should differ from the defaults before the first producer or consumer is made: each keeps what it was made
-/// with.
+/// Change the settings before the first producer or consumer is made: each keeps the settings that it was made with.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
 
@@ -69,7 +68,7 @@ impl Connection {
         Producer::new(Arc::clone(&self.0))
     }
 
-    /// Receives messages and does what the handlers of `registry` can do.
+    /// Makes a consumer that receives messages and runs the handlers of `registry`.
     pub fn consumer(&self, registry: Registry) -> Consumer {
         Consumer::new(Arc::clone(&self.0), registry)
     }
@@ -102,7 +101,7 @@ impl Connection {
         self.change(|shared| shared.writer.limits = limits)
     }
 
-    /// Sets what is written to the log. The default shows no params.
+    /// Sets the content of log lines. By default they have no params.
     #[must_use]
     pub fn with_log(self, log: LogOptions) -> Self {
         self.change(|shared| shared.log = Arc::new(log))
@@ -131,8 +130,8 @@ impl Connection {
         self.change(|shared| shared.mode = mode)
     }
 
-    /// Creates the topics that the entrypoints of `registry` need and that do not exist: the topics themselves with
-    /// this many partitions (`None` for what the backend takes), their dead letters and delays, and the events.
+    /// Creates the missing topics of the entrypoints of `registry`: the topics themselves with this many partitions
+    /// (`None` for the backend's default), the topics of their dead letters and delays, and the topic of the events.
     ///
     /// # Errors
     ///
@@ -168,7 +167,7 @@ impl Connection {
 
     fn change(self, change: impl FnOnce(&mut Shared)) -> Self {
         let mut shared = Arc::unwrap_or_clone(self.0);
-        // What was made before keeps its event_watcher, which knows the old routes.
+        // Producers and consumers that exist already keep their event watcher, because it knows the old routes.
         shared.event_watcher = Arc::new(EventWatcher::default());
         shared.failures = Arc::default();
         shared.ready = Arc::default();

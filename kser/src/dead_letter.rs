@@ -91,7 +91,7 @@ impl DeadLetter {
     /// Returns when the first and the last attempt failed.
     #[must_use]
     pub fn failed(&self) -> Option<(Timestamp, Timestamp)> {
-        // Whatever the clock of the reader says.
+        // Independent of the reader's clock.
         let ever = Timestamp::from_millis(u64::MAX);
         let first = headers::passed(&self.record, headers::FIRST_FAILED, ever)?;
         let last = headers::passed(&self.record, headers::LAST_FAILED, ever)?;
@@ -249,7 +249,8 @@ impl Drop for Expected<'_> {
     }
 }
 
-/// What the message says of its run, or what the store does: a launch that others wrote says nothing.
+/// Returns the envelope of the message or, for a launch without one by another program, an envelope of the stored run that
+/// was launched with exactly this payload. `None` if there is neither.
 async fn envelope_of(
     shared: &Shared,
     message: &Message,
@@ -266,7 +267,7 @@ async fn envelope_of(
     Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
 }
 
-/// What a stored run publishes when the step of a dead letter is tried again.
+/// Returns the records that a stored run publishes when the step of a dead letter is tried again.
 async fn retry_stored(
     shared: &Shared,
     message: &Message,

@@ -36,7 +36,7 @@ enum What {
     Steps(Vec<Step>),
 }
 
-/// What is published to begin a run, and kept where the state is stored.
+/// The start of a run: the record that is published, and the state that the store keeps, if there is a store.
 struct Begin {
     progress: Progress,
     plan: Vec<PlannedStep>,
@@ -143,7 +143,7 @@ impl Launch {
     }
 }
 
-/// The message that asks for a run: whoever has the operation builds it.
+/// Makes the start of a run of an operation: a message for the consumer that has the operation and builds its steps.
 fn ask(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
     let now = now(shared, run);
     let progress = Progress::launched(now).with_step_events(step_events);

@@ -28,7 +28,7 @@ pub(crate) struct LaunchRecords {
 impl LaunchRecords {
     pub(crate) fn of(shared: &Shared, records: &[Record]) -> Result<Self, Error> {
         let events = shared.writer.routes.events()?;
-        // What the owner of a fork is told comes before its step and its event.
+        // The messages for the status hook of a fork come before its step and its event.
         let hooks = records.len().saturating_sub(2);
         let asks = records.iter().enumerate();
         let asks = asks.map(|(index, record)| index >= hooks && record.topic != events);
@@ -38,8 +38,8 @@ impl LaunchRecords {
         })
     }
 
-    /// Says whether a run is launched: it is once all that makes it begin is published, whatever became of its events. Only
-    /// if all that makes it begin was certainly refused, nothing was sent.
+    /// Says whether a run is launched: all records that make it begin are published. Its events do not matter. The error
+    /// says that nothing was sent only if each of these records was certainly refused.
     pub(crate) fn launched(
         &self,
         published: Result<(), NotPublished>,
@@ -72,7 +72,7 @@ impl LaunchRecords {
         }
     }
 
-    /// Lists the events that are not published, unless what makes the run begin is not published either.
+    /// Lists the events that are not published, if all records that make the run begin are.
     pub(crate) fn news(&self, not: &NotPublished) -> Vec<usize> {
         let failed = || not.failed.iter().map(|(index, _)| *index);
         let asks = |index: usize| self.asks.get(index) == Some(&true);
@@ -125,7 +125,7 @@ pub(crate) async fn publish_first(
     launched
 }
 
-/// Nothing was sent: the run is not to begin later either.
+/// Cancels and purges a stored run of whose launch no record was sent, so that no sweep starts it later.
 async fn take_back(stored: Stored<'_>, run: &RunRef) {
     let cancelled = stored.apply(run, |_| Event::Cancelled).await;
     let purged = match cancelled {

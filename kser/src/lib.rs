@@ -35,7 +35,7 @@ pub use dead_letter::DeadLetter;
 pub use dead_letters::DeadLetters;
 pub use engine::event::RunEvent;
 pub use kser_clock::SystemClock;
-/// What backends are written against: the traits, and what goes through them.
+/// The interface of backends: the traits, and the types in their signatures.
 #[doc(no_inline)]
 pub use kser_core as core;
 #[doc(hidden)]

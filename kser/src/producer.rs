@@ -38,7 +38,7 @@ impl Producer {
         Self { shared }
     }
 
-    /// Sends a task, when what is returned is awaited. Nobody waits for its end.
+    /// Returns a future that sends a task when it is awaited, without waiting for the end of the task.
     pub fn send<P: Entrypoint>(&self, params: P) -> SendTask {
         SendTask::new(
             Arc::clone(&self.shared),
@@ -47,7 +47,7 @@ impl Producer {
         )
     }
 
-    /// Sends many at once, and says of each what became of it, in order: what awaiting it alone would have said.
+    /// Sends many tasks at once. Returns for each, in order, the result that awaiting it alone would have returned.
     pub async fn send_all(
         &self,
         sends: impl IntoIterator<Item = SendTask>,
@@ -59,8 +59,8 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] and [`Error::InvalidTopic`] before anything is sent, [`Error::MaybeSent`] when nobody knows
-    /// whether it was.
+    /// [`Error::TooLarge`] and [`Error::InvalidTopic`] before anything is sent, [`Error::MaybeSent`] when it is unknown
+    /// whether the message was sent.
     pub async fn send_message(
         &self,
         message: &Message,
@@ -76,7 +76,7 @@ impl Producer {
         Ok(message.uuid.clone())
     }
 
-    /// Sends bytes as they are to `topic`, given without the prefix: what others wrote, whether it is a message or not.
+    /// Sends bytes as they are to `topic`, given without the prefix. They need not be a message of kser.
     ///
     /// # Errors
     ///
@@ -94,13 +94,13 @@ impl Producer {
         published.map_err(NotPublished::into_error)
     }
 
-    /// Launches an operation, when what is returned is awaited.
+    /// Returns a future that launches an operation when it is awaited.
     pub fn launch<P: Entrypoint>(&self, params: P) -> Launch {
         let params = Object::new(&params).map_err(Error::from);
         Launch::operation(Arc::clone(&self.shared), P::PATH.into(), params)
     }
 
-    /// Launches bare steps under a name, when what is returned is awaited. No operation of that name is needed.
+    /// Returns a future that launches bare steps under a name when it is awaited. No operation of that name is needed.
     pub fn launch_steps(&self, name: impl Into<Name>, steps: Vec<Step>) -> Launch {
         Launch::steps(Arc::clone(&self.shared), name.into(), steps)
     }

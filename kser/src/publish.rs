@@ -1,11 +1,11 @@
-//! Publishes records of producers, and says what is certain about those that were not published.
+//! Publishes records of producers, and tells a certain refusal from a record that may have been sent.
 
 use kser_core::log::LogOptions;
 use kser_core::{Error, Name, Outcome, Record, TaskError, TaskId, Topic};
 
 use crate::shared::Shared;
 
-/// Publishes one record, and logs what became of it.
+/// Publishes one record, and logs the result.
 pub(crate) async fn publish_one(
     shared: &Shared,
     record: Record,
@@ -19,7 +19,7 @@ pub(crate) async fn publish_one(
     published
 }
 
-/// Says whether someone reads what is sent.
+/// Says whether a subscriber of `tracing` takes the log lines of sent records.
 pub(crate) fn is_logged() -> bool {
     tracing::enabled!(target: "kser", tracing::Level::INFO)
 }
@@ -46,7 +46,7 @@ pub(crate) fn log_published(
     }
 }
 
-/// An error of publishing: what is not certainly refused may have been sent.
+/// Converts an error of publishing into [`Error::MaybeSent`], unless it is a certain refusal.
 pub(crate) fn maybe_sent(error: Error, id: &TaskId) -> Error {
     match is_refusal(&error) {
         true => error,

@@ -90,7 +90,7 @@ impl Routes {
         }
     }
 
-    /// Returns who executes a topic, given with the prefix.
+    /// Returns the consumer group of a topic, given with the prefix.
     #[must_use]
     pub fn group(&self, topic: &Topic) -> String {
         let plain = topic.as_str().strip_prefix(&self.prefix);

@@ -12,10 +12,10 @@ use crate::engine::event_watcher::WatchedRun;
 use crate::runs::Runs;
 use crate::shared::Shared;
 
-/// One run of an operation, as its launch returned it. Cloning is cheap.
+/// A handle of a run of an operation, as its launch returns it. Cloning is cheap.
 ///
-/// What is asked by id needs a state store; [`wait`](Self::wait) and [`result`](Self::result) work without, on the
-/// handle that the launch returned.
+/// Most methods look the run up by its id and need a state store; [`wait`](Self::wait) and [`result`](Self::result) work
+/// without, on the handle that the launch returned.
 #[derive(Debug, Clone)]
 pub struct Run {
     shared: Arc<Shared>,
@@ -41,7 +41,7 @@ pub struct RunState {
     pub position: u32,
     /// How many steps there are; 0 before the build is done.
     pub steps: u32,
-    /// At the end, what the run ended with; before, what the next step is given.
+    /// The final outcome, once the run has ended; before, the outcome that the next step is given.
     pub outcome: Outcome,
 }
 
@@ -71,7 +71,7 @@ impl RunState {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsuccessful`] with what the last step said, for any other status.
+    /// [`Error::Unsuccessful`] with the error of the last step, for any other status.
     pub fn into_result(self) -> Result<Outcome, Error> {
         if self.status == Status::Success {
             return Ok(self.outcome);
@@ -200,7 +200,7 @@ impl Run {
         self.by_id("status")?.status(&self.id).await
     }
 
-    /// Returns what the steps that are done have left, in order.
+    /// Returns the outcomes of the finished steps, in order.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl Run {
         self.by_id("outcomes")?.outcomes(&self.id).await
     }
 
-    /// Has nothing more of the run begin. What runs is told, and what it leaves is kept.
+    /// Cancels the run: no further step starts. A running attempt is told, and its outcome is kept.
     ///
     /// # Errors
     ///
@@ -218,7 +218,7 @@ impl Run {
         self.by_id("cancel")?.cancel(&self.id).await
     }
 
-    /// Goes on where the run failed or was cancelled: what is done is not done again.
+    /// Resumes the run at the step at which it failed or was cancelled. Finished steps do not run again.
     ///
     /// # Errors
     ///

@@ -67,8 +67,8 @@ impl Runs {
         }
     }
 
-    /// Returns what the steps that are done have left, in order. Those that a fork took over are with the run that it was
-    /// made from.
+    /// Returns the outcomes of the finished steps, in order. The outcomes that a fork took over are listed with the run that
+    /// it was forked from.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Runs {
         self.stored("list")?.store.list(filter).await
     }
 
-    /// Has nothing more of a run begin. What runs is told, and what it leaves is kept.
+    /// Cancels a run: no further step starts. A running attempt is told, and its outcome is kept.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Runs {
         self.apply("cancel", id, |_| Event::Cancelled).await
     }
 
-    /// Goes on where a run failed or was cancelled: what is done is not done again.
+    /// Resumes a run at the step at which it failed or was cancelled. Finished steps do not run again.
     ///
     /// # Errors
     ///
@@ -177,8 +177,9 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when a step before `from` is not done, or was done in the run that this one was forked from, [`Error::MaybeSent`] with the new run's id when nobody
-    /// knows whether it begins. Otherwise as [`status`](Self::status).
+    /// [`Error::Invalid`] when a step before `from` is not done, or was done in the run that this one was forked from,
+    /// [`Error::MaybeSent`] with the new run's id when it is unknown whether the new run begins. Otherwise as
+    /// [`status`](Self::status).
     pub async fn fork(&self, id: &RunId, from: u32) -> Result<Run, Error> {
         let stored = self.stored("fork")?;
         let origin = info(stored, id).await?;
@@ -240,7 +241,8 @@ impl Runs {
         }
     }
 
-    /// What a step has left. A fork keeps what it was made with only until its first step is done.
+    /// Returns the accepted outcome of a step. A fork keeps the outcome that it was made with only until its first step is
+    /// done.
     async fn accepted(&self, origin: &RunInfo, position: u32) -> Result<Outcome, Error> {
         let progress = &origin.progress;
         if progress.position() == position + 1 {
@@ -372,7 +374,8 @@ async fn begin_fork(
     publish_first(stored, run, after.progress.version(), records).await
 }
 
-/// Sends the first step of a fork as the rules send any step; its status changes from what no one has seen.
+/// Decides the transition that sends the first step of a fork, with the rules for any step. Its status event changes from
+/// `Pending`, since a fork has no earlier status.
 fn send_first(stored: Stored<'_>, run: &RunRef, forked: &RunView) -> Result<Transition, Error> {
     let here = forked.here.as_ref();
     let step = here.map(|here| here.key.clone());

@@ -9,10 +9,10 @@ use crate::publish::{is_logged, log_published, maybe_sent};
 use crate::send_task::{SendTask, keeps};
 use crate::shared::Shared;
 
-/// What is said of the tasks so far, and what is to be published.
+/// The answers for the tasks so far, and the records to publish.
 struct Many {
     answers: Vec<Result<TaskId, Error>>,
-    /// As many as records.
+    /// The tasks of the records, in the same order.
     sent: Vec<Sent>,
     records: Vec<Record>,
     /// The records that wait, by their index.
@@ -24,11 +24,12 @@ struct Sent {
     /// Its place among the answers.
     place: usize,
     entrypoint: Name,
-    /// Only if it is told: who receives the record counts its users at the same time.
+    /// Set only if the send is logged: with a clone of the topic, this thread and the receiver of the record would change the
+    /// same reference count.
     topic: Option<Topic>,
 }
 
-/// Publishes all that can be published, and says of each what became of it, in order.
+/// Publishes the tasks that can be published, and returns the result of each, in order.
 pub(crate) async fn send_many(
     shared: &Shared,
     sends: impl Iterator<Item = SendTask>,
@@ -82,10 +83,10 @@ impl Many {
         self.answers.push(answer);
     }
 
-    /// Takes out what its topic forgets before it is due.
+    /// Takes out the delayed tasks that their topics would delete before they are due.
     async fn refuse_late(&mut self, shared: &Shared) {
         let mut kept = BTreeMap::new();
-        // From behind, so that what is taken out moves nothing that is still to come.
+        // From the end, because removing a record moves the ones behind it.
         while let Some((index, delay)) = self.delayed.pop() {
             let topic = &self.records[index].topic;
             if let Err(forgets) = keeps(shared, topic, delay, &mut kept).await {
@@ -97,7 +98,7 @@ impl Many {
     }
 }
 
-/// Puts what failed in its place among the answers, and logs each.
+/// Puts the errors into their places among the answers, and logs each result.
 fn answer_each(
     mut answers: Vec<Result<TaskId, Error>>,
     sent: Vec<Sent>,

@@ -118,8 +118,8 @@ impl SendTask {
     }
 }
 
-/// Refuses a delay that is longer than the topic keeps its records: the task would be lost. `known` is what was asked
-/// before.
+/// Refuses a delay that is longer than the retention of the topic: the task would be lost. `known` has the retentions that
+/// were looked up before.
 pub(crate) async fn keeps(
     shared: &Shared,
     topic: &Topic,

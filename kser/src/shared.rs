@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) failures: Arc<Failures>,
     /// Lets one consumer at a time publish the outputs that their writer did not.
     pub(crate) relaying: Arc<Semaphore>,
-    /// Set once the topics that nobody has to make are there.
+    /// Set once the topic of the events exists, on a transport that makes topics at their first use.
     pub(crate) ready: Arc<OnceCell<()>>,
 }
 
@@ -57,8 +57,8 @@ impl Shared {
         self.transport.publish(records).await
     }
 
-    /// On a transport that makes topics at their first use, says that nobody but observers wants the events: they would
-    /// be kept for ever.
+    /// Creates the topic of the events as one that only observers read, on a transport that makes topics at their first use.
+    /// A topic that the transport made by itself would keep the events for ever.
     pub(crate) async fn ready(&self) -> Result<(), Error> {
         if !self.description.forgets {
             return Ok(());

@@ -18,7 +18,8 @@ const DELAYS: [&str; 5] = [
     ".delay.1h",
 ];
 
-/// Refuses a topic whose dead letters and delays could not be named: what fails there could go nowhere.
+/// Refuses a topic whose name is too long for the suffixes of dead letters and delays: a failed record would have no
+/// destination.
 pub(crate) fn with_room(topic: &Topic) -> Result<(), Error> {
     let mut around = DELAYS.iter().chain([&DEAD_LETTERS]);
     around.try_for_each(|suffix| topic.with_suffix(suffix).map(drop))?;

@@ -18,16 +18,16 @@ pub struct RunEvent {
     pub position: u32,
     /// How many steps there are; 0 before the build is done.
     pub of: u32,
-    /// What the status was. The same as `status` for the event of a step.
+    /// The status before the change. The same as `status` for the event of a step.
     pub from: Status,
-    /// What the status is.
+    /// The status after the change.
     pub status: Status,
     /// When it changed.
     pub at: Timestamp,
     /// The final outcome at an end, and the accepted outcome of a step where events of steps were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// A dead letter was replayed: what comes now replaces an earlier end.
+    /// Whether a dead letter was replayed: the events from this one on replace an earlier end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replay: bool,
 }

@@ -8,14 +8,14 @@ use tokio::task::JoinHandle;
 
 use crate::RunEvent;
 
-/// Sees the events of all runs that someone of this connection waits for, through one subscription.
+/// An observer of the events of all runs that handles of this connection wait for, through one subscription.
 #[derive(Debug, Default)]
 pub(crate) struct EventWatcher {
     watched: Mutex<WatchedRuns>,
     observing: tokio::sync::Mutex<Option<Observing>>,
 }
 
-/// The runs that are watched, while there is someone to see them.
+/// The runs that are watched, while the subscription is alive.
 #[derive(Debug, Default)]
 struct WatchedRuns {
     alive: bool,
@@ -32,20 +32,20 @@ impl Drop for Observing {
     }
 }
 
-/// What is known of one run from its events.
+/// A watch on one run through its events.
 #[derive(Debug)]
 pub(crate) struct WatchedRun {
     observer: Arc<EventWatcher>,
     run: RunId,
-    /// Taken only when this is dropped.
+    /// Always set until the watch is dropped.
     latest: Option<watch::Receiver<Seen>>,
 }
 
-/// What was seen of a run.
+/// The observed events of a run.
 #[derive(Debug, Default)]
 struct Seen {
     latest: Option<RunEvent>,
-    /// Replays of ours whose events have not come yet: an end before them is an old one.
+    /// The number of replays by this connection whose events have not arrived yet: an end before them is an old one.
     expected: u32,
 }
 
@@ -62,7 +62,7 @@ impl EventWatcher {
     {
         let latest = loop {
             self.begin(&subscribe).await?;
-            // What has just ended is begun again.
+            // A subscription that has ended in between is replaced.
             if let Some(latest) = self.watched().watch(run) {
                 break latest;
             }
@@ -123,12 +123,13 @@ impl EventWatcher {
         }
     }
 
-    /// Tells all who wait that nothing more will come. Those who watch from now on have a subscription of their own.
+    /// Ends all watches, because the subscription has ended. A later watch starts a new subscription.
     fn close(&self) {
         *self.watched() = WatchedRuns::default();
     }
 
-    /// Notes that a replay of a run is published, or was not after all: who waits for the run waits beyond it.
+    /// Notes that a replay of a run is published, or that its publishing failed. A wait for the run lasts until an end after
+    /// the expected replays.
     pub(crate) fn expect_replay(&self, run: &RunId, expected: bool) {
         if let Some(sender) = self.watched().runs.get(run) {
             sender.send_modify(|seen| {
@@ -142,7 +143,7 @@ impl EventWatcher {
 }
 
 impl WatchedRuns {
-    /// Watches a run from now on, unless nobody would see it.
+    /// Watches a run from now on. `None` without a living subscription.
     fn watch(&mut self, run: &RunId) -> Option<watch::Receiver<Seen>> {
         let sender = self.alive.then(|| self.runs.entry(run.clone()))?;
         let sender = sender.or_insert_with(|| watch::Sender::new(Seen::default()));
@@ -159,7 +160,7 @@ fn replaces(latest: Option<&RunEvent>, event: &RunEvent) -> bool {
     }
 }
 
-/// Receives events for as long as the observer lives. What fails is tried again.
+/// Receives events while the observer lives, and tries again after temporary errors.
 async fn observe(observer: Weak<EventWatcher>, mut subscription: Box<dyn Subscription>) {
     loop {
         let received = subscription.receive(Room::records(256)).await;

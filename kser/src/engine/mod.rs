@@ -1,4 +1,4 @@
-//! Moves runs: reads their state, applies the rules, writes what changes, and makes the records that follow.
+//! The engine of runs: reads their state, applies the rules, writes the change, and makes the records that follow.
 
 pub(crate) mod digest;
 pub(crate) mod event;

@@ -1,4 +1,4 @@
-//! What is published for a run: the messages of its steps, its events, and what its owner is told.
+//! The records of a run: the messages of its steps, its events, and the messages for the status hook of its operation.
 
 use bytes::Bytes;
 use kser_core::sequencing::{Effect, PlannedStep, Progress, SentStep};
@@ -23,7 +23,7 @@ pub(crate) struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Writes what the effects of a transition ask for. Dead dead letters are the caller's, who has the delivery.
+    /// Writes the records of a transition's effects. Dead letters are left to the caller, because it has the delivery.
     pub(crate) fn effects(
         &self,
         run: &RunRef,
@@ -53,7 +53,8 @@ impl RecordWriter {
         Ok(records)
     }
 
-    /// Says whether what a transition leaves could be written, before it counts: else the run could go no further.
+    /// Checks before a transition is written that its outcome and its messages are within the limits. Otherwise the run would
+    /// be stuck in a state whose records cannot be published.
     pub(crate) fn must_fit(&self, run: &RunRef, moved: RunChange<'_>) -> Result<(), Error> {
         self.outcome_fits(moved.after.progress.outcome())?;
         self.steps(run, moved).map(drop)
@@ -213,7 +214,8 @@ impl RecordWriter {
             };
             envelope.sent = Some(sent.encode(&run.id));
         }
-        // What this wrote itself at the build: a consumer in another language may hand it on in a longer spelling.
+        // Only the plan that this consumer wrote at the build is checked: a consumer in another language may pass the plan on
+        // in a longer spelling.
         let own = rest.filter(|_| step.key.position <= 1);
         if let Some(plan) = own.filter(|plan| plan.as_str().len() > self.limits.carried_plan) {
             return Err(Error::TooLarge {
@@ -238,7 +240,7 @@ impl RecordWriter {
         Ok(Record::new(topic, Some(payload)).with_key(key(record_key)))
     }
 
-    /// Writes what a handler sends.
+    /// Writes the record of a message that a handler sends, or of a run that it launches.
     pub(crate) fn output(
         &self,
         output: &Outgoing,
@@ -260,7 +262,7 @@ impl RecordWriter {
                     others: None,
                     home: None,
                 };
-                // Whoever receives it keeps it: no store has heard of it.
+                // The consumer that receives the launch stores the run: no store knows it yet.
                 self.asking(&run, &Progress::launched(now), message.params.clone(), None)?
             }
             false => self.sized(message)?,
@@ -351,8 +353,8 @@ impl RecordWriter {
         }
     }
 
-    /// Tells the operation's owner of a change of status. What cannot be told to it is logged: the run goes on, and its
-    /// events tell.
+    /// Writes the message that tells the operation's status hook of a change of status. A failure is logged and does not stop
+    /// the run: its events have the status too.
     fn hook_record(&self, run: &RunRef, event: &RunEvent) -> Option<Record> {
         let told = self.hook(run, event);
         if let Err(error) = &told {

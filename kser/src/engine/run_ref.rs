@@ -1,6 +1,6 @@
 use kser_core::{Envelope, Message, Metadata, Mode, Name, RunId, Topic};
 
-/// What is the same in all messages of a run.
+/// The reference of a run: the parts that are the same in all of its messages.
 #[derive(Debug, Clone)]
 pub(crate) struct RunRef {
     pub(crate) id: RunId,
@@ -15,7 +15,7 @@ pub(crate) struct RunRef {
 }
 
 impl RunRef {
-    /// Names the same run, for what writes none of its messages.
+    /// Makes a reference to the same run for code that writes none of its messages.
     pub(crate) fn without_metadata(&self) -> Self {
         Self {
             id: self.id.clone(),

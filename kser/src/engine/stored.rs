@@ -27,18 +27,18 @@ pub(crate) struct WriteExtras {
     pub(crate) outputs: Vec<Record>,
 }
 
-/// What an event has made of a run: written, or unchanged.
+/// The change of a run by an event: written, or without effect.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) before: RunView,
     pub(crate) after: Transition,
 }
 
-/// What an event has made of a run, and whether what follows from it is published.
+/// The change of a run by an event, and whether the records that follow from it are published.
 #[derive(Debug)]
 pub(crate) struct CarriedOut {
     pub(crate) after: Transition,
-    /// What is not published is kept by the store, and published by a sweep.
+    /// The store keeps the records that are not published, and a sweep publishes them.
     pub(crate) published: Result<(), NotPublished>,
 }
 
@@ -55,17 +55,17 @@ impl Stored<'_> {
         self.shared.store_clock.now()
     }
 
-    /// Says what an event makes of a run that stands here, with the stamp of the write that is to follow.
+    /// Decides the transition of a run by an event, with the stamp of the write that is to follow.
     pub(crate) fn decide(&self, view: &RunView, event: Event) -> Result<Transition, Rejected> {
         let after = apply(&view.progress, view.near(), event, self.now())?;
         Ok(after.with_stamp(self.shared.next_stamp()))
     }
 
-    /// Applies an event to a run as it is stored, and publishes what follows. `event` may look at where the run stands, and
-    /// `fits` may have something against it.
+    /// Applies an event to a run as it is stored, and publishes the records that follow. `event` makes the event from the
+    /// state of the run, and `fits` may refuse it.
     ///
-    /// What follows is written with the run, and kept by the store until it is published: it is not lost with this process,
-    /// nor when the future is dropped.
+    /// The records are written with the run, and the store keeps them until they are published: neither a crash nor dropping
+    /// the future loses them.
     pub(crate) async fn carry_out<F, C>(
         &self,
         run: &RunRef,
@@ -104,7 +104,7 @@ impl Stored<'_> {
         }
     }
 
-    /// Applies an event to a run as it is stored, and leaves out what follows from it.
+    /// Applies an event to a run as it is stored, without publishing the records that follow from it.
     pub(crate) async fn apply<F>(&self, run: &RunRef, event: F) -> Result<Applied, Error>
     where
         F: Fn(&RunView) -> Event + Send,
@@ -156,7 +156,8 @@ impl Stored<'_> {
         published
     }
 
-    /// Says whether what an event asks for could be written, before it is: else the run could go no further.
+    /// Checks before the write that the outcome and the messages that an event leads to are within the limits. Otherwise the
+    /// run would be stuck.
     pub(crate) fn must_fit(
         &self,
         run: &RunRef,
@@ -177,8 +178,8 @@ impl Stored<'_> {
         self.shared.writer.must_fit(run, moved)
     }
 
-    /// Applies an event to a run that is known, perhaps only from a hint, and writes what changes if it still stands
-    /// there.
+    /// Applies an event to a run whose state is known, perhaps only from a hint, and writes the change if the stored state is
+    /// still the same.
     pub(crate) async fn apply_to(
         &self,
         run: &RunRef,
@@ -353,7 +354,7 @@ fn outside_attempt(view: &RunView, after: &Transition, now: Timestamp) -> Option
     Some(Attempt::new(position, entrypoint, attempts, now, outcome))
 }
 
-/// What came of one write.
+/// The outcome of one write.
 #[derive(Debug)]
 pub(crate) enum WriteOutcome {
     Yes,
@@ -361,7 +362,7 @@ pub(crate) enum WriteOutcome {
     Elsewhere(Option<Box<Progress>>),
 }
 
-/// What came of one try to move a run.
+/// The outcome of one try to move a run.
 #[derive(Debug)]
 pub(crate) enum SwapOutcome {
     /// It moved, or nothing had to change.
@@ -372,7 +373,7 @@ pub(crate) enum SwapOutcome {
     Conflict(Option<Box<Progress>>),
 }
 
-/// What a stored run's messages have in common, as its launch told it.
+/// Reads the reference of a stored run from its launch.
 pub(crate) fn run_ref(info: &RunInfo) -> Result<RunRef, Error> {
     let message = Message::decode(&info.launch)?;
     Ok(RunRef::of_message(

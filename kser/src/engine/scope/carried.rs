@@ -20,7 +20,7 @@ pub(crate) struct CarriedScope<'a> {
     pub(super) launch: Option<Bytes>,
     /// The steps that ride in the next message: those behind its own.
     pub(super) rest: Option<Raw>,
-    /// Those that ride along after a report that succeeds.
+    /// The steps that ride along after a report that succeeds.
     behind: Option<Raw>,
 }
 

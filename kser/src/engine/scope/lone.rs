@@ -6,7 +6,7 @@ use super::message::step_key;
 use crate::engine::run_view::RunView;
 use crate::shared::Shared;
 
-/// A task that is no step of a run of this consumer: its state is what its delivery counts.
+/// A task that is no step of a run of this consumer: its only state is the counts of its delivery.
 #[derive(Debug)]
 pub(crate) struct LoneScope<'a> {
     pub(super) shared: &'a Shared,
