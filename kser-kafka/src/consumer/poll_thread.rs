@@ -15,21 +15,17 @@ use crate::consumer::context::{MemberContext, log_failure};
 use crate::consumer::leave::{LEAVE, NotAdmitted, leave};
 use crate::error::{code, failed};
 use crate::health::HealthMonitor;
-use crate::member::ArrivalOutcome;
 use crate::offsets::log_resets::{self, LogResets};
 use crate::offsets::recreated_topics::RecreatedTopics;
 use crate::offsets::start;
 
-/// The greatest number of messages that are taken in one poll.
-const POLL_BATCH: usize = 512;
+mod fetch;
+
 /// The longest sleep between polls without messages. The client wakes the thread for new messages; this bound is for timers and
 /// events without such a wake-up.
 const SLEEP: Duration = Duration::from_millis(20);
 /// The shortest sleep, if an event without a wake-up is near.
 const NAP: Duration = Duration::from_millis(1);
-/// The time for which the inbox must stay full before partitions are paused. A pause discards the prefetched messages, so that
-/// short peaks are waited out.
-const PAUSE_AFTER: Duration = Duration::from_millis(500);
 /// The pause before the start offsets of partitions are read again, and the timeout of that.
 const START_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// The timeout of the final commit at a graceful leave.
@@ -55,11 +51,6 @@ pub(crate) struct PollThread {
     all_paused: bool,
     /// The assignor may be changed to that of the group.
     can_switch: bool,
-}
-
-/// Says whether the inbox has been crowded for so long that the partitions are paused.
-fn is_long_crowded(crowded: Instant) -> bool {
-    crowded.elapsed() >= PAUSE_AFTER
 }
 
 /// The reason why the thread ends.
@@ -195,52 +186,6 @@ impl PollThread {
         None
     }
 
-    /// Takes messages from the client. Returns whether there were any.
-    fn fetch(&mut self) -> Result<bool, EndReason> {
-        let mut room = self.context.channel.room();
-        self.crowded = match self.crowded {
-            None if room == 0 => Some(monotonic()),
-            // Paused partitions stay paused until the inbox is half empty, since each pause discards the prefetched messages.
-            Some(since) if is_long_crowded(since) && !self.context.channel.has_room() => {
-                Some(since)
-            }
-            Some(since) if room == 0 => Some(since),
-            _ => None,
-        };
-        match self.crowded {
-            // Only events arrive, which must be served.
-            Some(since) if is_long_crowded(since) => room = POLL_BATCH,
-            Some(_) => return Ok(false),
-            None => {}
-        }
-        let (mut fetched, mut nothing) = (0, 0);
-        // After an event that is no message, there may be a message without a wake-up.
-        while fetched < POLL_BATCH.min(room) && nothing < 2 {
-            let polled = self.consumer.poll(Duration::ZERO);
-            self.log_resets.look(&self.consumer, &self.context);
-            match polled {
-                Some(Ok(message)) => {
-                    fetched += 1;
-                    let arrived = self.context.member().receive_message(&message);
-                    if arrived == ArrivalOutcome::WentBack {
-                        self.recreated_topics.look(&self.consumer, &self.context);
-                        let (log_resets, context) = (&mut self.log_resets, &self.context);
-                        log_resets.begin_anew(&self.consumer, context, &message);
-                    }
-                }
-                Some(Err(error)) => self.handle_error(error)?,
-                None => nothing += 1,
-            }
-        }
-        if nothing == 2 {
-            self.context.note_drained();
-        }
-        if fetched > 0 {
-            self.health.note_answer();
-        }
-        Ok(fetched > 0)
-    }
-
     /// Handles an error that the client reports. Most errors are temporary.
     fn handle_error(&mut self, error: KafkaError) -> Result<(), EndReason> {
         let group = &self.context.group;
@@ -320,7 +265,7 @@ impl PollThread {
 
     /// Pauses the partitions without room for more records, and resumes those with room.
     fn apply_backpressure(&mut self) {
-        let all = self.crowded.is_some_and(is_long_crowded);
+        let all = self.crowded.is_some_and(fetch::is_long_crowded);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         let mut member = self.context.member();
         if all != self.all_paused {
