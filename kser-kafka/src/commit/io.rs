@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::Assignment;
 use crate::clock::monotonic;
 use crate::consumer::context::MemberContext;
+use crate::error::code;
 use crate::member::Member;
 use crate::partition_list::list;
 use crate::progress::Commit;
@@ -21,6 +22,8 @@ const PARTITIONS: usize = 1000;
 /// The number of final requests that may be refused whole, and the pause after the first of them. Each further pause is twice
 /// as long, and each further request half as large.
 const REFUSALS: (u32, Duration) = (5, Duration::from_millis(10));
+/// The pause after an answer that the coordinator of the group has moved.
+const MOVED: Duration = Duration::from_millis(20);
 
 /// The committed offset of a group in a partition, with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,6 +192,11 @@ pub(crate) fn write_all(
         let left = until.saturating_duration_since(monotonic());
         let found = match read_back(consumer, request, left) {
             Ok(found) => found,
+            // The client looks for the new coordinator by itself.
+            Err(error) if has_moved(&error) && monotonic() + MOVED < until => {
+                std::thread::sleep(MOVED);
+                continue;
+            }
             Err(error) if durable.is_empty() => return Err(error),
             Err(_) => break,
         };
@@ -209,6 +217,18 @@ pub(crate) fn write_all(
     }
     durable.resize(entries.len(), false);
     Ok(durable)
+}
+
+/// Says whether the broker that was asked is not the coordinator of the group, or not yet.
+fn has_moved(error: &KafkaError) -> bool {
+    matches!(
+        code(error),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// Returns the number of entries that fit into one request, at least one, and their size in bytes.

@@ -344,3 +344,6 @@ impl PollThread {
         member.end_revoked();
     }
 }
+
+#[cfg(test)]
+mod tests;
