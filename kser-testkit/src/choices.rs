@@ -20,13 +20,13 @@ impl Choices {
 
 /// A tape of decisions: what was decided, and out of how many.
 #[derive(Debug, Clone)]
-pub(crate) struct Tape {
+pub(crate) struct DecisionTape {
     choices: Choices,
     made: Vec<(u32, u32)>,
     departures: u32,
 }
 
-impl Tape {
+impl DecisionTape {
     pub(crate) const fn new(choices: Choices) -> Self {
         Self {
             choices,
@@ -118,7 +118,7 @@ mod tests {
     fn every_tape_is_seen_once() {
         let (mut seen, mut made) = (Vec::new(), Some(Vec::new()));
         while let Some(picks) = made {
-            let mut tape = Tape::new(Choices::Replay(picks));
+            let mut tape = DecisionTape::new(Choices::Replay(picks));
             let (_, first) = tape.pick(3);
             // The second decision depends on the first.
             let (_, second) = tape.pick(first + 1);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn after_enough_departures_all_is_boring() {
-        let mut tape = Tape::new(Choices::Bounded(vec![1, 1, 1], 2));
+        let mut tape = DecisionTape::new(Choices::Bounded(vec![1, 1, 1], 2));
         let picked: Vec<usize> = (0..3).map(|_| tape.pick(2).1).collect();
         assert_eq!(picked, [1, 1, 0]);
     }

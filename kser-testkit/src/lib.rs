@@ -40,8 +40,8 @@ pub use failure::Failure;
 pub use faults::Faults;
 pub use plan::Plan;
 #[doc(hidden)]
-pub use sim::Breakage;
-pub use sim::{ByHand, Consumers, Row, Run, Setup, SimStore, SimTransport, Trace, World};
+pub use sim::InjectedBug;
+pub use sim::{ByHand, Consumers, Guarantee, Run, Setup, SimStore, SimTransport, Trace, World};
 pub use store_harness::StoreHarness;
 #[doc(hidden)]
 pub use suite::{run_paused, run_real};

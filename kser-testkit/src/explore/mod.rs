@@ -22,7 +22,7 @@ use crate::faults::{Fault, Faults, Site};
 use crate::heartbeat::Heartbeat;
 use crate::plan::Plan;
 use crate::quiet::quietly;
-use crate::sim::{ByHand, Run, Scenario, Setup, Trouble, World};
+use crate::sim::{ByHand, FaultPlan, Run, Scenario, Setup, World};
 use crate::watchdog::Watchdog;
 
 /// A scenario that is run many times, each time with something else going wrong.
@@ -117,7 +117,7 @@ impl<S> Sim<S> {
     pub fn sites(&self) -> Vec<(Site, Fault)> {
         let watchdog = Watchdog::start();
         let scenario = self.scenario(watchdog.heartbeat());
-        let clean = quietly(|| scenario.run(Trouble::Nothing, Choices::boring()));
+        let clean = quietly(|| scenario.run(FaultPlan::Nothing, Choices::boring()));
         Faults::any_single().at(&clean.seen, None)
     }
 

@@ -10,7 +10,7 @@ use crate::faults::{Fault, Faults, Site};
 use crate::invariants;
 use crate::plan::Plan;
 use crate::quiet::quietly;
-use crate::sim::{End, Finished, Run, Scenario, Swarm, Trouble};
+use crate::sim::{End, FaultPlan, Finished, Run, Scenario, Swarm};
 use crate::violation::Violation;
 
 /// How often something goes wrong in a random run, at most.
@@ -58,7 +58,7 @@ impl<'s, S> Search<'s, S> {
     /// Makes one run that may not come to all that was to go wrong.
     pub(super) fn plan(&mut self, plan: &Plan) -> Result<Finished<S>, Box<Failure>> {
         let choices = Choices::Replay(plan.picks.clone());
-        let finished = self.run(Trouble::planned(&plan.faults), choices);
+        let finished = self.run(FaultPlan::planned(&plan.faults), choices);
         self.judge(&finished, &Faulty::new())?;
         Ok(finished)
     }
@@ -146,7 +146,7 @@ impl<'s, S> Search<'s, S> {
             let mut next = Some(Vec::new());
             while let Some(picks) = next {
                 // In another order the run may not come to where something was to go wrong.
-                let trouble = Trouble::planned(plan);
+                let trouble = FaultPlan::planned(plan);
                 let finished = self.run(trouble, Choices::Bounded(picks, departures));
                 self.judge(&finished, &Faulty::new())?;
                 next = finished.tape.next();
@@ -169,12 +169,12 @@ impl<'s, S> Search<'s, S> {
 
     /// Makes a run in which what is planned has to go wrong.
     fn planned(&mut self, plan: &Faulty, choices: Choices) -> Result<Finished<S>, Box<Failure>> {
-        let finished = self.run(Trouble::planned(plan), choices);
+        let finished = self.run(FaultPlan::planned(plan), choices);
         self.judge(&finished, plan)?;
         Ok(finished)
     }
 
-    fn run(&mut self, trouble: Trouble, choices: Choices) -> Finished<S> {
+    fn run(&mut self, trouble: FaultPlan, choices: Choices) -> Finished<S> {
         let finished = quietly(|| self.scenario.run(trouble, choices));
         let report = &mut self.report;
         report.runs += 1;
@@ -230,7 +230,7 @@ impl<'s, S> Search<'s, S> {
 
     fn again(&self, case: &Plan) -> Finished<S> {
         let choices = Choices::Replay(case.picks.clone());
-        quietly(|| self.scenario.run(Trouble::planned(&case.faults), choices))
+        quietly(|| self.scenario.run(FaultPlan::planned(&case.faults), choices))
     }
 
     /// Makes a run again, and says where it differs.
@@ -252,17 +252,17 @@ fn vacuous<S>(what: String, finished: &Finished<S>, case: &Plan) -> Box<Failure>
 }
 
 /// Some of the kinds of faults, drawn.
-fn swarm(faults: &Faults, mut seed: u64) -> Trouble {
+fn swarm(faults: &Faults, mut seed: u64) -> FaultPlan {
     let some = choices::next(&mut seed);
     let kinds = faults.kinds().iter().enumerate();
     let kinds = kinds.filter(|(at, _)| (some >> (at % 64)) & 1 == 1);
     let kinds: Vec<Fault> = kinds.map(|(_, fault)| *fault).collect();
     if kinds.is_empty() {
-        return Trouble::Nothing;
+        return FaultPlan::Nothing;
     }
     let most = choices::next(&mut seed) % MOST_FAULTS + 1;
     let one_in = [5, 15, 50][usize::try_from(choices::next(&mut seed) % 3).unwrap_or(0)];
-    Trouble::Random(Swarm {
+    FaultPlan::Random(Swarm {
         seed,
         kinds,
         one_in,

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::choices::Choices;
     use crate::heartbeat::Heartbeat;
-    use crate::sim::{Scenario, Setup, Trouble, World};
+    use crate::sim::{FaultPlan, Scenario, Setup, World};
 
     #[derive(Clone, Serialize, Deserialize, Entrypoint)]
     #[entrypoint("shop.Work")]
@@ -108,7 +108,7 @@ mod tests {
 
     /// What happens after a crash.
     fn rest(scenario: &Scenario<'_, ()>, site: &Site, fault: Fault) -> String {
-        let trouble = Trouble::planned(&[(site.clone(), fault)]);
+        let trouble = FaultPlan::planned(&[(site.clone(), fault)]);
         let run = scenario.run(trouble, Choices::boring());
         let trace = run.shared.with(|state| state.trace.to_string());
         let (_, rest) = trace.split_once(" crashes\n").expect("it has crashed");
@@ -129,7 +129,7 @@ mod tests {
                 heal_within: std::time::Duration::from_secs(3600),
                 heartbeat: Heartbeat::default(),
             };
-            let clean = scenario.run(Trouble::Nothing, Choices::boring());
+            let clean = scenario.run(FaultPlan::Nothing, Choices::boring());
             let mut left_out = 0;
             for pair in clean.seen.windows(2) {
                 let [before, after] = pair else { continue };

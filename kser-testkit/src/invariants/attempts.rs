@@ -4,7 +4,7 @@ use std::time::Duration;
 use kser::Call;
 use kser_core::{Outcome, RunId};
 
-use crate::sim::{Ran, Row, State};
+use crate::sim::{Guarantee, Ran, State};
 
 /// An attempt at a task begins. Returns its number.
 pub(crate) fn began(state: &mut State, life: usize, label: &Arc<str>, call: &Call) -> usize {
@@ -72,7 +72,7 @@ pub(crate) fn ended(
 /// does a partition that goes to another member.
 fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
     let run = call.ctx.run();
-    let stored = state.row() == Row::Stored && run.is_some();
+    let stored = state.guarantee() == Guarantee::Stored && run.is_some();
     let repaired = run.is_some_and(|run| state.facts.run(run).repaired);
     let (now, here) = (state.now, (life, state.broker.generation()));
     let forgets = !state.sites.fired().is_empty();

@@ -1,4 +1,4 @@
-use crate::sim::{Row, State, TaskFacts};
+use crate::sim::{Guarantee, State, TaskFacts};
 
 /// Whatever was begun has ended, or there is a record from which it goes on: looked at whenever records are gone.
 pub(crate) fn conserved(state: &mut State) {
@@ -17,7 +17,7 @@ pub(crate) fn conserved(state: &mut State) {
 
 /// Where there is a store, it has the runs, and sees to their records.
 fn lost_run(state: &State) -> Option<String> {
-    if state.row() == Row::Stored {
+    if state.guarantee() == Guarantee::Stored {
         return None;
     }
     let runs = state.facts.runs.iter();

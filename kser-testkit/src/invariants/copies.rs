@@ -1,6 +1,6 @@
 use kser_core::{Record, headers};
 
-use crate::sim::{Finished, Needed, Row, State, Told};
+use crate::sim::{Finished, Guarantee, Needed, State, Told};
 use crate::violation::Violation;
 
 /// The percentage of copies that any run may publish.
@@ -52,10 +52,10 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
         let (made, needed) = (state.facts.made, state.facts.needed.len());
         let given_up = state.broker.taken_back();
         let causes = faults + given_up + state.facts.copied_by_clients;
-        let each = match state.row() {
-            Row::Stored => COPIES,
+        let each = match state.guarantee() {
+            Guarantee::Stored => COPIES,
             // A second delivery of a carried step runs all later steps again.
-            Row::ExactlyOnce | Row::AtLeastOnce => needed,
+            Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => needed,
         };
         let most = needed + needed * PERCENT / 100 + each * causes;
         (made > most).then(|| {

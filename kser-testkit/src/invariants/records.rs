@@ -2,7 +2,7 @@ use kser::RunEvent;
 use kser_core::store::OutputId;
 use kser_core::{Message, Record, Status};
 
-use crate::sim::{Published, Row, State, Told};
+use crate::sim::{Guarantee, Published, State, Told};
 
 /// A status of a run is announced, where there is no store.
 pub(crate) fn announced(state: &mut State, event: &RunEvent) {
@@ -51,7 +51,7 @@ pub(crate) fn letter(state: &mut State, record: &Record, label: &str) {
 pub(crate) fn published(state: &mut State, message: &Message, label: &str, letter: bool) {
     let exact = state.is_exact();
     let task = state.facts.task(&message.uuid).clone();
-    if letter && task.letters > 1 && exact && state.row() == Row::ExactlyOnce {
+    if letter && task.letters > 1 && exact && state.guarantee() == Guarantee::ExactlyOnce {
         let what = format!("{label} is written a second time");
         state.facts.broke("DeadLetterOnce", what);
     }
@@ -71,7 +71,7 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
         state.facts.broke("Envelope", what);
     }
     let twice = envelope.step > 0 && task.sent > 1 && !letter;
-    if twice && exact && !repaired && state.row() == Row::ExactlyOnce {
+    if twice && exact && !repaired && state.guarantee() == Guarantee::ExactlyOnce {
         let what = format!("{label} is sent a second time: the step before it was accepted twice");
         state.facts.broke("AcceptedOnce", what);
     }
@@ -81,7 +81,7 @@ pub(crate) fn published(state: &mut State, message: &Message, label: &str, lette
 /// is published after its attempt is accepted.
 pub(crate) fn sent(state: &mut State, serial: u64, told: &Told, record: &Record) {
     let letter = record.topic.as_str().ends_with(".dlt");
-    if state.row() != Row::Stored || letter {
+    if state.guarantee() != Guarantee::Stored || letter {
         return;
     }
     let delivery = state.broker.published_of(serial);
@@ -127,7 +127,7 @@ pub(crate) fn committed(state: &mut State, done: &Published) {
         }
         Told::Message(message) => match message.metadata.envelope() {
             // The store is the truth.
-            Some(_) if state.row() == Row::Stored => false,
+            Some(_) if state.guarantee() == Guarantee::Stored => false,
             Some(envelope) => {
                 let run = state.facts.run(&envelope.run);
                 let ended = run.status.is_some_and(|status| status.is_terminal());

@@ -8,7 +8,7 @@ use super::finished::End;
 use super::process::{Place, Process};
 use super::spec::{ClientSpec, ConsumerSpec, Wrap};
 use super::world::World;
-use crate::choices::Tape;
+use crate::choices::DecisionTape;
 use crate::invariants;
 
 /// The calls within an hour after which a run is taken for one that never ends.
@@ -26,7 +26,7 @@ pub(crate) struct Driver {
     pub(super) processes: Vec<Process>,
     /// How many lives of each consumer there were, and when the next begins.
     pub(super) lives: Vec<(u32, Option<Instant>)>,
-    pub(crate) tape: Tape,
+    pub(crate) tape: DecisionTape,
     /// Whose call was let through last.
     pub(super) last: usize,
     pub(crate) limit: Instant,
@@ -38,7 +38,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(place: Place, world: World, tape: Tape, limit: Duration) -> Self {
+    pub(crate) fn new(place: Place, world: World, tape: DecisionTape, limit: Duration) -> Self {
         let lives = vec![(0, Some(Instant::now())); world.consumers.len()];
         Self {
             place,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::sites::Seen;
 use super::state::Shared;
-use crate::choices::Tape;
+use crate::choices::DecisionTape;
 use crate::faults::{Fault, Site};
 use crate::plan::Plan;
 
@@ -29,7 +29,7 @@ pub(crate) struct Finished<S> {
     pub(crate) seen: Vec<Seen>,
     pub(crate) fired: Vec<(Site, Fault)>,
     pub(crate) end: End,
-    pub(crate) tape: Tape,
+    pub(crate) tape: DecisionTape,
     pub(crate) steps: usize,
     pub(crate) elapsed: Duration,
     pub(crate) repeatable: Vec<Arc<str>>,

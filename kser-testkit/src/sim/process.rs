@@ -5,7 +5,7 @@ use kser_core::{Error, Mode};
 use kser_memory::MemoryStore;
 use tokio::task::JoinHandle;
 
-use super::Row;
+use super::Guarantee;
 use super::clock::{ProcessClock, SimIds};
 use super::port::Port;
 use super::spec::{ClientSpec, ConsumerSpec, Wrap};
@@ -28,7 +28,7 @@ pub(crate) struct Process {
 pub(crate) struct Place {
     pub(crate) shared: Shared,
     pub(crate) rows: MemoryStore,
-    pub(crate) row: Row,
+    pub(crate) guarantee: Guarantee,
 }
 
 impl Place {
@@ -75,13 +75,13 @@ impl Place {
 
     async fn connect(&self, port: &Port, ids: &str, wrap: &Wrap) -> Result<Connection, Error> {
         let transport = wrap.transport(Arc::new(SimTransport::with_port(port.clone())));
-        let connection = match self.row {
-            Row::Stored => {
+        let connection = match self.guarantee {
+            Guarantee::Stored => {
                 let store = SimStore::with_port(port.clone(), self.rows.clone());
                 let store = wrap.store(Arc::new(store));
                 kser::connect_with(transport, store).await?
             }
-            Row::ExactlyOnce | Row::AtLeastOnce => {
+            Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => {
                 let connection = kser::connect_with(transport, NoStore).await?;
                 connection.with_mode(Mode::AtLeastOnce)
             }

@@ -1,6 +1,6 @@
 use kser_core::{Record, Timestamp};
 
-use super::Row;
+use super::Guarantee;
 use super::broker::Spot;
 use super::broker::records::{Content, Given};
 use super::labels::Told;
@@ -39,7 +39,7 @@ impl State {
         if let Told::Event(event) = told {
             self.facts.run(&event.run).announced.insert(event.status);
             // Where there is a store, it is what counts.
-            if self.row() != Row::Stored {
+            if self.guarantee() != Guarantee::Stored {
                 invariants::announced(self, event);
             }
             return;

@@ -8,11 +8,11 @@ use super::driver::Driver;
 use super::finished::Finished;
 use super::idle::Idle;
 use super::process::Place;
-use super::sites::Trouble;
+use super::sites::FaultPlan;
 use super::state::Shared;
 use super::store::rows;
 use super::{Setup, World};
-use crate::choices::{Choices, Tape};
+use crate::choices::{Choices, DecisionTape};
 use crate::heartbeat::Heartbeat;
 
 /// A scenario, and what is the same in all runs of it.
@@ -25,7 +25,7 @@ pub(crate) struct Scenario<'s, S> {
 
 impl<S> Scenario<'_, S> {
     /// Makes one run, on a runtime of its own.
-    pub(crate) fn run(&self, trouble: Trouble, choices: Choices) -> Finished<S> {
+    pub(crate) fn run(&self, trouble: FaultPlan, choices: Choices) -> Finished<S> {
         let (runtime, idle) = runtime();
         runtime.block_on(self.run_here(idle, trouble, choices))
     }
@@ -35,7 +35,7 @@ impl<S> Scenario<'_, S> {
         let (runtime, idle) = runtime();
         let begun = {
             let _inside = runtime.enter();
-            self.begin(idle, Trouble::Nothing, Choices::boring())
+            self.begin(idle, FaultPlan::Nothing, Choices::boring())
         };
         let Begun {
             shared,
@@ -53,7 +53,7 @@ impl<S> Scenario<'_, S> {
         }
     }
 
-    fn begin(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Begun<S> {
+    fn begin(&self, idle: Idle, trouble: FaultPlan, choices: Choices) -> Begun<S> {
         self.heartbeat.begin_run();
         let shared = Shared::new(self.setup.clone(), idle, true);
         let mut world = World::new(shared.clone(), self.setup.clone());
@@ -69,9 +69,9 @@ impl<S> Scenario<'_, S> {
         let place = Place {
             shared: shared.clone(),
             rows: rows(&shared),
-            row: self.setup.row,
+            guarantee: self.setup.guarantee,
         };
-        let driver = Driver::new(place, world, Tape::new(choices), self.heal_within);
+        let driver = Driver::new(place, world, DecisionTape::new(choices), self.heal_within);
         Begun {
             shared,
             state,
@@ -84,7 +84,7 @@ impl<S> Scenario<'_, S> {
         clippy::future_not_send,
         reason = "a run stays on the thread of its test"
     )]
-    async fn run_here(&self, idle: Idle, trouble: Trouble, choices: Choices) -> Finished<S> {
+    async fn run_here(&self, idle: Idle, trouble: FaultPlan, choices: Choices) -> Finished<S> {
         let begun = self.begin(idle, trouble, choices);
         let (shared, mut driver) = (begun.shared, begun.driver);
         let end = driver.drive().await;

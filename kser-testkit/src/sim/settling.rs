@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Settling, Timestamp};
 
-use super::Breakage;
+use super::InjectedBug;
 use super::labels::Told;
 use super::port::Port;
 use crate::faults::Kind;
@@ -40,7 +40,7 @@ impl SimSettle {
             if state.facts.is_published(serial) {
                 return Ok(());
             }
-            let unfenced = state.broker.setup.broken == Some(Breakage::NoFencing);
+            let unfenced = state.broker.setup.broken == Some(InjectedBug::NoFencing);
             if !late && !unfenced && !state.broker.is_ours(serial) {
                 return Err(Error::Lost);
             }

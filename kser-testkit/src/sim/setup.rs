@@ -4,12 +4,12 @@ use kser_core::Settling;
 
 /// What is simulated beside the consumers: where states live, how the transport settles, and how long things take.
 ///
-/// Each constructor is a row of the promises of kser; the invariants that are checked are those of the row.
+/// Each constructor is a guarantee of kser, and the simulation checks the invariants of that guarantee.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Setup {
-    /// Which promises hold.
-    pub row: Row,
+    /// The guarantee that the simulation checks.
+    pub guarantee: Guarantee,
     /// How many partitions a topic has; 2 unless set.
     pub partitions: u32,
     /// When the broker takes a consumer for dead of which it hears nothing; 10 seconds unless set.
@@ -20,14 +20,14 @@ pub struct Setup {
     pub largest_record: usize,
     /// Breaks the broker on purpose, to see that it is noticed.
     #[doc(hidden)]
-    pub broken: Option<Breakage>,
+    pub broken: Option<InjectedBug>,
 }
 
-/// A way to break the simulated broker.
+/// A bug of the simulated broker, which the invariants have to find.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Breakage {
+pub enum InjectedBug {
     /// Whoever had a delivery may settle it for ever.
     NoFencing,
     /// What is taken back from a member is gone.
@@ -38,10 +38,10 @@ pub enum Breakage {
     CommitsBack,
 }
 
-/// A row of the promises of kser.
+/// A guarantee of kser: where the states of runs live, and how the transport settles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Row {
+pub enum Guarantee {
     /// States in a store, on a transport that settles in order: each step is accepted once.
     Stored,
     /// States in the messages, on a transport that settles together, as Kafka does with transactions: each step is
@@ -52,9 +52,9 @@ pub enum Row {
 }
 
 impl Setup {
-    const fn new(row: Row) -> Self {
+    const fn new(guarantee: Guarantee) -> Self {
         Self {
-            row,
+            guarantee,
             partitions: 2,
             session: Duration::from_secs(10),
             restart: Duration::from_secs(1),
@@ -66,19 +66,19 @@ impl Setup {
     /// States in a store beside an at-least-once transport, as with a store beside Kafka. This is the default.
     #[must_use]
     pub const fn stored() -> Self {
-        Self::new(Row::Stored)
+        Self::new(Guarantee::Stored)
     }
 
     /// States in the messages, settled as Kafka's transactions do. kser's Kafka transport does not offer them yet.
     #[must_use]
     pub const fn exactly_once() -> Self {
-        Self::new(Row::ExactlyOnce)
+        Self::new(Guarantee::ExactlyOnce)
     }
 
     /// States in the messages, on an at-least-once transport: what `kser::connect("kafka://...")` gives.
     #[must_use]
     pub const fn at_least_once() -> Self {
-        Self::new(Row::AtLeastOnce)
+        Self::new(Guarantee::AtLeastOnce)
     }
 
     /// Gives topics this many partitions, at least 1.
@@ -104,9 +104,9 @@ impl Setup {
 
     /// How outputs and the mark on the input go together.
     pub(crate) const fn settling(&self) -> Settling {
-        match self.row {
-            Row::ExactlyOnce => Settling::Together,
-            Row::Stored | Row::AtLeastOnce => Settling::InOrder,
+        match self.guarantee {
+            Guarantee::ExactlyOnce => Settling::Together,
+            Guarantee::Stored | Guarantee::AtLeastOnce => Settling::InOrder,
         }
     }
 }

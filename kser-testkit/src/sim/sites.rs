@@ -10,7 +10,7 @@ use crate::faults::{Fault, Kind, Site};
 pub(crate) struct Sites {
     counts: BTreeMap<Arc<str>, u32>,
     seen: Vec<Seen>,
-    trouble: Trouble,
+    trouble: FaultPlan,
     fired: Vec<(Site, Fault)>,
     /// The call before this one, if nothing else has happened since.
     previous: Option<Arrival>,
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
 
 /// What goes wrong in a run.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Trouble {
+pub(crate) enum FaultPlan {
     #[default]
     Nothing,
     /// What was planned.
@@ -62,7 +62,7 @@ pub(crate) struct Swarm {
 
 impl Sites {
     /// Says what is to go wrong.
-    pub(crate) fn trouble(&mut self, trouble: Trouble) {
+    pub(crate) fn trouble(&mut self, trouble: FaultPlan) {
         self.trouble = trouble;
     }
 
@@ -76,9 +76,9 @@ impl Sites {
         *count += 1;
         let site = Site::new(Arc::clone(path), *count);
         let fault = match &mut self.trouble {
-            Trouble::Nothing => None,
-            Trouble::Planned(plan) => plan.remove(&site).filter(|fault| fault.fits(kind)),
-            Trouble::Random(swarm) => swarm.draw(kind, consumer),
+            FaultPlan::Nothing => None,
+            FaultPlan::Planned(plan) => plan.remove(&site).filter(|fault| fault.fits(kind)),
+            FaultPlan::Random(swarm) => swarm.draw(kind, consumer),
         };
         if let Some(fault) = fault {
             self.fired.push((site.clone(), fault));
@@ -126,7 +126,7 @@ impl Arrival {
     }
 }
 
-impl Trouble {
+impl FaultPlan {
     pub(crate) fn planned(plan: &[(Site, Fault)]) -> Self {
         match plan.is_empty() {
             true => Self::Nothing,

@@ -245,17 +245,17 @@ impl State {
         self.lives.get(life).is_some_and(|life| life.alive)
     }
 
-    pub(crate) fn row(&self) -> super::Row {
-        self.broker.setup.row
+    pub(crate) fn guarantee(&self) -> super::Guarantee {
+        self.broker.setup.guarantee
     }
 
     /// Says whether steps are accepted once in this run: not where the row promises less, nor, without a store, where a
     /// record was published twice.
     pub(crate) fn is_exact(&self) -> bool {
-        match self.row() {
-            super::Row::Stored => true,
-            super::Row::ExactlyOnce => self.facts.duplicated == 0,
-            super::Row::AtLeastOnce => false,
+        match self.guarantee() {
+            super::Guarantee::Stored => true,
+            super::Guarantee::ExactlyOnce => self.facts.duplicated == 0,
+            super::Guarantee::AtLeastOnce => false,
         }
     }
 

@@ -10,7 +10,7 @@ use super::asking::{Shareable, until_certain};
 use super::consumers::Consumers;
 use super::spec::{ClientSpec, ConsumerSpec, Wrap};
 use super::state::Shared;
-use super::{Row, Setup};
+use super::{Guarantee, Setup};
 use crate::Effects;
 
 /// What a scenario is made of: consumers, what is asked of them, and the services that they call. It is made afresh for
@@ -192,10 +192,10 @@ impl World {
         names.cloned().collect()
     }
 
-    /// Says which row of the promises is simulated.
+    /// Returns the guarantee that the simulation checks.
     #[must_use]
-    pub const fn row(&self) -> Row {
-        self.setup.row
+    pub const fn guarantee(&self) -> Guarantee {
+        self.setup.guarantee
     }
 }
 

@@ -9,7 +9,7 @@ use kser::{
     Connection, Context, Entrypoint, Error, Message, Outcome, RunId, Step, TaskError, Topic,
     Transport,
 };
-use kser_testkit::{Effects, Faults, Row, Run, Setup, Sim, World};
+use kser_testkit::{Effects, Faults, Guarantee, Run, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -94,8 +94,8 @@ async fn settle(mut ticket: Ticket) {
 fn an_external_step_is_ended_whatever_goes_wrong() {
     for setup in setups() {
         // Without a store, a run is as reliable as those who report.
-        let texts: &[&str] = match setup.row {
-            Row::Stored => &["yes", "no"],
+        let texts: &[&str] = match setup.guarantee {
+            Guarantee::Stored => &["yes", "no"],
             _ => &["yes"],
         };
         let sim = Sim::new(move |world| {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use kser_core::{Interest, Timestamp, Topic};
 
-use super::super::Breakage;
+use super::super::InjectedBug;
 use super::{Broker, MemberId, Part, Published, Spot, Stand, Unsettled};
 
 /// One who receives.
@@ -277,7 +277,7 @@ impl Broker {
         let Some(name) = group else {
             return;
         };
-        let forgets = self.setup.broken == Some(Breakage::NoRedelivery);
+        let forgets = self.setup.broken == Some(InjectedBug::NoRedelivery);
         if let Some(group) = self.groups.get_mut(&name) {
             group.members.retain(|member| *member != id);
             for part in group.parts.values_mut() {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use kser_core::{Cancellation, Error, Record, Timestamp};
 
-use super::super::Breakage;
+use super::super::InjectedBug;
 use super::super::labels::Told;
 use super::super::trace::Hash;
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
@@ -194,7 +194,7 @@ impl Broker {
         }
         let broken = self.setup.broken;
         let (group, spot) = match broken {
-            Some(Breakage::NoFencing) => self.held.get(&serial).cloned(),
+            Some(InjectedBug::NoFencing) => self.held.get(&serial).cloned(),
             _ => self.ours(serial),
         }?;
         self.held.remove(&serial);
@@ -204,11 +204,11 @@ impl Broker {
         let done = part.unsettled.remove(&spot.offset);
         match broken {
             // As one who keeps nothing but the latest offset.
-            Some(Breakage::CommitsPast) => {
+            Some(InjectedBug::CommitsPast) => {
                 part.unsettled = part.unsettled.split_off(&spot.offset);
             }
             // As one whose commits overtake each other.
-            Some(Breakage::CommitsBack) if spot.offset > 0 => {
+            Some(InjectedBug::CommitsBack) if spot.offset > 0 => {
                 part.unsettled.extend(done.map(|done| (0, done.again())));
             }
             _ => {}

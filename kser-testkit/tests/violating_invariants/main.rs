@@ -1,4 +1,4 @@
-//! A zoo of broken consumers, transports and stores: each is caught, by the name of the invariant that it breaks.
+//! Broken consumers, transports and stores: the simulation catches each by the name of the invariant that it violates.
 //!
 //! | invariant | where it is looked at (`src/`) | who breaks it |
 //! |---|---|---|

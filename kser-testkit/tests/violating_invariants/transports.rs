@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use kser::{IntoTask, RetryPolicy, TaskError};
 use kser_core::Transport;
-use kser_testkit::{Breakage, Setup, World};
+use kser_testkit::{InjectedBug, Setup, World};
 
 use crate::transport::{Bad, Flaw};
 use crate::workflow::{Work, caught, launch, send, workers};
@@ -176,7 +176,7 @@ fn one_that_leaves_silently_is_caught() {
 }
 
 /// The workflow, or three tasks of one key, on a broker that is broken.
-fn broken(breakage: Breakage, make: fn(&mut World)) -> &'static str {
+fn broken(breakage: InjectedBug, make: fn(&mut World)) -> &'static str {
     let mut setup = Setup::at_least_once();
     setup.broken = Some(breakage);
     caught(setup, move |world| {
@@ -187,13 +187,13 @@ fn broken(breakage: Breakage, make: fn(&mut World)) -> &'static str {
 
 #[test]
 fn one_that_does_not_fence_is_caught() {
-    assert_eq!(broken(Breakage::NoFencing, launch), "Fenced");
+    assert_eq!(broken(InjectedBug::NoFencing, launch), "Fenced");
 }
 
 #[test]
 fn one_that_redelivers_nothing_is_caught() {
-    assert_eq!(broken(Breakage::NoRedelivery, send), "Conservation");
-    assert_eq!(broken(Breakage::NoRedelivery, launch), "Conservation");
+    assert_eq!(broken(InjectedBug::NoRedelivery, send), "Conservation");
+    assert_eq!(broken(InjectedBug::NoRedelivery, launch), "Conservation");
 }
 
 /// Tasks of several keys, which run side by side and end in another order than they came in.
@@ -208,14 +208,14 @@ fn side_by_side(world: &mut World) {
 #[test]
 fn one_that_commits_past_what_is_not_done_is_caught() {
     let mut setup = Setup::at_least_once().with_partitions(1);
-    setup.broken = Some(Breakage::CommitsPast);
+    setup.broken = Some(InjectedBug::CommitsPast);
     assert_eq!(caught(setup, side_by_side), "CommitPrefix");
 }
 
 #[test]
 fn one_whose_commits_go_back_is_caught() {
     let mut setup = Setup::at_least_once().with_partitions(1);
-    setup.broken = Some(Breakage::CommitsBack);
+    setup.broken = Some(InjectedBug::CommitsBack);
     assert_eq!(caught(setup, side_by_side), "CommitMonotonic");
 }
 
