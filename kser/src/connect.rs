@@ -11,10 +11,11 @@ use crate::Routes;
 /// | URL | transport | state store |
 /// |---|---|---|
 /// | `memory://` | in this process, feature `memory` | in this process |
-/// | `kafka://host:port,host:port` | Apache Kafka, feature `kafka` | none: states ride in the messages |
+/// | `kafka://host:port,host:port` | Apache Kafka, feature `kafka` | none: runs are carried in their messages |
 ///
 /// Behind the `?` of a Kafka URL may stand any setting of its client, such as `?security.protocol=SASL_SSL`, and
-/// `create=6`, which makes topics with 6 partitions where they are missing: see `KafkaConfig`. `?prefix=` puts a text before the names of topics and groups, to keep tenants or stages apart.
+/// `create=6`, which makes topics with 6 partitions where they are missing: see `KafkaConfig`. `?prefix=` puts a text before
+/// the names of topics and groups, to keep tenants or stages apart.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -53,7 +54,7 @@ pub async fn connect(url: &str) -> Result<Connection, Error> {
 }
 
 /// Connects to a transport, and keeps the states of operations in the store that `store_url` names: `memory://`, or
-/// `none` to let them ride in the messages.
+/// `none` to carry them in the messages.
 ///
 /// Only the process that made a memory store knows it. Beside `kafka://`, the consumers of a run must be in the process that
 /// launches it, and use this connection. A consumer in another process cannot read such a run: it logs an error, the messages

@@ -104,8 +104,8 @@ impl DeadLetter {
         headers::replays(&self.record).unwrap_or_default()
     }
 
-    /// Has the record run again where it came from, attempts counted from 1. A carried run goes on with it; a stored run
-    /// tries the step at which it stands again.
+    /// Replays the record in the topic that it came from, with attempts counted from 1. A carried run goes on with it; a
+    /// stored run tries the step at which it stands again.
     ///
     /// # Errors
     ///

@@ -10,10 +10,10 @@ use crate::dead_letter::DeadLetter;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
 
-/// How long [`DeadLetters::list`] waits for a dead letter after the one before it.
+/// The time that [`DeadLetters::list`] waits for a dead letter after the one before it.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// How long [`DeadLetters::list`] waits for the backend to assign partitions.
+/// The time that [`DeadLetters::list`] waits for the backend to assign partitions.
 const ASSIGNED: Duration = Duration::from_secs(30);
 
 /// A session that looks at the dead letters of one topic and replays them.

@@ -40,7 +40,7 @@ enum What {
 struct Begin {
     progress: Progress,
     plan: Vec<PlannedStep>,
-    /// Where the record waits that makes it go on.
+    /// The topic of the record that makes the run go on.
     topic: Topic,
     launch: bytes::Bytes,
     digest: String,
@@ -79,7 +79,7 @@ impl Launch {
         self
     }
 
-    /// Adds a value to the metadata, which ride along with every step.
+    /// Adds a value to the metadata, which the message of every step has.
     pub fn with_metadata<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
         self.metadata = self.metadata.and_then(|mut metadata| {
             metadata.set(name, Raw::new(value)?);
@@ -88,7 +88,7 @@ impl Launch {
         self
     }
 
-    /// Says where the state lives; as the connection says unless set.
+    /// Sets whether the state of the run is stored or carried. Defaults to the mode of the connection.
     pub const fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self

@@ -33,7 +33,8 @@ impl Routes {
         Self::default()
     }
 
-    /// Puts `prefix` before the names of all topics and groups, such as `test.dice` and `test.kser.dice`, to keep tenants or stages apart. The default is none.
+    /// Puts `prefix` before the names of all topics and groups, such as `test.dice` and `test.kser.dice`, to keep tenants or
+    /// stages apart. The default is none.
     ///
     /// # Errors
     ///
@@ -59,7 +60,7 @@ impl Routes {
         Ok(self)
     }
 
-    /// Has `topic` executed by `group`.
+    /// Sets the consumer group of `topic`, both given without the prefix. Defaults to `kser.` followed by the topic.
     ///
     /// # Errors
     ///

@@ -21,25 +21,25 @@ pub struct Run {
     shared: Arc<Shared>,
     id: RunId,
     name: Name,
-    /// Set where the state rides in the messages.
+    /// Set for a carried run.
     watched: Option<WatchedRun>,
-    /// Has the store keep the run as long as a handle of it lives.
+    /// Keeps the run in the store while a handle of it exists.
     _kept: Arc<Watch>,
 }
 
-/// Where a run stands.
+/// The state of a run.
 ///
 /// Displays as one line: id, status, step and, of a failed run, the error.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunState {
-    /// The run.
+    /// The id of the run.
     pub id: RunId,
-    /// Its status.
+    /// The status of the run.
     pub status: Status,
     /// The first step that is not done, counted from 1; 0 is the build, one past the last is the end.
     pub position: u32,
-    /// How many steps there are; 0 before the build is done.
+    /// The number of steps; 0 before the build is done.
     pub steps: u32,
     /// The final outcome, once the run has ended; before, the outcome that the next step is given.
     pub outcome: Outcome,

@@ -62,13 +62,13 @@ impl SendTask {
         self
     }
 
-    /// Orders it with other tasks of the same key; no order unless set.
+    /// Sets the key: tasks of one key run in order. By default a task has no key and no order.
     pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Adds a value to the metadata, which ride along.
+    /// Adds a value to the metadata of the message.
     pub fn with_metadata<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
         self.metadata = self.metadata.and_then(|mut metadata| {
             metadata.set(name, Raw::new(value)?);
@@ -77,7 +77,8 @@ impl SendTask {
         self
     }
 
-    /// Has it run this much later, at the earliest. Sending it is [`Error::Invalid`] when the topic forgets it before.
+    /// Delays the task by at least this duration. Sending it is [`Error::Invalid`] when the topic would delete the record
+    /// before.
     pub const fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self

@@ -6,10 +6,11 @@ use kser_core::{Error, Registry, Topic, TopicSpec};
 
 use crate::Routes;
 
-/// Where the dead letters of a topic go.
+/// The suffix of the topic of the dead letters of a topic.
 pub(crate) const DEAD_LETTERS: &str = ".dlt";
 
-/// Where records wait that are not due, one topic for each length of a hop. The transport uses them if it needs them.
+/// The suffixes of the topics in which records wait until they are due, one for each length of a hop. A transport uses them
+/// if it cannot delay records otherwise.
 const DELAYS: [&str; 5] = [
     ".delay.1s",
     ".delay.10s",

@@ -14,7 +14,7 @@ use super::handle::{ConsumerHandle, ConsumerHealth};
 use super::lanes::Lanes;
 use super::processor::{Processor, backoff};
 
-/// How often the health of a consumer is looked at.
+/// The interval between the updates of the health of a consumer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The share of the held records that may wait in one lane: 1 / `LANE`.
@@ -96,7 +96,7 @@ impl Dispatcher {
         }
     }
 
-    /// Has the next `receive` wait after a temporary error.
+    /// Delays the next `receive` with a backoff, after a temporary error.
     fn try_again(&mut self, latest: Error) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count) + 1;
         let pause = backoff(count);

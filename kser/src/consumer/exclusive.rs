@@ -4,13 +4,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-/// How long a suspected poison message waits until nothing else runs. Nothing else begins meanwhile.
+/// The time that a suspected poison message waits until no other task runs. No other task starts meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a suspect is given back for when others ran on: perhaps another consumer is idle, or this one is by then.
+/// The time for which a suspected poison message is released if other tasks did not end: another consumer may be idle, or
+/// this one by then.
 pub(super) const GIVEN_BACK: Duration = Duration::from_secs(300);
 
-/// How long nothing else begins while a suspect runs: one that kills its process does so soon, or takes others along.
+/// The time for which no other task starts while a suspected poison message runs. A message that crashes its process later
+/// than that also counts a crashed delivery for the tasks beside it.
 pub(super) const EXCLUSIVE: Duration = Duration::from_secs(60);
 
 /// Lets suspected poison messages run with nothing beside them, one at a time, within limits.

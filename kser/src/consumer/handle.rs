@@ -23,42 +23,42 @@ struct Inner {
     graceful_leave: Mutex<Option<Arc<GracefulLeave>>>,
 }
 
-/// Where a consumer is in its life.
+/// The state of a consumer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConsumerState {
-    /// It is not run yet.
+    /// The consumer is not run yet.
     #[default]
     Created,
-    /// It is run, and its subscriptions are not made yet.
+    /// The consumer was run or spawned, and its subscriptions are not made yet.
     Starting,
-    /// It receives, unless it is paused.
+    /// The consumer receives, unless it is paused.
     Running,
-    /// It was asked to stop, and has ended.
+    /// The consumer was asked to stop, and has ended.
     Stopped,
-    /// It has ended by an error, which was logged, and receives nothing more.
+    /// The consumer has ended with an error, which was logged.
     Failed {
         /// The error, with its causes.
         error: String,
     },
-    /// Its future was dropped before it had ended, as a crash ends it.
+    /// The future of the consumer was dropped before it had ended, which is a crash.
     Aborted,
 }
 
-/// How a consumer is.
+/// The health of a consumer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConsumerHealth {
-    /// Whether it runs, or how it has ended. The other fields are as they were then.
+    /// The state of the consumer. Once it has ended, the other fields are as they were at the end.
     pub state: ConsumerState,
     /// The health of the transport, one for each group.
     pub transport: Vec<Health>,
-    /// How many records are held: running, waiting and parked.
+    /// The number of held records: running, waiting and parked.
     pub held: usize,
-    /// How many bytes they have.
+    /// The size of the held records in bytes.
     pub held_bytes: usize,
-    /// How many of them wait in hand for their time, such as that of a retry.
+    /// The number of parked records: the held ones that wait in memory for a moment, such as that of a retry.
     pub parked: usize,
     /// The partitions with deliveries that are held because their outputs cannot be published, and the reason. Their keys wait,
     /// and so do the committed offsets of the partitions; other keys go on.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kser_core::{Delivery, Timestamp, Topic};
 use tokio::time::Instant;
 
-/// How long the surplus of a lane is given back for, at least and at most.
+/// The shortest and the longest time for which the surplus deliveries of a lane are released.
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -18,7 +18,7 @@ pub(crate) type Lane = (Topic, i32, Bytes);
 pub(crate) struct Turn {
     pub(crate) lane: Option<Lane>,
     pub(crate) delivery: Delivery,
-    /// When it was taken in; `None` if it is not known how long it had waited by then.
+    /// The time of receipt; `None` if the wait of the record before that is unknown.
     since: Option<Instant>,
 }
 
@@ -29,18 +29,18 @@ impl Turn {
     }
 }
 
-/// Deliveries in the order of their keys, and how much is held.
+/// The received deliveries in the order of their lanes, with their number and size.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     /// The deliveries behind the one whose turn it is. The hasher is fixed, so that a run can be repeated.
     busy: HashMap<Lane, Queue, BuildHasherDefault<DefaultHasher>>,
-    /// The first deliveries of their lanes, and those without a lane, that have not begun.
+    /// The deliveries that have not started and are the first of their lanes, or have no lane.
     fresh: VecDeque<Turn>,
     /// The next deliveries of lanes in which the one before has finished. They take turns with the fresh ones: a lane with
     /// many deliveries does not wait for all others, nor they for it.
     continued: VecDeque<Turn>,
     continued_is_next: bool,
-    /// How many deliveries may wait in one lane.
+    /// The largest number of deliveries that may wait in one lane.
     longest: usize,
     records: usize,
     bytes: usize,
@@ -50,7 +50,7 @@ pub(crate) struct Lanes {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Turn>,
-    /// When the latest delivery finished, and how long after the one before it.
+    /// The time at which the latest delivery finished, and the time since the one before it.
     finished: Option<(Instant, Duration)>,
 }
 

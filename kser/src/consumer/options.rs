@@ -41,13 +41,13 @@ impl Default for Options {
     }
 }
 
-/// How often a record that cannot be understood yet is looked at again.
+/// The interval between the looks at a record that no consumer understands yet.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long handlers have to see that they are cancelled, after the deadline of a stop.
+/// The time that handlers have to notice their cancellation, after the shutdown timeout.
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// How long the goodbyes to the groups may take at the end of a stop.
+/// The time limit for leaving the groups at the end of a shutdown.
 pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The range of places for tasks.

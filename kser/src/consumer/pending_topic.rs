@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use kser_core::{Delivery, Error, Health, Interest, Leave, Room, Subscription, Topic, Transport};
 use tokio::task::JoinSet;
 
-/// How often a topic that is missing is looked for.
+/// The interval between the looks for a missing topic.
 const LOOK: Duration = Duration::from_secs(5);
 
 type Subscribed = Result<Box<dyn Subscription>, Error>;

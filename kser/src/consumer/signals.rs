@@ -10,14 +10,14 @@ use signal_hook::iterator::{Handle, Signals};
 use super::ConsumerHandle;
 use super::options::{LAST_CALL, LEAVE_TIMEOUT};
 
-/// How long after its deadline a stop may take, before the process is ended: handlers see that they are cancelled, are
-/// dropped, and the groups are left, each within its limit.
+/// The time after the shutdown timeout at which the process is ended: handlers notice their cancellation, are dropped, and the
+/// groups are left, each within its limit.
 const SLACK: Duration = LAST_CALL
     .saturating_add(LAST_CALL)
     .saturating_add(LEAVE_TIMEOUT)
     .saturating_add(Duration::from_secs(1));
 
-/// How much later than the first a signal must come to be another request. A terminal and a parent both send one.
+/// The time after the first signal from which on a signal is another request. A terminal and a parent process both send one.
 const APART: Duration = Duration::from_secs(1);
 
 /// The signal handlers that still listen after a signal has ended their consumer: without them, the process could not be

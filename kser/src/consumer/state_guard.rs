@@ -6,7 +6,7 @@ use kser_core::{Error, Instance, Topic};
 use super::{Consumer, ConsumerHandle, ConsumerState};
 use crate::failures::{Failures, Served};
 
-/// The life of a consumer, as its handle, the log and the waiters of its connection are told of it.
+/// A guard that reports the states of a consumer to its handle, to the log, and to the waits of its connection.
 #[derive(Debug)]
 pub(super) struct StateGuard {
     handle: ConsumerHandle,

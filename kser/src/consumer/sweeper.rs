@@ -16,14 +16,14 @@ use crate::engine::run_view::RunView;
 use crate::engine::stored::{Stored, run_ref};
 use crate::shared::Shared;
 
-/// How many runs or outputs one look takes.
+/// The number of runs or outputs that are read from the store at once.
 const AT_ONCE: usize = 100;
 
 /// After how many outputs that cannot be published one look ends: the store lists them again each time.
 const MOST_STUCK: usize = 6_400;
 
-/// How long the runs of a topic may fail before the look at that topic ends: in an outage each run may fail only after a time
-/// limit, and the other topics wait meanwhile.
+/// The time after which a sweep of a topic whose runs fail ends: in an outage each run may fail only after a timeout, and the
+/// other topics wait meanwhile.
 const LONGEST_FAILING: Duration = Duration::from_secs(120);
 
 /// Sweeps for ever: publishes again the records that were lost between the write of a state and their publication. A run
@@ -142,7 +142,7 @@ fn beyond(stuck: usize) -> usize {
     stuck + stuck.max(AT_ONCE)
 }
 
-/// Has a run whose records cannot be written be due later, as if they were published.
+/// Defers the next sweep of a run whose records cannot be written, as if they were published.
 async fn defer(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
     let run = RunRef {
         id: id.clone(),
@@ -209,7 +209,7 @@ async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(
     ended.published.map_err(kser_core::NotPublished::into_error)
 }
 
-/// The build, which is told by its place alone.
+/// Returns the key of the build, which its position alone identifies.
 fn the_build() -> StepKey {
     StepKey {
         position: 0,
@@ -287,7 +287,7 @@ async fn give_up(
     failed
 }
 
-/// Has a record that the store kept wait by our clock.
+/// Converts the due time of a record that the store kept from the clock of the store to the local clock.
 fn here(shared: &Shared, mut record: Record) -> Record {
     record.not_before = record.not_before.map(|at| shared.store_clock.to_local(at));
     record

@@ -16,13 +16,13 @@ pub struct RunEvent {
     pub version: u64,
     /// The first step that is not done, counted from 1; 0 is the build.
     pub position: u32,
-    /// How many steps there are; 0 before the build is done.
+    /// The number of steps; 0 before the build is done.
     pub of: u32,
     /// The status before the change. The same as `status` for the event of a step.
     pub from: Status,
     /// The status after the change.
     pub status: Status,
-    /// When it changed.
+    /// The time of the change.
     pub at: Timestamp,
     /// The final outcome at an end, and the accepted outcome of a step where events of steps were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use kser_core::store::Timed;
 use kser_core::{Clock, Error, Timestamp};
 
-/// The time of the state store, as its answers told it, carried on by a clock of our own.
+/// The clock of the state store: the time in its latest answer, carried on by the local clock.
 ///
-/// Only differences of our clock count, so that a worker whose clock is wrong neither takes live leases nor waits for
-/// dead ones.
+/// Only differences of the local clock count, so that a consumer whose clock is wrong neither takes over live leases nor waits
+/// for expired ones.
 #[derive(Debug, Clone)]
 pub(crate) struct StoreClock {
     clock: Arc<dyn Clock>,
-    /// Milliseconds that the store is ahead of our clock; [`UNKNOWN`] until it has told its time.
+    /// The milliseconds by which the store is ahead of the local clock; [`UNKNOWN`] before its first answer.
     ahead: Arc<AtomicI64>,
 }
 
@@ -43,12 +43,12 @@ impl StoreClock {
         Timestamp::from_millis(now.saturating_add_signed(ahead))
     }
 
-    /// Returns the moment of our clock at which the store's shows a time. One that is past is now.
+    /// Converts a time of the store's clock to the local clock. A time in the past becomes the current time.
     pub(crate) fn to_local(&self, at: Timestamp) -> Timestamp {
         self.clock.now() + at.since(self.now())
     }
 
-    /// Takes the time that an answer tells, and returns the answer.
+    /// Notes the time in an answer of the store, and returns the answer.
     pub(crate) fn observe<T>(&self, answer: Timed<T>) -> T {
         let store = i64::try_from(answer.now.as_millis()).unwrap_or(i64::MAX);
         let ours = i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX);

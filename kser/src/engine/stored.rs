@@ -317,7 +317,7 @@ impl Stored<'_> {
         self.shared.writer.effects(run, moved, self.now())
     }
 
-    /// Has records that wait by the clock of the store wait by ours, by which transports go.
+    /// Converts the due times of records from the clock of the store to the local clock, which transports use.
     pub(crate) fn to_local_clock(self, mut records: Vec<Record>) -> Vec<Record> {
         for record in &mut records {
             let at = record.not_before;
@@ -338,7 +338,7 @@ pub(crate) fn output_ids(run: &RunId, version: u64, count: usize) -> Vec<OutputI
     indexes.map(id).collect()
 }
 
-/// The row of a step that is done without an attempt of ours: skipped, or reported by its own worker.
+/// Makes the attempt row of a step that ended without an attempt by kser: skipped, or an external step that was reported.
 fn outside_attempt(view: &RunView, after: &Transition, now: Timestamp) -> Option<Attempt> {
     let here = view.here.as_ref()?;
     let done = after.progress.position() > view.progress.position();

@@ -18,18 +18,18 @@ pub(crate) struct Bounds<'a> {
     pub(crate) cancel: &'a Cancellation,
     /// The last call of a stop has passed: the handler is dropped.
     pub(crate) kill: &'a Cancellation,
-    /// How long the attempt may take.
+    /// The timeout of the attempt.
     pub(crate) limit: Duration,
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug)]
 pub(crate) enum Ended<T> {
     /// The handler returned.
     Returned(Result<T, TaskError>),
-    /// The handler took too long, and was dropped.
+    /// The handler exceeded its timeout, and was dropped.
     Overdue(TaskError),
-    /// It was given back, since the consumer stops.
+    /// The attempt was released, since the consumer stops.
     Interrupted,
     /// Another consumer has the step now: the outcome of this attempt is discarded.
     Lost,

@@ -7,8 +7,8 @@ use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::engine::run_view::RunView;
 
-/// Has another attempt follow one that failed: the delivery at hand is the publication that the rules ask for, if the wait is
-/// short.
+/// Schedules another attempt after a failed one. For a short wait the delivery itself is kept, in place of a new record of the
+/// step.
 pub(super) fn retry<'p>(
     step: Box<StepExecution<'p>>,
     state: &mut DeliveryState<'p>,
