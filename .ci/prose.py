@@ -13,7 +13,7 @@ import sys
 LINES, OPENERS = 2.0, 0.5
 # Crates that are still to be rewritten: (share of lines, share of openers). The numbers go down only.
 ALLOWED = {
-    'kser-testkit': (20.6, 13.6),
+    'kser-testkit': (19.0, 12.6),
 }
 
 RIDDLE = re.compile(r'\b(?:what|whoever|who|whatever|nobody|somebody|someone)\b', re.I)

@@ -45,7 +45,7 @@ async fn finish(mut tasks: JoinSet<()>) {
             ended.unwrap();
         }
     };
-    let ended = tokio::time::timeout(Duration::from_secs(60), all).await;
+    let ended = tokio::time::timeout(Duration::from_secs(240), all).await;
     ended.expect("nobody waits for ever");
 }
 
