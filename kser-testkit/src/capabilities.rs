@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// What a transport can do, and how long it takes: a value, so that the suite tests what is declared.
+/// The capabilities and the time limits of a transport, declared as a value, so that the suite tests the declared behaviour.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -15,19 +15,20 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// How long a test waits for something that must come; 10 seconds unless set.
+    /// The time that a test waits for an event that must come. Defaults to 10 s.
     pub patience: Duration,
-    /// How long a test waits to see that nothing comes; 1 second unless set.
+    /// The time that a test watches to see that nothing comes. Defaults to 1 s.
     pub quiet: Duration,
-    /// How much later than its time a delayed record may come; 100 milliseconds unless set. Sooner is never right.
+    /// The longest time that a delayed record may come after it is due. Defaults to 100 ms. A delivery before that is never
+    /// right.
     pub delay_granularity: Duration,
-    /// How long it takes until what a member held that left without a goodbye is delivered to others; zero unless set.
+    /// The time until the deliveries of a member that left without closing are given to other members. Defaults to zero.
     pub takeover: Duration,
-    /// How long it takes, after a member has joined a group, until no delivery goes to someone else because of it; zero
-    /// unless set.
+    /// The time after a member has joined a group until no delivery moves to another member because of the join. Defaults to
+    /// zero.
     pub joining: Duration,
-    /// Whether any member may have any record without a key, so that one member that is busy holds up none; `true`
-    /// unless set. Where it is not, they may wait for the member whose part of the topic they are in.
+    /// Whether any member may receive any record without a key, so that a busy member holds up no such record. Defaults to
+    /// `true`. If it is `false`, such records may wait for the member that owns their part of the topic.
     pub shares_freely: bool,
 }
 

@@ -1,24 +1,24 @@
-//! Who decides what comes next where several things could.
+//! The decisions of a run: the choice of the next event where several are possible.
 
-/// What decides. 0 is always the most boring: the same process goes on, in the order in which it asked.
+/// The source of the decisions. 0 is always the most boring one: the same process goes on, in the order of its requests.
 #[derive(Debug, Clone)]
 pub(crate) enum Choices {
     /// A seed decides.
     Seeded(u64),
-    /// What was decided before, and boring from there on.
+    /// The decisions of an earlier run, and 0 after them.
     Replay(Vec<u32>),
-    /// As a replay, in which at most so many decisions are not the most boring.
+    /// A replay in which at most this many decisions are not 0.
     Bounded(Vec<u32>, u32),
 }
 
 impl Choices {
-    /// Always the most boring.
+    /// Returns choices that always decide 0, the most boring.
     pub(crate) const fn boring() -> Self {
         Self::Replay(Vec::new())
     }
 }
 
-/// A tape of decisions: what was decided, and out of how many.
+/// A tape of decisions, each with the number of its alternatives.
 #[derive(Debug, Clone)]
 pub(crate) struct DecisionTape {
     choices: Choices,
@@ -35,7 +35,7 @@ impl DecisionTape {
         }
     }
 
-    /// Decides between `count` things. Says whether there was anything to decide.
+    /// Decides between `count` alternatives. Returns whether there was a choice, and the decision.
     pub(crate) fn pick(&mut self, count: usize) -> (bool, usize) {
         let spent = matches!(self.choices, Choices::Bounded(_, most) if self.departures >= most);
         if count < 2 || spent {
@@ -56,13 +56,13 @@ impl DecisionTape {
         (true, picked as usize)
     }
 
-    /// Returns what was decided, without the boring end.
+    /// Returns the decisions without the zeros at the end.
     pub(crate) fn picks(&self) -> Vec<u32> {
         let picks = self.made.iter().map(|(picked, _)| *picked);
         without_boring_end(picks.collect())
     }
 
-    /// Says which of the decisions of a replay was not made as it was written down, if one was not.
+    /// Describes the first decision of a replay that was not made as it was written down, if there is any.
     pub(crate) fn strays(&self, picks: &[u32]) -> Option<String> {
         let mut picks = picks.iter().enumerate().filter(|(_, pick)| **pick > 0);
         picks.find_map(|(at, pick)| {
@@ -80,7 +80,7 @@ impl DecisionTape {
         })
     }
 
-    /// Returns the beginning of the next tape, of those that differ: the last decision that can be another is.
+    /// Returns the beginning of the next different tape: the last decision that has a further alternative takes it.
     pub(crate) fn next(&self) -> Option<Vec<u32>> {
         let last = self
             .made
@@ -93,7 +93,7 @@ impl DecisionTape {
     }
 }
 
-/// Decisions, without those at the end that would be made anyway.
+/// Removes the zeros at the end, which would be decided anyway.
 pub(crate) fn without_boring_end(mut picks: Vec<u32>) -> Vec<u32> {
     while picks.last() == Some(&0) {
         picks.pop();

@@ -1,4 +1,4 @@
-//! What tasks do to the world outside.
+//! The external effects of tasks.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,12 +9,13 @@ use kser_core::TaskError;
 use crate::faults::Kind;
 use crate::sim::{Applied, Attempt, Shared};
 
-/// A service that tasks call, such as a bank: it records what is done, and a crash may come before or after each call.
+/// A simulated external service that tasks call, such as a bank. It records its effects, and a crash may come before or after
+/// each call.
 ///
-/// A call with a key is done once for that key, as by a service that knows idempotency keys. One without is done each
-/// time it is made. What a task does twice breaks the invariant `EffectOnce`, unless the service
-/// [may be repeated](crate::World::repeatable). So does a key that another task has used, since the service does nothing
-/// for the second, unless it is [given as shared](EffectCall::with_shared_key).
+/// A call with a key has one effect for that key, as in a service that knows idempotency keys. A call without a key has an effect
+/// each time. A task that repeats an effect breaks the invariant `EffectOnce`, unless the service
+/// [may be repeated](crate::World::repeatable). So does a key that another task has used, because the service does nothing for
+/// the second task, unless the key is [given as shared](EffectCall::with_shared_key).
 ///
 /// Cloning is cheap, and clones are the same service.
 #[derive(Clone)]
@@ -40,11 +41,11 @@ impl Effects {
         }
     }
 
-    /// Does something, such as `charge`. It may fail, where the faults of a run say so, with an error that is worth
-    /// another attempt.
+    /// Calls the service for an effect, such as `charge`. The call may fail, where the faults of a run say so, with an error that
+    /// is worth another attempt.
     ///
-    /// It is called in the handler itself. Elsewhere, such as in a task that the handler spawns, nobody knows for which task
-    /// it is: the call fails, and the run ends there, as one that breaks `EffectOnce`.
+    /// Call it in the handler itself. In any other place, such as a task that the handler spawns, the simulation does not know
+    /// the task that the effect belongs to: the call fails, and the run ends there as a violation of `EffectOnce`.
     pub fn call(&self, what: impl AsRef<str>) -> EffectCall {
         EffectCall {
             effects: self.clone(),
@@ -54,14 +55,14 @@ impl Effects {
         }
     }
 
-    /// Returns how often something was done, over all tasks.
+    /// Returns the number of times that an effect was done, over all tasks.
     #[must_use]
     pub fn count(&self, what: &str) -> usize {
         self.done(what, None).len()
     }
 
-    /// Asserts that each of these was done exactly once, over all tasks. Where several runs do the same,
-    /// [`assert_exactly_once_in`](Self::assert_exactly_once_in) asks about one of them.
+    /// Asserts that each of these effects was done exactly once, over all tasks. Where several runs have the same effects,
+    /// [`assert_exactly_once_in`](Self::assert_exactly_once_in) asks about one of the runs.
     ///
     /// # Panics
     ///
@@ -71,7 +72,7 @@ impl Effects {
         self.once(whats, None);
     }
 
-    /// Asserts that each of these was done exactly once in a run of an operation, or by a lone task: it takes the id of
+    /// Asserts that each of these effects was done exactly once in a run of an operation, or by a lone task. Takes the id of
     /// either.
     ///
     /// # Panics
@@ -116,7 +117,7 @@ impl Effects {
         TaskError::permanent("OutsideHandler", what)
     }
 
-    /// Lists who did something, each time that it was done, in one run or in all.
+    /// Lists the tasks that did an effect, one entry for each time, in one run or in all.
     fn done(&self, what: &str, run: Option<&str>) -> Vec<Arc<str>> {
         self.shared.with(|state| {
             let effects = state.facts.effects.iter();
@@ -127,7 +128,7 @@ impl Effects {
         })
     }
 
-    /// Asserts that each of these was done at least once.
+    /// Asserts that each of these effects was done at least once.
     ///
     /// # Panics
     ///
@@ -158,7 +159,7 @@ impl EffectCall {
         self
     }
 
-    /// Gives a key that other tasks give too, on purpose: whichever comes first does it for all of them.
+    /// Gives a key that other tasks give too, on purpose: the first call has the effect for all of them.
     pub fn with_shared_key(mut self, key: impl AsRef<str>) -> Self {
         self.shared_key = true;
         self.with_key(key)

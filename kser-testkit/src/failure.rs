@@ -1,4 +1,4 @@
-//! What a failed simulation says.
+//! The failure of a simulation, and its text.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use crate::plan::Plan;
 use crate::sim::{Finished, Trace};
 use crate::violation::Violation;
 
-/// How many lines of the trace are shown.
+/// The number of lines of the trace in the text.
 const LINES: usize = 40;
 
-/// A run in which something does not hold.
+/// A run that violates an invariant or an assertion of the test.
 ///
-/// Its text says what, what had to go wrong for it, how the run is made again, and what happened in it.
+/// The text has the violation, the faults that it takes, the command that makes the run again, and the trace.
 #[derive(Debug, Clone)]
 pub struct Failure {
     broken: Violation,
@@ -36,7 +36,7 @@ impl Failure {
         }
     }
 
-    /// Says what was planned, where that is not what went wrong.
+    /// Sets the plan of the run, where the run did not go as it was planned.
     pub(crate) fn planned(mut self, case: Plan) -> Self {
         self.case = case;
         self
@@ -52,19 +52,19 @@ impl Failure {
         self
     }
 
-    /// Returns the name of the invariant that is broken, such as `EffectOnce`; `Check` for what the test asserts.
+    /// Returns the name of the violated invariant, such as `EffectOnce`; `Check` for an assertion of the test.
     #[must_use]
     pub const fn invariant(&self) -> &'static str {
         self.broken.invariant
     }
 
-    /// Says what does not hold.
+    /// Returns the description of the violation.
     #[must_use]
     pub fn what(&self) -> &str {
         &self.broken.what
     }
 
-    /// Returns what had to go wrong for it.
+    /// Returns the faults that the violation takes, each with its site.
     #[must_use]
     pub fn plan(&self) -> &[(Site, Fault)] {
         &self.case.faults
@@ -76,13 +76,13 @@ impl Failure {
         self.case.to_string()
     }
 
-    /// Returns what happened in the run.
+    /// Returns the trace of the run.
     #[must_use]
     pub const fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// What went wrong, and in which order all came.
+    /// Describes the faults of the run, and its order of events.
     fn course(&self) -> String {
         let faults = self.case.faults.iter();
         let faults: Vec<String> = faults

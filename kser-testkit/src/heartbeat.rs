@@ -14,11 +14,11 @@ struct Inner {
     latest: Mutex<Latest>,
 }
 
-/// What the run did last.
+/// The latest progress of the run.
 #[derive(Debug, Default)]
 pub(crate) struct Latest {
     pub(crate) began: String,
-    /// What has gone wrong in the run, and what was decided.
+    /// The faults that have happened in the run, and its decisions.
     pub(crate) case: Plan,
 }
 
@@ -27,24 +27,24 @@ impl Heartbeat {
         self.0.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says what is begun, and might not end.
+    /// Notes the start of an action that might not end.
     pub(crate) fn begin(&self, what: &str) {
         self.beat();
         what.clone_into(&mut self.latest().began);
     }
 
-    /// A run begins, of which nothing is known.
+    /// Notes the start of a run, without faults and decisions yet.
     pub(crate) fn begin_run(&self) {
         self.latest().case = Plan::default();
         self.begin("the closure that makes the scenario");
     }
 
-    /// Something goes wrong.
+    /// Notes a fault.
     pub(crate) fn went_wrong(&self, site: &Site, fault: Fault) {
         self.latest().case.faults.push((site.clone(), fault));
     }
 
-    /// Something is decided.
+    /// Notes a decision.
     pub(crate) fn decided(&self, picked: usize) {
         let picked = u32::try_from(picked).unwrap_or(u32::MAX);
         self.latest().case.picks.push(picked);

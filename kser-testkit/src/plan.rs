@@ -1,32 +1,31 @@
-//! One run as a value, which can be written down and made again.
+//! A run as a value, which can be written down and made again.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::faults::{Fault, Site};
 
-/// The form of the text. It changes with what the numbers mean.
+/// The version of the text form. It changes with the meaning of the numbers.
 const VERSION: &str = "v1";
 
-/// What is shown to one who has written something else.
+/// The example in the error about a text that cannot be read.
 const EXAMPLE: &str = "v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1";
 
-/// What goes wrong in a run, and what is decided in it.
+/// The faults and the decisions of a run.
 ///
-/// Its text is `v1 | <faults> | <decisions>`, such as `v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1`: faults are
-/// parted by semicolons, and decisions that are not told are 0, the most boring.
+/// Its text is `v1 | <faults> | <decisions>`, such as `v1 | crash after Checkout#1/2.Charge/commit/1 | 0 0 1`. Faults are
+/// separated by semicolons, and decisions that are missing are 0, the most boring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// What goes wrong, and where.
+    /// The faults, each with its site.
     pub faults: Vec<(Site, Fault)>,
-    /// Which of the things that could come next does, each time there is a choice; 0, the most boring, where nothing is
-    /// said.
+    /// The decisions, one for each choice between events that could come next. Decisions that are missing are 0, the most boring.
     pub picks: Vec<u32>,
 }
 
 impl Plan {
-    /// Makes a plan in which these go wrong, in the usual order of events.
+    /// Makes a plan with these faults, in the usual order of events.
     #[must_use]
     pub const fn new(faults: Vec<(Site, Fault)>) -> Self {
         let picks = Vec::new();

@@ -1,4 +1,4 @@
-//! Keeps panics that belong to a simulated run off the terminal: what they say is in the failure.
+//! Keeps panics that belong to a simulated run off the terminal, because the failure has their text.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, PanicHookInfo};
@@ -9,13 +9,13 @@ use crate::sim::panic_text;
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
-    /// What the last panic would have said.
+    /// The message of the last hidden panic.
     static UNSAID: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Does something, and shows no panic of this thread meanwhile but one that ends it.
+/// Calls a function, and hides the panics of this thread meanwhile, except one that leaves the function.
 pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> T {
     HOOK.call_once(|| {
         let before = panic::take_hook();
@@ -31,7 +31,7 @@ pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// What a panic says by itself.
+/// Returns the message that a panic prints.
 fn told(info: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let place = info.location().map(ToString::to_string);
@@ -43,7 +43,7 @@ fn told(info: &PanicHookInfo<'_>) -> String {
     )
 }
 
-/// Puts back what was before. A panic that leaves is nobody's but the test's: what it says is said now.
+/// A guard that restores the former state. A panic that leaves its scope belongs to the test, so its message is printed then.
 struct Loud(bool);
 
 impl Drop for Loud {

@@ -1,4 +1,4 @@
-//! What may be drawn for property tests with `proptest`: operations, params, outcomes, and what goes wrong.
+//! Strategies for property tests with `proptest`: operations, params, outcomes and faults.
 //!
 //! ```
 //! use kser::{Context, Entrypoint, TaskError};
@@ -40,8 +40,8 @@ use proptest::sample::Index;
 use crate::Plan;
 use crate::faults::{Fault, Site};
 
-/// Draws plans in which at most so many of these faults happen, in any order of events. They shrink to fewer and milder
-/// faults, and to the usual order.
+/// Draws plans in which at most `most` of these faults happen, in any order of events. They shrink to fewer and milder faults,
+/// and to the usual order.
 pub fn plans(sites: Vec<(Site, Fault)>, most: usize) -> impl Strategy<Value = Plan> {
     let mut sites = sites;
     // Smaller indexes are milder faults.
@@ -56,7 +56,7 @@ pub fn plans(sites: Vec<(Site, Fault)>, most: usize) -> impl Strategy<Value = Pl
     })
 }
 
-/// Draws the steps of operations: at least one, at most so many, each one of these entrypoints, with params of its own.
+/// Draws the steps of operations: at least one and at most `most`, each of one of these entrypoints, with params of its own.
 pub fn steps(entrypoints: Vec<Name>, most: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (any::<Index>(), params()).prop_map(move |(index, params)| {
         let name = match entrypoints.is_empty() {
@@ -68,7 +68,7 @@ pub fn steps(entrypoints: Vec<Name>, most: usize) -> impl Strategy<Value = Vec<S
     vec(step, 1..=most.max(1))
 }
 
-/// Draws params: objects of text, numbers of any size, and what is in them.
+/// Draws params: objects of text, numbers of any size, and nested values.
 pub fn params() -> impl Strategy<Value = Object> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -92,7 +92,7 @@ pub fn params() -> impl Strategy<Value = Object> {
     })
 }
 
-/// Draws what handlers may leave: successes and failures, with text and values.
+/// Draws outcomes of handlers: successes and failures, with text and values.
 pub fn outcomes() -> impl Strategy<Value = Outcome> {
     let retcode = prop_oneof![4 => Just(0_i64), 1 => 1_i64..300, 2 => 300_i64..600];
     let (text, error) = ("[ -~]{0,12}", "[ -~]{0,12}");

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-/// A rule that takes longer hangs. On paused time that is found at once.
+/// The longest time of the test of a rule: a longer test hangs. On paused time a hang is found at once.
 const LIMIT: Duration = Duration::from_secs(600);
 
 const HANGS: &str = "the backend hangs: the test has not ended after 10 minutes of its time";
@@ -33,7 +33,7 @@ pub fn run_real(rule: &'static str, sentence: &'static str, test: impl Future<Ou
     done.expect(HANGS);
 }
 
-/// Says which rule a failed test is about, below what was seen.
+/// The rule of a failed test, printed below the message of its panic.
 struct Blame {
     rule: &'static str,
     sentence: &'static str,

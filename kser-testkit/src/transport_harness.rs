@@ -13,10 +13,10 @@ use crate::Capabilities;
 use crate::names::{self, TestClock};
 use crate::records::{record, texts};
 
-/// So that a backend that shares by parts has something to share.
+/// The number of partitions of a topic: several, so that a backend that shares by partitions has some to share.
 const PARTITIONS: u32 = 4;
 
-/// A transport under test, and what it can do.
+/// A transport under test, with its capabilities.
 #[derive(Debug)]
 pub struct TransportHarness {
     transport: Arc<dyn Transport>,
@@ -24,12 +24,12 @@ pub struct TransportHarness {
     clock: Arc<dyn Clock>,
     prefix: String,
     topics: AtomicU64,
-    /// Those that had a member.
+    /// The groups that have had a member.
     groups: Mutex<BTreeSet<String>>,
 }
 
 impl TransportHarness {
-    /// Puts a transport under test that can do everything.
+    /// Puts a transport under test, with the default capabilities.
     #[must_use]
     pub fn new(transport: impl Transport) -> Self {
         Self::with_capabilities(transport, Capabilities::default())
@@ -70,7 +70,7 @@ impl TransportHarness {
         &*self.transport
     }
 
-    /// Returns what it can do.
+    /// Returns the capabilities of the transport.
     #[must_use]
     pub const fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -93,7 +93,7 @@ impl TransportHarness {
         topic
     }
 
-    /// Asks the transport what it is like.
+    /// Asks the transport for its description.
     pub async fn describe(&self) -> Description {
         let description = self.transport.describe(&[]).await;
         description.expect("the transport describes itself")
@@ -114,7 +114,7 @@ impl TransportHarness {
         member
     }
 
-    /// Makes one who sees everything from now on.
+    /// Makes an observer, which receives every record that is published from now on.
     pub async fn observer(&self, topic: &Topic) -> Box<dyn Subscription> {
         self.subscribe(Interest::everything(vec![topic.clone()]))
             .await
@@ -136,7 +136,7 @@ impl TransportHarness {
         published.expect("records are published");
     }
 
-    /// Receives at least one delivery and at most what `room` allows.
+    /// Receives at least one delivery and at most as many as `room` allows.
     pub async fn receive_some(&self, member: &mut dyn Subscription, room: Room) -> Vec<Delivery> {
         let received = timeout(self.capabilities.patience, member.receive(room)).await;
         let Ok(received) = received else {
@@ -186,7 +186,7 @@ impl TransportHarness {
         deliveries
     }
 
-    /// Receives at most `records` deliveries as whichever of two members gets some first, and says which.
+    /// Receives at most `records` deliveries from the first of two members that gets some, and says which member that is.
     pub async fn receive_either(
         &self,
         first: &mut dyn Subscription,
@@ -207,7 +207,7 @@ impl TransportHarness {
         (which, received.expect("deliveries are received"))
     }
 
-    /// Sees that nothing comes for a while.
+    /// Checks that no delivery comes within [`Capabilities::quiet`].
     pub async fn nothing(&self, member: &mut dyn Subscription) {
         let received = timeout(self.capabilities.quiet, member.receive(Room::records(1)));
         match received.await {
@@ -219,7 +219,7 @@ impl TransportHarness {
         }
     }
 
-    /// Waits as long as it takes until others are given what a member held.
+    /// Waits until the deliveries of a member that is gone are given to other members: [`Capabilities::takeover`].
     pub async fn takeover(&self) {
         tokio::time::sleep(self.capabilities.takeover).await;
     }
@@ -233,7 +233,7 @@ impl TransportHarness {
     }
 }
 
-/// Which of two members got something.
+/// The member, of two, that got a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there are two")]
 pub enum Which {

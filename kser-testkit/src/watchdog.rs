@@ -51,7 +51,7 @@ fn watch(heartbeat: &Heartbeat, gone: &Receiver<()>, patience: Duration, test: &
         if stillness.lasts(heartbeat.beats()) {
             let Latest { began, case } = &mut *heartbeat.latest();
             case.picks = without_boring_end(std::mem::take(&mut case.picks));
-            // Not with `eprintln`, which a test captures, and nobody would see it.
+            // Not with `eprintln`, because a test captures its output, and the end of the process would lose it.
             let _ = writeln!(
                 std::io::stderr(),
                 "\n{test} hangs: for {patience:?} of real time nothing has happened in the simulation, and the last that \

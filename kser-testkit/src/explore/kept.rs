@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::environment;
 use crate::plan::Plan;
 
-/// What is written at the beginning of a file.
+/// The comment at the beginning of a file.
 const HEAD: &str =
     "# Runs of this test that failed: each is made first the next time. Commit this file.\n";
 
@@ -17,7 +17,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Those of the test that runs on this thread. There is no file where there is no test, or no cargo.
+    /// Returns the kept runs of the test on this thread. There is no file without a test, or without cargo.
     pub(super) fn of_this_test() -> Self {
         let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let name = environment::test_name().map(|name| name.replace("::", "-"));
@@ -28,7 +28,7 @@ impl Kept {
         Self { file }
     }
 
-    /// Those of no test.
+    /// Returns no runs, and keeps none.
     pub(super) const fn nothing() -> Self {
         Self { file: None }
     }
@@ -37,7 +37,7 @@ impl Kept {
     ///
     /// # Panics
     ///
-    /// When a line cannot be read: what it kept from coming back would not be tried any more.
+    /// If a line cannot be read, because its failure would not be tried any more.
     #[track_caller]
     pub(super) fn cases(&self) -> Vec<(String, Plan)> {
         let text = self.text();

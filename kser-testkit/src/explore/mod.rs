@@ -1,4 +1,4 @@
-//! Which runs of a scenario are made, and what is required of each.
+//! The search over the runs of a scenario, and the checks of each run.
 
 mod kept;
 mod report;
@@ -25,7 +25,7 @@ use crate::quiet::quietly;
 use crate::sim::{ByHand, FaultPlan, Run, Scenario, Setup, World};
 use crate::watchdog::Watchdog;
 
-/// A scenario that is run many times, each time with something else going wrong.
+/// A scenario that is run many times, each time with other faults.
 ///
 /// It is synchronous, and makes a runtime of its own for each run: use it from a plain `#[test]`.
 #[must_use = "nothing is run until it is checked"]
@@ -42,7 +42,7 @@ pub struct Sim<S> {
 }
 
 impl<S> Sim<S> {
-    /// Describes a scenario. The closure is called for every run, and what it returns is given to the check.
+    /// Describes a scenario. The closure is called for every run, and its return value is given to the check.
     pub fn new(make: impl Fn(&mut World) -> S + 'static) -> Self {
         Self {
             make: Box::new(make),
@@ -63,15 +63,15 @@ impl<S> Sim<S> {
         self
     }
 
-    /// Says what goes wrong; nothing unless set. Each is tried in a run of its own, beside one in which nothing does.
+    /// Sets the faults; none unless set. Each fault is tried in a run of its own, beside one run without faults.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
-    /// Tries every order of what the processes do that departs from the usual one at most so many times in a run, with
-    /// and without each of the faults. The usual order is that one process goes on as long as it can. The number of runs
-    /// grows fast: 1 or 2 find most mistakes.
+    /// Tries every order of events that departs from the usual one at most `departures` times in a run, with and without each of
+    /// the faults. The usual order is that one process goes on as long as it can. The number of runs grows fast: 1 or 2 find most
+    /// mistakes.
     pub const fn every_order(mut self, departures: u32) -> Self {
         self.departures = Some(departures);
         self
@@ -102,13 +102,13 @@ impl<S> Sim<S> {
         self
     }
 
-    /// Makes one run only, of a plan such as one that was drawn. What the run does not come to does not go wrong.
+    /// Makes one run only, of a plan such as one that was drawn. Faults whose site the run does not reach do not happen.
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plan = Some(plan);
         self
     }
 
-    /// Lists where something can go wrong in the run in which nothing does, and what. Plans are drawn from it.
+    /// Lists the sites of the run without faults, each with a fault that can happen there. Plans are drawn from the list.
     ///
     /// # Panics
     ///
@@ -127,8 +127,8 @@ impl<S> Sim<S> {
         self
     }
 
-    /// Makes the runs, and checks each: what holds in every run, and what the closure asserts. The first that fails is
-    /// made smaller, and kept in `tests/kser-regressions/<test>.txt`: it is made first the next time.
+    /// Makes the runs, and checks each: the invariants of every run, and the assertions of the closure. The first run that fails
+    /// is made smaller, and kept in `tests/kser-regressions/<test>.txt`: it is made first the next time.
     ///
     /// `KSER_TESTKIT_REPLAY` has one run made only, as a failure wrote it down; `KSER_TESTKIT_RUNS` and
     /// `KSER_TESTKIT_SEED` take the place of [`random`](Self::random), if there is one, and [`seed`](Self::seed), of which
@@ -136,8 +136,8 @@ impl<S> Sim<S> {
     ///
     /// # Panics
     ///
-    /// When something does not hold, with all that is needed to find out why; when the scenario cannot be made, a line of
-    /// that file cannot be read, or one of the variables makes no sense.
+    /// If an invariant or an assertion does not hold, with all that is needed to find out why; if the scenario cannot be made, a
+    /// line of that file cannot be read, or one of the variables makes no sense.
     #[track_caller]
     pub fn check(mut self, check: impl Fn(&Run<'_, S>)) -> Report {
         if let Some(run) = environment::text("KSER_TESTKIT_REPLAY") {
@@ -154,7 +154,7 @@ impl<S> Sim<S> {
     ///
     /// # Errors
     ///
-    /// What does not hold.
+    /// The first run in which an invariant or an assertion does not hold.
     ///
     /// # Panics
     ///
@@ -172,7 +172,7 @@ impl<S> Sim<S> {
     #[must_use]
     #[track_caller]
     pub fn by_hand(self) -> ByHand<S> {
-        // A test may take its time between two steps: nobody watches.
+        // No watchdog, because a test may take its time between two steps.
         self.scenario(Heartbeat::default()).by_hand()
     }
 

@@ -13,18 +13,18 @@ use crate::quiet::quietly;
 use crate::sim::{End, FaultPlan, Finished, Run, Scenario, Swarm};
 use crate::violation::Violation;
 
-/// How often something goes wrong in a random run, at most.
+/// The greatest number of faults in a random run.
 const MOST_FAULTS: u64 = 12;
 
 type Faulty = Vec<(Site, Fault)>;
 type Found = Result<(), Box<Failure>>;
 
-/// Makes runs until one is found in which something does not hold.
+/// A search for a run in which an invariant or an assertion does not hold.
 pub(super) struct Search<'s, S> {
     scenario: &'s Scenario<'s, S>,
     check: &'s dyn Fn(&Run<'_, S>),
     kept: Kept,
-    /// The run in which nothing goes wrong.
+    /// The run without faults.
     usual: Option<Usual>,
     pub(super) report: Report,
 }
@@ -55,7 +55,7 @@ impl<'s, S> Search<'s, S> {
         }
     }
 
-    /// Makes one run that may not come to all that was to go wrong.
+    /// Makes one run that may not reach the sites of all planned faults.
     pub(super) fn plan(&mut self, plan: &Plan) -> Result<Finished<S>, Box<Failure>> {
         let choices = Choices::Replay(plan.picks.clone());
         let finished = self.run(FaultPlan::planned(&plan.faults), choices);
@@ -63,7 +63,7 @@ impl<'s, S> Search<'s, S> {
         Ok(finished)
     }
 
-    /// Finds out how all ends when nothing goes wrong, unless that is known.
+    /// Makes the run without faults to learn how it ends, unless that is known.
     fn learn_the_usual(&mut self) {
         if self.usual.is_none() {
             let clean = self.again(&Plan::default());
@@ -71,8 +71,8 @@ impl<'s, S> Search<'s, S> {
         }
     }
 
-    /// Makes the runs again that failed before, as far as the scenario still comes to what went wrong in them. One of which
-    /// nothing is left is refused.
+    /// Makes the kept runs again, with those of their faults whose sites the scenario still reaches. Refuses a run of which no
+    /// fault is left.
     pub(super) fn regressions(&mut self) -> Found {
         for (place, case) in self.kept.cases() {
             self.learn_the_usual();
@@ -88,7 +88,7 @@ impl<'s, S> Search<'s, S> {
         Ok(())
     }
 
-    /// Makes a run in which nothing goes wrong, and one for each plan. Returns the plans.
+    /// Makes a run without faults, and one for each plan. Returns the plans.
     pub(super) fn plans(&mut self, faults: &Faults) -> Result<Vec<Faulty>, Box<Failure>> {
         let clean = self.planned(&Faulty::new(), Choices::boring())?;
         self.must_have_run(&clean)?;
@@ -108,7 +108,7 @@ impl<'s, S> Search<'s, S> {
         Ok(plans)
     }
 
-    /// In the run in which nothing goes wrong some handler runs, and twice the same happens.
+    /// Checks that the run without faults ran a handler or ended a run, and that it is the same when it is made again.
     fn must_have_run(&self, clean: &Finished<S>) -> Found {
         let (ran, ended) = clean.shared.with(|state| {
             let mut runs = state.facts.runs.values();
@@ -128,7 +128,7 @@ impl<'s, S> Search<'s, S> {
         }
     }
 
-    /// Has something else go wrong wherever a run comes to after its first fault.
+    /// Makes a run for each second fault, at each site that a run reaches after its first fault.
     fn pairs(&mut self, plan: &Faulty, first: &Finished<S>, faults: &Faults) -> Found {
         let fired = first.fired.first().map(|(site, _)| site);
         let seconds = faults.at(&first.seen, fired).into_iter();
@@ -145,7 +145,7 @@ impl<'s, S> Search<'s, S> {
         for plan in plans {
             let mut next = Some(Vec::new());
             while let Some(picks) = next {
-                // In another order the run may not come to where something was to go wrong.
+                // In another order the run may not reach the site of a fault.
                 let trouble = FaultPlan::planned(plan);
                 let finished = self.run(trouble, Choices::Bounded(picks, departures));
                 self.judge(&finished, &Faulty::new())?;
@@ -167,7 +167,7 @@ impl<'s, S> Search<'s, S> {
         Ok(())
     }
 
-    /// Makes a run in which what is planned has to go wrong.
+    /// Makes a run in which every planned fault must happen.
     fn planned(&mut self, plan: &Faulty, choices: Choices) -> Result<Finished<S>, Box<Failure>> {
         let finished = self.run(FaultPlan::planned(plan), choices);
         self.judge(&finished, plan)?;
@@ -203,7 +203,7 @@ impl<'s, S> Search<'s, S> {
         }
         let found = finished.case();
         let known = self.kept.has(&found);
-        // At once: what follows may be stopped.
+        // At once, because the shrinking that follows may be stopped.
         self.kept.keep(&found, None);
         let mut smallest = None;
         let (small, runs) = shrink(found.clone(), &mut |case| {
@@ -236,7 +236,7 @@ impl<'s, S> Search<'s, S> {
     /// Makes a run again, and says where it differs.
     fn repeat(&self, finished: &Finished<S>, plan: &Faulty) -> Option<Violation> {
         let mut case = finished.case();
-        // What was planned and did not come may come the second time.
+        // A planned fault that did not happen may happen the second time.
         if !plan.is_empty() {
             case.faults.clone_from(plan);
         }

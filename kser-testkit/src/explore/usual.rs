@@ -8,7 +8,7 @@ use crate::violation::Violation;
 
 type Ends = BTreeMap<RunId, (Option<Status>, Outcome)>;
 
-/// The run in which nothing goes wrong, in the usual order: what happened, and how all ended.
+/// The run without faults in the usual order: its trace, and the ends of its runs of operations.
 #[derive(Debug)]
 pub(super) struct Usual {
     trace: Trace,
@@ -23,7 +23,7 @@ impl Usual {
         }
     }
 
-    /// Says where a run in the usual order differs from this one before anything went wrong in it.
+    /// Says where a run in the usual order differs from this one before its first fault.
     pub(super) fn begins_otherwise<S>(&self, finished: &Finished<S>) -> Option<Violation> {
         if !finished.tape.picks().is_empty() {
             return None;
@@ -42,8 +42,8 @@ impl Usual {
         Some(by_chance(what, differs))
     }
 
-    /// A message that came twice, a call of which nobody knows whether it had its effect, and another order of events
-    /// change nothing about how all ends.
+    /// Says which run of an operation ends otherwise than usual. A duplicate message, a call with an unknown outcome, and another
+    /// order of events must not change the ends.
     pub(super) fn ends_otherwise<S>(&self, finished: &Finished<S>) -> Option<Violation> {
         let invariant = unchanging(finished)?;
         let ended = ends(finished);
@@ -88,7 +88,7 @@ fn ends<S>(finished: &Finished<S>) -> Ends {
     })
 }
 
-/// Under which name what went wrong in a run has no say in how all ends.
+/// Returns the invariant that says that the faults of this run change no end. `None` for faults that may change one.
 fn unchanging<S>(finished: &Finished<S>) -> Option<&'static str> {
     let calls = |site: &Site| {
         let mut seen = finished.seen.iter();

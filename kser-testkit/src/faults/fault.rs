@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::Kind;
 
-/// What goes wrong at a [`Site`](super::Site). The milder come first.
+/// A kind of fault at a [`Site`](super::Site). The milder kinds come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {

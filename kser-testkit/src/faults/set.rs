@@ -1,7 +1,7 @@
 use super::{Fault, Site};
 use crate::sim::Seen;
 
-/// What goes wrong in the runs of a scenario.
+/// The faults of the runs of a scenario.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     kinds: Vec<Fault>,
@@ -9,26 +9,26 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Nothing goes wrong: one run.
+    /// Returns no faults: one run.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// One crash of a consumer, before or after every call and at every wait of a handler: one run for each. They are a part
-    /// of [`any_single`](Self::any_single), which also finds what goes wrong when a call only fails.
+    /// Returns one crash of a consumer, before or after every call and at every wait of a handler: one run for each. The crashes
+    /// are a part of [`any_single`](Self::any_single), which also finds the mistakes that show when a call only fails.
     #[must_use]
     pub fn any_single_crash() -> Self {
         Self::single([Fault::CrashBefore, Fault::CrashAfter])
     }
 
-    /// One fault of any kind, wherever it can happen: one run for each.
+    /// Returns one fault of any kind, wherever it can happen: one run for each.
     #[must_use]
     pub fn any_single() -> Self {
         Self::single(Fault::all())
     }
 
-    /// One fault of these kinds, wherever it can happen: one run for each.
+    /// Returns one fault of these kinds, wherever it can happen: one run for each.
     #[must_use]
     pub fn single(kinds: impl IntoIterator<Item = Fault>) -> Self {
         Self {
@@ -37,7 +37,8 @@ impl Faults {
         }
     }
 
-    /// One fault of these kinds, and two, the second wherever the run comes to after the first: one run for each.
+    /// Returns one fault of these kinds, and pairs of them, the second at every site that the run reaches after the first: one
+    /// run for each.
     #[must_use]
     pub fn pairs(kinds: impl IntoIterator<Item = Fault>) -> Self {
         Self {
@@ -46,9 +47,9 @@ impl Faults {
         }
     }
 
-    /// As [`any_single_crash`](Self::any_single_crash), and two crashes, the second wherever the run comes to after the
-    /// first. Among the pairs, a crash right after a call stands for the one before the next call of its process, where
-    /// nothing happens between the two.
+    /// Returns the faults of [`any_single_crash`](Self::any_single_crash), and pairs of crashes, the second at every site that
+    /// the run reaches after the first. Among the pairs, a crash right after a call stands for the crash before the next call of
+    /// its process, where nothing happens between the two.
     #[must_use]
     pub fn any_two_crashes() -> Self {
         Self::pairs([Fault::CrashBefore, Fault::CrashAfter])
@@ -62,8 +63,8 @@ impl Faults {
         self.pairs
     }
 
-    /// Says whether one of a pair is left out, because it is the same as another: a process that dies after a call, and
-    /// one that dies before the next, if there is nothing between them.
+    /// Says whether a crash is left out of the pairs, because it is the same as another: a crash before a call is the same as a
+    /// crash after the call before it, if nothing happens between the two.
     pub(crate) fn repeats(&self, seen: &[Seen], site: &Site, fault: Fault) -> bool {
         let both = [Fault::CrashBefore, Fault::CrashAfter].map(|crash| self.kinds.contains(&crash));
         let applies = fault == Fault::CrashBefore && both == [true; 2];
@@ -106,7 +107,7 @@ mod tests {
         world.send_with_key(Work {}, "one key");
     }
 
-    /// What happens after a crash.
+    /// Makes a run, and returns the part of its trace after the crash.
     fn rest(scenario: &Scenario<'_, ()>, site: &Site, fault: Fault) -> String {
         let trouble = FaultPlan::planned(&[(site.clone(), fault)]);
         let run = scenario.run(trouble, Choices::boring());

@@ -2,8 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A moment of a run at which something may go wrong, named by what happens and not by when: it is found again in
-/// another run of the same scenario, and after a change of code that has nothing to do with it.
+/// A moment of a run at which a fault may happen. It is named by its event and not by its time, so that it is found again in
+/// another run of the same scenario, and after an unrelated change of code.
 ///
 /// `Checkout#1/2.Charge/commit/1` is the first commit of the record of the second step of the first run of `Checkout`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,7 +12,7 @@ pub struct Site {
     nth: u32,
 }
 
-/// What happens at a site.
+/// The kind of the event at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
@@ -26,7 +26,7 @@ pub enum Kind {
     Settle,
     /// A delivery is marked as done.
     Commit,
-    /// A suspect is about to run.
+    /// A suspected poison message is about to run.
     Begin,
     /// A consumer leaves its group.
     Close,
@@ -34,7 +34,7 @@ pub enum Kind {
     Read,
     /// The store is written.
     Write,
-    /// Something is done to the world outside, see [`Effects`](crate::Effects).
+    /// A handler calls an external service, see [`Effects`](crate::Effects).
     Effect,
     /// A handler waits for something.
     Await,
@@ -46,13 +46,13 @@ impl Site {
         Self { path, nth }
     }
 
-    /// Returns what happens there, without how often it happened before.
+    /// Returns the event of the site, without its number.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Returns which of them it is, counted from 1.
+    /// Returns the number of the event among the equal ones of the run, counted from 1.
     #[must_use]
     pub const fn nth(&self) -> u32 {
         self.nth

@@ -6,7 +6,7 @@ use kser_core::{Outcome, RunId};
 
 use crate::sim::{Guarantee, Ran, State};
 
-/// An attempt at a task begins. Returns its number.
+/// Checks and notes the start of an attempt at a task. Returns its number.
 pub(crate) fn began(state: &mut State, life: usize, label: &Arc<str>, call: &Call) -> usize {
     let ctx = &call.ctx;
     let step = ctx.run().cloned().zip(ctx.step());
@@ -29,7 +29,7 @@ pub(crate) fn began(state: &mut State, life: usize, label: &Arc<str>, call: &Cal
     state.facts.attempts.len() - 1
 }
 
-/// An attempt has ended.
+/// Notes the end of an attempt.
 pub(crate) fn ended(
     state: &mut State,
     number: usize,
@@ -68,8 +68,8 @@ pub(crate) fn ended(
     }
 }
 
-/// A task that failed is tried as often as its policy says, and no sooner. Where no store counts, a crash forgets, and so
-/// does a partition that goes to another member.
+/// Checks that a failed task is tried as often as its policy says, and no sooner. Where no store counts, a crash forgets the
+/// failures, and so does a partition that moves to another member.
 fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
     let run = call.ctx.run();
     let stored = state.guarantee() == Guarantee::Stored && run.is_some();
@@ -105,7 +105,7 @@ fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
     }
 }
 
-/// A step begins when the one before it is done.
+/// Checks that a step starts when the step before it is done.
 fn in_order(state: &mut State, label: &str, run: &RunId, position: u32) {
     let facts = state.facts.run(run);
     let early = match &facts.stored {
@@ -113,7 +113,7 @@ fn in_order(state: &mut State, label: &str, run: &RunId, position: u32) {
         None => {
             let before = state.facts.attempts.iter();
             let mut before = before.filter(|ran| is_step(ran, run, position - 1));
-            // What somebody else runs is not seen.
+            // An attempt of an external service is not seen.
             let name = state.labels.entrypoint(run, position - 1);
             let ours = name.is_some_and(|name| state.facts.watched.contains(name));
             ours && before.all(|ran| ran.left.is_none())
@@ -125,7 +125,7 @@ fn in_order(state: &mut State, label: &str, run: &RunId, position: u32) {
     }
 }
 
-/// After a failure, a cancellation or a success nothing of the run begins, unless someone repairs it.
+/// Checks that no step of a run starts after its failure, cancellation or success, unless a client repairs the run.
 fn nothing_after_an_end(state: &mut State, label: &str, run: &RunId) {
     let exact = state.is_exact();
     let facts = state.facts.run(run);
@@ -136,7 +136,7 @@ fn nothing_after_an_end(state: &mut State, label: &str, run: &RunId) {
     }
 }
 
-/// A step is given exactly what the one before it left.
+/// Checks that a step is given exactly the result of the step before it.
 fn is_given_what_was_left(
     state: &mut State,
     label: &str,
@@ -155,7 +155,7 @@ fn is_given_what_was_left(
     }
 }
 
-/// What runs was sent, and those of one key begin in the order in which they were sent.
+/// Checks that a task was sent, and that the tasks of one key start in the order in which they were sent.
 fn keeps_its_place(state: &mut State, label: &str, call: &Call) {
     let task = state.facts.task(call.ctx.uuid());
     task.attempts += 1;

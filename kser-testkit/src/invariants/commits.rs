@@ -1,6 +1,6 @@
 use crate::sim::{Moved, State};
 
-/// A group is further in a partition. All before that place must be done, and it does not go back.
+/// Checks a commit of a group in a partition: all records below it are done, and it does not go back.
 pub(crate) fn moved(state: &mut State, label: &str, moved: Moved) {
     let Moved {
         spot,

@@ -1,6 +1,6 @@
 use crate::sim::{Guarantee, State, TaskFacts};
 
-/// Whatever was begun has ended, or there is a record from which it goes on: looked at whenever records are gone.
+/// Checks, whenever records are gone, that each run and lone task has ended, or that a record is left from which it goes on.
 pub(crate) fn conserved(state: &mut State) {
     let left = state.broker.unsettled();
     let before = std::mem::replace(&mut state.facts.in_flight, left);
@@ -15,7 +15,7 @@ pub(crate) fn conserved(state: &mut State) {
     }
 }
 
-/// Where there is a store, it has the runs, and sees to their records.
+/// Returns a run without a record. Stored runs are left out, because the store has them and sees to their records.
 fn lost_run(state: &State) -> Option<String> {
     if state.guarantee() == Guarantee::Stored {
         return None;
@@ -45,7 +45,7 @@ fn lost_task(state: &State) -> Option<String> {
     lost.map(|(id, _)| id.to_string())
 }
 
-/// A lone task that has neither succeeded nor become a dead letter.
+/// Says whether a lone task has neither succeeded nor become a dead letter.
 const fn is_open(task: &TaskFacts) -> bool {
     task.lone && task.first > 0 && task.ended == task.failed && task.letters == 0
 }

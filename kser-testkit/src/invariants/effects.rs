@@ -3,12 +3,12 @@ use std::collections::BTreeMap;
 use crate::sim::{Applied, Finished, Moment};
 use crate::violation::Violation;
 
-/// What a task does is done once for it.
+/// Checks that each effect of a task is done once for it.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     done_twice(finished).or_else(|| key_of_another(finished))
 }
 
-/// What a task asks for with the key of another is not done for it at all.
+/// Checks that no task gives the key of another task, because the service would not do its effect at all.
 fn key_of_another<S>(finished: &Finished<S>) -> Option<Violation> {
     finished.shared.with(|state| {
         let effects = &state.facts.effects;

@@ -3,11 +3,11 @@ use kser_core::{Status, Topic};
 use crate::sim::{End, Finished, State};
 use crate::violation::Violation;
 
-/// What was asked for comes to an end.
+/// Checks that all requested work comes to an end.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     match &finished.end {
         End::Done => leaks(finished).or_else(|| finished.shared.with(lost)),
-        // What broke is told already.
+        // The violation is reported already.
         End::Broken => None,
         End::Panicked(what) => Some(Violation::new("NoPanic", what.clone())),
         End::Endless => {
@@ -48,7 +48,7 @@ fn never_announced(state: &State) -> Option<Violation> {
     })
 }
 
-/// What somebody was told will be done, and nobody has seen.
+/// Returns an acknowledged run or lone task of which nothing was ever seen.
 fn never_seen(state: &mut State) -> Option<Violation> {
     let facts = &state.facts;
     let lost = facts.acknowledged.iter().find(|id| {
@@ -82,7 +82,7 @@ fn unread(state: &mut State) -> Option<Violation> {
     })
 }
 
-/// A lone task that was sent, has left its topic, and never ran.
+/// Returns a lone task that was sent, has left its topic, and never ran.
 fn never_run(state: &mut State) -> Option<Violation> {
     let mut tasks = state.facts.tasks.iter();
     let lost = tasks.find(|(_, task)| task.lone && task.ended == 0 && task.letters == 0);
@@ -92,7 +92,7 @@ fn never_run(state: &mut State) -> Option<Violation> {
     })
 }
 
-/// What is not done.
+/// Describes the work that is not done.
 fn left_over(state: &mut State) -> Violation {
     let now = state.now;
     let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
@@ -106,7 +106,7 @@ fn left_over(state: &mut State) -> Violation {
     let waiting =
         waiting.map(|one| format!("the record of {} waits in {}", one.label, one.record.topic));
     let waiting: Vec<String> = waiting.collect();
-    // Those whose process has died do not count; the latest of a task may be one that lives.
+    // Attempts of a crashed process do not count; the latest attempt at a task may be one of a living process.
     let open_end = state.facts.attempts.iter().rev().find(|ran| !ran.ended);
     let stuck = open_end.filter(|ran| {
         state
@@ -141,7 +141,7 @@ fn left_over(state: &mut State) -> Violation {
     )
 }
 
-/// What handlers have spawned ends with them.
+/// Checks that the tasks that handlers have spawned end with the handlers.
 fn leaks<S>(finished: &Finished<S>) -> Option<Violation> {
     let leaked = finished.leaked;
     (leaked > 0).then(|| {

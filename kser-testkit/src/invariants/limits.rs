@@ -1,6 +1,6 @@
 use crate::sim::{Published, State};
 
-/// A consumer runs one more handler, of those that it may run at once.
+/// Checks the number of handlers that a consumer runs at once when it starts one more.
 pub(crate) fn one_more_runs(state: &mut State, life: usize) {
     let of = &mut state.lives[life];
     of.running += 1;

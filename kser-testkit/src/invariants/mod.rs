@@ -1,4 +1,4 @@
-//! What must hold in every run, without being asked.
+//! The invariants of every run, which hold without an assertion of the test.
 
 mod attempts;
 mod commits;
@@ -26,7 +26,7 @@ use crate::faults::{Fault, Site};
 use crate::sim::{End, Finished, Run, panic_text};
 use crate::violation::Violation;
 
-/// Judges a run: what was seen to break, the end, and then what the test asserts.
+/// Judges a run: the violations that were seen during it, its end, and then the assertions of the test.
 pub(crate) fn judge<S>(
     finished: &Finished<S>,
     plan: &[(Site, Fault)],
@@ -51,7 +51,7 @@ pub(crate) fn judge_the_rest<S>(finished: &Finished<S>) -> Option<Violation> {
         .or_else(|| ends::unasked(finished))
 }
 
-/// What was planned has gone wrong.
+/// Checks that every planned fault has happened.
 fn not_vacuous<S>(finished: &Finished<S>, plan: &[(Site, Fault)]) -> Option<Violation> {
     let missed = plan
         .iter()

@@ -4,7 +4,7 @@ use kser_core::{Message, Record, Status};
 
 use crate::sim::{Guarantee, Published, State, Told};
 
-/// A status of a run is announced, where there is no store.
+/// Checks and notes a status of a run that is announced, where there is no store.
 pub(crate) fn announced(state: &mut State, event: &RunEvent) {
     let exact = state.is_exact();
     let facts = state.facts.run(&event.run);
@@ -29,7 +29,7 @@ pub(crate) fn announced(state: &mut State, event: &RunEvent) {
     state.stands(run, to, outcome);
 }
 
-/// A dead letter is written: it has the bytes that were sent, and says why.
+/// Checks that a dead letter has the bytes that were sent, and a reason.
 pub(crate) fn letter(state: &mut State, record: &Record, label: &str) {
     let mut sent = state.broker.all();
     let changed = !sent.any(|sent| sent.record.payload == record.payload);
@@ -47,7 +47,7 @@ pub(crate) fn letter(state: &mut State, record: &Record, label: &str) {
     }
 }
 
-/// A message is published.
+/// Checks and notes a message that is published.
 pub(crate) fn published(state: &mut State, message: &Message, label: &str, letter: bool) {
     let exact = state.is_exact();
     let task = state.facts.task(&message.uuid).clone();
@@ -101,7 +101,7 @@ pub(crate) fn sent(state: &mut State, serial: u64, told: &Told, record: &Record)
     }
 }
 
-/// An output of the store is marked as relayed: it was published, or its dead letter was.
+/// Checks that an output of the store that is marked as relayed was published, or its dead letter was.
 pub(crate) fn relayed(state: &mut State, output: &OutputId, record: &Record) {
     let published = state
         .broker
@@ -116,7 +116,7 @@ pub(crate) fn relayed(state: &mut State, output: &OutputId, record: &Record) {
     }
 }
 
-/// A record is done with. What follows from it must be there.
+/// Checks that the result of a record is durable when the record leaves its topic.
 pub(crate) fn committed(state: &mut State, done: &Published) {
     let Published { label, number, .. } = done;
     let lost = match &done.told {

@@ -3,7 +3,8 @@ use kser_core::{RunId, Status, Timestamp};
 
 use crate::sim::State;
 
-/// The store has written where a run stands. `inside` says whether a consumer did it, and not someone from outside.
+/// Checks and notes the progress of a run that was written to the store. `inside` says whether a consumer wrote it, and not a
+/// caller from outside.
 pub(crate) fn wrote(
     state: &mut State,
     run: &RunId,
@@ -34,7 +35,7 @@ pub(crate) fn wrote(
     exclusive(state, run, &before, progress, now);
 }
 
-/// A step is accepted once, and the next is the one behind it.
+/// Checks that a step is accepted once, and that the next step of the run is the one behind it.
 fn moved(state: &mut State, run: &RunId, from: u32, to: u32) {
     if to > from + 1 {
         let what = format!("{run} goes from step {from} to step {to}");
@@ -49,7 +50,7 @@ fn moved(state: &mut State, run: &RunId, from: u32, to: u32) {
     }
 }
 
-/// While a lease lives, nobody else begins the step.
+/// Checks that no other owner starts the step while a lease lives.
 fn exclusive(state: &mut State, run: &RunId, before: &Progress, after: &Progress, now: Timestamp) {
     let begins = after.is_started() && after.attempts() > before.attempts();
     let leases = before.lease().zip(after.lease());

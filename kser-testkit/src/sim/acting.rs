@@ -10,7 +10,7 @@ use super::sites::Arrival;
 use super::state::{Outage, State, Verdict};
 use crate::faults::{Fault, Kind};
 
-/// What is left to do for the driver once the lock is free.
+/// The action that is left for the driver once the lock is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Nothing,
@@ -24,7 +24,7 @@ enum Then {
 const MOST_CONSUMERS: usize = 6;
 
 impl Driver {
-    /// Does what was decided, and has go wrong what is to.
+    /// Carries out the chosen action, with the fault of its site, if there is one.
     pub(super) fn act(&mut self, action: Action) {
         if !matches!(action, Action::Let { .. } | Action::Give { .. }) {
             self.place.shared.with(|state| state.sites.part());
@@ -94,7 +94,7 @@ impl Driver {
 }
 
 impl State {
-    /// Lets a call through, or has something go wrong with it.
+    /// Lets a call through, or injects the fault of its site.
     fn go(&mut self, number: u64, life: usize, spot: Option<Spot>, now: Timestamp) -> Then {
         let (path, kind) = self.path_of(number, spot.as_ref());
         self.half = false;
@@ -153,7 +153,7 @@ impl State {
         then
     }
 
-    /// Something goes wrong around a call, which waits until its turn comes again.
+    /// Injects a fault around a call; the call waits until its turn comes again.
     fn disturb(
         &mut self,
         fault: Fault,

@@ -6,7 +6,7 @@ use super::driver::Driver;
 use super::state::{Outage, Parked, State, Want};
 use crate::faults::Kind;
 
-/// What the driver may do next.
+/// A possible next action of the driver.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     Let {
@@ -36,7 +36,7 @@ impl Action {
 }
 
 impl Driver {
-    /// Lists what may come next: first what the process would do whose turn it was.
+    /// Lists the possible next actions: first those of the process whose call was let through last.
     pub(super) fn actions(&self) -> Vec<Action> {
         let shared = &self.place.shared;
         let now = shared.clock().now();
@@ -64,7 +64,7 @@ impl Driver {
 }
 
 impl State {
-    /// Lists what may become of a call.
+    /// Lists the possible actions for a parked call.
     fn wanted(
         &self,
         number: u64,
@@ -123,8 +123,8 @@ impl State {
         }
     }
 
-    /// Says whether the driver may have something to do for a call that begins to wait. Nothing comes of one that waits
-    /// for a record where there is none: a consumer begins it afresh whenever it looks up.
+    /// Says whether the driver may have an action for a call that begins to wait. It has none for a receive while there is no
+    /// record to deliver: a consumer calls receive afresh each time it wakes.
     pub(super) fn stirs(&self, want: &Want, now: Timestamp) -> bool {
         match want {
             Want::Receive(member) => match self.broker.member(*member) {
@@ -145,7 +145,7 @@ impl State {
         self.outage.filter(|outage| outage.store == store)
     }
 
-    /// Ends what was wrong for a while.
+    /// Ends the outage and the freezes whose time is over.
     fn end_troubles(&mut self) {
         let now = self.now;
         if self.outage.is_some_and(|outage| outage.until <= now) {
@@ -165,7 +165,7 @@ impl State {
         }
     }
 
-    /// When something that is wrong ends.
+    /// Returns when the next outage or freeze ends.
     pub(super) fn next_end(&self) -> Option<std::time::Duration> {
         let thaws = self.lives.iter().filter_map(|life| life.frozen);
         let outage = self.outage.map(|outage| outage.until);

@@ -6,9 +6,9 @@ use super::broker::Spot;
 use super::state::{State, Verdict, Want};
 use crate::faults::{Fault, Kind};
 
-/// What the driver does to those it drives.
+/// Verdicts of the driver on calls, and the ends of processes.
 impl State {
-    /// Lets a call through, or not.
+    /// Gives a parked call its verdict, and wakes it.
     pub(super) fn decide(&mut self, parked: u64, verdict: Verdict) {
         if let Some(parked) = self.parked.get_mut(&parked) {
             parked.verdict = Some(verdict);
@@ -31,7 +31,7 @@ impl State {
         }
     }
 
-    /// A process dies.
+    /// Crashes a process. Returns the number of its consumer, if it was alive and is one.
     pub(super) fn crash(&mut self, life: usize, now: Timestamp) -> Option<usize> {
         if !self.is_alive(life) {
             return None;
@@ -41,8 +41,8 @@ impl State {
         self.gone(life, now)
     }
 
-    /// A consumer that stopped when it was asked to owns nothing more. Where something else went wrong, there may have
-    /// been no time left for a goodbye.
+    /// Checks that a consumer that stopped gracefully has left its groups. After another fault there may have been no time
+    /// to leave, so nothing is checked then.
     pub(super) fn must_have_left(&mut self, life: usize, name: &str) {
         let mut fired = self.sites.fired().iter();
         if fired.any(|(_, fault)| *fault != Fault::Leave) {
@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    /// A process is no more. Returns which consumer it was.
+    /// Removes a process that has ended, with its calls. Returns the number of its consumer, if it is one.
     pub(super) fn gone(&mut self, life: usize, now: Timestamp) -> Option<usize> {
         let gone = self.lives.get_mut(life)?;
         gone.alive = false;

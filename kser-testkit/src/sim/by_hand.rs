@@ -11,10 +11,10 @@ use super::run::Run;
 use super::state::Shared;
 use crate::invariants;
 
-/// One run that a test leads by hand: one call at a time, with crashes where it likes.
+/// A run that a test leads by hand: one call at a time, with crashes where the test wants them.
 ///
-/// A consumer that crashed stays down until it is started again. Whatever the methods do, time passes only when nothing
-/// else can happen.
+/// A consumer that crashed stays down until it is started again. In all methods, time passes only when nothing else can
+/// happen.
 pub struct ByHand<S> {
     pub(crate) runtime: Runtime,
     pub(crate) driver: Driver,
@@ -24,13 +24,13 @@ pub struct ByHand<S> {
 }
 
 impl<S> ByHand<S> {
-    /// Returns what the closure that made the scenario returned.
+    /// Returns the value that the closure of the scenario returned.
     pub const fn state(&self) -> &S {
         &self.state
     }
 
-    /// Lets one call through, or time pass until something can go on. Returns what happened, a line for each event; it is
-    /// empty once all is done.
+    /// Lets one call through, or lets time pass until a process can go on. Returns the new events, a line for each; the text
+    /// is empty once all is done.
     pub fn step(&mut self) -> String {
         let from = self.shared.with(|state| state.trace.len());
         while self.end.is_none() && self.shared.with(|state| state.trace.len()) == from {

@@ -27,7 +27,7 @@ impl SimClock {
         self.start.elapsed()
     }
 
-    /// Returns the time since the beginning, for one who is outside the runtime.
+    /// Returns the time since the beginning, for a caller outside of the runtime.
     pub(crate) fn elapsed_in(&self, runtime: &Runtime) -> Duration {
         let _inside = runtime.enter();
         self.elapsed()

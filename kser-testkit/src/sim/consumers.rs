@@ -64,7 +64,8 @@ impl<'w> Consumers<'w> {
         self
     }
 
-    /// Sets what differs from the defaults. Each consumer has its number, counted from 1, and is made so at every start.
+    /// Sets the options that differ from the defaults. The closure gets the number of the consumer, counted from 1, and is
+    /// called at every start of each consumer.
     pub fn configure(
         self,
         configure: impl Fn(Consumer, usize) -> Consumer + Send + Sync + 'static,
@@ -76,7 +77,7 @@ impl<'w> Consumers<'w> {
         self
     }
 
-    /// Puts something of yours around the transport of each, such as what encrypts.
+    /// Wraps the transport of each consumer in a transport of yours, such as one that encrypts.
     pub fn wrap_transport(
         self,
         wrap: impl Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync + 'static,
@@ -88,7 +89,7 @@ impl<'w> Consumers<'w> {
         self
     }
 
-    /// Puts something of yours around the store of each.
+    /// Wraps the store of each consumer in a store of yours.
     pub fn wrap_store(
         self,
         wrap: impl Fn(Arc<dyn StateStore>) -> Arc<dyn StateStore> + Send + Sync + 'static,

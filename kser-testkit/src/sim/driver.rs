@@ -11,13 +11,13 @@ use super::world::World;
 use crate::choices::DecisionTape;
 use crate::invariants;
 
-/// The calls within an hour after which a run is taken for one that never ends.
+/// The number of calls within an hour after which a run counts as endless.
 const MOST_STEPS: usize = 20_000;
 
 /// The time in which calls are counted, in the time of the simulation.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Lets the processes of a run go on, one call at a time, and has go wrong what is planned.
+/// Drives the processes of a run, one call at a time, and injects the planned faults.
 pub(crate) struct Driver {
     pub(crate) place: Place,
     pub(super) consumers: Vec<ConsumerSpec>,
@@ -27,7 +27,7 @@ pub(crate) struct Driver {
     /// How many lives of each consumer there were, and when the next begins.
     pub(super) lives: Vec<(u32, Option<Instant>)>,
     pub(crate) tape: DecisionTape,
-    /// Whose call was let through last.
+    /// The life of a process whose call was let through last.
     pub(super) last: usize,
     pub(crate) limit: Instant,
     /// When a consumer that ended is started again; `None` for never.
@@ -184,7 +184,7 @@ impl Driver {
         }
     }
 
-    /// Ends a process at once. Nobody hears of it.
+    /// Crashes a process at once: it does not leave its groups, and the broker notices only when its session expires.
     pub(crate) fn crash(&mut self, life: usize) {
         let consumer = self
             .place
@@ -229,7 +229,7 @@ impl Driver {
         }
     }
 
-    /// Takes note of processes that have ended. Returns what one of them panicked with.
+    /// Removes the processes that have ended. Returns the panic of one of them, if one panicked.
     async fn reap(&mut self) -> Option<String> {
         let mut place = 0;
         while let Some(process) = self.processes.get_mut(place) {
@@ -294,7 +294,7 @@ impl Driver {
             process.task.abort();
             let _ = process.task.await;
         }
-        // What is aborted ends when it is its turn.
+        // An aborted task ends when its turn to run comes.
         let idle = self.place.shared.idle();
         idle.touch();
         idle.wait().await;

@@ -9,7 +9,7 @@ use kser_core::{Metadata, Name, Outcome, Record, RunId, Status, TaskId, Topic, h
 use super::broker::Spot;
 use crate::violation::Violation;
 
-/// What was seen of a run by those who carry, keep and run, for the invariants.
+/// The observations of a simulated run at its transport, its store and its handlers, for the invariants.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     /// The deliveries whose outputs are published, and those that are done.
@@ -24,7 +24,7 @@ pub(crate) struct Facts {
     pub(crate) effects: Vec<Applied>,
     pub(crate) runs: BTreeMap<RunId, RunFacts>,
     pub(crate) tasks: BTreeMap<TaskId, TaskFacts>,
-    /// What somebody was told will be done.
+    /// The runs and lone tasks that were acknowledged to a client.
     pub(crate) acknowledged: BTreeSet<RunId>,
     pub(crate) attempts: Vec<Ran>,
     /// The entrypoints whose handlers are watched.
@@ -47,7 +47,7 @@ pub(crate) struct Facts {
     pub(crate) outside: BTreeSet<Topic>,
     /// The ids of runs and lone tasks whose ends the check has asked about.
     pub(crate) asked: BTreeSet<String>,
-    /// What broke an invariant, the moment it did.
+    /// The violations of invariants, each added the moment it occurs.
     pub(crate) broken: Vec<Violation>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Needed {
     Event(RunId, Status, Status, u32),
 }
 
-/// What was seen of one run.
+/// The observations of one run of an operation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RunFacts {
     /// Its launch has had an effect: it is to end.
@@ -69,7 +69,7 @@ pub(crate) struct RunFacts {
     pub(crate) stored: Option<Progress>,
     /// How often each step was accepted.
     pub(crate) accepted: BTreeMap<u32, u32>,
-    /// Somebody from outside has changed it: it may go on after an end.
+    /// A client has repaired the run, as by a resume: it may go on after an end.
     pub(crate) repaired: bool,
     /// The statuses that were announced.
     pub(crate) announced: BTreeSet<Status>,
@@ -78,14 +78,14 @@ pub(crate) struct RunFacts {
     pub(crate) metadata: Option<Metadata>,
 }
 
-/// What was seen of one task, a step or a lone one.
+/// The observations of one task, a step or a lone one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TaskFacts {
     /// The first and the last that was published of it.
     pub(crate) first: u64,
     pub(crate) latest: u64,
     pub(crate) key: Option<(Topic, Bytes)>,
-    /// It was published with a time.
+    /// The task was published with a time.
     pub(crate) delayed: bool,
     /// How often it was sent by the settle of another.
     pub(crate) sent: u32,
@@ -97,7 +97,7 @@ pub(crate) struct TaskFacts {
     pub(crate) failed_at: Option<Duration>,
     pub(crate) failed_in: Option<(usize, u64)>,
     pub(crate) failed_in_a_row: u32,
-    /// It is no step of a run, and its handler is watched.
+    /// The task is no step of a run, and its handler is watched.
     pub(crate) lone: bool,
     /// The topic that a lone task was sent to last, dead letters apart; `None` for a step of a run.
     pub(crate) alone_in: Option<Topic>,
@@ -105,7 +105,7 @@ pub(crate) struct TaskFacts {
     pub(crate) outcome: Outcome,
 }
 
-/// One attempt at a task.
+/// An attempt at a task.
 #[derive(Debug, Clone)]
 pub(crate) struct Ran {
     pub(crate) task: TaskId,
@@ -116,11 +116,11 @@ pub(crate) struct Ran {
     pub(crate) ended: bool,
     pub(crate) run: Option<(RunId, u32)>,
     pub(crate) previous: Outcome,
-    /// What it left, if it succeeded.
+    /// The outcome that the attempt left, if it succeeded.
     pub(crate) left: Option<Outcome>,
 }
 
-/// Something that was done to the world outside.
+/// An effect on a service.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied {
     pub(crate) service: Arc<str>,
@@ -131,7 +131,7 @@ pub(crate) struct Applied {
     pub(crate) task: TaskId,
     /// The run that the task is a step of; its own id for a lone one.
     pub(crate) run: RunId,
-    /// What the task is called.
+    /// The label of the task.
     pub(crate) label: Arc<str>,
     pub(crate) by: Arc<str>,
     pub(crate) at: Duration,
@@ -220,7 +220,7 @@ impl TaskFacts {
 }
 
 impl RunFacts {
-    /// Says whether nothing more is to come of the run: it was not launched, or has ended, and nobody is at a step of it.
+    /// Says whether the run is over: it was not launched, or it has ended and no consumer is at a step of it.
     pub(crate) fn is_over(&self) -> bool {
         let ended = self.status.is_some_and(Status::is_terminal);
         let at_work = self.stored.as_ref().is_some_and(Progress::is_started);

@@ -12,17 +12,17 @@ use crate::plan::Plan;
 pub(crate) enum End {
     /// All that was asked for is done.
     Done,
-    /// It is not, and the time is over.
+    /// The time is over, and not all that was asked for is done.
     Late,
-    /// It went on and on.
+    /// The run made too many calls within an hour.
     Endless,
-    /// Something broke an invariant.
+    /// The run broke an invariant.
     Broken,
     /// A process panicked.
     Panicked(String),
 }
 
-/// One run that has come to its end.
+/// A run that has come to its end.
 pub(crate) struct Finished<S> {
     pub(crate) state: S,
     pub(crate) shared: Shared,
@@ -38,7 +38,7 @@ pub(crate) struct Finished<S> {
 }
 
 impl<S> Finished<S> {
-    /// The run as a value: what went wrong, and what was decided.
+    /// Returns the run as a plan: the faults that were injected, and the decisions of the driver.
     pub(crate) fn case(&self) -> Plan {
         Plan {
             faults: self.fired.clone(),

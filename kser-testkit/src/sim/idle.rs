@@ -17,7 +17,7 @@ struct Inner {
 }
 
 impl Idle {
-    /// Has the driver look at what is there, once nothing else can run.
+    /// Has the driver look at the state, once nothing else can run.
     pub(crate) fn touch(&self) {
         self.0.dirty.store(true, Ordering::Relaxed);
     }
@@ -34,7 +34,7 @@ impl Idle {
         }
     }
 
-    /// Waits until nothing else can run and something has happened, whatever time that takes.
+    /// Waits until nothing else can run and something has happened, without a limit of time.
     pub(crate) async fn wait(&self) {
         std::future::poll_fn(|cx| {
             if self.0.idle.swap(false, Ordering::Relaxed) {

@@ -5,8 +5,8 @@ use kser::RunEvent;
 use kser_core::sequencing::PlannedStep;
 use kser_core::{Message, Name, Record, RunId, TaskId};
 
-/// Names for what goes by, which mean the same in every run: `Checkout#1/2.Charge` for the second step of the first
-/// run of an operation, and `Greet#1` for the first lone task of a kind.
+/// Labels of runs, steps and tasks, which are the same in every simulated run: `Checkout#1/2.Charge` for the second step
+/// of the first run of an operation, and `Greet#1` for the first lone task of a kind.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
     runs: BTreeMap<RunId, String>,
@@ -66,7 +66,7 @@ impl Labels {
         }
     }
 
-    /// What a record is about.
+    /// Returns the label of a record: of the task, step or run event in it.
     pub(crate) fn record(&mut self, record: &Record, told: &Told) -> Arc<str> {
         let topic = record.topic.as_str();
         match told {
@@ -118,12 +118,12 @@ impl Labels {
     }
 }
 
-/// What a record tells.
+/// The decoded content of a record.
 #[derive(Debug, Clone)]
 pub(crate) enum Told {
     Message(Arc<Message>),
     Event(Arc<RunEvent>),
-    /// Nothing that can be read.
+    /// A payload that cannot be decoded, or none.
     Bytes,
 }
 

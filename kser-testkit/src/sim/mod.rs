@@ -53,7 +53,7 @@ pub use self::transport::SimTransport;
 pub(crate) use self::watch::Attempt;
 pub use self::world::World;
 
-/// What a call that failed says.
+/// Returns the error of a call that failed.
 fn broken() -> Error {
     Error::Backend {
         backend: "simulation",
@@ -62,7 +62,7 @@ fn broken() -> Error {
     }
 }
 
-/// What a panic says.
+/// Returns the text of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

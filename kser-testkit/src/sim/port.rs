@@ -7,7 +7,7 @@ use kser_core::{Clock, Error};
 use super::state::{Parked, Shared, State, Verdict, Want};
 use crate::faults::{Fault, Kind};
 
-/// What one life of a process calls the rest of the world through.
+/// The gate through which one life of a process calls the broker, the store and the services.
 #[derive(Debug, Clone)]
 pub(crate) struct Port {
     pub(crate) shared: Shared,

@@ -54,7 +54,7 @@ impl Place {
                 .shared
                 .with(|state| state.lives[port_of.life].limits = Some(limits));
             let _ = told.set(consumer.handle());
-            // It is large: moved to its place once.
+            // The future is large: moved to its place once.
             Box::pin(consumer.run()).await
         });
         Process { port, task, handle }

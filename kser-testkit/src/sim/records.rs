@@ -9,7 +9,7 @@ use super::state::State;
 use super::trace::Moment;
 use crate::invariants;
 
-/// What goes through the broker, and is noted.
+/// The passage of records through the broker, noted in the trace and the facts.
 impl State {
     /// Publishes a record, as the output of a delivery or by itself.
     pub(super) fn publish(
@@ -33,12 +33,12 @@ impl State {
         self.broker.publish(record, Content { told, label }, now);
     }
 
-    /// Learns what a published record tells.
+    /// Adds the content of a published record to the facts.
     fn learn(&mut self, record: &Record, told: &Told, label: &str, output: bool) {
         let count = self.broker.next_number();
         if let Told::Event(event) = told {
             self.facts.run(&event.run).announced.insert(event.status);
-            // Where there is a store, it is what counts.
+            // Where there is a store, the status in the store counts.
             if self.guarantee() != Guarantee::Stored {
                 invariants::announced(self, event);
             }
@@ -96,7 +96,7 @@ impl State {
         invariants::one_more_held(self, port.life);
     }
 
-    /// A delivery is marked as done, or was someone else's.
+    /// Commits a delivery. Returns `false` when the member no longer owns the delivery.
     pub(super) fn commit(&mut self, who: &str, label: &str, serial: u64) -> bool {
         let ours = self.broker.is_ours(serial);
         let record = self.broker.published_of(serial);

@@ -7,11 +7,11 @@ use super::facts::Facts;
 use super::state::Shared;
 use super::trace::Trace;
 
-/// One run of a scenario, as a check sees it.
+/// A run of a scenario, as a check sees it.
 ///
 /// The methods that take an id take that of a run of an operation or of a lone task.
 pub struct Run<'r, S> {
-    /// What the closure that made the scenario returned.
+    /// The value that the closure of the scenario returned.
     pub state: &'r S,
     pub(crate) shared: &'r Shared,
     pub(crate) elapsed: Duration,
@@ -100,7 +100,7 @@ impl<S> Run<'_, S> {
         assert!(status == wanted, "{id} is {status}, and not {wanted}{said}");
     }
 
-    /// Returns what happened. Its text is the same for the same run, whenever it is made.
+    /// Returns the trace of the run. Its text is the same for the same run, at any time that the run is made.
     #[must_use]
     pub fn trace(&self) -> Trace {
         self.shared.with(|state| state.trace.clone())

@@ -15,7 +15,7 @@ use super::{Setup, World};
 use crate::choices::{Choices, DecisionTape};
 use crate::heartbeat::Heartbeat;
 
-/// A scenario, and what is the same in all runs of it.
+/// A scenario, and the settings that all of its runs share.
 pub(crate) struct Scenario<'s, S> {
     pub(crate) make: &'s dyn Fn(&mut World) -> S,
     pub(crate) setup: Setup,
@@ -30,7 +30,7 @@ impl<S> Scenario<'_, S> {
         runtime.block_on(self.run_here(idle, trouble, choices))
     }
 
-    /// Makes one run that somebody leads by hand.
+    /// Makes one run that a test leads by hand.
     pub(crate) fn by_hand(&self) -> ByHand<S> {
         let (runtime, idle) = runtime();
         let begun = {

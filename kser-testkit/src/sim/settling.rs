@@ -13,9 +13,9 @@ use crate::invariants;
 #[derive(Debug)]
 pub(super) struct SimSettle {
     port: Port,
-    /// What the record is about.
+    /// The label of the record.
     label: Arc<str>,
-    /// Whose it is makes no difference to others: nobody waits for it.
+    /// The delivery is an observer's: no other member waits for it, so its order makes no difference.
     observed: bool,
 }
 
@@ -32,7 +32,7 @@ impl SimSettle {
         format!("{}/{verb}", self.label)
     }
 
-    /// Publishes the outputs of a delivery that is ours.
+    /// Publishes the outputs of a delivery that its member still owns.
     fn publish(&self, serial: u64, outputs: Vec<Record>) -> Result<(), Error> {
         self.port.shared.change(|state, now| {
             let late = std::mem::take(&mut state.late);
@@ -94,7 +94,7 @@ impl Settle for SimSettle {
         })?;
         if settling == Settling::Together {
             let both = async {
-                // A second try of what worked.
+                // A second try of a settle that worked.
                 if port.shared.with(|state| state.facts.is_committed(serial)) {
                     return Ok(());
                 }

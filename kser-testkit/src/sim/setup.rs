@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use kser_core::Settling;
 
-/// What is simulated beside the consumers: where states live, how the transport settles, and how long things take.
+/// The simulated surroundings of the consumers: where states live, how the transport settles, and how long things take.
 ///
 /// Each constructor is a guarantee of kser, and the simulation checks the invariants of that guarantee.
 #[derive(Debug, Clone)]
@@ -12,9 +12,9 @@ pub struct Setup {
     pub guarantee: Guarantee,
     /// How many partitions a topic has; 2 unless set.
     pub partitions: u32,
-    /// When the broker takes a consumer for dead of which it hears nothing; 10 seconds unless set.
+    /// The time after which the broker takes a silent consumer for dead. Defaults to 10 seconds.
     pub session: Duration,
-    /// When a consumer that crashed is started again; 1 second unless set.
+    /// The time after which a consumer that crashed is started again. Defaults to 1 second.
     pub restart: Duration,
     /// The largest record; 1,048,576 bytes unless set.
     pub largest_record: usize,
@@ -28,13 +28,13 @@ pub struct Setup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InjectedBug {
-    /// Whoever had a delivery may settle it for ever.
+    /// A member that had a delivery may settle it for ever, also after a rebalance.
     NoFencing,
-    /// What is taken back from a member is gone.
+    /// A delivery that is taken back from a member is lost, and not redelivered.
     NoRedelivery,
     /// A commit marks all that is before it in its partition as done.
     CommitsPast,
-    /// A commit marks what was done long ago as not done.
+    /// A commit marks a record that was done long ago as not done.
     CommitsBack,
 }
 
@@ -75,7 +75,7 @@ impl Setup {
         Self::new(Guarantee::ExactlyOnce)
     }
 
-    /// States in the messages, on an at-least-once transport: what `kser::connect("kafka://...")` gives.
+    /// States in the messages, on an at-least-once transport, as `kser::connect("kafka://...")` gives it.
     #[must_use]
     pub const fn at_least_once() -> Self {
         Self::new(Guarantee::AtLeastOnce)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::choices;
 use crate::faults::{Fault, Kind, Site};
 
-/// The sites that a run came to, and what goes wrong at them.
+/// The sites that a run came to, and the faults at them.
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
     counts: BTreeMap<Arc<str>, u32>,
@@ -22,7 +22,7 @@ pub(crate) struct Arrival {
     pub(crate) kind: Kind,
     /// The life of a process that makes it.
     pub(crate) life: usize,
-    /// It is a consumer's.
+    /// The call is made by a consumer, not by a client.
     pub(crate) consumer: bool,
     pub(crate) now: Duration,
 }
@@ -32,20 +32,20 @@ pub(crate) struct Arrival {
 pub(crate) struct Seen {
     pub(crate) site: Site,
     pub(crate) kind: Kind,
-    /// It was a consumer's.
+    /// The call was made by a consumer, not by a client.
     pub(crate) consumer: bool,
     /// A crash before it is the same as one right after the call before it.
     pub(crate) same: bool,
 }
 
-/// What goes wrong in a run.
+/// The plan of the faults of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum FaultPlan {
     #[default]
     Nothing,
-    /// What was planned.
+    /// The given faults, each at its site.
     Planned(BTreeMap<Site, Fault>),
-    /// What a seed says.
+    /// Faults that are drawn from a seed.
     Random(Swarm),
 }
 
@@ -54,19 +54,19 @@ pub(crate) enum FaultPlan {
 pub(crate) struct Swarm {
     pub(crate) seed: u64,
     pub(crate) kinds: Vec<Fault>,
-    /// At one of how many sites something goes wrong.
+    /// The number of sites of which one, on average, has a fault.
     pub(crate) one_in: u64,
-    /// How often at most.
+    /// The largest number of faults.
     pub(crate) most: usize,
 }
 
 impl Sites {
-    /// Says what is to go wrong.
+    /// Sets the plan of the faults.
     pub(crate) fn trouble(&mut self, trouble: FaultPlan) {
         self.trouble = trouble;
     }
 
-    /// Comes to a site, and says what goes wrong there.
+    /// Notes that a call comes to a site. Returns the site, and its fault, if there is one.
     pub(crate) fn reach(&mut self, path: &Arc<str>, arrival: Arrival) -> (Site, Option<Fault>) {
         let Arrival { kind, consumer, .. } = arrival;
         let count = match self.counts.get_mut(path) {
@@ -94,7 +94,7 @@ impl Sites {
         (site, fault)
     }
 
-    /// Something happens between two calls.
+    /// Notes that something happens between two calls.
     pub(crate) fn part(&mut self) {
         self.previous = None;
     }
@@ -104,15 +104,15 @@ impl Sites {
         std::mem::take(&mut self.seen)
     }
 
-    /// Lists what has gone wrong.
+    /// Lists the faults that were injected.
     pub(crate) fn fired(&self) -> &[(Site, Fault)] {
         &self.fired
     }
 }
 
 impl Arrival {
-    /// Says whether a process does nothing that matters between this call and the next: no time passes, and nobody's
-    /// code may run there but its own. A handler that does parts them, and so does what builds an operation.
+    /// Says whether a process does nothing that matters between this call and the next: no time passes, and no code of a user
+    /// may run there. A handler that runs there separates the two calls, and so does the builder of an operation.
     fn leads_to(&self, next: &Self, path: &str) -> bool {
         use Kind::{Commit, Publish, Read, Receive, Settle, Subscribe, Write};
         let bare = match self.kind {

@@ -19,7 +19,7 @@ pub(crate) struct ConsumerSpec {
     pub(crate) wrap: Wrap,
 }
 
-/// What is put around the transport and the store of a process.
+/// The wrappers around the transport and the store of a process.
 #[derive(Clone, Default)]
 pub(crate) struct Wrap {
     pub(super) transport: Option<WrapTransport>,
@@ -42,7 +42,7 @@ impl Wrap {
     }
 }
 
-/// Somebody who asks for something, once.
+/// A client, which asks for something once.
 pub(crate) struct ClientSpec {
     pub(crate) script: Box<dyn FnOnce(Connection) -> Script + Send>,
 }

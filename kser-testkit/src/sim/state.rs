@@ -18,7 +18,7 @@ use super::trace::Trace;
 use crate::faults::{Fault, Kind, Site};
 use crate::heartbeat::Heartbeat;
 
-/// All that the processes of a simulated run share: the broker, and what was seen of the run.
+/// The state that the processes of a simulated run share: the broker, and the observations of the run.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<Inner>);
 
@@ -27,12 +27,12 @@ struct Inner {
     state: Mutex<State>,
     idle: Idle,
     clock: SimClock,
-    /// Someone lets calls through one by one. Without a driver they go through at once.
+    /// A driver lets calls through one by one. Without a driver they go through at once.
     driven: bool,
     changed: Notify,
 }
 
-/// What the lock guards.
+/// The state behind the lock of [`Shared`].
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) broker: Broker,
@@ -44,7 +44,7 @@ pub(crate) struct State {
     pub(crate) parked: BTreeMap<u64, Parked>,
     pub(crate) parkings: u64,
     pub(crate) lives: Vec<Life>,
-    /// Those who are to die as soon as nothing else can run.
+    /// The lives of processes that crash as soon as nothing else can run.
     pub(crate) dying: Vec<usize>,
     /// Outputs that the store keeps and that are not relayed.
     pub(crate) outputs: BTreeMap<OutputId, Record>,
@@ -53,12 +53,13 @@ pub(crate) struct State {
     pub(crate) outage: Option<Outage>,
     /// The next publication stops half way.
     pub(crate) half: bool,
-    /// The next publication was on its way before its process stood still: nobody asks whose it is.
+    /// The next publication was in flight before its process froze: the broker does not check whether the member still owns
+    /// the delivery.
     pub(crate) late: bool,
     pub(crate) now: Duration,
 }
 
-/// One life of a process.
+/// A life of a process, from a start to its end.
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) name: Arc<str>,
@@ -66,7 +67,7 @@ pub(crate) struct Life {
     pub(crate) consumer: Option<usize>,
     pub(crate) alive: bool,
     pub(crate) members: Vec<MemberId>,
-    /// It stands still until then.
+    /// The moment until which the process is frozen.
     pub(crate) frozen: Option<Duration>,
     /// How far its clock is ahead of the others.
     pub(crate) ahead: Duration,
@@ -89,7 +90,7 @@ pub(crate) struct Outage {
     pub(crate) until: Duration,
     /// Calls get no answer, instead of a refusal.
     pub(crate) hangs: bool,
-    /// It is the store that is out, instead of the broker.
+    /// The store is out, instead of the broker.
     pub(crate) store: bool,
 }
 
@@ -100,11 +101,11 @@ pub(crate) struct Parked {
     pub(crate) want: Want,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) waker: Waker,
-    /// It was on its way when its process stood still.
+    /// The call was in flight when its process froze.
     pub(crate) late: bool,
 }
 
-/// What a parked call wants.
+/// The request of a parked call.
 #[derive(Debug, Clone)]
 pub(crate) enum Want {
     Call {
@@ -116,24 +117,24 @@ pub(crate) enum Want {
     Leave(MemberId),
 }
 
-/// What becomes of a call.
+/// The decision of the driver on a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Go,
-    /// It has its effect, and its process dies.
+    /// The call has its effect, and its process crashes.
     GoAndDie,
-    /// It has its effect, and fails.
+    /// The call has its effect, and fails.
     GoAndFail,
-    /// It has no effect, and fails.
+    /// The call has no effect, and fails.
     Refuse,
-    /// It takes a while.
+    /// The call takes a while, and then has its effect.
     Hang,
     Panic,
     Give {
         spot: Spot,
         die: bool,
     },
-    /// Something is to be looked at again.
+    /// The member looks at its state at the broker again, since it may be superseded or gone.
     Look,
 }
 
@@ -166,12 +167,12 @@ impl Shared {
         }))
     }
 
-    /// Does something to what is shared.
+    /// Calls a closure with the shared state, under the lock.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         f(&mut self.lock())
     }
 
-    /// Does something that is noted with its time.
+    /// Calls a closure with the shared state, whose events are noted with the time of now.
     pub(crate) fn timed<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let now = self.0.clock.elapsed();
         let mut state = self.lock();
@@ -179,7 +180,7 @@ impl Shared {
         f(&mut state)
     }
 
-    /// Does something to the broker, which others may wait for.
+    /// Calls a closure that changes the broker, and wakes the driver and the members that wait for changes.
     pub(crate) fn change<T>(&self, f: impl FnOnce(&mut State, Timestamp) -> T) -> T {
         let now = self.0.clock.now();
         let done = self.timed(|state| {
@@ -203,7 +204,7 @@ impl Shared {
         self.0.driven
     }
 
-    /// Without a driver: is told of changes of the broker from now on.
+    /// Returns the notification of changes of the broker, which members wait for where there is no driver.
     pub(crate) fn changes(&self) -> &Notify {
         &self.0.changed
     }
@@ -219,7 +220,7 @@ impl State {
         self.trace.note(self.now, who, what.into());
     }
 
-    /// Something goes wrong.
+    /// Notes a fault that is injected.
     pub(crate) fn goes_wrong(&mut self, who: &str, fault: Fault, site: &Site) {
         self.note(who, format!("{fault} {site}"));
         self.heartbeat.went_wrong(site, fault);

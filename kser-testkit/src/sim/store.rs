@@ -18,7 +18,7 @@ use crate::invariants;
 /// Keeps the runs of a simulated run: a [`MemoryStore`] on simulated time.
 ///
 /// Inside a [`Sim`](crate::Sim) each consumer has its own handle, and each call waits until the simulation lets it
-/// through. One that is made with [`new`](Self::new) stands alone: it is what the conformance suite tests.
+/// through. A store that is made with [`new`](Self::new) stands alone, as the conformance suite tests it.
 #[derive(Debug, Clone)]
 pub struct SimStore {
     port: Port,
@@ -26,7 +26,7 @@ pub struct SimStore {
 }
 
 impl SimStore {
-    /// Makes one that no simulation drives. Its time is tokio's, which should be paused.
+    /// Makes a store that no simulation drives. Its time is tokio's, which should be paused.
     ///
     /// # Panics
     ///
@@ -75,7 +75,7 @@ impl SimStore {
         });
     }
 
-    /// What a swap is called: the step that it begins or ends.
+    /// Returns the path of a swap: of the step that it begins, renews or ends.
     fn swapped(&self, run: &RunId, write: &Write) -> String {
         self.port.shared.with(|state| {
             if let Some(plan) = &write.plan {
@@ -283,7 +283,7 @@ impl State {
     }
 }
 
-/// Where a run stands, in a few words.
+/// Describes the progress of a run in a few words.
 fn stand(progress: &Progress) -> String {
     let doing = match progress.is_started() {
         true => " begun",

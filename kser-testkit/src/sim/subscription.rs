@@ -25,7 +25,7 @@ enum Seat {
     Has(Vec<Spot>),
     Nothing(Option<Timestamp>),
     Superseded,
-    /// It was taken for dead.
+    /// The broker has removed the member, since its session expired.
     Gone,
 }
 
@@ -117,7 +117,7 @@ impl SimSubscription {
         }
     }
 
-    /// Receives what is there.
+    /// Receives the waiting records that fit the room, where there is no driver.
     async fn receive_alone(&mut self, room: Room) -> Result<Vec<Delivery>, Error> {
         let shared = self.port.shared.clone();
         loop {

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What happened in a run, in order. Its text has no ids but labels, and times from the beginning of the run, so that it
-/// is the same whenever and wherever the same run is made.
+/// The events of a run, in order. Its text has no ids but labels, and times from the beginning of the run, so that it is
+/// the same whenever and wherever the same run is made.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
     events: Vec<Event>,
     hash: Hash,
 }
 
-/// One thing that happened.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Event {
     at: Duration,
@@ -57,19 +57,19 @@ impl Trace {
         self.hash.value()
     }
 
-    /// Counts what happened.
+    /// Counts the events.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Says whether nothing happened.
+    /// Says whether there are no events.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// Says whether something happened whose line has this text in it.
+    /// Says whether the line of an event has this text in it.
     #[must_use]
     pub fn has(&self, text: &str) -> bool {
         self.events
@@ -83,7 +83,7 @@ impl Trace {
         self.events.iter().skip(first).map(ToString::to_string)
     }
 
-    /// Returns where something happened that is told so, if it did.
+    /// Returns the place of the first event with this text, if there is one.
     pub(crate) fn find(&self, what: &str) -> Option<usize> {
         self.events.iter().position(|event| event.what == what)
     }

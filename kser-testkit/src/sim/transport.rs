@@ -13,15 +13,15 @@ use crate::faults::Kind;
 /// Carries records within a simulated run: a broker with partitions, groups that rebalance, and members that are taken
 /// for dead.
 ///
-/// Inside a [`Sim`](crate::Sim) each consumer has its own, and each call waits until the simulation lets it through. One
-/// that is made with [`new`](Self::new) stands alone: it is what the conformance suite tests.
+/// Inside a [`Sim`](crate::Sim) each consumer has its own, and each call waits until the simulation lets it through. A
+/// transport that is made with [`new`](Self::new) stands alone, as the conformance suite tests it.
 #[derive(Debug, Clone)]
 pub struct SimTransport {
     port: Port,
 }
 
 impl SimTransport {
-    /// Makes one that no simulation drives. Its time is tokio's, which should be paused.
+    /// Makes a transport that no simulation drives. Its time is tokio's, which should be paused.
     ///
     /// # Panics
     ///

@@ -16,14 +16,14 @@ tokio::task_local! {
     static ATTEMPT: Attempt;
 }
 
-/// One attempt at a task, as its effects see it.
+/// An attempt at a task, as its effects see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub(crate) port: Port,
     pub(crate) task: TaskId,
     /// The run that it is a step of; its own id for a lone one.
     pub(crate) run: RunId,
-    /// What the task is called.
+    /// The label of the task.
     pub(crate) label: Arc<str>,
 }
 
@@ -147,7 +147,7 @@ impl Future for Waits {
 }
 
 impl Waits {
-    /// A wait for something other than what the simulation lets through.
+    /// Notes that the handler waits for something outside of the simulation, and injects the fault of that site.
     fn waited(&self, parkings: u64) {
         let (port, path) = (&self.port, &self.path);
         let fault = port.shared.timed(|state| {

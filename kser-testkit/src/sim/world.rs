@@ -13,8 +13,8 @@ use super::state::Shared;
 use super::{Guarantee, Setup};
 use crate::Effects;
 
-/// What a scenario is made of: consumers, what is asked of them, and the services that they call. It is made afresh for
-/// every run.
+/// The parts of a scenario: consumers, the clients that send them work, and the services that they call. The world is
+/// made afresh for every run.
 pub struct World {
     pub(crate) shared: Shared,
     pub(crate) consumers: Vec<ConsumerSpec>,
@@ -22,7 +22,7 @@ pub struct World {
     /// The services that may be called twice for one task.
     pub(crate) repeatable: Vec<Arc<str>>,
     pub(crate) setup: Setup,
-    /// What is put around the transports of clients.
+    /// The wrappers around the transports of clients.
     pub(crate) wrap: Wrap,
 }
 
@@ -43,7 +43,7 @@ impl World {
         Consumers::add(self, count)
     }
 
-    /// Makes a service that tasks call, and that records what they do. It is a mistake if a task does something twice.
+    /// Makes a service that tasks call, and that records their effects. An effect that a task has twice is a mistake.
     pub fn effects(&mut self, name: &str) -> Effects {
         Effects::new(name, &self.shared)
     }
@@ -117,7 +117,7 @@ impl World {
         id
     }
 
-    /// A client that is told that what it asks for will be done.
+    /// Adds a client whose run or lone task counts as acknowledged once its script has succeeded.
     fn client_of<F, Fut>(&mut self, id: RunId, script: F)
     where
         F: FnOnce(Connection) -> Fut + Send + 'static,
@@ -131,7 +131,7 @@ impl World {
         });
     }
 
-    /// Puts something of yours around the transport of each client.
+    /// Wraps the transport of each client in a transport of yours.
     pub fn wrap_clients(
         &mut self,
         wrap: impl Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync + 'static,
@@ -139,8 +139,8 @@ impl World {
         self.wrap.transport = Some(Arc::new(wrap));
     }
 
-    /// Adds a process that does what it likes with a connection, once. It is not crashed; what it returns is noted. It
-    /// must come to an end.
+    /// Adds a process that runs a script on a connection, once. The simulation does not crash it, and notes its result. The
+    /// script must come to an end.
     pub fn client<F, Fut>(&mut self, script: F)
     where
         F: FnOnce(Connection) -> Fut + Send + 'static,
@@ -151,7 +151,7 @@ impl World {
         });
     }
 
-    /// Says that services outside of the simulation read a topic: what is sent there needs no consumer here.
+    /// Declares that services outside of the simulation read a topic: messages sent there need no consumer here.
     ///
     /// # Panics
     ///

@@ -31,7 +31,7 @@ pub async fn a_dropped_write_is_whole_or_absent(harness: &StoreHarness) {
             tokio::task::yield_now().await;
         }
         drop(swapping);
-        // What goes on in the background has its time.
+        // Work in the background gets time to end.
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let written = run.read().await.unwrap().version() != run.progress.version();
         let planned = run.store.step(&run.id, 1).await.unwrap().is_some();

@@ -10,7 +10,7 @@ use kser_core::sequencing::{Event, Lease, Owner, Progress, StepKey, StepWindow, 
 use super::{ALL, Inhabitant};
 use crate::StoreHarness;
 
-/// Nothing has waited.
+/// No wait: a run is due at its `check_at`.
 const NOW: Duration = Duration::ZERO;
 
 /// A run is due when its `check_at` is not after the store's time.
@@ -100,7 +100,7 @@ pub async fn a_run_that_needs_no_look_is_never_due(harness: &StoreHarness) {
     assert!(!is_due(harness, &run).await);
 }
 
-/// The progress after the build has begun, to be looked after in `wait`.
+/// Returns the progress after the build has started, with its `check_at` in `wait`.
 async fn leased(run: &Inhabitant<'_>, wait: Duration) -> Progress {
     let now = run.store.read(&run.id).await.unwrap().now;
     let lease = Lease::new(now + wait, Owner::new("worker".into(), 0));

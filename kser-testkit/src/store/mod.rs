@@ -72,7 +72,7 @@ fn serde_from(text: &str) -> Object {
         .params
 }
 
-/// An output with all that a record may have, and with what it may not have.
+/// Makes an output with all fields of a record, a repeated header, an empty header name, and a header without a value.
 fn output(text: &str) -> Record {
     let payload = Bytes::from(format!("\0 {text}"));
     let mut record = Record::new(Topic::new("out").unwrap(), Some(payload))
@@ -85,7 +85,7 @@ fn output(text: &str) -> Record {
         .with_header("", vec![0, 255])
 }
 
-/// An output of which all is absent that may be.
+/// Makes an output without any optional field.
 fn bare_output() -> Record {
     Record::new(Topic::new("bare").unwrap(), None)
 }
@@ -107,7 +107,7 @@ impl<'a> Inhabitant<'a> {
         Self::insert(harness, name, steps, Duration::ZERO).await
     }
 
-    /// Inserts a run without steps that someone should look after in `wait`.
+    /// Inserts a run without steps that is due in `wait`.
     async fn due_in(harness: &'a StoreHarness, name: &str, wait: Duration) -> Self {
         let now = Timestamp::default();
         let patience = Progress::launched(now).check_at().unwrap().since(now);

@@ -68,7 +68,7 @@ pub async fn a_swap_that_expects_another_stamp_does_not_write(harness: &StoreHar
     let started = run.started().with_stamp(7);
     let swapped = run.swap(Write::new(started.clone())).await;
     assert_eq!(swapped, Swapped::Written(None));
-    // As one that saw the same version in another life of the run: of a purged one, or of a backup.
+    // As a writer that saw the same version in another life of the run: of a purged run, or of a backup.
     for stamp in [0, 8] {
         let expected = Revision {
             stamp,

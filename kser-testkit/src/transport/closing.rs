@@ -28,7 +28,7 @@ pub async fn after_a_close_the_others_get_the_records(harness: &TransportHarness
     harness.close(member).await;
     harness.publish(&topic, Some("k"), &["a", "b"]).await;
     harness.publish(&topic, Some("l"), &["c"]).await;
-    // Whoever is left and should not be has its time to take them.
+    // A closed member that wrongly is still in the group gets time to take them.
     tokio::time::sleep(harness.capabilities().quiet).await;
     let mut seen = Vec::new();
     for _ in 0..3 {

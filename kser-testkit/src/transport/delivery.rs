@@ -43,7 +43,7 @@ pub async fn loses_nothing_when_members_come_and_go(harness: &TransportHarness) 
             if waiting.is_empty() {
                 harness.nothing(&mut *member).await;
                 dead.into_iter().for_each(release);
-                // What the dead say late brings nothing back.
+                // A late release by a crashed member brings nothing back.
                 return harness.nothing(&mut *member).await;
             }
             let delivery = harness.receive_one(&mut *member).await;
@@ -139,7 +139,7 @@ pub async fn gives_a_delivery_to_one_member_at_a_time(harness: &TransportHarness
         Which::Second => &mut first,
     };
     harness.nothing(&mut **other).await;
-    // One who joins may take it over, if whoever holds it is told and can settle it no more.
+    // A member that joins may take the delivery over, if its holder is told and can settle it no more.
     let mut third = harness.member("group", &topic).await;
     let wait = tokio::time::timeout(
         harness.capabilities().quiet,
@@ -154,7 +154,7 @@ pub async fn gives_a_delivery_to_one_member_at_a_time(harness: &TransportHarness
             told && settled.is_lost(),
             "two members hold {taken:?}, and the first was told: {told}"
         ),
-        // It may be on its way to someone.
+        // The delivery may be on its way to another member.
         None => assert!(
             told || !settled.is_lost(),
             "it is lost, and nobody was told"

@@ -23,8 +23,8 @@ pub async fn each_group_gets_every_record(harness: &TransportHarness) {
     }
 }
 
-/// The members of one group share the records. Where [`shares_freely`](crate::Capabilities::shares_freely) is not
-/// declared, one that is busy may hold up those without a key.
+/// The members of one group share the records. Where [`shares_freely`](crate::Capabilities::shares_freely) is not declared, a
+/// busy member may hold up records without a key.
 pub async fn members_of_a_group_share_the_records(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;

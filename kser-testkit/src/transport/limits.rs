@@ -74,7 +74,7 @@ pub async fn returns_no_more_bytes_than_were_asked_for(harness: &TransportHarnes
             settle(delivery).await;
         }
     }
-    // One that is larger than the room comes alone: it must not wait for ever.
+    // A record that is larger than the room comes alone: it must not wait for ever.
     harness.publish(&topic, None, &["123456789"]).await;
     let received = harness.receive_some(&mut *member, room).await;
     for delivery in received {

@@ -20,7 +20,7 @@ pub async fn delivers_a_key_in_order(harness: &TransportHarness) {
     while seen.len() < 20 * KEYS.len() {
         let (_, received) = harness.receive_either(&mut *first, &mut *second, 7).await;
         seen.extend(texts(&received));
-        // In any order: that of the deliveries is not that of their ends.
+        // In reverse, because deliveries may end in another order than they came.
         for delivery in received.into_iter().rev() {
             settle(delivery).await;
         }

@@ -114,7 +114,7 @@ pub async fn a_suspect_is_counted_only_once_it_has_begun(harness: &TransportHarn
     }
 }
 
-/// Receives as a member that dies with what it holds, and returns the count that it saw.
+/// Receives a delivery as a member that crashes while it holds it, and returns the count that the member saw.
 async fn crash(harness: &TransportHarness, topic: &Topic, begin: bool) -> u32 {
     let mut member = harness.member("group", topic).await;
     let delivery = harness.receive_one(&mut *member).await;
@@ -125,7 +125,7 @@ async fn crash(harness: &TransportHarness, topic: &Topic, begin: bool) -> u32 {
     }
     drop(member);
     harness.takeover().await;
-    // What the dead says late does not matter.
+    // A late release by the crashed member does not matter.
     release(delivery);
     count
 }

@@ -39,7 +39,7 @@ pub async fn publishes_the_outputs_of_a_settle(harness: &TransportHarness) {
     harness.nothing(&mut *next).await;
 }
 
-/// The outputs of a settle are published when it returns: what is published after that comes behind them.
+/// The outputs of a settle are published when it returns: records that are published after that come behind them.
 pub async fn publishes_outputs_before_what_comes_after_the_settle(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;

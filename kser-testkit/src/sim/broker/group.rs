@@ -6,7 +6,7 @@ use kser_core::{Cancellation, Record, Timestamp, Topic};
 
 use super::MemberId;
 
-/// Where a record is.
+/// The place of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Spot {
     pub(crate) topic: Topic,
@@ -25,11 +25,11 @@ pub(super) struct Group {
     pub(super) parts: BTreeMap<(Topic, usize), Part>,
 }
 
-/// What a group knows of one partition: the records that it has not settled.
+/// The state of a group in one partition: the records that the group has not settled.
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) owner: Option<MemberId>,
-    /// Asked to stop when the partition goes to someone else.
+    /// Cancelled when the partition goes to another member.
     pub(super) revoked: Cancellation,
     pub(super) unsettled: BTreeMap<usize, Unsettled>,
     /// The number of deliveries that were taken back from members.
@@ -40,7 +40,7 @@ pub(super) struct Part {
 #[derive(Debug, Clone)]
 pub(super) struct Unsettled {
     pub(super) key: Option<Bytes>,
-    /// How many deliveries ended without a goodbye.
+    /// The number of deliveries whose member was gone without leaving its group, as in a crash.
     pub(super) unreported: u32,
     pub(super) failed: u32,
     pub(super) stand: Stand,
@@ -49,9 +49,9 @@ pub(super) struct Unsettled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stand {
     Ready,
-    /// Published with a time: it holds back nobody.
+    /// Published with a time: it holds back no other record.
     Delayed(Timestamp),
-    /// Released until a time: it holds back those of its key.
+    /// Released until a time: it holds back the later records of its key.
     Released(Timestamp),
     Held {
         serial: u64,
@@ -72,7 +72,7 @@ impl Unsettled {
         }
     }
 
-    /// The record, as if nobody had done it.
+    /// Returns the record as not processed: ready to be delivered.
     pub(super) fn again(mut self) -> Self {
         self.stand = Stand::Ready;
         self
@@ -144,7 +144,8 @@ impl Part {
         dues.min()
     }
 
-    /// Takes back what is held. What its holder left without a goodbye is counted.
+    /// Takes the held deliveries back, to be redelivered. Counts them as unreported if the owner is gone without a goodbye,
+    /// that is, without leaving its group.
     pub(super) fn take_back(&mut self, goodbye: bool) {
         let mut any = false;
         for record in self.unsettled.values_mut() {
@@ -152,7 +153,7 @@ impl Part {
                 any = true;
                 self.taken_back += 1;
                 record.stand = Stand::Ready;
-                // A suspect that was not begun did not do it.
+                // A suspected poison message that did not begin to run cannot have caused the crash.
                 if !goodbye && (begun || record.unreported + 1 < MAX_UNREPORTED) {
                     record.unreported += 1;
                 }
@@ -164,7 +165,7 @@ impl Part {
         }
     }
 
-    /// Forgets what is held.
+    /// Drops the held records, which are never redelivered then.
     pub(super) fn forget(&mut self) {
         self.unsettled
             .retain(|_, record| !matches!(record.stand, Stand::Held { .. }));

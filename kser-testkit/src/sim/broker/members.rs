@@ -6,21 +6,21 @@ use kser_core::{Interest, Timestamp, Topic};
 use super::super::InjectedBug;
 use super::{Broker, MemberId, Part, Published, Spot, Stand, Unsettled};
 
-/// One who receives.
+/// A member of a group, or an observer.
 #[derive(Debug)]
 pub(crate) struct Member {
     /// `None` for an observer.
     pub(crate) group: Option<String>,
     pub(crate) topics: Vec<Topic>,
     instance: Option<String>,
-    /// When it is taken for dead, if it has left without a goodbye.
+    /// The moment when the session of a silent member expires; `None` while the member is heard of.
     pub(super) expires: Option<Timestamp>,
     pub(crate) superseded: bool,
-    /// What an observer has not seen.
+    /// The records that an observer has not received, with their delays.
     unseen: BTreeMap<Spot, Option<Timestamp>>,
-    /// In which order.
+    /// The order in which these records were published.
     arrived: Vec<Spot>,
-    /// What an observer has seen and not settled.
+    /// The records that an observer has received and not settled, by the serials of their deliveries.
     seen: BTreeMap<u64, Spot>,
 }
 
@@ -38,7 +38,7 @@ impl Member {
         self.arrived.push(spot.clone());
     }
 
-    /// The next record for an observer.
+    /// Returns the next record for an observer.
     pub(super) fn observed(&self, now: Timestamp) -> Option<Spot> {
         let is_due = |spot: &&Spot| {
             let due = self.unseen.get(spot);
@@ -67,9 +67,9 @@ impl Member {
     }
 }
 
-/// Who receives, from joining to leaving.
+/// The members of groups, from joining to leaving, and the partitions that they own.
 impl Broker {
-    /// Takes a member in. It has its partitions when this returns.
+    /// Adds a member. The member has its partitions when this returns.
     pub(crate) fn join(&mut self, interest: Interest) -> MemberId {
         self.joined += 1;
         let id = MemberId(self.joined);
@@ -121,7 +121,7 @@ impl Broker {
         found.map(|(id, _)| *id)
     }
 
-    /// Has a group read a topic: the first group of it gets all that waited.
+    /// Has a group read a topic: the first group of the topic gets all records that waited.
     fn read(&mut self, group: &str, topic: &Topic) {
         let Some(log) = self.topics.get_mut(topic) else {
             return;
@@ -145,13 +145,13 @@ impl Broker {
         }
     }
 
-    /// A member leaves with a goodbye.
+    /// Removes a member that leaves its group, as on a graceful shutdown.
     pub(crate) fn leave(&mut self, id: MemberId) {
         self.part_from(id, true);
         self.members.remove(&id);
     }
 
-    /// A member is gone without a goodbye: the broker will notice.
+    /// Notes that a member is silent, as after a crash: the broker removes it when its session expires, an observer at once.
     pub(crate) fn vanish(&mut self, id: MemberId, now: Timestamp) {
         let session = self.setup.session;
         let Some(member) = self.members.get_mut(&id) else {
@@ -166,7 +166,7 @@ impl Broker {
         self.expire(now);
     }
 
-    /// Takes those for dead whose time has come. Says whether there were any.
+    /// Removes the members whose sessions have expired. Says whether there were any.
     pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
         let members = self.members.iter();
         let dead = members.filter(|(_, member)| member.expires.is_some_and(|at| at <= now));
@@ -178,7 +178,7 @@ impl Broker {
         !dead.is_empty()
     }
 
-    /// A member that was away is back before the broker noticed.
+    /// Notes that a silent member is back before its session expired.
     pub(crate) fn is_back(&mut self, id: MemberId) {
         let member = self.members.get_mut(&id);
         let group = member.and_then(|member| {
@@ -201,7 +201,7 @@ impl Broker {
         }
     }
 
-    /// Counts how often partitions were given to members.
+    /// Counts the rebalances of all groups.
     pub(crate) fn generation(&self) -> u64 {
         self.groups.values().map(|group| group.generation).sum()
     }
@@ -210,7 +210,7 @@ impl Broker {
         self.members.get(&id)
     }
 
-    /// Counts what a member holds.
+    /// Says whether a member holds deliveries that it has not settled.
     pub(crate) fn holds(&self, id: MemberId) -> bool {
         let parts = self.groups.values().flat_map(|group| group.parts.values());
         let mut his = parts.filter(|part| part.owner == Some(id));
@@ -293,8 +293,8 @@ impl Broker {
         self.assign(&name, true);
     }
 
-    /// Gives each partition to a member. What goes to someone else is revoked. It has to wait for those of whom nothing is
-    /// heard, until they are taken for dead.
+    /// Assigns each partition to a member, and revokes the deliveries of a partition that goes to another member. While a
+    /// member of the group is silent, the rebalance waits until its session expires.
     fn assign(&mut self, name: &str, goodbye: bool) {
         let Some(group) = self.groups.get_mut(name) else {
             return;

@@ -1,5 +1,5 @@
-//! What a broker with partitions and groups does, as far as the contract of transports sees it: a plain model, whose
-//! every change is asked for by someone else.
+//! A model of a broker with partitions and groups, as far as the contract of transports describes one. The model is
+//! plain: its callers make every change.
 
 mod group;
 mod members;
@@ -17,7 +17,7 @@ pub(crate) use self::records::Moved;
 use super::Setup;
 use super::labels::Told;
 
-/// Names one who receives.
+/// The id of a member of a group or of an observer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MemberId(pub(crate) u64);
 
@@ -35,7 +35,7 @@ pub(crate) struct Broker {
     count: u64,
 }
 
-/// One topic.
+/// The log of a topic.
 #[derive(Debug)]
 struct Log {
     /// Whether records wait for a group that comes later.
@@ -51,12 +51,12 @@ struct Log {
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) record: Record,
-    /// What it tells.
+    /// The decoded content of the record.
     pub(crate) told: Told,
-    /// What it is about.
+    /// The label of the task, step or run event in the record.
     pub(crate) label: Arc<str>,
     pub(crate) at: Timestamp,
-    /// Counts all that was published.
+    /// The number of the record among all that were published.
     pub(crate) number: u64,
 }
 
@@ -114,8 +114,8 @@ impl Broker {
         partitions.flatten()
     }
 
-    /// Lists the records that somebody is to do something about: those that a group has not settled, and those in topics
-    /// that no group reads, dead letters apart.
+    /// Lists the records that still have to be processed: those that a group has not settled, and those in topics that no
+    /// group reads, dead letters apart.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = &Published> {
         let unread = self.topics.iter().filter(|(topic, log)| {
             let letters = topic.as_str().ends_with(".dlt");

@@ -7,12 +7,12 @@ use super::super::labels::Told;
 use super::super::trace::Hash;
 use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
 
-/// What is known of a record, beside it.
+/// The decoded content of a record, and its label.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
-    /// What it tells, which is read once.
+    /// The content, which is decoded once.
     pub(crate) told: Told,
-    /// What it is about.
+    /// The label of the task, step or run event in the record.
     pub(crate) label: Arc<str>,
 }
 
@@ -186,8 +186,8 @@ impl Broker {
         })
     }
 
-    /// Marks a delivery as done. Returns how far its group is in the partition, before and after, if it has one; `None`
-    /// when the delivery is someone else's.
+    /// Commits a delivery. Returns the position of its group in the partition, before and after, if it has a group; `None`
+    /// when the member no longer owns the delivery.
     pub(crate) fn commit(&mut self, serial: u64) -> Option<Option<Moved>> {
         if self.observed_by(serial) {
             return Some(None);
@@ -203,11 +203,11 @@ impl Broker {
         let before = part.position(end);
         let done = part.unsettled.remove(&spot.offset);
         match broken {
-            // As one who keeps nothing but the latest offset.
+            // As a transport that keeps nothing but the latest offset.
             Some(InjectedBug::CommitsPast) => {
                 part.unsettled = part.unsettled.split_off(&spot.offset);
             }
-            // As one whose commits overtake each other.
+            // As a transport whose commits overtake each other.
             Some(InjectedBug::CommitsBack) if spot.offset > 0 => {
                 part.unsettled.extend(done.map(|done| (0, done.again())));
             }
@@ -221,7 +221,7 @@ impl Broker {
         }))
     }
 
-    /// Returns the record of a delivery that is ours.
+    /// Returns the record of a delivery that its member still owns.
     pub(crate) fn published_of(&self, serial: u64) -> Option<Published> {
         let (_, spot) = self.ours(serial)?;
         self.published(&spot).cloned()
@@ -232,7 +232,7 @@ impl Broker {
         self.ours(serial).is_some() || self.members.values().any(|member| member.has_seen(serial))
     }
 
-    /// Notes that a delivery is about to run. `false` when it is someone else's.
+    /// Notes that a delivery is about to run. Returns `false` when the member no longer owns the delivery.
     pub(crate) fn begin(&mut self, serial: u64) -> bool {
         let Some((group, spot)) = self.ours(serial) else {
             return false;
@@ -247,7 +247,7 @@ impl Broker {
         true
     }
 
-    /// Takes a delivery back. One that is someone else's stays there.
+    /// Releases a delivery, to be redelivered. Does nothing when the member no longer owns the delivery.
     pub(crate) fn release(&mut self, serial: u64, not_before: Option<Timestamp>, failed: u32) {
         if self.observed_by(serial) {
             return;
