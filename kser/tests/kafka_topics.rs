@@ -336,7 +336,7 @@ async fn expired() -> Tested {
         until("all run", LONG, || process.texts("done").len() == 5).await?;
         process.stop().await?;
         let said = format!(
-            "has no offset in {}road [0], for the first time or",
+            "has no committed offset in {}road [0]: the group is new, or",
             place.prefix
         );
         let said = process.output().contains(&said);
