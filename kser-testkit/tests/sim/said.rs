@@ -80,7 +80,7 @@ fn a_scenario_that_cannot_be_made_says_why_and_where() {
     for (test, words) in [
         ("no_consumers", "the scenario has no consumers"),
         ("nothing_asked_for", "the scenario asks for nothing"),
-        ("two_handlers", "entrypoint shop.Work is registered twice"),
+        ("two_handlers", "registered more than once: shop.Work"),
         ("no_fixture", "my fixture is missing"),
     ] {
         fails(test, &[], &["panicked at", ".rs:", words]);
