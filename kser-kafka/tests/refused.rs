@@ -25,8 +25,8 @@ impl Subscriber for Counting {
         let file = event.metadata().file().unwrap_or_default();
         let file = file.rsplit('/').next();
         let count = match (file, *event.metadata().level()) {
-            (Some("commits.rs"), Level::WARN) => &WARNINGS,
-            (Some("commits.rs"), Level::DEBUG) => &REFUSALS,
+            (Some("schedule.rs"), Level::WARN) => &WARNINGS,
+            (Some("schedule.rs"), Level::DEBUG) => &REFUSALS,
             (Some("context.rs"), Level::WARN)
                 if event.metadata().fields().field("why").is_some() =>
             {
