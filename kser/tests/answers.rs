@@ -131,7 +131,7 @@ async fn a_start_of_a_member_that_is_gone_is_taken_over_after_its_lease() {
     let state = run.unwrap().wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert_eq!(diary.read(), ["a"]);
-    // It waits for what is left of the 30 s, and looks every ten.
+    // It waits for the rest of the 30 s, and looks every ten.
     let waited = began.elapsed();
     assert!(waited > 20 * SECOND && waited < 41 * SECOND, "{waited:?}");
     consumer.stop().await.unwrap();

@@ -29,7 +29,7 @@ fn setups() -> [Setup; 3] {
     ]
 }
 
-/// Finds what is wrong with a scenario of which nothing is asserted.
+/// Finds the faults of a scenario of which nothing is asserted.
 #[track_caller]
 fn found(setup: Setup, make: impl Fn(&mut World) + 'static) -> Failure {
     *Sim::new(make).on(setup).try_check(|_| {}).unwrap_err()

@@ -72,7 +72,7 @@ impl Subscription for Member {
             }
             return Ok(lent);
         }
-        // What was lent is to be settled first, however many places are free.
+        // Lent deliveries are settled first, however many places are free.
         while self.bad.flaw == Flaw::TakesOneAtATime && Arc::strong_count(&self.open) > 1 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

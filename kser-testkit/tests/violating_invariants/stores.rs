@@ -153,7 +153,7 @@ fn one_that_keeps_no_events_is_caught() {
     assert_eq!(caught(Setup::stored(), make), "EndAnnounced");
 }
 
-/// What an attempt sent goes out, though the attempt was not accepted.
+/// Publishes the records of an attempt that was not accepted.
 #[test]
 fn one_that_says_it_has_written_is_caught() {
     let make = |world: &mut World| {
