@@ -7,3 +7,4 @@ pub(crate) mod group_size;
 pub(crate) mod leave;
 pub(crate) mod membership;
 pub(crate) mod poll_thread;
+mod rebalance;
