@@ -26,6 +26,7 @@ struct Inner {
     metadata: Metadata,
     cancellation: Cancellation,
     log: Option<Arc<LogOptions>>,
+    ends_at_debug: bool,
     runs: Option<Arc<dyn AwaitRun>>,
     outputs: Mutex<Vec<Outgoing>>,
 }
@@ -46,6 +47,7 @@ impl Context {
             metadata: message.metadata.user_fields(),
             cancellation: Cancellation::default(),
             log: None,
+            ends_at_debug: false,
             runs: None,
             outputs: Mutex::default(),
         }))
@@ -94,6 +96,13 @@ impl Context {
     #[must_use]
     pub fn with_log(self, log: Arc<LogOptions>) -> Self {
         self.change(|inner| inner.log = Some(log))
+    }
+
+    /// Logs the end of the handler at DEBUG, since its caller logs the end of the step. The default is INFO for a success and
+    /// ERROR for a failure.
+    #[must_use]
+    pub fn with_end_at_debug(self) -> Self {
+        self.change(|inner| inner.ends_at_debug = true)
     }
 
     /// Sets the value that waits for runs, see [`result_of`](Self::result_of).
@@ -339,6 +348,15 @@ impl Context {
         line(level, who, what, entrypoint, uuid, outcome, text.as_deref());
     }
 
+    /// Logs the end of the handler, at `level` unless its caller logs it.
+    pub(crate) fn end_line(&self, level: Level, what: &str, outcome: &Outcome, text: &str) {
+        let level = match self.0.ends_at_debug {
+            true => Level::DEBUG,
+            false => level,
+        };
+        self.line(level, what, Some(outcome), Some(text));
+    }
+
     /// Logs that something begins, at level DEBUG, with the params if the log shows them.
     pub(crate) fn trace(&self, what: &str, params: Option<&Object>) {
         if is_enabled(Level::DEBUG) {
@@ -363,6 +381,7 @@ impl Inner {
             metadata: self.metadata.clone(),
             cancellation: self.cancellation.clone(),
             log: self.log.clone(),
+            ends_at_debug: self.ends_at_debug,
             runs: self.runs.clone(),
             outputs: Mutex::new(outputs.unwrap_or_else(PoisonError::into_inner).clone()),
         }

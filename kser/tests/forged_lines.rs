@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Note, connection, note};
-use kser::{Error, Mode, Registry, TaskError};
+use kser::{Context, Error, Mode, Registry, TaskError};
 use tokio::time::sleep;
+use tracing::Level;
 
 #[tokio::test(start_paused = true)]
 async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
@@ -30,8 +31,10 @@ async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
         .with_writer(move || writer.clone());
     let listening = tracing::subscriber::set_default(subscriber.finish());
     let kser = connection(Mode::AtLeastOnce).await;
-    let failing =
-        |_: Note| async { Err::<(), _>(TaskError::new("No", "no\nFORGED").with_code(422)) };
+    let failing = |ctx: Context, _: Note| async move {
+        ctx.log(Level::INFO, "about to\nFORGED");
+        Err::<(), _>(TaskError::new("No", "no\nFORGED").with_code(422))
+    };
     let consumer = kser
         .consumer(Registry::new().task(failing).build()?)
         .spawn();
@@ -53,7 +56,7 @@ async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
     drop(listening);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(
-        text.contains("Controller.Failed")
+        text.contains("Note.Failed")
             && text.contains("kser.step")
             && text.contains("a delivery cannot be decided"),
         "{text}"

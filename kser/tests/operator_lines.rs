@@ -8,9 +8,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Diary, Doomed, connection, noting};
-use kser::{Error, Mode, Step};
-use tokio::time::sleep;
+use common::{Doomed, Flaky, connection};
+use kser::{Context, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -26,7 +25,8 @@ impl std::io::Write for Lines {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starts_stops_unknown_entrypoints_and_options_out_of_range_are_told() -> Result<(), Error> {
+async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_told()
+-> Result<(), Error> {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -34,14 +34,29 @@ async fn starts_stops_unknown_entrypoints_and_options_out_of_range_are_told() ->
         .with_writer(move || writer.clone());
     let listening = tracing::subscriber::set_default(subscriber.finish());
     let kser = connection(Mode::AtLeastOnce).await;
-    let consumer = kser.consumer(noting(&Diary::default()));
+    let flaky = |ctx: Context, _: Flaky| async move {
+        match ctx.attempt() {
+            1 => Err(TaskError::temporary("Busy", "try later")),
+            _ => Ok("done"),
+        }
+    };
+    let policy = RetryPolicy::exponential(2, Duration::from_millis(250));
+    let registry = Registry::new().task(flaky.with_retry(policy)).build()?;
+    let consumer = kser.consumer(registry);
     let consumer = consumer.with_concurrency(0).with_instance("me").spawn();
     let steps = vec![Step::new(Doomed {})];
     let _run = kser.producer().launch_steps("test.Run", steps).await?;
-    sleep(Duration::from_secs(1)).await;
+    let flaky = Flaky {
+        text: String::new(),
+        failures: 0,
+    };
+    let steps = vec![Step::new(flaky.clone()), Step::new(flaky)];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    run.wait().await?;
     consumer.stop().await?;
     drop(listening);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let second = format!(r#"run="{}" step=2 steps=2"#, run.id());
     for (level, line, field) in [
         (
             "INFO",
@@ -52,17 +67,31 @@ async fn starts_stops_unknown_entrypoints_and_options_out_of_range_are_told() ->
         (
             "WARN",
             "no handler is registered for test.Doomed; the message waits 600s",
-            r#"registered=["test.Note"]"#,
+            r#"registered=["test.Flaky"]"#,
         ),
         (
             "WARN",
             "an option of a consumer is outside of its range",
             "asked=0 used=1",
         ),
+        (
+            "INFO",
+            "Flaky.Success: test.Flaky[",
+            &format!("retcode=0 {second} attempt=2 elapsed_ms=0"),
+        ),
+        (
+            "INFO",
+            "an attempt failed and is followed by another",
+            &format!("{second} attempt=1 elapsed_ms=0 wait_ms="),
+        ),
     ] {
         let mut lines = text.lines();
         let is_there = |l: &str| l.contains(level) && l.contains(line) && l.contains(field);
         assert!(lines.any(is_there), "no {level} {line} {field}: {text}");
     }
+    let of_steps = text
+        .lines()
+        .filter(|line| line.contains("test.Flaky") && line.contains("uuid="));
+    assert_eq!(of_steps.count(), 4, "one line an attempt: {text}");
     Ok(())
 }

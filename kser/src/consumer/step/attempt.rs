@@ -36,6 +36,13 @@ pub(super) struct Attempted {
     pub(super) began: Timestamp,
 }
 
+impl Attempted {
+    /// Returns the number of the attempt as handlers, spans and log lines have it, from 1 on.
+    pub(super) fn number(&self) -> u32 {
+        self.counted.max(1)
+    }
+}
+
 /// A step whose attempt has ended, and the result of its handler.
 pub(super) struct EndedAttempt<'p> {
     pub(super) step: Box<StepExecution<'p>>,
@@ -172,6 +179,7 @@ fn context(step: &StepExecution<'_>, view: &RunView) -> Context {
     ctx.with_attempt(view.progress.counted_attempts().max(1))
         .with_fence(scope.fence(view))
         .with_log(Arc::clone(&scope.shared().log))
+        .with_end_at_debug()
 }
 
 /// Makes the span around one attempt. It takes up the trace of `metadata.tracing.traceparent` (W3C trace context), which the

@@ -140,7 +140,10 @@ async fn accept(
                     let dead_letter = dead_letter_of_step(state, &scope, envelope, before, after)?;
                     records.push(dead_letter);
                 }
-                tracing::info!(target: "kser", run = ?scope.id(), retcode = outcome.code(), "an external step has ended");
+                tracing::info!(
+                    target: "kser", run = scope.id().map(tracing::field::debug), step = envelope.step,
+                    steps = after.progress.steps(), retcode = outcome.code(), "an external step has ended",
+                );
                 return Ok(Disposition::ack_with(records));
             }
             SwapOutcome::Conflict(Some(actual)) => view = scope.view_at(actual).await?,

@@ -4,6 +4,7 @@ use kser_core::{Context, Error, Message, Record, Timestamp};
 
 use super::attempt::{Attempted, EndedAttempt};
 use super::attempt_end::AttemptEnd;
+use super::end_line;
 use super::execution::StepExecution;
 use super::retry::retry;
 use crate::consumer::delivery::dead_letter;
@@ -82,16 +83,14 @@ pub(super) async fn finish<'p>(
             }
         }
         return match again {
-            Some(not_before) => Ok(retry(
-                step,
-                state,
-                view,
-                after,
-                written.records,
-                &end.outcome,
-                not_before,
-            )),
-            None => acknowledge(&step, state, &after, written),
+            Some(not_before) => {
+                end_line::log_retry(&step, &attempted, &after, &end.outcome, not_before);
+                Ok(retry(step, state, view, after, written.records, not_before))
+            }
+            None => {
+                end_line::log_end(&step, &attempted, &after);
+                acknowledge(&step, state, &after, written)
+            }
         };
     }
 }
@@ -216,19 +215,13 @@ fn acknowledge(
 ) -> Result<Disposition, Error> {
     let (scope, shared, progress) = (&step.scope, step.scope.shared(), &after.progress);
     let outcome = progress.last_outcome();
-    let (entrypoint, uuid) = (&step.message.entrypoint, &step.message.uuid);
     let failed = after.effects.contains(&Effect::DeadLetter);
     let Written {
         mut records,
         mut sent,
     } = written;
     scope.to_local_clock(&mut sent);
-    let longest = shared.log.longest();
     // An attempt of a cancelled run may fail without a dead letter.
-    match outcome.is_success() {
-        true => kser_core::log::success("Controller", entrypoint, uuid, outcome, longest),
-        false => kser_core::log::failed("Controller", entrypoint, uuid, outcome, longest),
-    }
     if failed && scope.reply().is_none() {
         let (error, made) = (dead_letter::text(outcome), progress.made_attempts());
         let dead_letter = dead_letter::write_within(&state.tracked, made, &error, shared)?;
