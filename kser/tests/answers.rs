@@ -294,31 +294,50 @@ async fn fields_of_a_later_kser_travel_on() -> Result<(), Error> {
     consumer.stop().await
 }
 
-/// A handler that does not yield holds up no renewal: no other consumer may begin its step.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_lease_is_renewed_while_a_handler_blocks_its_thread() {
+/// A handler that does not yield holds up no renewal: no other consumer may begin its step. One handler blocks at once, one
+/// after a timer has woken its worker thread, which then is the thread that all timers wait for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leases_are_renewed_while_handlers_block_their_threads() {
     let store = MemoryStore::new();
     let kser = kser::connect_with(MemoryTransport::new(), store.clone()).await;
     let kser = kser.unwrap();
-    let block = |_: Note| async { std::thread::sleep(6 * SECOND) };
+    let block = |note: Note| async move {
+        if note.text == "b" {
+            sleep(SECOND / 10).await;
+        }
+        std::thread::sleep(8 * SECOND);
+    };
     let consumer = kser.consumer(Registry::new().task(block).build().unwrap());
-    let consumer = consumer.with_lease_duration(2 * SECOND).spawn();
-    let run = kser.producer().launch_steps("test.Run", steps(1)).await;
-    let run = run.unwrap();
-    for _ in 0..5 {
-        sleep(SECOND).await;
-        let read = store.read(run.id()).await.unwrap();
-        let progress = read.value.unwrap();
-        let until = progress.lease().map(|lease| lease.until);
-        assert!(
-            until.is_none_or(|until| until >= read.now),
-            "{until:?} at {:?}",
-            read.now
+    let consumer = consumer.with_lease_duration(3 * SECOND).spawn();
+    let mut runs = Vec::new();
+    for text in ["a", "b"] {
+        let steps = vec![Step::new(note(text))];
+        runs.push(
+            kser.producer()
+                .launch_steps("test.Run", steps)
+                .await
+                .unwrap(),
         );
     }
-    let state = run.wait_timeout(HOUR).await.unwrap();
-    assert_eq!(state.status, Status::Success);
-    let attempts = kser.runs().attempts(run.id()).await.unwrap();
-    assert_eq!(attempts.len(), 1);
+    for _ in 0..7 {
+        // The runtime's own timers are late when the fault is there.
+        std::thread::sleep(SECOND);
+        for run in &runs {
+            let read = store.read(run.id()).await.unwrap();
+            let progress = read.value.unwrap();
+            let until = progress.lease().map(|lease| lease.until);
+            let now = read.now;
+            assert!(
+                until.is_none_or(|until| until >= now),
+                "{until:?} at {now:?}"
+            );
+        }
+    }
+    for run in &runs {
+        let state = run.wait_timeout(HOUR).await.unwrap();
+        assert_eq!(state.status, Status::Success);
+        let attempts = kser.runs().attempts(run.id()).await.unwrap();
+        assert_eq!(attempts.len(), 1);
+    }
     consumer.stop().await.unwrap();
 }

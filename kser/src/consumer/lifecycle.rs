@@ -19,6 +19,7 @@ use super::queues::Queues;
 use super::signals::Watch;
 use super::state_guard::{StateGuard, topics};
 use super::step::lease::{Leases, Terms};
+use super::step::renewals::Renewals;
 use super::sweeper::sweep;
 use super::{Consumer, ConsumerHandle};
 use crate::Routes;
@@ -59,8 +60,8 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
     let graceful_leave = GracefulLeave::new(Arc::clone(&processor.shared), attempts, leavers);
     handle.set_graceful_leave(Some(graceful_leave));
     let options = processor.options.clone();
-    // Aborted when it is dropped: after the last attempt has ended.
-    let _keeper = keeper(&processor);
+    // Ended when they are dropped: after the last attempt has ended.
+    let _renewals = Renewals::start(&processor);
     let mut dispatcher = Dispatcher::new(Arc::clone(&processor));
     let ended = tokio::select! {
         biased;
@@ -75,17 +76,6 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
         watch.ended(graceful);
     }
     ended
-}
-
-/// Starts the task that renews the leases, where there may be any. It is none of the dispatcher's, nor of this future: a handler
-/// that does not yield holds up neither.
-fn keeper(processor: &Arc<Processor>) -> JoinSet<()> {
-    let mut keeper = JoinSet::new();
-    if processor.shared.store.is_some() {
-        let processor = Arc::clone(processor);
-        keeper.spawn(async move { processor.leases.keep().await });
-    }
-    keeper
 }
 
 async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscription>>), Error> {

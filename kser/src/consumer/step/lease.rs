@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kser_core::sequencing::{Event, Owner, Progress, StepKey};
 use kser_core::{Cancellation, Error, Status};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,13 +18,13 @@ use crate::shared::Shared;
 /// How long to wait after the store did not answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The leases of a consumer, which a task of its own renews: a handler that does not yield holds up no renewal.
+/// The leases of a consumer, which [`Renewals`](super::renewals::Renewals) renew.
 #[derive(Debug)]
 pub(crate) struct Leases {
     terms: Arc<Terms>,
     held: Mutex<BTreeMap<u64, Arc<Held>>>,
     given: AtomicU64,
-    /// Wakes the renewal task when a lease is taken while it knows of none.
+    /// Wakes [`Leases::keep`] when a lease is taken while it knows of none.
     taken: Notify,
 }
 
@@ -99,12 +100,16 @@ impl Leases {
         }
     }
 
-    /// Renews the leases in time, for ever.
-    pub(crate) async fn keep(&self) {
-        // Renewed after a third of its length, a lease leaves time for several tries.
-        let every = (self.terms.length / 10).max(PAUSE);
-        // Side by side: a write that the store does not answer holds up no other lease.
+    /// Returns how often to look for leases that are due. Renewed after a third of its length, a lease leaves time for several
+    /// tries.
+    pub(super) fn period(&self) -> Duration {
+        (self.terms.length / 10).max(PAUSE)
+    }
+
+    /// Renews the leases in time, for ever, by the timers of the runtime.
+    pub(super) async fn keep(&self) {
         let mut renewals = JoinSet::new();
+        let runtime = Handle::current();
         loop {
             // A lease that is taken during the sleep is renewed later than this one, because all have the same length.
             let Some(next) = self.next() else {
@@ -112,14 +117,20 @@ impl Leases {
                 continue;
             };
             sleep_until(next).await;
-            while renewals.try_join_next().is_some() {}
-            for held in self.due() {
-                renewals.spawn(async move {
-                    held.renew().await;
-                    held.state().renewing = false;
-                });
-            }
-            sleep(every).await;
+            self.renew_due(&mut renewals, &runtime);
+            sleep(self.period()).await;
+        }
+    }
+
+    /// Begins to renew the leases that are due, side by side: a write that the store does not answer holds up no other lease.
+    pub(super) fn renew_due(&self, renewals: &mut JoinSet<()>, runtime: &Handle) {
+        while renewals.try_join_next().is_some() {}
+        for held in self.due() {
+            let renewal = async move {
+                held.renew().await;
+                held.state().renewing = false;
+            };
+            renewals.spawn_on(renewal, runtime);
         }
     }
 

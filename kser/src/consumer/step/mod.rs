@@ -14,6 +14,7 @@ mod job;
 pub(crate) mod layers;
 pub(crate) mod lease;
 mod outcome;
+pub(crate) mod renewals;
 mod retry;
 pub(crate) mod route;
 pub(crate) mod run_waits;
