@@ -14,6 +14,7 @@ pub mod guide {
 }
 mod launch;
 mod launch_records;
+pub mod layer;
 mod producer;
 mod publish;
 mod routes;
@@ -28,8 +29,7 @@ mod topics;
 pub use connect::{IntoStateStore, NoStore, connect, connect_with, connect_with_store};
 pub use connection::Connection;
 pub use consumer::{
-    Call, Consumer, ConsumerHandle, ConsumerHealth, ConsumerState, Handle, Handler,
-    RunningConsumer, RunningTask,
+    Consumer, ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer, RunningTask,
 };
 pub use dead_letter::DeadLetter;
 pub use dead_letters::DeadLetters;

@@ -317,7 +317,7 @@ async fn a_message_of_a_newer_version_waits() -> Result<(), Error> {
         .await?;
     tokio::time::sleep(Duration::from_secs(7200)).await;
     assert!(diary.read().is_empty());
-    assert_eq!(consumer.health().transport[0].lag, Some(1));
+    assert_eq!(consumer.handle().health().transport[0].lag, Some(1));
     consumer.stop().await
 }
 
@@ -363,7 +363,7 @@ async fn a_message_as_large_as_a_record_may_be_waits_for_no_consumer() -> Result
         format!(r#"{{"uuid":"u","entrypoint":"test.Unknown","params":{{"x":"{text}"}}}}"#);
     kser.producer().send_bytes("test", payload.clone()).await?;
     tokio::time::sleep(Duration::from_secs(700)).await;
-    assert!(consumer.health().unsettled.is_empty());
+    assert!(consumer.handle().health().unsettled.is_empty());
     let letter = letter(&kser).await;
     assert_eq!(letter.record().payload, Some(payload.into()));
     letter.discard().await?;

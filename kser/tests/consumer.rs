@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Diary, Note, both, connection, note, noting, slow};
+use kser::layer::TaskRequest;
 use kser::{
     Context, Error, IntoTask, Mode, Outcome, Registry, RetryPolicy, Routes, Status, Step, TaskError,
 };
@@ -69,7 +70,7 @@ async fn what_is_held_is_bounded_by_count_and_by_bytes() -> Result<(), Error> {
             .send_all((0..50).map(|_| producer.send(note(&large))))
             .await;
         sleep(Duration::from_millis(1500)).await;
-        let health = consumer.health();
+        let health = consumer.handle().health();
         assert_eq!(health.held, expected, "{health:?}");
         consumer.kill();
     }
@@ -129,7 +130,7 @@ async fn a_cancelled_retry_never_runs() -> Result<(), Error> {
     let consumer = kser.consumer(registry).spawn();
     sleep(Duration::from_secs(7200)).await;
     assert_eq!(diary.read(), ["ran"]);
-    assert_eq!(consumer.health().transport[0].lag, Some(0));
+    assert_eq!(consumer.handle().health().transport[0].lag, Some(0));
     assert!(matches!(run.cancel().await, Ok(())));
     consumer.stop().await
 }
@@ -285,13 +286,16 @@ async fn a_paused_consumer_takes_nothing_new() -> Result<(), Error> {
     let consumer = kser.consumer(slow(&diary)).spawn();
     kser.producer().send(note("a")).await?;
     sleep(Duration::from_millis(500)).await;
-    assert_eq!(consumer.running()[0].entrypoint.as_str(), "test.Note");
-    consumer.pause();
+    assert_eq!(
+        consumer.handle().running()[0].entrypoint.as_str(),
+        "test.Note"
+    );
+    consumer.handle().pause();
     kser.producer().send(note("b")).await?;
     sleep(Duration::from_secs(10)).await;
     assert_eq!(diary.read(), ["+a", "-a"]);
-    assert!(consumer.health().paused && consumer.running().is_empty());
-    consumer.resume();
+    assert!(consumer.handle().health().paused && consumer.handle().running().is_empty());
+    consumer.handle().resume();
     sleep(Duration::from_secs(2)).await;
     assert_eq!(diary.read(), ["+a", "-a", "+b", "-b"]);
     consumer.stop().await
@@ -324,7 +328,7 @@ async fn layers_of_tower_go_around_handlers() -> Result<(), Error> {
 async fn a_layer_that_panics_is_an_error_of_the_task() -> Result<(), Error> {
     let kser = connection(Mode::AtLeastOnce).await;
     let panics =
-        tower::util::MapRequestLayer::new(|_: kser::Call| -> kser::Call { panic!("layer") });
+        tower::util::MapRequestLayer::new(|_: TaskRequest| -> TaskRequest { panic!("layer") });
     let consumer = kser
         .consumer(slow(&Diary::default()))
         .with_layer(panics)

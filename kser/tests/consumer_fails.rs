@@ -12,8 +12,7 @@ use std::time::Duration;
 use common::{Diary, note, noting};
 use faulty::{Fault, Faulty};
 use kser::{
-    Connection, ConsumerHandle, ConsumerState, Error, MemoryStore, MemoryTransport, NoStore,
-    Registry, Step,
+    Connection, ConsumerState, Error, MemoryStore, MemoryTransport, NoStore, Registry, Step,
 };
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::fmt::MakeWriter;
@@ -66,7 +65,7 @@ async fn a_consumer_that_cannot_start_is_logged_and_tells_its_waiters() {
         faulty.fail(Fault::Join);
         let consumer = kser.consumer(noting(&Diary::default())).spawn();
         sleep(Duration::from_secs(4)).await;
-        let state = consumer.health().state;
+        let state = consumer.handle().health().state;
         assert!(
             says_failed(&state, "topic test does not exist"),
             "{state:?}"
@@ -84,9 +83,9 @@ async fn a_consumer_that_cannot_start_is_logged_and_tells_its_waiters() {
         // A new one takes its place, and the run ends.
         let next = kser.consumer(noting(&Diary::default())).spawn();
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(next.state(), ConsumerState::Running);
+        assert_eq!(next.handle().state(), ConsumerState::Running);
         run.result().await.unwrap();
-        let ended = ConsumerHandle::clone(&next);
+        let ended = next.handle();
         next.stop().await.unwrap();
         assert_eq!(ended.state(), ConsumerState::Stopped);
         assert!(matches!(
@@ -122,7 +121,7 @@ async fn a_consumer_that_fails_later_wakes_its_waiters() {
             matches!(waited, Err(Error::ConsumerFailed { .. })),
             "{waited:?}"
         );
-        let state = consumer.state();
+        let state = consumer.handle().state();
         assert!(says_failed(&state, "faulty failed: on demand"), "{state:?}");
         assert!(consumer.join().await.is_err());
     }
@@ -136,7 +135,7 @@ async fn a_temporary_error_ends_no_consumer() {
         sleep(Duration::from_secs(1)).await;
         faulty.fail(Fault::Fetch { temporary: true });
         sleep(MINUTE).await;
-        assert_eq!(consumer.state(), ConsumerState::Running);
+        assert_eq!(consumer.handle().state(), ConsumerState::Running);
         faulty.heal();
         kser.producer().send(note("a")).await.unwrap();
         sleep(Duration::from_secs(15)).await;
@@ -157,7 +156,7 @@ async fn a_consumer_without_topics_is_refused() {
 async fn a_consumer_that_is_dropped_is_aborted() {
     let kser = kser::connect("memory://").await.unwrap();
     let consumer = kser.consumer(noting(&Diary::default())).spawn();
-    let handle = ConsumerHandle::clone(&consumer);
+    let handle = consumer.handle();
     sleep(Duration::from_secs(1)).await;
     consumer.kill();
     sleep(Duration::from_secs(1)).await;

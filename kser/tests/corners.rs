@@ -166,7 +166,7 @@ async fn a_report_that_the_next_message_cannot_carry_fails_the_step() {
     kser.producer().report(&message, &large).await.unwrap();
     let state = run.unwrap().wait_timeout(DAY).await.unwrap();
     assert_eq!((state.status, state.position), (Status::Failed, 1));
-    assert_eq!(consumer.health().held, 0);
+    assert_eq!(consumer.handle().health().held, 0);
     consumer.stop().await.unwrap();
 }
 

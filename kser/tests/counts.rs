@@ -92,7 +92,7 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
         let consumer = kser
             .consumer(Registry::new().task(pending).build()?)
             .spawn();
-        while consumer.running().is_empty() {
+        while consumer.handle().running().is_empty() {
             sleep(Duration::from_secs(1)).await;
         }
         match round {

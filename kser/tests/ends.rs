@@ -135,7 +135,7 @@ async fn a_store_that_fails_for_good_makes_no_dead_letters() {
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Down", steps).await;
     sleep(HOUR).await;
-    let health = consumer.health();
+    let health = consumer.handle().health();
     let reason = health.unsettled.first().map(|held| held.reason.clone());
     assert_eq!(reason.as_deref(), Some("faulty failed: on demand"));
     store.lose(Loss::Nothing);
@@ -144,7 +144,7 @@ async fn a_store_that_fails_for_good_makes_no_dead_letters() {
     let mut letters = kser.dead_letters("test").await.unwrap();
     assert!(letters.list(10).await.unwrap().is_empty());
     sleep(Duration::from_secs(5)).await;
-    assert!(consumer.health().unsettled.is_empty());
+    assert!(consumer.handle().health().unsettled.is_empty());
     consumer.stop().await.unwrap();
 }
 

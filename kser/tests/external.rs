@@ -138,9 +138,9 @@ async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Erro
     let second = Message::decode(second.as_bytes())?;
     kser.producer().report(&second, &Outcome::text("b")).await?;
     sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(consumer.health().held, 1);
+    assert_eq!(consumer.handle().health().held, 1);
     sleep(Duration::from_secs(9)).await;
-    assert_eq!(consumer.health().held, 0);
+    assert_eq!(consumer.handle().health().held, 0);
     kser.producer().report(&first, &Outcome::text("a")).await?;
     let _ = delivery.ticket.settle(Vec::new()).await;
     assert_eq!(run.result().await?.message(), "b");

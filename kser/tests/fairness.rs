@@ -121,7 +121,7 @@ async fn parked_retries_do_not_stop_others() {
     sleep(SECOND).await;
     assert_eq!(count(&diary, "good"), 100);
     sleep(SECOND).await;
-    let health = consumer.health();
+    let health = consumer.handle().health();
     assert_eq!(health.parked, 3000, "{health:?}");
     sleep(SECOND * 20).await;
     assert_eq!(count(&diary, "bad"), 3000);

@@ -335,7 +335,7 @@ async fn name_is_held() -> Tested {
     let consumer = consumer.with_instance("porter").spawn();
     kser.producer().send(walk("b", 0)).await?;
     let is_told = || {
-        let health = consumer.health();
+        let health = consumer.handle().health();
         let mut groups = health
             .transport
             .iter()
@@ -360,7 +360,7 @@ async fn other_rebalance() -> Tested {
     let diary = Diary::default();
     let consumer = kser.consumer(road::registry(diary.clone())).spawn();
     let shares = || {
-        let health = consumer.health();
+        let health = consumer.handle().health();
         health
             .transport
             .iter()

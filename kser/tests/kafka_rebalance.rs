@@ -55,7 +55,7 @@ async fn shared_evenly(options: &str) -> Tested {
         .map(|diary| kser.consumer(road::registry(diary)).spawn());
     let shares = || {
         members.iter().all(|member| {
-            let health = member.health().transport;
+            let health = member.handle().health().transport;
             health
                 .iter()
                 .map(|health| health.assigned.len())

@@ -203,7 +203,7 @@ async fn no_letter_needed() -> Tested {
     let run = kser.producer().launch(Haul {}).await?;
     fails(&run, &place, "load").await?;
     let settled = || {
-        let health = consumer.health();
+        let health = consumer.handle().health();
         health.held == 0 && health.transport.iter().all(|health| health.lag == Some(0))
     };
     until("nothing is held", LONG, settled).await?;
@@ -289,7 +289,7 @@ async fn missing_output() -> Tested {
     let consumer = kser.consumer(registry(&diary)).spawn();
     let topic = "nowhere".to_owned();
     kser.producer().send(Parcel { topic }).await?;
-    let held = || consumer.health().unsettled;
+    let held = || consumer.handle().health().unsettled;
     until("it is held", LONG, || !held().is_empty()).await?;
     let [road, nowhere] = ["road", "nowhere"].map(|topic| format!("{}{topic}", place.prefix));
     let names = |held: &[kser::core::HeldPartition]| {
@@ -329,14 +329,14 @@ async fn held_letter() -> Tested {
     let text = "x".repeat(LARGE);
     kser.producer().send(Doomed { text }).await?;
     let named = || {
-        let held = consumer.health().unsettled;
+        let held = consumer.handle().health().unsettled;
         let [held] = &held[..] else { return false };
         held.topic.as_str() == format!("{}road", place.prefix) && held.reason.contains("road.dlt")
     };
     until("it is held", LONG, named).await?;
     kser.producer().send(walk("next", 0)).await?;
     until("others run", LONG, || diary.texts("done") == ["next"]).await?;
-    expect(named(), || format!("{:?}", consumer.health()))?;
+    expect(named(), || format!("{:?}", consumer.handle().health()))?;
     raise(&place, "road.dlt").await?;
     let letter = letter(&kser, "road").await?;
     expect(

@@ -229,7 +229,7 @@ async fn larger_than_ours() -> Tested {
     expect(letter.error().is_some(), || "no error".to_owned())?;
     letter.discard().await?;
     let settled = || {
-        let health = consumer.health();
+        let health = consumer.handle().health();
         health.unsettled.is_empty() && health.transport.iter().all(|health| health.lag == Some(0))
     };
     until("nothing is held", LONG, settled).await?;
@@ -253,7 +253,7 @@ async fn later() -> Tested {
     })
     .await?;
     let missing = || {
-        let health = consumer.health().transport;
+        let health = consumer.handle().health().transport;
         let mut missing = health.iter().flat_map(|health| &health.missing);
         missing.any(|topic| topic.as_str() == format!("{}later", place.prefix))
     };
@@ -311,7 +311,7 @@ async fn more_partitions() -> Tested {
     let assigned = || {
         let health = consumers
             .iter()
-            .flat_map(|consumer| consumer.health().transport);
+            .flat_map(|consumer| consumer.handle().health().transport);
         health.map(|health| health.assigned.len()).sum::<usize>() == 12
     };
     until("the new ones are read", LONG, assigned).await?;

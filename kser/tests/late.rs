@@ -206,7 +206,11 @@ async fn a_message_ahead_of_its_run_is_a_dead_letter_in_the_end() -> Result<(), 
     );
     kser.producer().send_bytes("test", ahead).await?;
     sleep(Duration::from_secs(300)).await;
-    assert_eq!(consumer.health().held, 0, "it waits in a delayed record");
+    assert_eq!(
+        consumer.handle().health().held,
+        0,
+        "it waits in a delayed record"
+    );
     sleep(Duration::from_secs(900)).await;
     let mut letters = kser.dead_letters("test").await?;
     let all = letters.list(10).await?;

@@ -111,7 +111,7 @@ async fn is_given_back(mode: Mode) -> Result<(), Error> {
         let consumer = consumer
             .with_shutdown_timeout(Duration::from_millis(100))
             .spawn();
-        while consumer.running().is_empty() {
+        while consumer.handle().running().is_empty() {
             sleep(Duration::from_millis(10)).await;
         }
         consumer.stop().await?;

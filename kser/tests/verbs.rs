@@ -103,7 +103,7 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
     kser.runs().status(&id).await?;
     kser.runs().resume(&failed_id).await?;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let health = consumer.health().store.expect("there is a store");
+    let health = consumer.handle().health().store.expect("there is a store");
     assert_eq!(health.forgotten, 0);
     consumer.stop().await
 }
@@ -166,7 +166,7 @@ async fn a_run_its_attempts_and_the_health_can_be_printed() -> Result<(), Box<dy
 
     let attempts = serde_json::to_value(kser.runs().attempts(run.id()).await?)?;
     assert_eq!(attempts[0]["outcome"]["retval"]["error"]["code"], 422);
-    let health = serde_json::to_value(consumer.health())?;
+    let health = serde_json::to_value(consumer.handle().health())?;
     assert_eq!(
         (&health["state"], &health["paused"]),
         (&"running".into(), &false.into())

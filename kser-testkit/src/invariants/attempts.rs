@@ -1,22 +1,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kser::Call;
+use kser::layer::TaskRequest;
 use kser_core::{Outcome, RunId};
 
 use crate::sim::{Guarantee, Ran, State};
 
 /// Checks and notes the start of an attempt at a task. Returns its number.
-pub(crate) fn began(state: &mut State, life: usize, label: &Arc<str>, call: &Call) -> usize {
-    let ctx = &call.ctx;
+pub(crate) fn began(
+    state: &mut State,
+    life: usize,
+    label: &Arc<str>,
+    request: &TaskRequest,
+) -> usize {
+    let ctx = &request.ctx;
     let step = ctx.run().cloned().zip(ctx.step());
     if let Some((run, position)) = &step {
         in_order(state, label, run, *position);
         nothing_after_an_end(state, label, run);
         is_given_what_was_left(state, label, (run, *position), ctx.previous());
     }
-    within_budget(state, life, label, call);
-    keeps_its_place(state, label, call);
+    within_budget(state, life, label, request);
+    keeps_its_place(state, label, request);
     state.facts.attempts.push(Ran {
         task: ctx.uuid().clone(),
         label: Arc::clone(label),
@@ -70,13 +75,13 @@ pub(crate) fn ended(
 
 /// Checks that a failed task is tried as often as its policy says, and no sooner. Where no store counts, a crash forgets the
 /// failures, and so does a partition that moves to another member.
-fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
-    let run = call.ctx.run();
+fn within_budget(state: &mut State, life: usize, label: &str, request: &TaskRequest) {
+    let run = request.ctx.run();
     let stored = state.guarantee() == Guarantee::Stored && run.is_some();
     let repaired = run.is_some_and(|run| state.facts.run(run).repaired);
     let (now, here) = (state.now, (life, state.broker.generation()));
     let forgets = !state.sites.fired().is_empty();
-    let task = state.facts.task(call.ctx.uuid());
+    let task = state.facts.task(request.ctx.uuid());
     let kept = !forgets && task.failed_in == Some(here);
     if repaired || !(stored || kept) {
         return;
@@ -87,8 +92,8 @@ fn within_budget(state: &mut State, life: usize, label: &str, call: &Call) {
         false => task.failed_in_a_row,
     };
     let (most, wait) = (
-        call.task.retry().attempts(),
-        call.task.retry().initial_delay(),
+        request.task.retry().attempts(),
+        request.task.retry().initial_delay(),
     );
     if failed >= most {
         let what = format!(
@@ -156,8 +161,8 @@ fn is_given_what_was_left(
 }
 
 /// Checks that a task was sent, and that the tasks of one key start in the order in which they were sent.
-fn keeps_its_place(state: &mut State, label: &str, call: &Call) {
-    let task = state.facts.task(call.ctx.uuid());
+fn keeps_its_place(state: &mut State, label: &str, request: &TaskRequest) {
+    let task = state.facts.task(request.ctx.uuid());
     task.attempts += 1;
     let (first, key, delayed) = (task.first, task.key.clone(), task.delayed);
     let again = task.attempts > 1;

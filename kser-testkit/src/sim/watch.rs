@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use kser::{Call, Handler};
+use kser::layer::{TaskRequest, TaskService};
 use kser_core::{Outcome, RunId, TaskId};
 use tower::{Layer, Service};
 
@@ -44,10 +44,10 @@ pub(crate) struct Watched<S> {
     port: Port,
 }
 
-impl Layer<Handler> for Watch {
-    type Service = Watched<Handler>;
+impl Layer<TaskService> for Watch {
+    type Service = Watched<TaskService>;
 
-    fn layer(&self, inner: Handler) -> Watched<Handler> {
+    fn layer(&self, inner: TaskService) -> Watched<TaskService> {
         let port = self.0.clone();
         Watched { inner, port }
     }
@@ -56,7 +56,7 @@ impl Layer<Handler> for Watch {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Attempted = Pin<Box<dyn Future<Output = Result<Outcome, BoxError>> + Send>>;
 
-impl Service<Call> for Watched<Handler> {
+impl Service<TaskRequest> for Watched<TaskService> {
     type Response = Outcome;
     type Error = BoxError;
     type Future = Attempted;
@@ -65,8 +65,8 @@ impl Service<Call> for Watched<Handler> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, call: Call) -> Attempted {
-        let (port, ctx) = (self.port.clone(), call.ctx.clone());
+    fn call(&mut self, request: TaskRequest) -> Attempted {
+        let (port, ctx) = (self.port.clone(), request.ctx.clone());
         let (label, number) = port.shared.timed(|state| {
             let label = match (ctx.run(), ctx.step()) {
                 (Some(run), Some(step)) => state.labels.step(run, step),
@@ -75,7 +75,7 @@ impl Service<Call> for Watched<Handler> {
             port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
             let label: Arc<str> = label.into();
             state.heartbeat.begin(&label);
-            let number = invariants::began(state, port.life, &label, &call);
+            let number = invariants::began(state, port.life, &label, &request);
             invariants::one_more_runs(state, port.life);
             (label, number)
         });
@@ -90,7 +90,7 @@ impl Service<Call> for Watched<Handler> {
             label: Arc::clone(&label),
         };
         let handler = Waits {
-            handler: self.inner.call(call),
+            handler: self.inner.call(request),
             path: format!("{label}/await").into(),
             port: port.clone(),
         };

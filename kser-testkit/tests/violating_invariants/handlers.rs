@@ -3,7 +3,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
-use kser::{Call, Context, Handler, Outcome, Step, TaskError};
+use kser::layer::{TaskRequest, TaskService};
+use kser::{Context, Outcome, Step, TaskError};
 use kser_testkit::{Faults, Setup, Sim, World};
 use tower::Service;
 
@@ -64,9 +65,9 @@ fn one_whose_work_outlives_it_is_caught() {
 
 /// A layer that answers before its handler has.
 #[derive(Clone)]
-struct Hasty(Handler);
+struct Hasty(TaskService);
 
-impl Service<Call> for Hasty {
+impl Service<TaskRequest> for Hasty {
     type Response = Outcome;
     type Error = TaskError;
     type Future = Ready<Result<Outcome, TaskError>>;
@@ -75,8 +76,8 @@ impl Service<Call> for Hasty {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Call) -> Self::Future {
-        tokio::spawn(self.0.call(call));
+    fn call(&mut self, request: TaskRequest) -> Self::Future {
+        tokio::spawn(self.0.call(request));
         ready(Ok(Outcome::default()))
     }
 }

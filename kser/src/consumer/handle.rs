@@ -1,4 +1,3 @@
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kser_core::store::StoreHealth;
@@ -195,7 +194,7 @@ impl Paused {
     }
 }
 
-/// A consumer that works in the background. Dereferences to its [`ConsumerHandle`].
+/// A consumer that works in the background. [`handle`](Self::handle) pauses it and looks at it.
 #[derive(Debug)]
 #[must_use = "bind it to a name: dropping it stops the consumer as a crash does"]
 pub struct RunningConsumer {
@@ -252,13 +251,11 @@ impl RunningConsumer {
     pub fn kill(self) {
         drop(self);
     }
-}
 
-impl Deref for RunningConsumer {
-    type Target = ConsumerHandle;
-
-    fn deref(&self) -> &ConsumerHandle {
-        &self.handle
+    /// Returns a handle that stops, pauses and inspects the consumer. It may outlive this value.
+    #[must_use]
+    pub fn handle(&self) -> ConsumerHandle {
+        self.handle.clone()
     }
 }
 

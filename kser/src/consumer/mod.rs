@@ -27,7 +27,7 @@ pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningCon
 use self::lifecycle::serve;
 use self::options::{LEAST_LEASE, MOST_TASKS, Options, within};
 use self::step::layers::Layers;
-pub use self::step::layers::{Call, Handle, Handler};
+pub use self::step::layers::{TaskRequest, TaskService};
 use crate::shared::Shared;
 
 /// A consumer: receives messages and runs their handlers.
@@ -194,10 +194,10 @@ impl Consumer {
     /// `ServiceBuilder::new().buffer(64).rate_limit(10, Duration::from_secs(1))`.
     pub fn with_layer<L>(mut self, layer: L) -> Self
     where
-        L: Layer<Handler>,
-        L::Service: Service<Call, Response = Outcome> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Call>>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        <L::Service as Service<Call>>::Future: Send + 'static,
+        L: Layer<TaskService>,
+        L::Service: Service<TaskRequest, Response = Outcome> + Clone + Send + Sync + 'static,
+        <L::Service as Service<TaskRequest>>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        <L::Service as Service<TaskRequest>>::Future: Send + 'static,
     {
         self.layers.add(layer);
         self
