@@ -203,7 +203,7 @@ async fn stop_in_silence() -> Tested {
         expect(status.success(), || process.output())?;
     }
     for process in [&many, &busy] {
-        expect(process.output().contains("without a goodbye"), || {
+        expect(process.output().contains("leaving a group failed"), || {
             process.output()
         })?;
     }

@@ -86,6 +86,18 @@ async fn frozen_beyond_its_session() -> Tested {
             .all(|last| last.as_deref() == Some("1"))
     };
     until("they share the work", LONG, assigned).await?;
+    for (process, line, partitions) in [
+        (&other, "partitions assigned", "road: 2 [0-1]\" assigned=2"),
+        (&other, "partitions revoked", "road: 1 ["),
+        (&frozen, "partitions assigned", "road: 1 ["),
+    ] {
+        let output = process.output();
+        let mut lines = output.lines();
+        let is_there = |told: &str| told.contains(line) && told.contains(partitions);
+        expect(lines.any(is_there), || {
+            format!("no {line} {partitions}: {output}")
+        })?;
+    }
     for trip in 40..60 {
         runs.push(kser.producer().launch(Trip { trip, ms: 5 }).await?);
     }

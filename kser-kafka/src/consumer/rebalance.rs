@@ -13,7 +13,7 @@ use crate::clock::monotonic;
 use crate::commit;
 use crate::consumer::context::{MemberContext, log_failure};
 use crate::offsets::start;
-use crate::partition_list::list;
+use crate::partition_list::{list, ranges};
 
 /// The timeout of requests in a rebalance callback.
 const HOOK: Duration = Duration::from_secs(1);
@@ -46,6 +46,16 @@ fn assign(
     member.end_revoked();
     drop(member);
     start::start_partitions(context, consumer, HOOK);
+    if partitions.count() > 0 {
+        let gained = partitions.elements();
+        let gained = gained.iter().map(|it| (it.topic(), it.partition()));
+        tracing::info!(
+            target: "kser_kafka",
+            group = context.group, partitions = ranges(gained),
+            assigned = context.member().assignments().count(),
+            "partitions assigned",
+        );
+    }
 }
 
 fn revoke(
@@ -113,7 +123,15 @@ fn revoke(
     if !context.abandoned.load(Ordering::Acquire) {
         log_failure("unassigning partitions failed", unassigned);
     }
-    tracing::debug!(target: "kser_kafka", group = context.group, partitions = all.len(), lost, "revoked");
+    // Partitions that are lost have a warning, and a member that has left is not told what it leaves.
+    if !lost && !all.is_empty() {
+        tracing::info!(
+            target: "kser_kafka",
+            group = context.group, partitions = ranges(all.iter().map(place)),
+            assigned = context.member().assignments().count(),
+            "partitions revoked",
+        );
+    }
 }
 
 fn log_no_final_commit(context: &MemberContext, partitions: &[(String, i32)], why: &dyn Display) {

@@ -44,7 +44,7 @@ impl GracefulLeave {
     /// Gives back the attempts of stored runs, and leaves all groups at once, each within its limit.
     pub(super) async fn leave(&self) {
         if timeout(LEAVE_TIMEOUT, self.give_back()).await.is_err() {
-            tracing::warn!(target: "kser", "giving attempts back failed: the store is silent; they count as crashes");
+            tracing::warn!(target: "kser", "giving attempts back failed: the store does not answer; they count as crashes");
         }
         let mut leaving = JoinSet::new();
         for leaver in &self.leavers {
@@ -55,10 +55,10 @@ impl GracefulLeave {
             let error = match left {
                 Ok(Ok(Ok(()))) => continue,
                 Ok(Ok(Err(error))) => kser_core::log::report(&error),
-                Ok(Err(_)) => "the backend is silent".to_owned(),
+                Ok(Err(_)) => format!("it takes longer than {LEAVE_TIMEOUT:?}"),
                 Err(error) => error.to_string(),
             };
-            tracing::warn!(target: "kser", error, "leaving a group failed; what is held counts as a crash");
+            tracing::warn!(target: "kser", error, "leaving a group failed; unfinished records count as crashed deliveries");
         }
     }
 

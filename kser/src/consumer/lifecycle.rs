@@ -11,7 +11,7 @@ use super::active::ActiveSet;
 use super::dispatcher::Dispatcher;
 use super::exclusive::Exclusive;
 use super::graceful_leave::GracefulLeave;
-use super::options::{LAST_CALL, LEAVE_TIMEOUT, Options};
+use super::options::{LAST_CALL, Options, leave_timeout};
 use super::parked::Parked;
 use super::pending_topic::PendingTopic;
 use super::processor::Processor;
@@ -228,21 +228,86 @@ async fn end(
 async fn leave(subscriptions: Vec<Box<dyn Subscription>>) {
     let mut leaving = JoinSet::new();
     for subscription in subscriptions {
-        leaving.spawn(tokio::time::timeout(LEAVE_TIMEOUT, subscription.close()));
+        let health = subscription.health();
+        let limit = leave_timeout(health.assigned.len() + health.delays.len());
+        leaving.spawn(async move {
+            let left = tokio::time::timeout(limit, subscription.close()).await;
+            left.unwrap_or(Err(Error::TimedOut {
+                what: "leaving the group",
+            }))
+        });
     }
     while let Some(left) = leaving.join_next().await {
-        match left {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => {
-                tracing::warn!(target: "kser", error = report(&error), "a group is left without a goodbye")
-            }
-            Ok(Err(_)) => tracing::warn!(
-                target: "kser",
-                "a group is left without a goodbye: deliveries are still held, or the backend is silent"
-            ),
-            Err(error) => {
-                tracing::error!(target: "kser", %error, "a group is left without a goodbye")
-            }
+        let error = match left {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => report(&error),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(
+            target: "kser", error,
+            "leaving a group failed; its partitions move once the session of this member ends, and unfinished records count as crashed deliveries",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use kser_core::{Delivery, Health, Leave, Room};
+
+    use super::*;
+
+    /// A member with many partitions, which takes its time to leave.
+    #[derive(Debug)]
+    struct SlowMember {
+        partitions: i32,
+        takes: Duration,
+        left: Arc<Mutex<Vec<i32>>>,
+    }
+
+    #[async_trait]
+    impl Subscription for SlowMember {
+        async fn receive(&mut self, _: Room) -> Result<Vec<Delivery>, Error> {
+            std::future::pending().await
         }
+
+        fn health(&self) -> Health {
+            let topic = Topic::new("many").unwrap();
+            let mut health = Health::default();
+            let partitions = 0..self.partitions;
+            health.assigned = partitions
+                .map(|partition| (topic.clone(), partition))
+                .collect();
+            health
+        }
+
+        fn leaver(&self) -> Option<Arc<dyn Leave>> {
+            None
+        }
+
+        async fn close(self: Box<Self>) -> Result<(), Error> {
+            tokio::time::sleep(self.takes).await;
+            self.left.lock().unwrap().push(self.partitions);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_with_thousands_of_partitions_has_time_to_leave() {
+        let left = Arc::new(Mutex::new(Vec::new()));
+        let member = |partitions, seconds| {
+            let (takes, left) = (Duration::from_secs(seconds), Arc::clone(&left));
+            let member = SlowMember {
+                partitions,
+                takes,
+                left,
+            };
+            Box::new(member) as Box<dyn Subscription>
+        };
+        leave(vec![member(6000, 19), member(1, 1), member(2, 19)]).await;
+        assert_eq!(*left.lock().unwrap(), [1, 6000]);
     }
 }

@@ -47,8 +47,17 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The time that handlers have to notice their cancellation, after the shutdown timeout.
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// The time limit for leaving the groups at the end of a shutdown.
+/// The time limit for leaving a group of a few partitions at the end of a shutdown.
 pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The time limit for a thousand more partitions: Kafka commits them all, and its client unassigns them one by one.
+const LEAVE_THOUSAND: Duration = Duration::from_secs(3);
+
+/// Returns the time limit for leaving a group in which this many partitions are assigned.
+pub(crate) fn leave_timeout(partitions: usize) -> Duration {
+    let thousands = u32::try_from(partitions / 1000).unwrap_or(u32::MAX);
+    LEAVE_TIMEOUT.saturating_add(LEAVE_THOUSAND.saturating_mul(thousands))
+}
 
 /// The range of places for tasks.
 pub(super) const MOST_TASKS: RangeInclusive<usize> = 1..=1_000_000;

@@ -80,7 +80,7 @@ fn leave_gracefully(handle: &ConsumerHandle) {
     match runtime {
         Ok(runtime) => runtime.block_on(handle.leave_gracefully()),
         Err(error) => {
-            tracing::error!(target: "kser", %error, "leaving the groups failed; what is held counts as a crash");
+            tracing::error!(target: "kser", %error, "leaving the groups failed; unfinished records count as crashed deliveries");
         }
     }
 }

@@ -7,6 +7,10 @@ use std::time::Duration;
 use kser::{ConsumerHandle, Error};
 use libtest_mimic::Failed;
 use tokio::time::Instant;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::lines::Lines;
 use super::road;
@@ -155,12 +159,17 @@ pub(crate) fn was_consumer() -> bool {
     true
 }
 
-/// Runs a consumer as the whole of this process, and prints its warnings and how it ended.
+/// Runs a consumer as the whole of this process, and prints its warnings, the partitions that it gains and loses, and how it
+/// ended.
 pub(crate) fn run_alone(consumer: impl Future<Output = Result<(), Error>>) {
-    tracing_subscriber::fmt()
+    let shown = Targets::new()
+        .with_default(tracing::Level::WARN)
+        .with_target("kser_kafka", tracing::Level::INFO);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stdout)
-        .with_ansi(false)
-        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(shown))
         .init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();

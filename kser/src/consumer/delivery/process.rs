@@ -107,7 +107,7 @@ impl Process<'_> {
         };
         drop(self.place);
         if settled.is_lost() {
-            tracing::warn!(target: "kser", topic = %self.state.tracked.record.topic, "a delivery went to someone else while it was worked on");
+            tracing::warn!(target: "kser", topic = %self.state.tracked.record.topic, "a delivery went to another member while it was worked on");
         }
         settled
     }
@@ -357,24 +357,39 @@ async fn dispose(state: &mut DeliveryState<'_>) -> Disposition {
 fn hold_undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
     let processor = state.processor;
     let report = kser_core::log::report(error);
-    tracing::error!(target: "kser", topic = %state.tracked.record.topic, error = report, "a delivery cannot be decided");
     // An error of the store is no fault of the message: the delivery is held, even if the store calls the error permanent.
     let is_held = error.is_temporary() || matches!(error, Error::Backend { .. });
     if !is_held {
         if state.may_wait() {
+            log_undecided(state, &report, "waits for another consumer");
             return state.look_again();
         }
         let (tracked, failed) = (&state.tracked, state.tracked.attempts.failed);
         let dead_letter =
             dead_letter::write_within(tracked, failed, &error.report(), &processor.shared);
         if let Ok(dead_letter) = dead_letter {
+            log_undecided(state, &report, "becomes a dead letter");
             return Disposition::ack_with(vec![dead_letter]);
         }
     }
+    log_undecided(state, &report, "is held and tried again");
     state.failed_settles += 1;
     let record = &state.tracked.record;
     let partition = state.tracked.origin.map_or(0, |origin| origin.partition);
     let held = HeldPartition::new(record.topic.clone(), partition, report);
     state.held = Some(processor.unsettled.insert(held));
     Disposition::RetryIn(backoff(state.failed_settles))
+}
+
+/// Logs a delivery whose end cannot be decided, and what happens to its record.
+fn log_undecided(state: &DeliveryState<'_>, error: &str, consequence: &str) {
+    let origin = state.tracked.origin;
+    tracing::error!(
+        target: "kser",
+        topic = %state.tracked.record.topic,
+        partition = origin.map(|origin| origin.partition),
+        offset = origin.map(|origin| origin.offset),
+        error,
+        "handling a record failed; it {consequence}",
+    );
 }

@@ -19,7 +19,7 @@ use crate::engine::records::STEP_ENDED;
 ///
 /// # Errors
 ///
-/// Of a message that cannot be decided now.
+/// The error of the backend, or of the message, for which its end cannot be decided.
 pub(crate) async fn route(state: &mut DeliveryState<'_>) -> Result<Disposition, Error> {
     let message = match decode(state).await? {
         ControlFlow::Continue(message) => message,
