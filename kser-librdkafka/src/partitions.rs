@@ -41,7 +41,9 @@ pub fn partitions(list: &TopicPartitionList) -> Vec<Partition<'_>> {
 }
 
 /// Sets the leader epoch of an entry, by its index: it is committed with the offset, and a consumer that seeks the offset
-/// checks with it whether the log was truncated below. One that is assigned the offset does not (librdkafka 2.12.1).
+/// checks with it whether the log was truncated below. One that is assigned the offset does so only
+/// once its client learns of a later leader epoch of the partition than it knew (sources of librdkafka 2.12.1:
+/// `rd_kafka_toppar_leader_update`).
 ///
 /// # Panics
 ///

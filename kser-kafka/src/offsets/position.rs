@@ -10,7 +10,8 @@ pub(crate) struct Position {
     /// The partition is assigned to the client, which fetches it.
     pub(crate) is_fetched: bool,
     /// The leader epoch of the committed offset, until the first record arrives. With it the client checks the log, and goes
-    /// back to the offset at which the log was truncated. It does so at a seek, and not at an assignment (librdkafka 2.12.1).
+    /// back to the offset at which the log was truncated. It does so at a seek, and after an assignment only once it learns of a
+    /// later leader epoch than it knew, which it does not where it knows the partition already (sources of librdkafka 2.12.1).
     pub(crate) epoch: Option<i32>,
     /// The offset to which the client has to seek. Until then arriving records are ignored.
     pub(crate) rewind: Option<i64>,
