@@ -1,8 +1,9 @@
-//! A member that is removed from its group while a partition is revoked from it, on real Kafka.
+//! Tasks that run while their partition is revoked, on real Kafka.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kser_core::{Interest, Subscription, Topic, Transport};
@@ -31,7 +32,67 @@ async fn join(transport: &KafkaTransport, topic: &Topic, name: &str) -> Box<dyn 
         .unwrap()
 }
 
+/// Waits until the member has this many partitions, and returns them.
+async fn assigned(member: &mut dyn Subscription, count: usize) -> BTreeSet<i32> {
+    for _ in 0..300 {
+        let assigned = member.health().assigned;
+        if assigned.len() == count {
+            return assigned
+                .into_iter()
+                .map(|(_, partition)| partition)
+                .collect();
+        }
+        tokio::time::sleep(LIMIT / 300).await;
+    }
+    panic!("{:?}", member.health());
+}
+
 test_services::kafka_tests!(
+    /// An eager rebalance revokes all partitions, and most of them return to their member: there the tasks go on.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn tasks_that_outlast_an_eager_rebalance_run_again_only_where_it_moves_them() {
+        const PARTITIONS: u32 = 8;
+        let name = format!("eager.{}", std::process::id());
+        common::admin().create_topic_with(&name, PARTITIONS, 1, &[]);
+        let publish = |text: &str| {
+            for partition in 0..PARTITIONS {
+                common::admin().publish(&name, partition, &[], text.as_bytes());
+            }
+        };
+        let topic = Topic::new(name.clone()).unwrap();
+        let mut config = KafkaConfig::new(test_services::kafka()).with_revoke_grace(LIMIT / 100);
+        for (key, value) in [
+            ("partition.assignment.strategy", "roundrobin"),
+            ("heartbeat.interval.ms", "300"),
+        ] {
+            config = config.with(key, value).unwrap();
+        }
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let mut first = common::member(&transport, &topic).await;
+        publish("long");
+        let held = common::receive(&mut *first, 8).await;
+        let mut second = common::member(&transport, &topic).await;
+        let moved = assigned(&mut *second, 4).await;
+        let kept = assigned(&mut *first, 4).await;
+        let again = common::receive(&mut *second, 4).await;
+        let partitions = again.iter().map(|again| again.origin.partition);
+        assert_eq!(partitions.collect::<BTreeSet<_>>(), moved);
+        for delivery in held {
+            let partition = delivery.origin.partition;
+            let settled = delivery.ticket.settle(Vec::new()).await.unwrap();
+            assert_eq!(settled.is_lost(), !kept.contains(&partition), "{partition}");
+        }
+        // The first leaves: the tasks of the second go on.
+        first.close().await.unwrap();
+        assigned(&mut *second, 8).await;
+        for delivery in again {
+            assert!(!delivery.ticket.settle(Vec::new()).await.unwrap().is_lost());
+        }
+        publish("next");
+        assert_eq!(common::settled(&mut *second, 8).await, ["next"; 8]);
+        second.close().await.unwrap();
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_named_member_that_is_thrown_out_in_a_rebalance_goes_on() {
         let topic = common::topic(&[]);
