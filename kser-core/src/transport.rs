@@ -311,6 +311,9 @@ pub enum Settling {
 }
 
 #[async_trait]
+    /// The topics of the call that have records and that no group has read yet. Empty where the backend does not know all of its
+    /// readers.
+    pub unread: Vec<Topic>,
 #[deny(clippy::missing_trait_methods)]
 impl<T: Transport + ?Sized> Transport for Arc<T> {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
@@ -322,6 +325,7 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+            unread: Vec::new(),
         (**self).ensure_topics(topics).await
     }
 

@@ -47,6 +47,7 @@ impl Connection {
             relaying: Arc::new(Semaphore::new(1)),
             ready: Arc::default(),
             log: Arc::new(LogOptions::default()),
+            unread: Arc::default(),
             ids: Arc::new(RandomIds),
             stamps: Arc::default(),
             writer: RecordWriter {
@@ -184,3 +185,4 @@ impl fmt::Debug for Connection {
             .finish_non_exhaustive()
     }
 }
+        shared.unread = Arc::default();

@@ -64,6 +64,13 @@ impl Failures {
         });
     }
 
+    /// Lists the topics that the running consumers receive from.
+    pub(crate) fn topics(&self) -> BTreeSet<String> {
+        let consumers = self.0.borrow();
+        let topics = consumers.running.values().flatten();
+        topics.map(ToString::to_string).collect()
+    }
+
     /// Waits until a consumer has failed that no other one replaces. Returns the error for a waiter.
     pub(crate) async fn failed(&self) -> Error {
         let mut consumers = self.0.subscribe();

@@ -26,6 +26,7 @@ mod shared;
 mod system;
 mod topics;
 
+mod unread;
 pub use connect::{IntoStateStore, NoStore, connect, connect_with, connect_with_store};
 pub use connection::Connection;
 pub use consumer::{

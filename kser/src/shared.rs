@@ -13,6 +13,7 @@ use crate::engine::records::RecordWriter;
 use crate::engine::stamps::Stamps;
 use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
+use crate::unread::UnreadTopics;
 
 /// The parts of a connection that its producers, consumers and handles have in common.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) relaying: Arc<Semaphore>,
     /// Set once the topic of the events exists, on a transport that makes topics at their first use.
     pub(crate) ready: Arc<OnceCell<()>>,
+    /// The topics that are written, on a transport that knows whether they are read.
+    pub(crate) unread: Arc<UnreadTopics>,
 }
 
 impl Shared {
@@ -54,7 +57,15 @@ impl Shared {
         if let Err(error) = self.ready().await {
             return Err(none_of(records.len(), error));
         }
+        self.note_written(&records);
         self.transport.publish(records).await
+    }
+
+    /// Looks for topics of these records that no consumer reads. Only a transport within the process can tell.
+    pub(crate) fn note_written(&self, records: &[Record]) {
+        if self.description.forgets {
+            self.unread.note(&self.transport, &self.failures, records);
+        }
     }
 
     /// Creates the topic of the events as one that only observers read, on a transport that makes topics at their first use.

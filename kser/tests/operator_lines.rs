@@ -8,8 +8,10 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Doomed, Flaky, connection};
-use kser::{Context, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
+use common::{Doomed, Flaky, Note, connection, note};
+use kser::{Context, Entrypoint, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -23,6 +25,16 @@ impl std::io::Write for Lines {
         Ok(())
     }
 }
+
+/// Its topic, `nowhere`, has no consumer.
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("nowhere.Lost")]
+struct Lost {}
+
+/// A step whose topic its consumer does not read.
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("astray.Step")]
+struct Astray {}
 
 #[tokio::test(start_paused = true)]
 async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_told()
@@ -41,8 +53,10 @@ async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_tol
         }
     };
     let policy = RetryPolicy::exponential(2, Duration::from_millis(250));
-    let registry = Registry::new().task(flaky.with_retry(policy)).build()?;
-    let consumer = kser.consumer(registry);
+    let registry = Registry::new().task(flaky.with_retry(policy));
+    let registry = registry.task(|_: Note| async {});
+    let registry = registry.task(|_: Astray| async {}).build()?;
+    let consumer = kser.consumer(registry).with_topics(["test"])?;
     let consumer = consumer.with_concurrency(0).with_instance("me").spawn();
     let steps = vec![Step::new(Doomed {})];
     let _run = kser.producer().launch_steps("test.Run", steps).await?;
@@ -53,6 +67,10 @@ async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_tol
     let steps = vec![Step::new(flaky.clone()), Step::new(flaky)];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     run.wait().await?;
+    kser.producer().send(Lost {}).await?;
+    let astray = vec![Step::new(note("x")), Step::new(Astray {})];
+    kser.producer().launch_steps("test.Run", astray).await?;
+    sleep(Duration::from_secs(5)).await;
     consumer.stop().await?;
     drop(listening);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -61,13 +79,23 @@ async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_tol
         (
             "INFO",
             "Consumer.Starting...",
-            r#"topics=["test"] instance="me""#,
+            r#"topics=["test"] instance="me" not_read=["astray"]"#,
         ),
         ("INFO", "Consumer.Stopped", r#"topics=["test"]"#),
         (
             "WARN",
             "no handler is registered for test.Doomed; the message waits 600s",
-            r#"registered=["test.Flaky"]"#,
+            r#"registered=["astray.Step", "test.Flaky", "test.Note"]"#,
+        ),
+        (
+            "WARN",
+            "no consumer reads a topic with records",
+            r#"topic=nowhere read={"test"}"#,
+        ),
+        (
+            "WARN",
+            "no consumer reads a topic with records",
+            r#"topic=astray read={"test"}"#,
         ),
         (
             "WARN",
@@ -89,6 +117,7 @@ async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_tol
         let is_there = |l: &str| l.contains(level) && l.contains(line) && l.contains(field);
         assert!(lines.any(is_there), "no {level} {line} {field}: {text}");
     }
+    assert_eq!(text.matches("no consumer reads").count(), 2, "{text}");
     let of_steps = text
         .lines()
         .filter(|line| line.contains("test.Flaky") && line.contains("uuid="));

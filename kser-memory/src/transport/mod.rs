@@ -99,8 +99,14 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
-    async fn describe(&self, _: &[Topic]) -> Result<Description, Error> {
-        Ok(Description::new(Settling::Together, self.broker.largest_record).forgetting())
+    async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
+        let description = Description::new(Settling::Together, self.broker.largest_record);
+        let mut description = description.forgetting();
+        self.broker.with(|state, _| {
+            let unread = topics.iter().filter(|topic| state.is_unread(topic));
+            description.unread = unread.cloned().collect();
+        });
+        Ok(description)
     }
 }
 

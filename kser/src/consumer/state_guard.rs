@@ -12,6 +12,8 @@ pub(super) struct StateGuard {
     handle: ConsumerHandle,
     failures: Arc<Failures>,
     topics: BTreeSet<Topic>,
+    /// The topics of registered entrypoints that the consumer does not read.
+    not_read: Vec<Topic>,
     served: Option<Served>,
     ended: bool,
 }
@@ -20,10 +22,14 @@ impl StateGuard {
     pub(super) fn start(consumer: &Consumer) -> Self {
         let handle = consumer.handle();
         handle.set_state(ConsumerState::Starting);
+        let topics: BTreeSet<_> = topics(consumer).unwrap_or_default().into_iter().collect();
+        let routes = &consumer.shared.writer.routes;
+        let registered = crate::topics::work(routes, &consumer.registry).unwrap_or_default();
         Self {
             handle,
             failures: Arc::clone(&consumer.shared.failures),
-            topics: topics(consumer).unwrap_or_default().into_iter().collect(),
+            not_read: registered.difference(&topics).cloned().collect(),
+            topics,
             served: None,
             ended: false,
         }
@@ -32,7 +38,9 @@ impl StateGuard {
     /// Records that the consumer receives.
     pub(super) fn receives(&mut self, instance: Option<&Instance>) {
         let (topics, instance) = (self.topics(), instance.map(Instance::as_str));
-        tracing::info!(target: "kser", ?topics, instance, "Consumer.Starting...");
+        let not_read: Vec<_> = self.not_read.iter().map(Topic::as_str).collect();
+        let not_read = (!not_read.is_empty()).then(|| tracing::field::debug(not_read));
+        tracing::info!(target: "kser", ?topics, instance, not_read, "Consumer.Starting...");
         self.handle.set_state(ConsumerState::Running);
         self.served = Some(self.failures.serve(self.topics.clone()));
     }

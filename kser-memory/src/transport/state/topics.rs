@@ -88,6 +88,13 @@ impl State {
 
     fn early(&self, number: usize) -> Option<usize> {
         let nobody = |reader: &&usize| {
+    /// Says whether the records of a topic wait for its first group.
+    pub(in crate::transport) fn is_unread(&self, topic: &Topic) -> bool {
+        let early = self.names.get(topic).and_then(|number| self.early(*number));
+        let group = early.and_then(|early| self.groups.get(early));
+        group.is_some_and(|group| group.waiting() > 0)
+    }
+
             let group = self.groups.get(**reader);
             group.is_some_and(|group| group.reader == Reader::Nobody)
         };

@@ -223,6 +223,7 @@ impl Process<'_> {
             true => Vec::new(),
             false => outputs.records.clone(),
         };
+        self.processor.shared.note_written(&records);
         match ticket.settle(records).await {
             Ok(settled) => {
                 if !settled.is_lost() {
