@@ -123,6 +123,7 @@ impl Transport for ListTransport {
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        interest.must_start_now()?;
         let (shared, topics) = (Arc::clone(&self.0), interest.topics);
         Ok(Box::new(shared.with(|list| {
             list.count += 1;

@@ -103,7 +103,7 @@ pub enum Error {
         /// The call that needs the store.
         verb: &'static str,
     },
-    /// The store has no such run.
+    /// The store has no such run, or there is no event of it.
     #[error("no such operation: {id}")]
     UnknownRun {
         /// The run.

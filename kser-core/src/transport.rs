@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Delivery, Error, Health, NotPublished, Record, Topic};
+use crate::{Delivery, Error, Health, NotPublished, Record, Timestamp, Topic};
 
 /// Moves records between processes. Every backend implements it.
 ///
@@ -99,7 +99,7 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// [`Error::Backend`] when the backend does not answer or does not allow it.
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
 
-    /// Describes the backend, with the retention of these topics.
+    /// Describes the backend, with the retention and the readers of these topics.
     ///
     /// # Errors
     ///
@@ -166,6 +166,10 @@ pub struct Interest {
     /// The name of the member, by which a restart is known as the same member (static membership of Kafka); `None` for a
     /// dynamic member.
     pub instance: Option<String>,
+    /// The time of day since which an observer receives the records that the backend still has, before those that are
+    /// published from now on; `None` for the latter alone. While it is set, [`Health::lag`] counts the records of the log as it
+    /// was at the subscription that were not handed out. A backend that cannot look back returns [`Error::Unsupported`].
+    pub from: Option<Timestamp>,
 }
 
 impl Interest {
@@ -176,6 +180,7 @@ impl Interest {
             topics,
             group: Some(group.into()),
             instance: None,
+            from: None,
         }
     }
 
@@ -186,6 +191,34 @@ impl Interest {
             topics,
             group: None,
             instance: None,
+            from: None,
+        }
+    }
+
+    /// Observes the records that were published to the topics since this time of day, as far as the backend still has them,
+    /// and those from now on.
+    #[must_use]
+    pub const fn since(topics: Vec<Topic>, from: Timestamp) -> Self {
+        Self {
+            topics,
+            group: None,
+            instance: None,
+            from: Some(from),
+        }
+    }
+
+    /// Refuses a start in the past, on behalf of a backend that cannot look back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] when [`from`](Self::from) is set.
+    pub fn must_start_now(&self) -> Result<(), Error> {
+        match self.from {
+            None => Ok(()),
+            Some(_) => Err(Error::Unsupported {
+                what: "reading records that were published before".to_owned(),
+                hint: "subscribe before they are published".to_owned(),
+            }),
         }
     }
 
@@ -278,6 +311,9 @@ pub struct Description {
     pub largest_record: usize,
     /// The retention of the topics in the call; a topic that keeps its records for ever is absent.
     pub retention: BTreeMap<Topic, Duration>,
+    /// The topics of the call that have records and that no group has read yet. Empty where the backend does not know all of its
+    /// readers.
+    pub unread: Vec<Topic>,
 }
 
 impl Description {
@@ -289,6 +325,7 @@ impl Description {
             forgets: false,
             largest_record,
             retention: BTreeMap::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -311,9 +348,6 @@ pub enum Settling {
 }
 
 #[async_trait]
-    /// The topics of the call that have records and that no group has read yet. Empty where the backend does not know all of its
-    /// readers.
-    pub unread: Vec<Topic>,
 #[deny(clippy::missing_trait_methods)]
 impl<T: Transport + ?Sized> Transport for Arc<T> {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
@@ -325,7 +359,6 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
-            unread: Vec::new(),
         (**self).ensure_topics(topics).await
     }
 

@@ -3,8 +3,8 @@ use std::thread;
 
 use async_trait::async_trait;
 use kser_core::{
-    Description, Error, Interest, NotPublished, Record, Settling, Subscription, Topic, TopicSpec,
-    Transport,
+    Description, Error, Interest, NotPublished, Record, Settling, Subscription, Timestamp, Topic,
+    TopicSpec, Transport,
 };
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
@@ -142,26 +142,33 @@ impl KafkaTransport {
         started.map(drop).map_err(no_thread)
     }
 
-    async fn observe(&self, topics: Vec<Topic>) -> Result<Box<dyn Subscription>, Error> {
+    async fn observe(
+        &self,
+        topics: Vec<Topic>,
+        from: Option<Timestamp>,
+    ) -> Result<Box<dyn Subscription>, Error> {
         let channel = Arc::new(PollChannel::default());
         // A client without a group gets no assignment from the brokers, and commits no offsets.
         let mut settings = self.0.config.consumer("kser-observer", None, 1);
         settings.set("auto.offset.reset", "earliest");
+        // The end of a log may be a marker of a transaction, which is no record.
+        settings.set("enable.partition.eof", "true");
         let mut consumer = make_consumer(&settings, BrokerErrors::default())?;
         let woken = Arc::clone(&channel);
         consumer.set_nonempty_callback(move || woken.wakeup.wake());
         let (started, starting) = oneshot::channel();
         let of_thread = Arc::clone(&channel);
         let thread = thread::Builder::new().name("kser-kafka-observe".to_owned());
-        let run = move || match BroadcastReader::start(consumer, Arc::clone(&of_thread), topics) {
-            Ok(reader) => {
-                // The caller may have dropped its future meanwhile.
-                if started.send(Ok(())).is_ok() {
-                    of_thread.guard("reading without a group", || reader.run());
+        let run =
+            move || match BroadcastReader::start(consumer, Arc::clone(&of_thread), topics, from) {
+                Ok(reader) => {
+                    // The caller may have dropped its future meanwhile.
+                    if started.send(Ok(())).is_ok() {
+                        of_thread.guard("reading without a group", || reader.run());
+                    }
                 }
-            }
-            Err(error) => drop(started.send(Err(error))),
-        };
+                Err(error) => drop(started.send(Err(error))),
+            };
         thread.spawn(run).map_err(no_thread)?;
         let started = starting.await.unwrap_or(Err(KafkaError::Canceled));
         started.map_err(|error| failed("starting to read without a group", None, error))?;
@@ -198,7 +205,7 @@ impl Transport for KafkaTransport {
         }
         match interest.group.clone() {
             Some(group) => self.join(group, interest).await,
-            None => self.observe(interest.topics).await,
+            None => self.observe(interest.topics, interest.from).await,
         }
     }
 

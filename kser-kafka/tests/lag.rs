@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{admin, publish, receive, topic};
-use kser_core::{Room, Subscription};
+use kser_core::{Clock, Interest, Room, Subscription, Timestamp, Transport};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -98,5 +98,46 @@ test_services::kafka_tests!(
         let _ = oldest.ticket.settle(Vec::new()).await.unwrap();
         stays(&mut *member, 0).await;
         member.close().await.unwrap();
+    }
+
+    /// The log ends with the marker of a transaction, which is no record.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_observer_reads_the_log_since_a_time_and_knows_its_end() {
+        let topic = topic(&[]);
+        let transport = common::transport().await;
+        publish(&transport, &topic, &["early"]).await;
+        // The stamps of records are whole milliseconds.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let from = kser_clock::SystemClock::new().wall();
+        publish(&transport, &topic, &["late"]).await;
+        let producer = transactional(topic.as_str());
+        producer.begin_transaction().unwrap();
+        let record = BaseRecord::<(), str>::to(topic.as_str());
+        producer.send(record.payload("later")).unwrap();
+        producer
+            .commit_transaction(Duration::from_secs(10))
+            .unwrap();
+        for (from, expected) in [
+            (from, &["late", "later"][..]),
+            (Timestamp::default(), &["early", "late", "later"]),
+            (from + Duration::from_secs(3600), &[]),
+        ] {
+            let interest = Interest::since(vec![topic.clone()], from);
+            let mut observer = transport.subscribe(interest).await.unwrap();
+            if !expected.is_empty() {
+                assert_ne!(observer.health().lag, Some(0));
+            }
+            assert_eq!(
+                common::settled(&mut *observer, expected.len()).await,
+                expected
+            );
+            let mut looks = 0;
+            while observer.health().lag != Some(0) && looks < 300 {
+                looks += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!(observer.health().lag, Some(0));
+            observer.close().await.unwrap();
+        }
     }
 );

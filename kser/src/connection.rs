@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use kser_clock::SystemClock;
 use kser_core::log::LogOptions;
-use kser_core::{Clock, Error, IdSource, Limits, Mode, Registry, StateStore, Transport};
+use kser_core::{Clock, Error, IdSource, Limits, Mode, Registry, StateStore, Timestamp, Transport};
 use tokio::sync::Semaphore;
 
 use crate::consumer::Consumer;
@@ -11,6 +11,7 @@ use crate::dead_letters::DeadLetters;
 use crate::engine::event_watcher::EventWatcher;
 use crate::engine::records::RecordWriter;
 use crate::engine::store_clock::StoreClock;
+use crate::events::Events;
 use crate::producer::Producer;
 use crate::routes::Routes;
 use crate::runs::Runs;
@@ -46,8 +47,8 @@ impl Connection {
             failures: Arc::default(),
             relaying: Arc::new(Semaphore::new(1)),
             ready: Arc::default(),
-            log: Arc::new(LogOptions::default()),
             unread: Arc::default(),
+            log: Arc::new(LogOptions::default()),
             ids: Arc::new(RandomIds),
             stamps: Arc::default(),
             writer: RecordWriter {
@@ -78,6 +79,45 @@ impl Connection {
     #[must_use]
     pub fn runs(&self) -> Runs {
         Runs::new(Arc::clone(&self.0))
+    }
+
+    /// Opens the events of all runs: those that were published since `from`, a time of day, as far as the backend still has
+    /// them, and those to come. It needs no store.
+    ///
+    /// The time is that of the stamp that the backend keeps with each event; between machines it is as exact as their clocks
+    /// agree. Kafka keeps events for the retention of the topic `kser.events`, which is `log.retention.hours` of the brokers, 7
+    /// days, unless the topic is made with another; `memory://` keeps the last 1,000.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use kser::{Registry, Step};
+    /// # #[derive(serde::Serialize, serde::Deserialize, kser::Entrypoint)]
+    /// # #[entrypoint("hall.Greet")]
+    /// # struct Greet { name: String }
+    /// # async fn greet(greet: Greet) -> String { greet.name }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kser::Error> {
+    /// let kser = kser::connect("memory://").await?;
+    /// # let _consumer = kser.consumer(Registry::new().task(greet).build()?).spawn();
+    /// let began = SystemTime::now();
+    /// let steps = vec![Step::new(Greet { name: "Zo\u{eb}".into() })];
+    /// let run = kser.producer().launch_steps("hall.Visit", steps).await?;
+    /// run.wait().await?;
+    /// // Here, or in another process:
+    /// let mut events = kser.events(began).await?;
+    /// while let Some(event) = events.next_past().await? {
+    ///     println!("{} {} -> {}", event.run, event.from, event.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTopic`] when the topic of the events does not exist, [`Error::Unsupported`] on a transport that cannot
+    /// look back, [`Error::Backend`] when the backend does not answer.
+    pub async fn events(&self, from: impl Into<Timestamp> + Send) -> Result<Events, Error> {
+        Events::open(&self.0, from.into()).await
     }
 
     /// Opens the dead letters of a topic, given without the prefix.
@@ -172,6 +212,7 @@ impl Connection {
         shared.event_watcher = Arc::new(EventWatcher::default());
         shared.failures = Arc::default();
         shared.ready = Arc::default();
+        shared.unread = Arc::default();
         change(&mut shared);
         Self(Arc::new(shared))
     }
@@ -185,4 +226,3 @@ impl fmt::Debug for Connection {
             .finish_non_exhaustive()
     }
 }
-        shared.unread = Arc::default();

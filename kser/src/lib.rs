@@ -6,6 +6,7 @@ mod consumer;
 mod dead_letter;
 mod dead_letters;
 mod engine;
+mod events;
 mod failures;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
@@ -25,8 +26,8 @@ mod send_task;
 mod shared;
 mod system;
 mod topics;
-
 mod unread;
+
 pub use connect::{IntoStateStore, NoStore, connect, connect_with, connect_with_store};
 pub use connection::Connection;
 pub use consumer::{
@@ -35,6 +36,7 @@ pub use consumer::{
 pub use dead_letter::DeadLetter;
 pub use dead_letters::DeadLetters;
 pub use engine::event::RunEvent;
+pub use events::Events;
 pub use kser_clock::SystemClock;
 /// The interface of backends: the traits, and the types in their signatures.
 #[doc(no_inline)]

@@ -15,7 +15,7 @@ use crate::shared::Shared;
 /// A handle of a run of an operation, as its launch returns it. Cloning is cheap.
 ///
 /// Most methods look the run up by its id and need a state store; [`wait`](Self::wait) and [`result`](Self::result) work
-/// without, on the handle that the launch returned.
+/// without, on the handle that the launch returned. Without the handle, [`Runs::wait_since`] waits by the id.
 #[derive(Debug, Clone)]
 pub struct Run {
     shared: Arc<Shared>,

@@ -5,11 +5,12 @@ use kser_core::sequencing::{
     Effect, Event, PlannedStep, Progress, Rejected, StepKey, Transition, apply,
 };
 use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
-use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId};
+use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId, Timestamp};
 
 use crate::engine::run_ref::RunRef;
 use crate::engine::run_view::RunView;
 use crate::engine::stored::{Stored, run_ref};
+use crate::events::end_since;
 use crate::launch_records::publish_first;
 use crate::publish::{is_refusal, maybe_sent};
 use crate::run::{Run, RunState};
@@ -18,7 +19,8 @@ use crate::shared::Shared;
 /// How many attempts are read at once.
 const PAGE: usize = 1000;
 
-/// Looks at runs, and repairs them, by their ids. All of it needs a state store; without one nothing is sent.
+/// Looks at runs, and repairs them, by their ids. All of it but [`wait_since`](Self::wait_since) needs a state store; without one
+/// nothing is sent.
 #[derive(Debug, Clone)]
 pub struct Runs {
     shared: Arc<Shared>,
@@ -40,7 +42,7 @@ impl Runs {
         Ok(state(id, &progress))
     }
 
-    /// Waits until a run has ended, however it ended.
+    /// Waits until a run has ended, however it ended. Without a store see [`wait_since`](Self::wait_since).
     ///
     /// # Errors
     ///
@@ -65,6 +67,37 @@ impl Runs {
                 error = stored.shared.failures.failed() => return Err(error),
             }
         }
+    }
+
+    /// Waits until a run has ended that was launched since `from`, a time of day, however it ended. It needs no store, and so
+    /// finds a run whose state is carried from any process, by its id.
+    ///
+    /// A run that the store knows is read there. For any other, the [events](crate::Connection::events) since `from` are read,
+    /// with a subscription for each call: let `from` be no earlier than needed, and a few minutes before the launch if the clocks
+    /// of the machines differ. Where many runs are waited for, read the events once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRun`] when the events since `from`, as they were when this was called, have none of the run: it was not
+    /// launched, or its events are no longer kept. [`Error::MissingTopic`] and [`Error::Unsupported`] as for the events,
+    /// [`Error::ConsumerFailed`] and [`Error::Backend`] as [`wait`](Self::wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait_since(
+        &self,
+        id: &RunId,
+        from: impl Into<Timestamp> + Send,
+    ) -> Result<RunState, Error> {
+        if self.shared.store.is_some() {
+            match self.wait(id).await {
+                Err(Error::UnknownRun { .. }) => {}
+                ended => return ended,
+            }
+        }
+        let ended = end_since(&self.shared, id, from.into()).await?;
+        Ok(RunState::of_event(ended))
     }
 
     /// Returns the outcomes of the finished steps, in order. The outcomes that a fork took over are listed with the run that

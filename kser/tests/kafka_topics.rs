@@ -9,11 +9,11 @@ use std::time::Duration;
 use kafka::place::Place;
 use kafka::process::{Setup, was_consumer};
 use kafka::road::{self, Diary, Log, Trip, all_arrive, walk};
-use kafka::{Tested, connect, expect, on_kafka, until};
+use kafka::{Tested, connect, expect, on_kafka, until, url};
 use kser::core::{Record, Topic};
 use kser::{
-    Context, Entrypoint, IntoTask, KafkaTransport, NoStore, Registry, RetryPolicy, Routes,
-    Transport as _, task_fn,
+    Clock as _, Context, Entrypoint, IntoTask, KafkaTransport, NoStore, Registry, RetryPolicy,
+    Routes, Status, SystemClock, Timestamp, Transport as _, task_fn,
 };
 use libtest_mimic::Arguments;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,7 @@ fn main() {
         on_kafka("a_topic_that_comes_later_is_read_without_a_restart", later),
         on_kafka("topics_that_are_all_missing_are_an_error", all_missing),
         on_kafka("partitions_that_are_added_are_read", more_partitions),
+        on_kafka("runs_are_found_by_their_ids_without_a_store", by_id),
         on_kafka(
             "a_offsets_that_expired_are_named_and_all_runs_again",
             expired,
@@ -321,6 +322,35 @@ async fn more_partitions() -> Tested {
     let mut log = Log::default();
     log.add(diary.said("ran"));
     log.in_order(400)
+}
+
+/// A process that did not launch a run waits for it, and learns that another was never launched.
+async fn by_id() -> Tested {
+    let (url, diary) = (url(""), Diary::default());
+    let kser = connect(&url, &registry(&diary), 3).await?;
+    let hour = Duration::from_secs(3600);
+    let (now, consumer) = (
+        SystemClock::new().wall(),
+        kser.consumer(registry(&diary)).spawn(),
+    );
+    let earlier = Timestamp::from_millis(now.as_millis() - 60_000);
+    let ended = kser.producer().launch(Trip { trip: 1, ms: 1 }).await?;
+    ended.wait().await?;
+    let running = kser.producer().launch(Trip { trip: 2, ms: 500 }).await?;
+    let runs = kser::connect(&url).await?.runs();
+    for run in [&ended, &running] {
+        let found = runs.wait_since(run.id(), earlier).await?;
+        expect(found.status == Status::Success, || found.to_string())?;
+    }
+    for (id, from) in [(&"none".into(), earlier), (ended.id(), now + hour)] {
+        let missing = tokio::time::timeout(LONG, runs.wait_since(id, from)).await?;
+        expect(
+            matches!(missing, Err(kser::Error::UnknownRun { .. })),
+            || format!("{missing:?}"),
+        )?;
+    }
+    consumer.stop().await?;
+    Ok(())
 }
 
 /// Case 12, without a store.

@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{connection, note, told};
-use kser::{Error, Mode, Outcome, RunFilter, Status, Step};
+use std::time::Duration;
+
+use common::{Diary, connection, note, noting, told};
+use kser::{Clock, Error, MemoryClock, Mode, Outcome, RunFilter, RunId, Status, Step};
 
 #[tokio::test(start_paused = true)]
 async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
@@ -47,9 +49,7 @@ async fn cancelling_twice_is_no_error() -> Result<(), Error> {
         .producer()
         .launch_steps("test.Run", vec![Step::new(note("b"))]);
     let ended = ended.await?;
-    let consumer = kser
-        .consumer(common::noting(&common::Diary::default()))
-        .spawn();
+    let consumer = kser.consumer(noting(&Diary::default())).spawn();
     ended.result().await?;
     let refused = ended.cancel().await;
     assert!(
@@ -79,10 +79,7 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
     let bad = |_: common::Doomed| async {
         Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
     };
-    let registry = common::noting(&common::Diary::default())
-        .into_builder()
-        .task(bad)
-        .build()?;
+    let registry = noting(&Diary::default()).into_builder().task(bad).build()?;
     let consumer = kser.consumer(registry).spawn();
     let producer = kser.producer();
     let launch = |step: Step| producer.launch_steps("test.Run", vec![step]);
@@ -102,7 +99,7 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
     launch(Step::new(note("x"))).await?.result().await?;
     kser.runs().status(&id).await?;
     kser.runs().resume(&failed_id).await?;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let health = consumer.handle().health().store.expect("there is a store");
     assert_eq!(health.forgotten, 0);
     consumer.stop().await
@@ -207,4 +204,52 @@ async fn what_is_empty_is_refused() {
         text.contains("`memory://`") && text.contains("`none`"),
         "{text}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_found_by_its_id_without_a_store() -> Result<(), Error> {
+    let kser = connection(Mode::AtLeastOnce).await;
+    let (runs, before) = (kser.runs(), MemoryClock::new().now());
+    let steps = vec![Step::new(note("a")), Step::new(note("b"))];
+    let launched = kser.producer().launch_steps("test.Run", steps).await?;
+    let id = launched.id().clone();
+    // The handle is gone, as after a restart of the process that launched the run.
+    drop(launched);
+    let waiting = {
+        let (runs, id) = (runs.clone(), id.clone());
+        tokio::spawn(async move { runs.wait_since(&id, before).await })
+    };
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!waiting.is_finished(), "the run has not ended");
+    let consumer = kser.consumer(noting(&Diary::default())).spawn();
+    let ended = waiting.await.unwrap()?;
+    assert_eq!(
+        (ended.status, ended.outcome.message()),
+        (Status::Success, "b")
+    );
+    assert_eq!(runs.wait_since(&id, before).await?, ended);
+    let unknown = RunId::from("no such run");
+    for (id, from) in [
+        (&unknown, before),
+        (&id, MemoryClock::new().now() + Duration::from_secs(1)),
+    ] {
+        let missing = runs.wait_since(id, from).await;
+        assert!(
+            matches!(missing, Err(Error::UnknownRun { .. })),
+            "{missing:?}"
+        );
+    }
+    let mut events = kser.events(before).await?;
+    let mut told = Vec::new();
+    while let Some(event) = events.next_past().await? {
+        assert_eq!(event.run, id);
+        told.push(event.status);
+    }
+    assert_eq!(told, [Status::Running, Status::Success]);
+    let again = kser
+        .producer()
+        .launch_steps("test.Run", vec![Step::new(note("c"))]);
+    let again = again.await?;
+    assert_eq!(&events.next().await?.run, again.id());
+    consumer.stop().await
 }

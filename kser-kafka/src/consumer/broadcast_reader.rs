@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kser_core::{Error, Health, Record, Topic};
+use kser_core::{Error, Health, Record, Timestamp, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
@@ -19,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 const SLEEP: Duration = Duration::from_millis(20);
 
-/// A reader without a group, which receives all records that are published after its start.
+/// A reader without a group, which receives all records that are published after its start, and on request earlier ones.
 pub(crate) struct BroadcastReader {
     consumer: BaseConsumer<BrokerErrors>,
     channel: Arc<PollChannel>,
@@ -27,6 +28,10 @@ pub(crate) struct BroadcastReader {
     seen: BTreeSet<(Topic, i32)>,
     next_look: Instant,
     is_paused: bool,
+    /// The time of day since which earlier records are read.
+    from: Option<Timestamp>,
+    /// The partitions with earlier records that were not read yet: their next offset, and the end of their log at the start.
+    behind: BTreeMap<(Topic, i32), Range<i64>>,
 }
 
 fn is_passing(error: &KafkaError) -> bool {
@@ -42,11 +47,12 @@ fn is_passing(error: &KafkaError) -> bool {
 }
 
 impl BroadcastReader {
-    /// Determines the start offsets: all records that are published afterwards are received.
+    /// Determines the start offsets: all records that are published afterwards are received, and those since `from`.
     pub(crate) fn start(
         consumer: BaseConsumer<BrokerErrors>,
         channel: Arc<PollChannel>,
         topics: Vec<Topic>,
+        from: Option<Timestamp>,
     ) -> KafkaResult<Self> {
         let mut reader = Self {
             consumer,
@@ -55,6 +61,8 @@ impl BroadcastReader {
             seen: BTreeSet::new(),
             next_look: monotonic() + LOOK,
             is_paused: false,
+            from,
+            behind: BTreeMap::new(),
         };
         let until = monotonic() + ANSWER;
         loop {
@@ -92,11 +100,11 @@ impl BroadcastReader {
         }
     }
 
-    /// Adds new partitions. At the start they are read from their ends; later from the beginning, since they were empty at the
+    /// Adds new partitions. At the start they are read from their ends, or from the time that was asked for; later from the beginning, since they were empty at the
     /// start.
     fn look_for_partitions(&mut self, at_start: bool) -> KafkaResult<()> {
         let mut new = TopicPartitionList::new();
-        for topic in &self.topics {
+        for topic in &self.topics.clone() {
             let metadata = self.consumer.fetch_metadata(Some(topic.as_str()), ANSWER)?;
             let found = metadata.topics().first();
             if let Some(error) = found.and_then(|found| found.error()) {
@@ -114,7 +122,7 @@ impl BroadcastReader {
                     continue;
                 }
                 let offset = match at_start {
-                    true => Offset::Offset(self.end_of(topic, partition)?),
+                    true => Offset::Offset(self.start_of(topic, partition)?),
                     false => Offset::Beginning,
                 };
                 new.add_partition_offset(topic.as_str(), partition, offset)?;
@@ -134,16 +142,32 @@ impl BroadcastReader {
         Ok(())
     }
 
-    fn end_of(&self, topic: &Topic, partition: i32) -> Result<i64, KafkaError> {
-        let ends = self
-            .consumer
-            .fetch_watermarks(topic.as_str(), partition, ANSWER)?;
-        Ok(ends.1)
+    /// Returns the offset at which a partition is read at the start, and notes the records that are behind it.
+    fn start_of(&mut self, topic: &Topic, partition: i32) -> KafkaResult<i64> {
+        let name = topic.as_str();
+        let (_, end) = self.consumer.fetch_watermarks(name, partition, ANSWER)?;
+        let Some(from) = self.from else {
+            return Ok(end);
+        };
+        let mut asked = TopicPartitionList::new();
+        let millis = i64::try_from(from.as_millis()).unwrap_or(i64::MAX);
+        asked.add_partition_offset(name, partition, Offset::Offset(millis))?;
+        let found = self.consumer.offsets_for_times(asked, ANSWER)?;
+        let found = found.elements().first().map(|found| found.offset());
+        let start = match found {
+            Some(Offset::Offset(start)) if start < end => start,
+            _ => return Ok(end),
+        };
+        self.behind.insert((topic.clone(), partition), start..end);
+        Ok(start)
     }
 
     fn tell(&self) {
         let mut health = Health::default();
         health.assigned = self.seen.iter().cloned().collect();
+        let behind = self.behind.values().map(|left| left.end - left.start);
+        let behind = u64::try_from(behind.sum::<i64>()).unwrap_or_default();
+        health.lag = self.from.map(|_| behind);
         self.channel.set_health(health);
     }
 
@@ -154,10 +178,11 @@ impl BroadcastReader {
     /// An error after which no records can arrive any more.
     fn fetch(&mut self) -> Result<bool, Error> {
         self.pause(self.channel.room() == 0);
-        let (mut fetched, mut nothing) = (Vec::new(), 0);
+        let (mut fetched, mut ended, mut nothing) = (Vec::new(), Vec::new(), 0);
         while fetched.len() < 512 && nothing < 2 {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => fetched.extend(self.queued_record(&message)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => ended.push(partition),
                 Some(Err(error)) => match code(&error) {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         return Err(failed("reading without a group", None, error));
@@ -170,10 +195,32 @@ impl BroadcastReader {
             }
         }
         let any = !fetched.is_empty();
+        let received: Vec<_> = match self.behind.is_empty() {
+            true => Vec::new(),
+            false => fetched.iter().map(place_of).collect(),
+        };
         if any {
             self.channel.deliver(fetched.into_iter());
         }
+        if !self.behind.is_empty() {
+            self.catch_up(received, &ended);
+        }
         Ok(any)
+    }
+
+    /// Notes which records of the logs as they were at the start were handed out. A partition at its end has none left; the
+    /// client does not name the topic of that partition, so that this needs a reader of one topic.
+    fn catch_up(&mut self, received: Vec<((Topic, i32), i64)>, ended: &[i32]) {
+        for (place, offset) in received {
+            if let Some(left) = self.behind.get_mut(&place) {
+                left.start = offset + 1;
+            }
+        }
+        let is_one_topic = self.topics.len() == 1;
+        self.behind.retain(|(_, partition), left| {
+            left.start < left.end && !(is_one_topic && ended.contains(partition))
+        });
+        self.tell();
     }
 
     /// Pauses all partitions while the inbox is full, and resumes them. It pauses at once: without a group no rebalance follows
@@ -219,4 +266,9 @@ impl BroadcastReader {
             revoked: kser_core::Cancellation::default(),
         })
     }
+}
+
+fn place_of(queued: &QueuedRecord) -> ((Topic, i32), i64) {
+    let place = (queued.record.topic.clone(), queued.partition);
+    (place, queued.id.offset)
 }

@@ -1,4 +1,5 @@
 mod members;
+mod recent;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::task::Waker;
 use kser_core::{Cancellation, Record, Timestamp, Topic};
 use slab::Slab;
 
+use self::recent::Recent;
 use super::deferred::Deferred;
 use super::entry::Entry;
 use super::group::Group;
@@ -35,6 +37,8 @@ pub(super) struct Stream {
     pub(super) named: BTreeMap<String, usize>,
     /// The groups that get each record: with members, of an observer, and without members yet.
     pub(super) readers: Vec<usize>,
+    /// The latest records, where they are not kept otherwise.
+    recent: Recent,
 }
 
 /// A member of groups, or an observer.
@@ -72,29 +76,26 @@ impl State {
                 }
             };
             last = Some(number);
-            self.publish_one(number, record, now, deferred);
+            self.publish_one(number, record, now);
         }
         if let Some(last) = last {
             self.wake_readers(last, deferred);
         }
     }
 
-    fn publish_one(
-        &mut self,
-        number: usize,
-        record: Record,
-        now: Timestamp,
-        deferred: &mut Deferred,
-    ) {
+    fn publish_one(&mut self, number: usize, record: Record, now: Timestamp) {
         self.ensure_reader(number);
         let stream = &mut self.streams[number];
-        let Some((last, others)) = stream.readers.split_last() else {
-            deferred.unwanted.push(record);
-            return;
-        };
         let due = record.not_before.filter(|due| *due > now);
+        let size = record.size();
         let entry = Entry::new(record, stream.offset, now);
         stream.offset += 1;
+        if !stream.kept {
+            stream.recent.push(entry.clone(), size);
+        }
+        let Some((last, others)) = stream.readers.split_last() else {
+            return;
+        };
         for reader in others {
             if let Some(group) = self.groups.get_mut(*reader) {
                 group.publish(entry.clone(), due);

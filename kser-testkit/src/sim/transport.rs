@@ -85,6 +85,7 @@ impl Transport for SimTransport {
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        interest.must_start_now()?;
         let port = &self.port;
         let kind = match interest.group {
             Some(_) => "subscribe",

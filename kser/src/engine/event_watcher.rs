@@ -152,7 +152,7 @@ impl WatchedRuns {
 }
 
 /// The first end since the latest replay wins.
-fn replaces(latest: Option<&RunEvent>, event: &RunEvent) -> bool {
+pub(crate) fn replaces(latest: Option<&RunEvent>, event: &RunEvent) -> bool {
     match latest {
         Some(latest) if latest.status.is_terminal() => event.replay,
         Some(latest) => event.replay || event.version >= latest.version,

@@ -18,6 +18,7 @@ impl State {
             topics,
             group: name,
             instance,
+            from,
             ..
         } = interest;
         let number = self.members.insert(Member {
@@ -37,7 +38,7 @@ impl State {
                 // An observer that names a topic twice receives its records once.
                 None => match self.observed_by(stream, number) {
                     Some(group) => group,
-                    None => self.add_reader(stream, Reader::Observer),
+                    None => self.add_observer(stream, from),
                 },
             };
             if groups.contains(&group) {
@@ -166,6 +167,17 @@ impl State {
         if group.reader == Reader::Observer || !self.streams[stream].kept {
             self.forget_group(stream, id, deferred);
         }
+    }
+
+    /// Adds an observer of a topic, which gets the recent records since `from` first.
+    fn add_observer(&mut self, stream: usize, from: Option<Timestamp>) -> usize {
+        let number = self.add_reader(stream, Reader::Observer);
+        if let (Some(from), Some(group)) = (from, self.groups.get_mut(number)) {
+            for entry in self.streams[stream].recent.since(from) {
+                group.publish(entry, None);
+            }
+        }
+        number
     }
 
     fn observed_by(&self, stream: usize, member: usize) -> Option<usize> {

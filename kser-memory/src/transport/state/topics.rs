@@ -4,6 +4,7 @@ use kser_core::{Topic, TopicSpec};
 
 use super::super::deferred::Deferred;
 use super::super::group::{Group, Reader};
+use super::recent::Recent;
 use super::{State, Stream};
 
 /// The topics, and their groups.
@@ -20,6 +21,7 @@ impl State {
             offset: 0,
             named: BTreeMap::new(),
             readers: Vec::new(),
+            recent: Recent::default(),
         });
         self.names.insert(topic.clone(), self.streams.len() - 1);
         self.streams.len() - 1
@@ -86,8 +88,6 @@ impl State {
         deferred.groups.extend(self.groups.try_remove(group));
     }
 
-    fn early(&self, number: usize) -> Option<usize> {
-        let nobody = |reader: &&usize| {
     /// Says whether the records of a topic wait for its first group.
     pub(in crate::transport) fn is_unread(&self, topic: &Topic) -> bool {
         let early = self.names.get(topic).and_then(|number| self.early(*number));
@@ -95,6 +95,8 @@ impl State {
         group.is_some_and(|group| group.waiting() > 0)
     }
 
+    fn early(&self, number: usize) -> Option<usize> {
+        let nobody = |reader: &&usize| {
             let group = self.groups.get(**reader);
             group.is_some_and(|group| group.reader == Reader::Nobody)
         };
