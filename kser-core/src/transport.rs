@@ -10,8 +10,8 @@ use crate::{Delivery, Error, Health, NotPublished, Record, Timestamp, Topic};
 /// Moves records between processes. Every backend implements it.
 ///
 /// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`, which runs them all
-/// against every backend; write those tests' one line first when you write a transport, and the example `own_transport`
-/// shows how small one can be.
+/// against every backend; write those tests' one line first when you write a transport. The guide of `kser` has a skeleton
+/// (`kser::guide::own_transport`), and the example `own_transport` shows how small one can be.
 ///
 /// # Delivery
 ///

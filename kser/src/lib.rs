@@ -12,6 +12,8 @@ mod failures;
 pub mod guide {
     #[doc = include_str!("../docs/from_python.md")]
     pub mod from_python {}
+    #[doc = include_str!("../docs/own_transport.md")]
+    pub mod own_transport {}
 }
 mod launch;
 mod launch_records;
