@@ -37,7 +37,7 @@ struct List {
 struct Item {
     group: String,
     record: Record,
-    unreported: u32,
+    crash_count: u32,
     failed: u32,
     /// The member that has the record, its ticket, and whether it was begun.
     held: Option<(u64, u64, bool)>,
@@ -66,7 +66,7 @@ impl List {
         let item = |group| Item {
             group,
             record: record.clone(),
-            unreported: 0,
+            crash_count: 0,
             failed: 0,
             held: None,
             first: false,
@@ -200,7 +200,7 @@ impl Member {
             let settle: Arc<dyn Settle> = Arc::<Shared>::clone(&self.shared);
             let ticket = Ticket::new(list.count.into(), settle);
             let delivery = Delivery::new(item.record, Origin::default(), ticket);
-            let delivery = delivery.with_unreported(item.unreported);
+            let delivery = delivery.with_crash_count(item.crash_count);
             let delivery = delivery.with_failed(item.failed);
             taken.push(delivery.with_revoked(self.revoked.clone()));
         }
@@ -251,7 +251,7 @@ impl Drop for Member {
         self.shared.with(|list| {
             for item in list.items.iter_mut().filter(|item| self.holds(item)) {
                 let begun = item.held.take().is_some_and(|(_, _, begun)| begun);
-                item.unreported += u32::from(begun || item.unreported < 2);
+                item.crash_count += u32::from(begun || item.crash_count < 2);
             }
             list.groups
                 .retain(|(_, group)| *group != format!("#{}", self.number));

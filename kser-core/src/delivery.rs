@@ -16,7 +16,7 @@ pub struct Delivery {
     pub origin: Origin,
     /// The number of deliveries of the record that may have begun and were neither settled nor released, as when a process
     /// crashes.
-    pub unreported: u32,
+    pub crash_count: u32,
     /// The number of attempts that had failed when the delivery was released ([`Ticket::release_failed`]), as far as the
     /// backend knows.
     pub failed: u32,
@@ -35,7 +35,7 @@ impl Delivery {
         Self {
             record,
             origin,
-            unreported: 0,
+            crash_count: 0,
             failed: 0,
             waited: None,
             ticket,
@@ -55,7 +55,7 @@ impl Delivery {
         Self {
             record,
             origin,
-            unreported: 0,
+            crash_count: 0,
             failed: 0,
             waited: None,
             ticket,
@@ -86,8 +86,8 @@ impl Delivery {
 
     /// Sets the number of deliveries that were neither settled nor released.
     #[must_use]
-    pub const fn with_unreported(mut self, unreported: u32) -> Self {
-        self.unreported = unreported;
+    pub const fn with_crash_count(mut self, crash_count: u32) -> Self {
+        self.crash_count = crash_count;
         self
     }
 }
@@ -115,7 +115,7 @@ pub trait Settle: Debug + Send + Sync + 'static {
     async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error>;
 
     /// Records durably that the delivery is about to run. Called for suspected poison messages only: deliveries whose
-    /// [`unreported`](Delivery::unreported) count is 2 or more are counted further only after this.
+    /// [crash count](Delivery::crash_count) is 2 or more are counted further only after this.
     ///
     /// # Errors
     ///

@@ -50,7 +50,7 @@ pub struct Envelope {
     /// The starts among them that the retry policy does not count.
     pub uncounted: u32,
     /// The starts among them that ended without a report.
-    pub unreported: u32,
+    pub crash_count: u32,
     /// The time of the first failed attempt at the step, by the clock of the store.
     pub first_failed: Option<Timestamp>,
     others: Fields,
@@ -121,7 +121,7 @@ impl Envelope {
             status_hook: false,
             attempts: 0,
             uncounted: 0,
-            unreported: 0,
+            crash_count: 0,
             first_failed: None,
             others: Fields::default(),
         }
@@ -153,7 +153,7 @@ impl Envelope {
             ("stamp", self.stamp),
             ("attempts", u64::from(self.attempts)),
             ("uncounted", u64::from(self.uncounted)),
-            ("unreported", u64::from(self.unreported)),
+            ("unreported", u64::from(self.crash_count)),
             (
                 "first_failed",
                 self.first_failed.map_or(0, Timestamp::as_millis),
@@ -275,7 +275,7 @@ impl Reader {
             "stamp" => to.stamp = number(value, at, "stamp")?,
             "attempts" => to.attempts = number(value, at, "attempts")?,
             "uncounted" => to.uncounted = number(value, at, "uncounted")?,
-            "unreported" => to.unreported = number(value, at, "unreported")?,
+            "unreported" => to.crash_count = number(value, at, "unreported")?,
             "first_failed" => {
                 let first = number(value, at, "first_failed")?;
                 to.first_failed = Some(Timestamp::from_millis(first));

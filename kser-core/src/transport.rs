@@ -47,7 +47,7 @@ use crate::{Delivery, Error, Health, NotPublished, Record, Timestamp, Topic};
 /// A released delivery is delivered again. A delivery that is released until a time is not delivered before it. A
 /// released record comes before those of its key that were published after it. A delivery that is released after failed
 /// attempts is delivered again with their number ([`Delivery::failed`]), to any member. What a member holds when it
-/// is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`]. Once that count is 2, a
+/// is dropped without a goodbye is delivered to others, and counted in [`Delivery::crash_count`]. Once that count is 2, a
 /// delivery is counted further only if it was begun ([`Ticket::begin`](crate::Ticket::begin)). A dropped ticket counts as
 /// released.
 ///
@@ -70,7 +70,7 @@ use crate::{Delivery, Error, Health, NotPublished, Record, Timestamp, Topic};
 /// # Closing
 ///
 /// `close` waits until what was received is settled or released, and then leaves the group. After `close` the records
-/// go to the other members. A member that closed said goodbye: nothing of its is counted as unreported. A member that
+/// go to the other members. A member that closed said goodbye: nothing of its is counted as crashes. A member that
 /// leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to the other
 /// members, and nothing of it is counted.
 #[async_trait]
@@ -145,7 +145,7 @@ pub trait Subscription: Debug + Send {
 #[async_trait]
 pub trait Leave: Debug + Send + Sync + 'static {
     /// Releases all deliveries of the member, and leaves the group gracefully: none of them is counted as
-    /// [`unreported`](Delivery::unreported). The subscription receives nothing more, and a later settle returns
+    /// [`crash_count`](Delivery::crash_count). The subscription receives nothing more, and a later settle returns
     /// [`Error::Lost`].
     ///
     /// # Errors

@@ -93,7 +93,7 @@ async fn a_member_of_the_same_instance_takes_over() {
     assert!(held.revoked.is_cancelled());
     assert!(held.ticket.settle(Vec::new()).await.unwrap().is_lost());
     let again = receive(&mut new).await.unwrap().remove(0);
-    assert_eq!(again.unreported, 1);
+    assert_eq!(again.crash_count, 1);
     let error = receive(&mut old).await.unwrap_err();
     assert!(matches!(error, Error::Superseded { instance } if instance == "one"));
     // The end of the old one takes nothing from the new one.

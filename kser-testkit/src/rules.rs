@@ -86,7 +86,7 @@ macro_rules! __transport_rules {
             redelivery::a_delivery_that_is_released_until_a_time_waits: "A delivery that is released until a time is not delivered before it.",
             redelivery::a_released_record_comes_before_the_later_ones_of_its_key: "A released record comes before those of its key that were published after it.",
             redelivery::a_released_delivery_keeps_the_number_of_its_failed_attempts: "A delivery that is released after failed attempts is delivered again with their number ([`Delivery::failed`]), to any member.",
-            redelivery::what_a_dropped_member_held_is_delivered_and_counted: "What a member holds when it is dropped without a goodbye is delivered to others, and counted in [`Delivery::unreported`].",
+            redelivery::what_a_dropped_member_held_is_delivered_and_counted: "What a member holds when it is dropped without a goodbye is delivered to others, and counted in [`Delivery::crash_count`].",
             redelivery::a_suspect_is_counted_only_once_it_has_begun: "Once that count is 2, a delivery is counted further only if it was begun ([`Ticket::begin`](crate::Ticket::begin)).",
             redelivery::a_dropped_ticket_counts_as_released: "A dropped ticket counts as released.",
             groups::each_group_gets_every_record: "Each group gets every record of its topics.",
@@ -99,7 +99,7 @@ macro_rules! __transport_rules {
             cancel_safety::dropping_a_receive_loses_nothing: "Dropping the future of `receive` loses no delivery.",
             closing::a_close_waits_for_what_is_held: "`close` waits until what was received is settled or released, and then leaves the group.",
             closing::after_a_close_the_others_get_the_records: "After `close` the records go to the other members.",
-            closing::a_close_is_a_goodbye: "A member that closed said goodbye: nothing of its is counted as unreported.",
+            closing::a_close_is_a_goodbye: "A member that closed said goodbye: nothing of its is counted as crashes.",
             closing::a_member_that_leaves_at_once_says_goodbye: "A member that leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to the other members, and nothing of it is counted.",
         }
     };

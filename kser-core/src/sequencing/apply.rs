@@ -6,7 +6,7 @@ use super::{Effect, Event, Lease, Progress, Rejected, StepKey, StepWindow, Trans
 use crate::{Outcome, Status, TaskError, Timestamp};
 
 /// The number of attempts that may end without a report, as by a crash. The last of them runs exclusively.
-pub const MAX_UNREPORTED: u32 = 3;
+pub const MAX_CRASHES: u32 = 3;
 
 /// Applies an event to the progress of a run, and returns the new progress with the side effects.
 ///
@@ -187,15 +187,15 @@ impl Draft<'_> {
             return Err(Rejected::NotYet { until });
         }
         self.progress.started_by_version = seen;
-        let unreported = self.progress.unreported.saturating_add(u32::from(lost));
-        if unreported >= MAX_UNREPORTED {
+        let crash_count = self.progress.crash_count.saturating_add(u32::from(lost));
+        if crash_count >= MAX_CRASHES {
             if lost {
                 self.lose_attempt();
             }
-            self.fail(killed(unreported));
+            self.fail(killed(crash_count));
             return Ok(());
         }
-        if unreported == MAX_UNREPORTED - 1 && !alone {
+        if crash_count == MAX_CRASHES - 1 && !alone {
             return Err(Rejected::Suspect);
         }
         if lost {

@@ -12,7 +12,7 @@ mod plan;
 mod progress;
 mod rejected;
 
-pub use apply::{MAX_UNREPORTED, apply};
+pub use apply::{MAX_CRASHES, apply};
 pub use carried::SentStep;
 pub use event::{Effect, Event, Transition};
 pub use plan::{External, Plan, PlannedStep, StepKey, StepWindow};

@@ -28,7 +28,8 @@ pub struct Progress {
     /// The attempts that do not count for the retry policy: before a repair, released, or ended without a report.
     pub(super) uncounted: u32,
     /// The attempts that ended without a report.
-    pub(super) unreported: u32,
+    #[serde(rename = "unreported")]
+    pub(super) crash_count: u32,
     /// The version in the message that began the latest attempt. A message that was published again has another.
     #[serde(rename = "begun_by")]
     pub(super) started_by_version: u64,
@@ -158,7 +159,7 @@ impl Progress {
             steps: envelope.of,
             attempts: envelope.attempts,
             uncounted: envelope.uncounted,
-            unreported: envelope.unreported,
+            crash_count: envelope.crash_count,
             outcome: forwarded,
             version: envelope.version,
             stamp: envelope.stamp,
@@ -170,11 +171,11 @@ impl Progress {
     }
 
     /// Adds the attempts that were counted elsewhere, where the state is carried: `failed` in headers or memory, and
-    /// `unreported` by the transport.
+    /// crashes by the transport.
     #[must_use]
-    pub const fn with_counts(mut self, failed: u32, unreported: u32) -> Self {
+    pub const fn with_counts(mut self, failed: u32, crash_count: u32) -> Self {
         self.attempts = self.attempts.saturating_add(failed);
-        self.unreported = self.unreported.saturating_add(unreported);
+        self.crash_count = self.crash_count.saturating_add(crash_count);
         self
     }
 
@@ -220,7 +221,7 @@ impl Progress {
             started: false,
             attempts: 0,
             uncounted: 0,
-            unreported: 0,
+            crash_count: 0,
             started_by_version: 0,
             lease: None,
             not_before: None,
@@ -283,15 +284,15 @@ impl Progress {
 
     /// Returns the number of attempts that ended without a report, as in a crash.
     #[must_use]
-    pub const fn unreported(&self) -> u32 {
-        self.unreported
+    pub const fn crash_count(&self) -> u32 {
+        self.crash_count
     }
 
     /// Returns the number of attempts at the step, from 0 again after a repair: the attempts that the retry policy
     /// counts, and those that ended without a report. An attempt that a graceful shutdown released does not count.
     #[must_use]
     pub const fn made_attempts(&self) -> u32 {
-        self.counted_attempts().saturating_add(self.unreported)
+        self.counted_attempts().saturating_add(self.crash_count)
     }
 
     /// Returns the time of the first failed attempt at the step since the last repair of the run.

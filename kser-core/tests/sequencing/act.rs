@@ -92,7 +92,7 @@ impl World {
         let counts = (
             progress.attempts(),
             progress.uncounted(),
-            progress.unreported(),
+            progress.crash_count(),
         );
         (
             progress.status(),

@@ -160,7 +160,7 @@ fn shape(progress: &Progress, now: Timestamp) -> impl Ord + use<> {
             .map(|lease| (left(lease.until), lease.owner.incarnation)),
         progress.not_before().map(left),
         progress.check_at().map(left),
-        (progress.counted_attempts().min(3), progress.unreported()),
+        (progress.counted_attempts().min(3), progress.crash_count()),
         progress.last_outcome().is_success(),
     )
 }

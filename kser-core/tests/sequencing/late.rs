@@ -103,7 +103,7 @@ fn a_crashed_attempt_of_a_cancelled_run_ends_with_the_next_delivery() {
     let left = left.progress;
     assert_eq!(left.status(), Status::Cancelled);
     assert!(!left.is_started() && left.lease().is_none());
-    assert_eq!((left.attempts(), left.unreported()), (1, 1));
+    assert_eq!((left.attempts(), left.crash_count()), (1, 1));
     let again = at(&left, &here, start(), until);
     assert_eq!(again, Err(Rejected::Finished(Status::Cancelled)));
 }

@@ -97,7 +97,7 @@ impl Case<'_> {
             && sent
             && self.told_here().is_some_and(success)
             && self.after().is_started() == begun
-            && self.after().unreported() == 0
+            && self.after().crash_count() == 0
             && self.after().attempts() == u32::from(begun)
             && self.after().uncounted() == 0
     }
@@ -183,7 +183,7 @@ impl Case<'_> {
             return self.changed() == ends && (!ends || !self.after().is_started());
         }
         let may = self.told_here().is_some() && runs && free && !waits;
-        let lost = before.unreported() + u32::from(before.is_started());
+        let lost = before.crash_count() + u32::from(before.is_started());
         let begun = self.changed() && self.after().is_started() && self.told_here().is_some();
         if !begun {
             return !may || lost >= 3 || (lost == 2 && !alone);
@@ -232,16 +232,16 @@ impl Case<'_> {
     fn suspects(&self) -> bool {
         let (before, after) = (self.before, self.after());
         let Event::Started { alone, .. } = self.event else {
-            let kept = after.unreported() == before.unreported();
-            return kept || (after.unreported() == 0 && (self.moved() || self.is_repair()));
+            let kept = after.crash_count() == before.crash_count();
+            return kept || (after.crash_count() == 0 && (self.moved() || self.is_repair()));
         };
         if !self.changed() || self.told_here().is_none() {
-            return after.unreported() == before.unreported();
+            return after.crash_count() == before.crash_count();
         }
-        let lost = before.unreported() + u32::from(before.is_started());
+        let lost = before.crash_count() + u32::from(before.is_started());
         let ended = after.status() == Status::Failed && self.letter();
         let cancelled = after.status() == Status::Cancelled;
-        after.unreported() == lost
+        after.crash_count() == lost
             && (cancelled || lost < 2 || (lost == 2 && *alone) || (lost == 3 && ended))
     }
 

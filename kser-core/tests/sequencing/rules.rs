@@ -21,7 +21,7 @@ fn a_second_delivery_finds_the_lease() {
         (
             taken.attempts(),
             taken.counted_attempts(),
-            taken.unreported()
+            taken.crash_count()
         ),
         (2, 1, 1)
     );
@@ -115,7 +115,7 @@ fn an_external_step_counts_as_started_when_it_is_sent() {
     // Silence is a failed attempt, and there is another.
     let silent = at(&sent, &next, Event::Swept, NOW + LEASE).unwrap();
     assert_eq!(
-        (silent.progress.attempts(), silent.progress.unreported()),
+        (silent.progress.attempts(), silent.progress.crash_count()),
         (2, 0)
     );
     assert!(matches!(

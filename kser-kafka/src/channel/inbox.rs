@@ -28,7 +28,7 @@ impl QueuedRecord {
         };
         let ticket = Ticket::new(self.id.ticket(), Arc::clone(settle));
         Delivery::revocable(self.record, origin, ticket, self.revoked)
-            .with_unreported(self.crash_count)
+            .with_crash_count(self.crash_count)
             .with_failed(self.failed)
     }
 }

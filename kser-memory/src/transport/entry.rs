@@ -19,7 +19,7 @@ struct Rare {
     /// The lane of the key.
     lane: u64,
     headers: Vec<(String, Option<Bytes>)>,
-    unreported: u32,
+    crash_count: u32,
     failed: u32,
 }
 
@@ -39,7 +39,7 @@ impl Entry {
                 lane: key.as_deref().map_or(0, Lanes::of),
                 key,
                 headers,
-                unreported: 0,
+                crash_count: 0,
                 failed: 0,
             })
         });
@@ -57,8 +57,8 @@ impl Entry {
         rare.key.is_some().then_some(rare.lane)
     }
 
-    pub(super) fn unreported(&self) -> u32 {
-        self.rare.as_ref().map_or(0, |rare| rare.unreported)
+    pub(super) fn crash_count(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.crash_count)
     }
 
     /// Returns the number of attempts that had failed when the record was released.
@@ -74,9 +74,9 @@ impl Entry {
     }
 
     /// Counts a delivery that was neither settled nor released.
-    pub(super) fn count_unreported(&mut self) {
+    pub(super) fn count_crash(&mut self) {
         let rare = self.rare.get_or_insert_default();
-        rare.unreported = rare.unreported.saturating_add(1);
+        rare.crash_count = rare.crash_count.saturating_add(1);
     }
 
     /// Returns the record as it was published.

@@ -160,7 +160,7 @@ impl Group {
         self.in_flight.begin(ticket)
     }
 
-    /// Takes back all deliveries of a member, counted as unreported if `counted`. Returns whether there were any.
+    /// Takes back all deliveries of a member, counted as crashes if `counted`. Returns whether there were any.
     pub(super) fn take_back(&mut self, member: usize, counted: bool) -> bool {
         let entries = self.in_flight.take_all(member, counted);
         let any = !entries.is_empty();

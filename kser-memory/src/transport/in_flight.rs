@@ -1,4 +1,4 @@
-use kser_core::sequencing::MAX_UNREPORTED;
+use kser_core::sequencing::MAX_CRASHES;
 use slab::Slab;
 
 use super::entry::Entry;
@@ -75,7 +75,7 @@ impl InFlight {
         Some((hold.member, hold.entry))
     }
 
-    /// Removes all records of a member, in the order of publication, and counts them as unreported if `counted`. A suspected
+    /// Removes all records of a member, in the order of publication, and counts them as crashes if `counted`. A suspected
     /// poison message that was not begun does not count.
     pub(super) fn take_all(&mut self, member: usize, counted: bool) -> Vec<Entry> {
         let holds = self.slots.iter();
@@ -85,8 +85,8 @@ impl InFlight {
             .into_iter()
             .filter_map(|slot| self.slots.try_remove(slot));
         let counted = holds.map(|mut hold| {
-            if counted && (hold.begun || hold.entry.unreported() + 1 < MAX_UNREPORTED) {
-                hold.entry.count_unreported();
+            if counted && (hold.begun || hold.entry.crash_count() + 1 < MAX_CRASHES) {
+                hold.entry.count_crash();
             }
             hold.entry
         });

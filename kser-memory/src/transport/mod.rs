@@ -35,7 +35,7 @@ use crate::MemoryClock;
 ///   with its last member. All other topics keep records until they are settled, as long as the process
 ///   lives.
 /// - **A member of the same group and instance** takes the place of the one before it: the deliveries of the old member go
-///   to others and count as unreported, and it receives [`Error::Superseded`].
+///   to others and count as crashes, and it receives [`Error::Superseded`].
 /// - **Health** counts the records that wait for a member, delayed records too, and not those that are delivered.
 ///
 /// The transport needs no runtime, except that `receive` needs tokio's time when records are delayed. Its clock is

@@ -162,7 +162,7 @@ impl Seat {
                         Ticket::new(ticket, settle),
                         revoked.clone(),
                     )
-                    .with_unreported(entry.unreported())
+                    .with_crash_count(entry.crash_count())
                     .with_failed(entry.failed())
                     .with_waited(Some(now.since(entry.published)))
                 });

@@ -46,7 +46,7 @@ struct Expected {
     /// It was released until a time, and holds back its key.
     parked: bool,
     holder: Option<u32>,
-    unreported: u32,
+    crash_count: u32,
 }
 
 /// The transport, and what is known of it from what was done.
@@ -104,7 +104,7 @@ impl Model {
             due,
             parked: false,
             holder: None,
-            unreported: 0,
+            crash_count: 0,
         };
         self.unsettled.insert(self.published, expected);
         let payload = Bytes::copy_from_slice(&self.published.to_be_bytes());
@@ -154,7 +154,7 @@ impl Model {
         let expected = self.unsettled.get(&id).expect("it is not settled");
         assert_eq!(expected.holder, None, "{id} is with two");
         assert!(expected.due <= now, "{id} comes too early");
-        assert_eq!(delivery.unreported, expected.unreported, "{id}");
+        assert_eq!(delivery.crash_count, expected.crash_count, "{id}");
         let key = delivery.record.key.as_ref().map(|key| key[0]);
         assert_eq!(key, expected.key, "{id}");
         if key.is_some() {
@@ -222,7 +222,7 @@ impl Model {
         for expected in held.filter(|expected| expected.holder == Some(life)) {
             expected.holder = None;
             // From 2 on only what was begun counts, and nothing is begun here.
-            expected.unreported = (expected.unreported + 1).min(2);
+            expected.crash_count = (expected.crash_count + 1).min(2);
         }
     }
 

@@ -90,7 +90,7 @@ impl SimSubscription {
             };
             let ticket = Ticket::new(u128::from(given.serial), Arc::new(settle));
             let delivery = Delivery::revocable(given.record, origin, ticket, given.revoked);
-            let delivery = delivery.with_unreported(given.unreported);
+            let delivery = delivery.with_crash_count(given.unreported);
             Some(delivery.with_failed(given.failed))
         })
     }

@@ -40,14 +40,14 @@ pub async fn after_a_close_the_others_get_the_records(harness: &TransportHarness
     assert_eq!(seen, ["a", "b", "c"]);
 }
 
-/// A member that closed said goodbye: nothing of its is counted as unreported.
+/// A member that closed said goodbye: nothing of its is counted as crashes.
 pub async fn a_close_is_a_goodbye(harness: &TransportHarness) {
     let topic = harness.topic().await;
     harness.publish(&topic, None, &["a"]).await;
     for _ in 0..4 {
         let mut member = harness.member("group", &topic).await;
         let delivery = harness.receive_one(&mut *member).await;
-        assert_eq!(delivery.unreported, 0, "every member before said goodbye");
+        assert_eq!(delivery.crash_count, 0, "every member before said goodbye");
         release(delivery);
         harness.close(member).await;
     }
@@ -63,7 +63,7 @@ pub async fn a_member_that_leaves_at_once_says_goodbye(harness: &TransportHarnes
     for _ in 0..3 {
         let mut member = harness.member("group", &topic).await;
         let delivery = harness.receive_one(&mut *member).await;
-        assert_eq!(delivery.unreported, 0, "every member before said goodbye");
+        assert_eq!(delivery.crash_count, 0, "every member before said goodbye");
         let Some(leaver) = member.leaver() else {
             release(delivery);
             return harness.close(member).await;

@@ -95,7 +95,7 @@ pub async fn an_observer_sees_what_comes_after_it(harness: &TransportHarness) {
     for expected in ["before", "a", "b"] {
         let delivery = harness.receive_one(&mut *member).await;
         assert_eq!(
-            (text(&delivery).as_str(), delivery.unreported),
+            (text(&delivery).as_str(), delivery.crash_count),
             (expected, 0)
         );
         settle(delivery).await;

@@ -15,7 +15,7 @@ pub async fn a_released_delivery_comes_again(harness: &TransportHarness) {
         harness.publish(&topic, key, &["a"]).await;
         for _ in 0..3 {
             let delivery = harness.receive_one(&mut *member).await;
-            assert_eq!(delivery.unreported, 0, "a release is a goodbye");
+            assert_eq!(delivery.crash_count, 0, "a release is a goodbye");
             release(delivery);
         }
         settle(harness.receive_one(&mut *member).await).await;
@@ -50,7 +50,7 @@ pub async fn a_released_record_comes_before_the_later_ones_of_its_key(harness: &
     for expected in ["a", "b"] {
         let delivery = harness.receive_one(&mut *member).await;
         assert_eq!(
-            (text(&delivery).as_str(), delivery.unreported),
+            (text(&delivery).as_str(), delivery.crash_count),
             (expected, 0)
         );
         settle(delivery).await;
@@ -84,7 +84,7 @@ pub async fn a_released_delivery_keeps_the_number_of_its_failed_attempts(
 }
 
 /// What a member holds when it is dropped without a goodbye is delivered to others, and counted in
-/// `Delivery::unreported`.
+/// `Delivery::crash_count`.
 pub async fn what_a_dropped_member_held_is_delivered_and_counted(harness: &TransportHarness) {
     let topic = harness.topic().await;
     harness.publish(&topic, Some("key"), &["a"]).await;
@@ -93,7 +93,7 @@ pub async fn what_a_dropped_member_held_is_delivered_and_counted(harness: &Trans
     }
     let mut member = harness.member("group", &topic).await;
     let delivery = harness.receive_one(&mut *member).await;
-    assert_eq!((text(&delivery), delivery.unreported), ("a".to_owned(), 2));
+    assert_eq!((text(&delivery), delivery.crash_count), ("a".to_owned(), 2));
     settle(delivery).await;
 }
 
@@ -118,7 +118,7 @@ pub async fn a_suspect_is_counted_only_once_it_has_begun(harness: &TransportHarn
 async fn crash(harness: &TransportHarness, topic: &Topic, begin: bool) -> u32 {
     let mut member = harness.member("group", topic).await;
     let delivery = harness.receive_one(&mut *member).await;
-    let count = delivery.unreported;
+    let count = delivery.crash_count;
     if begin {
         let begun = delivery.ticket.begin().await;
         begun.expect("what is held can be begun");
@@ -139,7 +139,7 @@ pub async fn a_dropped_ticket_counts_as_released(harness: &TransportHarness) {
     for expected in ["a", "b"] {
         let delivery = harness.receive_one(&mut *member).await;
         assert_eq!(
-            (text(&delivery).as_str(), delivery.unreported),
+            (text(&delivery).as_str(), delivery.crash_count),
             (expected, 0)
         );
         settle(delivery).await;

@@ -41,9 +41,9 @@ impl Member {
     fn spoil(&self, mut delivery: Delivery) -> Delivery {
         match self.broken.flaw {
             Flaw::ForgetsFailures => delivery.failed = 0,
-            Flaw::CountsNoCrashes => delivery.unreported = 0,
+            Flaw::CountsNoCrashes => delivery.crash_count = 0,
             Flaw::CloseIsNoGoodbye => {
-                delivery.unreported += self.broken.closed.load(Ordering::Relaxed);
+                delivery.crash_count += self.broken.closed.load(Ordering::Relaxed);
             }
             Flaw::NeverRevokes => delivery.revoked = Cancellation::default(),
             Flaw::BeginsEverything => {

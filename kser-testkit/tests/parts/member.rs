@@ -103,7 +103,7 @@ impl Member {
         let settle: Arc<dyn Settle> = Arc::<Inside>::clone(&self.inside);
         let ticket = Ticket::new(ticket.into(), settle);
         Delivery::revocable(record, origin, ticket, part.revoked.clone())
-            .with_unreported(part.unreported(offset))
+            .with_crash_count(part.unreported(offset))
             .with_failed(part.failed(offset))
     }
 }

@@ -31,7 +31,7 @@ impl Member {
         let Delivery {
             mut record,
             origin,
-            unreported,
+            crash_count,
             failed,
             ticket,
             revoked,
@@ -51,7 +51,7 @@ impl Member {
         }
         let lent = Arc::new(Lent::new(ticket, bad.clone(), Arc::clone(open)));
         let delivery = Delivery::revocable(record, origin, Ticket::new(0, lent), revoked);
-        delivery.with_unreported(unreported).with_failed(failed)
+        delivery.with_crash_count(crash_count).with_failed(failed)
     }
 }
 

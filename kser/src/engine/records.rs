@@ -338,7 +338,7 @@ impl RecordWriter {
         envelope.version = progress.version();
         envelope.attempts = progress.attempts();
         envelope.uncounted = progress.uncounted();
-        envelope.unreported = progress.unreported();
+        envelope.crash_count = progress.crash_count();
         envelope.first_failed = progress.first_failed();
         envelope.step_events = progress.wants_step_events();
         envelope.status_hook = progress.wants_status_hook();

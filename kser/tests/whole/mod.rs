@@ -33,7 +33,7 @@ struct Log {
 struct Waiting {
     record: Record,
     due: Timestamp,
-    unreported: u32,
+    crash_count: u32,
 }
 
 fn now() -> Timestamp {
@@ -42,7 +42,7 @@ fn now() -> Timestamp {
 
 impl Whole {
     /// Publishes a record that may have killed so many processes.
-    pub(crate) fn put(&self, record: Record, unreported: u32) {
+    pub(crate) fn put(&self, record: Record, crash_count: u32) {
         let mut log = self.0.log.lock().unwrap();
         let offset = log.next;
         log.next += 1;
@@ -50,7 +50,7 @@ impl Whole {
         let waiting = Waiting {
             record,
             due,
-            unreported,
+            crash_count,
         };
         log.waiting.insert(offset, waiting);
         self.0.changed.notify_one();
@@ -98,7 +98,7 @@ impl Whole {
             let ticket = Ticket::new(u128::try_from(offset).unwrap(), settle);
             let partition = 0;
             Delivery::new(waiting.record, Origin { partition, offset }, ticket)
-                .with_unreported(waiting.unreported)
+                .with_crash_count(waiting.crash_count)
         });
         Ok(deliveries.collect())
     }

@@ -73,7 +73,7 @@ impl Draft<'_> {
         }
         self.clear_attempt();
         self.progress.uncounted = self.progress.attempts;
-        self.progress.unreported = 0;
+        self.progress.crash_count = 0;
         self.progress.first_failed = None;
         self.progress.failure = None;
         Ok(())
@@ -183,7 +183,7 @@ impl Draft<'_> {
 
     /// Counts the attempt in flight as one that ended without a report.
     pub(super) fn lose_attempt(&mut self) {
-        self.progress.unreported = self.progress.unreported.saturating_add(1);
+        self.progress.crash_count = self.progress.crash_count.saturating_add(1);
         self.progress.uncounted = self.progress.uncounted.saturating_add(1);
     }
 
@@ -198,7 +198,7 @@ impl Draft<'_> {
         self.progress.first_failed = None;
         self.progress.attempts = 0;
         self.progress.uncounted = 0;
-        self.progress.unreported = 0;
+        self.progress.crash_count = 0;
     }
 
     pub(super) fn set_status(&mut self, to: Status) {

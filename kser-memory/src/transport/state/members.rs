@@ -59,7 +59,7 @@ impl State {
         number
     }
 
-    /// Leaves all groups of a member. Its deliveries go to other members, counted as unreported if the member crashed.
+    /// Leaves all groups of a member. Its deliveries go to other members, counted as crashes if the member crashed.
     pub(in crate::transport) fn leave(
         &mut self,
         number: usize,

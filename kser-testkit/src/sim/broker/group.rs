@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use kser_core::sequencing::MAX_UNREPORTED;
+use kser_core::sequencing::MAX_CRASHES;
 use kser_core::{Cancellation, Record, Timestamp, Topic};
 
 use super::MemberId;
@@ -154,7 +154,7 @@ impl Part {
                 self.taken_back += 1;
                 record.stand = Stand::Ready;
                 // A suspected poison message that did not begin to run cannot have caused the crash.
-                if !goodbye && (begun || record.unreported + 1 < MAX_UNREPORTED) {
+                if !goodbye && (begun || record.unreported + 1 < MAX_CRASHES) {
                     record.unreported += 1;
                 }
             }

@@ -51,7 +51,7 @@ impl<'p> DeliveryState<'p> {
         let Delivery {
             record,
             origin,
-            unreported,
+            crash_count,
             failed,
             ticket,
             revoked,
@@ -65,7 +65,7 @@ impl<'p> DeliveryState<'p> {
             processor,
             tracked,
             revoked,
-            crash_count: unreported,
+            crash_count,
             message: None,
             step: None,
             unsure: Vec::new(),
