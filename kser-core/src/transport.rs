@@ -311,9 +311,9 @@ pub struct Description {
     pub largest_record: usize,
     /// The retention of the topics in the call; a topic that keeps its records for ever is absent.
     pub retention: BTreeMap<Topic, Duration>,
-    /// The topics of the call that have records and that no group has read yet. Empty where the backend does not know all of its
-    /// readers.
-    pub unread: Vec<Topic>,
+    /// The topics of the call that have records and that no group has read yet; `None` where the backend does not know all of
+    /// its readers.
+    pub unread: Option<Vec<Topic>>,
 }
 
 impl Description {
@@ -325,7 +325,7 @@ impl Description {
             forgets: false,
             largest_record,
             retention: BTreeMap::new(),
-            unread: Vec::new(),
+            unread: None,
         }
     }
 

@@ -61,9 +61,9 @@ impl Shared {
         self.transport.publish(records).await
     }
 
-    /// Looks for topics of these records that no consumer reads. Only a transport within the process can tell.
+    /// Looks for topics of these records that no consumer reads, where the transport can tell.
     pub(crate) fn note_written(&self, records: &[Record]) {
-        if self.description.forgets {
+        if self.description.unread.is_some() {
             self.unread.note(&self.transport, &self.failures, records);
         }
     }

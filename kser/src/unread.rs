@@ -39,7 +39,7 @@ impl UnreadTopics {
                         return;
                     };
                     let described = transport.describe(std::slice::from_ref(&topic)).await;
-                    if described.is_ok_and(|described| described.unread.contains(&topic)) {
+                    if described.is_ok_and(|described| described.unread.is_some_and(|unread| unread.contains(&topic))) {
                         let read = failures.topics();
                         tracing::warn!(
                             target: "kser", %topic, ?read,

@@ -105,7 +105,7 @@ impl Transport for MemoryTransport {
         let mut description = description.forgetting();
         self.broker.with(|state, _| {
             let unread = topics.iter().filter(|topic| state.is_unread(topic));
-            description.unread = unread.cloned().collect();
+            description.unread = Some(unread.cloned().collect());
         });
         Ok(description)
     }
