@@ -1,6 +1,7 @@
 //! Records that are deleted before they are received, on real Kafka: all are reported.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+#[path = "brokers/common/mod.rs"]
 mod common;
 
 use std::sync::Mutex;

@@ -85,3 +85,12 @@ pub use shared::kafka;
 
 /// Whether tests that need a Kafka can run.
 pub const HAS_KAFKA: bool = cfg!(kafka);
+
+/// Whether brokers can be started.
+pub const HAS_CLUSTER: bool = cfg!(cluster);
+
+/// Whether [`java()`] can compile programs.
+pub const HAS_JAVA_COMPILER: bool = cfg!(javac);
+
+/// Whether [`python`] can fetch the package.
+pub const HAS_PYTHON: bool = cfg!(python);

@@ -60,20 +60,3 @@ macro_rules! python_tests {
 macro_rules! python_tests {
     ($($test:item)*) => { $(#[ignore = "needs Python 3, and Kafka, hence Java and Maven"] $test)* };
 }
-
-/// Declares tests that need a Kafka and a Java compiler, as [`kafka_tests!`](crate::kafka_tests) does. [`java`](crate::java())
-/// returns compiled programs.
-///
-/// If one of the two is missing they count as ignored.
-#[cfg(all(cluster, javac))]
-#[macro_export]
-macro_rules! java_tests {
-    ($($test:item)*) => { $($test)* };
-}
-
-/// Declares tests that need a Kafka and a Java compiler. They are ignored, since one of the two is missing here.
-#[cfg(not(all(cluster, javac)))]
-#[macro_export]
-macro_rules! java_tests {
-    ($($test:item)*) => { $(#[ignore = "needs a Java compiler, and Kafka, hence Maven"] $test)* };
-}

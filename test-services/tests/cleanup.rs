@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+#[path = "brokers/common/mod.rs"]
 mod common;
 
 /// The time within which an expected event happens.

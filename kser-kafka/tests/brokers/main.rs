@@ -1,0 +1,21 @@
+//! The transport on real Kafka, and on the mock of the Kafka client. Tests share a broker, but for those that start their own.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod commit_requests;
+mod commits;
+mod common;
+mod coordinator;
+mod health;
+mod idle;
+mod lag;
+mod lost;
+mod missing;
+mod outside;
+mod partitions;
+mod records;
+mod recreated;
+mod starts;
+mod strict;
+mod tools;
+mod unclean;
+mod waits;

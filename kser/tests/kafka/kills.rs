@@ -1,0 +1,160 @@
+//! Consumers that are killed, in processes of their own, on real Kafka: row A of what is promised, cell by cell.
+
+use std::time::Duration;
+
+use crate::common::process::Setup;
+use crate::common::road::{self, Bomb, Diary, LEGS, Log, Stuck, Trip, all_arrive, walk};
+use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use kser::{Outcome, Registry, Status, Step};
+use libtest_mimic::Trial;
+use tokio::time::{Instant, sleep};
+
+/// What is waited for comes sooner, unless it is lost.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A step that began so long before a kill is committed: the interval of commits, and what a busy machine adds.
+const COMMITTED: Duration = Duration::from_secs(1);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        on_kafka("a_steps_result_and_status_survive_kills_by_name", || {
+            killed_at_random(Some("courier"), 8)
+        }),
+        on_kafka("a_steps_result_and_status_survive_kills_of_anyone", || {
+            killed_at_random(None, 3)
+        }),
+        on_kafka(
+            "a_a_task_that_kills_its_process_is_a_dead_letter_and_63_others_run",
+            one_bomb,
+        ),
+        on_kafka(
+            "three_deploys_of_a_handler_that_blocks_its_thread_are_no_crash",
+            three_deploys,
+        ),
+    ]
+}
+
+/// The handler holds its thread, so that each process leaves its group without it and ends: that is no crash, and the fourth
+/// process runs the step, in place of a dead letter.
+async fn three_deploys() -> Tested {
+    // With the session of a program: who did not leave holds the partition for longer than is waited.
+    let url = url("");
+    let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
+    let steps = vec![Step::new(Stuck {
+        name: "stuck".to_owned(),
+    })];
+    let run = kser.producer().launch_steps("road.Deploy", steps).await?;
+    let setup = Setup::new(&url).with_shutdown_timeout(Duration::from_secs(1));
+    for _ in 0..3 {
+        let mut process = setup.start()?;
+        until("it runs", LONG, || process.texts("ran") == ["stuck"]).await?;
+        process.signal("-TERM")?;
+        process.end(LONG).await?;
+        let output = process.output();
+        let is_graceful =
+            output.contains("left behind: road.Stuck[") && !output.contains("to run alone");
+        expect(is_graceful, || output)?;
+    }
+    let done = |stuck: Stuck| async move { Outcome::text(stuck.name) };
+    let consumer = kser.consumer(Registry::new().task(done).build()?).spawn();
+    let state = run.wait_timeout(LONG).await?;
+    expect(state.status == Status::Success, || format!("{state:?}"))?;
+    Ok(consumer.stop().await?)
+}
+
+/// Launches operations of three steps and kills the only consumer again and again. Without a name the next one waits for
+/// the end of its predecessor's session. After two kills it catches up: a third would count as the doing of a task.
+async fn killed_at_random(instance: Option<&str>, kills: u32) -> Tested {
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 3).await?;
+    let setup = Setup::new(&url).with_instance(instance.unwrap_or_default());
+    let mut random = Random::new("kills");
+    let (mut log, mut killed, mut runs) = (Log::default(), Vec::new(), Vec::new());
+    let wait = if instance.is_some() { 0 } else { 1500 };
+    for round in 0..=kills {
+        let mut process = setup.start()?;
+        if round % 2 == 0 {
+            all_arrive(&runs, Duration::from_secs(60)).await?;
+        }
+        let until = Instant::now() + Duration::from_millis(wait + random.between(100, 900));
+        while Instant::now() < until && round < kills {
+            let trip = u32::try_from(runs.len())?;
+            let ms = random.between(0, 10);
+            runs.push(kser.producer().launch(Trip { trip, ms }).await?);
+            sleep(Duration::from_millis(10)).await;
+        }
+        if round < kills {
+            process.kill()?;
+            killed.push(Instant::now());
+        } else {
+            all_arrive(&runs, Duration::from_secs(60)).await?;
+            process.stop().await?;
+        }
+        log.add(process.said("ran"));
+    }
+    log.in_order(u32::try_from(runs.len())?)?;
+    let doubles = log.only_doubles_of(&killed, COMMITTED)?;
+    println!(
+        "{} trips, {kills} kills: {doubles} legs ran again",
+        runs.len()
+    );
+    expect(
+        log.runs() == runs.len() * (1 + LEGS as usize) + doubles,
+        || format!("{} runs", log.runs()),
+    )
+}
+
+async fn one_bomb() -> Tested {
+    let url = url(SHORT_SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 4).await?;
+    let producer = kser.producer();
+    for n in 0..63 {
+        if n == 31 {
+            producer.send(Bomb {}).await?;
+        }
+        producer.send(walk(format!("{n}"), 50)).await?;
+    }
+    let setup = Setup::new(&url).with_instance("sapper");
+    let (mut bombs, mut done, mut deaths) = (0, Vec::new(), 0);
+    let began = Instant::now();
+    loop {
+        let mut process = setup.start()?;
+        let mut died = false;
+        while !died && done.len() + process.said("done").len() < 63 {
+            expect(began.elapsed() < Duration::from_secs(60), || {
+                process.output()
+            })?;
+            died = process.has_ended()?;
+            sleep(Duration::from_millis(10)).await;
+        }
+        if !died {
+            let mut letters = kser.dead_letters("road").await?;
+            let letter = tokio::time::timeout(Duration::from_secs(20), letters.next()).await??;
+            let entrypoint = letter.message()?.entrypoint;
+            expect(entrypoint.as_str() == "road.Bomb", || {
+                entrypoint.to_string()
+            })?;
+            process.stop().await?;
+        }
+        bombs += process
+            .texts("ran")
+            .iter()
+            .filter(|name| *name == "bomb")
+            .count();
+        done.extend(process.texts("done"));
+        if !died {
+            break;
+        }
+        deaths += 1;
+    }
+    println!(
+        "{deaths} deaths in {:?}, innocents ran {} times",
+        began.elapsed(),
+        done.len()
+    );
+    done.sort();
+    done.dedup();
+    expect((bombs, deaths, done.len()) == (3, 3, 63), || {
+        format!("{bombs} bombs, {deaths} deaths, {} done", done.len())
+    })
+}

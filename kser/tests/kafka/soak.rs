@@ -1,0 +1,217 @@
+//! A soak: operations are launched all the time while brokers and consumers are killed and coordinators moved at random.
+//! Every operation ends.
+//!
+//! `KSER_SOAK_SECONDS` says how long; without it, 25. Whom to kill when follows from `KSER_TEST_SEED`, which is printed; what
+//! is in flight at that moment does not.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::common::process::{Process, Setup};
+use crate::common::road::{self, Diary, LEGS, Log, Trip, all_arrive};
+use crate::common::{Random, Tested, connect, expect, on_cluster, url_of};
+use kser::{Connection, Run};
+use libtest_mimic::{Failed, Trial};
+use test_services::Cluster;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, interval, sleep};
+
+/// How many operations are launched each second: in ten minutes these are 100,000 steps.
+const RATE: f64 = 100_000.0 / LEGS as f64 / 600.0;
+/// They outlive a broker that dies. Whoever loses its partitions three times with a task counts as killed by it.
+const SESSION: &str = "session.timeout.ms=6000&heartbeat.interval.ms=500";
+/// How many launches may wait for the brokers at a time.
+const LAUNCHING: usize = 256;
+/// How long after its process was killed, or after all is healed, an operation has to have ended.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let name = "a_operations_all_end_while_brokers_and_consumers_are_killed_and_coordinators_move";
+    vec![on_cluster(name, soak)]
+}
+
+/// The operations that are launched so far.
+type Runs = Mutex<Vec<Run>>;
+
+async fn soak() -> Tested {
+    let seconds = std::env::var("KSER_SOAK_SECONDS");
+    let seconds = seconds.map_or(Ok(25), |seconds| seconds.parse::<u32>())?;
+    let trips = (RATE * f64::from(seconds)).ceil() as u32;
+    let cluster = Arc::new(spawn_blocking(|| Cluster::start(3)).await?);
+    let url = url_of(&cluster.bootstrap(), SESSION);
+    let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
+    let mut fleet = Fleet::start(&url)?;
+    let runs = Runs::default();
+    let end = Instant::now() + Duration::from_secs(seconds.into());
+    let (broken, killed, moved, ()) = tokio::try_join!(
+        kill_brokers(&cluster, end),
+        fleet.kill_at_random(&runs, end),
+        move_coordinators(&cluster, end),
+        launch(&kser, trips, &runs),
+    )?;
+    let healed = Instant::now();
+    let runs = runs.into_inner()?;
+    all_arrive(&runs, RECOVERY).await?;
+    println!(
+        "{seconds} s, {broken} kills of brokers, {killed} of consumers, {moved} moves of coordinators: {} operations ended, \
+         the last {:?} after the end",
+        runs.len(),
+        healed.elapsed()
+    );
+    let log = fleet.stop().await?;
+    let expected = trips as usize * (1 + LEGS as usize);
+    println!("{expected} steps, {} ran again", log.runs() - expected);
+    expect(moved > 0, || "no coordinator has moved".to_owned())?;
+    expect(runs.len() == trips as usize, || format!("{}", runs.len()))?;
+    log.in_order(trips)
+}
+
+/// Launches operations at an even pace. What the brokers hold up is made up for.
+async fn launch(kser: &Connection, trips: u32, runs: &Runs) -> Tested {
+    let mut random = Random::new("work");
+    let mut pace = interval(Duration::from_secs_f64(1.0 / RATE));
+    let mut launching = JoinSet::new();
+    for trip in 0..trips {
+        pace.tick().await;
+        if launching.len() == LAUNCHING
+            && let Some(launched) = launching.join_next().await
+        {
+            runs.lock().unwrap().push(launched??);
+        }
+        let (producer, ms) = (kser.producer(), random.between(0, 20));
+        launching.spawn(async move { producer.launch(Trip { trip, ms }).await });
+        while let Some(launched) = launching.try_join_next() {
+            runs.lock().unwrap().push(launched??);
+        }
+    }
+    while let Some(launched) = launching.join_next().await {
+        runs.lock().unwrap().push(launched??);
+    }
+    Ok(())
+}
+
+/// Kills one broker after another. The next dies when the last has caught up: two of three have to have a record.
+async fn kill_brokers(cluster: &Arc<Cluster>, end: Instant) -> Result<u32, Failed> {
+    let (mut random, mut kills) = (Random::new("brokers"), 0);
+    loop {
+        sleep(Duration::from_millis(random.between(500, 4000))).await;
+        if Instant::now() >= end {
+            return Ok(kills);
+        }
+        let id = u16::try_from(random.between(1, 4))?;
+        let down = Duration::from_millis(random.between(0, 4000));
+        let cluster = Arc::clone(cluster);
+        spawn_blocking(move || {
+            cluster.kill(id);
+            std::thread::sleep(down);
+            cluster.restart(id);
+            cluster.wait_until_in_sync();
+        })
+        .await?;
+        println!("broker {id} was killed, and down for {down:?}");
+        kills += 1;
+    }
+}
+
+/// Moves the coordinators of all groups from broker to broker, and counts the partitions of `__consumer_offsets` that have
+/// moved. They stay where they are while the brokers that could have them are down.
+///
+/// A coordinator that takes a group over begins the sessions of its members anew, also of those that were killed: with less
+/// than a session between two moves their partitions would stand still until the moves end.
+async fn move_coordinators(cluster: &Cluster, end: Instant) -> Result<usize, Failed> {
+    let (mut random, mut moves) = (Random::new("coordinators"), 0);
+    let mut pause = random.between(500, 14_000);
+    loop {
+        sleep(Duration::from_millis(pause)).await;
+        if Instant::now() >= end {
+            return Ok(moves);
+        }
+        let admin = cluster.admin();
+        let moved = spawn_blocking(move || admin.move_leaders("__consumer_offsets")).await?;
+        pause = match moved {
+            Ok(moved @ 1..) => {
+                moves += moved;
+                random.between(500, 14_000)
+            }
+            none => {
+                println!("no coordinator moves: {none:?}");
+                500
+            }
+        };
+    }
+}
+
+/// Three consumers in processes of their own. All write to one file what they run.
+struct Fleet {
+    setups: Vec<Setup>,
+    processes: Vec<Process>,
+    file: PathBuf,
+}
+
+impl Fleet {
+    /// Two of them have names, with which they come back at once.
+    fn start(url: &str) -> Result<Self, Failed> {
+        let file = format!("soak-{}.log", std::process::id());
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+        println!("the consumers write to {}", file.display());
+        let setups = ["first", "second", ""];
+        let setups = setups.map(|name| Setup::new(url).with_instance(name).with_output(&file));
+        let processes: Result<_, _> = setups.iter().map(Setup::start).collect();
+        Ok(Self {
+            setups: setups.into(),
+            processes: processes?,
+            file,
+        })
+    }
+
+    /// Kills some of them, and again, once all that was there has arrived: what is there at three kills counts as the one
+    /// who does it.
+    async fn kill_at_random(&mut self, runs: &Runs, end: Instant) -> Result<usize, Failed> {
+        let (mut random, mut kills, mut arrived) = (Random::new("consumers"), 0, 0);
+        loop {
+            sleep(Duration::from_millis(random.between(500, 3000))).await;
+            if Instant::now() >= end {
+                return Ok(kills);
+            }
+            let chosen = random.between(1, 8);
+            let victims: Vec<_> = (0..3).filter(|n| chosen & (1 << n) != 0).collect();
+            for n in &victims {
+                let has_ended = self.processes[*n].has_ended()?;
+                expect(!has_ended, || format!("consumer {n} has ended by itself"))?;
+                self.processes[*n].kill()?;
+            }
+            let killed = Instant::now();
+            kills += victims.len();
+            let launched = runs.lock().unwrap()[arrived..].to_vec();
+            for n in &victims {
+                sleep(Duration::from_millis(random.between(0, 500))).await;
+                self.processes[*n] = self.setups[*n].start()?;
+            }
+            all_arrive(&launched, RECOVERY).await?;
+            arrived += launched.len();
+            println!(
+                "consumers {victims:?} were killed, {arrived} operations ended {:?} later",
+                killed.elapsed()
+            );
+        }
+    }
+
+    /// Stops all, and reads what they ran.
+    async fn stop(mut self) -> Result<Log<usize>, Failed> {
+        for process in &mut self.processes {
+            let status = process.stop().await?;
+            expect(status.success(), || {
+                format!("a consumer ends with {status}")
+            })?;
+        }
+        let text = std::fs::read_to_string(&self.file)?;
+        let mut log = Log::default();
+        // A process that is killed while it writes leaves half a line, and another writes behind that.
+        let ran = text.lines().filter_map(|line| line.rsplit_once("ran "));
+        log.add(ran.map(|(_, text)| text.to_owned()).enumerate());
+        std::fs::remove_file(&self.file)?;
+        Ok(log)
+    }
+}

@@ -1,0 +1,32 @@
+//! Workflows from launch to end in one process, on the transport in memory: what programs see, and what faults do to them.
+
+mod answers;
+mod attempts;
+mod backlog;
+mod bad_input;
+mod client;
+mod client_faults;
+mod client_repair;
+mod client_replay;
+mod common;
+mod consumer;
+mod consumer_fails;
+mod corners;
+mod counts;
+mod dropped_replay;
+mod ends;
+mod external;
+mod fairness;
+mod faulty;
+mod handlers;
+mod languages;
+mod late;
+mod log_targets;
+mod operations;
+mod promises;
+mod refused;
+mod relay;
+mod stop;
+mod sweeps;
+mod verbs;
+mod whole;
