@@ -10,6 +10,7 @@ use crate::dead_letters::{Place, Session};
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::EventWatcher;
 use crate::engine::run_ref::RunRef;
+use crate::engine::scope::message::is_stored_run;
 use crate::engine::stored::{Applied, Stored, run_ref};
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
@@ -123,7 +124,7 @@ impl DeadLetter {
             None => None,
         };
         let (records, carried) = match (&message, &envelope) {
-            (Some(message), Some(envelope)) if envelope.mode == Mode::Stored => {
+            (Some(message), Some(envelope)) if is_stored_run(envelope) => {
                 let records = retry_stored(shared, message, envelope).await?;
                 (self.as_sent(records)?, None)
             }

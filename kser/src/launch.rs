@@ -136,9 +136,9 @@ impl Launch {
             What::Operation(params) => ask(shared, &run, params?, self.step_events)?,
             What::Steps(steps) => build(shared, &mut run, steps, self.step_events)?,
         };
-        match mode {
-            Mode::Stored => launch_stored(shared, &run, begin).await,
-            _ => launch_carried(shared, &run, begin).await,
+        match run.is_stored() {
+            true => launch_stored(shared, &run, begin).await,
+            false => launch_carried(shared, &run, begin).await,
         }
     }
 }
@@ -190,7 +190,7 @@ fn build(
     let after = apply_build(&before, &plan, now)?.with_stamp(shared.next_stamp());
     let rest = plan
         .get(1..)
-        .filter(|rest| !rest.is_empty() && run.mode != Mode::Stored);
+        .filter(|rest| !rest.is_empty() && !run.is_stored());
     let rest = rest.map(|rest| carried::encode(&run.id, rest));
     let moved = RunChange {
         before: &before,
@@ -252,9 +252,9 @@ fn apply_build(
 }
 
 fn now(shared: &Shared, run: &RunRef) -> kser_core::Timestamp {
-    match run.mode {
-        Mode::Stored => shared.store_clock.now(),
-        _ => shared.clock.now(),
+    match run.is_stored() {
+        true => shared.store_clock.now(),
+        false => shared.clock.now(),
     }
 }
 

@@ -45,6 +45,11 @@ impl Shared {
         self.store.as_ref().ok_or(Error::NeedsStore { verb })
     }
 
+    /// Says whether the state of a run is stored unless its launch says otherwise.
+    pub(crate) fn stores_runs(&self) -> bool {
+        self.mode == Mode::Stored
+    }
+
     /// Returns a stamp for the next write of a run.
     pub(crate) fn next_stamp(&self) -> u64 {
         self.stamps.next(&*self.ids)

@@ -183,7 +183,7 @@ impl RecordWriter {
     ) -> Result<Bytes, Error> {
         let mut envelope = self.envelope(run, progress);
         envelope.launch = true;
-        envelope.store = store.filter(|_| run.mode == Mode::Stored).cloned();
+        envelope.store = store.filter(|_| run.is_stored()).cloned();
         let mut message = Message::new(run.id.clone().into(), run.name.clone(), params);
         message.metadata = run.metadata.clone().with_envelope(Some(envelope));
         self.sized(&message)
@@ -206,7 +206,7 @@ impl RecordWriter {
         if step.external.is_some() {
             envelope.reply = Some(self.home(run)?);
         }
-        if step.external.is_some() && run.mode != Mode::Stored {
+        if step.external.is_some() && !run.is_stored() {
             let sent = SentStep {
                 step: step.clone(),
                 given: given.cloned().unwrap_or_default(),
@@ -343,7 +343,7 @@ impl RecordWriter {
         envelope.step_events = progress.wants_step_events();
         envelope.status_hook = progress.wants_status_hook();
         envelope.home.clone_from(&run.home);
-        if run.mode == Mode::Stored {
+        if run.is_stored() {
             envelope.store.clone_from(&self.store);
             envelope.stamp = progress.stamp();
         }

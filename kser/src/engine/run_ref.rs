@@ -15,6 +15,11 @@ pub(crate) struct RunRef {
 }
 
 impl RunRef {
+    /// Says whether the state of the run is in the store, and not in its messages.
+    pub(crate) const fn is_stored(&self) -> bool {
+        matches!(self.mode, Mode::Stored)
+    }
+
     /// Makes a reference to the same run for code that writes none of its messages.
     pub(crate) fn without_metadata(&self) -> Self {
         Self {

@@ -124,7 +124,7 @@ fn replace_event(
     let payload = state.tracked.record.payload.as_deref();
     let message = Message::decode(payload.unwrap_or_default());
     let is_kept = message.ok().and_then(|message| is_stored(&message));
-    let is_kept = is_kept.unwrap_or(shared.mode == kser_core::Mode::Stored);
+    let is_kept = is_kept.unwrap_or_else(|| shared.stores_runs());
     let outcome = refusal::outcome(error);
     let is_smaller = event
         .outcome

@@ -28,8 +28,12 @@ pub(crate) fn version_seen(message: &Message) -> u64 {
 
 /// Says whether the state of the run of a message is in a store; `None` for a lone task.
 pub(crate) fn is_stored(message: &Message) -> Option<bool> {
-    let envelope = message.metadata.envelope();
-    envelope.map(|envelope| envelope.mode == Mode::Stored)
+    message.metadata.envelope().map(is_stored_run)
+}
+
+/// Says whether the state of the run that an envelope names is in a store.
+pub(crate) fn is_stored_run(envelope: &Envelope) -> bool {
+    envelope.mode == Mode::Stored
 }
 
 /// Returns the step that a message is; `None` for a launch.

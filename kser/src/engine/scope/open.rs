@@ -65,7 +65,7 @@ impl<'a> RunScope<'a> {
                     home: None,
                 };
                 match &shared.store {
-                    Some(store) if shared.mode == Mode::Stored => {
+                    Some(store) if shared.stores_runs() => {
                         Self::Stored(StoredScope::new(Stored { shared, store }, run))
                     }
                     _ => Self::Carried(CarriedScope::new(shared, run)),
