@@ -54,7 +54,7 @@ async fn look(transport: Arc<dyn Transport>, interest: Interest) -> Subscribed {
         match transport.subscribe(interest.clone()).await {
             Err(Error::MissingTopic { .. }) => {}
             Err(error) if error.is_temporary() => {
-                tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a topic that is missing cannot be looked for");
+                tracing::warn!(target: "kser", error = kser_core::log::report(&error), "looking for a missing topic failed; it is looked for again");
             }
             subscribed => return subscribed,
         }

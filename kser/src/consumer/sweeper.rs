@@ -294,7 +294,7 @@ fn here(shared: &Shared, mut record: Record) -> Record {
 }
 
 fn dead_letter_of(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
-    tracing::error!(target: "kser", topic = %record.topic, error = kser_core::log::report(error), "sending what a handler sends failed; it becomes a dead letter");
+    tracing::error!(target: "kser", topic = %record.topic, error = kser_core::log::report(error), "publishing an output failed; it becomes a dead letter");
     let tracked = TrackedRecord::alone(record.clone(), &*shared.clock);
     dead_letter::write(&tracked, 0, &error.report(), shared)
 }

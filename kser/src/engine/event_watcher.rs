@@ -175,13 +175,13 @@ async fn observe(observer: Weak<EventWatcher>, mut subscription: Box<dyn Subscri
                     match RunEvent::decode(&payload) {
                         Ok(event) => observer.observe(event),
                         Err(error) => {
-                            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a record of the events topic is none")
+                            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "reading an event failed; it is left out")
                         }
                     }
                 }
             }
             Err(error) => {
-                tracing::warn!(target: "kser", error = kser_core::log::report(&error), "the events are not received");
+                tracing::warn!(target: "kser", error = kser_core::log::report(&error), "receiving events failed");
                 if !error.is_temporary() {
                     observer.close();
                     return;

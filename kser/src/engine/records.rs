@@ -359,7 +359,7 @@ impl RecordWriter {
         let told = self.hook(run, event);
         if let Err(error) = &told {
             let error: &dyn std::error::Error = error;
-            tracing::error!(target: "kser", run = ?run.id, error, "telling the owner of a status failed; its hook is not called");
+            tracing::error!(target: "kser", run = ?run.id, error, "publishing a status message failed; the hook of the operation is not called");
         }
         told.ok()
     }

@@ -107,7 +107,7 @@ impl Process<'_> {
         };
         drop(self.place);
         if settled.is_lost() {
-            tracing::warn!(target: "kser", topic = %self.state.tracked.record.topic, "a delivery went to another member while it was worked on");
+            tracing::warn!(target: "kser", topic = %self.state.tracked.record.topic, "a delivery was reassigned while its record was handled; the record runs again");
         }
         settled
     }
@@ -134,7 +134,7 @@ impl Process<'_> {
     /// while when others run on.
     async fn enter_exclusive(&mut self, ticket: Ticket) -> Result<Ticket, Settled> {
         let (processor, topic) = (self.processor, &self.state.tracked.record.topic);
-        tracing::warn!(target: "kser", %topic, "a task that may kill its process waits to run alone");
+        tracing::warn!(target: "kser", %topic, "a suspected poison message waits to run alone");
         let all = u32::try_from(processor.options.concurrency).unwrap_or(u32::MAX);
         let entered = tokio::select! {
             biased;
@@ -144,7 +144,7 @@ impl Process<'_> {
         };
         let now = processor.shared.clock.now();
         let Some(place) = entered else {
-            tracing::warn!(target: "kser", %topic, "a task that may kill its process is given back for {GIVEN_BACK:?}: others run beside it");
+            tracing::warn!(target: "kser", %topic, "running a suspected poison message alone failed: other tasks run on; it is released for {GIVEN_BACK:?}");
             return Err(self.release(ticket, Some(now + GIVEN_BACK)));
         };
         match ticket.begin().await {
@@ -250,7 +250,7 @@ impl Process<'_> {
         let held = HeldPartition::new(topic.clone(), partition, error.report());
         let held = processor.unsettled.insert(held);
         let shown: &dyn std::error::Error = &error;
-        tracing::error!(target: "kser", %topic, error = shown, tries = state.failed_settles, "a delivery is held: it cannot be settled");
+        tracing::error!(target: "kser", %topic, error = shown, tries = state.failed_settles, "settling a delivery failed; it is held and tried again");
         let mut published = Vec::new();
         match error {
             Error::Unpublished { source } => {
@@ -279,7 +279,7 @@ impl Process<'_> {
         if let Some(store) = &self.processor.shared.store
             && let Err(error) = store.relayed(outputs).await
         {
-            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "outputs are published and not marked: they may be published again");
+            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "marking outputs as relayed failed; they may be published again");
         }
     }
 
@@ -331,7 +331,7 @@ impl Process<'_> {
                 tracing::error!(
                     target: "kser",
                     error = &source as &dyn std::error::Error,
-                    "a delivery is given back: it cannot be settled"
+                    "settling a delivery failed; it is released and comes again"
                 );
                 self.release(ticket, None)
             }

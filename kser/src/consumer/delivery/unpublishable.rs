@@ -102,7 +102,7 @@ fn replace_dead_letter(
     if dead_letter.payload == state.tracked.record.payload {
         return Ok(Replacement::Itself);
     }
-    tracing::error!(target: "kser", error = kser_core::log::report(error), "a record and its dead letter are not taken by their topics");
+    tracing::error!(target: "kser", error = kser_core::log::report(error), "publishing a record and its dead letter failed: both topics refuse it");
     let message = Message::decode(dead_letter.payload.as_deref().unwrap_or_default());
     let is_kept = message.ok().and_then(|message| is_stored(&message));
     if is_output || is_kept == Some(true) {
@@ -131,7 +131,7 @@ fn replace_event(
         .as_ref()
         .is_some_and(|told: &Outcome| told.encoded_len() > outcome.encoded_len());
     if is_kept || !event.status.is_terminal() || !is_smaller {
-        tracing::error!(target: "kser", run = ?event.run, error = kser_core::log::report(error), "a change of status is not told");
+        tracing::error!(target: "kser", run = ?event.run, error = kser_core::log::report(error), "publishing an event failed; observers do not see this change of status");
         return Ok(Replacement::Records(Vec::new()));
     }
     let mut records = Vec::new();
