@@ -85,8 +85,8 @@ impl Connection {
     /// them, and those to come. It needs no store.
     ///
     /// The time is that of the stamp that the backend keeps with each event; between machines it is as exact as their clocks
-    /// agree. Kafka keeps events for the retention of the topic `kser.events`, which is `log.retention.hours` of the brokers, 7
-    /// days, unless the topic is made with another; `memory://` keeps the last 1,000.
+    /// agree. Kafka keeps events for the retention of the topic `kser.events`, a day where kser creates the topic; `memory://` keeps
+    /// the last 1,000.
     ///
     /// ```
     /// # use std::time::SystemTime;
