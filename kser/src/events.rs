@@ -23,7 +23,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[must_use = "events are received by `next`"]
 pub struct Events {
     subscription: Box<dyn Subscription>,
+    /// The deliveries that are not settled yet: some only if a call was dropped in between.
     received: VecDeque<Delivery>,
+    events: VecDeque<RunEvent>,
 }
 
 impl Events {
@@ -33,6 +35,7 @@ impl Events {
         Ok(Self {
             subscription: shared.transport.subscribe(interest).await?,
             received: VecDeque::new(),
+            events: VecDeque::new(),
         })
     }
 
@@ -124,18 +127,19 @@ impl Events {
 
     /// Takes the next received event. A record that is none is left out, with a warning.
     async fn take(&mut self) -> Option<RunEvent> {
+        // All at once, so that nothing is left unsettled when the caller wants no more.
         while let Some(delivery) = self.received.pop_front() {
             let payload = delivery.record.payload.unwrap_or_default();
-            let _ = delivery.ticket.settle(Vec::new()).await;
             match RunEvent::decode(&payload) {
-                Ok(event) => return Some(event),
+                Ok(event) => self.events.push_back(event),
                 Err(error) => tracing::warn!(
                     target: "kser", error = kser_core::log::report(&error),
                     "reading an event failed; it is left out",
                 ),
             }
+            let _ = delivery.ticket.settle(Vec::new()).await;
         }
-        None
+        self.events.pop_front()
     }
 }
 

@@ -311,7 +311,7 @@ impl Creation {
         let mut topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication)
             .set("cleanup.policy", "delete");
         if !spec.kept {
-            // Readers without a group read a record when it is written, or never.
+            // Readers without a group read a record when it is written, or look back for a while.
             topic = topic.set("retention.ms", "86400000");
         }
         for (key, value) in &self.settings {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::capture::{lines, listen};
 use crate::common::{Doomed, Flaky, Note, connection, note};
-use kser::{Context, Entrypoint, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
+use kser::{
+    Context, Entrypoint, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -48,6 +50,10 @@ async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_tol
     let astray = vec![Step::new(note("x")), Step::new(Astray {})];
     kser.producer().launch_steps("test.Run", astray).await?;
     sleep(Duration::from_secs(5)).await;
+    // The other events are received with the first, and not taken.
+    let mut events = kser.events(Timestamp::default()).await?;
+    events.next().await?;
+    drop(events);
     consumer.stop().await?;
     let text = lines();
     let second = format!(r#"run="{}" step=2 steps=2"#, run.id());
@@ -94,6 +100,7 @@ async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_tol
         assert!(lines.any(is_there), "no {level} {line} {field}: {text}");
     }
     assert_eq!(text.matches("no consumer reads").count(), 2, "{text}");
+    assert!(!text.contains("without a settle"), "{text}");
     let of_steps = text
         .lines()
         .filter(|line| line.contains("test.Flaky") && line.contains("uuid="));
