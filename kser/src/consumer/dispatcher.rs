@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use kser_core::{Delivery, Error, HeldPartition, Room, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use super::delivery::process::{Finished, process};
+use super::delivery::process::Finished;
 use super::handle::{ConsumerHandle, ConsumerHealth};
 use super::lanes::Lanes;
 use super::processor::{Processor, backoff};
+use super::workers::Workers;
 
 /// The interval between the updates of the health of a consumer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const PARKED: usize = 16;
 pub(crate) struct Dispatcher {
     processor: Arc<Processor>,
     lanes: Lanes,
-    tasks: JoinSet<Finished>,
+    workers: Workers,
     trouble: Option<Trouble>,
 }
 
@@ -42,8 +42,8 @@ impl Dispatcher {
     pub(crate) fn new(processor: Arc<Processor>) -> Self {
         Self {
             lanes: Lanes::new(processor.options.held_records / LANE),
+            workers: Workers::new(Arc::clone(&processor)),
             processor,
-            tasks: JoinSet::new(),
             trouble: None,
         }
     }
@@ -70,10 +70,10 @@ impl Dispatcher {
             let receiving = room.records > 0 && !paused.is_paused() && retry_at.is_none();
             tokio::select! {
                 biased;
-                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
-                    self.finished(done);
-                    while let Some(done) = self.tasks.try_join_next() {
-                        self.finished(done);
+                finished = self.workers.finished() => {
+                    self.finish(finished);
+                    while let Some(finished) = self.workers.try_finished() {
+                        self.finish(finished);
                     }
                 }
                 place = place(&self.processor), if self.lanes.is_ready() => self.start(place),
@@ -117,11 +117,12 @@ impl Dispatcher {
     }
 
     /// Releases the deliveries that have not started, and waits for the running ones.
-    pub(crate) async fn finish(&mut self, grace: Duration) -> Result<(), Elapsed> {
+    pub(crate) async fn end(&mut self, grace: Duration) -> Result<(), Elapsed> {
         self.lanes.release_waiting();
         let all = async {
-            while let Some(done) = self.tasks.join_next().await {
-                self.finished(done);
+            while !self.workers.is_idle() {
+                let finished = self.workers.finished().await;
+                self.finish(finished);
                 self.lanes.release_waiting();
             }
         };
@@ -181,21 +182,17 @@ impl Dispatcher {
 
     fn start(&mut self, place: Option<OwnedSemaphorePermit>) {
         if let (Some(place), Some(turn)) = (place, self.lanes.next()) {
-            let processor = Arc::clone(&self.processor);
-            self.tasks.spawn(process(processor, turn, place));
+            self.workers.start(turn, place);
         }
     }
 
-    fn finished(&mut self, done: Result<Finished, JoinError>) {
-        match done {
-            Ok(Finished {
-                lane,
-                bytes,
-                given_back,
-            }) => self.lanes.finish(lane, bytes, given_back),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {}
-        }
+    fn finish(&mut self, finished: Finished) {
+        let Finished {
+            lane,
+            bytes,
+            given_back,
+        } = finished;
+        self.lanes.finish(lane, bytes, given_back);
     }
 }
 

@@ -206,15 +206,15 @@ async fn end(
     subscriptions: Vec<Box<dyn Subscription>>,
     handle: &ConsumerHandle,
 ) -> bool {
-    let mut graceful = dispatcher.finish(processor.options.deadline).await.is_ok();
+    let mut graceful = dispatcher.end(processor.options.deadline).await.is_ok();
     if !graceful {
         processor.cancel.cancel();
-        graceful = dispatcher.finish(LAST_CALL).await.is_ok();
+        graceful = dispatcher.end(LAST_CALL).await.is_ok();
     }
     if !graceful {
         handle.name_dropped();
         processor.kill.cancel();
-        if dispatcher.finish(LAST_CALL).await.is_err() {
+        if dispatcher.end(LAST_CALL).await.is_err() {
             handle.name_left_behind();
             handle.leave_gracefully().await;
         }

@@ -15,6 +15,7 @@ mod signals;
 mod state_guard;
 mod step;
 mod sweeper;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,14 +30,14 @@ pub(crate) struct Finished {
 
 /// Works on a delivery until it is settled or given back. While it waits it holds no place.
 pub(crate) async fn process(
-    processor: Arc<Processor>,
+    processor: &Processor,
     turn: Turn,
     place: OwnedSemaphorePermit,
 ) -> Finished {
     let bytes = turn.delivery.record.size();
-    let (state, ticket) = DeliveryState::new(&processor, turn.delivery);
+    let (state, ticket) = DeliveryState::new(processor, turn.delivery);
     let process = Process {
-        processor: &processor,
+        processor,
         state,
         place: Some(place),
     };
@@ -114,11 +114,10 @@ impl Process<'_> {
 
     /// Decides. A suspected poison message shares its places with others when it has run exclusively for long.
     async fn dispose_within(&mut self) -> Disposition {
-        let is_exclusive = self.state.is_exclusive;
-        let mut deciding = Box::pin(dispose(&mut self.state));
-        if !is_exclusive {
-            return deciding.await;
+        if !self.state.is_exclusive {
+            return dispose(&mut self.state).await;
         }
+        let mut deciding = Box::pin(dispose(&mut self.state));
         tokio::select! {
             biased;
             disposition = &mut deciding => return disposition,

@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinError, JoinSet};
+
+use super::delivery::process::{Finished, process};
+use super::lanes::Turn;
+use super::processor::Processor;
+
+/// The largest number of workers that wait for work. Others end with their delivery.
+const IDLE: usize = 1024;
+
+/// The workers of a consumer: tasks that stand ready, each of which works on one delivery at a time. There is one for each
+/// delivery that runs, is being settled or waits in hand; the one that was the last to finish is the next to start.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    processor: Arc<Processor>,
+    tasks: JoinSet<()>,
+    idle: Vec<Worker>,
+    busy: usize,
+    /// Where a worker tells that its delivery is finished.
+    reports: UnboundedSender<Report>,
+    reported: UnboundedReceiver<Report>,
+}
+
+/// A worker that waits for work. Dropped, it ends.
+#[derive(Debug)]
+struct Worker(UnboundedSender<Work>);
+
+/// A delivery to work on, its place to run, and the worker, which its report gives back.
+#[derive(Debug)]
+struct Work {
+    turn: Turn,
+    place: OwnedSemaphorePermit,
+    worker: Worker,
+}
+
+/// A delivery that is finished, and the worker that is idle again.
+#[derive(Debug)]
+struct Report {
+    finished: Finished,
+    worker: Worker,
+}
+
+impl Workers {
+    pub(crate) fn new(processor: Arc<Processor>) -> Self {
+        let (reports, reported) = unbounded_channel();
+        Self {
+            processor,
+            tasks: JoinSet::new(),
+            idle: Vec::new(),
+            busy: 0,
+            reports,
+            reported,
+        }
+    }
+
+    /// Says whether no worker has a delivery.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.busy == 0
+    }
+
+    /// Has a worker work on a delivery, which then needs one place less.
+    pub(crate) fn start(&mut self, turn: Turn, place: OwnedSemaphorePermit) {
+        let worker = self.idle.pop().unwrap_or_else(|| self.hire());
+        let works = worker.0.clone();
+        self.busy += 1;
+        // It fails only while the runtime shuts down, which drops the worker.
+        let _ = works.send(Work {
+            turn,
+            place,
+            worker,
+        });
+    }
+
+    /// Waits for a delivery to be finished; for ever while no worker has one.
+    ///
+    /// # Panics
+    ///
+    /// Panics with the panic of a worker.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn finished(&mut self) -> Finished {
+        loop {
+            tokio::select! {
+                biased;
+                Some(report) = self.reported.recv() => return self.accept(report),
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => resume(ended),
+            }
+        }
+    }
+
+    /// Returns a delivery that is finished already.
+    pub(crate) fn try_finished(&mut self) -> Option<Finished> {
+        let report = self.reported.try_recv().ok()?;
+        Some(self.accept(report))
+    }
+
+    fn accept(&mut self, report: Report) -> Finished {
+        self.busy -= 1;
+        if self.idle.len() < IDLE {
+            self.idle.push(report.worker);
+        }
+        report.finished
+    }
+
+    fn hire(&mut self) -> Worker {
+        let (worker, mut works) = unbounded_channel::<Work>();
+        let (processor, reports) = (Arc::clone(&self.processor), self.reports.clone());
+        self.tasks.spawn(async move {
+            while let Some(work) = works.recv().await {
+                let finished = process(&processor, work.turn, work.place).await;
+                let worker = work.worker;
+                // It fails only when the consumer has ended.
+                let _ = reports.send(Report { finished, worker });
+            }
+        });
+        Worker(worker)
+    }
+}
+
+fn resume(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
