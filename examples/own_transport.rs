@@ -261,12 +261,14 @@ impl Drop for Member {
 
 #[async_trait]
 impl Settle for Shared {
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
         outputs.iter().try_for_each(fits)?;
         self.with(|list| {
             let index = list.held(ticket).ok_or(Error::Lost)?;
             list.items.remove(index);
-            outputs.into_iter().for_each(|record| list.publish(record));
+            outputs
+                .iter()
+                .for_each(|record| list.publish(record.clone()));
             Ok(())
         })
     }

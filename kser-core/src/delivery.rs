@@ -112,7 +112,7 @@ pub trait Settle: Debug + Send + Sync + 'static {
     ///
     /// [`Error::Lost`] when the delivery was reassigned. After any other error the caller still has it:
     /// [`Error::Unpublished`] names the outputs that are not published, and the caller retries with those only.
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error>;
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error>;
 
     /// Records durably that the delivery is about to run. Called for suspected poison messages only: deliveries whose
     /// [crash count](Delivery::crash_count) is 2 or more are counted further only after this.
@@ -206,8 +206,11 @@ impl Ticket {
     ///
     /// Dropping the future may or may not have published and settled. The ticket is then released, so that a delivery
     /// that is not settled is redelivered.
-    pub async fn settle(mut self, outputs: Vec<Record>) -> Result<Settled, NotSettled> {
-        let lost = match self.settle.settle(self.id, outputs).await {
+    pub async fn settle(
+        mut self,
+        outputs: impl AsRef<[Record]> + Send + Sync,
+    ) -> Result<Settled, NotSettled> {
+        let lost = match self.settle.settle(self.id, outputs.as_ref()).await {
             Ok(()) => false,
             Err(Error::Lost) => true,
             Err(source) => {

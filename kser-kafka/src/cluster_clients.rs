@@ -46,16 +46,16 @@ impl ClusterClients {
 
     /// Publishes records. Creates missing topics if [`KafkaConfig::with_create`] is set. A delayed record is published only if
     /// its delay topics can keep it and its topic can take it afterwards.
-    pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
-        let refused = self.refused_waits(&records).await;
+    pub(crate) async fn publish(&self, records: &[Record]) -> Result<(), NotPublished> {
+        let refused = self.refused_waits(records).await;
         if refused.is_empty() {
             return self.publish_now(records).await;
         }
         let is_refused = |at: usize| refused.iter().any(|(refused, _)| *refused == at);
-        let others = records.into_iter().enumerate();
+        let others = records.iter().cloned().enumerate();
         let others = others.filter(|(at, _)| !is_refused(*at));
         let (indices, others): (Vec<_>, Vec<_>) = others.unzip();
-        let mut failed = match self.publish_now(others).await {
+        let mut failed = match self.publish_now(&others).await {
             Ok(()) => Vec::new(),
             Err(not) => at(&indices, not.failed),
         };
@@ -80,18 +80,17 @@ impl ClusterClients {
         refused
     }
 
-    async fn publish_now(&self, records: Vec<Record>) -> Result<(), NotPublished> {
-        let published = match self.config.create {
-            None => self.publisher.publish(records).await,
-            Some(_) => match self.publisher.publish(records.clone()).await {
-                Ok(()) => Ok(()),
-                Err(not) => self.publish_again(records, not).await,
-            },
+    async fn publish_now(&self, records: &[Record]) -> Result<(), NotPublished> {
+        let Err(mut not) = self.publisher.publish(records).await else {
+            return Ok(());
         };
-        match published {
-            Ok(()) => Ok(()),
-            Err(not) => Err(self.with_limits(not).await),
+        if self.config.create.is_some() {
+            match self.publish_again(records, not).await {
+                Ok(()) => return Ok(()),
+                Err(still) => not = still,
+            }
         }
+        Err(self.with_limits(not).await)
     }
 
     /// Adds the size limits of topics to the errors of records that are too large, as far as the brokers tell them.
@@ -207,7 +206,7 @@ impl ClusterClients {
 
     async fn publish_again(
         &self,
-        records: Vec<Record>,
+        records: &[Record],
         not: NotPublished,
     ) -> Result<(), NotPublished> {
         let (missing, mut failed): (Vec<_>, Vec<_>) = not
@@ -233,7 +232,7 @@ impl ClusterClients {
         self.publisher
             .learn(records.iter().map(|record| &record.topic))
             .await;
-        if let Err(not) = self.publisher.publish(records).await {
+        if let Err(not) = self.publisher.publish(&records).await {
             failed.extend(at(&indices, not.failed));
         }
         failed.sort_by_key(|(index, _)| *index);

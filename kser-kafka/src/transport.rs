@@ -194,7 +194,7 @@ fn make_consumer(
 #[async_trait]
 impl Transport for KafkaTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
-        self.0.publish(records).await
+        self.0.publish(&records).await
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {

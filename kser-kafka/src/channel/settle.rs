@@ -16,7 +16,7 @@ pub(crate) struct Settler {
 
 #[async_trait]
 impl Settle for Settler {
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
         let id = RecordId::of_ticket(ticket);
         if !self.channel.is_live(id.assignment) {
             return Err(Error::Lost);
@@ -54,7 +54,7 @@ pub(crate) struct GrouplessSettler(pub(crate) Arc<ClusterClients>);
 
 #[async_trait]
 impl Settle for GrouplessSettler {
-    async fn settle(&self, _: u128, outputs: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, _: u128, outputs: &[Record]) -> Result<(), Error> {
         let published = self.0.publish(outputs).await;
         published.map_err(|source| Error::Unpublished { source })
     }

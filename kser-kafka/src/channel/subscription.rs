@@ -124,7 +124,7 @@ mod tests {
 
     #[async_trait]
     impl Settle for Nobody {
-        async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+        async fn settle(&self, _: u128, _: &[Record]) -> Result<(), Error> {
             Ok(())
         }
 

@@ -52,7 +52,7 @@ pub(super) struct Nobody;
 
 #[async_trait::async_trait]
 impl Settle for Nobody {
-    async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, _: u128, _: &[Record]) -> Result<(), Error> {
         Ok(())
     }
 

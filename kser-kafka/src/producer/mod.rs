@@ -67,7 +67,7 @@ impl Publisher {
 
     /// Sends records in order, and waits for the report of each. The first poll of the future hands the records to the client,
     /// as far as the limit of records in flight allows.
-    pub(crate) async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
+    pub(crate) async fn publish(&self, records: &[Record]) -> Result<(), NotPublished> {
         let producer = self.producer();
         let all = records.iter().enumerate();
         let failed = self.publish_with(&producer, all, records.len()).await;
@@ -75,7 +75,7 @@ impl Publisher {
             return Ok(());
         }
         self.replace_if_fatal(&producer);
-        let failed = self.publish_alone(&records, failed).await;
+        let failed = self.publish_alone(records, failed).await;
         match failed.is_empty() {
             true => Ok(()),
             false => Err(NotPublished::new(failed)),

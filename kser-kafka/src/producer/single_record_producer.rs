@@ -70,7 +70,7 @@ mod tests {
             cluster.clear_request_errors(RDKafkaApiKey::Produce);
             cluster.request_errors(RDKafkaApiKey::Produce, errors);
             let topic = Topic::new("t").unwrap();
-            publisher.publish(vec![Record::new(topic, None)]).await
+            publisher.publish(&[Record::new(topic, None)]).await
         };
         publish(&[TOO_LARGE]).await.unwrap();
         publish(&[TOO_LARGE, FATAL]).await.unwrap_err();

@@ -14,10 +14,11 @@ async fn a_publish_that_is_dropped_gives_its_room_back() {
     let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
     let record = Record::new(Topic::new("t").unwrap(), None);
     let cost = record.size() + OVERHEAD;
+    let records = [record.clone(), record];
     // The second record finds the queue of the client full, and waits.
     tokio::select! {
         biased;
-        _ = publisher.publish(vec![record.clone(), record]) => {}
+        _ = publisher.publish(&records) => {}
         () = std::future::ready(()) => {}
     }
     let room = publisher.room.available_permits();
@@ -37,7 +38,7 @@ async fn records_of_one_key_keep_the_order_of_their_calls_when_the_queue_is_full
         let publisher = Arc::clone(&publisher);
         let record = Record::new(Topic::new("t").unwrap(), Some(vec![n].into()));
         // The calls are first polled in this order.
-        calls.spawn(async move { publisher.publish(vec![record.with_key("k")]).await });
+        calls.spawn(async move { publisher.publish(&[record.with_key("k")]).await });
     }
     while let Some(published) = calls.join_next().await {
         published.unwrap().unwrap();

@@ -200,8 +200,8 @@ impl Leave for Seat {
 
 #[async_trait]
 impl Settle for Seat {
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
-        for output in &outputs {
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
+        for output in outputs {
             self.broker.fits(output)?;
         }
         let now = match outputs.is_empty() {
@@ -211,7 +211,7 @@ impl Settle for Seat {
         let ticket = TicketParts::unpack(ticket);
         let settled = self
             .broker
-            .with(|state, deferred| state.settle(ticket, outputs, now, deferred));
+            .with(|state, deferred| state.settle(ticket, outputs.to_vec(), now, deferred));
         match settled {
             true => Ok(()),
             false => Err(Error::Lost),

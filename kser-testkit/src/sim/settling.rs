@@ -33,7 +33,7 @@ impl SimSettle {
     }
 
     /// Publishes the outputs of a delivery that its member still owns.
-    fn publish(&self, serial: u64, outputs: Vec<Record>) -> Result<(), Error> {
+    fn publish(&self, serial: u64, outputs: &[Record]) -> Result<(), Error> {
         self.port.shared.change(|state, now| {
             let late = std::mem::take(&mut state.late);
             let half = std::mem::take(&mut state.half);
@@ -48,10 +48,10 @@ impl SimSettle {
                 true => outputs.len() / 2,
                 false => outputs.len(),
             };
-            for output in outputs.into_iter().take(count) {
-                let told = Told::by(&output);
-                invariants::sent(state, serial, &told, &output);
-                state.publish(&self.port, output, told, now, true);
+            for output in outputs.iter().take(count) {
+                let told = Told::by(output);
+                invariants::sent(state, serial, &told, output);
+                state.publish(&self.port, output.clone(), told, now, true);
             }
             if !half {
                 state.facts.published(serial);
@@ -76,7 +76,7 @@ impl SimSettle {
 
 #[async_trait]
 impl Settle for SimSettle {
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
         let serial = serial(ticket);
         let port = &self.port;
         if self.observed && outputs.is_empty() {

@@ -79,8 +79,8 @@ impl Lent {
 
 #[async_trait]
 impl Settle for Lent {
-    async fn settle(&self, _: u128, outputs: Vec<Record>) -> Result<(), Error> {
-        let outputs = self.spoil(outputs).await?;
+    async fn settle(&self, _: u128, outputs: &[Record]) -> Result<(), Error> {
+        let outputs = self.spoil(outputs.to_vec()).await?;
         let ticket = self.take().ok_or(Error::Lost)?;
         if self.broken.flaw == Flaw::SettlesNothing {
             self.publish(outputs).await;

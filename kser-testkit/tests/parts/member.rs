@@ -171,13 +171,13 @@ impl Inside {
 
 #[async_trait]
 impl Settle for Inside {
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
         if !self.observes {
             self.with_held(ticket, |_, _| ()).ok_or(Error::Lost)?;
         }
         {
             let mut broker = self.broker.lock().unwrap();
-            let mut outputs = outputs.into_iter();
+            let mut outputs = outputs.iter().cloned();
             outputs.try_for_each(|output| broker.publish(output))?;
         }
         // Between the outputs and the mark is a gap, in which everything may happen.

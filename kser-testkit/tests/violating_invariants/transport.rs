@@ -179,8 +179,8 @@ impl Lent {
 
 #[async_trait]
 impl Settle for Lent {
-    async fn settle(&self, _: u128, outputs: Vec<Record>) -> Result<(), Error> {
-        let outputs = self.bad.spoil(outputs);
+    async fn settle(&self, _: u128, outputs: &[Record]) -> Result<(), Error> {
+        let outputs = self.bad.spoil(outputs.to_vec());
         let Some(ticket) = self.take() else {
             let published = self.bad.inner.publish(outputs).await;
             return published.map_err(NotPublished::into_error);

@@ -220,7 +220,7 @@ mod tests {
 
     #[async_trait]
     impl Settle for Nobody {
-        async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+        async fn settle(&self, _: u128, _: &[Record]) -> Result<(), Error> {
             Ok(())
         }
 
@@ -311,7 +311,7 @@ mod tests {
 
     #[async_trait]
     impl Settle for Released {
-        async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+        async fn settle(&self, _: u128, _: &[Record]) -> Result<(), Error> {
             Ok(())
         }
 

@@ -26,7 +26,7 @@ pub(crate) struct Workers {
 
 /// A worker that waits for work. Dropped, it ends.
 #[derive(Debug)]
-struct Worker(UnboundedSender<Work>);
+struct Worker(UnboundedSender<Box<Work>>);
 
 /// A delivery to work on, its place to run, and the worker, which its report gives back.
 #[derive(Debug)]
@@ -67,11 +67,11 @@ impl Workers {
         let works = worker.0.clone();
         self.busy += 1;
         // It fails only while the runtime shuts down, which drops the worker.
-        let _ = works.send(Work {
+        let _ = works.send(Box::new(Work {
             turn,
             place,
             worker,
-        });
+        }));
     }
 
     /// Waits for a delivery to be finished; for ever while no worker has one.
@@ -108,12 +108,16 @@ impl Workers {
     }
 
     fn hire(&mut self) -> Worker {
-        let (worker, mut works) = unbounded_channel::<Work>();
+        let (worker, mut works) = unbounded_channel::<Box<Work>>();
         let (processor, reports) = (Arc::clone(&self.processor), self.reports.clone());
         self.tasks.spawn(async move {
             while let Some(work) = works.recv().await {
-                let finished = process(&processor, work.turn, work.place).await;
-                let worker = work.worker;
+                let Work {
+                    turn,
+                    place,
+                    worker,
+                } = *work;
+                let finished = process(&processor, turn, place).await;
                 // It fails only when the consumer has ended.
                 let _ = reports.send(Report { finished, worker });
             }

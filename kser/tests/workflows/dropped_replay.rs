@@ -29,7 +29,7 @@ struct Never(std::sync::Mutex<Option<Ticket>>);
 
 #[async_trait]
 impl Settle for Never {
-    async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, _: u128, _: &[Record]) -> Result<(), Error> {
         std::future::pending().await
     }
 

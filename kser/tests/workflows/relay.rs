@@ -56,7 +56,7 @@ struct Unsettled {
 
 #[async_trait]
 impl Settle for Unsettled {
-    async fn settle(&self, _: u128, _: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, _: u128, _: &[Record]) -> Result<(), Error> {
         let mut tries = self.tries.lock().unwrap();
         *tries += 1;
         if *tries == 1 {

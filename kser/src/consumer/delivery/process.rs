@@ -218,12 +218,8 @@ impl Process<'_> {
     /// Settles. A settle that fails is tried again later, since the state may be written already. The records that were
     /// published are not published again.
     async fn settle(&mut self, ticket: Ticket, outputs: Outputs) -> Left {
-        let records = match outputs.records.is_empty() {
-            true => Vec::new(),
-            false => outputs.records.clone(),
-        };
-        self.processor.shared.note_written(&records);
-        match ticket.settle(records).await {
+        self.processor.shared.note_written(&outputs.records);
+        match ticket.settle(&outputs.records).await {
             Ok(settled) => {
                 if !settled.is_lost() {
                     self.mark_relayed(&outputs.relayed).await;
@@ -318,7 +314,7 @@ impl Process<'_> {
                 return self.release(ticket, Some(until).filter(|_| has_failed));
             }
         };
-        match ticket.settle(outputs.records).await {
+        match ticket.settle(&outputs.records).await {
             Ok(settled) => {
                 // Outputs of a lost delivery are not published: the store keeps them for a sweep.
                 if !settled.is_lost() {

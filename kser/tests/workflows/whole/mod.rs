@@ -154,8 +154,8 @@ impl Subscription for Whole {
 
 #[async_trait::async_trait]
 impl Settle for Whole {
-    async fn settle(&self, ticket: u128, outputs: Vec<Record>) -> Result<(), Error> {
-        self.publish_all(outputs);
+    async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
+        self.publish_all(outputs.to_vec());
         let offset = i64::try_from(ticket).unwrap();
         self.0.log.lock().unwrap().held.remove(&offset);
         Ok(())
