@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use kser_core::{Record, Topic, Transport};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::failures::Failures;
 use crate::topics::DEAD_LETTERS;
@@ -17,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct UnreadTopics {
     /// The topics that are looked at, or were.
     written: RwLock<BTreeSet<Topic>>,
+    /// The looks that are to come. They end with the connection.
+    looks: Mutex<JoinSet<()>>,
 }
 
 impl UnreadTopics {
@@ -33,20 +36,28 @@ impl UnreadTopics {
             {
                 let (transport, failures) = (Arc::clone(transport), Arc::downgrade(failures));
                 let topic = record.topic.clone();
-                runtime.spawn(async move {
+                let look = async move {
                     tokio::time::sleep(PATIENCE).await;
                     let Some(failures) = failures.upgrade() else {
                         return;
                     };
                     let described = transport.describe(std::slice::from_ref(&topic)).await;
-                    if described.is_ok_and(|described| described.unread.is_some_and(|unread| unread.contains(&topic))) {
+                    if described.is_ok_and(|described| {
+                        described
+                            .unread
+                            .is_some_and(|unread| unread.contains(&topic))
+                    }) {
                         let read = failures.topics();
                         tracing::warn!(
                             target: "kser", %topic, ?read,
                             "no consumer reads a topic with records; they wait until one is started",
                         );
                     }
-                });
+                };
+                let looks = self.looks.lock();
+                let mut looks = looks.unwrap_or_else(PoisonError::into_inner);
+                while looks.try_join_next().is_some() {}
+                looks.spawn_on(look, &runtime);
             }
         }
     }
