@@ -296,7 +296,7 @@ impl Driver {
         }
         // An aborted task ends when its turn to run comes.
         let idle = self.place.shared.idle();
-        idle.touch();
+        idle.touch_again();
         idle.wait().await;
         tokio::runtime::Handle::current()
             .metrics()

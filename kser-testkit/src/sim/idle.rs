@@ -22,6 +22,12 @@ impl Idle {
         self.0.dirty.store(true, Ordering::Relaxed);
     }
 
+    /// Has the driver look at the state, once nothing else can run from now on.
+    pub(crate) fn touch_again(&self) {
+        self.0.idle.store(false, Ordering::Relaxed);
+        self.touch();
+    }
+
     /// Is called before the thread parks.
     pub(crate) fn parking(&self) {
         if !self.0.dirty.swap(false, Ordering::Relaxed) {

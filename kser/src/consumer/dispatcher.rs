@@ -125,6 +125,7 @@ impl Dispatcher {
                 self.finish(finished);
                 self.lanes.release_waiting();
             }
+            self.workers.end().await;
         };
         tokio::time::timeout(grace, all).await
     }

@@ -99,6 +99,14 @@ impl Workers {
         Some(self.accept(report))
     }
 
+    /// Ends the workers that are idle, and waits until they have ended.
+    pub(crate) async fn end(&mut self) {
+        self.idle.clear();
+        while let Some(ended) = self.tasks.join_next().await {
+            resume(ended);
+        }
+    }
+
     fn accept(&mut self, report: Report) -> Finished {
         self.busy -= 1;
         if self.idle.len() < IDLE {
