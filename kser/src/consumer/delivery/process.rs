@@ -80,6 +80,8 @@ impl Process<'_> {
             if matches!(disposition, Disposition::Ack(_)) {
                 // The delivery waits for the transport now, and others may run meanwhile.
                 drop(self.place.take());
+                // Deciding has ended. Many deliveries wait here, and each keeps no more than the end of its settle needs.
+                self.state.message = None;
             }
             let next = match self.finish(ticket, disposition).await {
                 Left::Nothing(settled) => break settled,
