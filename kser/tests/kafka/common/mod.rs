@@ -60,7 +60,7 @@ pub(crate) fn on_kafka<E: Into<Failed>, F: Future<Output = Result<(), E>>>(
     name: &str,
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Trial {
-    Trial::test(name, move || run(test)).with_ignored_flag(!test_services::HAS_KAFKA)
+    trial(name, test).with_ignored_flag(!test_services::HAS_KAFKA)
 }
 
 /// Declares a test that starts brokers. Where only a running one is known, there may be no Java.
@@ -69,13 +69,26 @@ pub(crate) fn on_cluster<E: Into<Failed>, F: Future<Output = Result<(), E>>>(
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Trial {
     let can_start = test_services::HAS_CLUSTER && std::env::var_os("KSER_TEST_KAFKA").is_none();
-    Trial::test(name, move || run(test)).with_ignored_flag(!can_start)
+    trial(name, test).with_ignored_flag(!can_start)
 }
 
-fn run<E: Into<Failed>, F: Future<Output = Result<(), E>>>(test: impl FnOnce() -> F) -> Tested {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build()?;
-    runtime.block_on(test()).map_err(Into::into)
+/// Declares a test that prints how long it took.
+fn trial<E: Into<Failed>, F: Future<Output = Result<(), E>>>(
+    name: &str,
+    test: impl FnOnce() -> F + Send + 'static,
+) -> Trial {
+    let named = name.to_owned();
+    Trial::test(name, move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build()?;
+        let tested = runtime.block_on(async {
+            let began = tokio::time::Instant::now();
+            let tested = test().await;
+            println!("{named}: {:?}", began.elapsed());
+            tested
+        });
+        tested.map_err(Into::into)
+    })
 }
 
 /// Waits until something is so.
