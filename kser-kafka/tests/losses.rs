@@ -98,7 +98,7 @@ fn commit(topic: &Topic, offset: i64, epoch: Option<i32>) {
 }
 
 async fn until(member: &mut dyn Subscription, expected: impl Fn(&Health) -> bool + Send) {
-    for _ in 0..300 {
+    for _ in 0..900 {
         if expected(&member.health()) {
             return;
         }

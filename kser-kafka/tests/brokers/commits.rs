@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes a client that reads and commits the offsets of the group of a topic, as tools do.
 fn group(topic: &Topic) -> BaseConsumer {
@@ -41,7 +41,7 @@ fn commit(topic: &Topic, offset: i64, metadata: &str) {
         assert_eq!(error.rdkafka_error_code(), has_members, "{error}");
         assert!(tries < 100, "the group still has members");
         tries += 1;
-        std::thread::sleep(LIMIT / 100);
+        std::thread::sleep(LIMIT / 300);
     }
 }
 
@@ -137,7 +137,7 @@ test_services::kafka_tests!(
             let began = tokio::time::Instant::now();
             commit(&topic, i64::from(round) + 1, "");
             let took = began.elapsed();
-            assert!(took < LIMIT / 5, "round {round}: it took {took:?}");
+            assert!(took < LIMIT / 2, "round {round}: it took {took:?}");
         }
     }
 

@@ -11,7 +11,7 @@ async fn until(
     what: &str,
     expected: impl Fn(&Health) -> bool + Send,
 ) {
-    for _ in 0..300 {
+    for _ in 0..900 {
         if expected(&member.health()) {
             return;
         }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use test_services::Cluster;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 async fn join(transport: &KafkaTransport, group: &str, topic: &Topic) -> Box<dyn Subscription> {
     let interest = Interest::group(group, vec![topic.clone()]);

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 /// Waits until the lag has this value for two seconds, which is longer than the interval of its updates.
 async fn stays(member: &mut dyn Subscription, lag: u64) {
     let mut same = 0;
-    for _ in 0..300 {
+    for _ in 0..900 {
         same = match member.health().lag == Some(lag) {
             true => same + 1,
             false => 0,

@@ -11,7 +11,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use test_services::Cluster;
 
 /// The timeout of expected events.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -34,7 +34,7 @@ async fn member(transport: &KafkaTransport, topic: &str, group: &str) -> Box<dyn
 
 /// Waits until the health is as expected.
 async fn until(member: &mut dyn Subscription, expected: impl Fn(&Health) -> bool + Send) -> Health {
-    for _ in 0..300 {
+    for _ in 0..900 {
         let health = member.health();
         if expected(&health) {
             return health;

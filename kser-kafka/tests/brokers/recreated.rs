@@ -8,7 +8,7 @@ use crate::common::{admin, member, publish, receive, settled, text, topic, trans
 use kser_core::{Room, Subscription, Topic};
 
 /// Longer than the time within which a consumer detects that its topic was recreated.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn texts(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{name} {n}")).collect()

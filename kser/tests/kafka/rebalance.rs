@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use tokio::time::{Instant, sleep};
 
 /// What is waited for comes sooner, unless it is lost.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(90);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

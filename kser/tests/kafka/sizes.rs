@@ -14,7 +14,7 @@ use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
 
 /// What is waited for comes sooner, unless it is lost.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(90);
 /// What the small topics take, and what is too large for them.
 const LIMIT: usize = 10_000;
 const LARGE: usize = 20_000;

@@ -11,7 +11,7 @@ use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-const LONG: Duration = Duration::from_secs(40);
+const LONG: Duration = Duration::from_secs(90);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

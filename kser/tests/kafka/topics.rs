@@ -17,7 +17,7 @@ use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 
 /// What is waited for comes sooner, unless it is lost.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(90);
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         on_kafka(

@@ -10,7 +10,7 @@ use kser_kafka::{KafkaConfig, KafkaTransport};
 use test_services::Admin;
 
 /// The timeout of expected events.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Creates a topic with one partition and a unique name.
 pub(crate) fn topic(settings: &[(&str, &str)]) -> Topic {

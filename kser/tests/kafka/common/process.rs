@@ -131,7 +131,7 @@ impl Process {
     /// Asks it to stop as a deploy does, and waits for its end.
     pub(crate) async fn stop(&mut self) -> Result<ExitStatus, Failed> {
         self.signal("-TERM")?;
-        self.end(Duration::from_secs(15)).await
+        self.end(Duration::from_secs(60)).await
     }
 }
 
