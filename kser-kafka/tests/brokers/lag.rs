@@ -122,9 +122,8 @@ test_services::kafka_tests!(
         ] {
             let interest = Interest::since(vec![topic.clone()], from);
             let mut observer = transport.subscribe(interest).await.unwrap();
-            if !expected.is_empty() {
-                assert_ne!(observer.health().lag, Some(0));
-            }
+            // Zero as soon as the last record is in memory, which may be before any is received.
+            assert!(observer.health().lag.is_some());
             assert_eq!(
                 common::settled(&mut *observer, expected.len()).await,
                 expected
