@@ -133,7 +133,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If the cluster is not ready after a minute.
+    /// If the cluster is not ready after three minutes.
     pub fn restart(&self, id: u16) {
         self.kill(id);
         self.launch(id)
@@ -154,7 +154,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If the broker does not run, or is not ready after a minute.
+    /// If the broker does not run, or is not ready after three minutes.
     pub fn thaw(&self, id: u16) {
         self.with_running(id, Broker::thaw);
         self.wait_until_ready()
@@ -165,7 +165,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If a replica is not in sync after a minute.
+    /// If a replica is not in sync after three minutes.
     pub fn wait_until_in_sync(&self) {
         let done = retry(|| {
             let metadata =

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The timeout of any wait for a broker. It is reached only if something is broken.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 /// Retries until `attempt` succeeds. Returns its last error after [`LIMIT`].
 pub(crate) fn retry<T>(attempt: impl FnMut() -> Result<T, String>) -> Result<T, String> {

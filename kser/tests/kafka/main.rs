@@ -35,7 +35,7 @@ fn main() {
     ]);
     let mut arguments = Arguments::from_args();
     // The tests wait more than they work.
-    arguments.test_threads.get_or_insert(6);
+    arguments.test_threads.get_or_insert(4);
     libtest_mimic::run(&arguments, spread(own, shared)).exit();
 }
 

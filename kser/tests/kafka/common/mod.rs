@@ -42,9 +42,22 @@ pub(crate) async fn connect(
     registry: &Registry,
     partitions: u32,
 ) -> Result<Connection, kser::Error> {
-    let kser = kser::connect(url).await?;
+    let kser = patiently(|| kser::connect(url)).await?;
     kser.ensure_topics(registry, Some(partitions)).await?;
     Ok(kser)
+}
+
+/// Tries again when a broker on a busy machine does not answer in time.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, kser::Error>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, kser::Error> {
+    for _ in 0..5 {
+        match attempt().await {
+            Err(error) if error.is_temporary() => {}
+            done => return done,
+        }
+    }
+    attempt().await
 }
 
 /// Declares tests by the names of their functions.

@@ -13,7 +13,7 @@ mod values;
 
 use std::future::Future;
 
-use crate::common::on_kafka;
+use crate::common::{on_kafka, patiently};
 use kser::{Connection, Error};
 use libtest_mimic::Trial;
 use test_services::{Admin, kafka};
@@ -59,7 +59,8 @@ impl Place {
     async fn connect(&self, store: &str) -> Connection {
         let servers = tokio::task::spawn_blocking(kafka).await.unwrap();
         let url = format!("kafka://{servers}?create=3&prefix={}", self.prefix);
-        kser::connect_with_store(&url, store).await.unwrap()
+        let connected = patiently(|| kser::connect_with_store(&url, store)).await;
+        connected.unwrap()
     }
 
     /// The package's consumer ends, as if all were well, when its topic is not there yet: it is made before.
