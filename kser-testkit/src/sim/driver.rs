@@ -1,3 +1,6 @@
+mod carry_out;
+mod choices;
+
 use std::time::Duration;
 
 use kser_core::Clock;
@@ -20,15 +23,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Drives the processes of a run, one call at a time, and injects the planned faults.
 pub(crate) struct Driver {
     pub(crate) place: Place,
-    pub(super) consumers: Vec<ConsumerSpec>,
+    consumers: Vec<ConsumerSpec>,
     wrap: Wrap,
-    pub(super) clients: Vec<Option<ClientSpec>>,
-    pub(super) processes: Vec<Process>,
+    clients: Vec<Option<ClientSpec>>,
+    processes: Vec<Process>,
     /// How many lives of each consumer there were, and when the next begins.
-    pub(super) lives: Vec<(u32, Option<Instant>)>,
+    lives: Vec<(u32, Option<Instant>)>,
     pub(crate) tape: DecisionTape,
     /// The life of a process whose call was let through last.
-    pub(super) last: usize,
+    last: usize,
     pub(crate) limit: Instant,
     /// When a consumer that ended is started again; `None` for never.
     pub(crate) restart: Option<Duration>,
@@ -102,7 +105,7 @@ impl Driver {
             shared.with(|state| state.heartbeat.decided(picked));
         }
         if let Some(action) = actions.into_iter().nth(picked) {
-            self.act(action);
+            self.carry_out(action);
         }
         None
     }
@@ -146,7 +149,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn start(&mut self, number: usize) {
+    fn start(&mut self, number: usize) {
         let Some((lives, at)) = self.lives.get_mut(number) else {
             return;
         };
@@ -166,7 +169,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn ask(&mut self, number: usize) {
+    fn ask(&mut self, number: usize) {
         if let Some(spec) = self.clients.get_mut(number).and_then(Option::take) {
             self.processes
                 .push(self.place.client(number, spec, &self.wrap));

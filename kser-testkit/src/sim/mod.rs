@@ -1,8 +1,5 @@
 //! The simulation: the real consumers and producers on a broker, a store and a clock that one driver has in its hands.
 
-mod acting;
-mod actions;
-mod acts;
 mod asking;
 mod broker;
 mod by_hand;
@@ -15,7 +12,6 @@ mod idle;
 mod labels;
 mod port;
 mod process;
-mod records;
 mod run;
 mod scenario;
 mod settling;

@@ -100,9 +100,9 @@ impl Future for Gate<'_> {
         let (shared, life) = (&this.port.shared, this.port.life);
         if let Some(want) = this.want.take() {
             let now = shared.clock().now();
-            let stirs;
-            (this.number, stirs) = shared.with(|state| {
-                let stirs = state.stirs(&want, now);
+            let wakes_driver;
+            (this.number, wakes_driver) = shared.with(|state| {
+                let wakes_driver = state.wakes_driver(&want, now);
                 state.parkings += 1;
                 let parked = Parked {
                     life,
@@ -112,9 +112,9 @@ impl Future for Gate<'_> {
                     late: false,
                 };
                 state.parked.insert(state.parkings, parked);
-                (state.parkings, stirs)
+                (state.parkings, wakes_driver)
             });
-            if stirs {
+            if wakes_driver {
                 shared.idle().touch();
             }
             return Poll::Pending;

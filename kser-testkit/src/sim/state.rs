@@ -1,3 +1,9 @@
+mod choices;
+mod injection;
+mod process_end;
+mod records;
+mod rows;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -7,6 +13,8 @@ use kser_core::store::OutputId;
 use kser_core::{Clock, Outcome, Record, RunId, Status, Timestamp};
 use tokio::sync::Notify;
 
+pub(in crate::sim) use self::choices::Action;
+pub(in crate::sim) use self::injection::FollowUp;
 use super::Setup;
 use super::broker::{Broker, MemberId, Spot};
 use super::clock::SimClock;

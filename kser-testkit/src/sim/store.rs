@@ -6,7 +6,7 @@ use kser_core::store::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
     Watch, Write,
 };
-use kser_core::{Error, Instance, Record, RunId, StateStore, StoreId, Timestamp, Topic};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId, Topic};
 use kser_memory::MemoryStore;
 
 use super::port::Port;
@@ -257,29 +257,6 @@ impl StateStore for SimStore {
 
     fn health(&self) -> StoreHealth {
         self.runs.health()
-    }
-}
-
-impl State {
-    fn wrote(&mut self, life: usize, run: &RunId, progress: &Progress, now: Timestamp) {
-        let inside = self.lives[life].consumer.is_some();
-        invariants::wrote(self, run, progress, now, inside);
-    }
-}
-
-impl State {
-    /// Notes the outputs that a write has brought.
-    fn kept(&mut self, run: &RunId, version: u64, records: Vec<Record>) {
-        let id = |index| OutputId {
-            run: run.clone(),
-            version,
-            index,
-        };
-        let payloads = records.iter().filter_map(|record| record.payload.clone());
-        self.facts.kept.extend(payloads);
-        let kept = (0..).zip(records);
-        self.outputs
-            .extend(kept.map(|(index, record)| (id(index), record)));
     }
 }
 

@@ -25,7 +25,7 @@
 //! | CommitPrefix | `invariants/commits.rs`, at every commit | a broker that commits past what is not done |
 //! | CommitMonotonic | `invariants/commits.rs` | a broker whose commits go back |
 //! | Exclusive | `invariants/rows.rs` | a store that keeps no lease, and one whose time runs ahead |
-//! | Fenced | `sim/records.rs`, at every commit | a broker that does not fence |
+//! | Fenced | `sim/state/records.rs`, at every commit | a broker that does not fence |
 //! | KeyOrder | `invariants/attempts.rs` | a transport that reorders a key |
 //! | UnknownIsUnknown | `explore/usual.rs`, against the run in which nothing goes wrong | a store that gives up when it cannot know |
 //! | Redelivery | `invariants/ends.rs` | a transport that never commits |
@@ -34,7 +34,7 @@
 //! | DuplicateIsNoop, OrderIsNoop | `explore/usual.rs` | handlers whose outcome counts deliveries, and says who was first |
 //! | Envelope | `invariants/records.rs` | a transport that changes metadata |
 //! | Backpressure | `invariants/limits.rs`, at every delivery and handler | a layer that goes on in the background, a transport that gives too much |
-//! | Shutdown | `sim/acts.rs`, when a consumer has stopped | a member that leaves silently |
+//! | Shutdown | `sim/state/process_end.rs`, when a consumer has stopped | a member that leaves silently |
 //! | NoPanic | `invariants/ends.rs` | a transport that panics |
 //! | NoLivelock | `invariants/ends.rs` | a client that asks and asks |
 //! | NoLeak | `invariants/ends.rs` | a handler whose work outlives it |

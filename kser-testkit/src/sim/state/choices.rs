@@ -1,14 +1,12 @@
-use kser_core::{Clock, Timestamp};
-use tokio::time::Instant;
+use kser_core::Timestamp;
 
-use super::broker::Spot;
-use super::driver::Driver;
-use super::state::{Outage, Parked, State, Want};
+use super::super::broker::Spot;
+use super::{Outage, Parked, State, Want};
 use crate::faults::Kind;
 
 /// A possible next action of the driver.
 #[derive(Debug, Clone)]
-pub(super) enum Action {
+pub(in crate::sim) enum Action {
     Let {
         parked: u64,
         life: usize,
@@ -27,7 +25,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    const fn life(&self) -> usize {
+    pub(in crate::sim) const fn life(&self) -> usize {
         match self {
             Self::Let { life, .. } | Self::Give { life, .. } | Self::Look { life, .. } => *life,
             Self::Start(_) | Self::Ask(_) => usize::MAX,
@@ -35,37 +33,21 @@ impl Action {
     }
 }
 
-impl Driver {
-    /// Lists the possible next actions: first those of the process whose call was let through last.
-    pub(super) fn actions(&self) -> Vec<Action> {
-        let shared = &self.place.shared;
-        let now = shared.clock().now();
-        // Without a touch, which would have the driver look again.
-        let mut actions = shared.timed(|state| {
-            state.broker.expire(now);
-            state.end_troubles();
-            let mut actions = Vec::new();
-            let mut settling: Vec<usize> = Vec::new();
-            for (number, parked) in &state.parked {
-                state.wanted(*number, parked, now, &mut settling, &mut actions);
-            }
-            actions
-        });
-        actions.sort_by_key(|action| action.life() != self.last);
-        let now = Instant::now();
-        let starts = self.lives.iter().enumerate();
-        let starts = starts.filter(|(_, (_, at))| at.is_some_and(|at| at <= now));
-        actions.extend(starts.map(|(number, _)| Action::Start(number)));
-        let clients = self.clients.iter().enumerate();
-        let clients = clients.filter(|(_, client)| client.is_some());
-        actions.extend(clients.map(|(number, _)| Action::Ask(number)));
+impl State {
+    /// Lists the possible actions for the calls that wait.
+    pub(in crate::sim) fn actions(&mut self, now: Timestamp) -> Vec<Action> {
+        self.broker.expire(now);
+        self.end_outage_and_freezes();
+        let mut actions = Vec::new();
+        let mut settling: Vec<usize> = Vec::new();
+        for (number, parked) in &self.parked {
+            self.add_actions(*number, parked, now, &mut settling, &mut actions);
+        }
         actions
     }
-}
 
-impl State {
     /// Lists the possible actions for a parked call.
-    fn wanted(
+    fn add_actions(
         &self,
         number: u64,
         parked: &Parked,
@@ -125,7 +107,7 @@ impl State {
 
     /// Says whether the driver may have an action for a call that begins to wait. It has none for a receive while there is no
     /// record to deliver: a consumer calls receive afresh each time it wakes.
-    pub(super) fn stirs(&self, want: &Want, now: Timestamp) -> bool {
+    pub(in crate::sim) fn wakes_driver(&self, want: &Want, now: Timestamp) -> bool {
         match want {
             Want::Receive(member) => match self.broker.member(*member) {
                 Some(known) if !known.superseded => self.broker.has_offer(*member, now),
@@ -136,7 +118,7 @@ impl State {
     }
 
     /// The outage that a call of a kind runs into.
-    pub(super) fn outage_of(&self, kind: Kind) -> Option<Outage> {
+    pub(in crate::sim) fn outage_of(&self, kind: Kind) -> Option<Outage> {
         let store = match kind {
             Kind::Read | Kind::Write => true,
             Kind::Effect | Kind::Await => return None,
@@ -146,7 +128,7 @@ impl State {
     }
 
     /// Ends the outage and the freezes whose time is over.
-    fn end_troubles(&mut self) {
+    fn end_outage_and_freezes(&mut self) {
         let now = self.now;
         if self.outage.is_some_and(|outage| outage.until <= now) {
             self.outage = None;
@@ -166,7 +148,7 @@ impl State {
     }
 
     /// Returns when the next outage or freeze ends.
-    pub(super) fn next_end(&self) -> Option<std::time::Duration> {
+    pub(in crate::sim) fn next_end(&self) -> Option<std::time::Duration> {
         let thaws = self.lives.iter().filter_map(|life| life.frozen);
         let outage = self.outage.map(|outage| outage.until);
         thaws.chain(outage).min()

@@ -1,18 +1,18 @@
 use kser_core::{Record, Timestamp};
 
-use super::Guarantee;
-use super::broker::Spot;
-use super::broker::records::{Content, Given};
-use super::labels::Told;
-use super::port::Port;
-use super::state::State;
-use super::trace::Moment;
+use super::super::Guarantee;
+use super::super::broker::Spot;
+use super::super::broker::records::{Content, Given};
+use super::super::labels::Told;
+use super::super::port::Port;
+use super::super::trace::Moment;
+use super::State;
 use crate::invariants;
 
 /// The passage of records through the broker, noted in the trace and the facts.
 impl State {
     /// Publishes a record, as the output of a delivery or by itself.
-    pub(super) fn publish(
+    pub(in crate::sim) fn publish(
         &mut self,
         port: &Port,
         record: Record,
@@ -78,7 +78,7 @@ impl State {
         invariants::published(self, message, label, letter);
     }
 
-    pub(super) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
+    pub(in crate::sim) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
         let again = match given.unreported {
             0 => String::new(),
             1 => "; a consumer died with it before".to_owned(),
@@ -97,7 +97,7 @@ impl State {
     }
 
     /// Commits a delivery. Returns `false` when the member no longer owns the delivery.
-    pub(super) fn commit(&mut self, who: &str, label: &str, serial: u64) -> bool {
+    pub(in crate::sim) fn commit(&mut self, who: &str, label: &str, serial: u64) -> bool {
         let ours = self.broker.is_ours(serial);
         let record = self.broker.published_of(serial);
         let committed = self.broker.commit(serial);

@@ -2,37 +2,13 @@ use std::sync::Arc;
 
 use kser_core::Timestamp;
 
-use super::broker::Spot;
-use super::state::{State, Verdict, Want};
-use crate::faults::{Fault, Kind};
+use super::State;
+use crate::faults::Fault;
 
-/// Verdicts of the driver on calls, and the ends of processes.
+/// Ends of processes.
 impl State {
-    /// Gives a parked call its verdict, and wakes it.
-    pub(super) fn decide(&mut self, parked: u64, verdict: Verdict) {
-        if let Some(parked) = self.parked.get_mut(&parked) {
-            parked.verdict = Some(verdict);
-            parked.waker.wake_by_ref();
-        }
-    }
-
-    pub(super) fn path_of(&self, parked: u64, spot: Option<&Spot>) -> (Arc<str>, Kind) {
-        if let Some(published) = spot.and_then(|spot| self.broker.published(spot)) {
-            return (format!("{}/receive", published.label).into(), Kind::Receive);
-        }
-        let parked = self.parked.get(&parked);
-        match parked.map(|parked| (&parked.want, parked.life)) {
-            Some((Want::Call { kind, path }, _)) => (Arc::clone(path), *kind),
-            Some((_, life)) => {
-                let name = &self.lives[life].name;
-                (format!("{name}/leave").into(), Kind::Close)
-            }
-            None => ("nothing".into(), Kind::Read),
-        }
-    }
-
     /// Crashes a process. Returns the number of its consumer, if it was alive and is one.
-    pub(super) fn crash(&mut self, life: usize, now: Timestamp) -> Option<usize> {
+    pub(in crate::sim) fn crash(&mut self, life: usize, now: Timestamp) -> Option<usize> {
         if !self.is_alive(life) {
             return None;
         }
@@ -43,7 +19,7 @@ impl State {
 
     /// Checks that a consumer that stopped gracefully has left its groups. After another fault there may have been no time
     /// to leave, so nothing is checked then.
-    pub(super) fn must_have_left(&mut self, life: usize, name: &str) {
+    pub(in crate::sim) fn must_have_left(&mut self, life: usize, name: &str) {
         let mut fired = self.sites.fired().iter();
         if fired.any(|(_, fault)| *fault != Fault::Leave) {
             return;
@@ -64,7 +40,7 @@ impl State {
     }
 
     /// Removes a process that has ended, with its calls. Returns the number of its consumer, if it is one.
-    pub(super) fn gone(&mut self, life: usize, now: Timestamp) -> Option<usize> {
+    pub(in crate::sim) fn gone(&mut self, life: usize, now: Timestamp) -> Option<usize> {
         let gone = self.lives.get_mut(life)?;
         gone.alive = false;
         let (consumer, members) = (gone.consumer, std::mem::take(&mut gone.members));

@@ -1,0 +1,34 @@
+use kser_core::sequencing::Progress;
+use kser_core::store::OutputId;
+use kser_core::{Record, RunId, Timestamp};
+
+use super::State;
+use crate::invariants;
+
+impl State {
+    /// Checks and notes the progress of a run that a process has written.
+    pub(in crate::sim) fn wrote(
+        &mut self,
+        life: usize,
+        run: &RunId,
+        progress: &Progress,
+        now: Timestamp,
+    ) {
+        let inside = self.lives[life].consumer.is_some();
+        invariants::wrote(self, run, progress, now, inside);
+    }
+
+    /// Notes the outputs that a write has brought.
+    pub(in crate::sim) fn kept(&mut self, run: &RunId, version: u64, records: Vec<Record>) {
+        let id = |index| OutputId {
+            run: run.clone(),
+            version,
+            index,
+        };
+        let payloads = records.iter().filter_map(|record| record.payload.clone());
+        self.facts.kept.extend(payloads);
+        let kept = (0..).zip(records);
+        self.outputs
+            .extend(kept.map(|(index, record)| (id(index), record)));
+    }
+}
