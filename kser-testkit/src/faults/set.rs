@@ -6,6 +6,9 @@ use crate::sim::Seen;
 pub struct Faults {
     kinds: Vec<Fault>,
     pairs: bool,
+    only_drawn: bool,
+    /// The largest number of equal events of a run, such as the deliveries of one record, at which faults are tried.
+    most_equal: Option<u32>,
 }
 
 impl Faults {
@@ -33,7 +36,7 @@ impl Faults {
     pub fn single(kinds: impl IntoIterator<Item = Fault>) -> Self {
         Self {
             kinds: kinds.into_iter().collect(),
-            pairs: false,
+            ..Self::default()
         }
     }
 
@@ -55,6 +58,22 @@ impl Faults {
         Self::pairs([Fault::CrashBefore, Fault::CrashAfter])
     }
 
+    /// Tries faults only at the first `most` of the equal events of a run, by the number of their [`Site`]: the first two deliveries
+    /// of a record, say, where a busy consumer gives the record back a hundred times. Does not limit the faults that
+    /// [`random`](crate::Sim::random) draws. Without a limit unless set.
+    #[must_use]
+    pub const fn at_first(mut self, most: u32) -> Self {
+        self.most_equal = Some(most);
+        self
+    }
+
+    /// Keeps the faults for the runs that [`random`](crate::Sim::random) draws: no fault is tried in a run of its own.
+    #[must_use]
+    pub const fn only_drawn(mut self) -> Self {
+        self.only_drawn = true;
+        self
+    }
+
     pub(crate) fn kinds(&self) -> &[Fault] {
         &self.kinds
     }
@@ -73,12 +92,18 @@ impl Faults {
 
     /// Lists single faults at the sites of a run, those after `first` if it is given.
     pub(crate) fn at(&self, seen: &[Seen], first: Option<&Site>) -> Vec<(Site, Fault)> {
+        if self.only_drawn {
+            return Vec::new();
+        }
+        let limit = self.most_equal.unwrap_or(u32::MAX);
         let from = first.and_then(|first| seen.iter().position(|seen| seen.site == *first));
         let after = seen.iter().skip(from.map_or(0, |from| from + 1));
-        let faults = after.filter(|seen| seen.consumer).flat_map(|seen| {
-            let fitting = self.kinds.iter().filter(|fault| fault.fits(seen.kind));
-            fitting.map(|fault| (seen.site.clone(), *fault))
-        });
+        let faults = after
+            .filter(|seen| seen.consumer && seen.site.nth() <= limit)
+            .flat_map(|seen| {
+                let fitting = self.kinds.iter().filter(|fault| fault.fits(seen.kind));
+                fitting.map(|fault| (seen.site.clone(), *fault))
+            });
         faults.collect()
     }
 }

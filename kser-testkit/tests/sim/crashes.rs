@@ -2,6 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use kser::{Context, Step};
+use kser_testkit::faults::Fault;
 use kser_testkit::{Faults, Setup, Sim};
 
 use crate::shop::{Charge, Checkout, STEPS, handlers};
@@ -37,16 +38,33 @@ fn a_clean_run_does_each_step_once() {
 }
 
 #[test]
-fn a_checkout_survives_any_single_crash() {
-    for setup in setups() {
-        let sim = shop(true).on(setup).faults(Faults::any_single_crash());
-        let report = sim.check(|run| {
-            let (checkout, shop) = run.state;
-            run.assert_succeeded(checkout);
-            shop.assert_exactly_once(STEPS);
+fn a_fault_is_tried_at_the_first_of_equal_events_alone_if_asked() {
+    let runs = |faults: Faults| {
+        let sim = Sim::new(|world| {
+            let waits = |_: Charge| async {
+                for _ in 0..3 {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            };
+            world.consumers(1).task(waits);
+            world.launch_steps("shop.Book", vec![Step::new(Charge { order: 1 })]);
         });
-        assert!(report.runs > 25, "{report:?}");
-    }
+        sim.faults(faults).check(|_| {}).runs
+    };
+    let panics = || Faults::single([Fault::Panic]);
+    assert_eq!(runs(panics()), 1 + 3);
+    assert_eq!(runs(panics().at_first(2)), 1 + 2);
+    assert_eq!(runs(panics().at_first(1)), 1 + 1);
+}
+
+#[test]
+fn faults_that_are_only_drawn_have_no_runs_of_their_own() {
+    let sim = || shop(true).faults(Faults::any_single_crash().only_drawn());
+    assert_eq!(sim().check(|_| {}).runs, 1);
+    let report = sim().random(5).check(|_| {});
+    assert_eq!(report.runs, 1 + 5);
+    let without = shop(true).random(5).check(|_| {});
+    assert_ne!(report.trace_hash, without.trace_hash, "faults are drawn");
 }
 
 #[test]
@@ -87,7 +105,7 @@ fn two_runs_of_one_seed_are_the_same() {
         let sim = |seed| {
             let sim = shop(true)
                 .on(setup.clone())
-                .faults(Faults::any_single_crash());
+                .faults(Faults::any_single_crash().only_drawn());
             sim.random(20).seed(seed).check(|_| {}).trace_hash
         };
         assert_eq!(sim(1), sim(1));

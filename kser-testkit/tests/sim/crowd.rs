@@ -8,6 +8,8 @@ use kser_testkit::{Faults, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
+use crate::any_single_at_first;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 macro_rules! entrypoint {
@@ -63,7 +65,7 @@ fn crowd(world: &mut World) -> RunId {
 #[test]
 fn healthy_work_in_a_crowd_is_done_in_time_whatever_goes_wrong() {
     for setup in setups() {
-        let sim = Sim::new(crowd).on(setup).faults(Faults::any_single());
+        let sim = Sim::new(crowd).on(setup).faults(any_single_at_first());
         let report = sim.check(|run| {
             run.assert_succeeded(run.state);
             for (id, status) in run.tasks() {

@@ -7,6 +7,8 @@ use kser::{Context, Entrypoint, IntoTask, RetryPolicy, RunId, Status, Step, Task
 use kser_testkit::{Effects, Faults, Run, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 
+use crate::any_single_at_first;
+
 macro_rules! entrypoint {
     ($name:ident, $path:literal) => {
         #[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
@@ -112,13 +114,13 @@ fn is_done(run: &Run<'_, (RunId, RunId, Effects)>) {
 }
 
 fn sweep(setup: Setup) {
-    let sim = mill().on(setup.clone()).faults(Faults::any_single());
+    let sim = mill().on(setup.clone()).faults(any_single_at_first());
     let report = sim.check(is_done);
     assert!(report.runs > 300, "{report:?}");
     // After many faults a run may fail: three attempts without a report are its end. The invariants hold all the same.
     mill()
         .on(setup)
-        .faults(Faults::any_single())
+        .faults(Faults::any_single().only_drawn())
         .random(30)
         .check(|run| drop(run.tasks()));
 }

@@ -79,7 +79,7 @@ fn whatever_goes_wrong_here_and_there_is_survived() {
     ] {
         let sim = shop(true)
             .on(setup)
-            .faults(Faults::any_single())
+            .faults(Faults::any_single().only_drawn())
             .random(150);
         sim.check(|run| assert!(run.status(&run.state.0).is_some_and(Status::is_terminal)));
     }

@@ -16,3 +16,12 @@ mod readme;
 mod said;
 mod sameness;
 mod shop;
+
+/// Returns every fault, at the first two of equal events, or at each of them with `KSER_LONG_SWEEPS` set: for scenarios in which busy
+/// consumers give one record back again and again.
+fn any_single_at_first() -> kser_testkit::Faults {
+    match std::env::var_os("KSER_LONG_SWEEPS") {
+        Some(_) => kser_testkit::Faults::any_single(),
+        None => kser_testkit::Faults::any_single().at_first(2),
+    }
+}
