@@ -4,11 +4,12 @@ use std::time::Duration;
 use kser::layer::TaskRequest;
 use kser_core::{Outcome, RunId};
 
-use crate::sim::{Guarantee, Ran, State};
+use crate::sim::{Facts, Guarantee, Ran, RunView};
 
 /// Checks and notes the start of an attempt at a task. Returns its number.
-pub(crate) fn began(
-    state: &mut State,
+pub(crate) fn observe_start(
+    facts: &mut Facts,
+    view: RunView<'_>,
     life: usize,
     label: &Arc<str>,
     request: &TaskRequest,
@@ -16,13 +17,13 @@ pub(crate) fn began(
     let ctx = &request.ctx;
     let step = ctx.run().cloned().zip(ctx.step());
     if let Some((run, position)) = &step {
-        in_order(state, label, run, *position);
-        nothing_after_an_end(state, label, run);
-        is_given_what_was_left(state, label, (run, *position), ctx.previous());
+        check_step_order(facts, view, label, run, *position);
+        check_run_goes_on(facts, view, label, run);
+        check_forwarded_result(facts, label, (run, *position), ctx.previous());
     }
-    within_budget(state, life, label, request);
-    keeps_its_place(state, label, request);
-    state.facts.attempts.push(Ran {
+    check_retry_budget(facts, view, life, label, request);
+    check_key_order(facts, label, request);
+    facts.attempts.push(Ran {
         task: ctx.uuid().clone(),
         label: Arc::clone(label),
         life,
@@ -31,17 +32,18 @@ pub(crate) fn began(
         previous: ctx.previous().clone(),
         left: None,
     });
-    state.facts.attempts.len() - 1
+    facts.attempts.len() - 1
 }
 
 /// Notes the end of an attempt.
-pub(crate) fn ended(
-    state: &mut State,
+pub(crate) fn observe_end(
+    facts: &mut Facts,
+    view: RunView<'_>,
     number: usize,
     outcome: Option<&Outcome>,
     error: Option<&str>,
 ) {
-    let Some(ran) = state.facts.attempts.get_mut(number) else {
+    let Some(ran) = facts.attempts.get_mut(number) else {
         return;
     };
     ran.ended = true;
@@ -49,16 +51,15 @@ pub(crate) fn ended(
     ran.left = outcome.filter(|outcome| outcome.is_success()).cloned();
     let left = ran.left.clone();
     let (task, failed) = (ran.task.clone(), u32::from(left.is_none()));
-    let here = (ran.life, state.broker.generation());
-    let now = state.now;
-    let task = state.facts.task(&task);
+    let here = (ran.life, view.generation());
+    let task = facts.task(&task);
     task.ended += 1;
     task.failed += failed;
     if let Some(left) = left {
         task.outcome = left;
     }
     if failed > 0 {
-        task.fails(now, here);
+        task.fails(view.now(), here);
     }
     let said = outcome
         .map(Outcome::error_message)
@@ -69,20 +70,25 @@ pub(crate) fn ended(
             "{label} opens a socket or a pipe, and a simulated run has none: give the handler a client that a test can \
              replace, such as one around `Effects`"
         );
-        state.facts.broke("NoRealWorld", what);
+        facts.broke("NoRealWorld", what);
     }
 }
 
 /// Checks that a failed task is tried as often as its policy says, and no sooner. Where no store counts, a crash forgets the
 /// failures, and so does a partition that moves to another member.
-fn within_budget(state: &mut State, life: usize, label: &str, request: &TaskRequest) {
+fn check_retry_budget(
+    facts: &mut Facts,
+    view: RunView<'_>,
+    life: usize,
+    label: &str,
+    request: &TaskRequest,
+) {
     let run = request.ctx.run();
-    let stored = state.guarantee() == Guarantee::Stored && run.is_some();
-    let repaired = run.is_some_and(|run| state.facts.run(run).repaired);
-    let (now, here) = (state.now, (life, state.broker.generation()));
-    let forgets = !state.sites.fired().is_empty();
-    let task = state.facts.task(request.ctx.uuid());
-    let kept = !forgets && task.failed_in == Some(here);
+    let stored = view.guarantee() == Guarantee::Stored && run.is_some();
+    let repaired = run.is_some_and(|run| facts.run(run).repaired);
+    let (now, here) = (view.now(), (life, view.generation()));
+    let task = facts.task(request.ctx.uuid());
+    let kept = !view.has_faults() && task.failed_in == Some(here);
     if repaired || !(stored || kept) {
         return;
     }
@@ -99,88 +105,83 @@ fn within_budget(state: &mut State, life: usize, label: &str, request: &TaskRequ
         let what = format!(
             "{label} is tried again after {failed} failures, and its policy allows {most} attempts"
         );
-        state.facts.broke("RetryBudget", what);
+        facts.broke("RetryBudget", what);
     }
     // Moments are whole milliseconds.
     if let Some(since) = since.filter(|since| *since + Duration::from_millis(1) < wait) {
         let what = format!(
             "{label} is tried again {since:?} after it failed, and its policy waits {wait:?}"
         );
-        state.facts.broke("RetryBudget", what);
+        facts.broke("RetryBudget", what);
     }
 }
 
 /// Checks that a step starts when the step before it is done.
-fn in_order(state: &mut State, label: &str, run: &RunId, position: u32) {
-    let facts = state.facts.run(run);
-    let early = match &facts.stored {
+fn check_step_order(facts: &mut Facts, view: RunView<'_>, label: &str, run: &RunId, position: u32) {
+    let early = match &facts.run(run).stored {
         Some(stored) => stored.position() < position,
         None => {
-            let before = state.facts.attempts.iter();
+            let before = facts.attempts.iter();
             let mut before = before.filter(|ran| is_step(ran, run, position - 1));
             // An attempt of an external service is not seen.
-            let name = state.labels.entrypoint(run, position - 1);
-            let ours = name.is_some_and(|name| state.facts.watched.contains(name));
+            let name = view.entrypoint(run, position - 1);
+            let ours = name.is_some_and(|name| facts.watched.contains(name));
             ours && before.all(|ran| ran.left.is_none())
         }
     };
     if early {
         let what = format!("{label} begins, and the step before it is not done");
-        state.facts.broke("StepOrder", what);
+        facts.broke("StepOrder", what);
     }
 }
 
 /// Checks that no step of a run starts after its failure, cancellation or success, unless a client repairs the run.
-fn nothing_after_an_end(state: &mut State, label: &str, run: &RunId) {
-    let exact = state.is_exact();
-    let facts = state.facts.run(run);
-    let ended = facts.status.filter(|status| status.is_terminal());
-    if let Some(status) = ended.filter(|_| exact && !facts.repaired) {
+fn check_run_goes_on(facts: &mut Facts, view: RunView<'_>, label: &str, run: &RunId) {
+    let known = facts.run(run);
+    let ended = known.status.filter(|status| status.is_terminal());
+    if let Some(status) = ended.filter(|_| view.is_exact() && !known.repaired) {
         let what = format!("{label} begins, and {run} is {status} already");
-        state.facts.broke("StopOnFailure", what);
+        facts.broke("StopOnFailure", what);
     }
 }
 
 /// Checks that a step is given exactly the result of the step before it.
-fn is_given_what_was_left(
-    state: &mut State,
+fn check_forwarded_result(
+    facts: &mut Facts,
     label: &str,
     (run, position): (&RunId, u32),
     given: &Outcome,
 ) {
-    let before = state.facts.attempts.iter();
+    let before = facts.attempts.iter();
     let before = before.filter(|ran| is_step(ran, run, position.wrapping_sub(1)));
     let left = before.filter_map(|ran| Some(ran.left.as_ref()?.accepted(&ran.previous, &ran.task)));
     let left: Vec<Outcome> = left.collect();
-    if !left.is_empty() && !left.contains(given) && !state.facts.run(run).repaired {
+    if !left.is_empty() && !left.contains(given) && !facts.run(run).repaired {
         let (given, left) = (given.shown(), left.iter().map(Outcome::shown));
         let left: Vec<&str> = left.collect();
         let what = format!("{label} is given {given:?}, and the step before it left {left:?}");
-        state.facts.broke("ResultForwarded", what);
+        facts.broke("ResultForwarded", what);
     }
 }
 
 /// Checks that a task was sent, and that the tasks of one key start in the order in which they were sent.
-fn keeps_its_place(state: &mut State, label: &str, request: &TaskRequest) {
-    let task = state.facts.task(request.ctx.uuid());
+fn check_key_order(facts: &mut Facts, label: &str, request: &TaskRequest) {
+    let task = facts.task(request.ctx.uuid());
     task.attempts += 1;
     let (first, key, delayed) = (task.first, task.key.clone(), task.delayed);
     let again = task.attempts > 1;
     if first == 0 {
-        state.facts.broke(
-            "NoPhantom",
-            format!("{label} begins, and nobody has sent it"),
-        );
+        facts.broke("NoPhantom", format!("{label} begins, and was never sent"));
     }
     let Some(key) = key.filter(|_| !again && !delayed) else {
         return;
     };
-    let latest = state.facts.begun.entry(key).or_default();
+    let latest = facts.begun.entry(key).or_default();
     let overtaken = *latest > first;
     *latest = (*latest).max(first);
     if overtaken {
         let what = format!("{label} begins after what was sent later with the same key");
-        state.facts.broke("KeyOrder", what);
+        facts.broke("KeyOrder", what);
     }
 }
 

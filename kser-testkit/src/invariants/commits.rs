@@ -1,27 +1,27 @@
-use crate::sim::{Moved, State};
+use crate::sim::{Facts, Moved};
 
 /// Checks a commit of a group in a partition: all records below it are done, and it does not go back.
-pub(crate) fn moved(state: &mut State, label: &str, moved: Moved) {
+pub(crate) fn check_commit(facts: &mut Facts, label: &str, moved: Moved) {
     let Moved {
         spot,
         before,
         after,
     } = moved;
-    state.facts.done.insert(spot.clone());
+    facts.done.insert(spot.clone());
     let passed = (before..after).find(|offset| {
         let mut passed = spot.clone();
         passed.offset = *offset;
-        !state.facts.done.contains(&passed)
+        !facts.done.contains(&passed)
     });
     let place = format!("{}:{}", spot.topic, spot.partition);
     if let Some(offset) = passed {
         let what = format!(
             "the commit of {label} takes {place} from {before} to {after}, and {offset} is not done"
         );
-        state.facts.broke("CommitPrefix", what);
+        facts.broke("CommitPrefix", what);
     }
     if after < before {
         let what = format!("the commit of {label} takes {place} from {before} back to {after}");
-        state.facts.broke("CommitMonotonic", what);
+        facts.broke("CommitMonotonic", what);
     }
 }

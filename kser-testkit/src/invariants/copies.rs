@@ -1,6 +1,6 @@
 use kser_core::{Record, headers};
 
-use crate::sim::{Finished, Guarantee, Needed, State, Told};
+use crate::sim::{Facts, Finished, Guarantee, Needed, Told};
 use crate::violation::Violation;
 
 /// The percentage of copies that any run may publish.
@@ -13,7 +13,7 @@ const COPIES: usize = 3;
 
 /// Counts a record that is published. A copy that a client publishes is a cause of others, because clients publish until
 /// they know that they have succeeded.
-pub(crate) fn made(state: &mut State, consumer: bool, record: &Record, told: &Told) {
+pub(crate) fn count_record(facts: &mut Facts, consumer: bool, record: &Record, told: &Told) {
     let letter = record.topic.as_str().ends_with(".dlt");
     // A delayed record is the next attempt.
     if letter || record.not_before.is_some() {
@@ -36,10 +36,9 @@ pub(crate) fn made(state: &mut State, consumer: bool, record: &Record, told: &To
         Told::Bytes => return,
     };
     // A run that a client repairs publishes its steps again.
-    if run.is_some_and(|run| state.facts.run(run).repaired) {
+    if run.is_some_and(|run| facts.run(run).repaired) {
         return;
     }
-    let facts = &mut state.facts;
     let new = facts.needed.insert(needed);
     facts.made += usize::from(new || consumer);
     facts.copied_by_clients += usize::from(!new && !consumer);
@@ -48,11 +47,11 @@ pub(crate) fn made(state: &mut State, consumer: bool, record: &Record, told: &To
 /// Checks that the consumers published hardly more records than the run needs.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     let faults = finished.fired.len();
-    finished.shared.with(|state| {
-        let (made, needed) = (state.facts.made, state.facts.needed.len());
-        let given_up = state.broker.taken_back();
-        let causes = faults + given_up + state.facts.copied_by_clients;
-        let each = match state.guarantee() {
+    finished.observe(|facts, view| {
+        let (made, needed) = (facts.made, facts.needed.len());
+        let given_up = view.taken_back();
+        let causes = faults + given_up + facts.copied_by_clients;
+        let each = match view.guarantee() {
             Guarantee::Stored => COPIES,
             // A second delivery of a carried step runs all later steps again.
             Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => needed,

@@ -10,8 +10,8 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
 
 /// Checks that no task gives the key of another task, because the service would not do its effect at all.
 fn key_of_another<S>(finished: &Finished<S>) -> Option<Violation> {
-    finished.shared.with(|state| {
-        let effects = &state.facts.effects;
+    finished.observe(|facts, _| {
+        let effects = &facts.effects;
         let mut repeated = effects.iter().filter(|one| one.repeated);
         repeated.find_map(|again| {
             let named = |one: &&Applied| {
@@ -33,9 +33,9 @@ fn key_of_another<S>(finished: &Finished<S>) -> Option<Violation> {
 }
 
 fn done_twice<S>(finished: &Finished<S>) -> Option<Violation> {
-    finished.shared.with(|state| {
+    finished.observe(|facts, _| {
         let mut done: BTreeMap<_, Vec<&Applied>> = BTreeMap::new();
-        for effect in state.facts.effects.iter().filter(|effect| !effect.repeated) {
+        for effect in facts.effects.iter().filter(|effect| !effect.repeated) {
             if !finished.repeatable.contains(&effect.service) {
                 let named = (&effect.service, &effect.what, &effect.task);
                 done.entry(named).or_default().push(effect);

@@ -1,12 +1,12 @@
 use kser_core::{Status, Topic};
 
-use crate::sim::{End, Finished, State};
+use crate::sim::{End, Facts, Finished, RunView};
 use crate::violation::Violation;
 
 /// Checks that all requested work comes to an end.
 pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
     match &finished.end {
-        End::Done => leaks(finished).or_else(|| finished.shared.with(lost)),
+        End::Done => leaks(finished).or_else(|| finished.observe(find_lost)),
         // The violation is reported already.
         End::Broken => None,
         End::Panicked(what) => Some(Violation::new("NoPanic", what.clone())),
@@ -19,25 +19,24 @@ pub(super) fn judge<S>(finished: &Finished<S>) -> Option<Violation> {
         }
         End::Late => Some(
             finished
-                .shared
-                .with(|state| never_seen(state).unwrap_or_else(|| left_over(state))),
+                .observe(|facts, view| never_seen(facts).unwrap_or_else(|| left_over(facts, view))),
         ),
     }
 }
 
 /// Returns an acknowledged run or a lone task that is missing at the end.
-pub(crate) fn lost(state: &mut State) -> Option<Violation> {
-    let lost = never_seen(state).or_else(|| unread(state));
-    lost.or_else(|| never_run(state))
+pub(crate) fn find_lost(facts: &mut Facts, view: RunView<'_>) -> Option<Violation> {
+    let lost = never_seen(facts).or_else(|| unread(facts, view));
+    lost.or_else(|| never_run(facts, view))
 }
 
 /// Checks that the end of each run was published as an event.
 pub(super) fn unannounced<S>(finished: &Finished<S>) -> Option<Violation> {
-    finished.shared.with(|state| never_announced(state))
+    finished.observe(|facts, _| never_announced(facts))
 }
 
-fn never_announced(state: &State) -> Option<Violation> {
-    let mut runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
+fn never_announced(facts: &Facts) -> Option<Violation> {
+    let mut runs = facts.runs.iter().filter(|(_, run)| run.launched);
     let lost = runs.find_map(|(id, run)| {
         let ended = run.status.filter(|status| status.is_terminal())?;
         (!run.announced.contains(&ended)).then_some((id, ended))
@@ -49,8 +48,7 @@ fn never_announced(state: &State) -> Option<Violation> {
 }
 
 /// Returns an acknowledged run or lone task of which nothing was ever seen.
-fn never_seen(state: &mut State) -> Option<Violation> {
-    let facts = &state.facts;
+fn never_seen(facts: &Facts) -> Option<Violation> {
     let lost = facts.acknowledged.iter().find(|id| {
         let run = facts.runs.get(*id).is_some_and(|run| run.launched);
         let task = facts
@@ -64,15 +62,14 @@ fn never_seen(state: &mut State) -> Option<Violation> {
 }
 
 /// Checks that a consumer reads the topic of each lone task.
-fn unread(state: &mut State) -> Option<Violation> {
-    let facts = &state.facts;
-    let unread = |topic: &Topic| !state.broker.is_read(topic) && !facts.outside.contains(topic);
+fn unread(facts: &Facts, view: RunView<'_>) -> Option<Violation> {
+    let unread = |topic: &Topic| !view.is_read(topic) && !facts.outside.contains(topic);
     let lost = facts.tasks.iter().find_map(|(id, task)| {
         let topic = task.alone_in.as_ref().filter(|topic| unread(topic))?;
         (task.ended == 0 && task.letters == 0).then_some((id, topic))
     });
     lost.map(|(id, topic)| {
-        let label = state.labels.known_task(id);
+        let label = view.task_label(id);
         let what = format!(
             "{label} was sent to the topic {topic}, which no consumer reads: give a consumer its handler, or name the topic \
              with `world.outside({:?})` if a service outside of the simulation reads it",
@@ -83,34 +80,33 @@ fn unread(state: &mut State) -> Option<Violation> {
 }
 
 /// Returns a lone task that was sent, has left its topic, and never ran.
-fn never_run(state: &mut State) -> Option<Violation> {
-    let mut tasks = state.facts.tasks.iter();
+fn never_run(facts: &Facts, view: RunView<'_>) -> Option<Violation> {
+    let mut tasks = facts.tasks.iter();
     let lost = tasks.find(|(_, task)| task.lone && task.ended == 0 && task.letters == 0);
     lost.map(|(id, _)| {
-        let label = state.labels.known_task(id);
+        let label = view.task_label(id);
         Violation::new("NothingLost", format!("{label} was sent, and never ran"))
     })
 }
 
 /// Describes the work that is not done.
-fn left_over(state: &mut State) -> Violation {
-    let now = state.now;
-    let runs = state.facts.runs.iter().filter(|(_, run)| run.launched);
+fn left_over(facts: &Facts, view: RunView<'_>) -> Violation {
+    let now = view.now();
+    let runs = facts.runs.iter().filter(|(_, run)| run.launched);
     let open = runs.filter(|(_, run)| !run.status.is_some_and(|status| status.is_terminal()));
     let open = open.map(|(id, run)| match run.status {
         Some(status) => format!("{id} is {status}"),
         None => format!("nothing was seen of {id} but its launch"),
     });
     let open: Vec<String> = open.collect();
-    let waiting = state.broker.waiting().into_iter();
+    let waiting = view.waiting().into_iter();
     let waiting =
         waiting.map(|one| format!("the record of {} waits in {}", one.label, one.record.topic));
     let waiting: Vec<String> = waiting.collect();
     // Attempts of a crashed process do not count; the latest attempt at a task may be one of a living process.
-    let open_end = state.facts.attempts.iter().rev().find(|ran| !ran.ended);
+    let open_end = facts.attempts.iter().rev().find(|ran| !ran.ended);
     let stuck = open_end.filter(|ran| {
-        state
-            .facts
+        facts
             .attempts
             .iter()
             .rev()
@@ -125,7 +121,7 @@ fn left_over(state: &mut State) -> Violation {
         )
     });
     let stuck = stuck.unwrap_or_default();
-    let outputs = state.outputs.len();
+    let outputs = view.outputs();
     let (invariant, left) = match (open.is_empty(), waiting.is_empty(), outputs) {
         (false, ..) => ("Terminal", [open, waiting].concat().join("; ")),
         (true, false, _) => ("Redelivery", waiting.join("; ")),
@@ -155,8 +151,7 @@ fn leaks<S>(finished: &Finished<S>) -> Option<Violation> {
 
 /// Checks that the test asks how each lone task ended that failed.
 pub(super) fn unasked<S>(finished: &Finished<S>) -> Option<Violation> {
-    finished.shared.with(|state| {
-        let facts = &state.facts;
+    finished.observe(|facts, view| {
         // `NothingRan` says more.
         if facts.attempts.is_empty() {
             return None;
@@ -164,7 +159,7 @@ pub(super) fn unasked<S>(finished: &Finished<S>) -> Option<Violation> {
         let tasks = facts.tasks.iter().filter(|(_, task)| task.is_alone());
         let mut failed = tasks.filter(|(_, task)| task.status() == Status::Failed);
         let (id, task) = failed.find(|(id, _)| !facts.asked.contains(id.as_str()))?;
-        let label = state.labels.known_task(id);
+        let label = view.task_label(id);
         let what = format!(
             "{label} has failed, and the check does not ask how it ended: {}. Assert it with `run.assert_failed(id)` or \
              `run.assert_succeeded(id)`, or look at `run.status(id)` or `run.tasks()`",

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use kser_core::Timestamp;
 
-use crate::sim::{MemberId, Moment, Spot, State, Want};
+use crate::sim::{Facts, Moment, RunView, Spot};
 
 /// The longest wait of a record that can run for a consumer with a free place: as long as a graceful shutdown takes.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -14,26 +14,27 @@ const LONGEST_WITH_FAULTS: Duration = Duration::from_secs(120);
 
 /// Checks that no consumer with a free place leaves a record waiting that can run, such as behind a hot key, a slow entrypoint
 /// or retries.
-pub(crate) fn served(state: &mut State, now: Timestamp) {
-    let at = state.now;
-    let before = std::mem::take(&mut state.facts.kept_waiting);
-    if state.outage.is_some() {
+pub(crate) fn check_waiting(facts: &mut Facts, view: RunView<'_>, now: Timestamp) {
+    let at = view.now();
+    let before = std::mem::take(&mut facts.kept_waiting);
+    if view.has_outage() {
         return;
     }
     let since = |spot: &Spot| before.get(spot).copied().unwrap_or(at);
-    let waiting: BTreeMap<Spot, Duration> = idle(state)
+    let waiting: BTreeMap<Spot, Duration> = view
+        .idle_members()
         .into_iter()
-        .flat_map(|member| state.broker.healthy(member, now))
+        .flat_map(|member| view.runnable(member, now))
         .map(|spot| (spot.clone(), since(&spot)))
         .collect();
-    let longest = match state.sites.fired() {
-        [] => LONGEST,
-        _ => LONGEST_WITH_FAULTS,
+    let longest = match view.has_faults() {
+        false => LONGEST,
+        true => LONGEST_WITH_FAULTS,
     };
     let late = waiting
         .iter()
         .find(|(_, since)| at.saturating_sub(**since) > longest);
-    let late = late.and_then(|(spot, since)| Some((state.broker.published(spot)?, *since)));
+    let late = late.and_then(|(spot, since)| Some((view.published(spot)?, *since)));
     let what = late.map(|(published, since)| {
         format!(
             "the record of {} could run, and since {} its consumer has a free place and does not receive it",
@@ -41,29 +42,8 @@ pub(crate) fn served(state: &mut State, now: Timestamp) {
             Moment(since)
         )
     });
-    state.facts.kept_waiting = waiting;
+    facts.kept_waiting = waiting;
     if let Some(what) = what {
-        state.facts.broke("HealthyInTime", what);
+        facts.broke("HealthyInTime", what);
     }
-}
-
-/// Lists the members of consumers that have a free place and do not call `receive`.
-fn idle(state: &State) -> Vec<MemberId> {
-    let parked = state.parked.values();
-    let receiving = parked.filter_map(|parked| match parked.want {
-        Want::Receive(member) => Some(member),
-        _ => None,
-    });
-    let receiving: Vec<MemberId> = receiving.collect();
-    let lives = state.lives.iter().filter(|life| {
-        let free = life
-            .limits
-            .is_some_and(|limits| life.running < limits.running);
-        life.alive && life.frozen.is_none() && free
-    });
-    let members = lives.flat_map(|life| &life.members);
-    members
-        .filter(|member| !receiving.contains(member))
-        .copied()
-        .collect()
 }

@@ -13,15 +13,17 @@ mod rows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(crate) use self::attempts::{began, ended};
-pub(crate) use self::commits::moved;
-pub(crate) use self::conservation::conserved;
-pub(crate) use self::copies::made;
-pub(crate) use self::ends::lost;
-pub(crate) use self::healthy::served;
-pub(crate) use self::limits::{one_more_held, one_more_runs};
-pub(crate) use self::records::{announced, committed, letter, published, relayed, sent};
-pub(crate) use self::rows::wrote;
+pub(crate) use self::attempts::{observe_end, observe_start};
+pub(crate) use self::commits::check_commit;
+pub(crate) use self::conservation::check_conservation;
+pub(crate) use self::copies::count_record;
+pub(crate) use self::ends::find_lost;
+pub(crate) use self::healthy::check_waiting;
+pub(crate) use self::limits::{check_held, check_running};
+pub(crate) use self::records::{
+    check_dead_letter, check_durable, check_output, check_relayed, observe_event, observe_message,
+};
+pub(crate) use self::rows::observe_write;
 use crate::faults::{Fault, Site};
 use crate::sim::{End, Finished, Run, panic_text};
 use crate::violation::Violation;
@@ -32,9 +34,7 @@ pub(crate) fn judge<S>(
     plan: &[(Site, Fault)],
     check: &dyn Fn(&Run<'_, S>),
 ) -> Option<Violation> {
-    let seen = finished
-        .shared
-        .with(|state| state.facts.broken.first().cloned());
+    let seen = finished.observe(|facts, _| facts.broken.first().cloned());
     seen.or_else(|| effects::judge(finished))
         .or_else(|| ends::judge(finished))
         .or_else(|| not_vacuous(finished, plan))

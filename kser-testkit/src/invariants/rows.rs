@@ -1,67 +1,74 @@
 use kser_core::sequencing::Progress;
 use kser_core::{RunId, Status, Timestamp};
 
-use crate::sim::State;
+use crate::sim::{Facts, RunView};
 
 /// Checks and notes the progress of a run that was written to the store. `inside` says whether a consumer wrote it, and not a
 /// caller from outside.
-pub(crate) fn wrote(
-    state: &mut State,
+pub(crate) fn observe_write(
+    facts: &mut Facts,
+    view: RunView<'_>,
     run: &RunId,
     progress: &Progress,
     now: Timestamp,
     inside: bool,
 ) {
     let outcome = progress.last_outcome().clone();
-    state.stands(run, progress.status(), outcome);
-    let facts = state.facts.run(run);
-    facts.launched = true;
-    let Some(before) = facts.stored.replace(progress.clone()) else {
+    let known = facts.run(run);
+    known.stands(progress.status(), outcome);
+    known.launched = true;
+    let Some(before) = known.stored.replace(progress.clone()) else {
         return;
     };
-    facts.repaired |= !inside;
-    let repaired = facts.repaired;
+    known.repaired |= !inside;
+    let repaired = known.repaired;
     let (from, to) = (before.status(), progress.status());
     if inside && !repaired && from.is_terminal() && to != from {
         let what = format!("{run} was {from}, and is {to} now");
-        state.facts.broke("OneTerminal", what);
+        facts.broke("OneTerminal", what);
     } else if inside && !repaired && rank(to) < rank(from) {
         let what = format!("{run} went back from {from} to {to}");
-        state.facts.broke("StatusMonotonic", what);
+        facts.broke("StatusMonotonic", what);
     }
     if progress.position() > before.position() && !repaired {
-        moved(state, run, before.position(), progress.position());
+        check_position(facts, view, run, before.position(), progress.position());
     }
-    exclusive(state, run, &before, progress, now);
+    check_lease(facts, view, (run, now), &before, progress);
 }
 
 /// Checks that a step is accepted once, and that the next step of the run is the one behind it.
-fn moved(state: &mut State, run: &RunId, from: u32, to: u32) {
+fn check_position(facts: &mut Facts, view: RunView<'_>, run: &RunId, from: u32, to: u32) {
     if to > from + 1 {
         let what = format!("{run} goes from step {from} to step {to}");
-        state.facts.broke("NoSkip", what);
+        facts.broke("NoSkip", what);
     }
-    let accepted = state.facts.run(run).accepted.entry(from).or_default();
+    let accepted = facts.run(run).accepted.entry(from).or_default();
     *accepted += 1;
     if *accepted > 1 {
-        let label = state.labels.step(run, from);
+        let label = view.step_label(run, from);
         let what = format!("{label} was accepted a second time");
-        state.facts.broke("AcceptedOnce", what);
+        facts.broke("AcceptedOnce", what);
     }
 }
 
 /// Checks that no other owner starts the step while a lease lives.
-fn exclusive(state: &mut State, run: &RunId, before: &Progress, after: &Progress, now: Timestamp) {
+fn check_lease(
+    facts: &mut Facts,
+    view: RunView<'_>,
+    (run, now): (&RunId, Timestamp),
+    before: &Progress,
+    after: &Progress,
+) {
     let begins = after.is_started() && after.attempts() > before.attempts();
     let leases = before.lease().zip(after.lease());
     let Some((old, new)) = leases.filter(|_| begins && before.is_started()) else {
         return;
     };
     if old.until > now && old.owner != new.owner && !new.owner.supersedes(&old.owner) {
-        let label = state.labels.step(run, after.position());
+        let label = view.step_label(run, after.position());
         let (new, old) = (&new.owner.instance, &old.owner.instance);
         let what = format!("{new} begins {label}, and {old} has the lease");
-        state.facts.broke("Exclusive", what);
+        facts.broke("Exclusive", what);
     }
 }
 

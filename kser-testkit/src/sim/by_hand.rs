@@ -147,7 +147,10 @@ impl<S> ByHand<S> {
             "it does not come to its end: {:?}\n{trace}",
             self.end
         );
-        let lost = self.shared.with(invariants::lost);
+        let lost = self.shared.with(|state| {
+            let (facts, view) = state.observe();
+            invariants::find_lost(facts, view)
+        });
         assert!(lost.is_none(), "{lost:?}\n{trace}");
     }
 

@@ -78,9 +78,10 @@ impl Driver {
         let now = self.place.shared.clock().now();
         let broken = self.place.shared.timed(|state| {
             state.heartbeat.beat();
-            invariants::conserved(state);
-            invariants::served(state, now);
-            !state.facts.broken.is_empty()
+            let (facts, view) = state.observe();
+            invariants::check_conservation(facts, view);
+            invariants::check_waiting(facts, view, now);
+            !facts.broken.is_empty()
         });
         if broken {
             return Some(End::Broken);

@@ -19,8 +19,6 @@ pub(crate) struct Facts {
     pub(crate) done: BTreeSet<Spot>,
     /// How many records were in flight when it was last looked whether all is accounted for.
     pub(crate) in_flight: usize,
-    /// How often the simulation published a record a second time.
-    pub(crate) duplicated: usize,
     pub(crate) effects: Vec<Applied>,
     pub(crate) runs: BTreeMap<RunId, RunFacts>,
     pub(crate) tasks: BTreeMap<TaskId, TaskFacts>,
@@ -220,6 +218,14 @@ impl TaskFacts {
 }
 
 impl RunFacts {
+    /// Notes the status of the run, and its outcome once it has ended.
+    pub(crate) fn stands(&mut self, status: Status, outcome: Outcome) {
+        if status.is_terminal() {
+            self.outcome = outcome;
+        }
+        self.status = Some(status);
+    }
+
     /// Says whether the run is over: it was not launched, or it has ended and no consumer is at a step of it.
     pub(crate) fn is_over(&self) -> bool {
         let ended = self.status.is_some_and(Status::is_terminal);

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::facts::Facts;
 use super::sites::Seen;
-use super::state::Shared;
+use super::state::{RunView, Shared};
 use crate::choices::DecisionTape;
 use crate::faults::{Fault, Site};
 use crate::plan::Plan;
@@ -38,6 +39,14 @@ pub(crate) struct Finished<S> {
 }
 
 impl<S> Finished<S> {
+    /// Calls a closure with the facts of the run, and the view of its end.
+    pub(crate) fn observe<T>(&self, f: impl FnOnce(&mut Facts, RunView<'_>) -> T) -> T {
+        self.shared.with(|state| {
+            let (facts, view) = state.observe();
+            f(facts, view)
+        })
+    }
+
     /// Returns the run as a plan: the faults that were injected, and the decisions of the driver.
     pub(crate) fn case(&self) -> Plan {
         Plan {

@@ -7,7 +7,6 @@ use super::InjectedBug;
 use super::labels::Told;
 use super::port::Port;
 use crate::faults::Kind;
-use crate::invariants;
 
 /// Finishes one delivery.
 #[derive(Debug)]
@@ -50,8 +49,7 @@ impl SimSettle {
             };
             for output in outputs.iter().take(count) {
                 let told = Told::by(output);
-                invariants::sent(state, serial, &told, output);
-                state.publish(&self.port, output.clone(), told, now, true);
+                state.publish(&self.port, output.clone(), told, now, Some(serial));
             }
             if !half {
                 state.facts.published(serial);

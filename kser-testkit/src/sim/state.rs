@@ -3,6 +3,7 @@ mod injection;
 mod process_end;
 mod records;
 mod rows;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +11,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
-use kser_core::{Clock, Outcome, Record, RunId, Status, Timestamp};
+use kser_core::{Clock, Record, Timestamp};
 use tokio::sync::Notify;
 
 pub(in crate::sim) use self::choices::Action;
 pub(in crate::sim) use self::injection::FollowUp;
+pub(crate) use self::view::RunView;
 use super::Setup;
 use super::broker::{Broker, MemberId, Spot};
 use super::clock::SimClock;
@@ -252,28 +254,5 @@ impl State {
 
     pub(crate) fn is_alive(&self, life: usize) -> bool {
         self.lives.get(life).is_some_and(|life| life.alive)
-    }
-
-    pub(crate) fn guarantee(&self) -> super::Guarantee {
-        self.broker.setup.guarantee
-    }
-
-    /// Says whether steps are accepted once in this run: not where the row promises less, nor, without a store, where a
-    /// record was published twice.
-    pub(crate) fn is_exact(&self) -> bool {
-        match self.guarantee() {
-            super::Guarantee::Stored => true,
-            super::Guarantee::ExactlyOnce => self.facts.duplicated == 0,
-            super::Guarantee::AtLeastOnce => false,
-        }
-    }
-
-    /// Learns how a run stands.
-    pub(crate) fn stands(&mut self, run: &RunId, status: Status, outcome: Outcome) {
-        let facts = self.facts.run(run);
-        if status.is_terminal() {
-            facts.outcome = outcome;
-        }
-        facts.status = Some(status);
     }
 }

@@ -213,7 +213,8 @@ impl StateStore for SimStore {
             self.note(|state| {
                 for output in outputs {
                     if let Some(record) = state.outputs.remove(output) {
-                        invariants::relayed(state, output, &record);
+                        let (facts, view) = state.observe();
+                        invariants::check_relayed(facts, view, output, &record);
                     }
                 }
                 format!("marks {} outputs as relayed", outputs.len())

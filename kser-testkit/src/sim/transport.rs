@@ -68,7 +68,7 @@ impl Transport for SimTransport {
                 for (index, record) in records.into_iter().enumerate().take(count) {
                     let told = first.take().unwrap_or_else(|| Told::by(&record));
                     match state.broker.fits(&record) {
-                        Ok(()) => state.publish(port, record, told, now, false),
+                        Ok(()) => state.publish(port, record, told, now, None),
                         Err(error) => failed.push((index, error)),
                     }
                 }

@@ -75,8 +75,10 @@ impl Service<TaskRequest> for Watched<TaskService> {
             port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
             let label: Arc<str> = label.into();
             state.heartbeat.begin(&label);
-            let number = invariants::began(state, port.life, &label, &request);
-            invariants::one_more_runs(state, port.life);
+            state.lives[port.life].running += 1;
+            let (facts, view) = state.observe();
+            let number = invariants::observe_start(facts, view, port.life, &label, &request);
+            invariants::check_running(facts, view, port.life);
             (label, number)
         });
         let runs = Runs(port.clone());
@@ -105,7 +107,9 @@ impl Service<TaskRequest> for Watched<TaskService> {
                 };
                 port.note(state, format!("{label} {how}"));
                 let failed = ended.as_ref().err().map(|error| error.to_string());
-                invariants::ended(state, number, ended.as_ref().ok(), failed.as_deref());
+                let (facts, view) = state.observe();
+                let outcome = ended.as_ref().ok();
+                invariants::observe_end(facts, view, number, outcome, failed.as_deref());
             });
             ended
         }))

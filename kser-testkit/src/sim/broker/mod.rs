@@ -33,6 +33,8 @@ pub(crate) struct Broker {
     joined: u64,
     serial: u64,
     count: u64,
+    /// How often a record was published a second time, as by a producer that tries again.
+    repeated: usize,
 }
 
 /// The log of a topic.
@@ -71,6 +73,7 @@ impl Broker {
             joined: 0,
             serial: 0,
             count: 0,
+            repeated: 0,
         }
     }
 

@@ -56,6 +56,11 @@ impl Broker {
         self.count + 1
     }
 
+    /// Counts the records that were [repeated](Self::repeat).
+    pub(crate) const fn repeated(&self) -> usize {
+        self.repeated
+    }
+
     /// Appends a record.
     pub(crate) fn publish(&mut self, record: Record, content: Content, now: Timestamp) {
         let topic = record.topic.clone();
@@ -281,6 +286,7 @@ impl Broker {
 
     /// Publishes a record again as it is, as a producer that tries again does.
     pub(crate) fn repeat(&mut self, spot: &Spot, now: Timestamp) {
+        self.repeated += 1;
         if let Some(published) = self.published(spot).cloned() {
             let Published {
                 record,

@@ -118,10 +118,7 @@ impl State {
     ) {
         match (fault, spot) {
             (Fault::Delay, Some(spot)) => self.broker.delay(spot, now + Fault::DELAY),
-            (Fault::Duplicate, Some(spot)) => {
-                self.broker.repeat(spot, now);
-                self.facts.duplicated += 1;
-            }
+            (Fault::Duplicate, Some(spot)) => self.broker.repeat(spot, now),
             (Fault::Rebalance, _) => self.broker.rebalance(),
             (Fault::ClockJump, _) => {
                 if let Some(consumer) = self.lives[life].consumer {

@@ -11,24 +11,28 @@ use crate::invariants;
 
 /// The passage of records through the broker, noted in the trace and the facts.
 impl State {
-    /// Publishes a record, as the output of a delivery or by itself.
+    /// Publishes a record, as an output of the delivery with the ticket `settles`, or by itself.
     pub(in crate::sim) fn publish(
         &mut self,
         port: &Port,
         record: Record,
         told: Told,
         now: Timestamp,
-        output: bool,
+        settles: Option<u64>,
     ) {
         let label = self.labels.record(&record, &told);
-        // One with a time is another attempt, or waits for a consumer that knows it.
-        let first = output && record.not_before.is_none();
+        if let Some(serial) = settles {
+            let (facts, view) = self.observe();
+            invariants::check_output(facts, view, serial, (&record, &told, &label));
+        }
+        // A record with a time is another attempt, or waits for a consumer that knows it.
+        let first = settles.is_some() && record.not_before.is_none();
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(&port.name, format!("publishes {label}{shown}"));
         let consumer = self.lives[port.life].consumer.is_some();
-        invariants::made(self, consumer, &record, &told);
+        invariants::count_record(&mut self.facts, consumer, &record, &told);
         self.learn(&record, &told, &label, first);
         self.broker.publish(record, Content { told, label }, now);
     }
@@ -39,8 +43,9 @@ impl State {
         if let Told::Event(event) = told {
             self.facts.run(&event.run).announced.insert(event.status);
             // Where there is a store, the status in the store counts.
-            if self.guarantee() != Guarantee::Stored {
-                invariants::announced(self, event);
+            let (facts, view) = self.observe();
+            if view.guarantee() != Guarantee::Stored {
+                invariants::observe_event(facts, view, event);
             }
             return;
         }
@@ -53,7 +58,8 @@ impl State {
             return;
         };
         if letter {
-            invariants::letter(self, record, label);
+            let (facts, view) = self.observe();
+            invariants::check_dead_letter(facts, view, record, label);
         }
         let watched = self.facts.watched.contains(&message.entrypoint);
         let alone = message.metadata.envelope().is_none();
@@ -75,7 +81,8 @@ impl State {
             }
             false => task.sent += u32::from(output),
         }
-        invariants::published(self, message, label, letter);
+        let (facts, view) = self.observe();
+        invariants::observe_message(facts, view, message, label, letter);
     }
 
     pub(in crate::sim) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
@@ -93,7 +100,8 @@ impl State {
         let place = format!("{topic}, partition {partition}, offset {offset}");
         let what = format!("receives {} ({place}){again}", given.label);
         self.note(&port.name, what);
-        invariants::one_more_held(self, port.life);
+        let (facts, view) = self.observe();
+        invariants::check_held(facts, view, port.life);
     }
 
     /// Commits a delivery. Returns `false` when the member no longer owns the delivery.
@@ -112,10 +120,11 @@ impl State {
             self.facts.broke("Fenced", what);
         }
         if let Some(moved) = moved {
-            invariants::moved(self, label, moved);
+            invariants::check_commit(&mut self.facts, label, moved);
         }
         if let Some(record) = record {
-            invariants::committed(self, &record);
+            let (facts, view) = self.observe();
+            invariants::check_durable(facts, view, &record);
         }
         true
     }

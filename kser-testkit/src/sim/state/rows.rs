@@ -15,7 +15,8 @@ impl State {
         now: Timestamp,
     ) {
         let inside = self.lives[life].consumer.is_some();
-        invariants::wrote(self, run, progress, now, inside);
+        let (facts, view) = self.observe();
+        invariants::observe_write(facts, view, run, progress, now, inside);
     }
 
     /// Notes the outputs that a write has brought.
