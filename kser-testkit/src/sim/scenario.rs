@@ -26,13 +26,13 @@ pub(crate) struct Scenario<'s, S> {
 impl<S> Scenario<'_, S> {
     /// Makes one run, on a runtime of its own.
     pub(crate) fn run(&self, trouble: FaultPlan, choices: Choices) -> Finished<S> {
-        let (runtime, idle) = runtime();
+        let (runtime, idle) = runtime(&self.heartbeat);
         runtime.block_on(self.run_here(idle, trouble, choices))
     }
 
     /// Makes one run that a test leads by hand.
     pub(crate) fn by_hand(&self) -> ByHand<S> {
-        let (runtime, idle) = runtime();
+        let (runtime, idle) = runtime(&self.heartbeat);
         let begun = {
             let _inside = runtime.enter();
             self.begin(idle, FaultPlan::Nothing, Choices::boring())
@@ -117,14 +117,53 @@ struct Begun<S> {
     repeatable: Vec<Arc<str>>,
 }
 
-/// A runtime on paused time, which says when nothing in it can run. It has no I/O: that has no place in a simulation.
-fn runtime() -> (Runtime, Idle) {
+/// A runtime on paused time, which says when nothing in it can run. It has no I/O: that has no place in a simulation. Each time that
+/// nothing can run counts as a beat, because long waits pass without a step of the driver.
+fn runtime(heartbeat: &Heartbeat) -> (Runtime, Idle) {
     let idle = Idle::default();
-    let parking = idle.clone();
+    let (parking, heartbeat) = (idle.clone(), heartbeat.clone());
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        .on_thread_park(move || parking.parking())
+        .on_thread_park(move || {
+            heartbeat.beat();
+            parking.parking();
+        })
         .build();
     (runtime.expect("a runtime can be made"), idle)
+}
+
+#[cfg(test)]
+mod tests {
+    use kser::Entrypoint;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize, Entrypoint)]
+    #[entrypoint("shop.Work")]
+    struct Work {}
+
+    #[test]
+    fn a_wait_in_many_small_steps_is_progress() {
+        let make = |world: &mut World| {
+            world.consumers(1).task(|_: Work| async {});
+            world.client(|_| async {
+                for _ in 0..1000 {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Ok(())
+            });
+        };
+        let scenario = Scenario {
+            make: &make,
+            setup: Setup::at_least_once(),
+            heal_within: Duration::from_secs(3600),
+            heartbeat: Heartbeat::default(),
+        };
+        let run = scenario.run(FaultPlan::Nothing, Choices::boring());
+        assert!(run.steps < 100, "{}", run.steps);
+        let beats = scenario.heartbeat.beats();
+        assert!(beats > 1000, "{beats}");
+    }
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Longer than the 27 hours after which a run was once taken for an endless one.
 const LONG: Duration = Duration::from_secs(28 * 3600);
 
+const LEASE: Duration = Duration::from_secs(3600);
+
 /// Longer than [`LONG`].
 const LIMIT: Duration = Duration::from_secs(40 * 3600);
 
@@ -48,7 +50,11 @@ fn a_handler_that_runs_for_more_than_a_day_ends() {
     let sim = Sim::new(|world| {
         let work = |_: Work| tokio::time::sleep(LONG);
         let work = work.into_task().with_time_limit(LIMIT);
-        world.consumers(1).task(work);
+        // A lease is renewed all the time: with the default of 30 seconds that is 10,000 times.
+        world
+            .consumers(1)
+            .configure(|consumer, _| consumer.with_lease_duration(LEASE))
+            .task(work);
         world.launch_steps("shop.Job", vec![Step::new(Work {})])
     });
     let sim = sim.heal_within(LIMIT).plan(Plan::default());
