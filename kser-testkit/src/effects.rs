@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kser_core::TaskError;
 
 use crate::faults::Kind;
-use crate::sim::{Applied, Attempt, Shared};
+use crate::sim::{Attempt, EffectFacts, Shared};
 
 /// A simulated external service that tasks call, such as a bank. It records its effects, and a crash may come before or after
 /// each call.
@@ -113,7 +113,7 @@ impl Effects {
             self.name
         );
         self.shared
-            .change(|state, _| state.facts.broke("EffectOnce", what.clone()));
+            .change(|state, _| state.facts.add_violation("EffectOnce", what.clone()));
         TaskError::permanent("OutsideHandler", what)
     }
 
@@ -184,7 +184,7 @@ impl EffectCall {
         let path = format!("{label}/{}.{what}", effects.name);
         let apply = async {
             port.shared.change(|state, _| {
-                let known = |one: &Applied| {
+                let known = |one: &EffectFacts| {
                     one.service == effects.name && one.what == what && one.key == key
                 };
                 let repeated = key.is_some() && state.facts.effects.iter().any(known);
@@ -196,7 +196,7 @@ impl EffectCall {
                     state,
                     format!("{label} does {}.{what}{shown}", effects.name),
                 );
-                state.facts.effects.push(Applied {
+                state.facts.effects.push(EffectFacts {
                     service: Arc::clone(&effects.name),
                     what: Arc::clone(&what),
                     key: key.clone(),

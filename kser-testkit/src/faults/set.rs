@@ -1,5 +1,5 @@
 use super::{Fault, Site};
-use crate::sim::Seen;
+use crate::sim::ReachedSite;
 
 /// The faults of the runs of a scenario.
 #[derive(Debug, Clone, Default)]
@@ -84,14 +84,14 @@ impl Faults {
 
     /// Says whether a crash is left out of the pairs, because it is the same as another: a crash before a call is the same as a
     /// crash after the call before it, if nothing happens between the two.
-    pub(crate) fn repeats(&self, seen: &[Seen], site: &Site, fault: Fault) -> bool {
+    pub(crate) fn repeats(&self, seen: &[ReachedSite], site: &Site, fault: Fault) -> bool {
         let both = [Fault::CrashBefore, Fault::CrashAfter].map(|crash| self.kinds.contains(&crash));
         let applies = fault == Fault::CrashBefore && both == [true; 2];
         applies && seen.iter().any(|seen| seen.same && seen.site == *site)
     }
 
     /// Lists single faults at the sites of a run, those after `first` if it is given.
-    pub(crate) fn at(&self, seen: &[Seen], first: Option<&Site>) -> Vec<(Site, Fault)> {
+    pub(crate) fn at(&self, seen: &[ReachedSite], first: Option<&Site>) -> Vec<(Site, Fault)> {
         if self.only_drawn {
             return Vec::new();
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use kser::layer::TaskRequest;
 use kser_core::{Outcome, RunId};
 
-use crate::sim::{Facts, Guarantee, Ran, RunView};
+use crate::sim::{AttemptFacts, Facts, Guarantee, RunView};
 
 /// Checks and notes the start of an attempt at a task. Returns its number.
 pub(crate) fn observe_start(
@@ -23,7 +23,7 @@ pub(crate) fn observe_start(
     }
     check_retry_budget(facts, view, life, label, request);
     check_key_order(facts, label, request);
-    facts.attempts.push(Ran {
+    facts.attempts.push(AttemptFacts {
         task: ctx.uuid().clone(),
         label: Arc::clone(label),
         life,
@@ -70,7 +70,7 @@ pub(crate) fn observe_end(
             "{label} opens a socket or a pipe, and a simulated run has none: give the handler a client that a test can \
              replace, such as one around `Effects`"
         );
-        facts.broke("NoRealWorld", what);
+        facts.add_violation("NoRealWorld", what);
     }
 }
 
@@ -105,14 +105,14 @@ fn check_retry_budget(
         let what = format!(
             "{label} is tried again after {failed} failures, and its policy allows {most} attempts"
         );
-        facts.broke("RetryBudget", what);
+        facts.add_violation("RetryBudget", what);
     }
     // Moments are whole milliseconds.
     if let Some(since) = since.filter(|since| *since + Duration::from_millis(1) < wait) {
         let what = format!(
             "{label} is tried again {since:?} after it failed, and its policy waits {wait:?}"
         );
-        facts.broke("RetryBudget", what);
+        facts.add_violation("RetryBudget", what);
     }
 }
 
@@ -131,7 +131,7 @@ fn check_step_order(facts: &mut Facts, view: RunView<'_>, label: &str, run: &Run
     };
     if early {
         let what = format!("{label} begins, and the step before it is not done");
-        facts.broke("StepOrder", what);
+        facts.add_violation("StepOrder", what);
     }
 }
 
@@ -141,7 +141,7 @@ fn check_run_goes_on(facts: &mut Facts, view: RunView<'_>, label: &str, run: &Ru
     let ended = known.status.filter(|status| status.is_terminal());
     if let Some(status) = ended.filter(|_| view.is_exact() && !known.repaired) {
         let what = format!("{label} begins, and {run} is {status} already");
-        facts.broke("StopOnFailure", what);
+        facts.add_violation("StopOnFailure", what);
     }
 }
 
@@ -160,7 +160,7 @@ fn check_forwarded_result(
         let (given, left) = (given.shown(), left.iter().map(Outcome::shown));
         let left: Vec<&str> = left.collect();
         let what = format!("{label} is given {given:?}, and the step before it left {left:?}");
-        facts.broke("ResultForwarded", what);
+        facts.add_violation("ResultForwarded", what);
     }
 }
 
@@ -171,7 +171,7 @@ fn check_key_order(facts: &mut Facts, label: &str, request: &TaskRequest) {
     let (first, key, delayed) = (task.first, task.key.clone(), task.delayed);
     let again = task.attempts > 1;
     if first == 0 {
-        facts.broke("NoPhantom", format!("{label} begins, and was never sent"));
+        facts.add_violation("NoPhantom", format!("{label} begins, and was never sent"));
     }
     let Some(key) = key.filter(|_| !again && !delayed) else {
         return;
@@ -181,11 +181,11 @@ fn check_key_order(facts: &mut Facts, label: &str, request: &TaskRequest) {
     *latest = (*latest).max(first);
     if overtaken {
         let what = format!("{label} begins after what was sent later with the same key");
-        facts.broke("KeyOrder", what);
+        facts.add_violation("KeyOrder", what);
     }
 }
 
-fn is_step(ran: &Ran, run: &RunId, position: u32) -> bool {
+fn is_step(ran: &AttemptFacts, run: &RunId, position: u32) -> bool {
     ran.run
         .as_ref()
         .is_some_and(|(of, at)| of == run && *at == position)

@@ -1,8 +1,8 @@
-use crate::sim::{Facts, Moved};
+use crate::sim::{CommitMove, Facts};
 
 /// Checks a commit of a group in a partition: all records below it are done, and it does not go back.
-pub(crate) fn check_commit(facts: &mut Facts, label: &str, moved: Moved) {
-    let Moved {
+pub(crate) fn check_commit(facts: &mut Facts, label: &str, moved: CommitMove) {
+    let CommitMove {
         spot,
         before,
         after,
@@ -18,10 +18,10 @@ pub(crate) fn check_commit(facts: &mut Facts, label: &str, moved: Moved) {
         let what = format!(
             "the commit of {label} takes {place} from {before} to {after}, and {offset} is not done"
         );
-        facts.broke("CommitPrefix", what);
+        facts.add_violation("CommitPrefix", what);
     }
     if after < before {
         let what = format!("the commit of {label} takes {place} from {before} back to {after}");
-        facts.broke("CommitMonotonic", what);
+        facts.add_violation("CommitMonotonic", what);
     }
 }

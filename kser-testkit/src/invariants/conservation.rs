@@ -11,7 +11,7 @@ pub(crate) fn check_conservation(facts: &mut Facts, view: RunView<'_>) {
         let what = format!(
             "{id} has neither succeeded nor failed, is in no dead letter, and no record of it is left"
         );
-        facts.broke("Conservation", what);
+        facts.add_violation("Conservation", what);
     }
 }
 
@@ -23,7 +23,7 @@ fn lost_run(facts: &Facts, view: RunView<'_>) -> Option<String> {
     let runs = facts.runs.iter();
     let mut open = runs.filter(|(_, run)| run.launched && !run.is_over());
     let lost = open.find(|(id, _)| {
-        let messages = view.in_flight().filter_map(|one| one.told.message());
+        let messages = view.in_flight().filter_map(|one| one.decoded.message());
         let mut envelopes = messages.filter_map(|message| message.metadata.envelope());
         !envelopes.any(|envelope| envelope.run == **id)
     });
@@ -33,7 +33,7 @@ fn lost_run(facts: &Facts, view: RunView<'_>) -> Option<String> {
 fn lost_task(facts: &Facts, view: RunView<'_>) -> Option<String> {
     let mut open = facts.tasks.iter().filter(|(_, task)| is_open(task));
     let lost = open.find(|(id, _)| {
-        let mut messages = view.in_flight().filter_map(|one| one.told.message());
+        let mut messages = view.in_flight().filter_map(|one| one.decoded.message());
         !messages.any(|message| message.uuid == **id)
     });
     lost.map(|(id, _)| id.to_string())

@@ -1,6 +1,6 @@
 use kser_core::{Record, headers};
 
-use crate::sim::{Facts, Finished, Guarantee, Needed, Told};
+use crate::sim::{Decoded, Facts, Finished, Guarantee, RecordIdentity};
 use crate::violation::Violation;
 
 /// The percentage of copies that any run may publish.
@@ -13,27 +13,27 @@ const COPIES: usize = 3;
 
 /// Counts a record that is published. A copy that a client publishes is a cause of others, because clients publish until
 /// they know that they have succeeded.
-pub(crate) fn count_record(facts: &mut Facts, consumer: bool, record: &Record, told: &Told) {
+pub(crate) fn count_record(facts: &mut Facts, consumer: bool, record: &Record, decoded: &Decoded) {
     let letter = record.topic.as_str().ends_with(".dlt");
     // A delayed record is the next attempt.
     if letter || record.not_before.is_some() {
         return;
     }
-    let (needed, run) = match told {
-        Told::Message(message) => {
+    let (needed, run) = match decoded {
+        Decoded::Message(message) => {
             let replays = headers::replays(record).unwrap_or_default();
             let task = message.uuid.clone();
             let run = message.metadata.envelope().map(|envelope| &envelope.run);
-            (Needed::Message { task, replays }, run)
+            (RecordIdentity::Message { task, replays }, run)
         }
-        Told::Event(event) if event.replay => return,
-        Told::Event(event) => {
+        Decoded::Event(event) if event.replay => return,
+        Decoded::Event(event) => {
             let run = event.run.clone();
             let (from, to) = (event.from, event.status);
-            let needed = Needed::Event(run, from, to, event.position);
+            let needed = RecordIdentity::Event(run, from, to, event.position);
             (needed, Some(&event.run))
         }
-        Told::Bytes => return,
+        Decoded::Bytes => return,
     };
     // A run that a client repairs publishes its steps again.
     if run.is_some_and(|run| facts.run(run).repaired) {

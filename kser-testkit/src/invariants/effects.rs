@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::sim::{Applied, Finished, Moment};
+use crate::sim::{EffectFacts, Finished, Moment};
 use crate::violation::Violation;
 
 /// Checks that each effect of a task is done once for it.
@@ -14,7 +14,7 @@ fn key_of_another<S>(finished: &Finished<S>) -> Option<Violation> {
         let effects = &facts.effects;
         let mut repeated = effects.iter().filter(|one| one.repeated);
         repeated.find_map(|again| {
-            let named = |one: &&Applied| {
+            let named = |one: &&EffectFacts| {
                 one.service == again.service && one.what == again.what && one.key == again.key
             };
             let first = effects.iter().find(named)?;
@@ -34,7 +34,7 @@ fn key_of_another<S>(finished: &Finished<S>) -> Option<Violation> {
 
 fn done_twice<S>(finished: &Finished<S>) -> Option<Violation> {
     finished.observe(|facts, _| {
-        let mut done: BTreeMap<_, Vec<&Applied>> = BTreeMap::new();
+        let mut done: BTreeMap<_, Vec<&EffectFacts>> = BTreeMap::new();
         for effect in facts.effects.iter().filter(|effect| !effect.repeated) {
             if !finished.repeatable.contains(&effect.service) {
                 let named = (&effect.service, &effect.what, &effect.task);
@@ -42,11 +42,11 @@ fn done_twice<S>(finished: &Finished<S>) -> Option<Violation> {
             }
         }
         let twice = done.into_values().find(|effects| effects.len() > 1)?;
-        Some(Violation::new("EffectOnce", told(&twice)))
+        Some(Violation::new("EffectOnce", describe(&twice)))
     })
 }
 
-fn told(effects: &[&Applied]) -> String {
+fn describe(effects: &[&EffectFacts]) -> String {
     let Some(first) = effects.first() else {
         return String::new();
     };

@@ -44,6 +44,6 @@ pub(crate) fn check_waiting(facts: &mut Facts, view: RunView<'_>, now: Timestamp
     });
     facts.kept_waiting = waiting;
     if let Some(what) = what {
-        facts.broke("HealthyInTime", what);
+        facts.add_violation("HealthyInTime", what);
     }
 }

@@ -7,7 +7,7 @@ pub(crate) fn check_running(facts: &mut Facts, view: RunView<'_>, life: usize) {
     if let Some(most) = most.filter(|most| running > *most) {
         let name = view.process(life).unwrap_or_default();
         let what = format!("{name} runs {running} tasks at once, and may run {most}");
-        facts.broke("Backpressure", what);
+        facts.add_violation("Backpressure", what);
     }
 }
 
@@ -29,13 +29,13 @@ pub(crate) fn check_held(facts: &mut Facts, view: RunView<'_>, life: usize) {
             "{name} holds {counted} records, and may hold {}",
             limits.held
         );
-        facts.broke("Backpressure", what);
+        facts.add_violation("Backpressure", what);
     }
 }
 
 /// Says whether the latest attempt at a message in this life of the consumer has failed.
 fn waits_for_retry(facts: &Facts, life: usize, held: &Published) -> bool {
-    let Some(message) = held.told.message() else {
+    let Some(message) = held.decoded.message() else {
         return false;
     };
     let mut attempts = facts.attempts.iter().rev();

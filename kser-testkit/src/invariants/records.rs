@@ -2,7 +2,7 @@ use kser::RunEvent;
 use kser_core::store::OutputId;
 use kser_core::{Message, Record, Status};
 
-use crate::sim::{Facts, Guarantee, Published, RunView, Told};
+use crate::sim::{Decoded, Facts, Guarantee, Published, RunView};
 
 /// Checks and notes a status of a run that is announced, where there is no store.
 pub(crate) fn observe_event(facts: &mut Facts, view: RunView<'_>, event: &RunEvent) {
@@ -17,16 +17,16 @@ pub(crate) fn observe_event(facts: &mut Facts, view: RunView<'_>, event: &RunEve
     if ended.is_some() && !event.replay {
         if let Some(from) = ended.filter(|from| exact && !repaired && *from != to) {
             let what = format!("{run} was {from}, and is {to} now");
-            facts.broke("OneTerminal", what);
+            facts.add_violation("OneTerminal", what);
         }
         return;
     }
     if exact && before == Some(Status::Running) && to == Status::Pending {
         let what = format!("{run} went back from RUNNING to PENDING");
-        facts.broke("StatusMonotonic", what);
+        facts.add_violation("StatusMonotonic", what);
     }
     let outcome = event.outcome.clone().unwrap_or_default();
-    facts.run(run).stands(to, outcome);
+    facts.run(run).set_status(to, outcome);
 }
 
 /// Checks that a dead letter has the bytes that were sent, and a reason.
@@ -46,7 +46,7 @@ pub(crate) fn check_dead_letter(
     ] {
         if wrong {
             let what = format!("{label} {how}");
-            facts.broke("DeadLetterOnce", what);
+            facts.add_violation("DeadLetterOnce", what);
         }
     }
 }
@@ -64,7 +64,7 @@ pub(crate) fn observe_message(
     let (letters, sent) = (task.letters, task.sent);
     if letter && letters > 1 && exact && view.guarantee() == Guarantee::ExactlyOnce {
         let what = format!("{label} is written a second time");
-        facts.broke("DeadLetterOnce", what);
+        facts.add_violation("DeadLetterOnce", what);
     }
     let Some(envelope) = message.metadata.envelope() else {
         return;
@@ -78,12 +78,12 @@ pub(crate) fn observe_message(
     let repaired = run.repaired;
     if !kept {
         let what = format!("{label} has other metadata than what came before it in its run");
-        facts.broke("Envelope", what);
+        facts.add_violation("Envelope", what);
     }
     let twice = envelope.step > 0 && sent > 1 && !letter;
     if twice && exact && !repaired && view.guarantee() == Guarantee::ExactlyOnce {
         let what = format!("{label} is sent a second time: the step before it was accepted twice");
-        facts.broke("AcceptedOnce", what);
+        facts.add_violation("AcceptedOnce", what);
     }
 }
 
@@ -93,16 +93,16 @@ pub(crate) fn check_output(
     facts: &mut Facts,
     view: RunView<'_>,
     serial: u64,
-    (record, told, label): (&Record, &Told, &str),
+    (record, decoded, label): (&Record, &Decoded, &str),
 ) {
     let letter = record.topic.as_str().ends_with(".dlt");
     if view.guarantee() != Guarantee::Stored || letter {
         return;
     }
     let delivery = view.delivered(serial);
-    let step = delivery.as_ref().and_then(|one| one.told.message());
+    let step = delivery.as_ref().and_then(|one| one.decoded.message());
     let run = step.and_then(|step| Some(&step.metadata.envelope()?.run));
-    let (Some(run), Some(message)) = (run, told.message()) else {
+    let (Some(run), Some(message)) = (run, decoded.message()) else {
         return;
     };
     let own = message.metadata.envelope();
@@ -111,7 +111,7 @@ pub(crate) fn check_output(
     if !own && !record.payload.as_ref().is_some_and(kept) {
         let what =
             format!("{label} is published, and the store has no attempt of {run} that has sent it");
-        facts.broke("OutputsAccepted", what);
+        facts.add_violation("OutputsAccepted", what);
     }
 }
 
@@ -130,20 +130,20 @@ pub(crate) fn check_relayed(
             "output {} of version {} of {} is marked as relayed, and was never published",
             output.index, output.version, output.run
         );
-        facts.broke("RelayedIsPublished", what);
+        facts.add_violation("RelayedIsPublished", what);
     }
 }
 
 /// Checks that the result of a record is durable when the record leaves its topic.
 pub(crate) fn check_durable(facts: &mut Facts, view: RunView<'_>, done: &Published) {
     let Published { label, number, .. } = done;
-    let lost = match &done.told {
-        Told::Event(_) => false,
-        Told::Bytes => {
+    let lost = match &done.decoded {
+        Decoded::Event(_) => false,
+        Decoded::Bytes => {
             let payload = done.record.payload.clone().unwrap_or_default();
             !facts.letters.contains_key(&payload)
         }
-        Told::Message(message) => match message.metadata.envelope() {
+        Decoded::Message(message) => match message.metadata.envelope() {
             // The store is the truth.
             Some(_) if view.guarantee() == Guarantee::Stored => false,
             Some(envelope) => {
@@ -160,6 +160,6 @@ pub(crate) fn check_durable(facts: &mut Facts, view: RunView<'_>, done: &Publish
     };
     if lost {
         let what = format!("the record of {label} left its topic, and nothing followed from it");
-        facts.broke("CommitAfterDurable", what);
+        facts.add_violation("CommitAfterDurable", what);
     }
 }

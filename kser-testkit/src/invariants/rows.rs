@@ -15,7 +15,7 @@ pub(crate) fn observe_write(
 ) {
     let outcome = progress.last_outcome().clone();
     let known = facts.run(run);
-    known.stands(progress.status(), outcome);
+    known.set_status(progress.status(), outcome);
     known.launched = true;
     let Some(before) = known.stored.replace(progress.clone()) else {
         return;
@@ -25,10 +25,10 @@ pub(crate) fn observe_write(
     let (from, to) = (before.status(), progress.status());
     if inside && !repaired && from.is_terminal() && to != from {
         let what = format!("{run} was {from}, and is {to} now");
-        facts.broke("OneTerminal", what);
+        facts.add_violation("OneTerminal", what);
     } else if inside && !repaired && rank(to) < rank(from) {
         let what = format!("{run} went back from {from} to {to}");
-        facts.broke("StatusMonotonic", what);
+        facts.add_violation("StatusMonotonic", what);
     }
     if progress.position() > before.position() && !repaired {
         check_position(facts, view, run, before.position(), progress.position());
@@ -40,14 +40,14 @@ pub(crate) fn observe_write(
 fn check_position(facts: &mut Facts, view: RunView<'_>, run: &RunId, from: u32, to: u32) {
     if to > from + 1 {
         let what = format!("{run} goes from step {from} to step {to}");
-        facts.broke("NoSkip", what);
+        facts.add_violation("NoSkip", what);
     }
     let accepted = facts.run(run).accepted.entry(from).or_default();
     *accepted += 1;
     if *accepted > 1 {
         let label = view.step_label(run, from);
         let what = format!("{label} was accepted a second time");
-        facts.broke("AcceptedOnce", what);
+        facts.add_violation("AcceptedOnce", what);
     }
 }
 
@@ -68,7 +68,7 @@ fn check_lease(
         let label = view.step_label(run, after.position());
         let (new, old) = (&new.owner.instance, &old.owner.instance);
         let what = format!("{new} begins {label}, and {old} has the lease");
-        facts.broke("Exclusive", what);
+        facts.add_violation("Exclusive", what);
     }
 }
 

@@ -122,7 +122,8 @@ impl<S> ByHand<S> {
         self.shared.with(|state| {
             let waiting = state.broker.waiting().into_iter();
             let here = waiting.filter(|one| one.record.topic.as_str() == topic);
-            here.filter_map(|one| one.told.message().cloned()).collect()
+            here.filter_map(|one| one.decoded.message().cloned())
+                .collect()
         })
     }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::facts::RunFacts;
 use super::finished::End;
-use super::process::{Place, Process};
+use super::process::{Host, Process};
 use super::spec::{ClientSpec, ConsumerSpec, Wrap};
 use super::world::World;
 use crate::choices::DecisionTape;
@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Drives the processes of a run, one call at a time, and injects the planned faults.
 pub(crate) struct Driver {
-    pub(crate) place: Place,
+    pub(crate) place: Host,
     consumers: Vec<ConsumerSpec>,
     wrap: Wrap,
     clients: Vec<Option<ClientSpec>>,
@@ -41,7 +41,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(place: Place, world: World, tape: DecisionTape, limit: Duration) -> Self {
+    pub(crate) fn new(place: Host, world: World, tape: DecisionTape, limit: Duration) -> Self {
         let lives = vec![(0, Some(Instant::now())); world.consumers.len()];
         Self {
             place,

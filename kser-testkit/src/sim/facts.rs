@@ -19,12 +19,12 @@ pub(crate) struct Facts {
     pub(crate) done: BTreeSet<Spot>,
     /// How many records were in flight when it was last looked whether all is accounted for.
     pub(crate) in_flight: usize,
-    pub(crate) effects: Vec<Applied>,
+    pub(crate) effects: Vec<EffectFacts>,
     pub(crate) runs: BTreeMap<RunId, RunFacts>,
     pub(crate) tasks: BTreeMap<TaskId, TaskFacts>,
     /// The runs and lone tasks that were acknowledged to a client.
     pub(crate) acknowledged: BTreeSet<RunId>,
-    pub(crate) attempts: Vec<Ran>,
+    pub(crate) attempts: Vec<AttemptFacts>,
     /// The entrypoints whose handlers are watched.
     pub(crate) watched: BTreeSet<Name>,
     /// The payloads of dead letters.
@@ -32,7 +32,7 @@ pub(crate) struct Facts {
     /// The latest that has begun of each key.
     pub(crate) begun: BTreeMap<(Topic, Bytes), u64>,
     /// The records that the run needs.
-    pub(crate) needed: BTreeSet<Needed>,
+    pub(crate) needed: BTreeSet<RecordIdentity>,
     /// The number of records that were published.
     pub(crate) made: usize,
     /// The number of copies that clients published.
@@ -51,7 +51,7 @@ pub(crate) struct Facts {
 
 /// The identity of a record of a run or of a lone task: a second record with the same identity is a copy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Needed {
+pub(crate) enum RecordIdentity {
     Message { task: TaskId, replays: u64 },
     Event(RunId, Status, Status, u32),
 }
@@ -105,7 +105,7 @@ pub(crate) struct TaskFacts {
 
 /// An attempt at a task.
 #[derive(Debug, Clone)]
-pub(crate) struct Ran {
+pub(crate) struct AttemptFacts {
     pub(crate) task: TaskId,
     pub(crate) label: Arc<str>,
     /// The life of a process that made it.
@@ -120,7 +120,7 @@ pub(crate) struct Ran {
 
 /// An effect on a service.
 #[derive(Debug, Clone)]
-pub(crate) struct Applied {
+pub(crate) struct EffectFacts {
     pub(crate) service: Arc<str>,
     pub(crate) what: Arc<str>,
     pub(crate) key: Option<Arc<str>>,
@@ -172,7 +172,7 @@ impl Facts {
     }
 
     /// Notes that something does not hold.
-    pub(crate) fn broke(&mut self, invariant: &'static str, what: String) {
+    pub(crate) fn add_violation(&mut self, invariant: &'static str, what: String) {
         self.broken.push(Violation { invariant, what });
     }
 }
@@ -219,7 +219,7 @@ impl TaskFacts {
 
 impl RunFacts {
     /// Notes the status of the run, and its outcome once it has ended.
-    pub(crate) fn stands(&mut self, status: Status, outcome: Outcome) {
+    pub(crate) fn set_status(&mut self, status: Status, outcome: Outcome) {
         if status.is_terminal() {
             self.outcome = outcome;
         }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::facts::Facts;
-use super::sites::Seen;
+use super::sites::ReachedSite;
 use super::state::{RunView, Shared};
 use crate::choices::DecisionTape;
 use crate::faults::{Fault, Site};
@@ -27,7 +27,7 @@ pub(crate) enum End {
 pub(crate) struct Finished<S> {
     pub(crate) state: S,
     pub(crate) shared: Shared,
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) seen: Vec<ReachedSite>,
     pub(crate) fired: Vec<(Site, Fault)>,
     pub(crate) end: End,
     pub(crate) tape: DecisionTape,

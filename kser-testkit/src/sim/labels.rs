@@ -67,17 +67,17 @@ impl Labels {
     }
 
     /// Returns the label of a record: of the task, step or run event in it.
-    pub(crate) fn record(&mut self, record: &Record, told: &Told) -> Arc<str> {
+    pub(crate) fn record(&mut self, record: &Record, decoded: &Decoded) -> Arc<str> {
         let topic = record.topic.as_str();
-        match told {
-            Told::Message(message) => match topic.rsplit_once('.') {
+        match decoded {
+            Decoded::Message(message) => match topic.rsplit_once('.') {
                 Some((_, "dlt")) => format!("{}/dead letter", self.message(message)).into(),
                 _ => self.message(message).into(),
             },
-            Told::Event(event) => {
+            Decoded::Event(event) => {
                 format!("{}/{}", self.run(&event.run, &event.name), event.status).into()
             }
-            Told::Bytes => format!("bytes in {topic}").into(),
+            Decoded::Bytes => format!("bytes in {topic}").into(),
         }
     }
 
@@ -120,16 +120,16 @@ impl Labels {
 
 /// The decoded content of a record.
 #[derive(Debug, Clone)]
-pub(crate) enum Told {
+pub(crate) enum Decoded {
     Message(Arc<Message>),
     Event(Arc<RunEvent>),
     /// A payload that cannot be decoded, or none.
     Bytes,
 }
 
-impl Told {
+impl Decoded {
     /// Reads a record.
-    pub(crate) fn by(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         let Some(payload) = record.payload.as_deref() else {
             return Self::Bytes;
         };

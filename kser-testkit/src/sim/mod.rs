@@ -30,17 +30,17 @@ use std::any::Any;
 
 use kser_core::Error;
 
-pub(crate) use self::broker::{Moved, Published, Spot};
+pub(crate) use self::broker::{CommitMove, Published, Spot};
 pub use self::by_hand::ByHand;
 pub use self::consumers::Consumers;
-pub(crate) use self::facts::{Applied, Facts, Needed, Ran, TaskFacts};
+pub(crate) use self::facts::{AttemptFacts, EffectFacts, Facts, RecordIdentity, TaskFacts};
 pub(crate) use self::finished::{End, Finished};
 pub(crate) use self::idle::Idle;
-pub(crate) use self::labels::Told;
+pub(crate) use self::labels::Decoded;
 pub use self::run::Run;
 pub(crate) use self::scenario::Scenario;
 pub use self::setup::{Guarantee, InjectedBug, Setup};
-pub(crate) use self::sites::{FaultPlan, Seen, Swarm};
+pub(crate) use self::sites::{FaultPlan, ReachedSite, Swarm};
 pub(crate) use self::state::{RunView, Shared};
 pub use self::store::SimStore;
 pub(crate) use self::trace::Moment;

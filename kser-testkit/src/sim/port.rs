@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use kser_core::{Clock, Error};
 
-use super::state::{Parked, Shared, State, Verdict, Want};
+use super::state::{Parked, Request, Shared, State, Verdict};
 use crate::faults::{Fault, Kind};
 
 /// The gate through which one life of a process calls the broker, the store and the services.
@@ -36,7 +36,7 @@ impl Port {
             return Ok(apply.await);
         }
         let path = path.into();
-        match self.gate(Want::Call { kind, path }).await {
+        match self.gate(Request::Call { kind, path }).await {
             Verdict::GoAndDie => {
                 apply.await;
                 self.die().await
@@ -56,10 +56,10 @@ impl Port {
     }
 
     /// Waits until a call is let through. A process that is dead waits for ever.
-    pub(crate) fn gate(&self, want: Want) -> Gate<'_> {
+    pub(crate) fn gate(&self, request: Request) -> Gate<'_> {
         Gate {
             port: self,
-            want: Some(want),
+            request: Some(request),
             number: 0,
         }
     }
@@ -88,7 +88,7 @@ impl Port {
 /// Waits at the gate.
 pub(crate) struct Gate<'a> {
     port: &'a Port,
-    want: Option<Want>,
+    request: Option<Request>,
     number: u64,
 }
 
@@ -98,15 +98,15 @@ impl Future for Gate<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
         let this = &mut *self;
         let (shared, life) = (&this.port.shared, this.port.life);
-        if let Some(want) = this.want.take() {
+        if let Some(request) = this.request.take() {
             let now = shared.clock().now();
             let wakes_driver;
             (this.number, wakes_driver) = shared.with(|state| {
-                let wakes_driver = state.wakes_driver(&want, now);
+                let wakes_driver = state.wakes_driver(&request, now);
                 state.parkings += 1;
                 let parked = Parked {
                     life,
-                    want,
+                    request,
                     verdict: None,
                     waker: cx.waker().clone(),
                     late: false,

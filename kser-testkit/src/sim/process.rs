@@ -25,13 +25,13 @@ pub(crate) struct Process {
 
 /// Where the processes of a run live.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Host {
     pub(crate) shared: Shared,
     pub(crate) rows: MemoryStore,
     pub(crate) guarantee: Guarantee,
 }
 
-impl Place {
+impl Host {
     /// Starts a consumer.
     pub(crate) fn consumer(&self, number: usize, life: u32, spec: &ConsumerSpec) -> Process {
         let name = format!("c{}", number + 1);

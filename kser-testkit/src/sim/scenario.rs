@@ -7,7 +7,7 @@ use super::by_hand::ByHand;
 use super::driver::Driver;
 use super::finished::Finished;
 use super::idle::Idle;
-use super::process::Place;
+use super::process::Host;
 use super::sites::FaultPlan;
 use super::state::Shared;
 use super::store::rows;
@@ -66,7 +66,7 @@ impl<S> Scenario<'_, S> {
             state.facts.watched = tasks;
             state.heartbeat = self.heartbeat.clone();
         });
-        let place = Place {
+        let place = Host {
             shared: shared.clone(),
             rows: rows(&shared),
             guarantee: self.setup.guarantee,

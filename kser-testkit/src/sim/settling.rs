@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use kser_core::{Error, Record, Settle, Settling, Timestamp};
 
 use super::InjectedBug;
-use super::labels::Told;
+use super::labels::Decoded;
 use super::port::Port;
 use crate::faults::Kind;
 
@@ -48,8 +48,8 @@ impl SimSettle {
                 false => outputs.len(),
             };
             for output in outputs.iter().take(count) {
-                let told = Told::by(output);
-                state.publish(&self.port, output.clone(), told, now, Some(serial));
+                let decoded = Decoded::of(output);
+                state.publish(&self.port, output.clone(), decoded, now, Some(serial));
             }
             if !half {
                 state.facts.published(serial);

@@ -9,7 +9,7 @@ use crate::faults::{Fault, Kind, Site};
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
     counts: BTreeMap<Arc<str>, u32>,
-    seen: Vec<Seen>,
+    seen: Vec<ReachedSite>,
     trouble: FaultPlan,
     fired: Vec<(Site, Fault)>,
     /// The call before this one, if nothing else has happened since.
@@ -29,7 +29,7 @@ pub(crate) struct Arrival {
 
 /// A site that a run came to.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct ReachedSite {
     pub(crate) site: Site,
     pub(crate) kind: Kind,
     /// The call was made by a consumer, not by a client.
@@ -84,7 +84,7 @@ impl Sites {
             self.fired.push((site.clone(), fault));
         }
         let previous = self.previous.take();
-        self.seen.push(Seen {
+        self.seen.push(ReachedSite {
             site: site.clone(),
             kind,
             consumer,
@@ -100,7 +100,7 @@ impl Sites {
     }
 
     /// Returns the sites that were seen since the last time.
-    pub(crate) fn take_seen(&mut self) -> Vec<Seen> {
+    pub(crate) fn take_seen(&mut self) -> Vec<ReachedSite> {
         std::mem::take(&mut self.seen)
     }
 

@@ -108,7 +108,7 @@ pub(crate) struct Outage {
 #[derive(Debug)]
 pub(crate) struct Parked {
     pub(crate) life: usize,
-    pub(crate) want: Want,
+    pub(crate) request: Request,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) waker: Waker,
     /// The call was in flight when its process froze.
@@ -117,7 +117,7 @@ pub(crate) struct Parked {
 
 /// The request of a parked call.
 #[derive(Debug, Clone)]
-pub(crate) enum Want {
+pub(crate) enum Request {
     Call {
         kind: Kind,
         path: Arc<str>,

@@ -9,7 +9,7 @@ use kser_core::{
 use super::broker::{MemberId, Spot};
 use super::port::Port;
 use super::settling::SimSettle;
-use super::state::{Verdict, Want};
+use super::state::{Request, Verdict};
 
 /// A member of a group, or an observer.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl SimSubscription {
             };
             let ticket = Ticket::new(u128::from(given.serial), Arc::new(settle));
             let delivery = Delivery::revocable(given.record, origin, ticket, given.revoked);
-            let delivery = delivery.with_crash_count(given.unreported);
+            let delivery = delivery.with_crash_count(given.crash_count);
             Some(delivery.with_failed(given.failed))
         })
     }
@@ -98,7 +98,7 @@ impl SimSubscription {
     /// Receives as the simulation says, one record at a time.
     async fn receive_driven(&mut self) -> Result<Vec<Delivery>, Error> {
         loop {
-            match self.port.gate(Want::Receive(self.member)).await {
+            match self.port.gate(Request::Receive(self.member)).await {
                 Verdict::Give { spot, die } => {
                     let taken = self.take(&spot);
                     if die {
@@ -201,7 +201,7 @@ impl Subscription for SimSubscription {
         let shared = self.port.shared.clone();
         match shared.is_driven() {
             true => {
-                if self.port.gate(Want::Leave(self.member)).await == Verdict::GoAndDie {
+                if self.port.gate(Request::Leave(self.member)).await == Verdict::GoAndDie {
                     return self.port.die().await;
                 }
             }

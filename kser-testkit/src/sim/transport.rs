@@ -3,7 +3,7 @@ use kser_core::{
     Description, Error, Interest, NotPublished, Record, Subscription, Topic, TopicSpec, Transport,
 };
 
-use super::labels::Told;
+use super::labels::Decoded;
 use super::port::Port;
 use super::state::Shared;
 use super::subscription::SimSubscription;
@@ -49,10 +49,12 @@ impl Transport for SimTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let port = &self.port;
         let count = records.len();
-        let mut first = records.first().map(Told::by);
+        let mut first = records.first().map(Decoded::of);
         let path = match (records.first(), &first) {
-            (Some(record), Some(told)) => {
-                let label = port.shared.with(|state| state.labels.record(record, told));
+            (Some(record), Some(decoded)) => {
+                let label = port
+                    .shared
+                    .with(|state| state.labels.record(record, decoded));
                 format!("{label}/send")
             }
             _ => "nothing/send".to_owned(),
@@ -66,9 +68,9 @@ impl Transport for SimTransport {
                     false => count,
                 };
                 for (index, record) in records.into_iter().enumerate().take(count) {
-                    let told = first.take().unwrap_or_else(|| Told::by(&record));
+                    let decoded = first.take().unwrap_or_else(|| Decoded::of(&record));
                     match state.broker.fits(&record) {
-                        Ok(()) => state.publish(port, record, told, now, None),
+                        Ok(()) => state.publish(port, record, decoded, now, None),
                         Err(error) => failed.push((index, error)),
                     }
                 }

@@ -10,7 +10,7 @@ use kser_core::{
     Transport,
 };
 
-use crate::lent::{Lent, at_once};
+use crate::ticket::{BrokenTicket, at_once};
 use crate::transport::{Broken, Flaw, KEY};
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Member {
             _ => {}
         }
         let record = delivery.record.clone();
-        let lent = Lent::new(delivery.ticket, record, Arc::clone(&self.broken));
+        let lent = BrokenTicket::new(delivery.ticket, record, Arc::clone(&self.broken));
         let settle: Arc<dyn Settle> = Arc::new(lent);
         delivery.ticket = Ticket::new(0, settle);
         delivery

@@ -1,20 +1,20 @@
 //! The simulation, as its users see it.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-mod alone;
+mod all_features;
+mod busy_consumers;
 mod by_hand;
 mod checkout;
+mod clients;
 mod crashes;
-mod crowd;
-mod everything;
+mod determinism;
+mod error_reports;
 mod faults;
-mod found;
-mod long;
+mod lone_tasks;
+mod long_waits;
 mod mistakes;
-mod outside;
 mod readme;
-mod said;
-mod sameness;
+mod regressions;
 mod shop;
 
 /// Returns every fault, at the first two of equal events, or at each of them with `KSER_LONG_SWEEPS` set: for scenarios in which busy

@@ -11,7 +11,7 @@ use tower::Service;
 use crate::workflow::{Work, caught, launch};
 
 #[test]
-fn one_that_forgets_its_key_is_caught() {
+fn a_handler_that_forgets_its_key_is_caught() {
     let make = |world: &mut World| {
         let shop = world.effects("shop");
         let work = move |_: Work| {
@@ -25,7 +25,7 @@ fn one_that_forgets_its_key_is_caught() {
 }
 
 #[test]
-fn one_that_makes_a_key_of_the_attempt_is_caught() {
+fn a_handler_that_makes_a_key_of_the_attempt_is_caught() {
     let make = |world: &mut World| {
         let shop = world.effects("shop");
         let work = move |ctx: Context, _: Work| {
@@ -40,7 +40,7 @@ fn one_that_makes_a_key_of_the_attempt_is_caught() {
 }
 
 #[test]
-fn one_that_does_nothing_is_caught() {
+fn a_handler_that_does_nothing_is_caught() {
     let sim = Sim::new(|world| {
         let shop = world.effects("shop");
         world.consumers(1).task(|_: Work| async {});
@@ -52,7 +52,7 @@ fn one_that_does_nothing_is_caught() {
 }
 
 #[test]
-fn one_whose_work_outlives_it_is_caught() {
+fn a_handler_whose_work_outlives_it_is_caught() {
     let make = |world: &mut World| {
         let work = |_: Work| async {
             tokio::spawn(std::future::pending::<()>());
@@ -83,7 +83,7 @@ impl Service<TaskRequest> for Hasty {
 }
 
 #[test]
-fn one_that_goes_on_in_the_background_is_caught() {
+fn a_handler_that_goes_on_in_the_background_is_caught() {
     let make = |world: &mut World| {
         let slow = |_: Work| tokio::time::sleep(Duration::from_secs(10));
         let consumers = world.consumers(1).task(slow);
@@ -97,7 +97,7 @@ fn one_that_goes_on_in_the_background_is_caught() {
 }
 
 #[test]
-fn one_that_never_returns_is_caught() {
+fn a_handler_that_never_returns_is_caught() {
     let make = |world: &mut World| {
         let work = |_: Work| std::future::pending::<()>();
         world.consumers(1).task(work);
@@ -107,7 +107,7 @@ fn one_that_never_returns_is_caught() {
 }
 
 #[test]
-fn one_that_decides_by_chance_is_caught() {
+fn a_handler_that_decides_by_chance_is_caught() {
     let sim = Sim::new(|world| {
         let work = |_: Work| async {
             let chance = RandomState::new().hash_one("dice");
@@ -123,7 +123,7 @@ fn one_that_decides_by_chance_is_caught() {
 }
 
 #[test]
-fn one_whose_outcome_counts_deliveries_is_caught() {
+fn a_handler_whose_outcome_counts_deliveries_is_caught() {
     let make = |world: &mut World| {
         let shop = world.repeatable("shop");
         let work = move |_: Work| {
@@ -144,7 +144,7 @@ fn one_whose_outcome_counts_deliveries_is_caught() {
 }
 
 #[test]
-fn one_whose_outcome_says_who_was_first_is_caught() {
+fn a_handler_whose_outcome_says_who_was_first_is_caught() {
     let sim = Sim::new(|world| {
         let shop = world.effects("shop");
         let work = move |ctx: Context, _: Work| {
@@ -212,7 +212,7 @@ fn decisions_that_a_run_does_not_ask_for_are_caught() {
 }
 
 #[test]
-fn one_that_fails_and_is_not_asked_about_is_caught() {
+fn a_handler_that_fails_and_is_not_asked_about_is_caught() {
     let make = |world: &mut World| {
         let broken = |_: Work| ready(Err::<(), _>(TaskError::permanent("Broken", "for good")));
         world.consumers(1).task(broken);

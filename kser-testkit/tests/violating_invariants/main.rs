@@ -1,6 +1,6 @@
 //! Broken consumers, transports and stores: the simulation catches each by the name of the invariant that it violates.
 //!
-//! | invariant | where it is looked at (`src/`) | who breaks it |
+//! | invariant | where it is looked at (`src/`) | the part that breaks it |
 //! |---|---|---|
 //! | StepOrder | `invariants/attempts.rs`, when a handler begins | a transport that sends a step too early |
 //! | NoSkip | `invariants/rows.rs`, when the store is written | a store that skips a step |
@@ -51,9 +51,9 @@ mod transport;
 mod transports;
 mod workflow;
 
-/// The README names nothing that is not broken here or in the mistakes of a scenario.
+/// Each invariant that the README names is broken here or in the mistakes of a scenario.
 #[test]
-fn each_that_the_readme_names_is_broken_by_somebody() {
+fn each_invariant_of_the_readme_is_broken_by_a_test() {
     let readme = include_str!("../../README.md");
     let (_, table) = readme.split_once("### What holds in every run").unwrap();
     let (table, _) = table.split_once("This crate's own tests").unwrap();
@@ -73,7 +73,7 @@ fn each_that_the_readme_names_is_broken_by_somebody() {
     for name in names {
         assert!(
             broken.contains(&format!("\"{name}\"")),
-            "nobody breaks {name}"
+            "no test breaks {name}"
         );
     }
 }

@@ -17,7 +17,7 @@ fn flawed(flaw: Flaw) -> impl Fn(&mut World) {
 }
 
 #[test]
-fn one_that_compares_nothing_is_caught() {
+fn a_store_that_compares_nothing_is_caught() {
     let caught = caught(Setup::stored(), flawed(Flaw::ComparesNothing));
     assert!(
         [
@@ -32,7 +32,7 @@ fn one_that_compares_nothing_is_caught() {
 }
 
 #[test]
-fn one_that_keeps_no_lease_is_caught() {
+fn a_store_that_keeps_no_lease_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::KeepsNoLease)),
         "Exclusive"
@@ -40,7 +40,7 @@ fn one_that_keeps_no_lease_is_caught() {
 }
 
 #[test]
-fn one_whose_time_runs_ahead_is_caught() {
+fn a_store_whose_time_runs_ahead_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::RunsAhead)),
         "Exclusive"
@@ -48,12 +48,12 @@ fn one_whose_time_runs_ahead_is_caught() {
 }
 
 #[test]
-fn one_that_skips_a_step_is_caught() {
+fn a_store_that_skips_a_step_is_caught() {
     assert_eq!(caught(Setup::stored(), flawed(Flaw::SkipsAStep)), "NoSkip");
 }
 
 #[test]
-fn one_that_goes_back_is_caught() {
+fn a_store_that_goes_back_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::GoesBack)),
         "StatusMonotonic"
@@ -61,7 +61,7 @@ fn one_that_goes_back_is_caught() {
 }
 
 #[test]
-fn one_that_ends_a_run_twice_is_caught() {
+fn a_store_that_ends_a_run_twice_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::EndsTwice)),
         "OneTerminal"
@@ -69,7 +69,7 @@ fn one_that_ends_a_run_twice_is_caught() {
 }
 
 #[test]
-fn one_that_gives_up_when_it_cannot_know_is_caught() {
+fn a_store_that_gives_up_when_it_cannot_know_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::GivesUpWhenInDoubt)),
         "UnknownIsUnknown"
@@ -81,7 +81,7 @@ fn one_that_gives_up_when_it_cannot_know_is_caught() {
 struct Send {}
 
 #[test]
-fn one_that_loses_outputs_is_caught() {
+fn a_store_that_loses_outputs_is_caught() {
     let make = |world: &mut World| {
         let send = |ctx: Context, _: Send| async move { ctx.send(Work { number: 1 }).map(|_| ()) };
         let bad = |inner| -> Arc<dyn kser_core::StateStore> {
@@ -115,7 +115,7 @@ fn outputs_that_are_marked_as_relayed_and_lost_are_caught() {
 
 /// Steps that take longer than a sweep is patient, one after another.
 #[test]
-fn one_that_sweeps_what_merely_waits_is_caught() {
+fn a_store_that_sweeps_what_merely_waits_is_caught() {
     let make = |flaw: Option<Flaw>| {
         move |world: &mut World| {
             let work = |_: Work| tokio::time::sleep(Duration::from_secs(20));
@@ -137,7 +137,7 @@ fn one_that_sweeps_what_merely_waits_is_caught() {
 }
 
 #[test]
-fn one_that_keeps_no_events_is_caught() {
+fn a_store_that_keeps_no_events_is_caught() {
     // A sweep ends the run, and no record asks for its event again.
     let make = |world: &mut World| {
         workers(world).wrap_store(|inner| {
@@ -155,7 +155,7 @@ fn one_that_keeps_no_events_is_caught() {
 
 /// Publishes the records of an attempt that was not accepted.
 #[test]
-fn one_that_says_it_has_written_is_caught() {
+fn a_store_that_says_it_has_written_is_caught() {
     let make = |world: &mut World| {
         let send = |ctx: Context, _: Send| async move { ctx.send(Work { number: 1 }).map(|_| ()) };
         let bad = |inner| -> Arc<dyn kser_core::StateStore> {

@@ -32,7 +32,7 @@ fn failing(flaw: Flaw) -> impl Fn(&mut World) {
 }
 
 #[test]
-fn one_that_commits_first_is_caught() {
+fn a_transport_that_commits_first_is_caught() {
     for setup in [Setup::exactly_once(), Setup::at_least_once()] {
         assert_eq!(
             caught(setup, flawed(Flaw::CommitsFirst)),
@@ -42,7 +42,7 @@ fn one_that_commits_first_is_caught() {
 }
 
 #[test]
-fn one_that_loses_outputs_is_caught() {
+fn a_transport_that_loses_outputs_is_caught() {
     assert_eq!(
         caught(Setup::at_least_once(), flawed(Flaw::LosesOutputs)),
         "CommitAfterDurable"
@@ -50,13 +50,13 @@ fn one_that_loses_outputs_is_caught() {
 }
 
 #[test]
-fn one_that_loses_a_delayed_message_is_caught() {
+fn a_transport_that_loses_a_delayed_message_is_caught() {
     let caught = caught(Setup::at_least_once(), failing(Flaw::LosesDelayed));
     assert_eq!(caught, "CommitAfterDurable");
 }
 
 #[test]
-fn one_that_forgets_how_often_it_was_tried_is_caught() {
+fn a_transport_that_forgets_how_often_it_was_tried_is_caught() {
     assert_eq!(
         caught(Setup::at_least_once(), failing(Flaw::ForgetsAttempts)),
         "RetryBudget"
@@ -64,7 +64,7 @@ fn one_that_forgets_how_often_it_was_tried_is_caught() {
 }
 
 #[test]
-fn one_that_forgets_to_wait_is_caught() {
+fn a_transport_that_forgets_to_wait_is_caught() {
     assert_eq!(
         caught(Setup::at_least_once(), failing(Flaw::ForgetsWaits)),
         "RetryBudget"
@@ -72,7 +72,7 @@ fn one_that_forgets_to_wait_is_caught() {
 }
 
 #[test]
-fn one_that_changes_dead_letters_is_caught() {
+fn a_transport_that_changes_dead_letters_is_caught() {
     assert_eq!(
         caught(Setup::at_least_once(), failing(Flaw::ChangesLetters)),
         "DeadLetterOnce"
@@ -80,7 +80,7 @@ fn one_that_changes_dead_letters_is_caught() {
 }
 
 #[test]
-fn one_that_never_commits_is_caught() {
+fn a_transport_that_never_commits_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::NeverCommits)),
         "Redelivery"
@@ -88,7 +88,7 @@ fn one_that_never_commits_is_caught() {
 }
 
 #[test]
-fn one_that_publishes_twice_is_caught() {
+fn a_transport_that_publishes_twice_is_caught() {
     assert_eq!(
         caught(Setup::exactly_once(), flawed(Flaw::PublishesTwice)),
         "AcceptedOnce"
@@ -96,7 +96,7 @@ fn one_that_publishes_twice_is_caught() {
 }
 
 #[test]
-fn one_that_writes_dead_letters_twice_is_caught() {
+fn a_transport_that_writes_dead_letters_twice_is_caught() {
     assert_eq!(
         caught(Setup::exactly_once(), failing(Flaw::WritesLettersTwice)),
         "DeadLetterOnce"
@@ -104,7 +104,7 @@ fn one_that_writes_dead_letters_twice_is_caught() {
 }
 
 #[test]
-fn one_that_changes_metadata_is_caught() {
+fn a_transport_that_changes_metadata_is_caught() {
     assert_eq!(
         caught(Setup::at_least_once(), flawed(Flaw::ChangesMetadata)),
         "Envelope"
@@ -112,7 +112,7 @@ fn one_that_changes_metadata_is_caught() {
 }
 
 #[test]
-fn one_that_forwards_another_result_is_caught() {
+fn a_transport_that_forwards_another_result_is_caught() {
     for setup in [Setup::at_least_once(), Setup::exactly_once()] {
         assert_eq!(
             caught(setup, flawed(Flaw::ForwardsAnotherResult)),
@@ -122,7 +122,7 @@ fn one_that_forwards_another_result_is_caught() {
 }
 
 #[test]
-fn one_that_says_another_end_is_caught() {
+fn a_transport_that_says_another_end_is_caught() {
     assert_eq!(
         caught(Setup::exactly_once(), flawed(Flaw::SaysAnotherEnd)),
         "OneTerminal"
@@ -130,7 +130,7 @@ fn one_that_says_another_end_is_caught() {
 }
 
 #[test]
-fn one_that_goes_on_after_the_end_is_caught() {
+fn a_transport_that_goes_on_after_the_end_is_caught() {
     assert_eq!(
         caught(Setup::exactly_once(), flawed(Flaw::GoesOnAfterTheEnd)),
         "StopOnFailure"
@@ -138,7 +138,7 @@ fn one_that_goes_on_after_the_end_is_caught() {
 }
 
 #[test]
-fn one_that_sends_a_step_too_early_is_caught() {
+fn a_transport_that_sends_a_step_too_early_is_caught() {
     assert_eq!(
         caught(Setup::exactly_once(), flawed(Flaw::SendsTooEarly)),
         "StepOrder"
@@ -146,7 +146,7 @@ fn one_that_sends_a_step_too_early_is_caught() {
 }
 
 #[test]
-fn one_that_invents_messages_is_caught() {
+fn a_transport_that_invents_messages_is_caught() {
     assert_eq!(
         caught(Setup::at_least_once(), flawed(Flaw::Invents)),
         "NoPhantom"
@@ -154,7 +154,7 @@ fn one_that_invents_messages_is_caught() {
 }
 
 #[test]
-fn one_that_reorders_a_key_is_caught() {
+fn a_transport_that_reorders_a_key_is_caught() {
     let make = |world: &mut World| {
         workers(world).wrap_transport(with(Flaw::Reorders));
         send(world);
@@ -163,12 +163,12 @@ fn one_that_reorders_a_key_is_caught() {
 }
 
 #[test]
-fn one_that_panics_is_caught() {
+fn a_transport_that_panics_is_caught() {
     assert_eq!(caught(Setup::stored(), flawed(Flaw::Panics)), "NoPanic");
 }
 
 #[test]
-fn one_that_leaves_silently_is_caught() {
+fn a_transport_that_leaves_silently_is_caught() {
     assert_eq!(
         caught(Setup::stored(), flawed(Flaw::LeavesSilently)),
         "Shutdown"
@@ -186,12 +186,12 @@ fn broken(breakage: InjectedBug, make: fn(&mut World)) -> &'static str {
 }
 
 #[test]
-fn one_that_does_not_fence_is_caught() {
+fn a_transport_that_does_not_fence_is_caught() {
     assert_eq!(broken(InjectedBug::NoFencing, launch), "Fenced");
 }
 
 #[test]
-fn one_that_redelivers_nothing_is_caught() {
+fn a_transport_that_redelivers_nothing_is_caught() {
     assert_eq!(broken(InjectedBug::NoRedelivery, send), "Conservation");
     assert_eq!(broken(InjectedBug::NoRedelivery, launch), "Conservation");
 }
@@ -206,21 +206,21 @@ fn side_by_side(world: &mut World) {
 }
 
 #[test]
-fn one_that_commits_past_what_is_not_done_is_caught() {
+fn a_transport_that_commits_past_what_is_not_done_is_caught() {
     let mut setup = Setup::at_least_once().with_partitions(1);
     setup.broken = Some(InjectedBug::CommitsPast);
     assert_eq!(caught(setup, side_by_side), "CommitPrefix");
 }
 
 #[test]
-fn one_whose_commits_go_back_is_caught() {
+fn a_transport_whose_commits_go_back_is_caught() {
     let mut setup = Setup::at_least_once().with_partitions(1);
     setup.broken = Some(InjectedBug::CommitsBack);
     assert_eq!(caught(setup, side_by_side), "CommitMonotonic");
 }
 
 #[test]
-fn one_that_gives_more_than_there_is_room_for_is_caught() {
+fn a_transport_that_gives_more_than_there_is_room_for_is_caught() {
     let make = |world: &mut World| {
         workers(world)
             .configure(|consumer, _| consumer.with_buffer(1, 1_000_000))
@@ -231,7 +231,7 @@ fn one_that_gives_more_than_there_is_room_for_is_caught() {
 }
 
 #[test]
-fn one_that_loses_what_it_was_given_is_caught() {
+fn a_transport_that_loses_what_it_was_given_is_caught() {
     let make = |world: &mut World| {
         workers(world).wrap_transport(with(Flaw::LosesSends));
         // What a client is told by a transport that loses it.
@@ -264,7 +264,7 @@ fn one_beside(slow: bool) -> impl Fn(&mut World) {
 }
 
 #[test]
-fn one_that_has_healthy_work_wait_for_another_is_caught() {
+fn a_transport_that_has_healthy_work_wait_for_another_is_caught() {
     for setup in [Setup::stored(), Setup::at_least_once()] {
         for slow in [true, false] {
             assert_eq!(caught(setup.clone(), one_beside(slow)), "HealthyInTime");
@@ -273,7 +273,7 @@ fn one_that_has_healthy_work_wait_for_another_is_caught() {
 }
 
 #[test]
-fn one_that_publishes_more_than_is_needed_is_caught() {
+fn a_transport_that_publishes_more_than_is_needed_is_caught() {
     for setup in [Setup::stored(), Setup::at_least_once()] {
         assert_eq!(caught(setup, flawed(Flaw::PublishesTwice)), "RecordsNeeded");
     }

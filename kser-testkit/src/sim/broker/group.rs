@@ -22,12 +22,12 @@ pub(super) struct Group {
     pub(super) generation: u64,
     /// Turns the assignment, so that a rebalance moves something.
     pub(super) turned: usize,
-    pub(super) parts: BTreeMap<(Topic, usize), Part>,
+    pub(super) parts: BTreeMap<(Topic, usize), PartitionState>,
 }
 
 /// The state of a group in one partition: the records that the group has not settled.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(super) struct PartitionState {
     pub(super) owner: Option<MemberId>,
     /// Cancelled when the partition goes to another member.
     pub(super) revoked: Cancellation,
@@ -41,13 +41,13 @@ pub(super) struct Part {
 pub(super) struct Unsettled {
     pub(super) key: Option<Bytes>,
     /// The number of deliveries whose member was gone without leaving its group, as in a crash.
-    pub(super) unreported: u32,
+    pub(super) crash_count: u32,
     pub(super) failed: u32,
-    pub(super) stand: Stand,
+    pub(super) stand: RecordState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum RecordState {
     Ready,
     /// Published with a time: it holds back no other record.
     Delayed(Timestamp),
@@ -63,32 +63,32 @@ impl Unsettled {
     pub(super) fn new(record: &Record, now: Timestamp) -> Self {
         Self {
             key: record.key.clone(),
-            unreported: 0,
+            crash_count: 0,
             failed: 0,
             stand: match record.not_before {
-                Some(due) if due > now => Stand::Delayed(due),
-                _ => Stand::Ready,
+                Some(due) if due > now => RecordState::Delayed(due),
+                _ => RecordState::Ready,
             },
         }
     }
 
     /// Returns the record as not processed: ready to be delivered.
     pub(super) fn again(mut self) -> Self {
-        self.stand = Stand::Ready;
+        self.stand = RecordState::Ready;
         self
     }
 
     /// Says whether it may be delivered, its key apart.
     fn is_due(&self, now: Timestamp) -> bool {
         match self.stand {
-            Stand::Ready => true,
-            Stand::Delayed(due) | Stand::Released(due) => due <= now,
-            Stand::Held { .. } => false,
+            RecordState::Ready => true,
+            RecordState::Delayed(due) | RecordState::Released(due) => due <= now,
+            RecordState::Held { .. } => false,
         }
     }
 }
 
-impl Part {
+impl PartitionState {
     /// Returns the records that may be delivered to the owner now, in order.
     pub(super) fn ready(&self, now: Timestamp) -> impl Iterator<Item = usize> {
         let mut waiting: BTreeSet<&Bytes> = BTreeSet::new();
@@ -97,7 +97,9 @@ impl Part {
             if record.is_due(now) && !behind {
                 return Some(*offset);
             }
-            if let (Stand::Released(_) | Stand::Ready, Some(key)) = (record.stand, &record.key) {
+            if let (RecordState::Released(_) | RecordState::Ready, Some(key)) =
+                (record.stand, &record.key)
+            {
                 waiting.insert(key);
             }
             None
@@ -107,7 +109,9 @@ impl Part {
     /// Lists the unsettled records that are not delayed.
     fn waiting(&self, now: Timestamp) -> impl Iterator<Item = (&usize, &Unsettled)> {
         let records = self.unsettled.iter();
-        records.filter(move |(_, record)| !matches!(record.stand, Stand::Delayed(due) if due > now))
+        records.filter(
+            move |(_, record)| !matches!(record.stand, RecordState::Delayed(due) if due > now),
+        )
     }
 
     /// Returns the oldest unsettled record that is not delayed.
@@ -138,7 +142,7 @@ impl Part {
             .unsettled
             .values()
             .filter_map(|record| match record.stand {
-                Stand::Delayed(due) | Stand::Released(due) if due > now => Some(due),
+                RecordState::Delayed(due) | RecordState::Released(due) if due > now => Some(due),
                 _ => None,
             });
         dues.min()
@@ -149,13 +153,13 @@ impl Part {
     pub(super) fn take_back(&mut self, goodbye: bool) {
         let mut any = false;
         for record in self.unsettled.values_mut() {
-            if let Stand::Held { begun, .. } = record.stand {
+            if let RecordState::Held { begun, .. } = record.stand {
                 any = true;
                 self.taken_back += 1;
-                record.stand = Stand::Ready;
+                record.stand = RecordState::Ready;
                 // A suspected poison message that did not begin to run cannot have caused the crash.
-                if !goodbye && (begun || record.unreported + 1 < MAX_CRASHES) {
-                    record.unreported += 1;
+                if !goodbye && (begun || record.crash_count + 1 < MAX_CRASHES) {
+                    record.crash_count += 1;
                 }
             }
         }
@@ -168,7 +172,7 @@ impl Part {
     /// Drops the held records, which are never redelivered then.
     pub(super) fn forget(&mut self) {
         self.unsettled
-            .retain(|_, record| !matches!(record.stand, Stand::Held { .. }));
+            .retain(|_, record| !matches!(record.stand, RecordState::Held { .. }));
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -178,7 +182,7 @@ impl Part {
     /// Lists the offsets of the records that the owner holds.
     pub(super) fn held(&self) -> impl Iterator<Item = usize> {
         let records = self.unsettled.iter();
-        let held = records.filter(|(_, record)| matches!(record.stand, Stand::Held { .. }));
+        let held = records.filter(|(_, record)| matches!(record.stand, RecordState::Held { .. }));
         held.map(|(offset, _)| *offset)
     }
 }

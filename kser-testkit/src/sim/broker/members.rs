@@ -4,7 +4,7 @@ use std::time::Duration;
 use kser_core::{Interest, Timestamp, Topic};
 
 use super::super::InjectedBug;
-use super::{Broker, MemberId, Part, Published, Spot, Stand, Unsettled};
+use super::{Broker, MemberId, PartitionState, Published, RecordState, Spot, Unsettled};
 
 /// A member of a group, or an observer.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Member {
             return;
         }
         let due = match record.stand {
-            Stand::Delayed(due) => Some(due),
+            RecordState::Delayed(due) => Some(due),
             _ => None,
         };
         self.unseen.insert(spot.clone(), due);
@@ -137,9 +137,9 @@ impl Broker {
                     let records = partition.iter().enumerate().filter(|_| first);
                     let unsettled =
                         records.map(|(at, one)| (at, Unsettled::new(&one.record, one.at)));
-                    Part {
+                    PartitionState {
                         unsettled: unsettled.collect(),
-                        ..Part::default()
+                        ..PartitionState::default()
                     }
                 });
         }
@@ -214,7 +214,7 @@ impl Broker {
     pub(crate) fn holds(&self, id: MemberId) -> bool {
         let parts = self.groups.values().flat_map(|group| group.parts.values());
         let mut his = parts.filter(|part| part.owner == Some(id));
-        his.any(Part::holds)
+        his.any(PartitionState::holds)
             || self
                 .members
                 .get(&id)
@@ -242,7 +242,7 @@ impl Broker {
         let his = parts.filter(|(_, part)| part.owner == Some(id));
         let told = his.map(|((topic, number), part)| {
             let waiting = part.unsettled.values();
-            let waiting = waiting.filter(|one| !matches!(one.stand, Stand::Held { .. }));
+            let waiting = waiting.filter(|one| !matches!(one.stand, RecordState::Held { .. }));
             (topic.clone(), *number, waiting.count())
         });
         told.collect()

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use kser_core::{Record, Timestamp, Topic};
 
 pub(crate) use self::group::Spot;
-use self::group::{Group, Part, Stand, Unsettled};
+use self::group::{Group, PartitionState, RecordState, Unsettled};
 pub(crate) use self::members::Member;
-pub(crate) use self::records::Moved;
+pub(crate) use self::records::CommitMove;
 use super::Setup;
-use super::labels::Told;
+use super::labels::Decoded;
 
 /// The id of a member of a group or of an observer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ struct Log {
 pub(crate) struct Published {
     pub(crate) record: Record,
     /// The decoded content of the record.
-    pub(crate) told: Told,
+    pub(crate) decoded: Decoded,
     /// The label of the task, step or run event in the record.
     pub(crate) label: Arc<str>,
     pub(crate) at: Timestamp,
@@ -88,14 +88,19 @@ impl Broker {
         });
     }
 
-    fn part(&self, group: &str, topic: &Topic, partition: usize) -> Option<&Part> {
+    fn part(&self, group: &str, topic: &Topic, partition: usize) -> Option<&PartitionState> {
         self.groups
             .get(group)?
             .parts
             .get(&(topic.clone(), partition))
     }
 
-    fn part_mut(&mut self, group: &str, topic: &Topic, partition: usize) -> Option<&mut Part> {
+    fn part_mut(
+        &mut self,
+        group: &str,
+        topic: &Topic,
+        partition: usize,
+    ) -> Option<&mut PartitionState> {
         let group = self.groups.get_mut(group)?;
         group.parts.get_mut(&(topic.clone(), partition))
     }

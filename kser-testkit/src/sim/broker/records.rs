@@ -3,33 +3,33 @@ use std::sync::Arc;
 use kser_core::{Cancellation, Error, Record, Timestamp};
 
 use super::super::InjectedBug;
-use super::super::labels::Told;
+use super::super::labels::Decoded;
 use super::super::trace::Hash;
-use super::{Broker, MemberId, Published, Spot, Stand, Unsettled};
+use super::{Broker, MemberId, Published, RecordState, Spot, Unsettled};
 
 /// The decoded content of a record, and its label.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     /// The content, which is decoded once.
-    pub(crate) told: Told,
+    pub(crate) decoded: Decoded,
     /// The label of the task, step or run event in the record.
     pub(crate) label: Arc<str>,
 }
 
 /// A record that is given to a member.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub(crate) struct GivenRecord {
     pub(crate) record: Record,
     pub(crate) label: Arc<str>,
     pub(crate) serial: u64,
-    pub(crate) unreported: u32,
+    pub(crate) crash_count: u32,
     pub(crate) failed: u32,
     pub(crate) revoked: Cancellation,
 }
 
 /// How far a group is in a partition: behind the last record before which all are done.
 #[derive(Debug)]
-pub(crate) struct Moved {
+pub(crate) struct CommitMove {
     /// The record that is done now.
     pub(crate) spot: Spot,
     pub(crate) before: usize,
@@ -75,7 +75,7 @@ impl Broker {
         let offset = log.partitions[partition].len();
         log.partitions[partition].push(Published {
             record,
-            told: content.told,
+            decoded: content.decoded,
             label: content.label,
             at: now,
             number,
@@ -155,7 +155,7 @@ impl Broker {
     }
 
     /// Gives a record that was offered to a member.
-    pub(crate) fn give(&mut self, member: MemberId, spot: &Spot) -> Option<Given> {
+    pub(crate) fn give(&mut self, member: MemberId, spot: &Spot) -> Option<GivenRecord> {
         let published = self.published(spot)?;
         let (record, label) = (published.record.clone(), Arc::clone(&published.label));
         self.serial += 1;
@@ -163,11 +163,11 @@ impl Broker {
         let known = self.members.get_mut(&member)?;
         let Some(group) = known.group.clone() else {
             known.seen(spot, serial);
-            return Some(Given {
+            return Some(GivenRecord {
                 record,
                 label,
                 serial,
-                unreported: 0,
+                crash_count: 0,
                 failed: 0,
                 revoked: Cancellation::default(),
             });
@@ -175,17 +175,17 @@ impl Broker {
         let part = self.part_mut(&group, &spot.topic, spot.partition)?;
         let revoked = part.revoked.clone();
         let unsettled = part.unsettled.get_mut(&spot.offset)?;
-        unsettled.stand = Stand::Held {
+        unsettled.stand = RecordState::Held {
             serial,
             begun: false,
         };
-        let (unreported, failed) = (unsettled.unreported, unsettled.failed);
+        let (crash_count, failed) = (unsettled.crash_count, unsettled.failed);
         self.held.insert(serial, (group, spot.clone()));
-        Some(Given {
+        Some(GivenRecord {
             record,
             label,
             serial,
-            unreported,
+            crash_count,
             failed,
             revoked,
         })
@@ -193,7 +193,7 @@ impl Broker {
 
     /// Commits a delivery. Returns the position of its group in the partition, before and after, if it has a group; `None`
     /// when the member no longer owns the delivery.
-    pub(crate) fn commit(&mut self, serial: u64) -> Option<Option<Moved>> {
+    pub(crate) fn commit(&mut self, serial: u64) -> Option<Option<CommitMove>> {
         if self.observed_by(serial) {
             return Some(None);
         }
@@ -219,7 +219,7 @@ impl Broker {
             _ => {}
         }
         let after = part.position(end);
-        Some(Some(Moved {
+        Some(Some(CommitMove {
             spot,
             before,
             after,
@@ -244,7 +244,7 @@ impl Broker {
         };
         let part = self.part_mut(&group, &spot.topic, spot.partition);
         if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
-            record.stand = Stand::Held {
+            record.stand = RecordState::Held {
                 serial,
                 begun: true,
             };
@@ -265,8 +265,8 @@ impl Broker {
         if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
             record.failed = failed;
             record.stand = match not_before {
-                Some(due) => Stand::Released(due),
-                None => Stand::Ready,
+                Some(due) => RecordState::Released(due),
+                None => RecordState::Ready,
             };
         }
     }
@@ -275,7 +275,7 @@ impl Broker {
         let (group, spot) = self.held.get(&serial)?;
         let part = self.part(group, &spot.topic, spot.partition)?;
         let record = part.unsettled.get(&spot.offset)?;
-        let held = matches!(record.stand, Stand::Held { serial: by, .. } if by == serial);
+        let held = matches!(record.stand, RecordState::Held { serial: by, .. } if by == serial);
         held.then(|| (group.clone(), spot.clone()))
     }
 
@@ -290,11 +290,11 @@ impl Broker {
         if let Some(published) = self.published(spot).cloned() {
             let Published {
                 record,
-                told,
+                decoded,
                 label,
                 ..
             } = published;
-            self.publish(record, Content { told, label }, now);
+            self.publish(record, Content { decoded, label }, now);
         }
     }
 
@@ -304,7 +304,7 @@ impl Broker {
         for group in names {
             let part = self.part_mut(&group, &spot.topic, spot.partition);
             if let Some(record) = part.and_then(|part| part.unsettled.get_mut(&spot.offset)) {
-                record.stand = Stand::Released(until);
+                record.stand = RecordState::Released(until);
             }
         }
     }

@@ -1,7 +1,7 @@
 use kser_core::Timestamp;
 
 use super::super::broker::Spot;
-use super::{Outage, Parked, State, Want};
+use super::{Outage, Parked, Request, State};
 use crate::faults::Kind;
 
 /// A possible next action of the driver.
@@ -68,8 +68,8 @@ impl State {
             parked: parked_as,
             life,
         };
-        match &parked.want {
-            Want::Call { kind, .. } => {
+        match &parked.request {
+            Request::Call { kind, .. } => {
                 if self.outage_of(*kind).is_some_and(|outage| outage.hangs) {
                     return;
                 }
@@ -83,7 +83,7 @@ impl State {
                 }
                 actions.push(go);
             }
-            Want::Receive(member) => match self.broker.member(*member) {
+            Request::Receive(member) => match self.broker.member(*member) {
                 Some(known) if !known.superseded => {
                     if self.outage_of(Kind::Receive).is_none() {
                         let spots = self.broker.offers(*member, now);
@@ -100,16 +100,16 @@ impl State {
                     life,
                 }),
             },
-            Want::Leave(member) if !self.broker.holds(*member) => actions.push(go),
-            Want::Leave(_) => {}
+            Request::Leave(member) if !self.broker.holds(*member) => actions.push(go),
+            Request::Leave(_) => {}
         }
     }
 
     /// Says whether the driver may have an action for a call that begins to wait. It has none for a receive while there is no
     /// record to deliver: a consumer calls receive afresh each time it wakes.
-    pub(in crate::sim) fn wakes_driver(&self, want: &Want, now: Timestamp) -> bool {
-        match want {
-            Want::Receive(member) => match self.broker.member(*member) {
+    pub(in crate::sim) fn wakes_driver(&self, request: &Request, now: Timestamp) -> bool {
+        match request {
+            Request::Receive(member) => match self.broker.member(*member) {
                 Some(known) if !known.superseded => self.broker.has_offer(*member, now),
                 _ => true,
             },

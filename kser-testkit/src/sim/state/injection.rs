@@ -4,7 +4,7 @@ use kser_core::Timestamp;
 
 use super::super::broker::Spot;
 use super::super::sites::Arrival;
-use super::{Outage, State, Verdict, Want};
+use super::{Outage, Request, State, Verdict};
 use crate::faults::{Fault, Kind};
 
 /// The action that is left for the driver once the lock is free.
@@ -31,8 +31,8 @@ impl State {
             return (format!("{}/receive", published.label).into(), Kind::Receive);
         }
         let parked = self.parked.get(&parked);
-        match parked.map(|parked| (&parked.want, parked.life)) {
-            Some((Want::Call { kind, path }, _)) => (Arc::clone(path), *kind),
+        match parked.map(|parked| (&parked.request, parked.life)) {
+            Some((Request::Call { kind, path }, _)) => (Arc::clone(path), *kind),
             Some((_, life)) => {
                 let name = &self.lives[life].name;
                 (format!("{name}/leave").into(), Kind::Close)

@@ -32,7 +32,7 @@ impl State {
                 .is_some_and(|member| member.group.is_some() && !member.superseded)
         });
         if stays && self.lives[life].consumer.is_some() {
-            self.facts.broke(
+            self.facts.add_violation(
                 "Shutdown",
                 format!("{name} has stopped, and has not left its group"),
             );

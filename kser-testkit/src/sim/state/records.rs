@@ -2,8 +2,8 @@ use kser_core::{Record, Timestamp};
 
 use super::super::Guarantee;
 use super::super::broker::Spot;
-use super::super::broker::records::{Content, Given};
-use super::super::labels::Told;
+use super::super::broker::records::{Content, GivenRecord};
+use super::super::labels::Decoded;
 use super::super::port::Port;
 use super::super::trace::Moment;
 use super::State;
@@ -16,14 +16,14 @@ impl State {
         &mut self,
         port: &Port,
         record: Record,
-        told: Told,
+        decoded: Decoded,
         now: Timestamp,
         settles: Option<u64>,
     ) {
-        let label = self.labels.record(&record, &told);
+        let label = self.labels.record(&record, &decoded);
         if let Some(serial) = settles {
             let (facts, view) = self.observe();
-            invariants::check_output(facts, view, serial, (&record, &told, &label));
+            invariants::check_output(facts, view, serial, (&record, &decoded, &label));
         }
         // A record with a time is another attempt, or waits for a consumer that knows it.
         let first = settles.is_some() && record.not_before.is_none();
@@ -32,15 +32,15 @@ impl State {
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
         self.note(&port.name, format!("publishes {label}{shown}"));
         let consumer = self.lives[port.life].consumer.is_some();
-        invariants::count_record(&mut self.facts, consumer, &record, &told);
-        self.learn(&record, &told, &label, first);
-        self.broker.publish(record, Content { told, label }, now);
+        invariants::count_record(&mut self.facts, consumer, &record, &decoded);
+        self.learn(&record, &decoded, &label, first);
+        self.broker.publish(record, Content { decoded, label }, now);
     }
 
     /// Adds the content of a published record to the facts.
-    fn learn(&mut self, record: &Record, told: &Told, label: &str, output: bool) {
+    fn learn(&mut self, record: &Record, decoded: &Decoded, label: &str, output: bool) {
         let count = self.broker.next_number();
-        if let Told::Event(event) = told {
+        if let Decoded::Event(event) = decoded {
             self.facts.run(&event.run).announced.insert(event.status);
             // Where there is a store, the status in the store counts.
             let (facts, view) = self.observe();
@@ -54,7 +54,7 @@ impl State {
             let payload = record.payload.clone().unwrap_or_default();
             *self.facts.letters.entry(payload).or_default() += 1;
         }
-        let Some(message) = told.message() else {
+        let Some(message) = decoded.message() else {
             return;
         };
         if letter {
@@ -85,8 +85,8 @@ impl State {
         invariants::observe_message(facts, view, message, label, letter);
     }
 
-    pub(in crate::sim) fn delivered(&mut self, port: &Port, spot: &Spot, given: &Given) {
-        let again = match given.unreported {
+    pub(in crate::sim) fn delivered(&mut self, port: &Port, spot: &Spot, given: &GivenRecord) {
+        let again = match given.crash_count {
             0 => String::new(),
             1 => "; a consumer died with it before".to_owned(),
             count => format!("; {count} consumers died with it before"),
@@ -117,7 +117,7 @@ impl State {
         self.note(who, format!("commits {label}"));
         if !ours {
             let what = format!("{who} has committed {label}, which is someone else's");
-            self.facts.broke("Fenced", what);
+            self.facts.add_violation("Fenced", what);
         }
         if let Some(moved) = moved {
             invariants::check_commit(&mut self.facts, label, moved);

@@ -9,7 +9,7 @@ use super::super::broker::{Broker, MemberId, Published, Spot};
 use super::super::facts::Facts;
 use super::super::labels::Labels;
 use super::super::sites::Sites;
-use super::{Life, Limits, Outage, Parked, State, Want};
+use super::{Life, Limits, Outage, Parked, Request, State};
 
 /// A read-only view of a simulated run, for the invariants: its broker, its processes, its faults, its labels and its time.
 #[derive(Debug, Clone, Copy)]
@@ -114,8 +114,8 @@ impl<'s> RunView<'s> {
     /// Lists the members of consumers that have a free place and do not call `receive`.
     pub(crate) fn idle_members(&self) -> Vec<MemberId> {
         let parked = self.parked.values();
-        let receiving = parked.filter_map(|parked| match parked.want {
-            Want::Receive(member) => Some(member),
+        let receiving = parked.filter_map(|parked| match parked.request {
+            Request::Receive(member) => Some(member),
             _ => None,
         });
         let receiving: Vec<MemberId> = receiving.collect();

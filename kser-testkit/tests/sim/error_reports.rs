@@ -25,7 +25,7 @@ fn job(world: &mut World) {
 /// Runs one of the tests that are ignored here, with what is set in its environment.
 fn run(test: &str, environment: &[(&str, &str)]) -> (Output, String) {
     let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args(["--ignored", "--exact", &format!("said::{test}")]);
+    process.args(["--ignored", "--exact", &format!("error_reports::{test}")]);
     process.envs(environment.iter().copied());
     let ended = process.output().unwrap();
     let said = [&*ended.stdout, &*ended.stderr].concat();
@@ -121,7 +121,7 @@ fn package(name: &str, test: &str, kept: &str) -> (PathBuf, PathBuf) {
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let folder = root.join("tests").join("kser-regressions");
     fs::create_dir_all(&folder).unwrap();
-    let file = folder.join(format!("said-{test}.txt"));
+    let file = folder.join(format!("error_reports-{test}.txt"));
     fs::write(&file, kept).unwrap();
     (root, file)
 }
@@ -150,7 +150,7 @@ fn a_run_that_is_written_down_and_cannot_be_made_is_told_with_its_line() {
         fails(
             "a_job",
             &root,
-            &["tests/kser-regressions/said-a_job.txt:2", words],
+            &["tests/kser-regressions/error_reports-a_job.txt:2", words],
         );
     }
 }
@@ -162,7 +162,11 @@ fn what_else_is_written_down_stays_as_it_is() {
     let (root, file) = package("stays", test, other);
     let root = [("CARGO_MANIFEST_DIR", root.to_str().unwrap())];
     for _ in 0..2 {
-        fails(test, &root, &["kept in tests/kser-regressions/said-a_job"]);
+        fails(
+            test,
+            &root,
+            &["kept in tests/kser-regressions/error_reports-a_job"],
+        );
         let kept = fs::read_to_string(&file).unwrap();
         let added = kept.strip_prefix(other).unwrap();
         assert_eq!(added.lines().count(), 1, "{kept}");
@@ -212,7 +216,7 @@ fn a_handler_that_goes_round_ends_its_process_with_what_makes_it_again() {
     let test = "a_handler_that_goes_round_after_a_crash";
     let words = [
         "the last that began is \"Job#1/1.Work\"",
-        "KSER_TESTKIT_REPLAY='v1 | crash before Job#1/1.Work/await/1 | ' cargo test said::a_handler_that_goes",
+        "KSER_TESTKIT_REPLAY='v1 | crash before Job#1/1.Work/await/1 | ' cargo test error_reports::a_handler_that_goes",
         "This ends the whole test binary",
     ];
     fails(test, &[("KSER_TESTKIT_PATIENCE", "1")], &words);

@@ -12,13 +12,13 @@ use kser_core::{Error, Record, Settle, Ticket, Timestamp, Transport};
 use crate::transport::{Broken, Flaw};
 
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct BrokenTicket {
     ticket: Mutex<Option<Ticket>>,
     record: Record,
     broken: Arc<Broken>,
 }
 
-impl Lent {
+impl BrokenTicket {
     pub(crate) fn new(ticket: Ticket, record: Record, broken: Arc<Broken>) -> Self {
         Self {
             ticket: Mutex::new(Some(ticket)),
@@ -78,7 +78,7 @@ impl Lent {
 }
 
 #[async_trait]
-impl Settle for Lent {
+impl Settle for BrokenTicket {
     async fn settle(&self, _: u128, outputs: &[Record]) -> Result<(), Error> {
         let outputs = self.spoil(outputs.to_vec()).await?;
         let ticket = self.take().ok_or(Error::Lost)?;
