@@ -1,3 +1,5 @@
+mod contract;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,66 +15,7 @@ use crate::{Delivery, Error, Health, NotPublished, Record, Timestamp, Topic};
 /// against every backend; write those tests' one line first when you write a transport. The guide of `kser` has a skeleton
 /// (`kser::guide::own_transport`), and the example `own_transport` shows how small one can be.
 ///
-/// # Delivery
-///
-/// A record that was published is delivered to one member of each group, until it is settled. It is delivered with the
-/// topic, key, headers and payload that it was published with. An absent key, payload or header value stays absent.
-/// A record that was published before any group had joined its topic is delivered to the first that does. A delivery is
-/// not given to a second member while the first may still settle it.
-///
-/// # Ordering
-///
-/// Records of one topic and key are delivered to a group in the order in which they were published. The next record of a
-/// key is delivered only after the one before it is settled, or to the same member. Records without a key have no order.
-///
-/// # Settling
-///
-/// A settled delivery does not come back to its group. The outputs of a settle are published when it returns. A delivery
-/// whose outputs are not all published is not settled. Where [`Description::settling`] is [`Settling::Together`], either
-/// all outputs are published and the delivery is settled, or neither. The outputs of one key appear in the order in which
-/// their settles were first polled. A settle of a delivery that belongs to someone else publishes nothing and says
-/// [`Error::Lost`]. Many tasks may settle at once.
-///
-/// # Revocation
-///
-/// When a delivery goes to someone else while it is held, [`Delivery::revoked`] says so.
-///
-/// # Delay
-///
-/// A record with a time is not delivered before it, and is delivered after it. A delayed record does not hold back
-/// others of its key.
-///
-/// # Redelivery
-///
-/// A released delivery is delivered again. A delivery that is released until a time is not delivered before it. A
-/// released record comes before those of its key that were published after it. A delivery that is released after failed
-/// attempts is delivered again with their number ([`Delivery::failed`]), to any member. What a member holds when it
-/// is dropped without a goodbye is delivered to others, and counted in [`Delivery::crash_count`]. Once that count is 2, a
-/// delivery is counted further only if it was begun ([`Ticket::begin`](crate::Ticket::begin)). A dropped ticket counts as
-/// released.
-///
-/// # Groups
-///
-/// Each group gets every record of its topics. The members of one group share the records. Members of one group may
-/// subscribe to different topics, and get records of their own topics only. A subscription without a group gets
-/// everything that was published after `subscribe` returned, and settling it changes nothing for others.
-///
-/// # Limits
-///
-/// A record that is too large is refused, and the others of the call are published. `receive` returns
-/// at most the records that were asked for. `receive` returns no further record once the bytes that were asked for are
-/// reached.
-///
-/// # Cancel safety
-///
-/// Dropping the future of `receive` loses no delivery.
-///
-/// # Closing
-///
-/// `close` waits until what was received is settled or released, and then leaves the group. After `close` the records
-/// go to the other members. A member that closed said goodbye: nothing of its is counted as crashes. A member that
-/// leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to the other
-/// members, and nothing of it is counted.
+#[doc = crate::__transport_contract!([crate::__contract_text])]
 #[async_trait]
 pub trait Transport: Debug + Send + Sync + 'static {
     /// Publishes records and returns when they are durable.

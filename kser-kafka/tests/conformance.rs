@@ -12,9 +12,9 @@ use test_services::{Cluster, Release};
 const ON_4_3_1: [&str; 8] = [
     "delivery::loses_nothing_when_members_come_and_go",
     "settling::a_settled_delivery_does_not_come_back",
-    "settling::a_settle_of_someone_elses_delivery_publishes_nothing",
+    "settling::a_settle_of_another_members_delivery_publishes_nothing",
     "delay::delays_a_record_until_its_time",
-    "redelivery::what_a_dropped_member_held_is_delivered_and_counted",
+    "redelivery::held_deliveries_of_a_dropped_member_are_delivered_and_counted",
     "groups::members_of_a_group_share_the_records",
     "limits::refuses_a_record_that_is_too_large",
     "closing::after_a_close_the_others_get_the_records",

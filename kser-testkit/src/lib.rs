@@ -38,6 +38,8 @@ pub use effects::{EffectCall, Effects};
 pub use explore::{Report, Sim};
 pub use failure::Failure;
 pub use faults::Faults;
+#[doc(hidden)]
+pub use kser_core;
 pub use plan::Plan;
 #[doc(hidden)]
 pub use sim::InjectedBug;

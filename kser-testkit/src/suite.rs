@@ -58,7 +58,7 @@ impl Drop for Blame {
 #[macro_export]
 macro_rules! transport_suite {
     ($time:ident, $make:expr $(, #[$attribute:meta])* $(,)?) => {
-        $crate::__transport_rules!(__suite $time ($make) [$(#[$attribute])*] transport);
+        $crate::kser_core::__transport_contract!([$crate::__suite] $time ($make) [$(#[$attribute])*] transport);
     };
 }
 
@@ -71,7 +71,7 @@ macro_rules! transport_suite {
 #[macro_export]
 macro_rules! store_suite {
     ($time:ident, $make:expr $(, #[$attribute:meta])* $(,)?) => {
-        $crate::__store_rules!(__suite $time ($make) [$(#[$attribute])*] store);
+        $crate::kser_core::__store_contract!([$crate::__suite] $time ($make) [$(#[$attribute])*] store);
     };
 }
 
@@ -88,8 +88,9 @@ macro_rules! __suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests {
-    ($run:ident ($make:expr) $attributes:tt $kind:ident $($section:ident::$rule:ident: $sentence:literal,)*) => {
-        $($crate::__test! { $run ($make) $attributes $kind $section $rule $sentence })*
+    ($run:ident ($make:expr) $attributes:tt $kind:ident
+     $($section:ident $title:literal { $($sentence:literal => $($rule:ident)* ;)* })*) => {
+        $($($($crate::__test! { $run ($make) $attributes $kind $section $rule $sentence })*)*)*
     };
 }
 

@@ -1,5 +1,6 @@
 //! The state store: the trait, and the values of its methods.
 
+mod contract;
 mod rows;
 mod watch;
 
@@ -23,63 +24,7 @@ pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`.
 ///
-/// # Inserting
-///
-/// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same. A text
-/// that differs in one byte is another id. Of many that insert one id at once, one is told that it is new. A run may be
-/// inserted with its plan or without. Outputs that come with a run are kept exactly if the run is new.
-///
-/// # Swapping
-///
-/// A swap writes if the stored version is the expected one, and says so. A swap that expects another stamp than the stored
-/// one does not write. Of many that expect the same version, one writes. A swap that does not write changes nothing, and
-/// answers with the progress that is stored. A swap that is repeated with its stamp answers that it has written, and writes
-/// nothing a second time. What goes with a swap (the plan, an attempt, outputs) is written exactly if the progress is. What
-/// a swap has written is there for the next read of anybody. A swap answers with the step of the plan that was asked for,
-/// also one that it wrote.
-///
-/// # Plans
-///
-/// A step is read by its position. A plan comes back as it was written. Reading a step costs the same in a plan of any
-/// length.
-///
-/// # Time
-///
-/// The store's time never goes back. Every answer that a decision depends on tells the time of the store.
-///
-/// # Due
-///
-/// A run is due when its `check_at` is not after the store's time. With a wait it is due that much later. It is due for the
-/// topic that was written last with it, and for no other. The earliest comes first, and never more than the limit. A run
-/// without `check_at` is never due.
-///
-/// # Outputs
-///
-/// An output is not due before [`OUTPUT_PATIENCE`] has passed since it was written, and is due
-/// from then on until it is relayed. A relayed output never comes back. Relaying twice changes nothing.
-///
-/// # Waking
-///
-/// [`changed`](Self::changed) returns when the run's version is no longer the given one, or the run is purged. It
-/// returns at once when that is so already, or there is no such run. [`await_due`](Self::await_due) returns when a run or an
-/// output is due, also one that was written later. Either may return for no reason.
-///
-/// # History
-///
-/// The attempts of a run are told in the order in which they were written, with their outcomes byte for byte.
-/// A list has the runs that fit its filter, the latest launched first, and pages through all of them once.
-///
-/// # Purging
-///
-/// A purged run is gone with its plan, attempts and outputs. Only a run that has ended can be purged.
-///
-/// # Instances
-///
-/// Registering an instance answers an incarnation that is larger than every one before it.
-///
-/// # Cancel safety
-///
-/// Dropping the future of a write leaves the write done or not done, never half done.
+#[doc = crate::__store_contract!([crate::__contract_text])]
 #[async_trait]
 pub trait StateStore: Debug + Send + Sync + 'static {
     /// Returns the id of the store, which is the same for all its users. It is called first, so that the time of the

@@ -1,5 +1,6 @@
 //! Cancel safety.
 
+use crate::rules::store_sentences::sentence;
 use std::task::Poll;
 
 use kser_core::Outcome;
@@ -8,7 +9,7 @@ use kser_core::store::{Attempt, Write};
 use super::{Inhabitant, plan};
 use crate::StoreHarness;
 
-/// Dropping the future of a write leaves the write done or not done, never half done.
+#[doc = sentence!(a_dropped_write_is_whole_or_absent)]
 pub async fn a_dropped_write_is_whole_or_absent(harness: &StoreHarness) {
     for number in 0..10 {
         let run = Inhabitant::new(harness, &format!("dropped {number}")).await;

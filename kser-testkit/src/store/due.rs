@@ -1,5 +1,6 @@
 //! Due.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::store::Write;
@@ -13,7 +14,7 @@ use crate::StoreHarness;
 /// No wait: a run is due at its `check_at`.
 const NOW: Duration = Duration::ZERO;
 
-/// A run is due when its `check_at` is not after the store's time.
+#[doc = sentence!(a_run_is_due_at_its_time)]
 pub async fn a_run_is_due_at_its_time(harness: &StoreHarness) {
     let run = Inhabitant::due_in(harness, "due", Duration::from_secs(4)).await;
     let at = run.progress.check_at().unwrap();
@@ -31,7 +32,7 @@ pub async fn a_run_is_due_at_its_time(harness: &StoreHarness) {
     }
 }
 
-/// With a wait it is due that much later.
+#[doc = sentence!(a_run_is_due_later_with_a_wait)]
 pub async fn a_run_is_due_later_with_a_wait(harness: &StoreHarness) {
     let run = Inhabitant::due_in(harness, "wait", Duration::from_secs(1)).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -43,7 +44,7 @@ pub async fn a_run_is_due_later_with_a_wait(harness: &StoreHarness) {
     assert!(due().await.value.contains(&run.id));
 }
 
-/// It is due for the topic that was written last with it, and for no other.
+#[doc = sentence!(a_run_is_due_for_its_topic_alone)]
 pub async fn a_run_is_due_for_its_topic_alone(harness: &StoreHarness) {
     let run = Inhabitant::due_in(harness, "topic", Duration::ZERO).await;
     let other = Topic::new(format!("{}.other", harness.topic())).unwrap();
@@ -60,7 +61,7 @@ pub async fn a_run_is_due_for_its_topic_alone(harness: &StoreHarness) {
     assert!(due_for(&other).await && !due_for(&harness.topic()).await);
 }
 
-/// The earliest comes first, and never more than the limit.
+#[doc = sentence!(the_earliest_is_first_and_the_limit_holds)]
 pub async fn the_earliest_is_first_and_the_limit_holds(harness: &StoreHarness) {
     let mut runs = Vec::new();
     for (name, wait) in [("second", 200), ("third", 300), ("first", 100)] {
@@ -90,7 +91,7 @@ pub async fn the_earliest_is_first_and_the_limit_holds(harness: &StoreHarness) {
     assert_eq!(two.len(), 2, "{two:?}");
 }
 
-/// A run without `check_at` is never due.
+#[doc = sentence!(a_run_that_needs_no_look_is_never_due)]
 pub async fn a_run_that_needs_no_look_is_never_due(harness: &StoreHarness) {
     let run = Inhabitant::due_in(harness, "ended", Duration::from_secs(1)).await;
     let cancelled = run.cancelled();

@@ -1,12 +1,13 @@
 //! History.
 
+use crate::rules::store_sentences::sentence;
 use kser_core::Status;
 use kser_core::store::{Attempt, RunFilter, Write};
 
 use super::{Inhabitant, odd_outcome};
 use crate::StoreHarness;
 
-/// The attempts of a run are told in the order in which they were written, with their outcomes byte for byte.
+#[doc = sentence!(attempts_come_in_order_byte_for_byte)]
 pub async fn attempts_come_in_order_byte_for_byte(harness: &StoreHarness) {
     let mut run = Inhabitant::new(harness, "attempts").await;
     let mut written = Vec::new();
@@ -34,7 +35,7 @@ pub async fn attempts_come_in_order_byte_for_byte(harness: &StoreHarness) {
     assert!(run.store.attempts(&run.id, 5, 10).await.unwrap().is_empty());
 }
 
-/// A list has the runs that fit its filter, the latest launched first, and pages through all of them once.
+#[doc = sentence!(a_list_pages_through_the_latest_first)]
 pub async fn a_list_pages_through_the_latest_first(harness: &StoreHarness) {
     let mut expected = Vec::new();
     for number in 0..7 {

@@ -1,5 +1,6 @@
 //! Inserting.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::store::{Inserted, OUTPUT_PATIENCE};
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{ALL, Inhabitant, new_run, output, plan};
 use crate::StoreHarness;
 
-/// A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same.
+#[doc = sentence!(a_run_is_inserted_once)]
 pub async fn a_run_is_inserted_once(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "once").await;
     let again = new_run(harness, &run.id, "once", run.now());
@@ -23,7 +24,7 @@ pub async fn a_run_is_inserted_once(harness: &StoreHarness) {
     assert_eq!(info.launch, "launch of once");
 }
 
-/// A text that differs in one byte is another id.
+#[doc = sentence!(ids_are_told_apart_by_every_byte)]
 pub async fn ids_are_told_apart_by_every_byte(harness: &StoreHarness) {
     let long = "x".repeat(1000);
     let names = [
@@ -54,7 +55,7 @@ pub async fn ids_are_told_apart_by_every_byte(harness: &StoreHarness) {
     }
 }
 
-/// Of many that insert one id at once, one is told that it is new.
+#[doc = sentence!(of_many_inserts_one_is_new)]
 pub async fn of_many_inserts_one_is_new(harness: &StoreHarness) {
     let id = harness.id("many");
     let now = harness.store().read(&id).await.unwrap().now;
@@ -74,7 +75,7 @@ pub async fn of_many_inserts_one_is_new(harness: &StoreHarness) {
     assert_eq!(new, 1);
 }
 
-/// A run may be inserted with its plan or without.
+#[doc = sentence!(a_run_may_come_with_its_plan)]
 pub async fn a_run_may_come_with_its_plan(harness: &StoreHarness) {
     let without = Inhabitant::new(harness, "without").await;
     assert_eq!(without.store.step(&without.id, 1).await.unwrap(), None);
@@ -83,7 +84,7 @@ pub async fn a_run_may_come_with_its_plan(harness: &StoreHarness) {
     assert_eq!(step, plan(&with.id, 2).pop());
 }
 
-/// Outputs that come with a run are kept exactly if the run is new.
+#[doc = sentence!(outputs_come_with_a_new_run)]
 pub async fn outputs_come_with_a_new_run(harness: &StoreHarness) {
     let (store, id) = (harness.store(), harness.id("outputs"));
     let now = store.read(&id).await.unwrap().now;

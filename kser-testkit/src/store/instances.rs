@@ -1,12 +1,13 @@
 //! Instances.
 
+use crate::rules::store_sentences::sentence;
 use std::collections::BTreeSet;
 
 use tokio::task::JoinSet;
 
 use crate::StoreHarness;
 
-/// Registering an instance answers an incarnation that is larger than every one before it.
+#[doc = sentence!(each_life_of_an_instance_is_larger)]
 pub async fn each_life_of_an_instance_is_larger(harness: &StoreHarness) {
     let name = harness.id("instance").to_string();
     let mut last = 0;

@@ -1,4 +1,8 @@
 //! The rules of state stores: one module a section of the contract, one function a sentence.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the sentences link from the contract, in kser-core"
+)]
 
 pub mod cancel_safety;
 pub mod due;

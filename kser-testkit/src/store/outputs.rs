@@ -1,5 +1,6 @@
 //! Outputs.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::store::{OUTPUT_PATIENCE, Output, OutputId, Write};
@@ -7,8 +8,7 @@ use kser_core::store::{OUTPUT_PATIENCE, Output, OutputId, Write};
 use super::{ALL, Inhabitant, bare_output, output};
 use crate::StoreHarness;
 
-/// An output is not due before `OUTPUT_PATIENCE` has passed since it was written, and is due from then on until it is
-/// relayed.
+#[doc = sentence!(an_output_is_due_once_its_writer_had_its_time)]
 pub async fn an_output_is_due_once_its_writer_had_its_time(harness: &StoreHarness) {
     let run = sender(harness, "due").await;
     tokio::time::sleep(OUTPUT_PATIENCE - Duration::from_secs(1)).await;
@@ -31,7 +31,7 @@ pub async fn an_output_is_due_once_its_writer_had_its_time(harness: &StoreHarnes
     assert_eq!(first.len(), 1, "no more than the limit");
 }
 
-/// A relayed output never comes back.
+#[doc = sentence!(a_relayed_output_never_comes_back)]
 pub async fn a_relayed_output_never_comes_back(harness: &StoreHarness) {
     let run = sender(harness, "relayed").await;
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
@@ -41,7 +41,7 @@ pub async fn a_relayed_output_never_comes_back(harness: &StoreHarness) {
     assert_eq!(left.iter().map(|due| due.id.index).collect::<Vec<_>>(), [1]);
 }
 
-/// Relaying twice changes nothing.
+#[doc = sentence!(relaying_twice_changes_nothing)]
 pub async fn relaying_twice_changes_nothing(harness: &StoreHarness) {
     let run = sender(harness, "twice").await;
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;

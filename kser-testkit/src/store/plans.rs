@@ -1,11 +1,12 @@
 //! Plans.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use super::{Inhabitant, plan};
 use crate::StoreHarness;
 
-/// A step is read by its position.
+#[doc = sentence!(a_step_is_read_by_its_position)]
 pub async fn a_step_is_read_by_its_position(harness: &StoreHarness) {
     let run = Inhabitant::with_steps(harness, "steps", 3).await;
     for (position, expected) in [(0, None), (1, Some(1)), (3, Some(3)), (4, None)] {
@@ -16,7 +17,7 @@ pub async fn a_step_is_read_by_its_position(harness: &StoreHarness) {
     assert_eq!(run.store.step(&nobody, 1).await.unwrap(), None);
 }
 
-/// A plan comes back as it was written.
+#[doc = sentence!(a_plan_comes_back_as_it_was_written)]
 pub async fn a_plan_comes_back_as_it_was_written(harness: &StoreHarness) {
     let run = Inhabitant::with_steps(harness, "plan", 4).await;
     for expected in plan(&run.id, 4) {
@@ -29,8 +30,9 @@ pub async fn a_plan_comes_back_as_it_was_written(harness: &StoreHarness) {
     }
 }
 
-/// Reading a step costs the same in a plan of any length. A coarse look, which tells a lookup from a search: 10,000 steps
-/// may cost 20 times as much as 10.
+#[doc = sentence!(a_step_of_a_long_plan_costs_the_same)]
+///
+/// This is a coarse check, which tells a lookup from a search: 10,000 steps may cost 20 times as much as 10.
 pub async fn a_step_of_a_long_plan_costs_the_same(harness: &StoreHarness) {
     let short = Inhabitant::with_steps(harness, "short", 10).await;
     let long = Inhabitant::with_steps(harness, "long", 10_000).await;

@@ -1,5 +1,6 @@
 //! Purging.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::Outcome;
@@ -8,7 +9,7 @@ use kser_core::store::{Attempt, Inserted, OUTPUT_PATIENCE, RunFilter, Write};
 use super::{ALL, Inhabitant, new_run, output};
 use crate::StoreHarness;
 
-/// A purged run is gone with its plan, attempts and outputs.
+#[doc = sentence!(a_purged_run_is_gone)]
 pub async fn a_purged_run_is_gone(harness: &StoreHarness) {
     let neighbour = Inhabitant::with_steps(harness, "purged too", 2).await;
     let run = Inhabitant::with_steps(harness, "purged", 2).await;
@@ -50,7 +51,7 @@ pub async fn a_purged_run_is_gone(harness: &StoreHarness) {
     assert!(step.is_some(), "the others stay");
 }
 
-/// Only a run that has ended can be purged.
+#[doc = sentence!(only_a_run_that_has_ended_is_purged)]
 pub async fn only_a_run_that_has_ended_is_purged(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "alive").await;
     assert!(!run.store.purge(&run.id).await.unwrap());

@@ -1,5 +1,6 @@
 //! Swapping.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::sequencing::Revision;
@@ -9,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{ALL, Inhabitant, odd_outcome, output, plan};
 use crate::StoreHarness;
 
-/// A swap writes if the stored version is the expected one, and says so.
+#[doc = sentence!(a_swap_writes_if_the_version_is_the_expected_one)]
 pub async fn a_swap_writes_if_the_version_is_the_expected_one(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "swap").await;
     let cancelled = run.cancelled();
@@ -18,7 +19,7 @@ pub async fn a_swap_writes_if_the_version_is_the_expected_one(harness: &StoreHar
     assert_eq!(run.read().await, Some(cancelled));
 }
 
-/// Of many that expect the same version, one writes.
+#[doc = sentence!(of_many_swaps_one_writes)]
 pub async fn of_many_swaps_one_writes(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "many").await;
     let mut swaps = JoinSet::new();
@@ -34,7 +35,7 @@ pub async fn of_many_swaps_one_writes(harness: &StoreHarness) {
     assert_eq!(written, 1);
 }
 
-/// A swap that does not write changes nothing, and answers with the progress that is stored.
+#[doc = sentence!(a_swap_that_does_not_write_changes_nothing)]
 pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "conflict").await;
     let version = run.progress.version();
@@ -62,7 +63,7 @@ pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) 
     assert_eq!(run.store.read(&nobody).await.unwrap().value, None);
 }
 
-/// A swap that expects another stamp than the stored one does not write.
+#[doc = sentence!(a_swap_that_expects_another_stamp_does_not_write)]
 pub async fn a_swap_that_expects_another_stamp_does_not_write(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "stamp").await;
     let started = run.started().with_stamp(7);
@@ -82,7 +83,7 @@ pub async fn a_swap_that_expects_another_stamp_does_not_write(harness: &StoreHar
     assert_eq!(run.read().await, Some(started));
 }
 
-/// A swap that is repeated with its stamp answers that it has written, and writes nothing a second time.
+#[doc = sentence!(a_swap_that_is_repeated_has_written_once)]
 pub async fn a_swap_that_is_repeated_has_written_once(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "repeated").await;
     let mut write = Write::new(run.started().with_stamp(7));
@@ -111,8 +112,8 @@ pub async fn a_swap_that_is_repeated_has_written_once(harness: &StoreHarness) {
     }
 }
 
-/// What goes with a swap (the plan, an attempt, outputs) is written exactly if the progress is.
-pub async fn what_goes_with_a_swap_is_written_with_it(harness: &StoreHarness) {
+#[doc = sentence!(plan_attempt_and_outputs_of_a_swap_are_written_with_it)]
+pub async fn plan_attempt_and_outputs_of_a_swap_are_written_with_it(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "along").await;
     let mut write = Write::new(run.started());
     write.plan = Some(plan(&run.id, 2));
@@ -139,8 +140,8 @@ pub async fn what_goes_with_a_swap_is_written_with_it(harness: &StoreHarness) {
     assert_eq!(due.len(), 1, "one of the two swaps wrote: {due:?}");
 }
 
-/// What a swap has written is there for the next read of anybody.
-pub async fn what_was_written_is_read(harness: &StoreHarness) {
+#[doc = sentence!(the_next_read_returns_a_swap)]
+pub async fn the_next_read_returns_a_swap(harness: &StoreHarness) {
     let run = Inhabitant::with_steps(harness, "read", 2).await;
     assert_eq!(run.read().await, Some(run.progress.clone()), "as inserted");
     let written = run.cancelled();
@@ -152,7 +153,7 @@ pub async fn what_was_written_is_read(harness: &StoreHarness) {
     assert_eq!((info.progress, info.name), (written, harness.operation()));
 }
 
-/// A swap answers with the step of the plan that was asked for, also one that it wrote.
+#[doc = sentence!(a_swap_answers_with_the_step_that_was_asked_for)]
 pub async fn a_swap_answers_with_the_step_that_was_asked_for(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "fetch").await;
     let steps = plan(&run.id, 3);

@@ -1,5 +1,6 @@
 //! Time.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::store::Write;
@@ -7,7 +8,7 @@ use kser_core::store::Write;
 use super::Inhabitant;
 use crate::StoreHarness;
 
-/// The store's time never goes back.
+#[doc = sentence!(the_time_never_goes_back)]
 pub async fn the_time_never_goes_back(harness: &StoreHarness) {
     let id = harness.id("time");
     let first = harness.store().read(&id).await.unwrap().now;
@@ -26,7 +27,7 @@ pub async fn the_time_never_goes_back(harness: &StoreHarness) {
     assert!(last > first, "time passes");
 }
 
-/// Every answer that a decision depends on tells the time of the store.
+#[doc = sentence!(every_answer_tells_the_time)]
 pub async fn every_answer_tells_the_time(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "answers").await;
     let store = run.store;

@@ -1,5 +1,6 @@
 //! Waking.
 
+use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::store::{OUTPUT_PATIENCE, Write};
@@ -9,7 +10,7 @@ use crate::StoreHarness;
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// `changed` returns when the run's version is no longer the given one, or the run is purged.
+#[doc = sentence!(wakes_when_the_run_changes)]
 pub async fn wakes_when_the_run_changes(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "wake").await;
     let (store, id, version) = (run.store.clone(), run.id.clone(), run.progress.version());
@@ -40,7 +41,7 @@ pub async fn wakes_when_the_run_changes(harness: &StoreHarness) {
         .unwrap();
 }
 
-/// It returns at once when that is so already, or there is no such run.
+#[doc = sentence!(returns_at_once_when_it_has_changed)]
 pub async fn returns_at_once_when_it_has_changed(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "already").await;
     run.swap(Write::new(run.cancelled())).await;
@@ -55,7 +56,7 @@ pub async fn returns_at_once_when_it_has_changed(harness: &StoreHarness) {
         .unwrap();
 }
 
-/// `await_due` returns when a run or an output is due, also one that was written later.
+#[doc = sentence!(wakes_when_something_is_due)]
 pub async fn wakes_when_something_is_due(harness: &StoreHarness) {
     let late = Inhabitant::due_in(harness, "late", 2 * LONG).await;
     let store = late.store.clone();

@@ -1,5 +1,6 @@
 //! Cancel safety.
 
+use crate::rules::transport_sentences::sentence;
 use std::task::Poll;
 
 use kser_core::Room;
@@ -7,7 +8,7 @@ use kser_core::Room;
 use crate::TransportHarness;
 use crate::records::{settle, text};
 
-/// Dropping the future of `receive` loses no delivery.
+#[doc = sentence!(dropping_a_receive_loses_nothing)]
 pub async fn dropping_a_receive_loses_nothing(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;

@@ -2,8 +2,9 @@
 
 use crate::TransportHarness;
 use crate::records::{release, settle, text};
+use crate::rules::transport_sentences::sentence;
 
-/// `close` waits until what was received is settled or released, and then leaves the group.
+#[doc = sentence!(a_close_waits_for_what_is_held)]
 pub async fn a_close_waits_for_what_is_held(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -20,7 +21,7 @@ pub async fn a_close_waits_for_what_is_held(harness: &TransportHarness) {
     closed.expect("nothing is held any more").unwrap().unwrap();
 }
 
-/// After `close` the records go to the other members.
+#[doc = sentence!(after_a_close_the_others_get_the_records)]
 pub async fn after_a_close_the_others_get_the_records(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let member = harness.member("group", &topic).await;
@@ -40,8 +41,8 @@ pub async fn after_a_close_the_others_get_the_records(harness: &TransportHarness
     assert_eq!(seen, ["a", "b", "c"]);
 }
 
-/// A member that closed said goodbye: nothing of its is counted as crashes.
-pub async fn a_close_is_a_goodbye(harness: &TransportHarness) {
+#[doc = sentence!(a_close_counts_no_crash)]
+pub async fn a_close_counts_no_crash(harness: &TransportHarness) {
     let topic = harness.topic().await;
     harness.publish(&topic, None, &["a"]).await;
     for _ in 0..4 {
@@ -53,11 +54,8 @@ pub async fn a_close_is_a_goodbye(harness: &TransportHarness) {
     }
 }
 
-/// A member that leaves at once, where the backend can ([`Subscription::leaver`]), says goodbye too: what it held goes to
-/// the other members, and nothing of it is counted.
-///
-/// [`Subscription::leaver`]: kser_core::Subscription::leaver
-pub async fn a_member_that_leaves_at_once_says_goodbye(harness: &TransportHarness) {
+#[doc = sentence!(a_member_that_leaves_at_once_counts_no_crash)]
+pub async fn a_member_that_leaves_at_once_counts_no_crash(harness: &TransportHarness) {
     let topic = harness.topic().await;
     harness.publish(&topic, None, &["a"]).await;
     for _ in 0..3 {

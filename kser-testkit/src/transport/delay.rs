@@ -1,5 +1,6 @@
 //! Delay.
 
+use crate::rules::transport_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::{Subscription, Timestamp, Topic};
@@ -9,7 +10,7 @@ use crate::records::{record, settle, settle_with, text};
 
 const DELAY: Duration = Duration::from_secs(3);
 
-/// A record with a time is not delivered before it, and is delivered after it.
+#[doc = sentence!(delays_a_record_until_its_time)]
 pub async fn delays_a_record_until_its_time(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -24,7 +25,9 @@ pub async fn delays_a_record_until_its_time(harness: &TransportHarness) {
     comes_in_time(harness, &mut *member, past).await;
 }
 
-/// A record with a time is not delivered before it, and is delivered after it: also when a settle publishes it.
+#[doc = sentence!(delays_an_output_until_its_time)]
+///
+/// The record is an output of a settle here.
 pub async fn delays_an_output_until_its_time(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;
@@ -37,7 +40,7 @@ pub async fn delays_an_output_until_its_time(harness: &TransportHarness) {
     comes_in_time(harness, &mut *next, due).await;
 }
 
-/// A delayed record does not hold back others of its key.
+#[doc = sentence!(a_delayed_record_does_not_hold_back_its_key)]
 pub async fn a_delayed_record_does_not_hold_back_its_key(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;

@@ -1,5 +1,6 @@
 //! Delivery.
 
+use crate::rules::transport_sentences::sentence;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use kser_core::{Record, Room};
 use crate::records::{record, release, settle, text, texts};
 use crate::{TransportHarness, Which};
 
-/// A record that was published is delivered to one member of each group, until it is settled.
+#[doc = sentence!(delivers_to_one_member_of_each_group)]
 pub async fn delivers_to_one_member_of_each_group(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut one = harness.member("one", &topic).await;
@@ -25,8 +26,9 @@ pub async fn delivers_to_one_member_of_each_group(harness: &TransportHarness) {
     }
 }
 
-/// A record that was published is delivered to one member of each group, until it is settled: also when members stop in
-/// every way while they hold some.
+#[doc = sentence!(loses_nothing_when_members_come_and_go)]
+///
+/// Members stop in every way here while they hold records.
 pub async fn loses_nothing_when_members_come_and_go(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut waiting = BTreeSet::new();
@@ -69,7 +71,7 @@ pub async fn loses_nothing_when_members_come_and_go(harness: &TransportHarness) 
     }
 }
 
-/// It is delivered with the topic, key, headers and payload that it was published with.
+#[doc = sentence!(delivers_what_was_published)]
 pub async fn delivers_what_was_published(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -99,7 +101,7 @@ pub async fn delivers_what_was_published(harness: &TransportHarness) {
     }
 }
 
-/// An absent key, payload or header value stays absent.
+#[doc = sentence!(keeps_absent_apart_from_empty)]
 pub async fn keeps_absent_apart_from_empty(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -115,7 +117,7 @@ pub async fn keeps_absent_apart_from_empty(harness: &TransportHarness) {
     }
 }
 
-/// A record that was published before any group had joined its topic is delivered to the first that does.
+#[doc = sentence!(delivers_what_was_published_before_the_first_group_joined)]
 pub async fn delivers_what_was_published_before_the_first_group_joined(harness: &TransportHarness) {
     let topic = harness.topic().await;
     harness.publish(&topic, Some("key"), &["a", "b"]).await;
@@ -127,7 +129,7 @@ pub async fn delivers_what_was_published_before_the_first_group_joined(harness: 
     }
 }
 
-/// A delivery is not given to a second member while the first may still settle it.
+#[doc = sentence!(gives_a_delivery_to_one_member_at_a_time)]
 pub async fn gives_a_delivery_to_one_member_at_a_time(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;

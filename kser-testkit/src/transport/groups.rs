@@ -1,11 +1,12 @@
 //! Groups.
 
+use crate::rules::transport_sentences::sentence;
 use std::collections::BTreeSet;
 
 use crate::TransportHarness;
 use crate::records::{release, settle, text, texts};
 
-/// Each group gets every record of its topics.
+#[doc = sentence!(each_group_gets_every_record)]
 pub async fn each_group_gets_every_record(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut members = Vec::new();
@@ -23,8 +24,9 @@ pub async fn each_group_gets_every_record(harness: &TransportHarness) {
     }
 }
 
-/// The members of one group share the records. Where [`shares_freely`](crate::Capabilities::shares_freely) is not declared, a
-/// busy member may hold up records without a key.
+#[doc = sentence!(members_of_a_group_share_the_records)]
+///
+/// Where [`shares_freely`](crate::Capabilities::shares_freely) is not declared, a busy member may hold up records without a key.
 pub async fn members_of_a_group_share_the_records(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;
@@ -55,7 +57,7 @@ pub async fn members_of_a_group_share_the_records(harness: &TransportHarness) {
     harness.nothing(&mut *second).await;
 }
 
-/// Members of one group may subscribe to different topics, and get records of their own topics only.
+#[doc = sentence!(members_get_records_of_their_own_topics)]
 pub async fn members_get_records_of_their_own_topics(harness: &TransportHarness) {
     let (a, b) = (harness.topic().await, harness.topic().await);
     let mut of_a = harness.member("group", &a).await;
@@ -72,8 +74,7 @@ pub async fn members_get_records_of_their_own_topics(harness: &TransportHarness)
     }
 }
 
-/// A subscription without a group gets everything that was published after `subscribe` returned, and settling it changes
-/// nothing for others.
+#[doc = sentence!(an_observer_sees_what_comes_after_it)]
 pub async fn an_observer_sees_what_comes_after_it(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;

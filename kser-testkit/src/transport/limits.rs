@@ -1,12 +1,13 @@
 //! Limits.
 
+use crate::rules::transport_sentences::sentence;
 use bytes::Bytes;
 use kser_core::{Record, Room, Topic};
 
 use crate::TransportHarness;
 use crate::records::{record, settle, text, texts};
 
-/// A record that is too large is refused, and the others of the call are published.
+#[doc = sentence!(refuses_a_record_that_is_too_large)]
 pub async fn refuses_a_record_that_is_too_large(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -35,7 +36,7 @@ pub(super) async fn too_large(harness: &TransportHarness, topic: &Topic) -> Reco
     Record::new(topic.clone(), Some(Bytes::from(vec![b'x'; largest * 2])))
 }
 
-/// `receive` returns at most the records that were asked for.
+#[doc = sentence!(returns_no_more_records_than_were_asked_for)]
 pub async fn returns_no_more_records_than_were_asked_for(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -55,7 +56,7 @@ pub async fn returns_no_more_records_than_were_asked_for(harness: &TransportHarn
     }
 }
 
-/// `receive` returns no further record once the bytes that were asked for are reached.
+#[doc = sentence!(returns_no_more_bytes_than_were_asked_for)]
 pub async fn returns_no_more_bytes_than_were_asked_for(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;

@@ -1,11 +1,12 @@
 //! Ordering.
 
 use crate::records::{settle, text, texts};
+use crate::rules::transport_sentences::sentence;
 use crate::{TransportHarness, Which};
 
 const KEYS: [&str; 3] = ["k", "l", "m"];
 
-/// Records of one topic and key are delivered to a group in the order in which they were published.
+#[doc = sentence!(delivers_a_key_in_order)]
 pub async fn delivers_a_key_in_order(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;
@@ -33,7 +34,7 @@ pub async fn delivers_a_key_in_order(harness: &TransportHarness) {
     }
 }
 
-/// The next record of a key is delivered only after the one before it is settled, or to the same member.
+#[doc = sentence!(holds_back_a_key_until_it_is_settled)]
 pub async fn holds_back_a_key_until_it_is_settled(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut first = harness.member("group", &topic).await;

@@ -1,5 +1,6 @@
 //! Redelivery.
 
+use crate::rules::transport_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::Topic;
@@ -7,7 +8,7 @@ use kser_core::Topic;
 use crate::TransportHarness;
 use crate::records::{release, settle, text};
 
-/// A released delivery is delivered again.
+#[doc = sentence!(a_released_delivery_comes_again)]
 pub async fn a_released_delivery_comes_again(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -23,7 +24,7 @@ pub async fn a_released_delivery_comes_again(harness: &TransportHarness) {
     harness.nothing(&mut *member).await;
 }
 
-/// A delivery that is released until a time is not delivered before it.
+#[doc = sentence!(a_delivery_that_is_released_until_a_time_waits)]
 pub async fn a_delivery_that_is_released_until_a_time_waits(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -39,7 +40,7 @@ pub async fn a_delivery_that_is_released_until_a_time_waits(harness: &TransportH
     }
 }
 
-/// A released record comes before those of its key that were published after it.
+#[doc = sentence!(a_released_record_comes_before_the_later_ones_of_its_key)]
 pub async fn a_released_record_comes_before_the_later_ones_of_its_key(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -57,8 +58,7 @@ pub async fn a_released_record_comes_before_the_later_ones_of_its_key(harness: &
     }
 }
 
-/// A delivery that is released after failed attempts is delivered again with their number (`Delivery::failed`), to any
-/// member.
+#[doc = sentence!(a_released_delivery_keeps_the_number_of_its_failed_attempts)]
 pub async fn a_released_delivery_keeps_the_number_of_its_failed_attempts(
     harness: &TransportHarness,
 ) {
@@ -83,9 +83,10 @@ pub async fn a_released_delivery_keeps_the_number_of_its_failed_attempts(
     }
 }
 
-/// What a member holds when it is dropped without a goodbye is delivered to others, and counted in
-/// `Delivery::crash_count`.
-pub async fn what_a_dropped_member_held_is_delivered_and_counted(harness: &TransportHarness) {
+#[doc = sentence!(held_deliveries_of_a_dropped_member_are_delivered_and_counted)]
+pub async fn held_deliveries_of_a_dropped_member_are_delivered_and_counted(
+    harness: &TransportHarness,
+) {
     let topic = harness.topic().await;
     harness.publish(&topic, Some("key"), &["a"]).await;
     for expected in 0..2 {
@@ -97,8 +98,10 @@ pub async fn what_a_dropped_member_held_is_delivered_and_counted(harness: &Trans
     settle(delivery).await;
 }
 
-/// Once that count is 2, a delivery is counted further only if it was begun (`Ticket::begin`).
-pub async fn a_suspect_is_counted_only_once_it_has_begun(harness: &TransportHarness) {
+#[doc = sentence!(a_suspected_poison_message_is_counted_only_once_it_has_begun)]
+pub async fn a_suspected_poison_message_is_counted_only_once_it_has_begun(
+    harness: &TransportHarness,
+) {
     let topic = harness.topic().await;
     harness.publish(&topic, Some("key"), &["a"]).await;
     let counts = [
@@ -130,7 +133,7 @@ async fn crash(harness: &TransportHarness, topic: &Topic, begin: bool) -> u32 {
     count
 }
 
-/// A dropped ticket counts as released.
+#[doc = sentence!(a_dropped_ticket_counts_as_released)]
 pub async fn a_dropped_ticket_counts_as_released(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;

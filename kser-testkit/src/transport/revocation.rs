@@ -2,9 +2,10 @@
 
 use crate::TransportHarness;
 use crate::records::settle;
+use crate::rules::transport_sentences::sentence;
 
-/// When a delivery goes to someone else while it is held, `Delivery::revoked` says so.
-pub async fn says_that_a_held_delivery_goes_to_someone_else(harness: &TransportHarness) {
+#[doc = sentence!(revokes_a_held_delivery_that_goes_to_another_member)]
+pub async fn revokes_a_held_delivery_that_goes_to_another_member(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut gone = harness.member("group", &topic).await;
     harness.publish(&topic, None, &["a"]).await;

@@ -1,12 +1,13 @@
 //! Settling.
 
+use crate::rules::transport_sentences::sentence;
 use kser_core::{NotSettled, Record, Settling, Ticket};
 
 use super::limits::too_large;
 use crate::TransportHarness;
 use crate::records::{record, release, settle, settle_with, text, texts};
 
-/// A settled delivery does not come back to its group.
+#[doc = sentence!(a_settled_delivery_does_not_come_back)]
 pub async fn a_settled_delivery_does_not_come_back(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;
@@ -19,7 +20,7 @@ pub async fn a_settled_delivery_does_not_come_back(harness: &TransportHarness) {
     harness.nothing(&mut *again).await;
 }
 
-/// The outputs of a settle are published when it returns.
+#[doc = sentence!(publishes_the_outputs_of_a_settle)]
 pub async fn publishes_the_outputs_of_a_settle(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;
@@ -39,7 +40,9 @@ pub async fn publishes_the_outputs_of_a_settle(harness: &TransportHarness) {
     harness.nothing(&mut *next).await;
 }
 
-/// The outputs of a settle are published when it returns: records that are published after that come behind them.
+#[doc = sentence!(publishes_outputs_before_what_comes_after_the_settle)]
+///
+/// Records that are published after it come behind them.
 pub async fn publishes_outputs_before_what_comes_after_the_settle(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;
@@ -60,7 +63,7 @@ pub async fn publishes_outputs_before_what_comes_after_the_settle(harness: &Tran
     }
 }
 
-/// A delivery whose outputs are not all published is not settled.
+#[doc = sentence!(settles_only_what_has_its_outputs_published)]
 pub async fn settles_only_what_has_its_outputs_published(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;
@@ -78,8 +81,9 @@ pub async fn settles_only_what_has_its_outputs_published(harness: &TransportHarn
     settle(delivery).await;
 }
 
-/// Where `Description::settling` is `Settling::Together`, either all outputs are published and the delivery is settled,
-/// or neither. Where it is `InOrder`, outputs may be published twice.
+#[doc = sentence!(settles_all_or_nothing)]
+///
+/// Where it is `InOrder`, outputs may be published twice.
 pub async fn settles_all_or_nothing(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;
@@ -122,7 +126,7 @@ async fn refused(harness: &TransportHarness, ticket: Ticket, outputs: Vec<Record
     }
 }
 
-/// The outputs of one key appear in the order in which their settles were first polled.
+#[doc = sentence!(orders_the_outputs_of_a_key_by_their_settles)]
 pub async fn orders_the_outputs_of_a_key_by_their_settles(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut member = harness.member("group", &input).await;
@@ -158,8 +162,8 @@ pub async fn orders_the_outputs_of_a_key_by_their_settles(harness: &TransportHar
     assert_eq!(seen, order);
 }
 
-/// A settle of a delivery that belongs to someone else publishes nothing and says `Error::Lost`.
-pub async fn a_settle_of_someone_elses_delivery_publishes_nothing(harness: &TransportHarness) {
+#[doc = sentence!(a_settle_of_another_members_delivery_publishes_nothing)]
+pub async fn a_settle_of_another_members_delivery_publishes_nothing(harness: &TransportHarness) {
     let (input, output) = (harness.topic().await, harness.topic().await);
     let mut next = harness.member("next", &output).await;
     let mut gone = harness.member("group", &input).await;
@@ -181,7 +185,7 @@ pub async fn a_settle_of_someone_elses_delivery_publishes_nothing(harness: &Tran
     settle(delivery).await;
 }
 
-/// Many tasks may settle at once.
+#[doc = sentence!(many_tasks_settle_at_once)]
 pub async fn many_tasks_settle_at_once(harness: &TransportHarness) {
     let topic = harness.topic().await;
     let mut member = harness.member("group", &topic).await;

@@ -21,7 +21,7 @@ const TABLE: &[(Slip, &str)] = &[
     ),
     (
         Slip::WritesTheRestAnyway,
-        "what_goes_with_a_swap_is_written_with_it",
+        "plan_attempt_and_outputs_of_a_swap_are_written_with_it",
     ),
     (
         Slip::ComparesNoStamp,
@@ -34,7 +34,7 @@ const TABLE: &[(Slip, &str)] = &[
     (Slip::InsertsNoOutputs, "outputs_come_with_a_new_run"),
     (Slip::DueWithoutWait, "a_run_is_due_later_with_a_wait"),
     (Slip::DueForOneTopic, "a_run_is_due_for_its_topic_alone"),
-    (Slip::ReadsStale, "what_was_written_is_read"),
+    (Slip::ReadsStale, "the_next_read_returns_a_swap"),
     (
         Slip::FetchesTheFirst,
         "a_swap_answers_with_the_step_that_was_asked_for",

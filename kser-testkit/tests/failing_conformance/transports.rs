@@ -47,13 +47,13 @@ const TABLE: &[(Flaw, &str)] = &[
     ),
     (
         Flaw::SettlesForOthers,
-        "a_settle_of_someone_elses_delivery_publishes_nothing",
+        "a_settle_of_another_members_delivery_publishes_nothing",
     ),
     (Flaw::SettlesOneAtATime, "many_tasks_settle_at_once"),
     (Flaw::SettlesOnce, "many_tasks_settle_at_once"),
     (
         Flaw::NeverRevokes,
-        "says_that_a_held_delivery_goes_to_someone_else",
+        "revokes_a_held_delivery_that_goes_to_another_member",
     ),
     (Flaw::ForgetsDelays, "delays_a_record_until_its_time"),
     (Flaw::OutputsForgetDelays, "delays_an_output_until_its_time"),
@@ -77,11 +77,11 @@ const TABLE: &[(Flaw, &str)] = &[
     ),
     (
         Flaw::CountsNoCrashes,
-        "what_a_dropped_member_held_is_delivered_and_counted",
+        "held_deliveries_of_a_dropped_member_are_delivered_and_counted",
     ),
     (
         Flaw::BeginsEverything,
-        "a_suspect_is_counted_only_once_it_has_begun",
+        "a_suspected_poison_message_is_counted_only_once_it_has_begun",
     ),
     (Flaw::GroupsShareRecords, "each_group_gets_every_record"),
     (Flaw::PublishesTwice, "members_of_a_group_share_the_records"),
@@ -112,10 +112,10 @@ const TABLE: &[(Flaw, &str)] = &[
         Flaw::CloseGoesOnReceiving,
         "after_a_close_the_others_get_the_records",
     ),
-    (Flaw::CloseIsNoGoodbye, "a_close_is_a_goodbye"),
+    (Flaw::CloseIsNoGoodbye, "a_close_counts_no_crash"),
     (
         Flaw::NeverLeaves,
-        "a_member_that_leaves_at_once_says_goodbye",
+        "a_member_that_leaves_at_once_counts_no_crash",
     ),
 ];
 

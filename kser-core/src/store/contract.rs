@@ -1,0 +1,78 @@
+/// Hands the contract of state stores to the macro that is named first: its sections, and in each the sentences with the rules of
+/// `kser-testkit` that test them. A sentence without a rule leaves something free. The documentation of
+/// [`StateStore`](crate::StateStore) and of the rules is made from it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_contract {
+    ([$($then:tt)*] $($args:tt)*) => {
+        $($then)*! { $($args)*
+            inserting "Inserting" {
+                "A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same." => a_run_is_inserted_once;
+                "A text that differs in one byte is another id." => ids_are_told_apart_by_every_byte;
+                "Of many that insert one id at once, one is told that it is new." => of_many_inserts_one_is_new;
+                "A run may be inserted with its plan or without." => a_run_may_come_with_its_plan;
+                "Outputs that come with a run are kept exactly if the run is new." => outputs_come_with_a_new_run;
+            }
+            swapping "Swapping" {
+                "A swap writes if the stored version is the expected one, and says so." => a_swap_writes_if_the_version_is_the_expected_one;
+                "A swap that expects another stamp than the stored one does not write." => a_swap_that_expects_another_stamp_does_not_write;
+                "Of many that expect the same version, one writes." => of_many_swaps_one_writes;
+                "A swap that does not write changes nothing, and answers with the progress that is stored." => a_swap_that_does_not_write_changes_nothing;
+                "A swap that is repeated with its stamp answers that it has written, and writes nothing a second time." => a_swap_that_is_repeated_has_written_once;
+                "The plan, the attempt and the outputs of a swap are written exactly if its progress is." => plan_attempt_and_outputs_of_a_swap_are_written_with_it;
+                "The next read of any process returns the progress that a swap has written." => the_next_read_returns_a_swap;
+                "A swap answers with the step of the plan that was asked for, also one that it wrote." => a_swap_answers_with_the_step_that_was_asked_for;
+            }
+            plans "Plans" {
+                "A step is read by its position." => a_step_is_read_by_its_position;
+                "A plan comes back as it was written." => a_plan_comes_back_as_it_was_written;
+                "Reading a step costs the same in a plan of any length." => a_step_of_a_long_plan_costs_the_same;
+            }
+            time "Time" {
+                "The store's time never goes back." => the_time_never_goes_back;
+                "Every answer that a decision depends on tells the time of the store." => every_answer_tells_the_time;
+            }
+            due "Due" {
+                "A run is due when its `check_at` is not after the store's time." => a_run_is_due_at_its_time;
+                "With a wait it is due that much later." => a_run_is_due_later_with_a_wait;
+                "It is due for the topic that was written last with it, and for no other." => a_run_is_due_for_its_topic_alone;
+                "The earliest comes first, and never more than the limit." => the_earliest_is_first_and_the_limit_holds;
+                "A run without `check_at` is never due." => a_run_that_needs_no_look_is_never_due;
+            }
+            outputs "Outputs" {
+                "An output is not due before [`OUTPUT_PATIENCE`] has passed since it was written, and is due from then on until it is relayed." => an_output_is_due_once_its_writer_had_its_time;
+                "A relayed output never comes back." => a_relayed_output_never_comes_back;
+                "Relaying twice changes nothing." => relaying_twice_changes_nothing;
+            }
+            waking "Waking" {
+                "[`changed`](Self::changed) returns when the run's version is no longer the given one, or the run is purged." => wakes_when_the_run_changes;
+                "It returns at once when that is so already, or there is no such run." => returns_at_once_when_it_has_changed;
+                "[`await_due`](Self::await_due) returns when a run or an output is due, also one that was written later." => wakes_when_something_is_due;
+                "Either may return for no reason." => ;
+            }
+            history "History" {
+                "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte." => attempts_come_in_order_byte_for_byte;
+                "A list has the runs that fit its filter, the latest launched first, and pages through all of them once." => a_list_pages_through_the_latest_first;
+            }
+            purging "Purging" {
+                "A purged run is gone with its plan, attempts and outputs." => a_purged_run_is_gone;
+                "Only a run that has ended can be purged." => only_a_run_that_has_ended_is_purged;
+            }
+            instances "Instances" {
+                "Registering an instance answers an incarnation that is larger than every one before it." => each_life_of_an_instance_is_larger;
+            }
+            cancel_safety "Cancel safety" {
+                "Dropping the future of a write leaves the write done or not done, never half done." => a_dropped_write_is_whole_or_absent;
+            }
+        }
+    };
+}
+
+/// Writes a contract as Markdown: a heading for each section, and its sentences below.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_text {
+    ($($section:ident $title:literal { $($sentence:literal => $($rule:ident)* ;)* })*) => {
+        concat!($("# ", $title, "\n\n", $($sentence, " ",)* "\n\n",)*)
+    };
+}
