@@ -7,7 +7,7 @@ use kser::{Context, Entrypoint, IntoTask, RetryPolicy, RunId, Status, Step, Task
 use kser_testkit::{Effects, Faults, Run, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 
-use crate::any_single_at_first;
+use crate::{any_single_at_first, sweeps_are_long};
 
 macro_rules! entrypoint {
     ($name:ident, $path:literal) => {
@@ -121,7 +121,7 @@ fn sweep(setup: Setup) {
     mill()
         .on(setup)
         .faults(Faults::any_single().only_drawn())
-        .random(30)
+        .random(if sweeps_are_long() { 30 } else { 10 })
         .check(|run| drop(run.tasks()));
 }
 

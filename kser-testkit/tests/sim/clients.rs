@@ -13,6 +13,7 @@ use kser_testkit::{Effects, Faults, Guarantee, Run, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use crate::any_single_at_first;
 use crate::shop::{Checkout, STEPS, handlers};
 
 /// Longer than any fault lasts.
@@ -115,7 +116,7 @@ fn an_external_step_is_ended_whatever_goes_wrong() {
             });
             (world.launch_steps("shop.Job", steps), shop)
         });
-        let sim = sim.on(setup).faults(Faults::any_single());
+        let sim = sim.on(setup).faults(any_single_at_first());
         let report = sim.check(is_done);
         assert!(report.runs > 100, "{report:?}");
     }

@@ -46,7 +46,7 @@ fn sender(world: &mut World, alone: bool) {
 }
 
 #[test]
-fn one_in_a_topic_that_no_consumer_reads_is_caught() {
+fn a_lone_task_in_a_topic_that_no_consumer_reads_is_caught() {
     for setup in setups() {
         let failure = found(setup.clone(), |world| {
             world.consumers(1).task(|_: Work| async {});
@@ -65,7 +65,7 @@ fn one_in_a_topic_that_no_consumer_reads_is_caught() {
 }
 
 #[test]
-fn one_in_a_topic_that_is_read_outside_is_sent() {
+fn a_lone_task_in_a_topic_that_is_read_outside_is_sent() {
     for setup in setups() {
         let sim = Sim::new(|world| {
             world.outside("post");
@@ -80,7 +80,7 @@ fn one_in_a_topic_that_is_read_outside_is_sent() {
 }
 
 #[test]
-fn one_in_a_topic_that_no_consumer_reads_is_caught_by_hand() {
+fn a_lone_task_in_a_topic_that_no_consumer_reads_is_caught_by_hand() {
     let sim = Sim::new(|world| sender(world, true));
     let finished = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         sim.by_hand().finish();
@@ -103,7 +103,7 @@ fn failing(panics: bool) -> impl Fn(&mut World) -> kser::TaskId {
 }
 
 #[test]
-fn one_that_fails_is_caught_unless_its_end_is_asked_for() {
+fn a_lone_task_that_fails_is_caught_unless_its_end_is_asked_for() {
     for (setup, panics, why) in setups().into_iter().flat_map(|setup| {
         [
             (setup.clone(), false, "for good"),
@@ -132,7 +132,7 @@ fn one_that_fails_is_caught_unless_its_end_is_asked_for() {
 }
 
 #[test]
-fn one_that_succeeds_whatever_goes_wrong_is_asserted() {
+fn a_lone_task_that_succeeds_whatever_goes_wrong_is_asserted() {
     for setup in setups() {
         let sim = Sim::new(|world| {
             world.consumers(2).task(|_: Work| ready("done".to_owned()));

@@ -15,6 +15,7 @@ macro_rules! entrypoint {
 }
 
 entrypoint!(Checkout, "shop.Checkout");
+entrypoint!(Pickup, "shop.Pickup");
 entrypoint!(Reserve, "shop.Reserve");
 entrypoint!(Charge, "shop.Charge");
 entrypoint!(Ship, "shop.Ship");
@@ -26,6 +27,15 @@ async fn checkout(checkout: Checkout) -> Result<Vec<Step>, TaskError> {
     Ok(vec![
         Step::new(Reserve { order }),
         Step::new(Charge { order }),
+        Step::new(Ship { order }),
+    ])
+}
+
+/// An order that is paid already.
+async fn pickup(pickup: Pickup) -> Result<Vec<Step>, TaskError> {
+    let order = pickup.order;
+    Ok(vec![
+        Step::new(Reserve { order }),
         Step::new(Ship { order }),
     ])
 }
@@ -43,6 +53,7 @@ pub(crate) fn handlers(consumers: Consumers<'_>, shop: &Effects, with_key: bool)
     };
     consumers
         .operation(checkout)
+        .operation(pickup)
         .task(move |ctx: Context, _: Reserve| go(reserve.clone(), "reserve", ctx))
         .task(move |ctx: Context, _: Charge| go(charge.clone(), "charge", ctx))
         .task(move |ctx: Context, _: Ship| go(ship.clone(), "ship", ctx));
