@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kser::{
-    Context, Entrypoint, IntoTask, Json, Operation, Outcome, Registry, RetryPolicy, Status, Step,
-    Task, TaskError,
+    Client, Context, Entrypoint, IntoTask, Json, MemoryStore, Operation, Outcome, Registry,
+    RetryPolicy, Status, Step, Task, TaskError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +126,10 @@ fn warehouse(db: &Database) -> Result<Registry, kser::Error> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     kser_examples::show_log();
-    let kser = kser::connect_with_store(&kser_examples::url(), "memory://").await?;
+    let kser = Client::builder_from_url(kser_examples::url())
+        .store(MemoryStore::new())
+        .build()
+        .await?;
     let db = Database::default();
     let shop = kser.consumer(shop(&db)?).spawn();
     let warehouse = kser.consumer(warehouse(&db)?).spawn();
@@ -171,13 +174,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use kser::{Connection, Error, RunId};
+    use kser::{Error, RunId};
     use kser_testkit::{Faults, Sim};
 
     use super::*;
 
     /// Approves orders, as the person at the desk does, with patience.
-    async fn desk(kser: Connection, run: RunId, db: Database) -> Result<(), Error> {
+    async fn desk(kser: Client, run: RunId, db: Database) -> Result<(), Error> {
         while kser.runs().status(&run).await?.position < 2 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -3,7 +3,7 @@
 //! On Kafka, with `KSER_URL` and the name of a topic as the argument, it lists the dead letters and changes nothing:
 //! `cargo run --features kafka --example dead_letters -- image`.
 
-use kser::{Connection, Entrypoint, Error, Registry, TaskError};
+use kser::{Client, Entrypoint, Error, Registry, TaskError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Entrypoint)]
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Error> {
     mended.stop().await
 }
 
-async fn list(kser: &Connection, topic: &str) -> Result<(), Error> {
+async fn list(kser: &Client, topic: &str) -> Result<(), Error> {
     let mut letters = kser.dead_letters(topic).await?;
     for letter in letters.list(100).await? {
         let id = letter.message().map(|message| message.uuid.to_string());

@@ -9,7 +9,7 @@ use kser::core::{
     NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription, Ticket,
     Timestamp, Topic, TopicSpec, Transport, async_trait,
 };
-use kser::{Entrypoint, NoStore, SystemClock};
+use kser::{Entrypoint, SystemClock};
 use tokio::{sync::Notify, time::timeout};
 
 const LARGEST: usize = 1_000_000;
@@ -308,7 +308,9 @@ async fn double(ctx: Context, double: Double) -> Json<Double> {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let kser = kser::connect_with(ListTransport::default(), NoStore).await?;
+    let kser = kser::Client::builder(ListTransport::default())
+        .build()
+        .await?;
     let consumer = kser.consumer(Registry::new().task(double).build()?).spawn();
     let steps = vec![Step::new(Double { n: 1 }); 5];
     let run = kser.producer().launch_steps("sums.Doubles", steps).await?;

@@ -271,7 +271,7 @@ impl Context {
     /// waits, so that the run can go on in the same consumer; the time limit of the handler goes on. A wait by other
     /// means keeps the place, so that steps of the run may find none until the time limit.
     ///
-    /// Where the state is carried, a run can be waited for as long as the handle that launched it on this connection lives.
+    /// Where the state is carried, a run can be waited for as long as the handle that launched it on this client lives.
     ///
     /// # Errors
     ///

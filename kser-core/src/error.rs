@@ -97,8 +97,8 @@ pub enum Error {
     },
     /// A run that is under way cannot be reached without a state store. No record was sent.
     ///
-    /// Name a store (`connect_with_store`), or repair a carried run that failed by replaying its dead letter.
-    #[error("{verb} needs a state store, and this connection has none")]
+    /// Name a store (`ClientBuilder::store` of `kser`), or repair a carried run that failed by replaying its dead letter.
+    #[error("{verb} needs a state store, and this client has none")]
     NeedsStore {
         /// The call that needs the store.
         verb: &'static str,
@@ -162,9 +162,9 @@ pub enum Error {
     /// The delivery was reassigned: the record was, or will be, delivered to another consumer.
     #[error("the delivery was reassigned to another consumer")]
     Lost,
-    /// A consumer of this connection has failed, so that the run that the caller waits for may never end. The run is
+    /// A consumer of this client has failed, so that the run that the caller waits for may never end. The run is
     /// unchanged: start a consumer of the same topics, and wait again.
-    #[error("a consumer of this connection has failed: {error}")]
+    #[error("a consumer of this client has failed: {error}")]
     ConsumerFailed {
         /// The error of the consumer, with its causes.
         error: String,

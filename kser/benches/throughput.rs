@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kser::{Connection, Entrypoint, MemoryStore, MemoryTransport, Mode, NoStore, Registry, Step};
+use kser::{Client, Entrypoint, MemoryStore, MemoryTransport, Mode, Registry, Step};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
@@ -49,19 +49,20 @@ fn registry(counter: &Arc<Counter>, expected: usize) -> Registry {
         .expect("the name is free")
 }
 
-async fn connection(mode: Mode) -> Connection {
+async fn client(mode: Mode) -> Client {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
-    let connected = match mode {
-        Mode::Stored => kser::connect_with(transport, MemoryStore::with_clock(clock)).await,
-        _ => kser::connect_with(transport, NoStore).await,
+    let builder = Client::builder(transport).clock(clock);
+    let builder = match mode {
+        Mode::Stored => builder.store(MemoryStore::with_clock(clock)),
+        _ => builder,
     };
-    connected.expect("memory is always there").with_clock(clock)
+    builder.build().await.expect("memory is always there")
 }
 
 /// Lone tasks a second, from producer to settle.
 async fn lone() -> f64 {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let counter = Arc::new(Counter::default());
     let consumer = kser
         .consumer(registry(&counter, LONE))
@@ -120,7 +121,7 @@ async fn bare() -> f64 {
 
 /// Steps a second, of operations of so many steps, 64 at a time.
 async fn operations(mode: Mode, steps: usize, total: usize) -> f64 {
-    let kser = connection(mode).await;
+    let kser = client(mode).await;
     let operations = total / steps;
     let counter = Arc::new(Counter::default());
     let consumer = kser

@@ -25,7 +25,7 @@ pub struct DeadLetter {
     record: Record,
 }
 
-/// The replay of a carried run that the waiters of this connection wait beyond, until it is dropped.
+/// The replay of a carried run that the waiters of this client wait beyond, until it is dropped.
 struct Expected<'a> {
     event_watcher: &'a EventWatcher,
     run: Option<&'a RunId>,

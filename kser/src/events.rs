@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The pause after a temporary error.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The events of all runs, as [`Connection::events`](crate::Connection::events) opens them: those of one run in their order.
+/// The events of all runs, as [`Client::events`](crate::Client::events) opens them: those of one run in their order.
 #[derive(Debug)]
 #[must_use = "events are received by `next`"]
 pub struct Events {
@@ -147,7 +147,7 @@ impl Events {
 ///
 /// # Errors
 ///
-/// [`Error::UnknownRun`] when there is no event of it, [`Error::ConsumerFailed`] when a consumer of this connection has
+/// [`Error::UnknownRun`] when there is no event of it, [`Error::ConsumerFailed`] when a consumer of this client has
 /// failed and no other one of it receives from the same topics, [`Error::Backend`] when the backend does not answer.
 pub(crate) async fn end_since(
     shared: &Arc<Shared>,

@@ -1,4 +1,4 @@
-//! Tells the waiters of a connection that one of its consumers has failed.
+//! Tells the waiters of a client that one of its consumers has failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kser_core::{Error, Topic};
 use tokio::sync::watch;
 
-/// The consumers of one connection: those that run, and those that failed and are not replaced.
+/// The consumers of one client: those that run, and those that failed and are not replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(watch::Sender<Consumers>);
 
@@ -49,7 +49,7 @@ impl Failures {
         }
     }
 
-    /// Records that a consumer of these topics has failed, unless another one of the connection receives from all of
+    /// Records that a consumer of these topics has failed, unless another one of the client receives from all of
     /// them.
     pub(crate) fn fail(&self, topics: BTreeSet<Topic>, error: &Error) {
         let error = error.report();

@@ -88,7 +88,7 @@ impl Launch {
         self
     }
 
-    /// Sets whether the state of the run is stored or carried. Defaults to the mode of the connection.
+    /// Sets whether the state of the run is stored or carried. Defaults to the mode of the client.
     pub const fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod connect;
-mod connection;
+mod client;
 mod consumer;
 mod dead_letter;
 mod dead_letters;
@@ -30,8 +29,7 @@ mod system;
 mod topics;
 mod unread;
 
-pub use connect::{IntoStateStore, NoStore, connect, connect_with, connect_with_store};
-pub use connection::Connection;
+pub use client::{Client, ClientBuilder, connect};
 pub use consumer::{
     Consumer, ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer, RunningTask,
 };

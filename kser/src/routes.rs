@@ -45,6 +45,17 @@ impl Routes {
         Ok(self)
     }
 
+    /// Puts the prefix of a URL before all names. The routes may have the same prefix, or none.
+    pub(crate) fn with_prefix_of_url(self, prefix: String) -> Result<Self, Error> {
+        if !self.prefix.is_empty() && self.prefix != prefix {
+            return Err(Error::Invalid {
+                what: "the prefix of the routes".to_owned(),
+                reason: format!("it is {:?}, and that of the URL is {prefix:?}", self.prefix),
+            });
+        }
+        self.with_prefix(prefix)
+    }
+
     /// Sends the messages of `entrypoint` to `topic`. `entrypoint` may also be a first segment, which then stands for
     /// all entrypoints that begin with it and have no route of their own.
     ///

@@ -141,7 +141,7 @@ impl Run {
     ///
     /// [`Error::UnknownRun`] when the store has forgotten it, [`Error::Backend`] when a backend does not answer,
     /// [`Error::Closed`] when the events are no longer received, [`Error::ConsumerFailed`] when a consumer of this
-    /// connection has failed and no other one of it receives from the same topics.
+    /// client has failed and no other one of it receives from the same topics.
     ///
     /// # Cancel safety
     ///

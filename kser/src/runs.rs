@@ -46,7 +46,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status), and [`Error::ConsumerFailed`] when a consumer of this connection has failed and no
+    /// As [`status`](Self::status), and [`Error::ConsumerFailed`] when a consumer of this client has failed and no
     /// other one of it receives from the same topics.
     ///
     /// # Cancel safety
@@ -72,7 +72,7 @@ impl Runs {
     /// Waits until a run has ended that was launched since `from`, a time of day, however it ended. It needs no store, and so
     /// finds a run whose state is carried from any process, by its id.
     ///
-    /// A run that the store knows is read there. For any other, the [events](crate::Connection::events) since `from` are read,
+    /// A run that the store knows is read there. For any other, the [events](crate::Client::events) since `from` are read,
     /// with a subscription for each call: let `from` be no earlier than needed, and a few minutes before the launch if the clocks
     /// of the machines differ. Where many runs are waited for, read the events once.
     ///

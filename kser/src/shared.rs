@@ -15,7 +15,7 @@ use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
 use crate::unread::UnreadTopics;
 
-/// The parts of a connection that its producers, consumers and handles have in common.
+/// The parts of a client that its producers, consumers and handles have in common.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) transport: Arc<dyn Transport>,

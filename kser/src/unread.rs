@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct UnreadTopics {
     /// The topics that are looked at, or were.
     written: RwLock<BTreeSet<Topic>>,
-    /// The looks that are to come. They end with the connection.
+    /// The looks that are to come. They end with the client.
     looks: Mutex<JoinSet<()>>,
 }
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, OnceLock};
 
-use kser::{Connection, ConsumerHandle, NoStore};
-use kser_core::{Error, Mode};
+use kser::{Client, ConsumerHandle};
+use kser_core::Error;
 use kser_memory::MemoryStore;
 use tokio::task::JoinHandle;
 
@@ -40,10 +40,10 @@ impl Host {
         let handle = Arc::new(OnceLock::new());
         let told = Arc::clone(&handle);
         let task = tokio::spawn(async move {
-            let connection = place
+            let client = place
                 .connect(&port_of, &format!("{name}.{life}"), &spec.wrap)
                 .await?;
-            let consumer = connection.consumer(spec.registry);
+            let consumer = client.consumer(spec.registry);
             let consumer = consumer.with_layer(Watch(port_of.clone()));
             let consumer = (spec.configure)(consumer, number + 1);
             let limits = Limits {
@@ -66,29 +66,28 @@ impl Host {
         let port = Port::open(&self.shared, &name, None);
         let (place, port_of, wrap) = (self.clone(), port.clone(), wrap.clone());
         let task = tokio::spawn(async move {
-            let connection = place.connect(&port_of, &name, &wrap).await?;
-            (spec.script)(connection).await
+            let client = place.connect(&port_of, &name, &wrap).await?;
+            (spec.script)(client).await
         });
         let handle = Arc::default();
         Process { port, task, handle }
     }
 
-    async fn connect(&self, port: &Port, ids: &str, wrap: &Wrap) -> Result<Connection, Error> {
+    async fn connect(&self, port: &Port, ids: &str, wrap: &Wrap) -> Result<Client, Error> {
         let transport = wrap.transport(Arc::new(SimTransport::with_port(port.clone())));
-        let connection = match self.guarantee {
-            Guarantee::Stored => {
-                let store = SimStore::with_port(port.clone(), self.rows.clone());
-                let store = wrap.store(Arc::new(store));
-                kser::connect_with(transport, store).await?
-            }
-            Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => {
-                let connection = kser::connect_with(transport, NoStore).await?;
-                connection.with_mode(Mode::AtLeastOnce)
-            }
-        };
         let ahead = self.shared.with(|state| state.lives[port.life].ahead);
         let clock = ProcessClock::new(*self.shared.clock(), ahead);
-        Ok(connection.with_clock(clock).with_ids(SimIds::new(ids)))
+        let builder = Client::builder(transport)
+            .clock(clock)
+            .ids(SimIds::new(ids));
+        let builder = match self.guarantee {
+            Guarantee::Stored => {
+                let store = SimStore::with_port(port.clone(), self.rows.clone());
+                builder.store(wrap.store(Arc::new(store)))
+            }
+            Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => builder,
+        };
+        builder.build().await
     }
 }
 

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use kser::{Connection, Consumer, Error, Registry};
+use kser::{Client, Consumer, Error, Registry};
 use kser_core::{StateStore, Transport};
 
 pub(super) type Configure = Arc<dyn Fn(Consumer, usize) -> Consumer + Send + Sync>;
@@ -44,5 +44,5 @@ impl Wrap {
 
 /// A client, which asks for something once.
 pub(crate) struct ClientSpec {
-    pub(crate) script: Box<dyn FnOnce(Connection) -> Script + Send>,
+    pub(crate) script: Box<dyn FnOnce(Client) -> Script + Send>,
 }

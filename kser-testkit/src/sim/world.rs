@@ -3,7 +3,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use kser::{Connection, Entrypoint, Error, Step};
+use kser::{Client, Entrypoint, Error, Step};
 use kser_core::{Handler, Name, RunId, TaskId, Topic, Transport};
 
 use super::asking::{Shareable, until_certain};
@@ -120,7 +120,7 @@ impl World {
     /// Adds a client whose run or lone task counts as acknowledged once its script has succeeded.
     fn client_of<F, Fut>(&mut self, id: RunId, script: F)
     where
-        F: FnOnce(Connection) -> Fut + Send + 'static,
+        F: FnOnce(Client) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), Error>> + Send + 'static,
     {
         let shared = self.shared.clone();
@@ -139,15 +139,15 @@ impl World {
         self.wrap.transport = Some(Arc::new(wrap));
     }
 
-    /// Adds a process that runs a script on a connection, once. The simulation does not crash it, and notes its result. The
+    /// Adds a process that runs a script on a client, once. The simulation does not crash it, and notes its result. The
     /// script must come to an end.
     pub fn client<F, Fut>(&mut self, script: F)
     where
-        F: FnOnce(Connection) -> Fut + Send + 'static,
+        F: FnOnce(Client) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), Error>> + Send + 'static,
     {
         self.clients.push(ClientSpec {
-            script: Box::new(move |connection| Box::pin(script(connection))),
+            script: Box::new(move |client| Box::pin(script(client))),
         });
     }
 

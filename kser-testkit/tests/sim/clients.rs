@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use kser::core::{Interest, Room, Ticket};
 use kser::{
-    Connection, Context, Entrypoint, Error, Message, Outcome, RunId, Step, TaskError, Topic,
-    Transport,
+    Client, Context, Entrypoint, Error, Message, Outcome, RunId, Step, TaskError, Topic, Transport,
 };
 use kser_testkit::{Effects, Faults, Guarantee, Run, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
@@ -67,7 +66,7 @@ async fn surely<Fut: Future<Output = Result<(), Error>>>(
 }
 
 /// Takes what is asked for outside, and reports each, as a consumer of another language does; all of these texts.
-async fn answer(kser: &Connection, transport: &dyn Transport, texts: &[&str]) -> Result<(), Error> {
+async fn answer(kser: &Client, transport: &dyn Transport, texts: &[&str]) -> Result<(), Error> {
     let interest = Interest::group("outside", vec![Topic::new("outside")?]);
     let mut outside = transport.subscribe(interest).await?;
     while let Ok(received) = timeout(PATIENCE, outside.receive(Room::records(1))).await {
@@ -123,7 +122,7 @@ fn an_external_step_is_ended_whatever_goes_wrong() {
 }
 
 /// Replays what is given up, as long as something is. What a run does not allow any more is thrown away.
-async fn replay(kser: &Connection, able: &AtomicBool) -> Result<(), Error> {
+async fn replay(kser: &Client, able: &AtomicBool) -> Result<(), Error> {
     let mut letters = kser.dead_letters("shop").await?;
     let mut refused = false;
     // A letter that is not replayed comes again in the next session.

@@ -36,7 +36,7 @@ pub(crate) fn run_alone(setup: &Setup) {
     ours.say("consume, run, settle, kser");
 }
 
-fn filled(setup: &Setup) -> (kser::Connection, String) {
+fn filled(setup: &Setup) -> (kser::Client, String) {
     setup.runtime.block_on(async {
         let (kser, prefix) = setup.connect(6).await;
         fill(&kser, COUNT).await;
@@ -75,7 +75,7 @@ impl Figures {
 }
 
 /// Puts this many tasks into the topic.
-pub(crate) async fn fill(kser: &kser::Connection, count: usize) -> f64 {
+pub(crate) async fn fill(kser: &kser::Client, count: usize) -> f64 {
     let work = |number| Work {
         number,
         text: text(),
@@ -84,7 +84,7 @@ pub(crate) async fn fill(kser: &kser::Connection, count: usize) -> f64 {
 }
 
 /// Puts this many tasks of one's own into the topic.
-pub(crate) async fn fill_with(kser: &kser::Connection, count: usize, work: fn(u32) -> Work) -> f64 {
+pub(crate) async fn fill_with(kser: &kser::Client, count: usize, work: fn(u32) -> Work) -> f64 {
     let producer = kser.producer();
     let began = Instant::now();
     let numbers: Vec<_> = (0..u32::try_from(count).unwrap_or(u32::MAX)).collect();
@@ -97,7 +97,7 @@ pub(crate) async fn fill_with(kser: &kser::Connection, count: usize, work: fn(u3
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-async fn copies(kser: &kser::Connection, publishes: bool) -> f64 {
+async fn copies(kser: &kser::Client, publishes: bool) -> f64 {
     let counter = Counter::new();
     let counting = Arc::clone(&counter);
     let copy = move |context: Context, work: Work| {

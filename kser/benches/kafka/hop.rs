@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kser::{Connection, Registry, Step};
+use kser::{Client, Registry, Step};
 
 use crate::raw;
 use crate::setup::{RUNS, Setup, Work, median, percentile, text};
@@ -39,7 +39,7 @@ fn work(number: u32) -> Work {
 }
 
 /// When the steps of operations end and begin, one operation of two steps at a time.
-async fn hops_of_operations(kser: &Connection) -> Vec<Duration> {
+async fn hops_of_operations(kser: &Client) -> Vec<Duration> {
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let noting = Arc::clone(&times);
     let step = move |_: Work| {
@@ -72,7 +72,7 @@ async fn hops_of_operations(kser: &Connection) -> Vec<Duration> {
         .collect()
 }
 
-async fn operations(kser: &Connection) -> f64 {
+async fn operations(kser: &Client) -> f64 {
     let step = |_: Work| async {};
     let registry = Registry::new()
         .task(step)

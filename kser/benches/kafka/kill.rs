@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kser::{Connection, Run, Status, Step};
+use kser::{Client, Run, Status, Step};
 
 use crate::process::{Consumer, Note, Process, micros, seconds};
 use crate::setup::{Setup, Work, text};
@@ -43,7 +43,7 @@ pub(crate) fn run(setup: &Setup) {
     }
 }
 
-async fn launch(kser: &Connection) -> Vec<Run> {
+async fn launch(kser: &Client) -> Vec<Run> {
     let mut runs = Vec::new();
     for operation in 0..OPERATIONS {
         let steps = (0..STEPS).map(|step| {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kser::{Connection, Registry, Step};
+use kser::{Client, Registry, Step};
 
 use crate::setup::{Counter, RUNS, Setup, Work, median, text};
 
@@ -21,7 +21,7 @@ pub(crate) fn run(setup: &Setup) {
     );
 }
 
-async fn operations(kser: &Connection) -> f64 {
+async fn operations(kser: &Client) -> f64 {
     let counter = Counter::new();
     let counting = Arc::clone(&counter);
     let step = move |_: Work| {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use kser::core::{TopicSpec, Transport};
-use kser::{Connection, Error, KafkaTransport, NoStore, Registry, Topic};
+use kser::{Client, Error, KafkaTransport, Registry, Topic};
 use test_services::Cluster;
 use tokio::runtime::Runtime;
 
@@ -50,7 +50,7 @@ struct Scale {
     partitions: u32,
     cluster: Cluster,
     runtime: Runtime,
-    kser: Connection,
+    kser: Client,
     tell: Sender<(usize, Event)>,
     told: Receiver<(usize, Event)>,
     /// The latest number of partitions that each process has, and its lag.
@@ -251,7 +251,7 @@ impl Scale {
     }
 }
 
-async fn connect(servers: &str, partitions: u32, has_delays: bool) -> Connection {
+async fn connect(servers: &str, partitions: u32, has_delays: bool) -> Client {
     let transport = KafkaTransport::connect(&format!("kafka://{servers}")).await;
     let transport = transport.expect("the broker answers");
     let topic = |name: &str| Topic::new(name).expect("it is a name");
@@ -266,7 +266,7 @@ async fn connect(servers: &str, partitions: u32, has_delays: bool) -> Connection
     let made = transport.ensure_topics(&specs).await;
     made.expect("topics are made");
     println!("  topics after {:.1} s", began.elapsed().as_secs_f64());
-    let kser = kser::connect_with(transport, NoStore).await;
+    let kser = Client::builder(transport).build().await;
     kser.expect("it is connected")
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kser::core::{TopicSpec, Transport};
-use kser::{Connection, Entrypoint, KafkaTransport, NoStore, Routes, Topic};
+use kser::{Client, Entrypoint, KafkaTransport, Routes, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -34,7 +34,7 @@ impl Setup {
     }
 
     /// Connects, with topics of its own of so many partitions: those of the entrypoints of this bench.
-    pub(crate) async fn connect(&self, partitions: u32) -> (Connection, String) {
+    pub(crate) async fn connect(&self, partitions: u32) -> (Client, String) {
         let prefix = format!("b{}.", uuid::Uuid::new_v4().simple());
         let transport =
             KafkaTransport::connect(&format!("kafka://{}?{}", self.servers, options())).await;
@@ -49,8 +49,8 @@ impl Setup {
             .await
             .expect("topics are made");
         let routes = Routes::new().with_prefix(&prefix).expect("it is a prefix");
-        let kser = kser::connect_with(transport, NoStore).await;
-        (kser.expect("it is connected").with_routes(routes), prefix)
+        let kser = Client::builder(transport).routes(routes).build().await;
+        (kser.expect("it is connected"), prefix)
     }
 }
 

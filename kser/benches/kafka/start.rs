@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kser::Connection;
+use kser::Client;
 
 use crate::copy::fill;
 use crate::process::{Consumer, micros, seconds};
@@ -78,7 +78,7 @@ pub(crate) fn idle(setup: &Setup) {
     );
 }
 
-async fn send(kser: &Connection) {
+async fn send(kser: &Client) {
     let work = Work {
         number: 0,
         text: text(),

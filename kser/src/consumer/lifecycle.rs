@@ -25,7 +25,7 @@ use super::{Consumer, ConsumerHandle};
 use crate::Routes;
 use crate::shared::Shared;
 
-/// Runs a consumer from its start to its end, which the log, its handle and the waiters of its connection are told of.
+/// Runs a consumer from its start to its end, which the log, its handle and the waiters of its client are told of.
 pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
     let mut life = StateGuard::start(&consumer);
     let served = receive(consumer, &mut life).await;

@@ -6,7 +6,7 @@ use kser_core::{Error, Instance, Topic};
 use super::{Consumer, ConsumerHandle, ConsumerState};
 use crate::failures::{Failures, Served};
 
-/// A guard that reports the states of a consumer to its handle, to the log, and to the waits of its connection.
+/// A guard that reports the states of a consumer to its handle, to the log, and to the waits of its client.
 #[derive(Debug)]
 pub(super) struct StateGuard {
     handle: ConsumerHandle,

@@ -219,7 +219,7 @@ fn the_build() -> StepKey {
 }
 
 /// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others, nor have them
-/// published twice. Of the consumers of a connection only one does this at a time: the store lists an output until it is
+/// published twice. Of the consumers of a client only one does this at a time: the store lists an output until it is
 /// marked as relayed, and two of them would publish it twice.
 async fn relay(stored: Stored<'_>) -> Result<(), Error> {
     let Ok(_turn) = stored.shared.relaying.try_acquire() else {

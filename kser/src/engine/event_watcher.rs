@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::RunEvent;
 
-/// An observer of the events of all runs that handles of this connection wait for, through one subscription.
+/// An observer of the events of all runs that handles of this client wait for, through one subscription.
 #[derive(Debug, Default)]
 pub(crate) struct EventWatcher {
     watched: Mutex<WatchedRuns>,
@@ -45,7 +45,7 @@ pub(crate) struct WatchedRun {
 #[derive(Debug, Default)]
 struct Seen {
     latest: Option<RunEvent>,
-    /// The number of replays by this connection whose events have not arrived yet: an end before them is an old one.
+    /// The number of replays by this client whose events have not arrived yet: an end before them is an old one.
     expected: u32,
 }
 
@@ -74,7 +74,7 @@ impl EventWatcher {
         })
     }
 
-    /// Watches a run that a handle of this connection watches, from its launch on; `None` when there is none.
+    /// Watches a run that a handle of this client watches, from its launch on; `None` when there is none.
     pub(crate) fn known(self: &Arc<Self>, run: &RunId) -> Option<WatchedRun> {
         let watched = self.watched();
         let latest = watched.runs.get(run).map(watch::Sender::subscribe)?;

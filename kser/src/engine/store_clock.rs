@@ -25,15 +25,6 @@ impl StoreClock {
         }
     }
 
-    /// Returns the same time of the store, carried on by another clock.
-    pub(crate) fn carried_by(&self, clock: Arc<dyn Clock>) -> Self {
-        let other = Self::new(clock);
-        if self.ahead.load(Ordering::Relaxed) != UNKNOWN {
-            other.observe(Timed::new(self.now(), ()));
-        }
-        other
-    }
-
     pub(crate) fn now(&self) -> Timestamp {
         let now = self.clock.now().as_millis();
         let ahead = match self.ahead.load(Ordering::Relaxed) {

@@ -42,7 +42,7 @@ pub(crate) struct CarriedOut {
     pub(crate) published: Result<(), NotPublished>,
 }
 
-/// The stored runs of a connection.
+/// The stored runs of a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'a> {
     pub(crate) shared: &'a Shared,

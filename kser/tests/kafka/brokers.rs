@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::process::Setup;
 use crate::common::road::{self, Diary, Log, Trip, all_arrive, walk};
 use crate::common::{SHORT_SESSION, Tested, connect, expect, on_cluster, until, url_of};
-use kser::{Connection, Error, Run};
+use kser::{Client, Error, Run};
 use libtest_mimic::{Failed, Trial};
 use test_services::Cluster;
 use tokio::time::{Instant, sleep};
@@ -131,7 +131,7 @@ async fn outages_in_a_row() -> Tested {
     Ok(consumer.stop().await?)
 }
 
-async fn launch(kser: &Connection, trips: std::ops::Range<u32>) -> Result<Vec<Run>, Failed> {
+async fn launch(kser: &Client, trips: std::ops::Range<u32>) -> Result<Vec<Run>, Failed> {
     let mut runs = Vec::new();
     for trip in trips {
         runs.push(launch_one(kser, trip).await?);
@@ -141,7 +141,7 @@ async fn launch(kser: &Connection, trips: std::ops::Range<u32>) -> Result<Vec<Ru
 }
 
 /// Launches one operation, again under its id when a broker that dies leaves open whether it was launched.
-async fn launch_one(kser: &Connection, trip: u32) -> Result<Run, Error> {
+async fn launch_one(kser: &Client, trip: u32) -> Result<Run, Error> {
     let id = format!("trip {trip}");
     loop {
         let launch = kser.producer().launch(Trip { trip, ms: 5 });

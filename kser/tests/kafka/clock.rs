@@ -14,7 +14,7 @@ use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Names the connection of a process that is a consumer.
+/// Names the client of a process that is a consumer.
 const CHILD: &str = "KSER_TEST_STEPPED";
 /// Has the test run, if libfaketime is installed.
 const ASKED: &str = "KSER_STEPPED_CLOCK";

@@ -113,7 +113,7 @@ async fn frozen_beyond_its_session() -> Tested {
 }
 
 /// A new consumer has nothing to do but what is sent now.
-async fn nothing_runs_again(kser: &kser::Connection, setup: &Setup) -> Tested {
+async fn nothing_runs_again(kser: &kser::Client, setup: &Setup) -> Tested {
     let mut next = setup.start()?;
     for n in 0..8 {
         kser.producer()
@@ -307,8 +307,9 @@ async fn two_topics_of_one_group() -> Tested {
         .with_topic("road.Walk", "walks")?
         .with_group("walks", "people")?
         .with_group("road", "people")?;
-    let kser = kser::connect(&format!("kafka://{}", test_services::kafka())).await?;
-    let (kser, diary) = (kser.with_routes(routes), Diary::default());
+    let url = format!("kafka://{}", test_services::kafka());
+    let kser = kser::Client::builder_from_url(url).routes(routes);
+    let (kser, diary) = (kser.build().await?, Diary::default());
     let registry = road::registry(diary.clone());
     kser.ensure_topics(&registry, Some(2)).await?;
     let consumer = kser.consumer(registry).with_instance("porter").spawn();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::road::{self, Diary, walk};
 use crate::common::{Tested, on_cluster, trials, until};
-use kser::{Error, KafkaConfig, KafkaTransport, NoStore};
+use kser::{Error, KafkaConfig, KafkaTransport};
 use libtest_mimic::Trial;
 use test_services::{Access, Cluster};
 
@@ -52,7 +52,7 @@ async fn every_mechanism_runs_tasks() -> Tested {
     let access = access();
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] {
         let transport = KafkaTransport::with_config(config(&access, mechanism)).await?;
-        let kser = kser::connect_with(transport, NoStore).await?;
+        let kser = kser::Client::builder(transport).build().await?;
         let diary = Diary::default();
         kser.ensure_topics(&road::registry(diary.clone()), Some(1))
             .await?;

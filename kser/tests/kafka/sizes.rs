@@ -7,8 +7,8 @@ use crate::common::place::Place;
 use crate::common::road::{self, Diary, all_arrive, walk};
 use crate::common::{Tested, expect, on_cluster, on_kafka, until};
 use kser::{
-    Connection, Context, DeadLetter, Entrypoint, IntoTask, Outcome, Registry, RetryPolicy, Run,
-    Status, Step, TaskError, task_fn,
+    Client, Context, DeadLetter, Entrypoint, IntoTask, Outcome, Registry, RetryPolicy, Run, Status,
+    Step, TaskError, task_fn,
 };
 use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
@@ -115,7 +115,7 @@ fn registry(diary: &Diary) -> Registry {
 }
 
 /// Connects to where these topics take little.
-async fn small(place: &Place, small: &[&str], store: bool) -> Result<Connection, Failed> {
+async fn small(place: &Place, small: &[&str], store: bool) -> Result<Client, Failed> {
     for topic in small {
         let (admin, name) = (place.admin.clone(), format!("{}{topic}", place.prefix));
         let limit = LIMIT.to_string();
@@ -123,7 +123,12 @@ async fn small(place: &Place, small: &[&str], store: bool) -> Result<Connection,
         tokio::task::spawn_blocking(make).await?;
     }
     let kser = match store {
-        true => kser::connect_with_store(&place.url(), "memory://").await?,
+        true => {
+            Client::builder_from_url(place.url())
+                .store(kser::MemoryStore::new())
+                .build()
+                .await?
+        }
         false => kser::connect(&place.url()).await?,
     };
     kser.ensure_topics(&registry(&Diary::default()), Some(1))
@@ -131,7 +136,7 @@ async fn small(place: &Place, small: &[&str], store: bool) -> Result<Connection,
     Ok(kser)
 }
 
-async fn letter(kser: &Connection, topic: &str) -> Result<DeadLetter, Failed> {
+async fn letter(kser: &Client, topic: &str) -> Result<DeadLetter, Failed> {
     let mut letters = kser.dead_letters(topic).await?;
     Ok(tokio::time::timeout(LONG, letters.next()).await??)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::common::process::{Process, Setup};
 use crate::common::road::{self, Diary, LEGS, Log, Trip, all_arrive};
 use crate::common::{Random, Tested, connect, expect, on_cluster, url_of};
-use kser::{Connection, Run};
+use kser::{Client, Run};
 use libtest_mimic::{Failed, Trial};
 use test_services::Cluster;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -69,7 +69,7 @@ async fn soak() -> Tested {
 }
 
 /// Launches operations at an even pace. What the brokers hold up is made up for.
-async fn launch(kser: &Connection, trips: u32, runs: &Runs) -> Tested {
+async fn launch(kser: &Client, trips: u32, runs: &Runs) -> Tested {
     let mut random = Random::new("work");
     let mut pace = interval(Duration::from_secs_f64(1.0 / RATE));
     let mut launching = JoinSet::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::road::{self, Bomb, Diary, LEGS, Log, Trip, all_arrive};
 use crate::common::{Random, SHORT_SESSION, Tested, expect, on_kafka, until, url};
-use kser::{Connection, Entrypoint, Outcome, Registry, Run, Status, Step};
+use kser::{Client, Entrypoint, Outcome, Registry, Run, Status, Step};
 use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -32,8 +32,11 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Connects to a place of one's own, with a store.
-async fn stored(registry: &Registry) -> Result<Connection, Failed> {
-    let kser = kser::connect_with_store(&url(SHORT_SESSION), "memory://").await?;
+async fn stored(registry: &Registry) -> Result<Client, Failed> {
+    let kser = Client::builder_from_url(url(SHORT_SESSION))
+        .store(kser::MemoryStore::new())
+        .build()
+        .await?;
     kser.ensure_topics(registry, Some(3)).await?;
     Ok(kser)
 }

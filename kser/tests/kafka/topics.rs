@@ -10,8 +10,8 @@ use crate::common::road::{self, Diary, Log, Trip, all_arrive, walk};
 use crate::common::{Tested, connect, expect, on_kafka, until, url};
 use kser::core::{Record, Topic};
 use kser::{
-    Clock as _, Context, Entrypoint, IntoTask, KafkaTransport, NoStore, Registry, RetryPolicy,
-    Routes, Status, SystemClock, Timestamp, Transport as _, task_fn,
+    Clock as _, Context, Entrypoint, IntoTask, KafkaTransport, Registry, RetryPolicy, Routes,
+    Status, SystemClock, Timestamp, Transport as _, task_fn,
 };
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,9 @@ async fn few_dead_letters() -> Tested {
 async fn round_and_round() -> Tested {
     let place = Place::new();
     let transport = KafkaTransport::connect(&format!("kafka://{}", test_services::kafka())).await?;
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
-    let kser = kser.with_routes(Routes::new().with_prefix(&*place.prefix)?);
+    let routes = Routes::new().with_prefix(&*place.prefix)?;
+    let kser = kser::Client::builder(transport.clone()).routes(routes);
+    let kser = kser.build().await?;
     let diary = Diary::default();
     kser.ensure_topics(&registry(&diary), Some(2)).await?;
     let consumer = kser.consumer(registry(&diary)).spawn();
@@ -377,7 +378,10 @@ async fn expired() -> Tested {
 /// Case 12: the store knows what is done.
 async fn expired_with_store() -> Tested {
     let place = Place::new();
-    let kser = kser::connect_with_store(&place.url(), "memory://").await?;
+    let kser = kser::Client::builder_from_url(place.url())
+        .store(kser::MemoryStore::new())
+        .build()
+        .await?;
     let diary = Diary::default();
     kser.ensure_topics(&registry(&diary), Some(1)).await?;
     for trip in 0..2 {

@@ -6,18 +6,21 @@ use std::time::Duration;
 use crate::capture::{lines, listen};
 use crate::common::{Diary, note, noting};
 use crate::faulty::{Fault, Faulty};
-use kser::{Connection, ConsumerState, Error, MemoryStore, MemoryTransport, NoStore, Step};
+use kser::{Client, ConsumerState, Error, MemoryStore, MemoryTransport, Step};
 use tokio::time::{sleep, timeout};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn both() -> [(Faulty, Connection); 2] {
+async fn both() -> [(Faulty, Client); 2] {
     let (stored, carried) = (
         Faulty::new(MemoryTransport::new()),
         Faulty::new(MemoryTransport::new()),
     );
-    let with_store = kser::connect_with(stored.clone(), MemoryStore::new()).await;
-    let without = kser::connect_with(carried.clone(), NoStore).await;
+    let with_store = Client::builder(stored.clone())
+        .store(MemoryStore::new())
+        .build()
+        .await;
+    let without = Client::builder(carried.clone()).build().await;
     [(stored, with_store.unwrap()), (carried, without.unwrap())]
 }
 

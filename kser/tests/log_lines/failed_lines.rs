@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::capture::{lines, listen};
-use crate::common::{Note, connection, note};
+use crate::common::{Note, client, note};
 use kser::{Context, Error, Mode, Registry, Step, TaskError};
 use tokio::time::sleep;
 
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 #[tokio::test(start_paused = true)]
 async fn a_failed_attempt_of_a_cancelled_run_is_logged_as_failed() -> Result<(), Error> {
     listen();
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let task = |ctx: Context, _: Note| async move {
         ctx.cancelled().await;
         Err::<(), _>(TaskError::new("Given up", "it was cancelled"))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::capture::{lines, listen};
-use crate::common::{Note, connection, note};
+use crate::common::{Note, client, note};
 use kser::{Context, Error, Mode, Registry, TaskError};
 use tokio::time::sleep;
 use tracing::Level;
@@ -11,7 +11,7 @@ use tracing::Level;
 #[tokio::test(start_paused = true)]
 async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
     listen();
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let failing = |ctx: Context, _: Note| async move {
         ctx.log(Level::INFO, "about to\nFORGED");
         Err::<(), _>(TaskError::new("No", "no\nFORGED").with_code(422))
@@ -26,7 +26,7 @@ async fn a_uuid_cannot_forge_a_log_line() -> Result<(), Error> {
     sleep(Duration::from_secs(5)).await;
     consumer.stop().await?;
     // What an error says of a message stays on its line, too.
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let consumer = kser
         .consumer(Registry::new().task(|_: Note| async {}).build()?)
         .spawn();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::capture::{lines, listen};
-use crate::common::{Doomed, Flaky, Note, connection, note};
+use crate::common::{Doomed, Flaky, Note, client, note};
 use kser::{
     Context, Entrypoint, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError, Timestamp,
 };
@@ -24,7 +24,7 @@ struct Astray {}
 async fn starts_stops_steps_unknown_entrypoints_and_options_out_of_range_are_told()
 -> Result<(), Error> {
     listen();
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let flaky = |ctx: Context, _: Flaky| async move {
         match ctx.attempt() {
             1 => Err(TaskError::temporary("Busy", "try later")),

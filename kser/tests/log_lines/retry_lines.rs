@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::capture::{lines, listen};
-use crate::common::{Double, connection};
+use crate::common::{Double, client};
 use kser::{Error, IntoTask, Mode, Registry, Status, Step};
 
 #[tokio::test(start_paused = true)]
@@ -12,7 +12,7 @@ async fn a_retry_is_logged_with_its_reason() -> Result<(), Error> {
         std::future::pending::<()>().await;
     }
     listen();
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let hangs = hangs.with_time_limit(Duration::from_secs(7));
     let consumer = kser.consumer(Registry::new().task(hangs).build()?).spawn();
     let steps = vec![Step::new(Double { n: 1 })];

@@ -8,21 +8,24 @@ use crate::common::{self, Diary, Note, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
 use kser::core::{Interest, Room};
 use kser::{
-    Connection, Context, Error, MemoryStore, MemoryTransport, Mode, NoStore, Operation, Outcome,
-    Registry, RunEvent, StateStore as _, Status, StatusChange, Step, TaskError, Topic,
-    Transport as _,
+    Client, Context, Error, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry,
+    RunEvent, StateStore as _, Status, StatusChange, Step, TaskError, Topic, Transport as _,
 };
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn fragile() -> (Faulty, Deaf, Connection) {
+async fn fragile() -> (Faulty, Deaf, Client) {
     let transport = Faulty::new(MemoryTransport::new());
     let clock = transport.clock();
     let store = Deaf::new(MemoryStore::with_clock(clock));
-    let kser = kser::connect_with(transport.clone(), store.clone()).await;
-    (transport, store, kser.unwrap().with_clock(clock))
+    let kser = Client::builder(transport.clone())
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await;
+    (transport, store, kser.unwrap())
 }
 
 fn steps(count: usize) -> Vec<Step> {
@@ -190,8 +193,11 @@ async fn the_event_of_a_verb_that_was_dropped_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_launch_is_done_once_its_own_record_is_acknowledged() {
     let (transport, _, kser) = fragile().await;
-    let carried = kser::connect_with(transport.clone(), NoStore).await;
-    let carried = carried.unwrap().with_clock(transport.clock());
+    let carried = Client::builder(transport.clone())
+        .clock(transport.clock())
+        .build()
+        .await;
+    let carried = carried.unwrap();
     for kser in [kser, carried] {
         let told = statuses(&transport).await;
         let diary = Diary::default();
@@ -239,7 +245,7 @@ impl Operation for Told {
 #[tokio::test(start_paused = true)]
 async fn the_owner_is_told_of_a_failed_build_and_of_a_start_before_the_first_step_ends() {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
-        let kser = common::connection(mode).await;
+        let kser = common::client(mode).await;
         let diary = Diary::default();
         let slow = |_: Note| async {
             sleep(60 * SECOND).await;
@@ -266,7 +272,7 @@ async fn the_owner_is_told_of_a_failed_build_and_of_a_start_before_the_first_ste
 #[tokio::test(start_paused = true)]
 async fn fields_of_a_later_kser_travel_on() -> Result<(), Error> {
     let transport = Faulty::new(MemoryTransport::new());
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let kser = Client::builder(transport.clone()).build().await?;
     let everything = Interest::everything(vec![Topic::new("test")?]);
     let mut seen = transport.subscribe(everything).await?;
     let diary = Diary::default();
@@ -296,7 +302,10 @@ async fn fields_of_a_later_kser_travel_on() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn leases_are_renewed_while_handlers_block_their_threads() {
     let store = MemoryStore::new();
-    let kser = kser::connect_with(MemoryTransport::new(), store.clone()).await;
+    let kser = Client::builder(MemoryTransport::new())
+        .store(store.clone())
+        .build()
+        .await;
     let kser = kser.unwrap();
     let block = |note: Note| async move {
         if note.text == "b" {

@@ -83,8 +83,11 @@ async fn an_attempt_that_is_lost_has_its_row() -> Result<(), Error> {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = Arc::new(MemoryStore::with_clock(clock));
-    let kser = kser::connect_with(transport, Arc::clone(&store)).await?;
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(transport)
+        .store(Arc::clone(&store))
+        .clock(clock)
+        .build()
+        .await?;
     let hangs = |_: Note| std::future::pending::<()>();
     let first = kser
         .consumer(Registry::new().task(hangs).build()?)
@@ -117,8 +120,11 @@ async fn a_lost_attempt_of_a_cancelled_run_has_its_row_too() -> Result<(), Error
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = Arc::new(MemoryStore::with_clock(clock));
-    let kser = kser::connect_with(transport, Arc::clone(&store)).await?;
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(transport)
+        .store(Arc::clone(&store))
+        .clock(clock)
+        .build()
+        .await?;
     let registry = || Registry::new().task(|_: Note| std::future::pending::<()>());
     let first = kser
         .consumer(registry().build()?)
@@ -154,8 +160,11 @@ async fn a_lease_is_renewed_when_it_is_due_and_not_when_the_store_wakes() -> Res
     let clock = transport.clock();
     let store = Deaf::new(MemoryStore::with_clock(clock));
     store.lose(Loss::Wakes);
-    let kser = kser::connect_with(transport, store.clone()).await?;
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(transport)
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await?;
     let minute = |_: Note| sleep(Duration::from_secs(60));
     let consumer = kser.consumer(Registry::new().task(minute).build()?).spawn();
     let steps = vec![Step::new(note("x"))];
@@ -173,8 +182,11 @@ async fn a_stored_retry_in_hand_asks_for_no_swap_in_vain() -> Result<(), Error> 
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = Deaf::new(MemoryStore::with_clock(clock));
-    let kser = kser::connect_with(transport, store.clone()).await?;
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(transport)
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await?;
     let tries = Arc::new(AtomicUsize::new(0));
     let tried = Arc::clone(&tries);
     let task = move |_: Note| {

@@ -10,7 +10,8 @@ use crate::faulty::{Deaf, Fault, Faulty};
 use kser::core::store::OUTPUT_PATIENCE;
 use kser::core::{Interest, Room};
 use kser::{
-    Connection, MemoryStore, MemoryTransport, Registry, Run, Status, Step, Topic, Transport as _,
+    Client, MemoryStore, MemoryTransport, Registry, Routes, Run, Status, Step, Topic,
+    Transport as _,
 };
 use tokio::time::{Instant, sleep};
 
@@ -29,13 +30,18 @@ struct Made {
     waited: Duration,
 }
 
-/// A connection whose store counts what is written to it.
-async fn counted() -> (Faulty, Deaf, Connection) {
+/// A client whose store counts what is written to it.
+async fn counted() -> (Faulty, Deaf, Client) {
+    counted_with(Routes::new()).await
+}
+
+async fn counted_with(routes: Routes) -> (Faulty, Deaf, Client) {
     let transport = Faulty::new(MemoryTransport::new());
     let clock = transport.clock();
     let store = Deaf::new(MemoryStore::with_clock(clock).with_finished_kept(10_000));
-    let kser = kser::connect_with(transport.clone(), store.clone()).await;
-    (transport, store, kser.unwrap().with_clock(clock))
+    let kser = Client::builder(transport.clone()).store(store.clone());
+    let kser = kser.clock(clock).routes(routes).build().await;
+    (transport, store, kser.unwrap())
 }
 
 /// A task that takes a second.
@@ -61,7 +67,7 @@ async fn count(transport: &Faulty, topic: &str) -> Arc<AtomicUsize> {
     count
 }
 
-async fn launch(kser: &Connection, name: String) -> Run {
+async fn launch(kser: &Client, name: String) -> Run {
     let steps = (0..STEPS).map(|_| Step::new(note("a"))).collect();
     kser.producer().launch_steps(name, steps).await.unwrap()
 }
@@ -143,11 +149,10 @@ async fn a_lost_publication_is_repaired_within_two_patience_periods() {
 /// A topic with a long queue, or a task that runs for hours, holds up the repair in no other topic.
 #[tokio::test(start_paused = true)]
 async fn a_backlog_of_one_topic_does_not_hold_up_the_repair_in_another() {
-    let (transport, _, kser) = counted().await;
+    let routes = Routes::new().with_topic("test.Doomed", "slow");
+    let (transport, _, kser) = counted_with(routes.unwrap()).await;
     let slow = |_: common::Doomed| async { sleep(3600 * SECOND).await };
     let slow = Registry::new().task(slow);
-    let routes = kser::Routes::new().with_topic("test.Doomed", "slow");
-    let kser = kser.with_routes(routes.unwrap());
     let registry = slow.task(|_: Note| async {}).build().unwrap();
     let consumer = kser.consumer(registry).with_concurrency(2).spawn();
     for _ in 0..20 {

@@ -4,16 +4,16 @@
 
 use std::time::Duration;
 
-use crate::common::{Diary, Double, Game, Note, both, connection, note, noting};
+use crate::common::{Diary, Double, Game, Note, both, client, note, noting};
 use bytes::Bytes;
 use kser::core::Record;
 use kser::{
-    Connection, Context, DeadLetter, Error, IntoTask, Json, MemoryTransport, Message, Mode,
-    NoStore, Registry, RetryPolicy, Status, Step, TaskError, Topic, Transport,
+    Client, Context, DeadLetter, Error, IntoTask, Json, MemoryTransport, Message, Mode, Registry,
+    RetryPolicy, Status, Step, TaskError, Topic, Transport,
 };
 use serde::Serialize;
 
-async fn letter(kser: &Connection) -> DeadLetter {
+async fn letter(kser: &Client) -> DeadLetter {
     let mut letters = kser.dead_letters("test").await.unwrap();
     let letter = tokio::time::timeout(Duration::from_secs(7200), letters.next()).await;
     // Kept open: a letter belongs to whoever has it open.
@@ -22,7 +22,7 @@ async fn letter(kser: &Connection) -> DeadLetter {
 }
 
 /// Runs one step of a run with this registry, and returns the text of its failure and of its dead letter.
-async fn fails(kser: &Connection, registry: Registry, step: Step) -> (String, String) {
+async fn fails(kser: &Client, registry: Registry, step: Step) -> (String, String) {
     let consumer = kser.consumer(registry).spawn();
     let run = kser
         .producer()
@@ -41,7 +41,7 @@ async fn fails(kser: &Connection, registry: Registry, step: Step) -> (String, St
 #[tokio::test(start_paused = true)]
 async fn what_is_no_message_becomes_a_dead_letter_with_the_same_bytes() -> Result<(), Error> {
     let transport = MemoryTransport::new();
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let kser = Client::builder(transport.clone()).build().await?;
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).spawn();
     let bad = [
@@ -102,7 +102,7 @@ async fn an_unknown_entrypoint_waits_ten_minutes_and_is_then_given_up() -> Resul
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_entrypoint_runs_once_someone_knows_it() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let empty = kser
         .consumer(Registry::default())
@@ -254,7 +254,7 @@ async fn too_many_steps_in_a_build_end_the_run_with_the_limit() -> Result<(), Er
     async fn many(_: Game) -> Result<Vec<Step>, TaskError> {
         Ok(vec![Step::new(note("a")); 2_000])
     }
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let consumer = kser
         .consumer(
             noting(&Diary::default())
@@ -276,7 +276,7 @@ async fn too_many_steps_in_a_build_end_the_run_with_the_limit() -> Result<(), Er
 
 #[tokio::test(start_paused = true)]
 async fn metadata_of_the_name_kser_cannot_be_launched_with() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let launch = kser.producer().launch(Game { notes: Vec::new() });
     let error = launch.with_metadata("kser", "mine").await.unwrap_err();
     assert!(
@@ -306,7 +306,7 @@ async fn metadata_of_the_name_kser_cannot_be_launched_with() -> Result<(), Error
 
 #[tokio::test(start_paused = true)]
 async fn a_message_of_a_newer_version_waits() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).spawn();
     let text = br#"{"uuid":"p","entrypoint":"test.Note","params":{"text":"x"},"metadata":{"kser":{"v":2}}}"#;
@@ -325,7 +325,7 @@ async fn an_error_in_a_context_says_what_was_forwarded() -> Result<(), Error> {
         let _: Double = ctx.previous_as()?;
         Ok(())
     }
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let (text, _) = fails(
         &kser,
         Registry::new().task(picky).build()?,
@@ -339,7 +339,7 @@ async fn an_error_in_a_context_says_what_was_forwarded() -> Result<(), Error> {
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_would_be_too_large_leaves_out_what_we_know() -> Result<(), Error> {
     let transport = MemoryTransport::with_largest_record(300);
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let kser = Client::builder(transport.clone()).build().await?;
     let consumer = kser.consumer(noting(&Diary::default())).spawn();
     let payload = Bytes::from(vec![b'x'; 290]);
     kser.producer().send_bytes("test", payload.clone()).await?;
@@ -353,7 +353,7 @@ async fn a_letter_that_would_be_too_large_leaves_out_what_we_know() -> Result<()
 #[tokio::test(start_paused = true)]
 async fn a_message_as_large_as_a_record_may_be_waits_for_no_consumer() -> Result<(), Error> {
     let transport = MemoryTransport::with_largest_record(300);
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let kser = Client::builder(transport.clone()).build().await?;
     let consumer = kser.consumer(noting(&Diary::default())).spawn();
     let around = r#"{"uuid":"u","entrypoint":"test.Unknown","params":{"x":""}}"#.len();
     let text = "x".repeat(290 - around);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Diary, Doomed, Flaky, Game, Note, both, connection, note, noting};
+use crate::common::{self, Diary, Doomed, Flaky, Game, Note, both, client, note, noting};
 use kser::core::{Interest, Room};
 use kser::{
-    Context, Error, IntoTask, MemoryTransport, Mode, NoStore, Operation, Outcome, Registry,
-    RetryPolicy, RunEvent, Status, StatusChange, Step, TaskError, Topic, Transport,
+    Context, Error, IntoTask, MemoryTransport, Mode, Operation, Outcome, Registry, RetryPolicy,
+    RunEvent, Status, StatusChange, Step, TaskError, Topic, Transport,
 };
 use tokio::time::sleep;
 
@@ -126,7 +126,7 @@ async fn the_owner_of_an_operation_is_told_of_changes() -> Result<(), Error> {
 async fn events_tell_every_change_and_every_step_if_asked_for() -> Result<(), Error> {
     for steps_too in [false, true] {
         let transport = MemoryTransport::new();
-        let kser = kser::connect_with(transport.clone(), NoStore).await?;
+        let kser = kser::Client::builder(transport.clone()).build().await?;
         let interest = Interest::everything(vec![Topic::new("kser.events")?]);
         let mut events = transport.subscribe(interest).await?;
         let consumer = kser
@@ -223,7 +223,7 @@ async fn a_letter_that_is_replayed_twenty_times_grows_no_headers() -> Result<(),
 
 #[tokio::test(start_paused = true)]
 async fn a_step_is_retried_and_skipped_by_its_id() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let doomed = |_: Doomed| async { Err::<(), _>(TaskError::new("Doomed", "no").with_code(422)) };
     let consumer = kser
@@ -274,9 +274,10 @@ async fn a_prefix_keeps_tenants_apart() -> Result<(), Error> {
     let mut tenants = Vec::new();
     for prefix in ["a.", "b."] {
         let routes = kser::Routes::new().with_prefix(prefix)?;
-        let kser = kser::connect_with(transport.clone(), NoStore)
-            .await?
-            .with_routes(routes);
+        let kser = kser::Client::builder(transport.clone())
+            .routes(routes)
+            .build()
+            .await?;
         let diary = Diary::default();
         let consumer = kser.consumer(noting(&diary)).spawn();
         let run = kser
@@ -295,7 +296,7 @@ async fn a_prefix_keeps_tenants_apart() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_delayed_task_waits() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).spawn();
     kser.producer()

@@ -6,19 +6,28 @@ use std::time::Duration;
 
 use crate::common::{Diary, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
-use kser::{Connection, Error, MemoryStore, MemoryTransport, NoStore, Status, Step};
+use kser::{Client, Error, MemoryStore, MemoryTransport, Status, Step};
 use tokio::time::sleep;
 
-async fn stored(faulty: &Faulty) -> Connection {
+async fn stored(faulty: &Faulty) -> Client {
     let clock = faulty.clock();
     let store = MemoryStore::with_clock(clock);
-    let kser = kser::connect_with(faulty.clone(), store).await.unwrap();
-    kser.with_clock(clock)
+    let kser = Client::builder(faulty.clone())
+        .store(store)
+        .clock(clock)
+        .build()
+        .await
+        .unwrap();
+    kser
 }
 
-async fn carried(faulty: &Faulty) -> Connection {
-    let kser = kser::connect_with(faulty.clone(), NoStore).await.unwrap();
-    kser.with_clock(faulty.clock())
+async fn carried(faulty: &Faulty) -> Client {
+    let kser = Client::builder(faulty.clone())
+        .clock(faulty.clock())
+        .build()
+        .await
+        .unwrap();
+    kser
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,8 +252,11 @@ async fn a_launch_whose_row_may_be_there_may_have_been_sent() -> Result<(), Erro
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = Deaf::new(MemoryStore::with_clock(clock));
-    let kser = kser::connect_with(transport, store.clone()).await?;
-    let kser = kser.with_clock(clock);
+    let kser = Client::builder(transport)
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await?;
     let launch = || {
         let steps = vec![Step::new(note("a"))];
         kser.producer().launch_steps("test.Deaf", steps)

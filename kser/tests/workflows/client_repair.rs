@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Diary, Game, connection, note, noting, told};
+use crate::common::{self, Diary, Game, client, note, noting, told};
 use kser::core::{Interest, Room};
 use kser::{
-    Connection, Context, Entrypoint, Error, Message, Mode, Operation, Outcome, RunEvent, Status,
+    Client, Context, Entrypoint, Error, Message, Mode, Operation, Outcome, RunEvent, Status,
     StatusChange, Step, TaskError, Topic, Transport,
 };
 use tokio::time::sleep;
@@ -31,13 +31,18 @@ impl Operation for Told {
     }
 }
 
-/// A connection with a store, and the transport below it.
-async fn stored() -> (kser::MemoryTransport, Connection) {
+/// A client with a store, and the transport below it.
+async fn stored() -> (kser::MemoryTransport, Client) {
     let transport = kser::MemoryTransport::new();
     let clock = transport.clock();
     let store = kser::MemoryStore::with_clock(clock);
-    let kser = kser::connect_with(transport.clone(), store).await.unwrap();
-    (transport, kser.with_clock(clock))
+    let kser = Client::builder(transport.clone())
+        .store(store)
+        .clock(clock)
+        .build()
+        .await
+        .unwrap();
+    (transport, kser)
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +120,7 @@ async fn a_fork_from_an_external_step_waits_for_its_report_and_no_longer() -> Re
 #[tokio::test(start_paused = true)]
 async fn a_launch_from_python_that_could_not_be_built_is_replayed() -> Result<(), Error> {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
-        let kser = connection(mode).await;
+        let kser = client(mode).await;
         let fails = Arc::new(AtomicBool::new(true));
         let failing = Arc::clone(&fails);
         let build = move |game: Game| {
@@ -158,7 +163,7 @@ async fn a_launch_from_python_that_could_not_be_built_is_replayed() -> Result<()
 
 #[tokio::test(start_paused = true)]
 async fn a_letter_of_a_run_that_was_repaired_otherwise_is_not_replayed() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let doomed =
         |_: common::Doomed| async { Err::<(), _>(TaskError::new("Doomed", "no").with_code(422)) };
     let diary = Diary::default();
@@ -186,7 +191,7 @@ async fn a_letter_of_a_run_that_was_repaired_otherwise_is_not_replayed() -> Resu
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_goes_on_is_not_purged() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Purge", steps).await?;
     let refused = run.purge().await.unwrap_err();
@@ -205,7 +210,7 @@ async fn a_run_that_goes_on_is_not_purged() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_launch_with_an_envelope_of_ones_own_is_refused() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let mine =
         serde_json::json!({"v": 1, "run": "r", "name": "n", "step": 1, "of": 1, "mode": "stored"});
     let launch = kser.producer().launch(Game { notes: Vec::new() });
@@ -231,36 +236,14 @@ async fn a_url_that_is_refused_shows_no_password() {
 
 #[tokio::test(start_paused = true)]
 async fn a_url_that_would_be_half_understood_is_refused() {
-    for (url, store, expected) in [
-        (
-            "memory://prefix=a",
-            None,
-            "nothing may stand before the options",
-        ),
-        ("memory://", Some("memory"), "it has no scheme"),
-        (
-            "memory://",
-            Some("memory://?prefix=a"),
-            "unknown option \"prefix\"",
-        ),
-        (
-            "memory://",
-            Some("memory://a"),
-            "nothing may stand before the options",
-        ),
-        ("memory://", Some(""), "it has no scheme"),
-        (
-            "memory://",
-            Some("redis://"),
-            "the state store \"redis://\" is not supported",
-        ),
+    for (url, expected) in [
+        ("memory://prefix=a", "nothing may stand before the options"),
+        ("memory", "it has no scheme"),
+        ("", "it has no scheme"),
+        ("memory://?perfix=a", "unknown option \"perfix\""),
+        ("redis://", "the scheme \"redis\" is not supported"),
     ] {
-        let connected = match store {
-            None => kser::connect(url).await,
-            Some(store) => kser::connect_with_store(url, store).await,
-        };
-        let error = connected.unwrap_err().to_string();
-        assert!(error.contains(expected), "{url} {store:?}: {error}");
+        let error = kser::connect(url).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{url}: {error}");
     }
-    assert!(kser::connect_with_store("memory://", "none").await.is_ok());
 }

@@ -9,25 +9,26 @@ use std::time::Duration;
 use crate::common::{Diary, Doomed, note};
 use kser::core::Record;
 use kser::{
-    Connection, Context, DeadLetter, Error, IntoTask, MemoryStore, MemoryTransport, Message,
-    NoStore, Registry, RetryPolicy, Status, Step, TaskError, Topic, Transport,
+    Client, Context, DeadLetter, Error, IntoTask, MemoryStore, MemoryTransport, Message, Registry,
+    RetryPolicy, Status, Step, TaskError, Topic, Transport,
 };
 use tokio::time::{sleep, timeout};
 
-/// Connections to one transport, and to one store where there is one.
-async fn pair(prefix: &str, stored: bool) -> [Connection; 2] {
+/// Clients of one transport, and to one store where there is one.
+async fn pair(prefix: &str, stored: bool) -> [Client; 2] {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = Arc::new(MemoryStore::with_clock(clock));
     let mut pair = Vec::new();
     for _ in 0..2 {
         let transport = transport.clone();
-        let kser = match stored {
-            true => kser::connect_with(transport, Arc::clone(&store)).await,
-            false => kser::connect_with(transport, NoStore).await,
-        };
         let routes = kser::Routes::new().with_prefix(prefix).unwrap();
-        pair.push(kser.unwrap().with_clock(clock).with_routes(routes));
+        let kser = Client::builder(transport).clock(clock).routes(routes);
+        let kser = match stored {
+            true => kser.store(Arc::clone(&store)),
+            false => kser,
+        };
+        pair.push(kser.build().await.unwrap());
     }
     pair.try_into().unwrap()
 }
@@ -55,8 +56,10 @@ fn failing(fails: &Arc<AtomicBool>, diary: &Diary) -> Registry {
 #[tokio::test(start_paused = true)]
 async fn user_headers_key_and_payload_are_the_same_in_round_twenty() -> Result<(), Error> {
     let transport = MemoryTransport::new();
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
-    let kser = kser.with_clock(transport.clock());
+    let kser = Client::builder(transport.clone())
+        .clock(transport.clock())
+        .build()
+        .await?;
     let (fails, diary) = (Arc::new(AtomicBool::new(true)), Diary::default());
     let consumer = kser.consumer(failing(&fails, &diary)).spawn();
     let mut letters = kser.dead_letters("test").await?;
@@ -199,14 +202,17 @@ async fn dead_letters_have_no_dead_letters() {
 async fn the_letter_of_a_stored_run_needs_its_store() -> Result<(), Error> {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
-    let kser = kser::connect_with(transport.clone(), MemoryStore::with_clock(clock)).await?;
-    let kser = kser.with_clock(clock);
+    let kser = Client::builder(transport.clone())
+        .store(MemoryStore::with_clock(clock))
+        .clock(clock)
+        .build()
+        .await?;
     let (fails, diary) = (Arc::new(AtomicBool::new(true)), Diary::default());
     let consumer = kser.consumer(failing(&fails, &diary)).spawn();
     let steps = vec![Step::new(Doomed {}), Step::new(note("never"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     run.wait().await?;
-    let elsewhere = kser::connect_with(transport, NoStore).await?;
+    let elsewhere = Client::builder(transport).build().await?;
     let mut letters = elsewhere.dead_letters("test").await?;
     let letter = letters.next().await?;
     let message: Message = letter.message()?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Diary, Note, both, connection, note, noting, slow};
+use crate::common::{self, Diary, Note, both, client, note, noting, slow};
 use kser::layer::TaskRequest;
 use kser::{
     Context, Error, IntoTask, Mode, Outcome, Registry, RetryPolicy, Routes, Status, Step, TaskError,
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_runs_one_at_a_time_and_others_beside_it() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let consumer = kser.consumer(slow(&diary)).spawn();
     let producer = kser.producer();
@@ -29,7 +29,7 @@ async fn a_key_runs_one_at_a_time_and_others_beside_it() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_run_at_once_than_was_asked_for() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = (Arc::clone(&now), Arc::clone(&most));
     let task = move |_: Note| {
@@ -56,7 +56,7 @@ async fn no_more_run_at_once_than_was_asked_for() -> Result<(), Error> {
 #[tokio::test(start_paused = true)]
 async fn what_is_held_is_bounded_by_count_and_by_bytes() -> Result<(), Error> {
     for (records, bytes, expected) in [(5, usize::MAX, 5), (1000, 2500, 3)] {
-        let kser = connection(Mode::AtLeastOnce).await;
+        let kser = client(Mode::AtLeastOnce).await;
         let consumer = kser.consumer(slow(&Diary::default()));
         let consumer = consumer
             .with_concurrency(1)
@@ -77,7 +77,7 @@ async fn what_is_held_is_bounded_by_count_and_by_bytes() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_retry_holds_no_place() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let task = move |ctx: Context, note: Note| {
@@ -109,7 +109,7 @@ async fn a_waiting_retry_holds_no_place() -> Result<(), Error> {
 /// A cancel is durable.
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_retry_never_runs() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let task = move |_: Note| {
@@ -135,7 +135,7 @@ async fn a_cancelled_retry_never_runs() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancel_fires_the_token_and_a_late_success_revives_nothing() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let task = move |ctx: Context, note: Note| {
@@ -230,7 +230,7 @@ async fn a_task_that_kills_its_process_ends_in_the_dead_letters_alone() -> Resul
 
 #[tokio::test(start_paused = true)]
 async fn a_new_life_of_an_instance_takes_over_at_once() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let tries = Arc::new(AtomicU32::new(0));
     let task = move |_: Note| {
         let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
@@ -267,7 +267,8 @@ async fn a_new_life_of_an_instance_takes_over_at_once() -> Result<(), Error> {
 async fn an_instance_whose_topics_share_a_group_does_not_supersede_itself() -> Result<(), Error> {
     let routes = Routes::new().with_group("test", "one")?;
     let routes = routes.with_group("other", "one")?;
-    let kser = connection(Mode::AtLeastOnce).await.with_routes(routes);
+    let kser = kser::Client::builder_from_url("memory://").routes(routes);
+    let kser = kser.build().await?;
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).with_instance("one");
     let consumer = consumer.with_topics(["test", "other", "test"])?.spawn();
@@ -279,7 +280,7 @@ async fn an_instance_whose_topics_share_a_group_does_not_supersede_itself() -> R
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_consumer_takes_nothing_new() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let consumer = kser.consumer(slow(&diary)).spawn();
     kser.producer().send(note("a")).await?;
@@ -324,7 +325,7 @@ async fn layers_of_tower_go_around_handlers() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_panics_is_an_error_of_the_task() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let panics =
         tower::util::MapRequestLayer::new(|_: TaskRequest| -> TaskRequest { panic!("layer") });
     let consumer = kser

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Diary, Doomed, Game, Note, connection, note, told};
+use crate::common::{self, Diary, Doomed, Game, Note, client, note, told};
 use kser::core::{Interest, Room, Timestamp};
 use kser::{
     Clock, Context, Error, IntoTask as _, MemoryStore, MemoryTransport, Message, Mode, Outcome,
@@ -32,7 +32,7 @@ fn games() -> Registry {
 async fn an_operation_is_no_step_of_another() {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
         for position in [1, 2] {
-            let kser = connection(mode).await;
+            let kser = client(mode).await;
             let consumer = kser.consumer(games()).spawn();
             let mut steps = vec![Step::new(Game { notes: Vec::new() })];
             steps.splice(0..0, (1..position).map(|_| Step::new(note("first"))));
@@ -51,7 +51,7 @@ async fn an_operation_is_no_step_of_another() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_is_launched_fails_at_once() {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
-        let kser = connection(mode).await;
+        let kser = client(mode).await;
         let diary = Diary::default();
         let consumer = kser.consumer(common::noting(&diary)).spawn();
         let run = kser.producer().launch(note("a")).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_task_that_is_launched_fails_at_once() {
 /// Its run has no row before the consumer reads the launch.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_a_handler_launches_fails_at_once() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let launching =
         |ctx: Context, _: Doomed| async move { ctx.launch(note("a")).map(|id| id.to_string()) };
     let registry = notes().into_builder().task(launching).build().unwrap();
@@ -88,7 +88,7 @@ async fn a_task_that_a_handler_launches_fails_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_attempt_keeps_its_step_until_it_ends() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let slow = move |_: Context, _: Note| {
@@ -120,7 +120,7 @@ async fn a_cancelled_attempt_keeps_its_step_until_it_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_skip_too_large_to_tell_is_refused_unwritten() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let fails = |_: Note| async { Err::<Outcome, _>(TaskError::permanent("X", "x")) };
     let consumer = kser
         .consumer(Registry::new().task(fails).build().unwrap())
@@ -145,8 +145,12 @@ async fn a_report_that_the_next_message_cannot_carry_fails_the_step() {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = MemoryStore::with_clock(clock);
-    let kser = kser::connect_with(transport.clone(), store).await.unwrap();
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(transport.clone())
+        .store(store)
+        .clock(clock)
+        .build()
+        .await
+        .unwrap();
     let topics = vec![Topic::new("outside").unwrap()];
     let outside = transport.subscribe(Interest::group("python", topics)).await;
     let mut outside = outside.unwrap();
@@ -170,7 +174,7 @@ async fn a_report_that_the_next_message_cannot_carry_fails_the_step() {
 
 #[tokio::test(start_paused = true)]
 async fn what_no_consumer_here_can_decide_makes_room_for_the_others() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let consumer = kser.consumer(notes()).with_buffer(4, 1 << 20).spawn();
     let envelopes = [
         r#""mode":"stored","version":2,"store":"gone""#,
@@ -213,8 +217,12 @@ async fn a_run_is_due_in_time_whatever_the_clock_of_its_producer() {
         let clock = transport.clock();
         let wrong = Timestamp::from_millis(clock.now().as_millis().saturating_add_signed(ahead));
         let store = Arc::new(MemoryStore::with_clock(clock));
-        let kser = kser::connect_with(transport, Arc::clone(&store)).await;
-        let kser = kser.unwrap().with_clock(Late(wrong, Instant::now()));
+        let kser = kser::Client::builder(transport)
+            .store(Arc::clone(&store))
+            .clock(Late(wrong, Instant::now()))
+            .build()
+            .await;
+        let kser = kser.unwrap();
         let game = Game { notes: Vec::new() };
         kser.producer().launch(game).await.unwrap();
         let topic = Topic::new("test").unwrap();
@@ -234,8 +242,12 @@ async fn a_wait_is_as_long_whatever_the_clock_of_the_worker() {
     let clock = transport.clock();
     let late = Timestamp::from_millis(clock.now().as_millis() - 3_600_000);
     let store = MemoryStore::with_clock(clock);
-    let kser = kser::connect_with(transport, store).await.unwrap();
-    let kser = kser.with_clock(Late(late, Instant::now()));
+    let kser = kser::Client::builder(transport)
+        .store(store)
+        .clock(Late(late, Instant::now()))
+        .build()
+        .await
+        .unwrap();
     let tried = Arc::new(AtomicUsize::new(0));
     let flaky = move |_: Note| {
         let first = tried.fetch_add(1, Ordering::SeqCst) == 0;
@@ -258,7 +270,7 @@ async fn a_wait_is_as_long_whatever_the_clock_of_the_worker() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_handler_begins_when_nobody_knows_it() {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let fails = (|_: Note| async { Err::<Outcome, _>(TaskError::internal("x").into_temporary()) })
         .with_retry(RetryPolicy::exponential(3, Duration::from_secs(900)));
     let new = kser
@@ -285,7 +297,7 @@ async fn a_wait_for_a_handler_begins_when_nobody_knows_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_build_is_retried_by_the_name_of_its_run_alone() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let fails = |_: Game| async { Err::<Vec<Step>, _>(TaskError::permanent("X", "x")) };
     let registry = Registry::new().operation(fails).build().unwrap();
     let consumer = kser.consumer(registry).spawn();
@@ -303,7 +315,7 @@ async fn a_build_is_retried_by_the_name_of_its_run_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_topic_without_room_for_its_dead_letters_is_refused() {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let consumer = kser.consumer(notes()).with_topics(["t".repeat(247)]);
     let refused = consumer.unwrap().run().await;
     assert!(
@@ -314,7 +326,7 @@ async fn a_topic_without_room_for_its_dead_letters_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fork_of_a_fork_forwards_nothing_else() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let chain = |ctx: Context, note: Note| async move {
         Outcome::text(format!("{}<{}", note.text, ctx.previous().message()))
     };
@@ -340,7 +352,7 @@ async fn a_fork_of_a_fork_forwards_nothing_else() {
 
 #[tokio::test]
 async fn no_number_is_too_large_for_a_setting() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let brief = |_: Note| async {
         sleep(Duration::from_millis(5)).await;
         Outcome::text("ok")

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use crate::common::{Diary, Game, Note, both, connection, note, noting};
+use crate::common::{Diary, Game, Note, both, client, note, noting};
 use crate::whole::Whole;
 use kser::core::Record;
 use kser::{
-    Context, Error, IntoTask, Message, Mode, NoStore, Registry, RetryPolicy, Status, Step,
-    TaskError, Topic,
+    Context, Error, IntoTask, Message, Mode, Registry, RetryPolicy, Status, Step, TaskError, Topic,
 };
 use tokio::time::sleep;
 
@@ -36,7 +35,8 @@ async fn a_lone_task_that_kills_its_process_was_tried_three_times() {
     let message = r#"{"uuid":"u","entrypoint":"test.Note","params":{"text":"x"}}"#;
     let record = Record::new(Topic::new("test").unwrap(), Some(message.into()));
     transport.put(record, 3);
-    let kser = kser::connect_with(transport.clone(), NoStore)
+    let kser = kser::Client::builder(transport.clone())
+        .build()
         .await
         .unwrap();
     let consumer = kser.consumer(noting(&Diary::default())).spawn();
@@ -55,7 +55,7 @@ async fn a_lone_task_that_kills_its_process_was_tried_three_times() {
 
 #[tokio::test(start_paused = true)]
 async fn deploys_are_counted_nowhere() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
@@ -81,7 +81,7 @@ async fn a_dead_letter_counts_crashes_and_no_deploys() -> Result<(), Error> {
     async fn pending(_: Note) {
         std::future::pending::<()>().await;
     }
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let steps = vec![Step::new(note("x"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     for round in 0..5 {

@@ -11,8 +11,8 @@ use kser::core::{
     Subscription, Ticket, Timestamp, TopicSpec,
 };
 use kser::{
-    Error, IntoTask, MemoryTransport, NoStore, Registry, RetryPolicy, Status, Step, TaskError,
-    Topic, Transport,
+    Error, IntoTask, MemoryTransport, Registry, RetryPolicy, Status, Step, TaskError, Topic,
+    Transport,
 };
 use tokio::time::timeout;
 
@@ -96,8 +96,10 @@ impl Transport for Silent {
 async fn a_replay_that_is_dropped_is_not_waited_for() -> Result<(), Error> {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
-    let kser = kser::connect_with(Silent(transport), NoStore).await?;
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(Silent(transport))
+        .clock(clock)
+        .build()
+        .await?;
     let task = |_: Doomed| async { Err::<(), _>(TaskError::new("Doomed", "no")) };
     let registry = Registry::new()
         .task(task.with_retry(RetryPolicy::never()))

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::common::{Diary, Doomed, Game, Note, connection, note, noting};
+use crate::common::{Diary, Doomed, Game, Note, client, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
 use kser::core::{Interest, Room};
 use kser::{
-    Connection, Context, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry,
+    Client, Context, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry,
     StateStore as _, Status, StatusChange, Step, TaskError, Topic, Transport as _,
 };
 use tokio::time::sleep;
@@ -31,13 +31,17 @@ impl Operation for Told {
     }
 }
 
-/// A connection over what fails on demand.
-async fn fragile() -> (Faulty, Deaf, Connection) {
+/// A client over what fails on demand.
+async fn fragile() -> (Faulty, Deaf, Client) {
     let transport = Faulty::new(MemoryTransport::new());
     let clock = transport.clock();
     let store = Deaf::new(MemoryStore::with_clock(clock));
-    let kser = kser::connect_with(transport.clone(), store.clone()).await;
-    (transport, store, kser.unwrap().with_clock(clock))
+    let kser = Client::builder(transport.clone())
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await;
+    (transport, store, kser.unwrap())
 }
 
 /// A row that somebody has locked, say.
@@ -72,7 +76,7 @@ async fn a_renewal_that_is_not_answered_holds_up_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_task_runs_once_though_its_owner_cannot_be_told() {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
-        let kser = connection(mode).await;
+        let kser = client(mode).await;
         let diary = Diary::default();
         let seen = diary.clone();
         let fails = move |_: Note| {

@@ -2,25 +2,16 @@
 
 use std::time::Duration;
 
-use crate::common::{self, Diary, both, connection, note, noting};
+use crate::common::{self, Diary, both, client, note, noting};
 use kser::core::{Interest, Room};
 use kser::{
-    Error, MemoryTransport, Message, Mode, NoStore, Outcome, Registry, Status, Step, Topic,
-    Transport,
+    Error, MemoryTransport, Message, Mode, Outcome, Registry, Status, Step, Topic, Transport,
 };
 use tokio::time::sleep;
 
 /// Connects to a transport, with a store of its own if runs are stored, on the clock of the transport.
-async fn connect(transport: &MemoryTransport, mode: Mode) -> Result<kser::Connection, Error> {
-    let clock = transport.clock();
-    let kser = match mode {
-        Mode::Stored => {
-            let store = kser::MemoryStore::with_clock(clock);
-            kser::connect_with(transport.clone(), store).await?
-        }
-        _ => kser::connect_with(transport.clone(), NoStore).await?,
-    };
-    Ok(kser.with_clock(clock))
+async fn connect(transport: &MemoryTransport, mode: Mode) -> Result<kser::Client, Error> {
+    common::builder(transport.clone(), mode).build().await
 }
 
 /// Another program runs the step and reports its end, as a Python consumer does: same uuid, metadata untouched.
@@ -114,8 +105,11 @@ async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Erro
     let transport = MemoryTransport::new();
     let clock = transport.clock();
     let store = kser::MemoryStore::with_clock(clock);
-    let kser = kser::connect_with(transport.clone(), store).await?;
-    let kser = kser.with_clock(clock);
+    let kser = kser::Client::builder(transport.clone())
+        .store(store)
+        .clock(clock)
+        .build()
+        .await?;
     let consumer = kser.consumer(noting(&Diary::default()));
     let consumer = consumer
         .with_max_in_memory_delay(Duration::from_secs(2))
@@ -148,7 +142,7 @@ async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Erro
 
 #[tokio::test(start_paused = true)]
 async fn an_external_step_of_which_nobody_speaks_is_a_failure() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let consumer = kser.consumer(noting(&Diary::default())).spawn();
     let step = Step::named("outside.Ask", &serde_json::json!({}));
     let step = step.external(Duration::from_secs(600)).with_attempts(2);
@@ -200,12 +194,7 @@ async fn an_external_step_is_not_failed_by_a_consumer_of_its_topic() -> Result<(
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
         for name in ["test.Ask", "test.Game"] {
             let transport = MemoryTransport::new();
-            let kser = match mode {
-                Mode::Stored => {
-                    kser::connect_with(transport.clone(), kser::MemoryStore::new()).await?
-                }
-                _ => kser::connect_with(transport.clone(), NoStore).await?,
-            };
+            let kser = connect(&transport, mode).await?;
             let build = |_: common::Game| async { Ok::<_, kser::TaskError>(Vec::<Step>::new()) };
             let registry = noting(&Diary::default())
                 .into_builder()

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Diary, Doomed, Double, Note, connection, note};
+use crate::common::{Diary, Doomed, Double, Note, client, note};
 use crate::whole::Whole;
 use kser::core::Record;
-use kser::{
-    Context, IntoTask, Mode, NoStore, Outcome, Registry, RetryPolicy, Step, TaskError, Topic,
-};
+use kser::{Context, IntoTask, Mode, Outcome, Registry, RetryPolicy, Step, TaskError, Topic};
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,7 +53,7 @@ async fn a_hot_key_leaves_room_to_others_and_runs_without_a_pause() {
         transport.put(record("other 10", Some("x")), 0);
     }
     let diary = Diary::default();
-    let kser = kser::connect_with(transport, NoStore).await.unwrap();
+    let kser = kser::Client::builder(transport).build().await.unwrap();
     let consumer = kser.consumer(timed(&diary)).with_concurrency(16).spawn();
     sleep(SECOND * 15).await;
     assert_eq!(count(&diary, "other"), 100);
@@ -78,7 +76,7 @@ async fn a_hot_key_takes_turns_with_all_that_is_ready() {
         transport.put(record("other 10", None), 0);
     }
     let diary = Diary::default();
-    let kser = kser::connect_with(transport, NoStore).await.unwrap();
+    let kser = kser::Client::builder(transport).build().await.unwrap();
     let consumer = kser.consumer(timed(&diary)).with_concurrency(16);
     let consumer = consumer.with_buffer(30_000, usize::MAX).spawn();
     sleep(SECOND * 2).await;
@@ -91,7 +89,7 @@ async fn a_hot_key_takes_turns_with_all_that_is_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn parked_retries_do_not_stop_others() {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let task = move |ctx: Context, note: Note| {
@@ -127,7 +125,7 @@ async fn parked_retries_do_not_stop_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_entrypoint_leaves_places_to_others() {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (running, peak) = (Arc::clone(&now), Arc::clone(&most));
@@ -168,7 +166,8 @@ async fn a_slow_entrypoint_leaves_places_to_others() {
 async fn a_suspect_waits_for_others_for_a_while_only() {
     let transport = Whole::default();
     let diary = Diary::default();
-    let kser = kser::connect_with(transport.clone(), NoStore)
+    let kser = kser::Client::builder(transport.clone())
+        .build()
         .await
         .unwrap();
     let consumer = kser.consumer(timed(&diary)).spawn();
@@ -199,7 +198,8 @@ async fn a_suspect_waits_for_others_for_a_while_only() {
 async fn a_suspect_that_runs_for_long_shares_its_places() {
     let transport = Whole::default();
     let diary = Diary::default();
-    let kser = kser::connect_with(transport.clone(), NoStore)
+    let kser = kser::Client::builder(transport.clone())
+        .build()
         .await
         .unwrap();
     let consumer = kser.consumer(timed(&diary)).spawn();
@@ -219,7 +219,7 @@ async fn a_suspect_that_runs_for_long_shares_its_places() {
 /// Its wait ends while its places are taken back, one after the other.
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let waiting = {
         let (kser, diary) = (kser.clone(), diary.clone());
@@ -264,7 +264,7 @@ async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_waits_for_a_run_gives_its_place_back() {
     for mode in [Mode::Stored, Mode::AtLeastOnce] {
-        let kser = connection(mode).await;
+        let kser = client(mode).await;
         let diary = Diary::default();
         let launching = {
             let (kser, diary) = (kser.clone(), diary.clone());

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::common::{Diary, Game, Note, both, note};
 use kser::{
-    Connection, Context, Error, IntoTask, Message, Registry, RetryPolicy, Status, Step, TaskError,
+    Client, Context, Error, IntoTask, Message, Registry, RetryPolicy, Status, Step, TaskError,
 };
 
 /// Launches one note and returns how its run ended.
-async fn ended(kser: &Connection) -> (Status, String) {
+async fn ended(kser: &Client) -> (Status, String) {
     let steps = vec![Step::new(note("x"))];
     let run = kser
         .producer()

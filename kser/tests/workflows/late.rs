@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::common::{self, Diary, Note, connection, note};
+use crate::common::{self, Diary, Note, client, note};
 use bytes::Bytes;
 use kser::core::Record;
-use kser::{Error, MemoryTransport, Mode, NoStore, Registry, Step, Topic, Transport};
+use kser::{Error, MemoryTransport, Mode, Registry, Step, Topic, Transport};
 use tokio::time::sleep;
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -13,7 +13,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Its handler does not listen, and may be at it for an hour: nobody may begin a second attempt beside it.
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_attempt_keeps_its_lease_as_long_as_it_runs() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let slow = |_: Note| async {
         sleep(LEASE * 10).await;
         "done"
@@ -49,7 +49,7 @@ async fn a_plan_that_is_none_becomes_a_dead_letter_and_holds_nobody_up() -> Resu
     ];
     for plan in plans {
         let transport = MemoryTransport::new();
-        let kser = kser::connect_with(transport.clone(), NoStore).await?;
+        let kser = kser::Client::builder(transport.clone()).build().await?;
         let diary = Diary::default();
         let noted = diary.clone();
         let take = move |note: Note| {
@@ -83,7 +83,7 @@ async fn a_plan_that_is_none_becomes_a_dead_letter_and_holds_nobody_up() -> Resu
 #[tokio::test(start_paused = true)]
 async fn numbers_at_their_limit_do_no_harm() -> Result<(), Error> {
     let transport = MemoryTransport::new();
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let kser = kser::Client::builder(transport.clone()).build().await?;
     let diary = Diary::default();
     let noted = diary.clone();
     let take = move |note: Note| {
@@ -132,7 +132,7 @@ async fn numbers_at_their_limit_do_no_harm() -> Result<(), Error> {
 #[tokio::test(start_paused = true)]
 async fn forged_headers_are_not_believed() -> Result<(), Error> {
     let transport = MemoryTransport::new();
-    let kser = kser::connect_with(transport.clone(), NoStore).await?;
+    let kser = kser::Client::builder(transport.clone()).build().await?;
     let consumer = kser
         .consumer(Registry::new().task(|_: Note| async {}).build()?)
         .spawn();
@@ -191,7 +191,7 @@ async fn forged_headers_are_not_believed() -> Result<(), Error> {
 /// As after the restore of a backup: the store knows less than the message.
 #[tokio::test(start_paused = true)]
 async fn a_message_ahead_of_its_run_is_a_dead_letter_in_the_end() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let consumer = kser.consumer(common::noting(&diary)).spawn();
     let ask = Step::named("outside.Ask", &serde_json::json!({}));
@@ -224,7 +224,7 @@ async fn a_message_ahead_of_its_run_is_a_dead_letter_in_the_end() -> Result<(), 
 /// It is looked at again when the time is over that was set, not a minute later.
 #[tokio::test(start_paused = true)]
 async fn an_unknown_entrypoint_waits_as_long_as_was_set() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let consumer = kser.consumer(common::noting(&Diary::default()));
     let consumer = consumer
         .with_unknown_entrypoint_ttl(Duration::from_secs(2))

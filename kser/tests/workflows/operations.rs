@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Diary, Doomed, Double, Flaky, Game, Note, both, connection, note};
+use crate::common::{self, Diary, Doomed, Double, Flaky, Game, Note, both, client, note};
 use kser::{Context, Error, Json, Mode, Outcome, Registry, RetryPolicy, Status, Step, TaskError};
 
 fn registry(diary: &Diary) -> Result<Registry, Error> {
@@ -193,7 +193,7 @@ async fn an_empty_operation_fails_with_the_text_of_the_python_library() -> Resul
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_run_resumes_where_it_failed() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let never = kser::IntoTask::with_retry(
         {
@@ -237,7 +237,7 @@ async fn a_failed_run_resumes_where_it_failed() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_fork_runs_only_what_is_not_done() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let consumer = kser.consumer(registry(&diary)?).spawn();
     let run = kser.producer().launch(game(&["a", "b", "c"])).await?;
@@ -253,7 +253,7 @@ async fn a_fork_runs_only_what_is_not_done() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn one_id_launched_twice_is_one_run() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let producer = kser.producer();
     let first = producer.launch(game(&["a"])).with_id("game-7").await?;
@@ -294,7 +294,7 @@ async fn a_message_from_python_launches_a_run() -> Result<(), Error> {
 #[tokio::test(start_paused = true)]
 async fn a_second_launch_from_outside_with_other_content_leaves_the_run_alone() -> Result<(), Error>
 {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let diary = Diary::default();
     let consumer = kser.consumer(registry(&diary)?).spawn();
     for notes in ["[\"a\"]", "[\"b\"]"] {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Diary, Note, both, connection, note};
-use kser::{Connection, Context, Error, Mode, Registry, RunId, Status, Step};
+use crate::common::{Diary, Note, both, client, note};
+use kser::{Client, Context, Error, Mode, Registry, RunId, Status, Step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -27,7 +27,7 @@ fn slow(diary: &Diary) -> Registry {
 }
 
 /// Launches runs of three steps, lets consumers live and die after so many milliseconds each, and then one that lives.
-async fn troubled(kser: &Connection, diary: &Diary, lives: &[u64], lease: Duration) -> Vec<RunId> {
+async fn troubled(kser: &Client, diary: &Diary, lives: &[u64], lease: Duration) -> Vec<RunId> {
     let mut runs = Vec::new();
     for number in 0..4 {
         let steps = (1..=3).map(|step| Step::new(note(&format!("{number}.{step}"))));
@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn stored_each_step_is_accepted_once(lives in prop::collection::vec(0_u64..90, 0..3)) {
         on_paused_time(async {
-            let (kser, diary) = (connection(Mode::Stored).await, Diary::default());
+            let (kser, diary) = (client(Mode::Stored).await, Diary::default());
             let runs = troubled(&kser, &diary, &lives, Duration::from_secs(5)).await;
             for run in runs {
                 let attempts = kser.runs().attempts(&run).await.unwrap();
@@ -92,7 +92,7 @@ proptest! {
     #[test]
     fn carried_nothing_is_lost(lives in prop::collection::vec(0_u64..90, 0..3)) {
         on_paused_time(async {
-            let (kser, diary) = (connection(Mode::AtLeastOnce).await, Diary::default());
+            let (kser, diary) = (client(Mode::AtLeastOnce).await, Diary::default());
             troubled(&kser, &diary, &lives, Duration::from_secs(5)).await;
             let counts = runs_of_steps(&diary);
             assert_eq!(counts.len(), 12, "every step ran");
@@ -122,7 +122,7 @@ async fn without_crashes_each_task_runs_once() -> Result<(), Error> {
 /// Nobody else takes a step while its lease lives, however long the handler takes.
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_kept_while_the_handler_runs() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let ran = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&ran);
     let long = move |_: Note| {
@@ -152,14 +152,19 @@ async fn a_run_whose_message_is_lost_is_published_again() -> Result<(), Error> {
     let lost = kser::MemoryTransport::new();
     let transport = kser::MemoryTransport::new();
     let store = kser::MemoryStore::with_clock(transport.clock());
-    let nowhere = kser::connect_with(lost, store.clone()).await?;
+    let nowhere = Client::builder(lost)
+        .store(store.clone())
+        .clock(transport.clock())
+        .build()
+        .await?;
     let run = nowhere
         .producer()
         .launch_steps("test.Lost", vec![Step::new(note("x"))])
         .await?;
-    let kser = kser::connect_with(transport.clone(), store)
-        .await?
-        .with_clock(transport.clock());
+    let kser = Client::builder(transport.clone())
+        .store(store)
+        .build()
+        .await?;
     let diary = Diary::default();
     let consumer = kser.consumer(slow(&diary)).spawn();
     let state = kser.runs().wait(run.id()).await?;
@@ -171,7 +176,7 @@ async fn a_run_whose_message_is_lost_is_published_again() -> Result<(), Error> {
 /// A long operation takes about linear time, and its messages do not grow.
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_steps_are_only_more_of_the_same() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let quick = |note: Note| async move { note.text };
     let consumer = kser.consumer(Registry::new().task(quick).build()?).spawn();
     let steps = vec![Step::new(note("x")); 10_000];

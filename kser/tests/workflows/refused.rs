@@ -1,11 +1,11 @@
 //! What cannot run is refused before anything is sent.
 
-use crate::common::{Note, connection, note};
+use crate::common::{Note, client, note};
 use kser::{Error, Mode, Registry, Step};
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_cannot_run_is_refused() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let producer = kser.producer();
     let twins = vec![
         Step::new(note("a")).with_id("t"),
@@ -55,7 +55,7 @@ async fn a_plan_that_cannot_run_is_refused() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_over_the_limit_is_refused_before_it_is_sent() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let producer = kser.producer();
     let large = note(&"x".repeat(1_000_001));
     let error = producer.send(large.clone()).await.unwrap_err();

@@ -12,7 +12,7 @@ use kser::core::{
     Settle, Subscription, Ticket, Timestamp, TopicSpec,
 };
 use kser::{
-    Connection, Context, Entrypoint, Error, MemoryClock, MemoryStore, MemoryTransport, Registry,
+    Client, Context, Entrypoint, Error, MemoryClock, MemoryStore, MemoryTransport, Registry,
     Status, Step, Topic, Transport,
 };
 use serde::{Deserialize, Serialize};
@@ -152,8 +152,12 @@ async fn what_a_lost_delivery_did_not_publish_is_published_by_a_sweep() {
     };
     let clock = transport.inner.clock();
     let store = MemoryStore::with_clock(clock);
-    let kser = kser::connect_with(transport.clone(), store).await.unwrap();
-    let kser = kser.with_clock(clock);
+    let kser = Client::builder(transport.clone())
+        .store(store)
+        .clock(clock)
+        .build()
+        .await
+        .unwrap();
     let diary = Diary::default();
     let consumer = kser.consumer(sending(&diary)).spawn();
     let steps = vec![Step::new(Send {})];
@@ -166,9 +170,14 @@ async fn what_a_lost_delivery_did_not_publish_is_published_by_a_sweep() {
     consumer.stop().await.unwrap();
 }
 
-async fn over(store: &Deaf, clock: MemoryClock, transport: MemoryTransport) -> Connection {
-    let kser = kser::connect_with(transport, store.clone()).await.unwrap();
-    kser.with_clock(clock)
+async fn over(store: &Deaf, clock: MemoryClock, transport: MemoryTransport) -> Client {
+    let kser = Client::builder(transport)
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await
+        .unwrap();
+    kser
 }
 
 /// Another worker has ended the step meanwhile, with outputs of its own: those of this attempt are not wanted, and those of

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{self, Diary, Note, both, connection, note, slow};
+use crate::common::{self, Diary, Note, both, client, note, slow};
 use kser::{Context, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
 use tokio::time::{Instant, sleep};
 
@@ -66,7 +66,7 @@ async fn what_is_given_back_at_the_deadline_costs_no_attempt() -> Result<(), Err
 
 #[tokio::test(start_paused = true)]
 async fn a_count_in_memory_survives_a_stop() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let task = move |ctx: Context, _: Note| {
@@ -99,7 +99,7 @@ async fn a_handler_that_blocks_its_thread_is_given_back() -> Result<(), Error> {
 }
 
 async fn is_given_back(mode: Mode) -> Result<(), Error> {
-    let kser = connection(mode).await;
+    let kser = client(mode).await;
     let blocking = |_: Note| async { std::thread::sleep(Duration::from_secs(8)) };
     let registry = Registry::new().task(blocking).build()?;
     let steps = vec![Step::new(note("x"))];
@@ -123,7 +123,7 @@ async fn is_given_back(mode: Mode) -> Result<(), Error> {
 /// What is behind a retry of its key runs behind it, whoever has the consumer stop meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_stop_in_a_back_off_keeps_the_order_of_a_key() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let diary = Diary::default();
     let seen = diary.clone();
     let task = move |ctx: Context, note: Note| {

@@ -9,15 +9,15 @@ use kser::core::sequencing::Progress;
 use kser::core::store::NewRun;
 use kser::core::{Clock, Object, Record};
 use kser::{
-    Connection, Error, MemoryStore, MemoryTransport, Message, Registry, StateStore, Step,
-    TaskError, Topic,
+    Client, Error, MemoryStore, MemoryTransport, Message, Registry, StateStore, Step, TaskError,
+    Topic,
 };
 use tokio::time::sleep;
 
 struct Setup {
     transport: Faulty,
     store: Arc<Deaf>,
-    kser: Connection,
+    kser: Client,
     diary: Diary,
 }
 
@@ -26,9 +26,9 @@ impl Setup {
         let transport = Faulty::new(MemoryTransport::new());
         let clock = transport.clock();
         let store = Arc::new(Deaf::new(MemoryStore::with_clock(clock)));
-        let kser = kser::connect_with(transport.clone(), Arc::clone(&store)).await?;
+        let kser = Client::builder(transport.clone()).store(Arc::clone(&store));
         Ok(Self {
-            kser: kser.with_clock(clock),
+            kser: kser.clock(clock).build().await?,
             transport,
             store,
             diary: Diary::default(),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::common::{self, Diary, connection, note, noting, told};
+use crate::common::{self, Diary, client, note, noting, told};
 use kser::{Clock, Error, MemoryClock, Mode, Outcome, RunFilter, RunId, Status, Step};
 
 #[tokio::test(start_paused = true)]
 async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let run = kser
         .producer()
         .launch_steps("test.Run", vec![Step::new(note("a"))])
@@ -34,7 +34,7 @@ async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_twice_is_no_error() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let steps = vec![Step::new(note("a"))];
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     run.cancel().await?;
@@ -59,7 +59,7 @@ async fn cancelling_twice_is_no_error() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_id_is_an_error_of_its_own() {
-    let runs = connection(Mode::Stored).await.runs();
+    let runs = client(Mode::Stored).await.runs();
     let id = "nobody".into();
     for asked in [
         runs.status(&id).await.map(|_| ()),
@@ -105,7 +105,7 @@ async fn results_are_kept_for_live_handles() -> Result<(), Error> {
 
 #[tokio::test(start_paused = true)]
 async fn the_outcome_of_a_failure_names_its_task() -> Result<(), Error> {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let bad = |_: common::Doomed| async {
         Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
     };
@@ -125,7 +125,7 @@ async fn the_outcome_of_a_failure_names_its_task() -> Result<(), Error> {
 #[tokio::test(start_paused = true)]
 async fn a_run_its_attempts_and_the_health_can_be_printed() -> Result<(), Box<dyn std::error::Error>>
 {
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let bad = |_: common::Doomed| async {
         Err::<(), _>(kser::TaskError::new("Doomed", "no").with_code(422))
     };
@@ -170,7 +170,7 @@ async fn a_run_its_attempts_and_the_health_can_be_printed() -> Result<(), Box<dy
     Ok(())
 }
 
-/// What is shown of a connection may end in a log.
+/// What is shown of a client may end in a log.
 #[tokio::test(start_paused = true)]
 async fn a_connection_shows_no_payloads() -> Result<(), Error> {
     let kser = kser::connect("memory://").await?;
@@ -192,21 +192,15 @@ async fn what_is_empty_is_refused() {
     let registry = kser::Registry::new().task(|_: Nameless| async {});
     let refused = registry.build();
     assert!(matches!(refused, Err(Error::Invalid { .. })));
-    let kser = connection(Mode::Stored).await;
+    let kser = client(Mode::Stored).await;
     let steps = vec![Step::new(note("a"))];
     let launch = kser.producer().launch_steps("test.Run", steps).with_id("");
     assert!(matches!(launch.await, Err(Error::Invalid { .. })));
-    let store = kser::connect_with_store("memory://", "postgres://x").await;
-    let text = store.unwrap_err().to_string();
-    assert!(
-        text.contains("`memory://`") && text.contains("`none`"),
-        "{text}"
-    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_found_by_its_id_without_a_store() -> Result<(), Error> {
-    let kser = connection(Mode::AtLeastOnce).await;
+    let kser = client(Mode::AtLeastOnce).await;
     let (runs, before) = (kser.runs(), MemoryClock::new().now());
     let steps = vec![Step::new(note("a")), Step::new(note("b"))];
     let launched = kser.producer().launch_steps("test.Run", steps).await?;

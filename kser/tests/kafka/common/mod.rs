@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use kser::{Connection, Registry};
+use kser::{Client, Registry};
 use libtest_mimic::{Failed, Trial};
 
 /// Sessions end soon, so that a test need not wait for them.
@@ -41,7 +41,7 @@ pub(crate) async fn connect(
     url: &str,
     registry: &Registry,
     partitions: u32,
-) -> Result<Connection, kser::Error> {
+) -> Result<Client, kser::Error> {
     let kser = patiently(|| kser::connect(url)).await?;
     kser.ensure_topics(registry, Some(partitions)).await?;
     Ok(kser)

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::lines::Lines;
 use super::road;
 
-/// Names the connection of a process that is a consumer.
+/// Names the client of a process that is a consumer.
 const CHILD: &str = "KSER_TEST_CONSUMER";
 /// How long its stop may take, in milliseconds.
 const DEADLINE: &str = "KSER_TEST_DEADLINE";

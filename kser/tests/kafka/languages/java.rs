@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kser::{Connection, Error, RunState, Status, Step};
+use kser::{Client, Error, RunState, Status, Step};
 use libtest_mimic::Trial;
 use serde_json::json;
 use test_services::kafka;
@@ -32,7 +32,7 @@ fn office(place: &Place) -> Process {
 }
 
 /// Three steps, the second of which Java runs, with these params.
-async fn approved(kser: &Connection, params: serde_json::Value) -> Result<kser::Run, Error> {
+async fn approved(kser: &Client, params: serde_json::Value) -> Result<kser::Run, Error> {
     let left = object(r#"{"customer": "Zoë 🎲", "total": 2.50}"#);
     let steps = vec![
         Step::named("values.First", &left),
@@ -44,9 +44,9 @@ async fn approved(kser: &Connection, params: serde_json::Value) -> Result<kser::
 }
 
 /// Java sends what its task has left, and the text of the metadata; kser does the rest.
-async fn values_pass_through(name: &str, store: &str) -> Result<(), Error> {
+async fn values_pass_through(name: &str, stored: bool) -> Result<(), Error> {
     let place = Place::new(name);
-    let kser = place.connect(store).await;
+    let kser = place.connect(stored).await;
     place.make_topic("office");
     let (told, mut given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(values(&told)?).spawn();
@@ -93,9 +93,9 @@ fn assert_out_of_stock(state: &RunState) {
 }
 
 /// Java launches with the least that a launch needs, and reads the end of the run from the events.
-async fn launched(name: &str, store: &str) -> Result<(), Error> {
+async fn launched(name: &str, stored: bool) -> Result<(), Error> {
     let place = Place::new(name);
-    let kser = place.connect(store).await;
+    let kser = place.connect(stored).await;
     let (told, _given) = mpsc::unbounded_channel();
     let order = async |order: Order| {
         let step = |name: &str| Step::named(name, &json!({"order": order.order}));
@@ -133,25 +133,25 @@ struct Order {
 }
 
 async fn values_pass_through_java_carried() -> Result<(), Error> {
-    values_pass_through("carried-java", "none").await
+    values_pass_through("carried-java", false).await
 }
 
 async fn values_pass_through_java_stored() -> Result<(), Error> {
-    values_pass_through("stored-java", "memory://").await
+    values_pass_through("stored-java", true).await
 }
 
 async fn java_launches_and_sees_the_end_carried() -> Result<(), Error> {
-    launched("carried-launch", "none").await
+    launched("carried-launch", false).await
 }
 
 async fn java_launches_and_sees_the_end_stored() -> Result<(), Error> {
-    launched("stored-launch", "memory://").await
+    launched("stored-launch", true).await
 }
 
 /// The offset is committed after the report, so that Kafka delivers the step again.
 async fn a_step_is_run_again_when_its_java_consumer_is_killed() -> Result<(), Error> {
     let place = Place::new("killed-java");
-    let kser = place.connect("none").await;
+    let kser = place.connect(false).await;
     place.make_topic("office");
     let (told, _given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(values(&told)?).spawn();

@@ -14,7 +14,7 @@ mod values;
 use std::future::Future;
 
 use crate::common::{on_kafka, patiently};
-use kser::{Connection, Error};
+use kser::{Client, Error};
 use libtest_mimic::Trial;
 use test_services::{Admin, kafka};
 
@@ -56,11 +56,18 @@ impl Place {
         Self { prefix }
     }
 
-    async fn connect(&self, store: &str) -> Connection {
+    async fn connect(&self, stored: bool) -> Client {
         let servers = tokio::task::spawn_blocking(kafka).await.unwrap();
         let url = format!("kafka://{servers}?create=3&prefix={}", self.prefix);
-        let connected = patiently(|| kser::connect_with_store(&url, store)).await;
-        connected.unwrap()
+        let client = || async {
+            let builder = Client::builder_from_url(&*url);
+            let builder = match stored {
+                true => builder.store(kser::MemoryStore::new()),
+                false => builder,
+            };
+            builder.build().await
+        };
+        patiently(client).await.unwrap()
     }
 
     /// The package's consumer ends, as if all were well, when its topic is not there yet: it is made before.

@@ -67,7 +67,7 @@ async fn sent_by_python(topic: &str, messages: &[&str]) {
 
 async fn what_python_sends_runs_here() -> Result<(), Error> {
     let place = Place::new("from-python");
-    let kser = place.connect("none").await;
+    let kser = place.connect(false).await;
     let (told, mut given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(rolling(told)?).spawn();
     let message = r#"{"uuid": "from-python", "entrypoint": "dice.DiceRoll",
@@ -86,7 +86,7 @@ async fn what_python_sends_runs_here() -> Result<(), Error> {
 
 async fn an_operation_that_python_launches_runs_here() -> Result<(), Error> {
     let place = Place::new("launch-python");
-    let kser = place.connect("memory://").await;
+    let kser = place.connect(true).await;
     let (told, mut given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(rolling(told)?).spawn();
     let message = r#"{"uuid": "game-1", "entrypoint": "dice.DiceLaunch", "params": {"rolls": 3}}"#;
@@ -106,7 +106,7 @@ async fn an_operation_that_python_launches_runs_here() -> Result<(), Error> {
 
 async fn what_is_sent_from_here_runs_in_python() -> Result<(), Error> {
     let place = Place::new("to-python");
-    let kser = place.connect("none").await;
+    let kser = place.connect(false).await;
     place.make_topic("python");
     let echo = Echo {
         text: "Zoë 🎲 \u{0}".to_owned(),

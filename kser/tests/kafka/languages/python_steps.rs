@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kser::{Connection, Error, RunState, Status, Step};
+use kser::{Client, Error, RunState, Status, Step};
 use libtest_mimic::Trial;
 use tokio::sync::mpsc;
 
@@ -28,9 +28,9 @@ pub(super) fn trials() -> Vec<Trial> {
     ]
 }
 
-async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
+async fn values_pass_through(place: &str, stored: bool) -> Result<(), Error> {
     let place = Place::new(place);
-    let kser = place.connect(store).await;
+    let kser = place.connect(stored).await;
     place.make_topic("python");
     let (told, mut given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(values(&told)?).spawn();
@@ -61,7 +61,7 @@ async fn values_pass_through(place: &str, store: &str) -> Result<(), Error> {
 }
 
 /// Runs an operation whose only step is a task of `consumer.py`.
-async fn step(kser: &Connection, entrypoint: &str) -> Result<RunState, Error> {
+async fn step(kser: &Client, entrypoint: &str) -> Result<RunState, Error> {
     let step = Step::named(entrypoint, &serde_json::json!({})).external(LIMIT);
     let launch = kser.producer().launch_steps("values.Failing", vec![step]);
     launch.await?.wait_timeout(LIMIT).await
@@ -97,9 +97,9 @@ const FAILURES: [(&str, i64, &str); 10] = [
     ("python.Answers", 400, "The task returned no result"),
 ];
 
-async fn failures_are_told(place: &str, store: &str) -> Result<(), Error> {
+async fn failures_are_told(place: &str, stored: bool) -> Result<(), Error> {
     let place = Place::new(place);
-    let kser = place.connect(store).await;
+    let kser = place.connect(stored).await;
     place.make_topic("python");
     let (told, _given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(values(&told)?).spawn();
@@ -115,25 +115,25 @@ async fn failures_are_told(place: &str, store: &str) -> Result<(), Error> {
 }
 
 async fn values_pass_through_python_carried() -> Result<(), Error> {
-    values_pass_through("carried-python", "none").await
+    values_pass_through("carried-python", false).await
 }
 
 async fn values_pass_through_python_stored() -> Result<(), Error> {
-    values_pass_through("stored-python", "memory://").await
+    values_pass_through("stored-python", true).await
 }
 
 async fn a_step_that_fails_in_python_fails_the_run_carried() -> Result<(), Error> {
-    failures_are_told("carried-failures", "none").await
+    failures_are_told("carried-failures", false).await
 }
 
 async fn a_step_that_fails_in_python_fails_the_run_stored() -> Result<(), Error> {
-    failures_are_told("stored-failures", "memory://").await
+    failures_are_told("stored-failures", true).await
 }
 
 /// The package's consumer commits on its own, and loses what a process that is killed was at. With the mixin it does not.
 async fn a_step_is_run_again_when_its_python_consumer_is_killed() -> Result<(), Error> {
     let place = Place::new("killed-python");
-    let kser = place.connect("none").await;
+    let kser = place.connect(false).await;
     place.make_topic("python");
     let (told, _given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(values(&told)?).spawn();
@@ -155,7 +155,7 @@ async fn a_step_is_run_again_when_its_python_consumer_is_killed() -> Result<(), 
 
 async fn the_example_approves_orders() -> Result<(), Error> {
     let place = Place::new("approve-python");
-    let kser = place.connect("none").await;
+    let kser = place.connect(false).await;
     let (told, mut given) = mpsc::unbounded_channel();
     let consumer = kser.consumer(values(&told)?).spawn();
     let topic = place.topic("office");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser::{
-    Connection, Entrypoint, Error, MemoryStore, MemoryTransport, Mode, NoStore, Outcome, Registry,
+    Client, ClientBuilder, Entrypoint, Error, MemoryStore, MemoryTransport, Mode, Outcome, Registry,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,25 +44,23 @@ pub(crate) fn note(text: &str) -> Note {
     }
 }
 
-/// A connection with a store, and one whose state rides in the messages.
-pub(crate) async fn both() -> [Connection; 2] {
-    [
-        connection(Mode::Stored).await,
-        connection(Mode::AtLeastOnce).await,
-    ]
+/// A client with a store, and one that carries the state in the messages.
+pub(crate) async fn both() -> [Client; 2] {
+    [client(Mode::Stored).await, client(Mode::AtLeastOnce).await]
 }
 
-pub(crate) async fn connection(mode: Mode) -> Connection {
-    let transport = MemoryTransport::new();
+pub(crate) async fn client(mode: Mode) -> Client {
+    builder(MemoryTransport::new(), mode).build().await.unwrap()
+}
+
+/// Begins a client on the clock of `transport`, with a store of its own if runs are stored.
+pub(crate) fn builder(transport: MemoryTransport, mode: Mode) -> ClientBuilder {
     let clock = transport.clock();
-    let connection = match mode {
-        Mode::Stored => {
-            let store = MemoryStore::with_clock(clock);
-            kser::connect_with(transport, store).await
-        }
-        _ => kser::connect_with(transport, NoStore).await,
-    };
-    connection.unwrap().with_clock(clock)
+    let builder = Client::builder(transport).clock(clock);
+    match mode {
+        Mode::Stored => builder.store(MemoryStore::with_clock(clock)),
+        _ => builder,
+    }
 }
 
 /// An error with its causes.

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use kser::core::{Interest, NotPublished, Record, Room, Subscription};
 use kser::{
-    Connection, Context, DeadLetter, Entrypoint, Error, MemoryStore, MemoryTransport, Message,
-    Mode, NoStore, Outcome, Raw, Registry, Run, RunState, Step, TaskError, Topic, Transport,
+    Client, Context, DeadLetter, Entrypoint, Error, MemoryStore, MemoryTransport, Message, Mode,
+    Outcome, Raw, Registry, Run, RunState, Step, TaskError, Topic, Transport,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -40,7 +40,7 @@ pub(crate) struct Given {
 
 /// A group outside that reads the topic `outside`, beside a consumer of ours that has the steps before and behind.
 pub(crate) struct Office {
-    pub(crate) kser: Connection,
+    pub(crate) kser: Client,
     transport: MemoryTransport,
     /// In a lock, so that an office can be shared.
     subscription: tokio::sync::Mutex<Box<dyn Subscription>>,
@@ -52,14 +52,12 @@ impl Office {
     pub(crate) async fn open(mode: Mode) -> Result<Self, Error> {
         let transport = MemoryTransport::new();
         let clock = transport.clock();
+        let kser = Client::builder(transport.clone()).clock(clock);
         let kser = match mode {
-            Mode::Stored => {
-                let store = MemoryStore::with_clock(clock);
-                kser::connect_with(transport.clone(), store).await?
-            }
-            _ => kser::connect_with(transport.clone(), NoStore).await?,
+            Mode::Stored => kser.store(MemoryStore::with_clock(clock)),
+            _ => kser,
         };
-        let kser = kser.with_clock(clock);
+        let kser = kser.build().await?;
         let last: Arc<Mutex<Vec<Given>>> = Arc::default();
         let told = Arc::clone(&last);
         let first = |first: First| async move { Outcome::json(&first.0).unwrap() };

@@ -1,0 +1,163 @@
+//! The client: a transport, an optional state store, and the producers and consumers made from it.
+
+mod builder;
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+
+use kser_core::{Error, Registry, Timestamp, Transport};
+
+pub use self::builder::ClientBuilder;
+use crate::consumer::Consumer;
+use crate::dead_letters::DeadLetters;
+use crate::events::Events;
+use crate::producer::Producer;
+use crate::runs::Runs;
+use crate::shared::Shared;
+
+/// Connects to the transport that `url` names, with the default settings. [`Client::builder_from_url`] has others.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kser::Error> {
+/// let kser = kser::connect("memory://?prefix=test.").await?;
+/// assert!(kser::connect("smoke-signals://").await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for a URL that is none, [`Error::Unsupported`] for a backend that does not exist or is not compiled in,
+/// [`Error::Backend`] when the backend does not answer.
+pub async fn connect(url: &str) -> Result<Client, Error> {
+    Client::builder_from_url(url).build().await
+}
+
+/// A transport, an optional state store, and the settings of the producers and consumers made from it. Cloning is cheap.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+impl Client {
+    /// Begins with a transport, to which a state store and other settings can be added.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kser::Error> {
+    /// use kser::{Client, MemoryTransport};
+    ///
+    /// let transport = MemoryTransport::new();
+    /// let shop = Client::builder(transport.clone()).build().await?;
+    /// let warehouse = Client::builder(transport).build().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(transport: impl Transport) -> ClientBuilder {
+        ClientBuilder::from_transport(transport)
+    }
+
+    /// Begins with the transport that `url` names.
+    ///
+    /// | URL | transport | state store |
+    /// |---|---|---|
+    /// | `memory://` | in this process, feature `memory` | in this process |
+    /// | `kafka://host:port,host:port` | Apache Kafka, feature `kafka` | none: runs are carried in their messages |
+    ///
+    /// Behind the `?` of a Kafka URL may stand any setting of its client, such as `?security.protocol=SASL_SSL`, and
+    /// `create=6`, which makes topics with 6 partitions where they are missing: see `KafkaConfig`. `?prefix=` puts a text
+    /// before the names of topics and groups, to keep tenants or stages apart.
+    pub fn builder_from_url(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::from_url(url)
+    }
+
+    /// Sends messages and launches operations.
+    #[must_use]
+    pub fn producer(&self) -> Producer {
+        Producer::new(Arc::clone(&self.0))
+    }
+
+    /// Makes a consumer that receives messages and runs the handlers of `registry`.
+    pub fn consumer(&self, registry: Registry) -> Consumer {
+        Consumer::new(Arc::clone(&self.0), registry)
+    }
+
+    /// Looks at runs, and repairs them, by their ids.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        Runs::new(Arc::clone(&self.0))
+    }
+
+    /// Opens the events of all runs: those that were published since `from`, a time of day, as far as the backend still has
+    /// them, and those to come. It needs no store.
+    ///
+    /// The time is that of the stamp that the backend keeps with each event; between machines it is as exact as their clocks
+    /// agree. Kafka keeps events for the retention of the topic `kser.events`, a day where kser creates the topic; `memory://` keeps
+    /// the last 1,000.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use kser::{Registry, Step};
+    /// # #[derive(serde::Serialize, serde::Deserialize, kser::Entrypoint)]
+    /// # #[entrypoint("hall.Greet")]
+    /// # struct Greet { name: String }
+    /// # async fn greet(greet: Greet) -> String { greet.name }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kser::Error> {
+    /// let kser = kser::connect("memory://").await?;
+    /// # let _consumer = kser.consumer(Registry::new().task(greet).build()?).spawn();
+    /// let began = SystemTime::now();
+    /// let steps = vec![Step::new(Greet { name: "Zo\u{eb}".into() })];
+    /// let run = kser.producer().launch_steps("hall.Visit", steps).await?;
+    /// run.wait().await?;
+    /// // Here, or in another process:
+    /// let mut events = kser.events(began).await?;
+    /// while let Some(event) = events.next_past().await? {
+    ///     println!("{} {} -> {}", event.run, event.from, event.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTopic`] when the topic of the events does not exist, [`Error::Unsupported`] on a transport that cannot
+    /// look back, [`Error::Backend`] when the backend does not answer.
+    pub async fn events(&self, from: impl Into<Timestamp> + Send) -> Result<Events, Error> {
+        Events::open(&self.0, from.into()).await
+    }
+
+    /// Opens the dead letters of a topic, given without the prefix.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidTopic`] when the topic cannot have that name, or it is that of the dead letters themselves;
+    /// [`Error::MissingTopic`] when there is none, on a transport that does not make topics at their first use.
+    pub async fn dead_letters(&self, topic: impl AsRef<str>) -> Result<DeadLetters, Error> {
+        DeadLetters::open(Arc::clone(&self.0), topic.as_ref()).await
+    }
+
+    /// Creates the missing topics of the entrypoints of `registry`: the topics themselves with this many partitions
+    /// (`None` for the backend's default), the topics of their dead letters and delays, and the topic of the events.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidTopic`] when an entrypoint's topic cannot exist, [`Error::Backend`] when the backend refuses.
+    pub async fn ensure_topics(
+        &self,
+        registry: &Registry,
+        partitions: Option<u32>,
+    ) -> Result<(), Error> {
+        let topics = crate::topics::needed(&self.0.writer.routes, registry, partitions)?;
+        self.0.transport.ensure_topics(&topics).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("transport", &self.0.transport)
+            .field("store", &self.0.store)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,265 @@
+use std::fmt;
+use std::sync::Arc;
+
+use kser_clock::SystemClock;
+use kser_core::log::LogOptions;
+use kser_core::{Clock, Error, IdSource, Limits, Mode, StateStore, Transport};
+use tokio::sync::Semaphore;
+
+use super::Client;
+use super::url::{Backend, open};
+use crate::engine::event_watcher::EventWatcher;
+use crate::engine::records::RecordWriter;
+use crate::engine::store_clock::StoreClock;
+use crate::routes::Routes;
+use crate::shared::Shared;
+use crate::system::RandomIds;
+
+/// The settings of a [`Client`], from [`Client::builder`] or [`Client::builder_from_url`]. They are fixed once it is built.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kser::Error> {
+/// use kser::{Client, MemoryStore, Routes};
+///
+/// let kser = Client::builder_from_url("memory://?prefix=test.")
+///     .store(MemoryStore::new())
+///     .routes(Routes::new().with_topic("dice.DiceRoll", "casino")?)
+///     .build()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "no client is made until it is built"]
+pub struct ClientBuilder {
+    source: Source,
+    store: Store,
+    routes: Option<Routes>,
+    limits: Limits,
+    log: LogOptions,
+    clock: Option<Arc<dyn Clock>>,
+    ids: Arc<dyn IdSource>,
+    mode: Option<Mode>,
+}
+
+/// The source of the transport.
+enum Source {
+    Transport(Arc<dyn Transport>),
+    Url(String),
+}
+
+/// The choice of a state store.
+enum Store {
+    /// The store that the URL implies, if it implies one.
+    Implied,
+    None,
+    Some(Arc<dyn StateStore>),
+}
+
+impl ClientBuilder {
+    pub(super) fn from_transport(transport: impl Transport) -> Self {
+        Self::new(Source::Transport(Arc::new(transport)))
+    }
+
+    pub(super) fn from_url(url: impl Into<String>) -> Self {
+        Self::new(Source::Url(url.into()))
+    }
+
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            store: Store::Implied,
+            routes: None,
+            limits: Limits::default(),
+            log: LogOptions::default(),
+            clock: None,
+            ids: Arc::new(RandomIds),
+            mode: None,
+        }
+    }
+
+    /// Keeps the states of operations in `store`. Defaults to a store in this process for the URL `memory://`, else to none.
+    ///
+    /// Only the process that made a memory store knows it. Beside Kafka, the consumers of a run must be in the process that
+    /// launches it, and use this client. A consumer in another process cannot read such a run: it logs an error, the messages
+    /// of the run become dead letters after ten minutes, and the run does not end.
+    pub fn store(mut self, store: impl StateStore) -> Self {
+        self.store = Store::Some(Arc::new(store));
+        self
+    }
+
+    /// Carries the states of operations in their messages, also for the URL `memory://`.
+    pub fn without_store(mut self) -> Self {
+        self.store = Store::None;
+        self
+    }
+
+    /// Routes entrypoints to topics, and topics to groups. Defaults to [`Routes::new`]. The prefix of a URL is put before them.
+    pub fn routes(mut self, routes: Routes) -> Self {
+        self.routes = Some(routes);
+        self
+    }
+
+    /// Sets the largest sizes of messages, outcomes and operations. Defaults to [`Limits::default`].
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the content of log lines. By default they have no params.
+    pub fn log(mut self, log: LogOptions) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Tells the time by `clock`. Defaults to [`SystemClock`], or to the clock of the transport for the URL `memory://`.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Names tasks and runs by `ids`. Defaults to [`RandomIds`].
+    pub fn ids(mut self, ids: impl IdSource) -> Self {
+        self.ids = Arc::new(ids);
+        self
+    }
+
+    /// Sets where the state of a run lives unless its launch says otherwise. Defaults to [`Mode::Stored`] with a store, else to
+    /// [`Mode::AtLeastOnce`].
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Connects to the transport, and makes the client.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a URL that is none, and when the routes have another prefix than the URL;
+    /// [`Error::Unsupported`] for a backend that does not exist or is not compiled in; [`Error::NeedsStore`] for
+    /// [`Mode::Stored`] without a store; [`Error::Backend`] when the transport or the store does not answer.
+    pub async fn build(self) -> Result<Client, Error> {
+        let backend = match self.source {
+            Source::Transport(transport) => Backend::new(transport),
+            Source::Url(url) => open(&url).await?,
+        };
+        let store = match self.store {
+            Store::Implied => backend.store,
+            Store::None => None,
+            Store::Some(store) => Some(store),
+        };
+        let routes = self.routes.unwrap_or_default();
+        let routes = match backend.prefix {
+            Some(prefix) => routes.with_prefix_of_url(prefix)?,
+            None => routes,
+        };
+        let mode = match (self.mode, &store) {
+            (Some(Mode::Stored), None) => {
+                return Err(Error::NeedsStore {
+                    verb: "Mode::Stored",
+                });
+            }
+            (Some(mode), _) => mode,
+            (None, Some(_)) => Mode::Stored,
+            (None, None) => Mode::AtLeastOnce,
+        };
+        let clock = self.clock.or(backend.clock);
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let description = backend.transport.describe(&[]).await?;
+        let store_clock = StoreClock::new(Arc::clone(&clock));
+        let store_id = match &store {
+            Some(store) => Some(store_clock.observe(store.id().await?)),
+            None => None,
+        };
+        Ok(Client(Arc::new(Shared {
+            store_clock,
+            event_watcher: Arc::new(EventWatcher::default()),
+            failures: Arc::default(),
+            relaying: Arc::new(Semaphore::new(1)),
+            ready: Arc::default(),
+            unread: Arc::default(),
+            log: Arc::new(self.log),
+            ids: self.ids,
+            stamps: Arc::default(),
+            writer: RecordWriter {
+                routes,
+                limits: self.limits,
+                store: store_id,
+            },
+            transport: backend.transport,
+            store,
+            clock,
+            mode,
+            description,
+        })))
+    }
+}
+
+/// Shows neither the URL nor what waits in a transport, which may have secrets.
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("routes", &self.routes)
+            .field("limits", &self.limits)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use kser_memory::{MemoryStore, MemoryTransport};
+
+    use super::*;
+
+    async fn topics(builder: ClientBuilder) -> Result<String, Error> {
+        let client = builder.build().await?;
+        Ok(client.0.topic_of(&"dice.DiceRoll".into())?.to_string())
+    }
+
+    #[tokio::test]
+    async fn routes_and_the_prefix_of_the_url_go_together() {
+        let casino = || Routes::new().with_topic("dice", "casino").unwrap();
+        let url = || Client::builder_from_url("memory://?prefix=test.");
+        assert_eq!(topics(url()).await.unwrap(), "test.dice");
+        assert_eq!(topics(url().routes(casino())).await.unwrap(), "test.casino");
+        let same = casino().with_prefix("test.").unwrap();
+        assert_eq!(topics(url().routes(same)).await.unwrap(), "test.casino");
+        let other = casino().with_prefix("stage.").unwrap();
+        let error = topics(url().routes(other)).await.unwrap_err().to_string();
+        assert!(
+            error.contains("\"test.\"") && error.contains("\"stage.\""),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_mode_follows_the_store() {
+        let over = || Client::builder(MemoryTransport::new());
+        let mode = |client: Client| client.0.mode;
+        assert_eq!(mode(over().build().await.unwrap()), Mode::AtLeastOnce);
+        let stored = over().store(MemoryStore::new());
+        assert_eq!(mode(stored.build().await.unwrap()), Mode::Stored);
+        let url = || Client::builder_from_url("memory://");
+        assert_eq!(mode(url().build().await.unwrap()), Mode::Stored);
+        let carried = url().without_store().build().await.unwrap();
+        assert_eq!(mode(carried), Mode::AtLeastOnce);
+        let refused = over().mode(Mode::Stored).build().await;
+        assert!(matches!(refused, Err(Error::NeedsStore { .. })));
+    }
+
+    /// A store in place of the implied one.
+    #[tokio::test]
+    async fn a_store_may_stand_beside_any_url() {
+        let store = MemoryStore::new();
+        let id = store.id().await.unwrap().value;
+        let client = Client::builder_from_url("memory://").store(store);
+        assert_eq!(client.build().await.unwrap().0.writer.store, Some(id));
+    }
+
+    #[test]
+    fn a_builder_does_not_show_its_url() {
+        let builder = Client::builder_from_url("kafka://broker?sasl.password=hunter2");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+
+use kser_core::{Clock, Error, StateStore, Transport};
+
+/// The transport that a URL names, and what comes with it.
+pub(super) struct Backend {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) store: Option<Arc<dyn StateStore>>,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) prefix: Option<String>,
+}
+
+impl Backend {
+    /// Makes a backend of a transport, without a store, a clock and a prefix.
+    pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            store: None,
+            clock: None,
+            prefix: None,
+        }
+    }
+}
+
+/// Opens the backend that a URL names.
+pub(super) async fn open(url: &str) -> Result<Backend, Error> {
+    let url = Url::parse(url)?;
+    match url.scheme {
+        #[cfg(feature = "memory")]
+        "memory" => {
+            let transport = kser_memory::MemoryTransport::new();
+            let clock = transport.clock();
+            let mut backend = Backend::new(Arc::new(transport));
+            backend.store = Some(Arc::new(kser_memory::MemoryStore::with_clock(clock)));
+            backend.clock = Some(Arc::new(clock));
+            backend.prefix = url.prefix.map(str::to_owned);
+            Ok(backend)
+        }
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let options = url.options.iter().copied();
+            let config = kser_kafka::KafkaConfig::from_url_parts(url.place, options)?;
+            let transport = kser_kafka::KafkaTransport::with_config(config).await?;
+            let mut backend = Backend::new(Arc::new(transport));
+            backend.prefix = url.prefix.map(str::to_owned);
+            Ok(backend)
+        }
+        scheme => Err(unsupported(scheme)),
+    }
+}
+
+fn unsupported(scheme: &str) -> Error {
+    let hint = match scheme {
+        "memory" => "switch on the cargo feature `memory` of kser",
+        "kafka" => "switch on the cargo feature `kafka` of kser",
+        _ => "there are `memory://` and `kafka://`, each with a cargo feature of kser",
+    };
+    Error::Unsupported {
+        what: format!("the scheme {scheme:?}"),
+        hint: hint.to_owned(),
+    }
+}
+
+/// A URL, as far as kser reads it: the rest is the backend's.
+#[derive(Debug)]
+struct Url<'a> {
+    scheme: &'a str,
+    place: &'a str,
+    prefix: Option<&'a str>,
+    options: Vec<&'a str>,
+}
+
+impl<'a> Url<'a> {
+    fn parse(url: &'a str) -> Result<Self, Error> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(invalid(
+                url,
+                "it has no scheme, such as memory://".to_owned(),
+            ));
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let options = query.split('&').filter(|option| !option.is_empty());
+        let (prefixes, options): (Vec<_>, Vec<_>) =
+            options.partition(|option| option.starts_with("prefix="));
+        let url = Self {
+            scheme,
+            place,
+            prefix: prefixes
+                .last()
+                .and_then(|option| option.strip_prefix("prefix=")),
+            options,
+        };
+        match scheme {
+            "memory" => url.only_scheme(),
+            _ => Ok(url),
+        }
+    }
+
+    /// Refuses all that could stand behind `memory://`, but for the prefix.
+    fn only_scheme(self) -> Result<Self, Error> {
+        let scheme = self.scheme;
+        if !self.place.is_empty() {
+            let reason = "nothing may stand before the options".to_owned();
+            return Err(invalid(&format!("{scheme}://"), reason));
+        }
+        if let Some(option) = self.options.first() {
+            let name = option.split('=').next().unwrap_or_default();
+            let reason = format!("unknown option {name:?}; there is prefix");
+            return Err(invalid(&format!("{scheme}://"), reason));
+        }
+        Ok(self)
+    }
+}
+
+/// All but the scheme may hold a secret, and is not shown.
+fn invalid(url: &str, reason: String) -> Error {
+    let what = match url.split_once("://") {
+        Some((scheme, _)) => format!("the URL {:?}", format!("{scheme}://…")),
+        None => "the URL".to_owned(),
+    };
+    Error::Invalid { what, reason }
+}
