@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kser::memory::MemoryStore;
 use kser::{
-    Client, Context, Entrypoint, IntoTask, Json, MemoryStore, Operation, Outcome, Registry,
-    RetryPolicy, Status, Step, Task, TaskError,
+    Client, Context, Entrypoint, IntoTask, Json, Operation, Outcome, Registry, RetryPolicy, Status,
+    Step, Task, TaskError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -174,7 +175,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use kser::{Error, RunId};
+    use kser::Error;
+    use kser::run::RunId;
     use kser_testkit::{Faults, Sim};
 
     use super::*;

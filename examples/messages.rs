@@ -3,7 +3,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use kser::{Context, Entrypoint, Object, Outcome, Registry};
+use kser::message::Object;
+use kser::{Context, Entrypoint, Outcome, Registry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedSender};
 

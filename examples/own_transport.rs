@@ -4,12 +4,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kser::core::{
-    Cancellation, Clock, Context, Delivery, Description, Error, Health, Interest, Json, Leave,
-    NotPublished, Origin, Record, Registry, Room, Settle, Settling, Step, Subscription, Ticket,
-    Timestamp, Topic, TopicSpec, Transport, async_trait,
+use kser::backend::{
+    Delivery, Description, Interest, Leave, NotPublished, Origin, Record, Room, Settle, Settling,
+    Subscription, Ticket, TopicSpec, Transport, async_trait,
 };
-use kser::{Entrypoint, SystemClock};
+use kser::client::{Clock, SystemClock};
+use kser::consumer::Health;
+use kser::message::Topic;
+use kser::run::Timestamp;
+use kser::task::Cancellation;
+use kser::{Context, Entrypoint, Error, Json, Registry, Step};
 use tokio::{sync::Notify, time::timeout};
 
 const LARGEST: usize = 1_000_000;

@@ -19,7 +19,7 @@ use syn::parse_macro_input;
 /// ```
 ///
 /// The struct is a JSON object: it has named fields, or it wraps one value that is an object, as in
-/// `struct AnyParams(kser::Object);`. It has no generics, because a name stands for one type, and no lifetimes, because
+/// `struct AnyParams(kser::message::Object);`. It has no generics, because a name stands for one type, and no lifetimes, because
 /// params own their data.
 ///
 /// # Other names of the crate

@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use kser::{Context, Entrypoint, RunId, Step, TaskError};
+use kser::run::RunId;
+use kser::{Context, Entrypoint, Step, TaskError};
 use kser_testkit::{Effects, Faults, Report, Setup, Sim};
 use serde::{Deserialize, Serialize};
 

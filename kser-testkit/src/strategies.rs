@@ -13,7 +13,7 @@
 //! }
 //!
 //!
-//! fn diary() -> Sim<kser::RunId> {
+//! fn diary() -> Sim<kser::run::RunId> {
 //!     Sim::new(|world| {
 //!         let diary = world.effects("diary");
 //!         let write = move |ctx: Context, _: Note| {

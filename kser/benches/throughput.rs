@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kser::{Client, Entrypoint, MemoryStore, MemoryTransport, Mode, Registry, Step};
+use kser::client::Mode;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::{Client, Entrypoint, Registry, Step};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};

@@ -1,4 +1,30 @@
-//! The client: a transport, an optional state store, and the producers and consumers made from it.
+//! The client: connecting, sending tasks, launching operations, and the settings that all of it shares.
+//!
+//! [`connect`] makes a [`Client`] from a URL, [`Client::builder`] from a transport and a store. A client makes a [`Producer`], which
+//! sends and launches, and a [`Consumer`](crate::consumer::Consumer), which runs the handlers.
+//!
+//! ```
+//! use kser::client::{Client, Limits, Routes};
+//! use kser::task::Entrypoint;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, Entrypoint)]
+//! #[entrypoint("image.Resize")]
+//! struct Resize { width: u32 }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), kser::Error> {
+//! let mut limits = Limits::default();
+//! limits.steps = 1000;
+//! let kser = Client::builder_from_url("memory://")
+//!     .routes(Routes::new().with_topic("image", "pictures")?)
+//!     .limits(limits)
+//!     .build()
+//!     .await?;
+//! kser.producer().send(Resize { width: 64 }).with_key("cat.png").await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod builder;
 mod url;
@@ -6,15 +32,22 @@ mod url;
 use std::fmt;
 use std::sync::Arc;
 
+pub use kser_clock::SystemClock;
+pub use kser_core::log::LogOptions;
+pub use kser_core::{Clock, IdSource, Limits, Mode};
 use kser_core::{Error, Registry, Timestamp, Transport};
 
 pub use self::builder::ClientBuilder;
 use crate::consumer::Consumer;
 use crate::dead_letters::DeadLetters;
 use crate::events::Events;
-use crate::producer::Producer;
+pub use crate::launch::Launch;
+pub use crate::producer::Producer;
+pub use crate::routes::Routes;
 use crate::runs::Runs;
+pub use crate::send_task::SendTask;
 use crate::shared::Shared;
+pub use crate::system::RandomIds;
 
 /// Connects to the transport that `url` names, with the default settings. [`Client::builder_from_url`] has others.
 ///
@@ -45,7 +78,8 @@ impl Client {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), kser::Error> {
-    /// use kser::{Client, MemoryTransport};
+    /// use kser::memory::MemoryTransport;
+    /// use kser::Client;
     ///
     /// let transport = MemoryTransport::new();
     /// let shop = Client::builder(transport.clone()).build().await?;

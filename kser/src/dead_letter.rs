@@ -1,3 +1,29 @@
+//! Dead letters: messages that failed for good, with the original bytes and the reason.
+//!
+//! [`Client::dead_letters`](crate::Client::dead_letters) opens those of a topic. Each [`DeadLetter`] is replayed, discarded, or kept
+//! for a later session.
+//!
+//! ```
+//! # use kser::{Entrypoint, Registry, TaskError};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize, Entrypoint)]
+//! # #[entrypoint("image.Resize")]
+//! # struct Resize {}
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), kser::Error> {
+//! # let kser = kser::connect("memory://").await?;
+//! # let fails = |_: Resize| async { Err::<(), _>(TaskError::permanent("NoImage", "no image")) };
+//! # let consumer = kser.consumer(Registry::new().task(fails).build()?).spawn();
+//! # kser.producer().send(Resize {}).await?;
+//! let mut letters = kser.dead_letters("image").await?;
+//! let letter = letters.next().await?;
+//! println!("{:?} after {} attempts", letter.error(), letter.attempts());
+//! letter.replay().await?;
+//! letters.close().await?;
+//! # consumer.stop().await
+//! # }
+//! ```
+
 use std::sync::Arc;
 
 use kser_core::sequencing::{Event, Progress, StepKey};
@@ -6,6 +32,7 @@ use kser_core::{
     headers,
 };
 
+pub use crate::dead_letters::DeadLetters;
 use crate::dead_letters::{Place, Session};
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::EventWatcher;

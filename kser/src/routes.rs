@@ -12,7 +12,7 @@ const EVENTS: &str = "kser.events";
 /// second group would run everything a second time.
 ///
 /// ```
-/// # use kser::Routes;
+/// # use kser::client::Routes;
 /// let routes = Routes::new().with_topic("dice.DiceRoll", "casino")?.with_group("casino", "croupiers")?;
 /// assert_eq!(routes.topic(&"dice.DiceRoll".into())?.as_str(), "casino");
 /// assert_eq!(routes.topic(&"dice.DiceLaunch".into())?.as_str(), "dice");

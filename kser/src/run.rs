@@ -1,15 +1,54 @@
+//! The runs of operations: their state, waiting for them, and repairing them.
+//!
+//! A launch returns a [`Run`]. [`Runs`] finds runs by their ids, and lists them; that needs a state store. Without one, the
+//! events of the runs ([`RunEvent`]) tell their status.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use kser::run::{RunFilter, Status};
+//! # use kser::{Entrypoint, Registry, Step, TaskError};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize, Entrypoint)]
+//! # #[entrypoint("image.Resize")]
+//! # struct Resize {}
+//! # async fn resize(_: Resize) -> Result<(), TaskError> { Err(TaskError::permanent("NoImage", "no image")) }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), kser::Error> {
+//! # let kser = kser::connect("memory://").await?;
+//! # let consumer = kser.consumer(Registry::new().task(resize).build()?).spawn();
+//! let run = kser.producer().launch_steps("image.One", vec![Step::new(Resize {})]).await?;
+//! let state = run.wait_timeout(Duration::from_secs(60)).await?;
+//! assert_eq!(state.status, Status::Failed);
+//! run.resume().await?; // The step that failed runs again.
+//! run.wait().await?;
+//!
+//! let mut failed = RunFilter::default();
+//! failed.status = Some(Status::Failed);
+//! for info in kser.runs().list(&failed).await? {
+//!     println!("{info}");
+//! }
+//! # consumer.stop().await
+//! # }
+//! ```
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use kser_core::sequencing::Rejected;
 use kser_core::store::Watch;
-use kser_core::{Error, Name, Outcome, RunId, Status, TaskId};
+pub use kser_core::store::{Attempt, RunFilter, RunInfo};
+use kser_core::{Error, Name, Outcome, TaskId};
+pub use kser_core::{RunId, Status, Timestamp, UnknownStatus};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::event::RunEvent;
+pub use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::WatchedRun;
-use crate::runs::Runs;
+pub use crate::events::Events;
+pub use crate::runs::Runs;
 use crate::shared::Shared;
 
 /// A handle of a run of an operation, as its launch returns it. Cloning is cheap.

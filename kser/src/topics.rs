@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kser_core::{Error, Registry, Topic, TopicSpec};
 
-use crate::Routes;
+use crate::routes::Routes;
 
 /// The suffix of the topic of the dead letters of a topic.
 pub(crate) const DEAD_LETTERS: &str = ".dlt";

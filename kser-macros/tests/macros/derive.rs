@@ -1,6 +1,7 @@
 //! The derive, and the forms of params that it takes.
 
-use kser::{Context, Entrypoint, Object, Registry, TaskError};
+use kser::message::Object;
+use kser::{Context, Entrypoint, Registry, TaskError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Entrypoint)]
@@ -49,7 +50,7 @@ struct Elsewhere {}
 
 /// The traits are those of `kser-core`, under whatever path.
 #[derive(Serialize, Deserialize, Entrypoint)]
-#[entrypoint("dice.Core", crate = kser::core)]
+#[entrypoint("dice.Core", crate = kser::task)]
 struct Core {}
 
 #[test]
@@ -68,7 +69,7 @@ async fn a_task_of_such_params_runs() -> Result<(), kser::Error> {
     }
     let registry = Registry::new().task(roll).build()?;
     let message = r#"{"uuid": "1", "entrypoint": "dice.DiceRoll", "params": {"sides": 6}}"#;
-    let message = kser::Message::decode(message.as_bytes())?;
+    let message = kser::message::Message::decode(message.as_bytes())?;
     let outcome = registry.execute(&message).await;
     assert_eq!(outcome.message(), "You made a 6");
     Ok(())

@@ -49,7 +49,7 @@ async fn static_state(_: &'static str, _: DiceRoll) -> std::io::Result<()> {
 }
 
 #[kser::task]
-async fn state_and_context(_: Database, _: Context, _: DiceRoll) -> impl kser::IntoOutcome {}
+async fn state_and_context(_: Database, _: Context, _: DiceRoll) -> impl kser::task::IntoOutcome {}
 
 #[kser::task]
 async fn state_and_previous(_: Database, _: DiceRoll, _: Previous) {}

@@ -1,4 +1,4 @@
-use kser::RunEvent;
+use kser::run::RunEvent;
 use kser_core::store::OutputId;
 use kser_core::{Message, Record, Status};
 

@@ -46,7 +46,7 @@ impl Clock for SimClock {
 }
 
 /// The clock of one process, which may be ahead of the others. Within a life it goes as they do, as that of
-/// [`SystemClock`](kser::SystemClock) does: a machine's time is read when a process starts.
+/// [`SystemClock`](kser::client::SystemClock) does: a machine's time is read when a process starts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProcessClock {
     clock: SimClock,

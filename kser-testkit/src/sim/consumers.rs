@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use kser::{Consumer, IntoOperation, IntoTask, IntoTaskWith, Registry, RegistryBuilder};
+use kser::consumer::Consumer;
+use kser::operation::IntoOperation;
+use kser::task::{IntoTaskWith, RegistryBuilder};
+use kser::{IntoTask, Registry};
 use kser_core::{StateStore, Transport};
 
 use super::spec::{Configure, ConsumerSpec, Wrap, WrapStore, WrapTransport};

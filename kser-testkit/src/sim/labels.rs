@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kser::RunEvent;
+use kser::run::RunEvent;
 use kser_core::sequencing::PlannedStep;
 use kser_core::{Message, Name, Record, RunId, TaskId};
 

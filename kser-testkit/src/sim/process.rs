@@ -1,6 +1,7 @@
 use std::sync::{Arc, OnceLock};
 
-use kser::{Client, ConsumerHandle};
+use kser::Client;
+use kser::consumer::ConsumerHandle;
 use kser_core::Error;
 use kser_memory::MemoryStore;
 use tokio::task::JoinHandle;

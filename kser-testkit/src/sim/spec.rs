@@ -2,7 +2,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use kser::{Client, Consumer, Error, Registry};
+use kser::consumer::Consumer;
+use kser::{Client, Error, Registry};
 use kser_core::{StateStore, Transport};
 
 pub(super) type Configure = Arc<dyn Fn(Consumer, usize) -> Consumer + Send + Sync>;

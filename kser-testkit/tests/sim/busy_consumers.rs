@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use kser::{Context, Entrypoint, IntoTask, RetryPolicy, RunId, Status, Step, TaskError};
+use kser::run::RunId;
+use kser::{Context, Entrypoint, IntoTask, RetryPolicy, Status, Step, TaskError};
 use kser_testkit::{Faults, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use kser::core::{Interest, Room, Ticket};
-use kser::{
-    Client, Context, Entrypoint, Error, Message, Outcome, RunId, Step, TaskError, Topic, Transport,
-};
+use kser::backend::{Interest, Room, Ticket, Transport};
+use kser::message::{Message, Topic};
+use kser::run::RunId;
+use kser::{Client, Context, Entrypoint, Error, Outcome, Step, TaskError};
 use kser_testkit::{Effects, Faults, Guarantee, Run, Setup, Sim, World};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;

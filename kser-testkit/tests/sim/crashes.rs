@@ -7,7 +7,7 @@ use kser_testkit::{Faults, Setup, Sim};
 
 use crate::shop::{Charge, Checkout, STEPS, handlers};
 
-fn shop(with_key: bool) -> Sim<(kser::RunId, kser_testkit::Effects)> {
+fn shop(with_key: bool) -> Sim<(kser::run::RunId, kser_testkit::Effects)> {
     Sim::new(move |world| {
         let shop = world.effects("shop");
         handlers(world.consumers(2), &shop, with_key);

@@ -7,7 +7,7 @@ use kser_testkit::{Effects, Faults, Run, Setup, Sim};
 use crate::shop::{Checkout, Pickup, STEPS, handlers};
 use crate::sweeps_are_long;
 
-type Shop = (kser::RunId, Effects);
+type Shop = (kser::run::RunId, Effects);
 
 fn shop(with_key: bool) -> Sim<Shop> {
     Sim::new(move |world| {

@@ -90,7 +90,7 @@ fn a_lone_task_in_a_topic_that_no_consumer_reads_is_caught_by_hand() {
 }
 
 /// A lone task that fails for good, or panics each time.
-fn failing(panics: bool) -> impl Fn(&mut World) -> kser::TaskId {
+fn failing(panics: bool) -> impl Fn(&mut World) -> kser::message::TaskId {
     move |world| {
         let work = move |_: Work| async move {
             assert!(!panics, "it breaks");

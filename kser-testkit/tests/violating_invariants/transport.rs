@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use kser::RunEvent;
+use kser::run::RunEvent;
 use kser_core::{
     Description, Error, Interest, Message, NotPublished, Outcome, Raw, Record, RunId, Settle,
     Status, Subscription, Ticket, Timestamp, Topic, TopicSpec, Transport,

@@ -6,8 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kser::core::{TopicSpec, Transport};
-use kser::{Client, Error, KafkaTransport, Registry, Topic};
+use kser::backend::{TopicSpec, Transport};
+use kser::kafka::KafkaTransport;
+use kser::message::Topic;
+use kser::{Client, Error, Registry};
 use test_services::Cluster;
 use tokio::runtime::Runtime;
 

@@ -3,8 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kser::core::{TopicSpec, Transport};
-use kser::{Client, Entrypoint, KafkaTransport, Routes, Topic};
+use kser::backend::{TopicSpec, Transport};
+use kser::client::Routes;
+use kser::kafka::KafkaTransport;
+use kser::message::Topic;
+use kser::{Client, Entrypoint};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;

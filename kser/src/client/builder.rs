@@ -20,7 +20,9 @@ use crate::system::RandomIds;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), kser::Error> {
-/// use kser::{Client, MemoryStore, Routes};
+/// use kser::client::Routes;
+/// use kser::memory::MemoryStore;
+/// use kser::Client;
 ///
 /// let kser = Client::builder_from_url("memory://?prefix=test.")
 ///     .store(MemoryStore::new())

@@ -22,7 +22,7 @@ use super::step::lease::{Leases, Terms};
 use super::step::renewals::Renewals;
 use super::sweeper::sweep;
 use super::{Consumer, ConsumerHandle};
-use crate::Routes;
+use crate::routes::Routes;
 use crate::shared::Shared;
 
 /// Runs a consumer from its start to its end, which the log, its handle and the waiters of its client are told of.

@@ -1,3 +1,28 @@
+//! Consumers: receiving messages, running their handlers, and acknowledging them.
+//!
+//! [`Client::consumer`](crate::Client::consumer) makes a [`Consumer`] of a registry. [`Consumer::run`] runs it to its end,
+//! [`Consumer::spawn`] in the background. A [`ConsumerHandle`] stops, pauses and inspects it.
+//!
+//! ```
+//! use kser::consumer::ConsumerState;
+//! # use kser::{Entrypoint, Registry};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize, Entrypoint)]
+//! # #[entrypoint("image.Resize")]
+//! # struct Resize {}
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), kser::Error> {
+//! # let registry = Registry::new().task(|_: Resize| async {}).build()?;
+//! let kser = kser::connect("memory://").await?;
+//! let consumer = kser.consumer(registry).with_concurrency(8).with_signals();
+//! let handle = consumer.handle();
+//! assert_eq!(handle.health().state, ConsumerState::Created);
+//! # handle.request_stop();
+//! consumer.run().await // Until SIGTERM or SIGINT.
+//! # }
+//! ```
+
 mod active;
 mod delivery;
 mod dispatcher;
@@ -13,14 +38,16 @@ mod processor;
 mod queues;
 mod signals;
 mod state_guard;
-mod step;
+pub(crate) mod step;
 mod sweeper;
 mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kser_core::{Entrypoint, Error, Instance, Outcome, Registry, Topic};
+pub use kser_core::store::StoreHealth;
+use kser_core::{Entrypoint, Error, Outcome, Registry, Topic};
+pub use kser_core::{Health, HeldPartition, Instance, NotInGroup, UnfitTopic};
 use tower::{Layer, Service};
 
 pub use self::active::RunningTask;
@@ -28,7 +55,8 @@ pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningCon
 use self::lifecycle::serve;
 use self::options::{LEAST_LEASE, MOST_TASKS, Options, within};
 use self::step::layers::Layers;
-pub use self::step::layers::{TaskRequest, TaskService};
+use self::step::layers::TaskRequest;
+use self::step::layers::TaskService;
 use crate::shared::Shared;
 
 /// A consumer: receives messages and runs their handlers.

@@ -6,7 +6,7 @@ use kser_core::{Error, Room, RunId, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::RunEvent;
+use crate::engine::event::RunEvent;
 
 /// An observer of the events of all runs that handles of this client wait for, through one subscription.
 #[derive(Debug, Default)]

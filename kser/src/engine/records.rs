@@ -7,9 +7,10 @@ use kser_core::{
     StoreId, Timestamp, Topic,
 };
 
+use crate::engine::event::RunEvent;
 use crate::engine::run_change::RunChange;
 use crate::engine::run_ref::RunRef;
-use crate::{Routes, RunEvent};
+use crate::routes::Routes;
 
 /// The entrypoint of the message that ends an external step.
 pub(crate) const STEP_ENDED: &str = "kser.StepEnded";

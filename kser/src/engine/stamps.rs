@@ -28,7 +28,7 @@ impl Stamps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RandomIds;
+    use crate::system::RandomIds;
 
     #[test]
     fn stamps_differ_within_a_process_and_between_processes() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::process::{Process, Setup};
 use crate::common::road::{self, Diary, Log, Stuck, Trip, all_arrive, walk};
 use crate::common::{SHORT_SESSION, Tested, connect, expect, on_kafka, prefix, until, url};
-use kser::Routes;
+use kser::client::Routes;
 use libtest_mimic::{Failed, Trial};
 use tokio::time::{Instant, sleep};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::common::road::{self, Diary, walk};
 use crate::common::{Tested, on_cluster, trials, until};
-use kser::{Error, KafkaConfig, KafkaTransport};
+use kser::Error;
+use kser::kafka::{KafkaConfig, KafkaTransport};
 use libtest_mimic::Trial;
 use test_services::{Access, Cluster};
 

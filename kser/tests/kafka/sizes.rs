@@ -6,9 +6,11 @@ use std::time::Duration;
 use crate::common::place::Place;
 use crate::common::road::{self, Diary, all_arrive, walk};
 use crate::common::{Tested, expect, on_cluster, on_kafka, until};
+use kser::dead_letter::DeadLetter;
+use kser::task::task_fn;
 use kser::{
-    Client, Context, DeadLetter, Entrypoint, IntoTask, Outcome, Registry, RetryPolicy, Run, Status,
-    Step, TaskError, task_fn,
+    Client, Context, Entrypoint, IntoTask, Outcome, Registry, RetryPolicy, Run, Status, Step,
+    TaskError,
 };
 use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
@@ -125,7 +127,7 @@ async fn small(place: &Place, small: &[&str], store: bool) -> Result<Client, Fai
     let kser = match store {
         true => {
             Client::builder_from_url(place.url())
-                .store(kser::MemoryStore::new())
+                .store(kser::memory::MemoryStore::new())
                 .build()
                 .await?
         }
@@ -292,7 +294,7 @@ async fn missing_output() -> Tested {
     let held = || consumer.handle().health().unsettled;
     until("it is held", LONG, || !held().is_empty()).await?;
     let [road, nowhere] = ["road", "nowhere"].map(|topic| format!("{}{topic}", place.prefix));
-    let names = |held: &[kser::core::HeldPartition]| {
+    let names = |held: &[kser::consumer::HeldPartition]| {
         let [held] = held else { return false };
         held.topic.as_str() == road && held.partition == 0 && held.reason.contains(&nowhere)
     };

@@ -34,7 +34,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// Connects to a place of one's own, with a store.
 async fn stored(registry: &Registry) -> Result<Client, Failed> {
     let kser = Client::builder_from_url(url(SHORT_SESSION))
-        .store(kser::MemoryStore::new())
+        .store(kser::memory::MemoryStore::new())
         .build()
         .await?;
     kser.ensure_topics(registry, Some(3)).await?;

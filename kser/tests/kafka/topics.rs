@@ -8,11 +8,13 @@ use crate::common::place::Place;
 use crate::common::process::Setup;
 use crate::common::road::{self, Diary, Log, Trip, all_arrive, walk};
 use crate::common::{Tested, connect, expect, on_kafka, until, url};
-use kser::core::{Record, Topic};
-use kser::{
-    Clock as _, Context, Entrypoint, IntoTask, KafkaTransport, Registry, RetryPolicy, Routes,
-    Status, SystemClock, Timestamp, Transport as _, task_fn,
-};
+use kser::backend::{Record, Transport as _};
+use kser::client::{Clock as _, Routes, SystemClock};
+use kser::kafka::KafkaTransport;
+use kser::message::Topic;
+use kser::run::Timestamp;
+use kser::task::task_fn;
+use kser::{Context, Entrypoint, IntoTask, Registry, RetryPolicy, Status};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 
@@ -379,7 +381,7 @@ async fn expired() -> Tested {
 async fn expired_with_store() -> Tested {
     let place = Place::new();
     let kser = kser::Client::builder_from_url(place.url())
-        .store(kser::MemoryStore::new())
+        .store(kser::memory::MemoryStore::new())
         .build()
         .await?;
     let diary = Diary::default();

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::capture::{lines, listen};
 use crate::common::{Diary, note, noting};
 use crate::faulty::{Fault, Faulty};
-use kser::{Client, ConsumerState, Error, MemoryStore, MemoryTransport, Step};
+use kser::consumer::ConsumerState;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::{Client, Error, Step};
 use tokio::time::{sleep, timeout};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::capture::{lines, listen};
 use crate::common::{Note, client, note};
-use kser::{Context, Error, Mode, Registry, Step, TaskError};
+use kser::client::Mode;
+use kser::{Context, Error, Registry, Step, TaskError};
 use tokio::time::sleep;
 
 /// The run is cancelled while its step runs, and the step fails: no success is to be read.

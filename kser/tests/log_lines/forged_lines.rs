@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::capture::{lines, listen};
 use crate::common::{Note, client, note};
-use kser::{Context, Error, Mode, Registry, TaskError};
+use kser::client::Mode;
+use kser::{Context, Error, Registry, TaskError};
 use tokio::time::sleep;
 use tracing::Level;
 

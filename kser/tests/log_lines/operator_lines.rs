@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::capture::{lines, listen};
 use crate::common::{Doomed, Flaky, Note, client, note};
-use kser::{
-    Context, Entrypoint, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError, Timestamp,
-};
+use kser::client::Mode;
+use kser::run::Timestamp;
+use kser::{Context, Entrypoint, Error, IntoTask, Registry, RetryPolicy, Step, TaskError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::capture::{lines, listen};
 use crate::common::{Double, client};
-use kser::{Error, IntoTask, Mode, Registry, Status, Step};
+use kser::client::Mode;
+use kser::{Error, IntoTask, Registry, Status, Step};
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_is_logged_with_its_reason() -> Result<(), Error> {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::common::{self, Diary, Note, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
-use kser::core::{Interest, Room};
-use kser::{
-    Client, Context, Error, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry,
-    RunEvent, StateStore as _, Status, StatusChange, Step, TaskError, Topic, Transport as _,
-};
+use kser::backend::{Interest, Room, StateStore as _, Transport as _};
+use kser::client::Mode;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::Topic;
+use kser::operation::StatusChange;
+use kser::run::RunEvent;
+use kser::{Client, Context, Error, Operation, Outcome, Registry, Status, Step, TaskError};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use crate::common::{Diary, Note, both, note, noting};
 use crate::faulty::{Deaf, Loss};
-use kser::{
-    Context, Error, IntoTask, MemoryStore, MemoryTransport, Registry, RetryPolicy, StateStore,
-    Status, Step, Task, TaskError,
-};
+use kser::backend::StateStore;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::{Context, Error, IntoTask, Registry, RetryPolicy, Status, Step, Task, TaskError};
 use tokio::time::sleep;
 
 /// A task that takes too long, and notes what it is told of that.

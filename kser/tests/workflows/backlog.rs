@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::common::{self, Note, note};
 use crate::faulty::{Deaf, Fault, Faulty};
-use kser::core::store::OUTPUT_PATIENCE;
-use kser::core::{Interest, Room};
-use kser::{
-    Client, MemoryStore, MemoryTransport, Registry, Routes, Run, Status, Step, Topic,
-    Transport as _,
-};
+use kser::backend::store::OUTPUT_PATIENCE;
+use kser::backend::{Interest, Room, Transport as _};
+use kser::client::Routes;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::Topic;
+use kser::{Client, Registry, Run, Status, Step};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crate::common::{Diary, Double, Game, Note, both, client, note, noting};
 use bytes::Bytes;
-use kser::core::Record;
+use kser::backend::{Record, Transport};
+use kser::client::Mode;
+use kser::dead_letter::DeadLetter;
+use kser::memory::MemoryTransport;
+use kser::message::{Message, Topic};
 use kser::{
-    Client, Context, DeadLetter, Error, IntoTask, Json, MemoryTransport, Message, Mode, Registry,
-    RetryPolicy, Status, Step, TaskError, Topic, Transport,
+    Client, Context, Error, IntoTask, Json, Registry, RetryPolicy, Status, Step, TaskError,
 };
 use serde::Serialize;
 

@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, Diary, Doomed, Flaky, Game, Note, both, client, note, noting};
-use kser::core::{Interest, Room};
+use kser::backend::{Interest, Room, Transport};
+use kser::client::Mode;
+use kser::memory::MemoryTransport;
+use kser::message::Topic;
+use kser::operation::StatusChange;
+use kser::run::RunEvent;
 use kser::{
-    Context, Error, IntoTask, MemoryTransport, Mode, Operation, Outcome, Registry, RetryPolicy,
-    RunEvent, Status, StatusChange, Step, TaskError, Topic, Transport,
+    Context, Error, IntoTask, Operation, Outcome, Registry, RetryPolicy, Status, Step, TaskError,
 };
 use tokio::time::sleep;
 
@@ -273,7 +277,7 @@ async fn a_prefix_keeps_tenants_apart() -> Result<(), Error> {
     let transport = MemoryTransport::new();
     let mut tenants = Vec::new();
     for prefix in ["a.", "b."] {
-        let routes = kser::Routes::new().with_prefix(prefix)?;
+        let routes = kser::client::Routes::new().with_prefix(prefix)?;
         let kser = kser::Client::builder(transport.clone())
             .routes(routes)
             .build()

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::common::{Diary, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
-use kser::{Client, Error, MemoryStore, MemoryTransport, Status, Step};
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::{Client, Error, Status, Step};
 use tokio::time::sleep;
 
 async fn stored(faulty: &Faulty) -> Client {
@@ -180,7 +181,7 @@ async fn a_fork_that_is_refused_leaves_no_run_and_one_of_unknown_fate_has_an_id(
     faulty.fail(Fault::Topic(""));
     let refused = run.fork(1).await.unwrap_err();
     assert!(matches!(refused, Error::MissingTopic { .. }), "{refused}");
-    let runs = kser.runs().list(&kser::RunFilter::default()).await?;
+    let runs = kser.runs().list(&kser::run::RunFilter::default()).await?;
     assert_eq!(runs.len(), 1);
     faulty.fail(Fault::Silence);
     let Err(Error::MaybeSent { id, .. }) = run.fork(1).await else {
@@ -241,7 +242,7 @@ async fn what_a_topic_does_not_take_is_refused_and_not_perhaps_sent() -> Result<
         matches!(launched, Err(Error::TooLargeForTopic { .. })),
         "{launched:?}"
     );
-    let runs = kser.runs().list(&kser::RunFilter::default()).await?;
+    let runs = kser.runs().list(&kser::run::RunFilter::default()).await?;
     assert_eq!(runs, Vec::new());
     Ok(())
 }

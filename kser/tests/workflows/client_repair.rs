@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, Diary, Game, client, note, noting, told};
-use kser::core::{Interest, Room};
-use kser::{
-    Client, Context, Entrypoint, Error, Message, Mode, Operation, Outcome, RunEvent, Status,
-    StatusChange, Step, TaskError, Topic, Transport,
-};
+use kser::backend::{Interest, Room, Transport};
+use kser::client::Mode;
+use kser::message::{Message, Topic};
+use kser::operation::StatusChange;
+use kser::run::RunEvent;
+use kser::{Client, Context, Entrypoint, Error, Operation, Outcome, Status, Step, TaskError};
 use tokio::time::sleep;
 
 struct Told(Diary);
@@ -32,10 +33,10 @@ impl Operation for Told {
 }
 
 /// A client with a store, and the transport below it.
-async fn stored() -> (kser::MemoryTransport, Client) {
-    let transport = kser::MemoryTransport::new();
+async fn stored() -> (kser::memory::MemoryTransport, Client) {
+    let transport = kser::memory::MemoryTransport::new();
     let clock = transport.clock();
-    let store = kser::MemoryStore::with_clock(clock);
+    let store = kser::memory::MemoryStore::with_clock(clock);
     let kser = Client::builder(transport.clone())
         .store(store)
         .clock(clock)

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{Diary, Doomed, note};
-use kser::core::Record;
-use kser::{
-    Client, Context, DeadLetter, Error, IntoTask, MemoryStore, MemoryTransport, Message, Registry,
-    RetryPolicy, Status, Step, TaskError, Topic, Transport,
-};
+use kser::backend::{Record, Transport};
+use kser::dead_letter::DeadLetter;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::{Message, Topic};
+use kser::{Client, Context, Error, IntoTask, Registry, RetryPolicy, Status, Step, TaskError};
 use tokio::time::{sleep, timeout};
 
 /// Clients of one transport, and to one store where there is one.
@@ -22,7 +22,7 @@ async fn pair(prefix: &str, stored: bool) -> [Client; 2] {
     let mut pair = Vec::new();
     for _ in 0..2 {
         let transport = transport.clone();
-        let routes = kser::Routes::new().with_prefix(prefix).unwrap();
+        let routes = kser::client::Routes::new().with_prefix(prefix).unwrap();
         let kser = Client::builder(transport).clock(clock).routes(routes);
         let kser = match stored {
             true => kser.store(Arc::clone(&store)),

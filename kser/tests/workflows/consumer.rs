@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, Diary, Note, both, client, note, noting, slow};
+use kser::client::{Mode, Routes};
 use kser::layer::TaskRequest;
-use kser::{
-    Context, Error, IntoTask, Mode, Outcome, Registry, RetryPolicy, Routes, Status, Step, TaskError,
-};
+use kser::{Context, Error, IntoTask, Outcome, Registry, RetryPolicy, Status, Step, TaskError};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]

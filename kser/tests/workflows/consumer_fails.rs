@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::common::{self, Diary, note, noting};
 use crate::faulty::{Fault, Faulty};
-use kser::{Client, ConsumerState, Error, MemoryStore, MemoryTransport, Registry, Step};
+use kser::consumer::ConsumerState;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::{Client, Error, Registry, Step};
 use tokio::time::{sleep, timeout};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, Diary, Doomed, Game, Note, client, note, told};
-use kser::core::{Interest, Room, Timestamp};
+use kser::backend::{Interest, Room, StateStore as _, Transport as _};
+use kser::client::{Clock, Mode};
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::{Message, Topic};
+use kser::run::Timestamp;
 use kser::{
-    Clock, Context, Error, IntoTask as _, MemoryStore, MemoryTransport, Message, Mode, Outcome,
-    Registry, RetryPolicy, StateStore as _, Status, Step, TaskError, Topic, Transport as _,
+    Context, Error, IntoTask as _, Outcome, Registry, RetryPolicy, Status, Step, TaskError,
 };
 use tokio::time::{Instant, sleep};
 

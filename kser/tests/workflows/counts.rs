@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::common::{Diary, Game, Note, both, client, note, noting};
 use crate::whole::Whole;
-use kser::core::Record;
-use kser::{
-    Context, Error, IntoTask, Message, Mode, Registry, RetryPolicy, Status, Step, TaskError, Topic,
-};
+use kser::backend::Record;
+use kser::client::Mode;
+use kser::message::{Message, Topic};
+use kser::{Context, Error, IntoTask, Registry, RetryPolicy, Status, Step, TaskError};
 use tokio::time::sleep;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use crate::common::Doomed;
 use async_trait::async_trait;
-use kser::core::{
-    Delivery, Description, Health, Interest, Leave, NotPublished, Record, Room, Settle,
-    Subscription, Ticket, Timestamp, TopicSpec,
+use kser::backend::{
+    Delivery, Description, Interest, Leave, NotPublished, Record, Room, Settle, Subscription,
+    Ticket, TopicSpec, Transport,
 };
-use kser::{
-    Error, IntoTask, MemoryTransport, Registry, RetryPolicy, Status, Step, TaskError, Topic,
-    Transport,
-};
+use kser::consumer::Health;
+use kser::memory::MemoryTransport;
+use kser::message::Topic;
+use kser::run::Timestamp;
+use kser::{Error, IntoTask, Registry, RetryPolicy, Status, Step, TaskError};
 use tokio::time::timeout;
 
 /// A transport on which no dead letter is ever settled.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::common::{Diary, Doomed, Game, Note, client, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
-use kser::core::{Interest, Room};
-use kser::{
-    Client, Context, MemoryStore, MemoryTransport, Mode, Operation, Outcome, Registry,
-    StateStore as _, Status, StatusChange, Step, TaskError, Topic, Transport as _,
-};
+use kser::backend::{Interest, Room, StateStore as _, Transport as _};
+use kser::client::Mode;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::Topic;
+use kser::operation::StatusChange;
+use kser::{Client, Context, Operation, Outcome, Registry, Status, Step, TaskError};
 use tokio::time::sleep;
 
 const HOUR: Duration = Duration::from_secs(3600);

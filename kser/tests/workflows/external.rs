@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::common::{self, Diary, both, client, note, noting};
-use kser::core::{Interest, Room};
-use kser::{
-    Error, MemoryTransport, Message, Mode, Outcome, Registry, Status, Step, Topic, Transport,
-};
+use kser::backend::{Interest, Room, Transport};
+use kser::client::Mode;
+use kser::memory::MemoryTransport;
+use kser::message::{Message, Topic};
+use kser::{Error, Outcome, Registry, Status, Step};
 use tokio::time::sleep;
 
 /// Connects to a transport, with a store of its own if runs are stored, on the clock of the transport.
@@ -104,7 +105,7 @@ async fn a_report_of_a_run_without_an_operation_is_read() -> Result<(), Error> {
 async fn a_report_that_comes_too_early_is_not_held_for_long() -> Result<(), Error> {
     let transport = MemoryTransport::new();
     let clock = transport.clock();
-    let store = kser::MemoryStore::with_clock(clock);
+    let store = kser::memory::MemoryStore::with_clock(clock);
     let kser = kser::Client::builder(transport.clone())
         .store(store)
         .clock(clock)

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::common::{Diary, Doomed, Double, Note, client, note};
 use crate::whole::Whole;
-use kser::core::Record;
-use kser::{Context, IntoTask, Mode, Outcome, Registry, RetryPolicy, Step, TaskError, Topic};
+use kser::backend::Record;
+use kser::client::Mode;
+use kser::message::Topic;
+use kser::{Context, IntoTask, Outcome, Registry, RetryPolicy, Step, TaskError};
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -244,7 +246,7 @@ async fn a_wait_for_a_run_that_is_given_up_costs_no_place() {
     // It has the place that is lent when the run ends.
     kser.producer().send(note("long 60000")).await.unwrap();
     sleep(SECOND).await;
-    let child = kser::RunId::from("child");
+    let child = kser::run::RunId::from("child");
     let step = child.step(1);
     let reported = kser
         .runs()

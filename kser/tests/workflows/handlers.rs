@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use crate::common::{Diary, Game, Note, both, note};
-use kser::{
-    Client, Context, Error, IntoTask, Message, Registry, RetryPolicy, Status, Step, TaskError,
-};
+use kser::message::Message;
+use kser::{Client, Context, Error, IntoTask, Registry, RetryPolicy, Status, Step, TaskError};
 
 /// Launches one note and returns how its run ended.
 async fn ended(kser: &Client) -> (Status, String) {

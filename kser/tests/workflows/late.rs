@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use crate::common::{self, Diary, Note, client, note};
 use bytes::Bytes;
-use kser::core::Record;
-use kser::{Error, MemoryTransport, Mode, Registry, Step, Topic, Transport};
+use kser::backend::{Record, Transport};
+use kser::client::Mode;
+use kser::memory::MemoryTransport;
+use kser::message::Topic;
+use kser::{Error, Registry, Step};
 use tokio::time::sleep;
 
 const LEASE: Duration = Duration::from_secs(30);

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, Diary, Doomed, Double, Flaky, Game, Note, both, client, note};
-use kser::{Context, Error, Json, Mode, Outcome, Registry, RetryPolicy, Status, Step, TaskError};
+use kser::client::Mode;
+use kser::{Context, Error, Json, Outcome, Registry, RetryPolicy, Status, Step, TaskError};
 
 fn registry(diary: &Diary) -> Result<Registry, Error> {
     let noted = diary.clone();
@@ -278,7 +279,7 @@ async fn a_message_from_python_launches_a_run() -> Result<(), Error> {
         let diary = Diary::default();
         let consumer = kser.consumer(registry(&diary)?).spawn();
         let text = br#"{"uuid": "from-python", "entrypoint": "test.Game", "params": {"notes": ["a", "b"]}}"#;
-        let message = kser::Message::decode(text)?;
+        let message = kser::message::Message::decode(text)?;
         kser.producer().send_message(&message, None).await?;
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(diary.read(), ["a", "b"]);
@@ -301,7 +302,7 @@ async fn a_second_launch_from_outside_with_other_content_leaves_the_run_alone() 
         let text = format!(
             r#"{{"uuid": "p", "entrypoint": "test.Game", "params": {{"notes": {notes}}}}}"#
         );
-        let message = kser::Message::decode(text.as_bytes())?;
+        let message = kser::message::Message::decode(text.as_bytes())?;
         kser.producer().send_message(&message, None).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{Diary, Note, both, client, note};
-use kser::{Client, Context, Error, Mode, Registry, RunId, Status, Step};
+use kser::client::Mode;
+use kser::run::RunId;
+use kser::{Client, Context, Error, Registry, Status, Step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -149,9 +151,9 @@ async fn a_lease_is_kept_while_the_handler_runs() -> Result<(), Error> {
 /// What was published before a crash of its writer's wake-up moves again by itself: the sweep.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_message_is_lost_is_published_again() -> Result<(), Error> {
-    let lost = kser::MemoryTransport::new();
-    let transport = kser::MemoryTransport::new();
-    let store = kser::MemoryStore::with_clock(transport.clock());
+    let lost = kser::memory::MemoryTransport::new();
+    let transport = kser::memory::MemoryTransport::new();
+    let store = kser::memory::MemoryStore::with_clock(transport.clock());
     let nowhere = Client::builder(lost)
         .store(store.clone())
         .clock(transport.clock())

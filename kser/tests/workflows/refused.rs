@@ -1,7 +1,8 @@
 //! What cannot run is refused before anything is sent.
 
 use crate::common::{Note, client, note};
-use kser::{Error, Mode, Registry, Step};
+use kser::client::Mode;
+use kser::{Error, Registry, Step};
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_cannot_run_is_refused() -> Result<(), Error> {
@@ -46,7 +47,7 @@ async fn a_plan_that_cannot_run_is_refused() -> Result<(), Error> {
     );
     assert!(
         kser.runs()
-            .list(&kser::RunFilter::default())
+            .list(&kser::run::RunFilter::default())
             .await?
             .is_empty()
     );

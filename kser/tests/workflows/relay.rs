@@ -7,14 +7,16 @@ use std::time::Duration;
 use crate::common::{Diary, Note, note};
 use crate::faulty::{Deaf, Loss};
 use async_trait::async_trait;
-use kser::core::{
-    Cancellation, Delivery, Description, Health, Interest, Leave, NotPublished, Record, Room,
-    Settle, Subscription, Ticket, Timestamp, TopicSpec,
+use kser::backend::{
+    Delivery, Description, Interest, Leave, NotPublished, Record, Room, Settle, Subscription,
+    Ticket, TopicSpec, Transport,
 };
-use kser::{
-    Client, Context, Entrypoint, Error, MemoryClock, MemoryStore, MemoryTransport, Registry,
-    Status, Step, Topic, Transport,
-};
+use kser::consumer::Health;
+use kser::memory::{MemoryClock, MemoryStore, MemoryTransport};
+use kser::message::Topic;
+use kser::run::Timestamp;
+use kser::task::Cancellation;
+use kser::{Client, Context, Entrypoint, Error, Registry, Status, Step};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 

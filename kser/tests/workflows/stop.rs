@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::common::{self, Diary, Note, both, client, note, slow};
-use kser::{Context, Error, IntoTask, Mode, Registry, RetryPolicy, Step, TaskError};
+use kser::client::Mode;
+use kser::{Context, Error, IntoTask, Registry, RetryPolicy, Step, TaskError};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]

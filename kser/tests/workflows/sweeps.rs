@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::common::{Diary, Game, note, noting};
 use crate::faulty::{Deaf, Fault, Faulty, Loss};
-use kser::core::sequencing::Progress;
-use kser::core::store::NewRun;
-use kser::core::{Clock, Object, Record};
-use kser::{
-    Client, Error, MemoryStore, MemoryTransport, Message, Registry, StateStore, Step, TaskError,
-    Topic,
-};
+use kser::backend::sequencing::Progress;
+use kser::backend::store::NewRun;
+use kser::backend::{Record, StateStore};
+use kser::client::Clock;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::{Message, Object, Topic};
+use kser::{Client, Error, Registry, Step, TaskError};
 use tokio::time::sleep;
 
 struct Setup {

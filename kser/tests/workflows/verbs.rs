@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::common::{self, Diary, client, note, noting, told};
-use kser::{Clock, Error, MemoryClock, Mode, Outcome, RunFilter, RunId, Status, Step};
+use kser::client::{Clock, Mode};
+use kser::memory::MemoryClock;
+use kser::run::{RunFilter, RunId};
+use kser::{Error, Outcome, Status, Step};
 
 #[tokio::test(start_paused = true)]
 async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use kser::{ConsumerHandle, Error};
+use kser::Error;
+use kser::consumer::ConsumerHandle;
 use libtest_mimic::Failed;
 use tokio::time::Instant;
 use tracing_subscriber::Layer;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kser::{Client, Error, RunState, Status, Step};
+use kser::run::RunState;
+use kser::{Client, Error, Status, Step};
 use libtest_mimic::Trial;
 use serde_json::json;
 use test_services::kafka;

@@ -62,7 +62,7 @@ impl Place {
         let client = || async {
             let builder = Client::builder_from_url(&*url);
             let builder = match stored {
-                true => builder.store(kser::MemoryStore::new()),
+                true => builder.store(kser::memory::MemoryStore::new()),
                 false => builder,
             };
             builder.build().await

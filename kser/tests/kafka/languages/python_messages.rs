@@ -1,6 +1,7 @@
 //! Lone messages, both ways.
 
-use kser::{Context, Entrypoint, Error, Object, Outcome, Registry, Status, Step, TaskError};
+use kser::message::Object;
+use kser::{Context, Entrypoint, Error, Outcome, Registry, Status, Step, TaskError};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -1,6 +1,7 @@
 //! Operations whose first step leaves what it was given, and whose third tells what it was given.
 
-use kser::{Context, Entrypoint, Error, Object, Outcome, Registry};
+use kser::message::Object;
+use kser::{Context, Entrypoint, Error, Outcome, Registry};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;

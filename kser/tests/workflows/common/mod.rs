@@ -5,9 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kser::{
-    Client, ClientBuilder, Entrypoint, Error, MemoryStore, MemoryTransport, Mode, Outcome, Registry,
-};
+use kser::client::{ClientBuilder, Mode};
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::{Client, Entrypoint, Error, Outcome, Registry};
 use serde::{Deserialize, Serialize};
 
 macro_rules! entrypoint {

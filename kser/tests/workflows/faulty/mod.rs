@@ -6,11 +6,14 @@ mod store;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kser::core::{
-    Delivery, Description, Health, Interest, Leave, NotPublished, Record, Room, Subscription,
-    TopicSpec,
+use kser::Error;
+use kser::backend::{
+    Delivery, Description, Interest, Leave, NotPublished, Record, Room, Subscription, TopicSpec,
+    Transport,
 };
-use kser::{Error, MemoryClock, MemoryTransport, Topic, Transport};
+use kser::consumer::Health;
+use kser::memory::{MemoryClock, MemoryTransport};
+use kser::message::Topic;
 use tokio::sync::watch;
 
 #[allow(unused_imports, reason = "not every test needs a store that fails")]

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kser::core::sequencing::{
-    Event, Owner, PlannedStep, Progress, Revision, StepKey, StepWindow, apply,
-};
-use kser::core::store::{
-    Inserted, NewRun, Output, OutputId, StoreHealth, Swapped, Timed, Watch, Write,
-};
-use kser::core::{Instance, StoreId};
-use kser::{Attempt, Error, MemoryStore, RunFilter, RunId, RunInfo, StateStore, Topic};
+use kser::Error;
+use kser::backend::sequencing::{Event, Owner, Progress, Revision, StepKey, StepWindow, apply};
+use kser::backend::store::{Inserted, NewRun, Output, OutputId, Swapped, Timed, Watch, Write};
+use kser::backend::{StateStore, StoreId};
+use kser::consumer::{Instance, StoreHealth};
+use kser::memory::MemoryStore;
+use kser::message::Topic;
+use kser::operation::PlannedStep;
+use kser::run::{Attempt, RunFilter, RunId, RunInfo};
 
 /// The version of a run that was launched with its steps.
 const BUILT: u64 = 3;

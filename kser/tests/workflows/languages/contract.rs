@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use kser::{Error, Message, Mode, Status};
+use kser::client::Mode;
+use kser::message::Message;
+use kser::{Error, Status};
 use serde_json::json;
 
 use super::MODES;
@@ -142,11 +144,11 @@ async fn a_second_report_counts_only_without_a_store() -> Result<(), Error> {
             let twice = mode != Mode::Stored;
             let is_failure = second == FAILURE;
             assert_eq!(office.last().len(), 1 + usize::from(twice && !is_failure));
-            let received = events.receive(kser::core::Room::records(100)).await?;
+            let received = events.receive(kser::backend::Room::records(100)).await?;
             let statuses: Vec<_> = received
                 .iter()
                 .map(|event| event.record.payload.as_deref().unwrap())
-                .map(|event| kser::RunEvent::decode(event).unwrap().status)
+                .map(|event| kser::run::RunEvent::decode(event).unwrap().status)
                 .filter(|status| status.is_terminal())
                 .collect();
             let both = statuses.contains(&Status::Success) && statuses.contains(&Status::Failed);

@@ -1,7 +1,9 @@
 //! Reports that are wrong: each ends its attempt, and no run waits for ever.
 
-use kser::core::Record;
-use kser::{Error, Message, Mode, Status, Topic};
+use kser::backend::Record;
+use kser::client::Mode;
+use kser::message::{Message, Topic};
+use kser::{Error, Status};
 
 use super::MODES;
 use super::office::{FAILURE, Office, metadata, report, success};

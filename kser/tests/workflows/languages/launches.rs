@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use kser::core::Room;
-use kser::{Error, Mode};
+use kser::Error;
+use kser::backend::Room;
+use kser::client::Mode;
 use serde_json::{Value, json};
 
 use super::MODES;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kser::{Error, Mode, Outcome, Status};
+use kser::client::Mode;
+use kser::{Error, Outcome, Status};
 
 use super::MODES;
 use super::office::{FAILURE, Office, metadata, report, success};

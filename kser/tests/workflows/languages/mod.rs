@@ -7,7 +7,7 @@ mod launches;
 mod merging;
 mod office;
 
-use kser::Mode;
+use kser::client::Mode;
 
 /// Where the state of runs lives.
 const MODES: [Mode; 2] = [Mode::Stored, Mode::AtLeastOnce];

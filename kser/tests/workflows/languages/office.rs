@@ -1,11 +1,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kser::core::{Interest, NotPublished, Record, Room, Subscription};
-use kser::{
-    Client, Context, DeadLetter, Entrypoint, Error, MemoryStore, MemoryTransport, Message, Mode,
-    Outcome, Raw, Registry, Run, RunState, Step, TaskError, Topic, Transport,
-};
+use kser::backend::{Interest, NotPublished, Record, Room, Subscription, Transport};
+use kser::client::Mode;
+use kser::dead_letter::DeadLetter;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::{Message, Raw, Topic};
+use kser::run::RunState;
+use kser::{Client, Context, Entrypoint, Error, Outcome, Registry, Run, Step, TaskError};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -45,7 +47,7 @@ pub(crate) struct Office {
     /// In a lock, so that an office can be shared.
     subscription: tokio::sync::Mutex<Box<dyn Subscription>>,
     last: Arc<Mutex<Vec<Given>>>,
-    consumer: kser::RunningConsumer,
+    consumer: kser::consumer::RunningConsumer,
 }
 
 impl Office {
@@ -165,7 +167,9 @@ impl Office {
     }
 
     /// Does something with the only dead letter of the topic that is reported to.
-    pub(crate) async fn letter(&self) -> Result<(kser::DeadLetters, DeadLetter), Error> {
+    pub(crate) async fn letter(
+        &self,
+    ) -> Result<(kser::dead_letter::DeadLetters, DeadLetter), Error> {
         let mut letters = self.kser.dead_letters("test").await?;
         let mut list = letters.list(10).await?;
         assert_eq!(list.len(), 1, "{list:?}");

@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kser::core::{
-    Delivery, Description, Health, Interest, Leave, NotPublished, Origin, Record, Room, Settle,
-    Settling, Subscription, Ticket, TopicSpec,
+use kser::Error;
+use kser::backend::{
+    Delivery, Description, Interest, Leave, NotPublished, Origin, Record, Room, Settle, Settling,
+    Subscription, Ticket, TopicSpec, Transport,
 };
-use kser::{Clock, Error, MemoryClock, Timestamp, Topic, Transport};
+use kser::client::Clock;
+use kser::consumer::Health;
+use kser::memory::MemoryClock;
+use kser::message::Topic;
+use kser::run::Timestamp;
 use tokio::sync::Notify;
 
 #[derive(Debug, Clone, Default)]
