@@ -13,22 +13,20 @@ use tokio::time::sleep;
 async fn stored(faulty: &Faulty) -> Client {
     let clock = faulty.clock();
     let store = MemoryStore::with_clock(clock);
-    let kser = Client::builder(faulty.clone())
+    Client::builder(faulty.clone())
         .store(store)
         .clock(clock)
         .build()
         .await
-        .unwrap();
-    kser
+        .unwrap()
 }
 
 async fn carried(faulty: &Faulty) -> Client {
-    let kser = Client::builder(faulty.clone())
+    Client::builder(faulty.clone())
         .clock(faulty.clock())
         .build()
         .await
-        .unwrap();
-    kser
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,13 +173,12 @@ async fn what_a_lost_delivery_did_not_publish_is_published_by_a_sweep() {
 }
 
 async fn over(store: &Deaf, clock: MemoryClock, transport: MemoryTransport) -> Client {
-    let kser = Client::builder(transport)
+    Client::builder(transport)
         .store(store.clone())
         .clock(clock)
         .build()
         .await
-        .unwrap();
-    kser
+        .unwrap()
 }
 
 /// Another worker has ended the step meanwhile, with outputs of its own: those of this attempt are not wanted, and those of
