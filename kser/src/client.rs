@@ -1,7 +1,7 @@
 //! The client: connecting, sending tasks, launching operations, and the settings that all of it shares.
 //!
-//! [`connect`] makes a [`Client`] from a URL, [`Client::builder`] from a transport and a store. A client makes a [`Producer`], which
-//! sends and launches, and a [`Consumer`](crate::consumer::Consumer), which runs the handlers.
+//! [`connect`] makes a [`Client`] from a URL, [`Client::builder`] from a transport and a store. A client makes a [`Producer`],
+//! which sends and launches, and a [`Consumer`], which runs the handlers.
 //!
 //! ```
 //! use kser::client::{Client, Limits, Routes};

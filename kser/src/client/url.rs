@@ -25,6 +25,16 @@ impl Backend {
 /// Opens the backend that a URL names.
 pub(super) async fn open(url: &str) -> Result<Backend, Error> {
     let url = Url::parse(url)?;
+    let mut backend = open_scheme(&url).await?;
+    backend.prefix = url.prefix.map(str::to_owned);
+    Ok(backend)
+}
+
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(clippy::unused_async, reason = "the memory transport opens at once")
+)]
+async fn open_scheme(url: &Url<'_>) -> Result<Backend, Error> {
     match url.scheme {
         #[cfg(feature = "memory")]
         "memory" => {
@@ -33,7 +43,6 @@ pub(super) async fn open(url: &str) -> Result<Backend, Error> {
             let mut backend = Backend::new(Arc::new(transport));
             backend.store = Some(Arc::new(kser_memory::MemoryStore::with_clock(clock)));
             backend.clock = Some(Arc::new(clock));
-            backend.prefix = url.prefix.map(str::to_owned);
             Ok(backend)
         }
         #[cfg(feature = "kafka")]
@@ -41,9 +50,7 @@ pub(super) async fn open(url: &str) -> Result<Backend, Error> {
             let options = url.options.iter().copied();
             let config = kser_kafka::KafkaConfig::from_url_parts(url.place, options)?;
             let transport = kser_kafka::KafkaTransport::with_config(config).await?;
-            let mut backend = Backend::new(Arc::new(transport));
-            backend.prefix = url.prefix.map(str::to_owned);
-            Ok(backend)
+            Ok(Backend::new(Arc::new(transport)))
         }
         scheme => Err(unsupported(scheme)),
     }
