@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time: milliseconds since 1970-01-01 UTC, as in Kafka.
 ///
-/// Displays as RFC 3339 in UTC (`2026-11-28T07:00:00.250Z`), and as the number of milliseconds from the year 10000 on. As JSON it is
-/// the number.
+/// Displays as RFC 3339 in UTC (`2026-11-28T07:00:00.250Z`), and as the number of milliseconds from the year 10000 on. As
+/// JSON it is the number.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

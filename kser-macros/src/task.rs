@@ -132,8 +132,8 @@ fn is(ty: &Type, place: &str) -> TokenStream {
     quote_spanned!(ty.span()=> checked_task::#check::<#ty>();)
 }
 
-/// Writes the check of the type that the task returns. The parts of a `Result` and of a `Json` are checked by themselves, so that the
-/// error shows at the part that is wrong.
+/// Writes the check of the type that the task returns. The parts of a `Result` and of a `Json` are checked by themselves, so
+/// that the error shows at the part that is wrong.
 fn result(output: &ReturnType) -> Result<TokenStream> {
     let ReturnType::Type(_, output) = output else {
         return Ok(TokenStream::new());

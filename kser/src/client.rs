@@ -126,8 +126,8 @@ impl Client {
     /// them, and those to come. It needs no store.
     ///
     /// The time is that of the stamp that the backend keeps with each event; between machines it is as exact as their clocks
-    /// agree. Kafka keeps events for the retention of the topic `kser.events`, a day where kser creates the topic; `memory://` keeps
-    /// the last 1,000.
+    /// agree. Kafka keeps events for the retention of the topic `kser.events`, a day where kser creates the topic;
+    /// `memory://` keeps the last 1,000.
     ///
     /// ```
     /// # use std::time::SystemTime;

@@ -1,7 +1,7 @@
 //! Dead letters: messages that failed for good, with the original bytes and the reason.
 //!
-//! [`Client::dead_letters`](crate::Client::dead_letters) opens those of a topic. Each [`DeadLetter`] is replayed, discarded, or kept
-//! for a later session.
+//! [`Client::dead_letters`](crate::Client::dead_letters) opens those of a topic. Each [`DeadLetter`] is replayed, discarded,
+//! or kept for a later session.
 //!
 //! ```
 //! # use kser::{Entrypoint, Registry, TaskError};

@@ -1,8 +1,8 @@
 //! Layers around the handlers of tasks: `tower` middleware that sees each attempt at a task and its outcome.
 //!
 //! A layer wraps a [`TaskService`], and its service answers each [`TaskRequest`] with an outcome.
-//! [`Consumer::with_layer`](crate::consumer::Consumer::with_layer) puts it around the handlers of a consumer. The layers of `tower` work
-//! unchanged:
+//! [`Consumer::with_layer`](crate::consumer::Consumer::with_layer) puts it around the handlers of a consumer. The layers of
+//! `tower` work unchanged:
 //!
 //! ```
 //! use std::time::Duration;

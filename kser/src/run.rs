@@ -252,7 +252,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] for a run that has succeeded or failed; cancelling one twice is no error. Otherwise as [`status`](Self::status).
+    /// [`Error::Rejected`] for a run that has succeeded or failed; cancelling one twice is no error. Otherwise as
+    /// [`status`](Self::status).
     pub async fn cancel(&self) -> Result<(), Error> {
         self.by_id("cancel")?.cancel(&self.id).await
     }

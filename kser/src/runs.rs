@@ -146,7 +146,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] for a run that has succeeded or failed; cancelling one twice is no error. Otherwise as [`status`](Self::status).
+    /// [`Error::Rejected`] for a run that has succeeded or failed; cancelling one twice is no error. Otherwise as
+    /// [`status`](Self::status).
     pub async fn cancel(&self, id: &RunId) -> Result<(), Error> {
         self.apply("cancel", id, |_| Event::Cancelled).await
     }

@@ -100,8 +100,8 @@ impl BroadcastReader {
         }
     }
 
-    /// Adds new partitions. At the start they are read from their ends, or from the time that was asked for; later from the beginning, since they were empty at the
-    /// start.
+    /// Adds new partitions. At the start they are read from their ends, or from the time that was asked for; later from the
+    /// beginning, since they were empty at the start.
     fn look_for_partitions(&mut self, at_start: bool) -> KafkaResult<()> {
         let mut new = TopicPartitionList::new();
         for topic in &self.topics.clone() {

@@ -31,8 +31,8 @@ use crate::MemoryClock;
 /// - **The first group** of a topic gets all records that were published before it joined; a later group gets those that
 ///   are published from then on.
 /// - **Topics for observers only** ([`TopicSpec::observed`], such as the events) have their last 1,000 records, of at most
-///   4 MiB, for observers that ask for earlier records ([`Interest::since`]); other topics have none for them. They remove a group
-///   with its last member. All other topics keep records until they are settled, as long as the process
+///   4 MiB, for observers that ask for earlier records ([`Interest::since`]); other topics have none for them. They
+///   remove a group with its last member. All other topics keep records until they are settled, as long as the process
 ///   lives.
 /// - **A member of the same group and instance** takes the place of the one before it: the deliveries of the old member go
 ///   to others and count as crashes, and it receives [`Error::Superseded`].

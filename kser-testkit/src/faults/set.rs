@@ -58,9 +58,9 @@ impl Faults {
         Self::pairs([Fault::CrashBefore, Fault::CrashAfter])
     }
 
-    /// Tries faults only at the first `most` of the equal events of a run, by the number of their [`Site`]: the first two deliveries
-    /// of a record, say, where a busy consumer gives the record back a hundred times. Does not limit the faults that
-    /// [`random`](crate::Sim::random) draws. Without a limit unless set.
+    /// Tries faults only at the first `most` of the equal events of a run, by the number of their [`Site`]: the first two
+    /// deliveries of a record, say, where a busy consumer gives the record back a hundred times. Does not limit the faults
+    /// that [`random`](crate::Sim::random) draws. Without a limit unless set.
     #[must_use]
     pub const fn at_first(mut self, most: u32) -> Self {
         self.most_equal = Some(most);

@@ -117,8 +117,8 @@ struct Begun<S> {
     repeatable: Vec<Arc<str>>,
 }
 
-/// A runtime on paused time, which says when nothing in it can run. It has no I/O: that has no place in a simulation. Each time that
-/// nothing can run counts as a beat, because long waits pass without a step of the driver.
+/// A runtime on paused time, which says when nothing in it can run. It has no I/O: that has no place in a simulation. Each
+/// time that nothing can run counts as a beat, because long waits pass without a step of the driver.
 fn runtime(heartbeat: &Heartbeat) -> (Runtime, Idle) {
     let idle = Idle::default();
     let (parking, heartbeat) = (idle.clone(), heartbeat.clone());
