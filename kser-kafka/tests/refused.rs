@@ -27,7 +27,7 @@ impl Subscriber for Counting {
         let count = match (file, *event.metadata().level()) {
             (Some("schedule.rs"), Level::WARN) => &WARNINGS,
             (Some("schedule.rs"), Level::DEBUG) => &REFUSALS,
-            (Some("context.rs"), Level::WARN)
+            (Some("rebalance.rs"), Level::WARN)
                 if event.metadata().fields().field("why").is_some() =>
             {
                 &GOODBYES
