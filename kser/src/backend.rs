@@ -10,7 +10,7 @@
 //! use kser::message::Topic;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), kser::Error> {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let transport = MemoryTransport::new();
 //! let topic = Topic::new("image")?;
 //! let mut member = transport.subscribe(Interest::group("readers", vec![topic.clone()])).await?;
@@ -19,7 +19,8 @@
 //!     assert_eq!(delivery.record.payload.as_deref(), Some(&b"hello"[..]));
 //!     delivery.ticket.settle(Vec::new()).await?;
 //! }
-//! # member.close().await
+//! # member.close().await?;
+//! # Ok(())
 //! # }
 //! ```
 
