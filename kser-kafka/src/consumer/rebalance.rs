@@ -123,7 +123,7 @@ fn revoke(
     if !context.abandoned.load(Ordering::Acquire) {
         log_failure("unassigning partitions failed", unassigned);
     }
-    // Partitions that are lost have a warning, and a member that has left is not told what it leaves.
+    // Lost partitions have a warning of their own, and a member that leaves the group needs no line about its partitions.
     if !lost && !all.is_empty() {
         tracing::info!(
             target: "kser_kafka",

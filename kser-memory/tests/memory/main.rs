@@ -1,4 +1,4 @@
-//! The transport and the store in memory: the contracts, and what they do beyond these.
+//! The transport and the store in memory: their contracts, and the behaviour beyond the contracts.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod conformance;

@@ -197,7 +197,7 @@ impl ClientBuilder {
     }
 }
 
-/// Shows neither the URL nor what waits in a transport, which may have secrets.
+/// Shows neither the URL nor the records of a transport, which may have secrets.
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")

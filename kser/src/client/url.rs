@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use kser_core::{Clock, Error, StateStore, Transport};
 
-/// The transport that a URL names, and what comes with it.
+/// The transport that a URL names, with its store, clock and prefix.
 pub(super) struct Backend {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) store: Option<Arc<dyn StateStore>>,

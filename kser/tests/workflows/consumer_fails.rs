@@ -1,4 +1,4 @@
-//! How a consumer ends by an error: in the log, in its health, and for those who wait for a run.
+//! The end of a consumer by an error: in its health, and for the callers that wait for a run.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;

@@ -379,7 +379,7 @@ fn hold_undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
     Disposition::RetryIn(backoff(state.failed_settles))
 }
 
-/// Logs a delivery whose end cannot be decided, and what happens to its record.
+/// Logs an error of handling a delivery, and the disposition of its record.
 fn log_undecided(state: &DeliveryState<'_>, error: &str, consequence: &str) {
     let origin = state.tracked.origin;
     tracing::error!(
