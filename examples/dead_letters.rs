@@ -45,10 +45,12 @@ async fn main() -> Result<(), Error> {
     // A session settles only the letters that it replays or discards; all others come again in the next session.
     let mended = kser.consumer(Registry::new().task(resize).build()?).spawn();
     let mut letters = kser.dead_letters("image").await?;
-    for letter in letters.list(100).await? {
-        letter.replay().await?;
-    }
-    println!("{} are left", letters.list(100).await?.len());
+    let report = letters.replay_all(|letter| letter.replays() < 3).await?;
+    println!(
+        "{} were replayed, {} failed",
+        report.replayed,
+        report.failed.len()
+    );
     letters.close().await?;
     mended.stop().await
 }

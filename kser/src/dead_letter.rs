@@ -32,7 +32,7 @@ use kser_core::{
     headers,
 };
 
-pub use crate::dead_letters::DeadLetters;
+pub use crate::dead_letters::{DeadLetters, FailedReplay, ReplayReport};
 use crate::dead_letters::{Place, Session};
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::EventWatcher;
@@ -71,6 +71,11 @@ impl DeadLetter {
             place,
             record,
         }
+    }
+
+    /// Returns the topic and place of the dead letter itself.
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Returns the record as it was given up, our headers behind the others.

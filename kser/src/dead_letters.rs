@@ -1,11 +1,17 @@
+mod replay;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kser_core::{Delivery, Error, Interest, Origin, Record, Room, Subscription, Ticket, Topic};
+use kser_core::{
+    Delivery, Error, Interest, Origin, Record, Room, Subscription, Ticket, Timestamp, Topic,
+    headers,
+};
 use tokio::time::{Instant, timeout_at};
 
+pub use self::replay::{FailedReplay, ReplayReport};
 use crate::dead_letter::DeadLetter;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
@@ -15,6 +21,9 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// The time that [`DeadLetters::list`] waits for the backend to assign partitions.
 const ASSIGNED: Duration = Duration::from_secs(30);
+
+/// The number of dead letters that are received at once.
+const ROOM: usize = 1024;
 
 /// A session that looks at the dead letters of one topic and replays them.
 ///
@@ -112,10 +121,50 @@ impl DeadLetters {
         }
     }
 
+    /// Returns the next dead letter that this session has not returned yet; `None` once no dead letter is waiting, which takes as
+    /// long as in [`list`](Self::list).
+    ///
+    /// ```
+    /// # async fn show(letters: &mut kser::dead_letter::DeadLetters) -> Result<(), kser::Error> {
+    /// while let Some(letter) = letters.next_waiting().await? {
+    ///     println!("{:?}: {:?}", letter.origin(), letter.error());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A message that is replayed in such a loop and fails again becomes a new dead letter, which the loop meets, too:
+    /// [`DeadLetter::replays`] counts, and [`replay_all`](Self::replay_all) replays each once.
+    ///
+    /// As a `Stream` of the crate `futures`:
+    ///
+    /// ```
+    /// # use futures_util::{TryStream, stream};
+    /// # use kser::dead_letter::{DeadLetter, DeadLetters};
+    /// # fn as_stream(letters: DeadLetters) -> impl TryStream<Ok = DeadLetter, Error = kser::Error> {
+    /// stream::try_unfold(letters, |mut letters| async move {
+    ///     let letter = letters.next_waiting().await?;
+    ///     Ok(letter.map(|letter| (letter, letters)))
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the transport does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no dead letter.
+    pub async fn next_waiting(&mut self) -> Result<Option<DeadLetter>, Error> {
+        Ok(self.list(1).await?.pop())
+    }
+
     /// Returns the dead letters that this session has not returned yet, at most `limit`, and settles none of them.
     ///
-    /// It joins the group, and returns when no dead letter has come for 2 seconds; a backend that has assigned no partition to
-    /// this session, as when another session has them all, is waited for at most 30 seconds.
+    /// It joins the group, and returns when no dead letter has come for 2 seconds, apart from those that were written since the
+    /// call, as their headers tell; a backend that has assigned no partition to this session, as when another session has them
+    /// all, is waited for at most 30 seconds.
     ///
     /// # Errors
     ///
@@ -125,14 +174,19 @@ impl DeadLetters {
     ///
     /// Dropping the future loses no dead letter.
     pub async fn list(&mut self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let began = self.shared.clock.wall();
         let patience = Instant::now() + ASSIGNED;
         let mut quiet = Instant::now() + QUIET;
         while self.received.len() < limit {
-            let room = limit - self.received.len();
+            let room = (limit - self.received.len()).min(ROOM);
             match timeout_at(quiet.min(patience), self.receive(room)).await {
                 Ok(received) => {
-                    received?;
-                    quiet = Instant::now() + QUIET;
+                    let new = self.received.len() - received?;
+                    let mut new = self.received.range(new..);
+                    // The dead letters of tasks that fail all the time would come without end.
+                    if new.any(|(_, record)| !is_written_since(record, began)) {
+                        quiet = Instant::now() + QUIET;
+                    }
                 }
                 Err(_) if Instant::now() >= patience || self.is_assigned() => break,
                 Err(_) => quiet = Instant::now() + QUIET,
@@ -153,9 +207,11 @@ impl DeadLetters {
         self.subscription.close().await
     }
 
-    /// Receives dead letters, and forgets those that the session knows: a rebalance may deliver them again.
-    async fn receive(&mut self, records: usize) -> Result<(), Error> {
+    /// Receives dead letters, and forgets those that the session knows: a rebalance may deliver them again. Returns the number of
+    /// the others.
+    async fn receive(&mut self, records: usize) -> Result<usize, Error> {
         let room = Room::records(records);
+        let before = self.received.len();
         for delivery in self.subscription.receive(room).await? {
             let Delivery {
                 record,
@@ -168,7 +224,7 @@ impl DeadLetters {
                 self.received.push_back((place, record));
             }
         }
-        Ok(())
+        Ok(self.received.len() - before)
     }
 
     fn take(&mut self) -> Option<DeadLetter> {
@@ -183,6 +239,14 @@ impl DeadLetters {
         let health = self.subscription.health();
         !health.assigned.is_empty() && health.held.is_empty()
     }
+}
+
+/// Says whether a dead letter was written since this time of day, as far as its header tells.
+fn is_written_since(record: &Record, began: Timestamp) -> bool {
+    // Independent of the reader's clock.
+    let ever = Timestamp::from_millis(u64::MAX);
+    let failed = headers::passed(record, headers::LAST_FAILED, ever);
+    failed.is_some_and(|failed| failed >= began)
 }
 
 impl Session {

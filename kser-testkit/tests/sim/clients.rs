@@ -161,6 +161,46 @@ fn a_dead_letter_is_replayed_whatever_goes_wrong() {
     }
 }
 
+/// Replays all dead letters, as long as one comes. A dead letter that its run does not allow any more is discarded.
+async fn replay_all(kser: &Client, able: &AtomicBool) -> Result<(), Error> {
+    loop {
+        let mut letters = kser.dead_letters("shop").await?;
+        let first = timeout(PATIENCE, letters.next()).await;
+        letters.close().await?;
+        let Ok(first) = first else {
+            return Ok(());
+        };
+        first?.keep();
+        able.store(true, Ordering::Relaxed);
+        let mut letters = kser.dead_letters("shop").await?;
+        let report = letters.replay_all(|_| true).await?;
+        letters.close().await?;
+        let mut failed = report.failed.iter();
+        if failed.any(|failed| !failed.error.is_temporary()) {
+            let mut letters = kser.dead_letters("shop").await?;
+            if let Some(letter) = letters.next_waiting().await? {
+                letter.discard().await?;
+            }
+            letters.close().await?;
+        }
+    }
+}
+
+#[test]
+fn all_dead_letters_are_replayed_whatever_goes_wrong() {
+    let sim = Sim::new(|world| {
+        let able = Arc::new(AtomicBool::new(false));
+        let shop = workers(world, &able);
+        world.client(move |kser| async move { surely(|| replay_all(&kser, &able)).await });
+        (
+            world.launch_steps("shop.Job", vec![Step::new(Work {})]),
+            shop,
+        )
+    });
+    let report = sim.faults(Faults::any_single().at_first(1)).check(is_done);
+    assert!(report.runs > 60, "{report:?}");
+}
+
 /// With a store, an id is one run, whoever launches it and whenever.
 #[test]
 fn two_launches_of_one_id_are_one_run_whatever_goes_wrong() {

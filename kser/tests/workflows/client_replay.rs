@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{Diary, Doomed, note};
+use crate::faulty::{Deaf, Loss};
 use kser::backend::{Record, Transport};
 use kser::dead_letter::DeadLetter;
 use kser::memory::{MemoryStore, MemoryTransport};
@@ -225,6 +226,133 @@ async fn the_letter_of_a_stored_run_needs_its_store() -> Result<(), Error> {
     letters.next().await?.discard().await?;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(diary.read(), ["#1", "#2"]);
+    letters.close().await?;
+    consumer.stop().await
+}
+
+/// A dead letter that fails again while all are replayed is another one, and is not replayed for ever.
+#[tokio::test(start_paused = true)]
+async fn each_dead_letter_that_the_filter_takes_is_replayed_once() -> Result<(), Error> {
+    let [kser, _] = pair("", false).await;
+    let (fails, diary) = (Arc::new(AtomicBool::new(true)), Diary::default());
+    let consumer = kser.consumer(failing(&fails, &diary)).spawn();
+    for key in ["a", "b", "c"] {
+        kser.producer().send(Doomed {}).with_key(key).await?;
+    }
+    sleep(Duration::from_secs(60)).await;
+    let mut letters = kser.dead_letters("test").await?;
+    let taken = |letter: &DeadLetter| letter.record().key.as_deref() != Some(b"b");
+    let report = timeout(Duration::from_secs(600), letters.replay_all(taken)).await;
+    let report = report.unwrap()?;
+    assert_eq!((report.replayed, report.skipped), (2, 1));
+    assert!(
+        report.failed.is_empty() && report.untried == 0,
+        "{report:?}"
+    );
+    letters.close().await?;
+    sleep(Duration::from_secs(60)).await;
+    let mut letters = kser.dead_letters("test").await?;
+    let mut replays = Vec::new();
+    while let Some(letter) = letters.next_waiting().await? {
+        replays.push(letter.replays());
+    }
+    replays.sort_unstable();
+    assert_eq!(replays, [0, 1, 1]);
+    letters.close().await?;
+    consumer.stop().await
+}
+
+/// The dead letter of a run that was repaired otherwise holds back no other one, and stays.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_cannot_be_replayed_is_in_the_report() -> Result<(), Error> {
+    let [kser, _] = pair("", true).await;
+    let (fails, diary) = (Arc::new(AtomicBool::new(true)), Diary::default());
+    let consumer = kser.consumer(failing(&fails, &diary)).spawn();
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let steps = vec![Step::new(Doomed {})];
+        let run = kser.producer().launch_steps("test.Run", steps).await?;
+        run.wait().await?;
+        runs.push(run);
+    }
+    fails.store(false, Ordering::Relaxed);
+    runs[1].resume().await?;
+    assert_eq!(runs[1].wait().await?.status, Status::Success);
+    let mut letters = kser.dead_letters("test").await?;
+    let report = letters.replay_all(|_| true).await?;
+    assert_eq!((report.replayed, report.skipped, report.untried), (2, 0, 0));
+    let failed: Vec<_> = report.failed.iter().map(|failed| &failed.error).collect();
+    assert!(matches!(failed[..], [Error::Rejected { .. }]), "{failed:?}");
+    for run in &runs {
+        let ended = timeout(Duration::from_secs(600), run.wait()).await;
+        assert_eq!(ended.unwrap()?.status, Status::Success);
+    }
+    letters.close().await?;
+    let mut letters = kser.dead_letters("test").await?;
+    assert_eq!(letters.list(100).await?.len(), 1);
+    letters.close().await?;
+    consumer.stop().await
+}
+
+/// After an error of the store the rest is not tried, and comes again in the next session.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_are_left_when_the_store_does_not_answer() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock));
+    let builder = Client::builder(transport).store(store.clone());
+    let kser = builder.clock(clock).build().await?;
+    let (fails, diary) = (Arc::new(AtomicBool::new(true)), Diary::default());
+    let consumer = kser.consumer(failing(&fails, &diary)).spawn();
+    for _ in 0..4 {
+        let steps = vec![Step::new(Doomed {})];
+        let run = kser.producer().launch_steps("test.Run", steps).await?;
+        run.wait().await?;
+    }
+    let mut letters = kser.dead_letters("test").await?;
+    let mut seen = 0;
+    let report = letters.replay_all(|_| {
+        seen += 1;
+        if seen == 2 {
+            store.lose(Loss::Reads);
+        }
+        true
+    });
+    let report = report.await?;
+    assert_eq!((report.replayed, report.untried), (1, 2), "{report:?}");
+    let failed: Vec<_> = report.failed.iter().map(|failed| &failed.error).collect();
+    assert!(
+        matches!(failed[..], [error] if error.is_temporary()),
+        "{failed:?}"
+    );
+    letters.close().await?;
+    store.lose(Loss::Nothing);
+    let mut letters = kser.dead_letters("test").await?;
+    let report = letters.replay_all(|letter| letter.replays() == 0).await?;
+    assert_eq!((report.replayed, report.failed.len()), (3, 0), "{report:?}");
+    letters.close().await?;
+    consumer.stop().await
+}
+
+/// Tasks that fail all the time write dead letters without end, and a call ends all the same.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_are_written_meanwhile_are_not_waited_for() -> Result<(), Error> {
+    let [kser, theirs] = pair("", false).await;
+    let doomed = |_: Doomed| async { Err::<(), _>(TaskError::permanent("Doomed", "no")) };
+    let consumer = kser.consumer(Registry::new().task(doomed).build()?).spawn();
+    let always = tokio::spawn(async move {
+        loop {
+            theirs.producer().send(Doomed {}).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    sleep(Duration::from_secs(10)).await;
+    let mut letters = kser.dead_letters("test").await?;
+    let all = letters.replay_all(|_| true);
+    let report = timeout(Duration::from_secs(60), all).await;
+    let replayed = report.expect("it ends")?.replayed;
+    assert!((10..=15).contains(&replayed), "{replayed} are replayed");
+    always.abort();
     letters.close().await?;
     consumer.stop().await
 }
