@@ -19,15 +19,20 @@ pub trait Params {}
 #[diagnostic::do_not_recommend]
 impl<T: Entrypoint> Params for T {}
 
-/// A type that can be the state of a task.
+/// A place of which types can be the state of a task. The type is an argument of the trait, because the compiler would propose
+/// to borrow a `Self` that cannot be cloned.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the state of a task: it is not `Clone + Send + Sync + 'static`",
+    message = "`{T}` cannot be the state of a task: it is not `Clone + Send + Sync + 'static`",
     label = "not `Clone + Send + Sync + 'static`",
     note = "each attempt gets a clone of the state that was given to `task_with`: put what cannot be cloned into an `Arc`"
 )]
-pub trait State {}
+pub trait State<T> {}
 #[diagnostic::do_not_recommend]
-impl<T: Clone + Send + Sync + 'static> State for T {}
+impl<T: Clone + Send + Sync + 'static> State<T> for Place {}
+
+/// The place of an argument.
+#[derive(Debug)]
+pub struct Place;
 
 /// A type that can be read from the result of the step before.
 #[diagnostic::on_unimplemented(
@@ -49,6 +54,17 @@ impl<T: DeserializeOwned + Send + 'static> Previous for T {}
 pub trait Arguments {}
 #[diagnostic::do_not_recommend]
 impl<S, P: Entrypoint> Arguments for (S, P) {}
+
+/// A type that can stand before the params `P`. No type can where this is asked.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` stands before the params: swap `{Self}` and `{P}`",
+    label = "the result of the step before comes after the params, `{P}`",
+    note = "the arguments of a task are `[state,] [Context,] params [, the result of the step before]`, in this order",
+    note = "a state is `Clone + Send + Sync + 'static`, and comes first"
+)]
+pub trait BeforeParams<P> {}
+#[diagnostic::do_not_recommend]
+impl<P> BeforeParams<P> for Place {}
 
 /// A type that a task can return.
 #[diagnostic::on_unimplemented(
@@ -83,7 +99,11 @@ pub trait Failure {}
 impl<T: Into<TaskError> + Send> Failure for T {}
 
 pub const fn is_context<T: IsContext>() {}
-pub const fn is_state<T: State>() {}
+pub const fn is_state<T>()
+where
+    Place: State<T>,
+{
+}
 pub const fn is_params<T: Params>() {}
 pub const fn is_previous<T: Previous>() {}
 pub const fn is_output<T: Output>() {}
@@ -100,8 +120,8 @@ pub const fn has_output<F: Future<Output: Output>>(_: &F) {}
 pub trait IsContext {}
 impl IsContext for Context {}
 
-/// Two arguments without a context: the params and the result of the step before where the first implements [`Entrypoint`],
-/// else [the state and the params](StateAndParams), because a method of the type goes before that of a trait.
+/// Two arguments. The traits below tell by their types which they are, and check them: of the traits in scope, a call by
+/// `&&&&` takes the first that is implemented, as one with more `&` goes before one with fewer.
 #[derive(Debug)]
 pub struct Two<A, B>(PhantomData<fn() -> (A, B)>);
 
@@ -112,21 +132,87 @@ impl<A, B> Two<A, B> {
     }
 }
 
-impl<A: Entrypoint, B> Two<A, B> {
-    pub const fn check(&self)
+impl<A, B> Clone for Two<A, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A, B> Copy for Two<A, B> {}
+
+/// The params and the result of the step before.
+pub trait ParamsAndPrevious<A, B> {
+    fn check_first(&self) {}
+    fn check_second(&self)
     where
         B: Previous,
     {
     }
 }
+impl<A: Entrypoint, B> ParamsAndPrevious<A, B> for &&&Two<A, B> {}
 
-pub trait StateAndParams<A, B> {
-    fn check(&self)
+/// The state and the params.
+pub trait StateAndParams {
+    fn check_first(&self) {}
+    fn check_second(&self) {}
+}
+impl<A, B: Entrypoint> StateAndParams for &&Two<A, B> where Place: State<A> {}
+
+/// The result of the step before and the params: the wrong order.
+pub trait PreviousAndParams<A, B> {
+    fn check_first(&self)
     where
-        A: State,
+        A: BeforeParams<B>,
+    {
+    }
+    fn check_second(&self) {}
+}
+impl<A: Previous, B: Entrypoint> PreviousAndParams<A, B> for &Two<A, B> {}
+
+/// A type that cannot be the state, and the params.
+pub trait UnfitAndParams<A> {
+    fn check_first(&self)
+    where
+        Place: State<A>,
+    {
+    }
+    fn check_second(&self) {}
+}
+impl<A, B: Entrypoint> UnfitAndParams<A> for Two<A, B> {}
+
+/// Two arguments of which neither is the params.
+pub trait NoParams<A, B>: Sized {
+    fn check_first(self)
+    where
         (A, B): Arguments,
     {
     }
+    fn check_second(self) {}
 }
+impl<A, B> NoParams<A, B> for Two<A, B> {}
 
-impl<A, B> StateAndParams<A, B> for Two<A, B> {}
+/// The params behind an argument that is not the state: the wrong order.
+pub trait AnyAndParams<A, B> {
+    fn check_first(&self)
+    where
+        A: BeforeParams<B>,
+    {
+    }
+    fn check_second(&self) {}
+}
+impl<A, B: Entrypoint> AnyAndParams<A, B> for &Two<A, B> {}
+
+/// Two arguments of which neither is the params, behind the state or the context.
+pub trait OthersAndPrevious<A, B> {
+    fn check_first(&self)
+    where
+        A: Params,
+    {
+    }
+    fn check_second(&self)
+    where
+        B: Previous,
+    {
+    }
+}
+impl<A, B> OthersAndPrevious<A, B> for Two<A, B> {}

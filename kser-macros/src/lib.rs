@@ -61,8 +61,11 @@ pub fn derive_entrypoint(item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// It checks functions outside of `impl` blocks, whose types are all named: no `self`, no generics, no `impl Trait` among the
-/// arguments. The context is known by the name of its type, `Context`. The checks are compiled and never run.
+/// It checks functions outside of `impl` blocks, whose types are all named: no `self`, no `impl Trait` among the arguments. The
+/// context is known by the name of its type, `Context`. The checks are compiled and never run.
+///
+/// A generic function, such as `charge<B: Bank>(bank: B, charge: Charge)` that is registered as `charge::<MyBank>`, is checked by
+/// the bounds of its type parameters. Whether its future is `Send` depends on the types, and is checked where it is registered.
 ///
 /// In a program that renames the crate, the attribute takes its path: `#[my_kser::task(crate = my_kser)]`.
 #[proc_macro_attribute]

@@ -19,15 +19,22 @@ pub(crate) fn check(item: &ItemFn, kser: &Path) -> Result<TokenStream> {
     let arguments = arguments(&types, function)?;
     let result = result(&function.output)?;
     let name = &function.ident;
-    let send = quote_spanned!(name.span()=> checked_task::is_send(&future));
+    let (generics, of_generics, bounds) = function.generics.split_for_impl();
+    let of_generics = of_generics.as_turbofish();
+    // Whether the future of a generic function is `Send` may depend on the types that it is registered with.
+    let send = function
+        .generics
+        .params
+        .is_empty()
+        .then(|| quote_spanned!(name.span()=> checked_task::is_send(&future);));
     Ok(quote! {
         const _: () = {
             #[allow(warnings, clippy::all, clippy::pedantic)]
-            fn check(#(#names: #types),*) {
+            fn check #generics (#(#names: #types),*) #bounds {
                 use #kser::checked_task;
                 #arguments
-                let future = #name(#(#names),*);
-                #send;
+                let future = #name #of_generics (#(#names),*);
+                #send
                 #result
             }
         };
@@ -43,9 +50,9 @@ fn must_be_a_plain_async_fn(function: &Signature) -> Result<()> {
         let text = "a task is an `async fn`: write `async` before `fn`";
         return Err(Error::new_spanned(function.fn_token, text));
     }
-    if !function.generics.params.is_empty() {
-        let text = "a task has no generics and no lifetimes: its params name one entrypoint, and it owns its arguments";
-        return Err(Error::new_spanned(&function.generics, text));
+    if let Some(lifetime) = function.generics.lifetimes().next() {
+        let text = "a task has no lifetimes: it owns its arguments, because it may run longer than its caller";
+        return Err(Error::new_spanned(lifetime, text));
     }
     Ok(())
 }
@@ -67,7 +74,7 @@ fn types(function: &Signature) -> Result<Vec<&Type>> {
                 return Err(Error::new_spanned(borrowed, text));
             }
             Type::ImplTrait(any) => {
-                let text = "name the type of the argument: `impl Trait` makes the function generic, and no task";
+                let text = "give the argument a type with a name, such as a type parameter of the function: that of `impl Trait` cannot be named where the function is registered";
                 return Err(Error::new_spanned(any, text));
             }
             ty => types.push(ty),
@@ -103,20 +110,21 @@ fn arguments(types: &[&Type], function: &Signature) -> Result<TokenStream> {
             });
         }
         ([params], _) => is(params, "params"),
-        ([first, second], false) => quote_spanned! {second.span()=>
-            {
-                use checked_task::StateAndParams as _;
-                checked_task::Two::<#first, #second>::new().check();
-            }
-        },
-        ([params, previous], true) => {
-            let (params, previous) = (is(params, "params"), is(previous, "previous"));
-            quote!(#params #previous)
+        ([first, second], false) => {
+            let traits = quote!(
+                NoParams,
+                ParamsAndPrevious,
+                PreviousAndParams,
+                StateAndParams,
+                UnfitAndParams
+            );
+            two(first, second, &traits)
         }
+        ([params, previous], true) => params_and_previous(params, previous),
         ([state, params, previous], false) => {
-            let (state, params) = (is(state, "state"), is(params, "params"));
-            let previous = is(previous, "previous");
-            quote!(#state #params #previous)
+            let state = is(state, "state");
+            let rest = params_and_previous(params, previous);
+            quote!(#state #rest)
         }
         ([_, _, more, ..], true) | ([_, _, _, more, ..], false) => {
             let text = format!("too many arguments; {ORDER}");
@@ -124,6 +132,27 @@ fn arguments(types: &[&Type], function: &Signature) -> Result<TokenStream> {
         }
     };
     Ok(quote!(#state #context #after))
+}
+
+fn params_and_previous(params: &Type, previous: &Type) -> TokenStream {
+    let traits = quote!(AnyAndParams, OthersAndPrevious, ParamsAndPrevious);
+    two(params, previous, &traits)
+}
+
+/// Writes the checks of two arguments, of which one of these traits is chosen by their types; an error shows at the type that is
+/// wrong.
+fn two(first: &Type, second: &Type, traits: &TokenStream) -> TokenStream {
+    let pair = quote!(checked_task::Two::<#first, #second>::new());
+    let check_first = quote_spanned!(first.span()=> (&&&&two).check_first(););
+    let check_second = quote_spanned!(second.span()=> (&&&&two).check_second(););
+    quote! {
+        {
+            use checked_task::{#traits};
+            let two = #pair;
+            #check_first
+            #check_second
+        }
+    }
 }
 
 /// Writes the check that a type fits its place; an error shows at the type.

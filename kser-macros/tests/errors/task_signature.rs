@@ -49,9 +49,6 @@ async fn borrowed_params(_: &DiceRoll) {}
 async fn any_params(_: impl Entrypoint) {}
 
 #[kser::task]
-async fn generic<P: Entrypoint>(_: P) {}
-
-#[kser::task]
 async fn generic_over_lifetimes<'a>(_: std::borrow::Cow<'a, str>) {}
 
 #[kser::task]

@@ -57,6 +57,27 @@ async fn state_and_previous(_: Database, _: DiceRoll, _: Previous) {}
 #[kser::task(crate = kser)]
 async fn everything(_: Database, _: Context, _: DiceRoll, _: Previous) {}
 
+/// A bank of the program. Its futures are `Send` as far as its implementors say.
+trait Bank: Clone + Send + Sync + 'static {
+    async fn charge(&self, cents: u8);
+}
+
+impl Bank for Database {
+    async fn charge(&self, _: u8) {}
+}
+
+#[kser::task]
+async fn any_bank<B: Bank>(bank: B, _: Context, dice: DiceRoll) {
+    bank.charge(dice.sides).await;
+}
+
+#[kser::task]
+async fn any_params<P, const N: usize>(_: [u8; N], _: P)
+where
+    P: Entrypoint,
+{
+}
+
 #[test]
 fn every_form_is_registered() -> Result<(), kser::Error> {
     let none = || kser::Registry::new();
@@ -70,6 +91,8 @@ fn every_form_is_registered() -> Result<(), kser::Error> {
     none().task_with(Database, state_and_context).build()?;
     none().task_with(Database, state_and_previous).build()?;
     none().task_with(Database, everything).build()?;
+    none().task_with(Database, any_bank::<Database>).build()?;
+    none().task_with([7], any_params::<DiceRoll, 1>).build()?;
     Ok(())
 }
 
