@@ -9,8 +9,8 @@ use crate::plan::Plan;
 const HEAD: &str =
     "# Runs of this test that failed: each is made first the next time. Commit this file.\n";
 
-/// The runs of a test that failed before: one file for each test, `tests/kser-regressions/<test>.txt` beside the
-/// `Cargo.toml` of the package.
+/// The runs of a test that failed before. Each test has a file beside the `Cargo.toml` of the package,
+/// `tests/kser-regressions/<path>.txt`, where the path is that of its module and its function, the crate included.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     file: Option<PathBuf>,
@@ -20,10 +20,9 @@ impl Kept {
     /// Returns the kept runs of the test on this thread. There is no file without a test, or without cargo.
     pub(super) fn of_this_test() -> Self {
         let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let name = environment::test_name().map(|name| name.replace("::", "-"));
-        let file = root.zip(name).map(|(root, name)| {
+        let file = root.zip(environment::test_path()).map(|(root, path)| {
             let folder = root.join("tests").join("kser-regressions");
-            folder.join(format!("{name}.txt"))
+            folder.join(format!("{}.txt", path.replace("::", "-")))
         });
         Self { file }
     }

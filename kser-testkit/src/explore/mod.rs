@@ -128,7 +128,7 @@ impl<S> Sim<S> {
     }
 
     /// Makes the runs, and checks each: the invariants of every run, and the assertions of the closure. The first run that fails
-    /// is made smaller, and kept in `tests/kser-regressions/<test>.txt`: it is made first the next time.
+    /// is made smaller, and kept in `tests/kser-regressions/<crate>-<module>-<test>.txt`: it is made first the next time.
     ///
     /// `KSER_TESTKIT_REPLAY` has one run made only, as a failure wrote it down; `KSER_TESTKIT_RUNS` and
     /// `KSER_TESTKIT_SEED` take the place of [`random`](Self::random), if there is one, and [`seed`](Self::seed), of which

@@ -121,7 +121,7 @@ fn package(name: &str, test: &str, kept: &str) -> (PathBuf, PathBuf) {
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let folder = root.join("tests").join("kser-regressions");
     fs::create_dir_all(&folder).unwrap();
-    let file = folder.join(format!("error_reports-{test}.txt"));
+    let file = folder.join(format!("sim-error_reports-{test}.txt"));
     fs::write(&file, kept).unwrap();
     (root, file)
 }
@@ -150,7 +150,10 @@ fn a_run_that_is_written_down_and_cannot_be_made_is_told_with_its_line() {
         fails(
             "a_job",
             &root,
-            &["tests/kser-regressions/error_reports-a_job.txt:2", words],
+            &[
+                "tests/kser-regressions/sim-error_reports-a_job.txt:2",
+                words,
+            ],
         );
     }
 }
@@ -165,7 +168,7 @@ fn what_else_is_written_down_stays_as_it_is() {
         fails(
             test,
             &root,
-            &["kept in tests/kser-regressions/error_reports-a_job"],
+            &["kept in tests/kser-regressions/sim-error_reports-a_job"],
         );
         let kept = fs::read_to_string(&file).unwrap();
         let added = kept.strip_prefix(other).unwrap();
