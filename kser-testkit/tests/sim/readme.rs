@@ -1,8 +1,12 @@
 //! What the README shows is what is seen.
 
-use kser::{Context, Entrypoint, Step};
-use kser_testkit::{Faults, Sim};
+use kser::{Entrypoint, Step, TaskError};
+use kser_testkit::{Effects, Faults, Sim};
 use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("shop.Checkout")]
+struct Checkout {}
 
 #[derive(Serialize, Deserialize, Entrypoint)]
 #[entrypoint("shop.Charge")]
@@ -12,17 +16,21 @@ struct Charge {}
 #[entrypoint("shop.Ship")]
 struct Ship {}
 
+async fn checkout(_: Checkout) -> Result<Vec<Step>, TaskError> {
+    Ok(vec![Step::new(Charge {}), Step::new(Ship {})])
+}
+
+async fn charge(bank: Effects, _: Charge) -> Result<(), TaskError> {
+    bank.call("charge").await
+}
+
 #[test]
 fn the_failure_of_the_readme_is_what_is_said() {
     let sim = Sim::new(|world| {
         let bank = world.effects("bank");
-        let charge = move |_: Context, _: Charge| {
-            let bank = bank.clone();
-            async move { bank.call("charge").await }
-        };
-        world.consumers(2).task(charge).task(|_: Ship| async {});
-        let steps = vec![Step::new(Charge {}), Step::new(Ship {})];
-        world.launch_steps("shop.Checkout", steps)
+        let consumers = world.consumers(2).operation(checkout);
+        consumers.task_with(bank, charge).task(|_: Ship| async {});
+        world.launch(Checkout {})
     });
     let failure = sim.faults(Faults::any_single()).try_check(|_| {});
     let said = failure.unwrap_err().to_string();
