@@ -52,7 +52,8 @@ pub use self::operation::{Operation, Step};
 pub use self::run::{Run, Status};
 #[doc(no_inline)]
 pub use self::task::{
-    Context, Entrypoint, IntoTask, Json, Outcome, Registry, RetryPolicy, Task, TaskError,
+    Context, Entrypoint, IntoTask, IntoTaskWith, Json, Outcome, Registry, RetryPolicy, Task,
+    TaskError,
 };
 /// The error of all calls.
 pub use kser_core::Error;
