@@ -18,6 +18,9 @@ use crate::consumer::assignor::{self, STRATEGY};
 use crate::consumer::group_size;
 use crate::progress::MetadataBudget;
 
+/// The client's default of `max.poll.interval.ms`.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+
 /// The address of a cluster, and the settings of its clients.
 ///
 /// Any key of librdkafka can be set, but for the keys that the transport sets itself: those are refused with the reason. Keys
@@ -56,7 +59,7 @@ pub struct KafkaConfig {
     servers: String,
     settings: BTreeMap<String, String>,
     pub(crate) commit_every: Duration,
-    pub(crate) revoke_grace: Duration,
+    revoke_grace: Duration,
     pub(crate) create: Option<u32>,
     pub(crate) metadata: MetadataBudget,
     pub(crate) clock: Arc<dyn Clock>,
@@ -185,7 +188,9 @@ impl KafkaConfig {
     }
 
     /// Sets the time for which a partition that is revoked is kept so that its running tasks can end. Defaults to 1 s; more
-    /// than a day counts as a day. A task that runs longer runs again on the member that gets the partition.
+    /// than a day counts as a day, and more than half of `max.poll.interval.ms` (5 minutes unless it is set) as that half: the
+    /// group removes a member whose rebalance takes longer. A task that runs longer runs again on the member that gets the
+    /// partition.
     #[must_use]
     pub const fn with_revoke_grace(mut self, grace: Duration) -> Self {
         self.revoke_grace = at_most_a_day(grace);
@@ -244,6 +249,15 @@ impl KafkaConfig {
             config.set("group.instance.id", instance);
         }
         config
+    }
+
+    /// Returns the time for which a rebalance waits for running tasks. It ends in time for the final commit: the commit of a
+    /// member that its group has removed is refused, and ends a member with an instance name.
+    pub(crate) fn rebalance_wait(&self) -> Duration {
+        let set = self.settings.get("max.poll.interval.ms");
+        let limit = set.and_then(|limit| limit.parse().ok());
+        let limit = limit.map_or(MAX_POLL_INTERVAL, Duration::from_millis);
+        self.revoke_grace.min(limit / 2)
     }
 
     /// Says whether producers compress batches, so that they send fewer bytes than the records have.

@@ -76,6 +76,19 @@ fn a_duration_without_end_is_a_day() {
 }
 
 #[test]
+fn a_rebalance_ends_before_the_group_removes_the_member() {
+    let wait = |config: KafkaConfig| config.rebalance_wait();
+    let config = KafkaConfig::new("broker:9092");
+    let second = Duration::from_secs(1);
+    assert_eq!(wait(config.clone()), second);
+    let long = config.with_revoke_grace(Duration::MAX);
+    assert_eq!(wait(long.clone()), second * 150);
+    let short = long.with("max.poll.interval.ms", "30000").unwrap();
+    assert_eq!(wait(short.clone()), second * 15);
+    assert_eq!(wait(short.with_revoke_grace(second)), second);
+}
+
+#[test]
 fn a_client_whose_log_no_call_takes_out_writes_none() {
     let admin = KafkaConfig::new("broker:9092")
         .with("debug", "all")

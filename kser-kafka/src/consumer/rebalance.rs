@@ -63,15 +63,16 @@ fn revoke(
     consumer: &BaseConsumer<MemberContext>,
     partitions: &TopicPartitionList,
 ) {
-    let is_lost = || consumer.assignment_lost() || context.abandoned.load(Ordering::Acquire);
+    // The client does not say so later, not even if the group removes this member while the callback runs.
+    let lost = consumer.assignment_lost() || context.abandoned.load(Ordering::Acquire);
     let all: Vec<_> = partitions
         .elements()
         .iter()
         .map(|element| (element.topic().to_owned(), element.partition()))
         .collect();
-    wait_for_given(context, &all, is_lost);
-    // The group may have removed this member meanwhile. A commit after that is fatal for a member with an instance name.
-    let lost = is_lost();
+    if !lost {
+        wait_for_given(context, &all);
+    }
     // All members lose all partitions, and get most of them back.
     let is_eager = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager);
     let may_return = is_eager && !lost;
@@ -153,20 +154,16 @@ fn log_lost(context: &MemberContext, partitions: &[(String, i32)]) {
     }
 }
 
-/// Waits until the records in progress are settled, at most for the grace period, unless the partitions are lost already.
-fn wait_for_given(
-    context: &MemberContext,
-    partitions: &[(String, i32)],
-    is_lost: impl Fn() -> bool,
-) {
-    let until = monotonic() + context.revoke_grace;
+/// Waits until the records in progress are settled, at most for the grace period.
+fn wait_for_given(context: &MemberContext, partitions: &[(String, i32)]) {
+    let until = monotonic() + context.rebalance_wait;
     let mut member = context.member();
     let ids = partitions
         .iter()
         .filter_map(|(topic, partition)| Some(member.assignment_of(topic, *partition)?.id));
     let ids: BTreeSet<_> = ids.collect();
     drop(member);
-    while !is_lost() {
+    loop {
         let mut member = context.member();
         member.handle_settled(&context.channel);
         let given = member.recall(|assignment| ids.contains(&assignment.id));
