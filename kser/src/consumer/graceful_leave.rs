@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::sequencing::{Event, StepKey};
 use kser_core::{Error, Leave};
@@ -41,21 +42,21 @@ impl GracefulLeave {
         }
     }
 
-    /// Gives back the attempts of stored runs, and leaves all groups at once, each within its limit.
-    pub(super) async fn leave(&self) {
+    /// Gives back the attempts of stored runs, and leaves all groups at once, each within `limit`.
+    pub(super) async fn leave(&self, limit: Duration) {
         if timeout(LEAVE_TIMEOUT, self.give_back()).await.is_err() {
             tracing::warn!(target: "kser", "giving attempts back failed: the store does not answer; they count as crashes");
         }
         let mut leaving = JoinSet::new();
         for leaver in &self.leavers {
             let leaver = Arc::clone(leaver);
-            leaving.spawn(async move { timeout(LEAVE_TIMEOUT, leaver.leave()).await });
+            leaving.spawn(async move { timeout(limit, leaver.leave()).await });
         }
         while let Some(left) = leaving.join_next().await {
             let error = match left {
                 Ok(Ok(Ok(()))) => continue,
                 Ok(Ok(Err(error))) => kser_core::log::report(&error),
-                Ok(Err(_)) => format!("it takes longer than {LEAVE_TIMEOUT:?}"),
+                Ok(Err(_)) => format!("it takes longer than {limit:?}"),
                 Err(error) => error.to_string(),
             };
             tracing::warn!(target: "kser", error, "leaving a group failed; unfinished records count as crashed deliveries");

@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kser_core::store::StoreHealth;
 use kser_core::{Cancellation, Error, Health, HeldPartition};
@@ -7,6 +8,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::active::{ActiveSet, RunningTask};
 use super::graceful_leave::GracefulLeave;
+use super::options::{LEAVE_TIMEOUT, leave_timeout};
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -150,8 +152,15 @@ impl ConsumerHandle {
     pub(super) async fn leave_gracefully(&self) {
         let graceful_leave = self.graceful_leave().clone();
         if let Some(graceful_leave) = graceful_leave {
-            graceful_leave.leave().await;
+            graceful_leave.leave(self.leave_timeout()).await;
         }
+    }
+
+    /// Returns the time limit for leaving the groups, which are all left at once.
+    pub(super) fn leave_timeout(&self) -> Duration {
+        let groups = self.health().transport;
+        let limits = groups.iter().map(leave_timeout);
+        limits.max().unwrap_or(LEAVE_TIMEOUT)
     }
 
     fn graceful_leave(&self) -> MutexGuard<'_, Option<Arc<GracefulLeave>>> {

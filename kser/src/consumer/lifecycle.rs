@@ -228,8 +228,7 @@ async fn end(
 async fn leave(subscriptions: Vec<Box<dyn Subscription>>) {
     let mut leaving = JoinSet::new();
     for subscription in subscriptions {
-        let health = subscription.health();
-        let limit = leave_timeout(health.assigned.len() + health.delays.len());
+        let limit = leave_timeout(&subscription.health());
         leaving.spawn(async move {
             let left = tokio::time::timeout(limit, subscription.close()).await;
             left.unwrap_or(Err(Error::TimedOut {
@@ -259,6 +258,9 @@ mod tests {
     use kser_core::{Delivery, Health, Leave, Room};
 
     use super::*;
+    use crate::consumer::active::ActiveSet;
+    use crate::consumer::signals::slack;
+    use crate::consumer::{ConsumerHandle, ConsumerHealth};
 
     /// A member with many partitions, which takes its time to leave.
     #[derive(Debug)]
@@ -289,10 +291,57 @@ mod tests {
         }
 
         async fn close(self: Box<Self>) -> Result<(), Error> {
+            self.leave().await
+        }
+    }
+
+    #[async_trait]
+    impl Leave for SlowMember {
+        async fn leave(&self) -> Result<(), Error> {
             tokio::time::sleep(self.takes).await;
             self.left.lock().unwrap().push(self.partitions);
             Ok(())
         }
+    }
+
+    /// Returns a consumer whose graceful leave is that of one member with this many partitions, and the list of members that have left.
+    async fn consumer(partitions: i32) -> (ConsumerHandle, Arc<Mutex<Vec<i32>>>) {
+        let kser = crate::connect("memory://").await.unwrap();
+        let consumer = kser.consumer(crate::Registry::new().build().unwrap());
+        let handle = consumer.handle();
+        let left = Arc::default();
+        let member = SlowMember {
+            partitions,
+            takes: Duration::from_secs(19),
+            left: Arc::clone(&left),
+        };
+        handle.set_health(ConsumerHealth {
+            transport: vec![member.health()],
+            ..ConsumerHealth::default()
+        });
+        let attempts = ActiveSet::default();
+        let leavers: Vec<Arc<dyn Leave>> = vec![Arc::new(member)];
+        let leave = GracefulLeave::new(Arc::clone(&consumer.shared), attempts, leavers);
+        handle.set_graceful_leave(Some(leave));
+        (handle, left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_with_thousands_of_partitions_has_time_to_leave_at_once() {
+        for (partitions, expected) in [(6000, &[6000][..]), (2, &[])] {
+            let (handle, left) = consumer(partitions).await;
+            handle.leave_gracefully().await;
+            assert_eq!(*left.lock().unwrap(), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_process_is_not_ended_while_its_groups_may_be_left() {
+        let slack = |handle: &ConsumerHandle| slack(handle.leave_timeout());
+        let (handle, _) = consumer(2).await;
+        assert_eq!(slack(&handle), Duration::from_secs(5));
+        let (handle, _) = consumer(6000).await;
+        assert_eq!(slack(&handle), Duration::from_secs(23));
     }
 
     #[tokio::test(start_paused = true)]

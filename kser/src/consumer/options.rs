@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use kser_core::{Instance, Name, Topic};
+use kser_core::{Health, Instance, Name, Topic};
 
 /// The options of a consumer. The methods of [`Consumer`](super::Consumer) document each.
 #[derive(Debug, Clone)]
@@ -53,8 +53,9 @@ pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit for a thousand more partitions: Kafka commits them all, and its client unassigns them one by one.
 const LEAVE_THOUSAND: Duration = Duration::from_secs(3);
 
-/// Returns the time limit for leaving a group in which this many partitions are assigned.
-pub(crate) fn leave_timeout(partitions: usize) -> Duration {
+/// Returns the time limit for leaving a group, by the partitions that are assigned in its health.
+pub(crate) fn leave_timeout(health: &Health) -> Duration {
+    let partitions = health.assigned.len() + health.delays.len();
     let thousands = u32::try_from(partitions / 1000).unwrap_or(u32::MAX);
     LEAVE_TIMEOUT.saturating_add(LEAVE_THOUSAND.saturating_mul(thousands))
 }

@@ -8,14 +8,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::ConsumerHandle;
-use super::options::{LAST_CALL, LEAVE_TIMEOUT};
+use super::options::LAST_CALL;
 
-/// The time after the shutdown timeout at which the process is ended: handlers notice their cancellation, are dropped, and the
-/// groups are left, each within its limit.
-const SLACK: Duration = LAST_CALL
-    .saturating_add(LAST_CALL)
-    .saturating_add(LEAVE_TIMEOUT)
-    .saturating_add(Duration::from_secs(1));
+/// Returns the time after the shutdown timeout at which the process is ended: handlers notice their cancellation, are dropped,
+/// and the groups are left, each within its limit.
+pub(super) fn slack(leave_timeout: Duration) -> Duration {
+    let handlers = LAST_CALL.saturating_mul(2);
+    let more = Duration::from_secs(1);
+    handlers.saturating_add(leave_timeout).saturating_add(more)
+}
 
 /// The time after the first signal from which on a signal is another request. A terminal and a parent process both send one.
 const APART: Duration = Duration::from_secs(1);
@@ -101,8 +102,8 @@ fn listen(
     handle.request_stop();
     let guard = (handle.clone(), Arc::clone(ended));
     thread::spawn(move || {
-        thread::sleep(deadline.saturating_add(SLACK));
         let (handle, ended) = guard;
+        thread::sleep(deadline.saturating_add(slack(handle.leave_timeout())));
         if !ended.load(Ordering::Acquire) {
             handle.name_left_behind();
             leave_gracefully(&handle);
