@@ -36,5 +36,12 @@ fn reached(address: String) -> Result<String, String> {
 /// Starts a cluster that is never dropped, and ends with the process.
 fn started() -> String {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::start(1)).bootstrap()
+    // It is never restarted. With a short session a busy machine lets it miss its heartbeats, and it leads no partition then.
+    let start = || {
+        let builder = Cluster::builder();
+        builder
+            .with_property("broker.session.timeout.ms", "30000")
+            .start()
+    };
+    CLUSTER.get_or_init(start).bootstrap()
 }
