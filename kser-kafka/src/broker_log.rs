@@ -9,6 +9,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::rebootstrap::Rebootstrap;
+
 /// The interval within which a line is logged once. A client repeats some lines twenty times a second.
 const REPEAT: Duration = Duration::from_secs(10);
 /// The number of different lines that are logged within that interval.
@@ -16,9 +18,13 @@ const LINES: usize = 100;
 /// The number of characters of a line that are logged.
 const LONGEST: usize = 500;
 
-/// The last error that a client reported about its brokers. It explains the failure of calls that only report a timeout.
+/// The last error that a client reported about its brokers, which explains the failure of calls that only report a timeout, and the
+/// outage of all its brokers. Clones share both.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct BrokerErrors(Arc<Mutex<Log>>);
+pub(crate) struct BrokerErrors {
+    log: Arc<Mutex<Log>>,
+    pub(crate) rebootstrap: Rebootstrap,
+}
 
 #[derive(Debug, Default)]
 struct Log {
@@ -34,29 +40,37 @@ struct LoggedLine {
 }
 
 impl BrokerErrors {
+    /// Returns the context of another client, whose errors explain the failures of the same calls.
+    pub(crate) fn for_another_client(&self) -> Self {
+        Self {
+            log: Arc::clone(&self.log),
+            rebootstrap: Rebootstrap::default(),
+        }
+    }
+
     /// Returns the last error, unless it is older than `since`.
     pub(crate) fn last_since(&self, since: Timestamp) -> Option<String> {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, text) = log.last_error.as_ref()?;
         (*at >= since).then(|| text.clone())
     }
 
     /// Returns the last error, unless it is older than `age`.
     pub(crate) fn recent(&self, age: Duration) -> Option<String> {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, text) = log.last_error.as_ref()?;
         (SystemClock.now().since(*at) <= age).then(|| text.clone())
     }
 
     fn note_error(&self, text: String) {
         self.warn(&text);
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.last_error = Some((SystemClock.now(), text));
     }
 
     /// Logs a line of the client, unless the same line was logged within the interval.
     fn warn(&self, text: &str) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let repeated = log.count_line(SystemClock.now(), text);
         drop(log);
         if let Some(repeated) = repeated {
@@ -128,8 +142,9 @@ impl ClientContext for BrokerErrors {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // The reason why no broker is reached comes as an error of its own.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.note_error(reason.to_owned());
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => drop(self.rebootstrap.note_outage()),
+            _ => self.note_error(reason.to_owned()),
         }
     }
 }

@@ -18,6 +18,7 @@ mod partition_list;
 mod partition_map;
 mod producer;
 mod progress;
+mod rebootstrap;
 mod topics;
 mod transport;
 

@@ -86,6 +86,8 @@ impl BroadcastReader {
             if commands.dropped {
                 return;
             }
+            let rebootstrap = &self.consumer.context().rebootstrap;
+            rebootstrap.start_if_due(self.consumer.client());
             if monotonic() >= self.next_look {
                 self.next_look = monotonic() + LOOK;
                 if let Err(error) = self.look_for_partitions(false) {

@@ -128,6 +128,8 @@ impl PollThread {
             Err(end) => return Some(end),
         };
         self.context.member().flush();
+        let rebootstrap = &self.context.broker_errors.rebootstrap;
+        rebootstrap.start_if_due(self.consumer.client());
         self.start_late_partitions();
         if let Some(error) = self.context.take_end() {
             return Some(EndReason::Failed(error));

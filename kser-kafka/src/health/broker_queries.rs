@@ -98,6 +98,7 @@ fn serve(client: &BaseConsumer<BrokerErrors>, queries: &Receiver<(Query, Sender<
         }
         // Log lines and errors would pile up in the client. One poll of a millisecond takes all of them.
         while client.poll(Duration::from_millis(1)).is_some() {}
+        client.context().rebootstrap.start_if_due(client.client());
     }
 }
 

@@ -1,41 +1,62 @@
 //! The delivery reports of the brokers for published records.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread;
 
 use kser_core::{Error, Timestamp};
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Timestamp as Stamp};
-use rdkafka::producer::{ProducerContext, ThreadedProducer};
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
-use crate::error::{failed, not_published};
+use crate::error::{code, failed, not_published};
+use crate::rebootstrap::Rebootstrap;
 
 /// Receives the delivery report of each record.
 pub(crate) struct DeliveryReports {
     broker_errors: BrokerErrors,
     time: Time,
+    /// The producer, once it is created.
+    producer: OnceLock<Weak<ProducerClient>>,
 }
 
 impl DeliveryReports {
-    pub(crate) const fn new(broker_errors: BrokerErrors, time: Time) -> Self {
+    /// Adds errors about the brokers to those of other clients.
+    pub(crate) fn new(broker_errors: &BrokerErrors, time: Time) -> Self {
         Self {
-            broker_errors,
+            broker_errors: broker_errors.for_another_client(),
             time,
+            producer: OnceLock::new(),
         }
     }
 
     /// Creates a producer that sends its reports here.
     pub(super) fn make_client(self, config: &ClientConfig) -> Result<Arc<ProducerClient>, Error> {
-        let made = config.create_with_context(self);
-        made.map(|made| Arc::new(BackgroundDrop::new(made)))
-            .map_err(|error| failed("creating a producer", None, error))
+        let made: KafkaResult<ThreadedProducer<_>> = config.create_with_context(self);
+        let made = made.map_err(|error| failed("creating a producer", None, error))?;
+        let made = Arc::new(BackgroundDrop::new(made));
+        let _ = made.context().producer.set(Arc::downgrade(&made));
+        Ok(made)
+    }
+
+    /// Notes that all brokers are down, and has a thread start the client again: it may have nothing to send, and the thread that
+    /// polls it is not ours.
+    fn note_outage(&self) {
+        let Some(producer) = self.producer.get().cloned() else {
+            return;
+        };
+        let rebootstrap = self.broker_errors.rebootstrap.clone();
+        if rebootstrap.note_outage() {
+            let thread = thread::Builder::new().name("kser-kafka-start".to_owned());
+            let _ = thread.spawn(move || start_again(&rebootstrap, &producer));
+        }
     }
 
     /// Measures the brokers' clock with a record that they stamped.
@@ -51,6 +72,17 @@ impl DeliveryReports {
     }
 }
 
+/// Starts a producer until no start is to come.
+fn start_again(rebootstrap: &Rebootstrap, producer: &Weak<ProducerClient>) {
+    while let Some(wait) = rebootstrap.next_start() {
+        thread::sleep(wait);
+        let Some(producer) = producer.upgrade() else {
+            return;
+        };
+        rebootstrap.start_if_due(producer.client());
+    }
+}
+
 /// A producer that may be dropped on any thread.
 pub(crate) type ProducerClient = BackgroundDrop<ThreadedProducer<DeliveryReports>>;
 
@@ -62,7 +94,10 @@ impl ClientContext for DeliveryReports {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.broker_errors.error(error, reason);
+        match code(&error) {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.note_outage(),
+            _ => self.broker_errors.error(error, reason),
+        }
     }
 }
 

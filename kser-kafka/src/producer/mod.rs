@@ -50,7 +50,7 @@ impl Publisher {
         time: Time,
     ) -> Result<Self, Error> {
         let room = Arc::new(Semaphore::new(ON_THE_WAY as usize));
-        let reports = DeliveryReports::new(broker_errors.clone(), time.clone());
+        let reports = DeliveryReports::new(&broker_errors, time.clone());
         let producer = reports.make_client(&config)?;
         let single_records =
             SingleRecordProducer::new(&config, broker_errors.clone(), time.clone());
@@ -297,7 +297,7 @@ impl Publisher {
         if !Arc::ptr_eq(&current, used) {
             return;
         }
-        let reports = DeliveryReports::new(self.broker_errors.clone(), self.time.clone());
+        let reports = DeliveryReports::new(&self.broker_errors, self.time.clone());
         match reports.make_client(&self.config) {
             Ok(fresh) => *current = fresh,
             Err(error) => {

@@ -40,7 +40,7 @@ impl SingleRecordProducer {
                 }
             }
         }
-        let reports = DeliveryReports::new(self.broker_errors.clone(), self.time.clone());
+        let reports = DeliveryReports::new(&self.broker_errors, self.time.clone());
         let made = reports.make_client(&self.config)?;
         Ok(Arc::clone(current.insert(made)))
     }

@@ -230,7 +230,16 @@ impl TopicAdmin {
         let client = Arc::clone(&self.client);
         let began = SystemClock.now();
         let thread = std::thread::Builder::new().name("kser-kafka-ask".to_owned());
-        let started = thread.spawn(move || drop(answer.send(ask(client.inner()))));
+        let rebootstrap = self.broker_errors.rebootstrap.clone();
+        let started = thread.spawn(move || {
+            rebootstrap.start_if_due(client.inner());
+            let answered = ask(client.inner());
+            // The queue on which a client reports that its brokers are down is not polled for an admin client.
+            if answered.as_ref().is_err_and(is_silence) {
+                rebootstrap.note_outage();
+            }
+            drop(answer.send(answered));
+        });
         started.map_err(no_thread)?;
         let answered = answered.await.unwrap_or(Err(KafkaError::Canceled));
         let broker_error = || {
@@ -240,6 +249,14 @@ impl TopicAdmin {
         };
         answered.map_err(|error| failed(what, broker_error(), error))
     }
+}
+
+/// Says whether a request failed without an answer.
+fn is_silence(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut)
+    )
 }
 
 /// Returns the timeouts of a request that changes topics.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::process::Setup;
 use crate::common::road::{self, Diary, Log, Trip, all_arrive, walk};
-use crate::common::{SHORT_SESSION, Tested, connect, expect, on_cluster, until, url_of};
+use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_cluster, until, url_of};
 use kser::{Client, Error, Run};
 use libtest_mimic::{Failed, Trial};
 use test_services::Cluster;
@@ -54,6 +54,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_step_that_runs_in_four_outages_is_no_suspect",
             outages_in_a_row,
         ),
+        on_cluster("a_the_only_broker_is_frozen_again_and_again", many_outages),
         on_cluster("a_stop_ends_in_time_with_a_silent_broker", stop_in_silence),
         on_cluster("a_start_waits_for_no_broker_for_ever", no_broker),
     ]
@@ -100,6 +101,42 @@ async fn under_load(count: u16, happens: fn(&Cluster)) -> Tested {
         runs.len() * 4
     );
     log.in_order(200)
+}
+
+/// The broker is silent for a while again and again, and clients lose all their brokers. As often as `KSER_OUTAGES` says, or
+/// three times.
+async fn many_outages() -> Tested {
+    let cluster = brokers(1).await?;
+    let url = url_of(&cluster.bootstrap(), SHORT_SESSION);
+    let diary = Diary::default();
+    let registry = road::registry(diary.clone());
+    let kser = connect(&url, &registry, 1).await?;
+    let consumer = kser.consumer(registry).spawn();
+    let mut random = Random::new("outages");
+    let outages = std::env::var("KSER_OUTAGES").ok();
+    let outages = outages.and_then(|outages| outages.parse().ok());
+    for outage in 0..outages.unwrap_or(3) {
+        let before = launch_one(&kser, outage * 2).await?;
+        let frozen = random.between(1000, 6000);
+        cluster.freeze(1);
+        sleep(Duration::from_millis(frozen)).await;
+        cluster.thaw(1);
+        let after = launch_one(&kser, outage * 2 + 1).await?;
+        let began = Instant::now();
+        if let Err(error) = all_arrive(&[before, after], RECOVERY).await {
+            let (ran, health) = (diary.texts("ran"), consumer.handle().health());
+            let error = error.message().unwrap_or_default().to_owned();
+            return Err(format!(
+                "outage {outage} of {frozen} ms: {error}; ran {ran:?}; {health:?}"
+            )
+            .into());
+        }
+        println!(
+            "outage {outage} of {frozen} ms: all arrived after {:?}",
+            began.elapsed()
+        );
+    }
+    Ok(consumer.stop().await?)
 }
 
 /// The broker is silent beyond the session again and again, while the same step runs.
