@@ -30,7 +30,9 @@ fn client(address: &str) -> AdminClient<DefaultClientContext> {
 
 async fn settings(address: &str, topic: &Topic) -> BTreeMap<String, String> {
     let asked = [ResourceSpecifier::Topic(topic.as_str())];
-    let found = client(address).describe_configs(&asked, &AdminOptions::new());
+    // A client that is dropped passes on no answer that comes later.
+    let client = client(address);
+    let found = client.describe_configs(&asked, &AdminOptions::new());
     let found = found.await.unwrap().remove(0).unwrap();
     let entries = found.entries.into_iter();
     entries
