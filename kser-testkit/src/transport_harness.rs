@@ -84,10 +84,19 @@ impl TransportHarness {
 
     /// Makes a topic that no other test has.
     pub async fn topic(&self) -> Topic {
+        self.topic_of(TopicSpec::work).await
+    }
+
+    /// Makes a topic that no other test has, for observers only.
+    pub async fn observed_topic(&self) -> Topic {
+        self.topic_of(TopicSpec::observed).await
+    }
+
+    async fn topic_of(&self, spec: fn(Topic) -> TopicSpec) -> Topic {
         let number = self.topics.fetch_add(1, Ordering::Relaxed);
         let topic =
             Topic::new(format!("{}.{number}", self.prefix)).expect("the prefix fits a topic");
-        let specs = [TopicSpec::work(topic.clone()).with_partitions(PARTITIONS)];
+        let specs = [spec(topic.clone()).with_partitions(PARTITIONS)];
         let ensured = self.transport.ensure_topics(&specs).await;
         ensured.expect("the topic is made");
         topic
@@ -120,13 +129,30 @@ impl TransportHarness {
             .await
     }
 
+    /// Makes an observer, which first receives the records since `from`; `None` where the backend cannot look back.
+    pub async fn observer_since(
+        &self,
+        topic: &Topic,
+        from: Timestamp,
+    ) -> Option<Box<dyn Subscription>> {
+        let interest = Interest::since(vec![topic.clone()], from);
+        match self.try_subscribe(interest).await {
+            Err(Error::Unsupported { .. }) => None,
+            subscribed => Some(subscribed.expect("an observer may subscribe")),
+        }
+    }
+
     async fn subscribe(&self, interest: Interest) -> Box<dyn Subscription> {
+        let subscribed = self.try_subscribe(interest).await;
+        subscribed.expect("a member may join")
+    }
+
+    async fn try_subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
         let subscribed = timeout(
             self.capabilities.patience,
             self.transport.subscribe(interest),
         );
-        let subscribed = subscribed.await.expect("`subscribe` returns in time");
-        subscribed.expect("a member may join")
+        subscribed.await.expect("`subscribe` returns in time")
     }
 
     /// Publishes a record for each text, all with this key, in one call.

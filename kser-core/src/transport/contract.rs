@@ -48,6 +48,8 @@ macro_rules! __transport_contract {
                 "The members of one group share the records." => members_of_a_group_share_the_records;
                 "Members of one group may subscribe to different topics, and get records of their own topics only." => members_get_records_of_their_own_topics;
                 "A subscription without a group gets everything that was published after `subscribe` returned, and settling it changes nothing for others." => an_observer_sees_what_comes_after_it;
+                "A subscription without a group that looks back ([`Interest::since`]) first gets the records since that time that are still there; `subscribe` fails with [`Error::Unsupported`] where the backend cannot look back." => an_observer_that_looks_back_gets_what_is_still_there;
+                "Once a subscription that looks back was handed all records that were there when it was made, its [`Health::lag`] is 0." => an_observer_that_looks_back_knows_when_it_has_everything;
             }
             limits "Limits" {
                 "A record that is too large is refused, and the others of the call are published." => refuses_a_record_that_is_too_large;

@@ -2,6 +2,10 @@
 
 use crate::rules::transport_sentences::sentence;
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kser_core::{Room, Timestamp};
+use tokio::time::{Instant, timeout};
 
 use crate::TransportHarness;
 use crate::records::{release, settle, text, texts};
@@ -101,4 +105,50 @@ pub async fn an_observer_sees_what_comes_after_it(harness: &TransportHarness) {
         );
         settle(delivery).await;
     }
+}
+
+#[doc = sentence!(an_observer_that_looks_back_gets_what_is_still_there)]
+pub async fn an_observer_that_looks_back_gets_what_is_still_there(harness: &TransportHarness) {
+    let topic = harness.observed_topic().await;
+    harness.publish(&topic, Some("key"), &["a", "b"]).await;
+    let Some(mut of_all) = harness.observer_since(&topic, Timestamp::default()).await else {
+        return;
+    };
+    let later = harness.now() + Duration::from_secs(3600);
+    let of_later = harness.observer_since(&topic, later).await;
+    let mut of_later = of_later.expect("the backend looks back");
+    harness.publish(&topic, Some("key"), &["c"]).await;
+    for (observer, expected) in [(&mut of_all, &["a", "b", "c"][..]), (&mut of_later, &["c"])] {
+        let observed = harness.receive(&mut **observer, expected.len()).await;
+        assert_eq!(texts(&observed), expected);
+        observed.into_iter().for_each(release);
+    }
+}
+
+#[doc = sentence!(an_observer_that_looks_back_knows_when_it_has_everything)]
+pub async fn an_observer_that_looks_back_knows_when_it_has_everything(harness: &TransportHarness) {
+    let topic = harness.observed_topic().await;
+    harness.publish(&topic, Some("key"), &["a", "b", "c"]).await;
+    let observer = harness.observer_since(&topic, Timestamp::default()).await;
+    let Some(mut observer) = observer else {
+        return;
+    };
+    let end = Instant::now() + harness.capabilities().patience;
+    let mut observed = Vec::new();
+    loop {
+        // Asked before the receive, which then finds all that was handed out.
+        let has_everything = observer.health().lag == Some(0);
+        let received = observer.receive(Room::records(10));
+        match timeout(Duration::from_millis(100), received).await {
+            Ok(received) => observed.extend(received.expect("deliveries are received")),
+            Err(_) if has_everything => break,
+            Err(_) => assert!(
+                Instant::now() < end,
+                "the lag is {:?}",
+                observer.health().lag
+            ),
+        }
+    }
+    assert_eq!(texts(&observed), ["a", "b", "c"]);
+    observed.into_iter().for_each(release);
 }

@@ -91,7 +91,12 @@ impl Subscription for Member {
     }
 
     fn health(&self) -> Health {
-        Health::default()
+        let inner = self.inner.as_ref();
+        let mut health = inner.map(|inner| inner.health()).unwrap_or_default();
+        if self.broken.flaw == Flaw::ObserversNeverCatchUp {
+            health.lag = Some(1);
+        }
+        health
     }
 
     fn leaver(&self) -> Option<Arc<dyn Leave>> {

@@ -50,6 +50,8 @@ pub(crate) enum Flaw {
     MembersGetAllTopics,
     ObserversAreAGroup,
     ObserversStartAtTheEnd,
+    ObserversForgetThePast,
+    ObserversNeverCatchUp,
     TakesAnySize,
     IgnoresRecords,
     IgnoresBytes,
@@ -142,6 +144,7 @@ impl Broken {
             Flaw::DeliversToAllMembers if !observes => interest.group = Some(number.to_string()),
             Flaw::GroupsShareRecords if !observes => interest.group = Some("all".to_owned()),
             Flaw::ObserversAreAGroup if observes => interest.group = Some("observers".to_owned()),
+            Flaw::ObserversForgetThePast => interest.from = None,
             _ => {}
         }
         let mut joined = self.joined.lock().unwrap();

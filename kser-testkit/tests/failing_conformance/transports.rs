@@ -97,6 +97,14 @@ const TABLE: &[(Flaw, &str)] = &[
         Flaw::ObserversStartAtTheEnd,
         "an_observer_sees_what_comes_after_it",
     ),
+    (
+        Flaw::ObserversForgetThePast,
+        "an_observer_that_looks_back_gets_what_is_still_there",
+    ),
+    (
+        Flaw::ObserversNeverCatchUp,
+        "an_observer_that_looks_back_knows_when_it_has_everything",
+    ),
     (Flaw::TakesAnySize, "refuses_a_record_that_is_too_large"),
     (
         Flaw::IgnoresRecords,

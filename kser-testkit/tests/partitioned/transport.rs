@@ -86,6 +86,7 @@ impl Transport for Parts {
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>, Error> {
+        interest.must_start_now()?;
         let member = Member::join(Arc::clone(&self.0), interest);
         Ok(Box::new(member))
     }
