@@ -85,6 +85,10 @@ impl ClientBuilder {
     /// Only the process that made a memory store knows it. Beside Kafka, the consumers of a run must be in the process that
     /// launches it, and use this client. A consumer in another process cannot read such a run: it logs an error, the messages
     /// of the run become dead letters after ten minutes, and the run does not end.
+    ///
+    /// What a task sends, and the next step, are kept in the store until they are published, and are published again when it is
+    /// unknown whether they were. One consumer of a client does that at a time; the consumers of two clients over one store, as in
+    /// two processes, may each publish a message that a crash left behind.
     pub fn store(mut self, store: impl StateStore) -> Self {
         self.store = Store::Some(Arc::new(store));
         self
