@@ -118,6 +118,23 @@ async fn runs_that_fail_each_time_do_not_hold_up_others() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// As in an outage in which each call fails only after a timeout.
+#[tokio::test(start_paused = true)]
+async fn runs_that_fail_slowly_do_not_hold_up_outputs() -> Result<(), Error> {
+    let setup = Setup::new().await?;
+    let bad = (0..300).map(|number| (format!("bad {number}"), "bad".to_owned()));
+    setup.lose(bad).await?;
+    setup
+        .insert("first", "elsewhere", vec![record("test", "x")?])
+        .await?;
+    setup.store.lose(Loss::BadAndSlow);
+    let consumer = setup.kser.consumer(setup.registry()?).spawn();
+    // A look at all of these runs takes 50 minutes.
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(setup.diary.read(), ["x"]);
+    consumer.stop().await
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_consumers_of_a_connection_publish_an_output_once() -> Result<(), Error> {
     let setup = Setup::new().await?;

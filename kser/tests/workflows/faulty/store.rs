@@ -43,6 +43,8 @@ pub(crate) enum Loss {
     Stuck,
     /// Of the runs `bad ...` nothing is written.
     Bad,
+    /// Of the runs `bad ...` nothing is written, and each attempt takes ten seconds.
+    BadAndSlow,
     /// Somebody writes before a build is written, once.
     Race,
     /// Outputs of a step cannot be marked as relayed, once.
@@ -208,6 +210,10 @@ impl StateStore for Deaf {
             return std::future::pending().await;
         }
         if id.as_str().starts_with("bad ") && self.loses(Loss::Bad) {
+            return Err(super::failed(true));
+        }
+        if id.as_str().starts_with("bad ") && self.loses(Loss::BadAndSlow) {
+            tokio::time::sleep(Duration::from_secs(10)).await;
             return Err(super::failed(true));
         }
         if self.loses(Loss::ForGood) {
