@@ -12,8 +12,8 @@ const SERVERS: &CStr = c"bootstrap.servers";
 /// `bootstrap.servers`. A bootstrap server that the client knows as such is not added again.
 ///
 /// A client forgets brokers that the metadata of the cluster do not name, and starts again with its bootstrap servers when it has
-/// none left. librdkafka 2.10 to 2.13 can lose that start, so that the client knows no broker and never connects again
-/// (issue 5301 of librdkafka). This call brings such a client back, and changes little for any other: a connection to a bootstrap
+/// none left. librdkafka can lose that start, so that the client knows no broker and never connects again (seen with 2.12.1; issue
+/// 5301 of librdkafka reports it for 2.13.0). This call brings such a client back, and changes little for any other: a connection to a bootstrap
 /// server ends with the next metadata. It waits for no answer, and any thread may call it.
 ///
 /// The client keeps a copy of the setting for each call, until it is dropped.

@@ -86,8 +86,8 @@ impl ClientBuilder {
     /// launches it, and use this client. A consumer in another process cannot read such a run: it logs an error, the messages
     /// of the run become dead letters after ten minutes, and the run does not end.
     ///
-    /// What a task sends, and the next step, are kept in the store until they are published, and are published again when it is
-    /// unknown whether they were. One consumer of a client does that at a time; the consumers of two clients over one store, as in
+    /// The store keeps the messages that a task sends, and the next step, until they are published; they are published again when
+    /// it is unknown whether they were. One consumer of a client does that at a time; the consumers of two clients over one store, as in
     /// two processes, may each publish a message that a crash left behind.
     pub fn store(mut self, store: impl StateStore) -> Self {
         self.store = Store::Some(Arc::new(store));
