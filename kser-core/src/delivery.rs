@@ -1,9 +1,12 @@
+mod hand_in;
+
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::hand_in::{EndedDelivery, HandIn, HandInReports, HandedIn, ReturnedDelivery, Told};
 use crate::{Cancellation, Error, Record, Timestamp};
 
 /// A received record together with the ticket that acknowledges it.
@@ -138,8 +141,30 @@ pub trait Settle: Debug + Send + Sync + 'static {
 #[must_use = "settle or release it"]
 pub struct Ticket {
     id: u128,
-    settle: Arc<dyn Settle>,
+    settler: Settler,
     open: bool,
+}
+
+/// The backend of a ticket, which takes hand-ins or is awaited only.
+enum Settler {
+    Awaited(Arc<dyn Settle>),
+    HandIn(Arc<dyn HandIn>),
+}
+
+impl Settler {
+    fn settle(&self) -> &dyn Settle {
+        match self {
+            Self::Awaited(settle) => &**settle,
+            Self::HandIn(hand_in) => &**hand_in,
+        }
+    }
+
+    const fn hand_in(&self) -> Option<&Arc<dyn HandIn>> {
+        match self {
+            Self::Awaited(_) => None,
+            Self::HandIn(hand_in) => Some(hand_in),
+        }
+    }
 }
 
 /// A proof that a delivery was settled or released.
@@ -180,7 +205,16 @@ impl Ticket {
     pub const fn new(id: u128, settle: Arc<dyn Settle>) -> Self {
         Self {
             id,
-            settle,
+            settler: Settler::Awaited(settle),
+            open: true,
+        }
+    }
+
+    /// Makes the ticket of the delivery that `hand_in` knows by `id`, which may also be handed in.
+    pub const fn with_hand_in(id: u128, hand_in: Arc<dyn HandIn>) -> Self {
+        Self {
+            id,
+            settler: Settler::HandIn(hand_in),
             open: true,
         }
     }
@@ -192,7 +226,7 @@ impl Ticket {
     /// [`Error::Lost`] when the delivery was reassigned, [`Error::Backend`] when the record was not made. The delivery must
     /// not run then.
     pub async fn begin(&self) -> Result<(), Error> {
-        self.settle.begin(self.id).await
+        self.settler.settle().begin(self.id).await
     }
 
     /// Publishes `outputs` and acknowledges the delivery.
@@ -210,7 +244,12 @@ impl Ticket {
         mut self,
         outputs: impl AsRef<[Record]> + Send + Sync,
     ) -> Result<Settled, NotSettled> {
-        let lost = match self.settle.settle(self.id, outputs.as_ref()).await {
+        let lost = match self
+            .settler
+            .settle()
+            .settle(self.id, outputs.as_ref())
+            .await
+        {
             Ok(()) => false,
             Err(Error::Lost) => true,
             Err(source) => {
@@ -235,7 +274,7 @@ impl Ticket {
     /// Releases the delivery as [`release`](Self::release) does, with the number of attempts that have failed.
     pub fn release_failed(mut self, not_before: Option<Timestamp>, failed: u32) -> Settled {
         self.open = false;
-        self.settle.release(self.id, not_before, failed);
+        self.settler.settle().release(self.id, not_before, failed);
         Settled {
             lost: false,
             released: true,
@@ -247,7 +286,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
             tracing::error!(target: "kser", ticket = self.id, "a delivery was dropped without a settle; it is released and will be redelivered");
-            self.settle.release(self.id, None, 0);
+            self.settler.settle().release(self.id, None, 0);
         }
     }
 }
@@ -260,3 +299,4 @@ impl Debug for Ticket {
 
 // The trait must stay usable as a trait object.
 const _: Option<&dyn Settle> = None;
+const _: Option<&dyn HandIn> = None;

@@ -72,7 +72,10 @@ pub use async_trait::async_trait;
 pub use await_run::AwaitRun;
 pub use cancel::Cancellation;
 pub use context::Context;
-pub use delivery::{Delivery, NotSettled, Origin, Settle, Settled, Ticket};
+pub use delivery::{
+    Delivery, EndedDelivery, HandIn, HandInReports, HandedIn, NotSettled, Origin, ReturnedDelivery,
+    Settle, Settled, Ticket, Told,
+};
 pub use entrypoint::Entrypoint;
 pub use envelope::{Envelope, Mode};
 pub use error::Error;
