@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kser_core::{Cancellation, Delivery, Error, Origin, Record, Room, Settle, Ticket};
+use kser_core::{Cancellation, Delivery, Error, HandIn, Origin, Record, Room, Ticket};
 
 use super::RecordId;
 
@@ -21,12 +21,12 @@ pub(crate) struct QueuedRecord {
 }
 
 impl QueuedRecord {
-    pub(super) fn into_delivery(self, settle: &Arc<dyn Settle>) -> Delivery {
+    pub(super) fn into_delivery(self, settle: &Arc<dyn HandIn>) -> Delivery {
         let origin = Origin {
             partition: self.partition,
             offset: self.id.offset,
         };
-        let ticket = Ticket::new(self.id.ticket(), Arc::clone(settle));
+        let ticket = Ticket::with_hand_in(self.id.ticket(), Arc::clone(settle));
         Delivery::revocable(self.record, origin, ticket, self.revoked)
             .with_crash_count(self.crash_count)
             .with_failed(self.failed)

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kser_core::{Delivery, Error, Health, Room, Settle, Timestamp};
+use kser_core::{Delivery, Error, HandIn, Health, Room, Timestamp};
 use rdkafka::error::KafkaError;
 use tokio::sync::Notify;
 
@@ -156,7 +156,7 @@ impl PollChannel {
     pub(crate) async fn receive(
         &self,
         room: Room,
-        settle: &Arc<dyn Settle>,
+        settle: &Arc<dyn HandIn>,
     ) -> Result<Vec<Delivery>, Error> {
         loop {
             if let Some(received) = self.take(room, settle) {
@@ -166,7 +166,7 @@ impl PollChannel {
         }
     }
 
-    fn take(&self, room: Room, settle: &Arc<dyn Settle>) -> Option<Result<Vec<Delivery>, Error>> {
+    fn take(&self, room: Room, settle: &Arc<dyn HandIn>) -> Option<Result<Vec<Delivery>, Error>> {
         let mut inbox = lock(&self.inbox);
         let ended = inbox.is_ended;
         if inbox.released > 0 && !ended {

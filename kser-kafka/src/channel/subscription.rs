@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::{Delivery, Error, Health, Leave, Room, Settle, Subscription, UnfitTopic};
+use kser_core::{Delivery, Error, HandIn, Health, Leave, Room, Subscription, UnfitTopic};
 use tokio::sync::oneshot;
 
 use crate::channel::PollChannel;
@@ -15,7 +15,7 @@ pub(crate) struct KafkaSubscription {
     pub(crate) channel: Arc<PollChannel>,
     /// The member that forwards delayed records, if the topics have delay topics.
     pub(crate) waits: Option<Arc<PollChannel>>,
-    pub(crate) settle: Arc<dyn Settle>,
+    pub(crate) settle: Arc<dyn HandIn>,
     /// The shortest retention of its topics.
     pub(crate) retention: Option<Duration>,
     /// Delay topics whose settings put records at risk.
@@ -114,7 +114,7 @@ impl Drop for KafkaSubscription {
 
 #[cfg(test)]
 mod tests {
-    use kser_core::Record;
+    use kser_core::{Record, Settle};
 
     use super::*;
     use crate::channel::RecordId;
@@ -133,6 +133,12 @@ mod tests {
         }
 
         fn release(&self, _: u128, _: Option<kser_core::Timestamp>, _: u32) {}
+    }
+
+    impl HandIn for Nobody {
+        fn hand_in(&self, ended: kser_core::EndedDelivery) -> Result<(), kser_core::EndedDelivery> {
+            Err(ended)
+        }
     }
 
     fn subscription() -> Box<KafkaSubscription> {

@@ -111,7 +111,7 @@ impl RevokedPartition {
 mod tests {
     use std::sync::Arc;
 
-    use kser_core::{Error, Room, Settle};
+    use kser_core::{Error, HandIn, Room};
 
     use super::*;
     use crate::member::tests::{Nobody, arrive, id_of, member, received};
@@ -126,7 +126,7 @@ mod tests {
         member.flush();
         let of = |offset, id: RecordId| RecordId { offset, ..id };
         let id = id_of(&mut member, 0, 0);
-        let settle: Arc<dyn Settle> = Arc::new(Nobody);
+        let settle: Arc<dyn HandIn> = Arc::new(Nobody);
         let held = member
             .channel
             .receive(Room::records(100), &settle)
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn what_runs_in_a_partition_that_does_not_return_is_lost() {
         let mut member = member();
-        let settle: Arc<dyn Settle> = Arc::new(Nobody);
+        let settle: Arc<dyn HandIn> = Arc::new(Nobody);
         let mut held = Vec::new();
         for partition in [0, 1] {
             arrive(&mut member, partition, 0, None);

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use kser_clock::SystemClock;
-use kser_core::{Clock, Room, Settle};
+use kser_core::{Clock, HandIn, Room, Settle};
 
 use super::*;
 use crate::KafkaConfig;
@@ -63,9 +63,15 @@ impl Settle for Nobody {
     fn release(&self, _: u128, _: Option<Timestamp>, _: u32) {}
 }
 
+impl HandIn for Nobody {
+    fn hand_in(&self, ended: kser_core::EndedDelivery) -> Result<(), kser_core::EndedDelivery> {
+        Err(ended)
+    }
+}
+
 /// Receives the records in the inbox, and returns their partitions and offsets.
 pub(super) async fn received(member: &Member) -> Vec<(i32, i64)> {
-    let settle: Arc<dyn Settle> = Arc::new(Nobody);
+    let settle: Arc<dyn HandIn> = Arc::new(Nobody);
     let mut places = Vec::new();
     loop {
         let received = tokio::select! {

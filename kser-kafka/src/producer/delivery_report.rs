@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
-use kser_core::{Error, Timestamp};
+use kser_core::{Error, Record, Timestamp};
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -153,7 +153,8 @@ impl Slot {
     }
 }
 
-type Callback = Box<dyn FnOnce(Result<(), Error>) + Send + Sync>;
+/// Takes the records of a batch, and the positions and errors of those that failed.
+type Callback = Box<dyn FnOnce(&[Record], Vec<(usize, Error)>) + Send + Sync>;
 
 /// Records that are sent together, and their results.
 pub(crate) struct Batch {
@@ -161,6 +162,8 @@ pub(crate) struct Batch {
     failed: Mutex<Vec<(usize, Error)>>,
     reported: Notify,
     callback: Mutex<Option<Callback>>,
+    /// The records, if the callback needs them.
+    records: Vec<Record>,
 }
 
 impl Batch {
@@ -172,10 +175,35 @@ impl Batch {
     pub(crate) fn with_callback(
         done: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
     ) -> Arc<Self> {
+        let done = move |_: &[Record], failed: Vec<(usize, Error)>| {
+            done(
+                failed
+                    .into_iter()
+                    .next()
+                    .map_or(Ok(()), |(_, error)| Err(error)),
+            );
+        };
         Arc::new(Self {
             callback: Mutex::new(Some(Box::new(done))),
             ..Self::empty(1)
         })
+    }
+
+    /// Makes a batch of records, which calls `done` with the positions and errors of those that failed.
+    pub(crate) fn of(
+        records: Vec<Record>,
+        done: impl FnOnce(&[Record], Vec<(usize, Error)>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            callback: Mutex::new(Some(Box::new(done))),
+            left: AtomicUsize::new(records.len()),
+            records,
+            ..Self::empty(0)
+        })
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.records
     }
 
     fn empty(records: usize) -> Self {
@@ -184,6 +212,7 @@ impl Batch {
             failed: Mutex::default(),
             reported: Notify::new(),
             callback: Mutex::default(),
+            records: Vec::new(),
         }
     }
 
@@ -200,11 +229,7 @@ impl Batch {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
             if let Some(callback) = callback {
-                callback(
-                    self.take_failed()
-                        .pop()
-                        .map_or(Ok(()), |(_, error)| Err(error)),
-                );
+                callback(&self.records, self.take_failed());
             }
         }
     }

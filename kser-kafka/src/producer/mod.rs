@@ -13,7 +13,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
@@ -131,6 +131,39 @@ impl Publisher {
             }
             sent => done(sent),
         });
+    }
+
+    /// Takes room for records that are sent next. `None` if earlier calls wait, or there is not enough.
+    pub(crate) fn room_for(&self, records: &[Record]) -> Option<OwnedSemaphorePermit> {
+        let all = records.iter().map(cost).fold(0, u32::saturating_add);
+        match self.turns.is_idle() {
+            true => Arc::clone(&self.room).try_acquire_many_owned(all).ok(),
+            false => None,
+        }
+    }
+
+    /// Sends records without waiting, and calls `done` with all of them and with the positions and errors of those that failed.
+    pub(crate) fn send_all(
+        &self,
+        records: Vec<Record>,
+        mut room: OwnedSemaphorePermit,
+        done: impl FnOnce(&[Record], Vec<(usize, Error)>) + Send + Sync + 'static,
+    ) {
+        let (producer, batch) = (self.producer(), Batch::of(records, done));
+        let mut is_full = false;
+        for (index, record) in batch.records().iter().enumerate() {
+            let slot = Slot::new(&batch, index, room.split(cost(record) as usize));
+            let sent = match is_full {
+                // A later record must not overtake one of its key that the queue of the client did not take.
+                true => Err((full(), slot)),
+                false => send(&producer, record, slot, &self.time),
+            };
+            if let Err((error, slot)) = sent {
+                is_full |= error == full();
+                let error = not_published(error, record.topic.as_str(), record.size());
+                slot.finish(Some(error));
+            }
+        }
     }
 
     /// Retries records that were refused with MESSAGE_TOO_LARGE, each in a batch of its own. Brokers refuse whole batches, and
@@ -275,7 +308,7 @@ impl Publisher {
     fn offer(&self, producer: &ProducerClient, record: &Record, slot: Box<Slot>) -> bool {
         match send(producer, record, slot, &self.time) {
             Ok(()) => true,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
+            Err((error, _)) if error == full() => false,
             Err((error, slot)) => {
                 let error = not_published(error, record.topic.as_str(), record.size());
                 slot.finish(Some(error));
@@ -310,6 +343,11 @@ impl Publisher {
 fn log_no_single_producer(error: &Error) {
     let error: &dyn std::error::Error = error;
     tracing::error!(target: "kser_kafka", error, "creating a producer for single records failed; records that were refused in a batch are not retried one by one");
+}
+
+/// Returns the error of a queue of the client that is full.
+const fn full() -> KafkaError {
+    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)
 }
 
 type NotQueued = (KafkaError, Box<Slot>);

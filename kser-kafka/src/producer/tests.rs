@@ -58,3 +58,67 @@ async fn records_of_one_key_keep_the_order_of_their_calls_when_the_queue_is_full
     }
     assert_eq!(read, (0..100).collect::<Vec<u8>>());
 }
+
+/// Makes a publisher to a mock cluster with a topic `t`.
+fn publisher(
+    settings: &[(&str, &str)],
+) -> (
+    MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+    Publisher,
+) {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let mut config = crate::KafkaConfig::new(cluster.bootstrap_servers()).producer();
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    let time = Time::new(Arc::new(SystemClock::new()));
+    let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
+    (cluster, publisher)
+}
+
+/// Sends records without waiting, and returns the positions of those that failed.
+async fn send_all(publisher: &Publisher, records: Vec<Record>) -> Vec<usize> {
+    let room = publisher.room_for(&records).unwrap();
+    let (tell, told) = oneshot::channel();
+    publisher.send_all(records, room, move |_, failed| {
+        let positions = failed.into_iter().map(|(index, _)| index);
+        let _ = tell.send(positions.collect());
+    });
+    told.await.unwrap()
+}
+
+fn records_of(sizes: &[usize]) -> Vec<Record> {
+    let payloads = sizes.iter().map(|size| Some(vec![b'x'; *size].into()));
+    payloads
+        .map(|payload| Record::new(Topic::new("t").unwrap(), payload).with_key("k"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_record_that_is_refused_is_named_and_the_others_are_published() {
+    let (_cluster, publisher) = publisher(&[("message.max.bytes", "2000")]);
+    assert_eq!(send_all(&publisher, records_of(&[1, 3000, 1])).await, [1]);
+    assert_eq!(publisher.room.available_permits(), ON_THE_WAY as usize);
+}
+
+#[tokio::test]
+async fn a_record_does_not_overtake_one_that_the_queue_of_the_client_did_not_take() {
+    let (_cluster, publisher) = publisher(&[("queue.buffering.max.messages", "1")]);
+    assert_eq!(send_all(&publisher, records_of(&[1, 1, 1])).await, [1, 2]);
+    assert_eq!(publisher.room.available_permits(), ON_THE_WAY as usize);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_room_or_before_calls_that_wait() {
+    let (_cluster, publisher) = publisher(&[]);
+    let turn = publisher.turns.next().await;
+    assert!(publisher.room_for(&records_of(&[1])).is_none());
+    drop(turn);
+    let rest = records_of(&[ON_THE_WAY as usize - OVERHEAD]);
+    let room = publisher.room_for(&rest);
+    assert!(room.is_some());
+    assert!(publisher.room_for(&records_of(&[1])).is_none());
+    drop(room);
+    assert!(publisher.room_for(&records_of(&[1])).is_some());
+}
