@@ -25,9 +25,10 @@
 //! ```
 
 pub use kser_core::{
-    AwaitRun, Delivery, Description, Envelope, Interest, Leave, NotPublished, NotSettled, Origin,
-    Outgoing, Record, Room, Settle, Settled, Settling, StateStore, StoreId, Subscription, Ticket,
-    TopicSpec, Transport, async_trait, headers,
+    AwaitRun, Delivery, Description, EndedDelivery, Envelope, HandIn, HandInReports, HandedIn,
+    Interest, Leave, NotPublished, NotSettled, Origin, Outgoing, Record, ReturnedDelivery, Room,
+    Settle, Settled, Settling, StateStore, StoreId, Subscription, Ticket, Told, TopicSpec,
+    Transport, async_trait, headers,
 };
 
 /// The rules of an operation, as events that move the state of a run.

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kser_core::{Delivery, Error, HeldPartition, Room, Subscription};
+use kser_core::{Delivery, Error, HeldPartition, Room, Subscription, Told};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use super::delivery::process::Finished;
+use super::delivery::process::{End, Finished, ReturnedWork};
+use super::handed_in::{HandInPlace, HandedInDeliveries, Resolution, Results};
 use super::handle::{ConsumerHandle, ConsumerHealth};
 use super::lanes::Lanes;
 use super::processor::{Processor, backoff};
@@ -28,6 +29,8 @@ pub(crate) struct Dispatcher {
     processor: Arc<Processor>,
     lanes: Lanes,
     workers: Workers,
+    handed_in: HandedInDeliveries,
+    results: Arc<Results>,
     trouble: Option<Trouble>,
 }
 
@@ -44,6 +47,8 @@ impl Dispatcher {
             lanes: Lanes::new(processor.options.held_records / LANE),
             workers: Workers::new(Arc::clone(&processor)),
             processor,
+            handed_in: HandedInDeliveries::default(),
+            results: Arc::default(),
             trouble: None,
         }
     }
@@ -70,12 +75,13 @@ impl Dispatcher {
             let receiving = room.records > 0 && !paused.is_paused() && retry_at.is_none();
             tokio::select! {
                 biased;
-                finished = self.workers.finished() => {
-                    self.finish(finished);
-                    while let Some(finished) = self.workers.try_finished() {
-                        self.finish(finished);
+                (number, end) = self.workers.finished() => {
+                    self.accept(number, end);
+                    while let Some((number, end)) = self.workers.try_finished() {
+                        self.accept(number, end);
                     }
                 }
+                told = self.results.take() => self.note_results(told),
                 place = place(&self.processor), if self.lanes.is_ready() => self.start(place),
                 _ = changes.changed() => {}
                 () = self.processor.parked.changed(), if room.records == 0 => {}
@@ -120,9 +126,12 @@ impl Dispatcher {
     pub(crate) async fn end(&mut self, grace: Duration) -> Result<(), Elapsed> {
         self.lanes.release_waiting();
         let all = async {
-            while !self.workers.is_idle() {
-                let finished = self.workers.finished().await;
-                self.finish(finished);
+            while !self.workers.is_idle() || !self.handed_in.is_empty() {
+                tokio::select! {
+                    biased;
+                    (number, end) = self.workers.finished() => self.accept(number, end),
+                    told = self.results.take() => self.note_results(told),
+                }
                 self.lanes.release_waiting();
             }
             self.workers.end().await;
@@ -183,7 +192,60 @@ impl Dispatcher {
 
     fn start(&mut self, place: Option<OwnedSemaphorePermit>) {
         if let (Some(place), Some(turn)) = (place, self.lanes.next()) {
-            self.workers.start(turn, place);
+            let number = self.number();
+            self.workers.start(turn, place, number);
+        }
+    }
+
+    /// Takes a number by which the result of a delivery finds it.
+    fn number(&mut self) -> HandInPlace {
+        let results = Arc::<Results>::clone(&self.results);
+        HandInPlace {
+            number: self.handed_in.start(),
+            results,
+        }
+    }
+
+    /// Takes the end of the work on a delivery.
+    fn accept(&mut self, number: u64, end: End) {
+        match end {
+            End::Finished(finished) => {
+                self.handed_in.finish(number);
+                self.finish(finished);
+            }
+            End::HandedIn(delivery) => {
+                let resolved = self.handed_in.hand_in(number, delivery);
+                self.resolve(resolved);
+            }
+        }
+    }
+
+    /// Takes the results of deliveries that were handed in.
+    fn note_results(&mut self, told: Vec<Told>) {
+        for told in told {
+            let resolved = self.handed_in.note(told);
+            self.resolve(resolved);
+        }
+    }
+
+    /// Finishes a delivery whose result arrived, or has a worker settle it.
+    fn resolve(&mut self, resolved: Option<Resolution>) {
+        match resolved {
+            None => {}
+            Some(Resolution::Ended(delivery, settled)) => {
+                let delivery = *delivery;
+                self.finish(Finished::new(
+                    &settled,
+                    &delivery.tracked.record.topic,
+                    delivery.lane,
+                    delivery.bytes,
+                ));
+            }
+            Some(Resolution::Returned(delivery, returned)) => {
+                let number = self.number();
+                self.workers
+                    .finish_returned(ReturnedWork { delivery, returned }, number);
+            }
         }
     }
 

@@ -28,6 +28,7 @@ mod delivery;
 mod dispatcher;
 mod exclusive;
 mod graceful_leave;
+mod handed_in;
 mod handle;
 mod lanes;
 mod lifecycle;

@@ -4,7 +4,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 
-use super::delivery::process::{Finished, process};
+use super::delivery::process::{End, ReturnedWork, finish_returned, process};
+use super::handed_in::HandInPlace;
 use super::lanes::Turn;
 use super::processor::Processor;
 
@@ -31,15 +32,24 @@ struct Worker(UnboundedSender<Box<Work>>);
 /// A delivery to work on, its place to run, and the worker, which its report gives back.
 #[derive(Debug)]
 struct Work {
-    turn: Turn,
-    place: OwnedSemaphorePermit,
+    job: Job,
+    number: HandInPlace,
     worker: Worker,
 }
 
-/// A delivery that is finished, and the worker that is idle again.
+/// The task of a worker.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "works are boxed")]
+enum Job {
+    Process(Turn, OwnedSemaphorePermit),
+    FinishReturned(ReturnedWork),
+}
+
+/// The end of the work of a worker on a delivery, and the worker, which is idle again.
 #[derive(Debug)]
 struct Report {
-    finished: Finished,
+    end: End,
+    number: u64,
     worker: Worker,
 }
 
@@ -62,14 +72,23 @@ impl Workers {
     }
 
     /// Has a worker work on a delivery, which then needs one place less.
-    pub(crate) fn start(&mut self, turn: Turn, place: OwnedSemaphorePermit) {
+    pub(crate) fn start(&mut self, turn: Turn, place: OwnedSemaphorePermit, number: HandInPlace) {
+        self.work(Job::Process(turn, place), number);
+    }
+
+    /// Has a worker finish a delivery that was handed in and given back.
+    pub(crate) fn finish_returned(&mut self, returned: ReturnedWork, number: HandInPlace) {
+        self.work(Job::FinishReturned(returned), number);
+    }
+
+    fn work(&mut self, job: Job, number: HandInPlace) {
         let worker = self.idle.pop().unwrap_or_else(|| self.hire());
         let works = worker.0.clone();
         self.busy += 1;
         // It fails only while the runtime shuts down, which drops the worker.
         let _ = works.send(Box::new(Work {
-            turn,
-            place,
+            job,
+            number,
             worker,
         }));
     }
@@ -83,7 +102,7 @@ impl Workers {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(crate) async fn finished(&mut self) -> Finished {
+    pub(crate) async fn finished(&mut self) -> (u64, End) {
         loop {
             tokio::select! {
                 biased;
@@ -94,7 +113,7 @@ impl Workers {
     }
 
     /// Returns a delivery that is finished already.
-    pub(crate) fn try_finished(&mut self) -> Option<Finished> {
+    pub(crate) fn try_finished(&mut self) -> Option<(u64, End)> {
         let report = self.reported.try_recv().ok()?;
         Some(self.accept(report))
     }
@@ -107,12 +126,12 @@ impl Workers {
         }
     }
 
-    fn accept(&mut self, report: Report) -> Finished {
+    fn accept(&mut self, report: Report) -> (u64, End) {
         self.busy -= 1;
         if self.idle.len() < IDLE {
             self.idle.push(report.worker);
         }
-        report.finished
+        (report.number, report.end)
     }
 
     fn hire(&mut self) -> Worker {
@@ -121,13 +140,23 @@ impl Workers {
         self.tasks.spawn(async move {
             while let Some(work) = works.recv().await {
                 let Work {
-                    turn,
-                    place,
+                    job,
+                    number: place,
                     worker,
                 } = *work;
-                let finished = process(&processor, turn, place).await;
+                let number = place.number;
+                let end = match job {
+                    Job::Process(turn, permit) => process(&processor, turn, permit, place).await,
+                    Job::FinishReturned(returned) => {
+                        Box::pin(finish_returned(&processor, returned)).await
+                    }
+                };
                 // It fails only when the consumer has ended.
-                let _ = reports.send(Report { finished, worker });
+                let _ = reports.send(Report {
+                    end,
+                    number,
+                    worker,
+                });
             }
         });
         Worker(worker)

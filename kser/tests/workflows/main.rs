@@ -18,6 +18,7 @@ mod ends;
 mod external;
 mod fairness;
 mod faulty;
+mod handed_in;
 mod handlers;
 mod languages;
 mod late;

@@ -76,6 +76,16 @@ impl Outputs {
         (published, refused)
     }
 
+    /// Keeps the records at these positions only: those that are not published.
+    pub(crate) fn keep(&mut self, unpublished: &[(usize, Error)]) {
+        let mut at = 0;
+        self.records.retain(|_| {
+            let is_kept = unpublished.iter().any(|(index, _)| *index == at);
+            at += 1;
+            is_kept
+        });
+    }
+
     /// Takes out the records that are larger than a transport takes.
     pub(crate) fn take_larger(&mut self, largest: usize) -> Vec<RefusedRecord> {
         let first_output = self.records.len().saturating_sub(self.relayed.len());

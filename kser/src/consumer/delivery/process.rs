@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
-use kser_core::{Error, HeldPartition, NotSettled, Settled, Ticket, Timestamp};
+use kser_core::{
+    Error, HandedIn, HeldPartition, NotSettled, ReturnedDelivery, Settled, Ticket, Timestamp, Topic,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -11,6 +13,7 @@ use super::disposition::{Disposition, Outputs};
 use super::state::DeliveryState;
 use super::unpublishable;
 use crate::consumer::exclusive::{EXCLUSIVE, GIVEN_BACK};
+use crate::consumer::handed_in::{HandInPlace, HandedInDelivery};
 use crate::consumer::lanes::{Lane, Turn};
 use crate::consumer::options::LAST_CALL;
 use crate::consumer::processor::{Processor, backoff};
@@ -28,25 +31,68 @@ pub(crate) struct Finished {
     pub(crate) given_back: bool,
 }
 
-/// Works on a delivery until it is settled or given back. While it waits it holds no place.
+impl Finished {
+    /// Takes the end of a delivery, and logs that of one that was reassigned.
+    pub(crate) fn new(settled: &Settled, topic: &Topic, lane: Option<Lane>, bytes: usize) -> Self {
+        if settled.is_lost() {
+            tracing::warn!(target: "kser", %topic, "a delivery was reassigned while its record was handled; the record runs again");
+        }
+        Self {
+            lane,
+            bytes,
+            given_back: settled.is_released(),
+        }
+    }
+}
+
+/// The end of the work on a delivery.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The delivery has ended.
+    Finished(Finished),
+    /// The delivery was handed in. Its lane is free once its result is reported.
+    HandedIn(Box<HandedInDelivery>),
+}
+
+/// A delivery that was handed in and given back.
+#[derive(Debug)]
+pub(crate) struct ReturnedWork {
+    pub(crate) delivery: Box<HandedInDelivery>,
+    pub(crate) returned: Box<ReturnedDelivery>,
+}
+
+/// Works on a delivery until it is settled, handed in or given back. While it waits it holds no place.
 pub(crate) async fn process(
     processor: &Processor,
     turn: Turn,
     place: OwnedSemaphorePermit,
-) -> Finished {
+    hand_in: HandInPlace,
+) -> End {
     let bytes = turn.delivery.record.size();
-    let (state, ticket) = DeliveryState::new(processor, turn.delivery);
+    let (state, ticket) = DeliveryState::new(processor, turn.delivery, hand_in);
     let process = Process {
         processor,
         state,
         place: Some(place),
     };
-    let settled = process.run(ticket).await;
-    Finished {
-        lane: turn.lane,
-        bytes,
-        given_back: settled.is_released(),
-    }
+    process.run(ticket, turn.lane, bytes).await
+}
+
+/// Settles a delivery that was handed in and given back. Its outputs that are published are not published again.
+pub(crate) async fn finish_returned(processor: &Processor, returned: ReturnedWork) -> End {
+    let (mut delivery, returned) = (*returned.delivery, *returned.returned);
+    let mut outputs = Outputs {
+        records: returned.outputs,
+        relayed: Vec::new(),
+    };
+    outputs.keep(&returned.unpublished.failed);
+    let (lane, bytes) = (delivery.lane.take(), delivery.bytes);
+    let process = Process {
+        processor,
+        state: DeliveryState::of_returned(processor, delivery, outputs),
+        place: None,
+    };
+    process.run(returned.ticket, lane, bytes).await
 }
 
 /// The work on one delivery.
@@ -60,13 +106,14 @@ struct Process<'p> {
 /// The rest of the work on a delivery.
 enum Left {
     Nothing(Settled),
+    Result(HandedIn),
     Wait(Ticket, Timestamp),
     RunExclusively(Ticket),
     AwaitPlace(Ticket, Arc<Semaphore>),
 }
 
 impl Process<'_> {
-    async fn run(mut self, mut ticket: Ticket) -> Settled {
+    async fn run(mut self, mut ticket: Ticket, lane: Option<Lane>, bytes: usize) -> End {
         let settled = loop {
             if self.state.revoked.is_cancelled() && self.state.unsettled.is_none() {
                 break self.release(ticket, None);
@@ -85,6 +132,7 @@ impl Process<'_> {
             }
             let next = match self.finish(ticket, disposition).await {
                 Left::Nothing(settled) => break settled,
+                Left::Result(proof) => return self.hand_over(proof, lane, bytes),
                 Left::Wait(kept, until) => {
                     drop(self.place.take());
                     self.place = self.pause(until).await;
@@ -108,10 +156,25 @@ impl Process<'_> {
             }
         };
         drop(self.place);
-        if settled.is_lost() {
-            tracing::warn!(target: "kser", topic = %self.state.tracked.record.topic, "a delivery was reassigned while its record was handled; the record runs again");
-        }
-        settled
+        let topic = &self.state.tracked.record.topic;
+        End::Finished(Finished::new(&settled, topic, lane, bytes))
+    }
+
+    /// Ends the work on a delivery that was handed in.
+    fn hand_over(self, _: HandedIn, lane: Option<Lane>, bytes: usize) -> End {
+        let DeliveryState {
+            tracked,
+            revoked,
+            crash_count,
+            ..
+        } = self.state;
+        End::HandedIn(Box::new(HandedInDelivery {
+            tracked,
+            revoked,
+            crash_count,
+            lane,
+            bytes,
+        }))
     }
 
     /// Decides. A suspected poison message shares its places with others when it has run exclusively for long.
@@ -219,8 +282,18 @@ impl Process<'_> {
 
     /// Settles. A settle that fails is tried again later, since the state may be written already. The records that were
     /// published are not published again.
-    async fn settle(&mut self, ticket: Ticket, outputs: Outputs) -> Left {
+    async fn settle(&mut self, mut ticket: Ticket, mut outputs: Outputs) -> Left {
         self.processor.shared.note_written(&outputs.records);
+        // Outputs that a store keeps are marked as relayed by the worker; without outputs there is nothing to wait for.
+        if let Some(hand_in) = self.state.hand_in.take()
+            && outputs.relayed.is_empty()
+            && !outputs.records.is_empty()
+        {
+            match ticket.hand_in(outputs.records, hand_in.number, &hand_in.results) {
+                Ok(proof) => return Left::Result(proof),
+                Err((kept, records)) => (ticket, outputs.records) = (kept, records),
+            }
+        }
         match ticket.settle(&outputs.records).await {
             Ok(settled) => {
                 if !settled.is_lost() {

@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::disposition::{Disposition, Outputs, RefusedRecord};
 use super::tracked_record::TrackedRecord;
 use crate::consumer::active::ActiveGuard;
+use crate::consumer::handed_in::{HandInPlace, HandedInDelivery};
 use crate::consumer::options::LOOK_AGAIN;
 use crate::consumer::processor::Processor;
 use crate::consumer::step::execution::StepExecution;
@@ -43,11 +44,17 @@ pub(crate) struct DeliveryState<'p> {
     pub(crate) failed_settles: u32,
     /// Shows the delivery as held, with the reason.
     pub(crate) held: Option<ActiveGuard<HeldPartition>>,
+    /// The number for the result of the first settle, which is handed in. Later ones are awaited.
+    pub(crate) hand_in: Option<HandInPlace>,
 }
 
 impl<'p> DeliveryState<'p> {
     /// Takes a delivery apart.
-    pub(crate) fn new(processor: &'p Processor, delivery: Delivery) -> (Self, Ticket) {
+    pub(crate) fn new(
+        processor: &'p Processor,
+        delivery: Delivery,
+        hand_in: HandInPlace,
+    ) -> (Self, Ticket) {
         let Delivery {
             record,
             origin,
@@ -62,6 +69,37 @@ impl<'p> DeliveryState<'p> {
         tracked.attempts.in_memory = failed;
         tracked.attempts.failed = tracked.attempts.failed.saturating_add(failed);
         let state = Self {
+            hand_in: Some(hand_in),
+            ..Self::of(processor, tracked, revoked, crash_count)
+        };
+        (state, ticket)
+    }
+
+    /// Takes a delivery back that was handed in and not settled, with the outputs that are not published.
+    pub(crate) fn of_returned(
+        processor: &'p Processor,
+        delivery: HandedInDelivery,
+        outputs: Outputs,
+    ) -> Self {
+        let HandedInDelivery {
+            tracked,
+            revoked,
+            crash_count,
+            ..
+        } = delivery;
+        Self {
+            unsettled: Some(outputs),
+            ..Self::of(processor, tracked, revoked, crash_count)
+        }
+    }
+
+    const fn of(
+        processor: &'p Processor,
+        tracked: TrackedRecord,
+        revoked: Cancellation,
+        crash_count: u32,
+    ) -> Self {
+        Self {
             processor,
             tracked,
             revoked,
@@ -76,8 +114,8 @@ impl<'p> DeliveryState<'p> {
             refused: Vec::new(),
             failed_settles: 0,
             held: None,
-        };
-        (state, ticket)
+            hand_in: None,
+        }
     }
 
     /// Counts the attempts that no message and no store counts.
