@@ -232,6 +232,13 @@ impl Dispatcher {
     fn resolve(&mut self, resolved: Option<Resolution>) {
         match resolved {
             None => {}
+            // Outputs of a lost delivery are not published: the store keeps them for a sweep.
+            Some(Resolution::Ended(delivery, settled))
+                if !delivery.relayed.is_empty() && !settled.is_lost() && !settled.is_released() =>
+            {
+                let number = self.number();
+                self.workers.finish_relayed(delivery, settled, number);
+            }
             Some(Resolution::Ended(delivery, settled)) => {
                 let delivery = *delivery;
                 self.finish(Finished::new(

@@ -1,6 +1,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kser_core::store::OutputId;
 use kser_core::{Cancellation, HandInReports, ReturnedDelivery, Settled, Told};
 use tokio::sync::Notify;
 
@@ -70,6 +71,8 @@ pub(crate) struct HandedInDelivery {
     pub(crate) crash_count: u32,
     pub(crate) lane: Option<Lane>,
     pub(crate) bytes: usize,
+    /// The last outputs are these, which the store keeps until they are relayed.
+    pub(crate) relayed: Vec<OutputId>,
 }
 
 /// The next action for a delivery whose result arrived.
@@ -240,6 +243,7 @@ mod tests {
             crash_count: 0,
             lane: None,
             bytes,
+            relayed: Vec::new(),
         })
     }
 

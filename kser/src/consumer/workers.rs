@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use kser_core::Settled;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 
-use super::delivery::process::{End, ReturnedWork, finish_returned, process};
-use super::handed_in::HandInPlace;
+use super::delivery::process::{End, ReturnedWork, finish_relayed, finish_returned, process};
+use super::handed_in::{HandInPlace, HandedInDelivery};
 use super::lanes::Turn;
 use super::processor::Processor;
 
@@ -43,6 +44,7 @@ struct Work {
 enum Job {
     Process(Turn, OwnedSemaphorePermit),
     FinishReturned(ReturnedWork),
+    FinishRelayed(Box<HandedInDelivery>, Settled),
 }
 
 /// The end of the work of a worker on a delivery, and the worker, which is idle again.
@@ -79,6 +81,16 @@ impl Workers {
     /// Has a worker finish a delivery that was handed in and given back.
     pub(crate) fn finish_returned(&mut self, returned: ReturnedWork, number: HandInPlace) {
         self.work(Job::FinishReturned(returned), number);
+    }
+
+    /// Has a worker mark the outputs of a settled delivery as relayed.
+    pub(crate) fn finish_relayed(
+        &mut self,
+        delivery: Box<HandedInDelivery>,
+        settled: Settled,
+        number: HandInPlace,
+    ) {
+        self.work(Job::FinishRelayed(delivery, settled), number);
     }
 
     fn work(&mut self, job: Job, number: HandInPlace) {
@@ -147,6 +159,9 @@ impl Workers {
                 let number = place.number;
                 let end = match job {
                     Job::Process(turn, permit) => process(&processor, turn, permit, place).await,
+                    Job::FinishRelayed(delivery, settled) => {
+                        finish_relayed(&processor, *delivery, settled).await
+                    }
                     Job::FinishReturned(returned) => {
                         Box::pin(finish_returned(&processor, returned)).await
                     }

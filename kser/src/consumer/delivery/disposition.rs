@@ -76,14 +76,26 @@ impl Outputs {
         (published, refused)
     }
 
-    /// Keeps the records at these positions only: those that are not published.
-    pub(crate) fn keep(&mut self, unpublished: &[(usize, Error)]) {
-        let mut at = 0;
+    /// Keeps the records at these positions only: those that are not published. Returns which outputs of the store are
+    /// published.
+    pub(crate) fn keep(&mut self, unpublished: &[(usize, Error)]) -> Vec<OutputId> {
+        let first_output = self.records.len().saturating_sub(self.relayed.len());
+        let mut outputs = std::mem::take(&mut self.relayed).into_iter();
+        let (mut published, mut at) = (Vec::new(), 0);
         self.records.retain(|_| {
             let is_kept = unpublished.iter().any(|(index, _)| *index == at);
+            let output = match at >= first_output {
+                true => outputs.next(),
+                false => None,
+            };
+            match is_kept {
+                true => self.relayed.extend(output),
+                false => published.extend(output),
+            }
             at += 1;
             is_kept
         });
+        published
     }
 
     /// Takes out the records that are larger than a transport takes.

@@ -83,9 +83,10 @@ pub(crate) async fn finish_returned(processor: &Processor, returned: ReturnedWor
     let (mut delivery, returned) = (*returned.delivery, *returned.returned);
     let mut outputs = Outputs {
         records: returned.outputs,
-        relayed: Vec::new(),
+        relayed: std::mem::take(&mut delivery.relayed),
     };
-    outputs.keep(&returned.unpublished.failed);
+    let published = outputs.keep(&returned.unpublished.failed);
+    mark_relayed(processor, &published).await;
     let (lane, bytes) = (delivery.lane.take(), delivery.bytes);
     let process = Process {
         processor,
@@ -93,6 +94,33 @@ pub(crate) async fn finish_returned(processor: &Processor, returned: ReturnedWor
         place: None,
     };
     process.run(returned.ticket, lane, bytes).await
+}
+
+/// Marks the outputs of a delivery that was handed in as relayed, which ends it.
+pub(crate) async fn finish_relayed(
+    processor: &Processor,
+    delivery: HandedInDelivery,
+    settled: Settled,
+) -> End {
+    mark_relayed(processor, &delivery.relayed).await;
+    let topic = &delivery.tracked.record.topic;
+    End::Finished(Finished::new(
+        &settled,
+        topic,
+        delivery.lane,
+        delivery.bytes,
+    ))
+}
+
+async fn mark_relayed(processor: &Processor, outputs: &[OutputId]) {
+    if outputs.is_empty() {
+        return;
+    }
+    if let Some(store) = &processor.shared.store
+        && let Err(error) = store.relayed(outputs).await
+    {
+        tracing::warn!(target: "kser", error = kser_core::log::report(&error), "marking outputs as relayed failed; they may be published again");
+    }
 }
 
 /// The work on one delivery.
@@ -106,7 +134,7 @@ struct Process<'p> {
 /// The rest of the work on a delivery.
 enum Left {
     Nothing(Settled),
-    Result(HandedIn),
+    Result(HandedIn, Vec<OutputId>),
     Wait(Ticket, Timestamp),
     RunExclusively(Ticket),
     AwaitPlace(Ticket, Arc<Semaphore>),
@@ -132,7 +160,9 @@ impl Process<'_> {
             }
             let next = match self.finish(ticket, disposition).await {
                 Left::Nothing(settled) => break settled,
-                Left::Result(proof) => return self.hand_over(proof, lane, bytes),
+                Left::Result(proof, relayed) => {
+                    return self.hand_over(proof, lane, bytes, relayed);
+                }
                 Left::Wait(kept, until) => {
                     drop(self.place.take());
                     self.place = self.pause(until).await;
@@ -161,7 +191,13 @@ impl Process<'_> {
     }
 
     /// Ends the work on a delivery that was handed in.
-    fn hand_over(self, _: HandedIn, lane: Option<Lane>, bytes: usize) -> End {
+    fn hand_over(
+        self,
+        _: HandedIn,
+        lane: Option<Lane>,
+        bytes: usize,
+        relayed: Vec<OutputId>,
+    ) -> End {
         let DeliveryState {
             tracked,
             revoked,
@@ -174,6 +210,7 @@ impl Process<'_> {
             crash_count,
             lane,
             bytes,
+            relayed,
         }))
     }
 
@@ -284,13 +321,12 @@ impl Process<'_> {
     /// published are not published again.
     async fn settle(&mut self, mut ticket: Ticket, mut outputs: Outputs) -> Left {
         self.processor.shared.note_written(&outputs.records);
-        // Outputs that a store keeps are marked as relayed by the worker; without outputs there is nothing to wait for.
+        // Without outputs there is nothing to wait for.
         if let Some(hand_in) = self.state.hand_in.take()
-            && outputs.relayed.is_empty()
             && !outputs.records.is_empty()
         {
             match ticket.hand_in(outputs.records, hand_in.number, &hand_in.results) {
-                Ok(proof) => return Left::Result(proof),
+                Ok(proof) => return Left::Result(proof, outputs.relayed),
                 Err((kept, records)) => (ticket, outputs.records) = (kept, records),
             }
         }
@@ -343,14 +379,7 @@ impl Process<'_> {
     }
 
     async fn mark_relayed(&self, outputs: &[OutputId]) {
-        if outputs.is_empty() {
-            return;
-        }
-        if let Some(store) = &self.processor.shared.store
-            && let Err(error) = store.relayed(outputs).await
-        {
-            tracing::warn!(target: "kser", error = kser_core::log::report(&error), "marking outputs as relayed failed; they may be published again");
-        }
+        mark_relayed(self.processor, outputs).await;
     }
 
     /// Waits until then. Says whether to go on: not if the delivery goes to another consumer, or this one stops.
