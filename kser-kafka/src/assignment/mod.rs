@@ -1,3 +1,4 @@
+mod offset_queue;
 mod record_state;
 mod resumed;
 mod room;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use kser_core::{Cancellation, Record, Timestamp, Topic};
 use kser_librdkafka::TopicId;
 
+use self::offset_queue::OffsetQueue;
 use self::record_state::{ReceivedRecord, RecordState};
 use crate::channel::{QueuedRecord, RecordId};
 use crate::clock::Time;
@@ -35,7 +37,7 @@ pub(crate) struct Assignment {
     /// The id of the topic when the partition started. `None` before, and if the brokers have no topic ids.
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) paused: bool,
-    held: BTreeMap<i64, ReceivedRecord>,
+    held: OffsetQueue<ReceivedRecord>,
     /// The offsets of records that may not start before the next commit.
     pending: BTreeSet<i64>,
     /// Keys with a released record that waits. Later records of the key wait behind it.
@@ -90,7 +92,7 @@ impl Assignment {
             position: Position::default(),
             topic_id: None,
             paused: false,
-            held: BTreeMap::new(),
+            held: OffsetQueue::new(),
             pending: BTreeSet::new(),
             keys: BTreeMap::new(),
             resumed: BTreeMap::new(),
@@ -108,8 +110,13 @@ impl Assignment {
     ///
     /// Records that have arrived already are noted at once and in order, since offsets that are skipped count as done.
     pub(crate) fn begin(&mut self, mut progress: PartitionProgress) {
-        for offset in self.held.keys().copied().collect::<Vec<_>>() {
-            match (progress.receive(offset), self.held.get_mut(&offset)) {
+        for offset in self
+            .held
+            .iter()
+            .map(|(offset, _)| offset)
+            .collect::<Vec<_>>()
+        {
+            match (progress.receive(offset), self.held.get_mut(offset)) {
                 (None, _) => self.forget_unreceived(offset),
                 (crash_count, Some(held)) => held.crash_count = crash_count,
                 _ => {}
@@ -134,6 +141,7 @@ impl Assignment {
         stamp: Stamp,
         mut record: Record,
         time: &Time,
+        now: Timestamp,
     ) -> Next {
         let wait = self.waits_for.clone().map(|(topic, length)| {
             record.topic = topic;
@@ -154,14 +162,14 @@ impl Assignment {
         };
         self.waiting_bytes += held.record.size();
         self.held.insert(offset, held);
-        self.admit(offset, time.now())
+        self.admit(offset, now)
     }
 
     /// Takes the next record that could not be delivered when it arrived and now can.
     pub(crate) fn next_pending(&mut self, now: Timestamp) -> Option<(i64, Next)> {
         let progress = self.progress.as_ref()?;
         let offset = *self.pending.first()?;
-        let held = self.held.get(&offset);
+        let held = self.held.get(offset);
         let is_suspect = held.is_some_and(|held| held.crash_count >= Some(2));
         if self.waits_for.is_none() && !is_suspect && !progress.may_begin(offset) {
             return None;
@@ -179,7 +187,7 @@ impl Assignment {
             self.forget(offset);
             return Next::Nothing;
         };
-        if let Some(held) = self.held.get_mut(&offset) {
+        if let Some(held) = self.held.get_mut(offset) {
             held.crash_count = Some(crash_count);
         }
         self.next_step(offset, now)
@@ -197,7 +205,7 @@ impl Assignment {
 
     /// Delivers a record if a commit allows it to start and no earlier record of its key waits.
     fn deliver_if_allowed(&mut self, offset: i64) -> Next {
-        let (Some(progress), Some(held)) = (&self.progress, self.held.get_mut(&offset)) else {
+        let (Some(progress), Some(held)) = (&self.progress, self.held.get_mut(offset)) else {
             return Next::Nothing;
         };
         let is_next = self.pending.first().is_none_or(|first| offset < *first);
@@ -218,7 +226,7 @@ impl Assignment {
     }
 
     fn deliver(&mut self, offset: i64) -> QueuedRecord {
-        let held = self.held.get_mut(&offset).expect("the caller has seen it");
+        let held = self.held.get_mut(offset).expect("the caller has seen it");
         held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
         QueuedRecord {
             id: RecordId {
@@ -271,7 +279,7 @@ impl Assignment {
         later: &[i64],
     ) -> Option<Timestamp> {
         self.resumed.remove(&offset);
-        let held = self.held.get_mut(&offset)?;
+        let held = self.held.get_mut(offset)?;
         held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         if let Some(key) = held.record.key.clone() {
             let waiting = self.keys.entry(key).or_default();
@@ -281,7 +289,7 @@ impl Assignment {
             }
         }
         for offset in later {
-            if let Some(held) = self.held.get_mut(offset) {
+            if let Some(held) = self.held.get_mut(*offset) {
                 held.set_state(RecordState::Parked, &mut self.waiting_bytes);
             }
         }
@@ -290,12 +298,12 @@ impl Assignment {
 
     /// Returns the key of a record.
     pub(crate) fn key(&self, offset: i64) -> Option<&Bytes> {
-        self.held.get(&offset)?.record.key.as_ref()
+        self.held.get(offset)?.record.key.as_ref()
     }
 
     /// Handles the timer of a record.
     pub(crate) fn handle_timer(&mut self, offset: i64, now: Timestamp) -> Vec<Next> {
-        let Some(held) = self.held.get(&offset) else {
+        let Some(held) = self.held.get(offset) else {
             return Vec::new();
         };
         if held.state != RecordState::Parked {
@@ -320,7 +328,7 @@ impl Assignment {
             match waiting.first_key_value() {
                 Some((&offset, &due)) if due <= now => {
                     waiting.pop_first();
-                    if self.held.contains_key(&offset) {
+                    if self.held.get(offset).is_some() {
                         next.push(Next::Deliver(self.deliver(offset)));
                     }
                 }
@@ -341,7 +349,7 @@ impl Assignment {
     }
 
     fn forget(&mut self, offset: i64) -> bool {
-        let Some(mut held) = self.held.remove(&offset) else {
+        let Some(mut held) = self.held.remove(offset) else {
             return false;
         };
         held.set_state(RecordState::Delivered, &mut self.waiting_bytes);
@@ -377,7 +385,7 @@ impl Assignment {
 
     /// Returns the publication time of the oldest record that is not done.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        self.held.first_key_value().map(|(_, held)| held.at)
+        self.held.values().next().map(|held| held.at)
     }
 }
 

@@ -12,7 +12,7 @@ impl Assignment {
         let held = self.held.iter();
         let given = held.filter(|(_, held)| held.state == RecordState::Delivered);
         let mut resumed = self.resumed.clone();
-        resumed.extend(given.map(|(offset, _)| (*offset, false)));
+        resumed.extend(given.map(|(offset, _)| (offset, false)));
         resumed
     }
 
@@ -33,7 +33,7 @@ impl Assignment {
     /// Recognizes a record that arrived again and runs since before the rebalance. `None` if it is no such record.
     pub(super) fn resume_record(&mut self, offset: i64) -> Option<Next> {
         let is_done = self.resumed.remove(&offset)?;
-        match self.held.get_mut(&offset) {
+        match self.held.get_mut(offset) {
             Some(held) if !is_done => {
                 held.set_state(RecordState::Delivered, &mut self.waiting_bytes)
             }

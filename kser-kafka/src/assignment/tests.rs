@@ -24,7 +24,7 @@ fn record(key: Option<&'static str>) -> Record {
 /// Lets many records arrive, from an offset on.
 fn arrive(assignment: &mut Assignment, from: i64, key: Option<&'static str>) {
     for offset in (from..).take(PARKED) {
-        assignment.receive(offset, STAMP, record(key), &time());
+        assignment.receive(offset, STAMP, record(key), &time(), time().now());
     }
 }
 
@@ -49,11 +49,11 @@ fn started() -> Assignment {
 
 /// Lets many records of a key wait behind the first, which was released until `due`.
 fn wait_behind_the_first(assignment: &mut Assignment, count: usize, due: Timestamp) {
-    let first = assignment.receive(0, STAMP, record(Some("k")), &time());
+    let first = assignment.receive(0, STAMP, record(Some("k")), &time(), time().now());
     assert!(matches!(first, Next::Deliver(_)), "{first:?}");
     assert_eq!(assignment.park_released(0, due, &[]), Some(due));
     for offset in (1..).take(count) {
-        assignment.receive(offset, STAMP, record(Some("k")), &time());
+        assignment.receive(offset, STAMP, record(Some("k")), &time(), time().now());
         if offset % 200 == 0 {
             hand_out(assignment);
         }
@@ -70,7 +70,7 @@ fn others_are_fetched_while_a_thousand_wait_behind_one_of_their_key() {
     let due = Timestamp::from_millis(60_000);
     wait_behind_the_first(&mut assignment, 5_000, due);
     assert!(!assignment.is_full());
-    let other = assignment.receive(5_001, STAMP, record(Some("other")), &time());
+    let other = assignment.receive(5_001, STAMP, record(Some("other")), &time(), time().now());
     let (given, _) = hand_out(&mut assignment);
     assert!(
         matches!(other, Next::Deliver(_)) || given == [5_001],
@@ -107,13 +107,13 @@ fn what_arrived_before_the_progress_is_read_is_handed_out_once_it_is() {
     let mut assignment = assignment(None);
     let now = Timestamp::default();
     for offset in 0..300 {
-        assignment.receive(offset, STAMP, record(None), &time());
+        assignment.receive(offset, STAMP, record(None), &time(), time().now());
     }
     let progress =
         PartitionProgress::take_over(Some(0), "", WriterId::new(), MetadataBudget::default());
     assignment.begin(progress);
     while assignment.next_pending(now).is_some() {}
-    assignment.receive(300, STAMP, record(None), &time());
+    assignment.receive(300, STAMP, record(None), &time(), time().now());
     let (mut given, mut all) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let commit;

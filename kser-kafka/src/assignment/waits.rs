@@ -14,7 +14,7 @@ impl Assignment {
     /// record is forwarded to its own topic rather than delivered here, since the assignor balances the partitions of that
     /// topic.
     pub(super) fn forward_or_wait(&mut self, offset: i64, now: Timestamp) -> Next {
-        let Some(held) = self.held.get_mut(&offset) else {
+        let Some(held) = self.held.get_mut(offset) else {
             return Next::Nothing;
         };
         let Some(wait) = &held.wait else {
@@ -47,7 +47,7 @@ impl Assignment {
     pub(crate) fn measure(&mut self, time: &Time) -> Vec<(i64, Next)> {
         let mut next = Vec::new();
         for offset in std::mem::take(&mut self.unmeasured) {
-            let Some(held) = self.held.get_mut(&offset) else {
+            let Some(held) = self.held.get_mut(offset) else {
                 continue;
             };
             let Some(wait) = &mut held.wait else {
@@ -71,7 +71,7 @@ impl Assignment {
         offset: i64,
         error: &Error,
     ) -> Option<(Duration, u32)> {
-        let held = self.held.get_mut(&offset)?;
+        let held = self.held.get_mut(offset)?;
         held.set_state(RecordState::Parked, &mut self.waiting_bytes);
         self.parked += 1;
         Some(self.forward_failures.note_failure(offset, error))

@@ -18,9 +18,13 @@ pub(crate) enum ArrivalOutcome {
 
 /// The arrival of records, and of logs that changed.
 impl Member {
-    /// Takes a message, unless the member closes: then the next owner of the partition receives it. Returns whether the offset
+    /// Takes a message that arrived now, unless the member closes: then the next owner of the partition receives it. Returns whether the offset
     /// went back, so that the progress of the partition is invalid.
-    pub(crate) fn receive_message(&mut self, message: &BorrowedMessage<'_>) -> ArrivalOutcome {
+    pub(crate) fn receive_message(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        now: Timestamp,
+    ) -> ArrivalOutcome {
         let Some(subscribed) = self.topics.get(message.topic()) else {
             return ArrivalOutcome::Taken;
         };
@@ -36,7 +40,7 @@ impl Member {
             at: Timestamp::from_millis(u64::try_from(at).unwrap_or_default()),
             by_broker: matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_)),
         };
-        self.receive_record(message.partition(), message.offset(), stamp, record)
+        self.receive_record(message.partition(), message.offset(), stamp, record, now)
     }
 
     pub(super) fn receive_record(
@@ -45,6 +49,7 @@ impl Member {
         offset: i64,
         stamp: Stamp,
         record: Record,
+        now: Timestamp,
     ) -> ArrivalOutcome {
         if self.closing {
             return ArrivalOutcome::Taken;
@@ -61,7 +66,7 @@ impl Member {
             OffsetOrder::Backward => return ArrivalOutcome::WentBack,
             OffsetOrder::Forward { deleted } => deleted,
         };
-        let next = assignment.receive(offset, stamp, record, &publisher.time);
+        let next = assignment.receive(offset, stamp, record, &publisher.time, now);
         let id = assignment.id;
         self.carry_out(id, offset, next);
         if deleted > 0 {

@@ -127,7 +127,7 @@ impl Member {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.publisher.time.now()
     }
 

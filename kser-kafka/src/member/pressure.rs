@@ -70,7 +70,13 @@ mod tests {
             at: time.wall(),
             by_broker: false,
         };
-        assignment.receive(offset, stamp, record.with_header(WAIT_MS, "60000"), time);
+        assignment.receive(
+            offset,
+            stamp,
+            record.with_header(WAIT_MS, "60000"),
+            time,
+            time.now(),
+        );
     }
 
     fn weighs_on(assignments: &mut [Assignment]) -> Vec<bool> {

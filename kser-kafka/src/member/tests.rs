@@ -42,7 +42,7 @@ fn stamp() -> Stamp {
 pub(super) fn arrive(member: &mut Member, partition: i32, offset: i64, key: Option<&'static str>) {
     let mut record = Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     record.key = key.map(|key| Bytes::from_static(key.as_bytes()));
-    let taken = member.receive_record(partition, offset, stamp(), record);
+    let taken = member.receive_record(partition, offset, stamp(), record, Timestamp::default());
     assert_eq!(taken, ArrivalOutcome::Taken);
 }
 
@@ -182,7 +182,7 @@ async fn a_log_that_goes_back_is_read_from_the_oldest_record_that_is_not_done() 
     settle(&mut member, 0, (0..=20).filter(|offset| *offset != 5));
     let record = || Record::new(Topic::new("t").unwrap(), Some(Bytes::from_static(b"x")));
     assert_eq!(
-        member.receive_record(0, 10, stamp(), record()),
+        member.receive_record(0, 10, stamp(), record(), Timestamp::default()),
         ArrivalOutcome::WentBack
     );
     assert_eq!(member.restart_at("t", 0, 10), Some(5));

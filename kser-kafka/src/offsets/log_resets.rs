@@ -83,7 +83,8 @@ impl LogResets {
             return;
         };
         if first == offset {
-            member.receive_message(message);
+            let now = member.now();
+            member.receive_message(message, now);
             return;
         }
         drop(member);

@@ -30,6 +30,8 @@ impl PollThread {
             None => {}
         }
         let (mut fetched, mut nothing) = (0, 0);
+        // One reading for all, since a fetch does not wait.
+        let now = self.context.member().now();
         // After an event that is no message, there may be a message without a wake-up.
         while fetched < POLL_BATCH.min(room) && nothing < 2 {
             let polled = self.consumer.poll(Duration::ZERO);
@@ -37,7 +39,7 @@ impl PollThread {
             match polled {
                 Some(Ok(message)) => {
                     fetched += 1;
-                    let arrived = self.context.member().receive_message(&message);
+                    let arrived = self.context.member().receive_message(&message, now);
                     if arrived == ArrivalOutcome::WentBack {
                         self.recreated_topics.look(&self.consumer, &self.context);
                         let (log_resets, context) = (&mut self.log_resets, &self.context);
