@@ -6,7 +6,7 @@ use crate::shop::{Checkout, handlers};
 
 /// What the builds for tests and for release have both said. What a run does, or how it is told, is another number: when
 /// that is meant, the new ones belong here.
-const HASHES: [&str; 3] = ["02a8285f56b9ab3d", "92bf3f1365927740", "debf626dea28f229"];
+const HASHES: [&str; 3] = ["70ce69f9871d16ab", "7726607138712252", "48343ed00463d79d"];
 
 /// The hash over the traces of runs of a row.
 fn hash(setup: Setup) -> String {

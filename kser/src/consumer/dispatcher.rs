@@ -3,16 +3,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kser_core::{Delivery, Error, HeldPartition, Room, Subscription, Told};
-use tokio::sync::OwnedSemaphorePermit;
+use kser_core::{Delivery, Error, HandInReports, HeldPartition, Room, Subscription};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use super::delivery::process::{End, Finished, ReturnedWork};
-use super::handed_in::{HandInPlace, HandedInDeliveries, Resolution, Results};
+use super::handed_in::Results;
 use super::handle::{ConsumerHandle, ConsumerHealth};
-use super::lanes::Lanes;
 use super::processor::{Processor, backoff};
+use super::work_queue::{Call, WorkQueue};
 use super::workers::Workers;
 
 /// The interval between the updates of the health of a consumer.
@@ -24,12 +22,16 @@ const LANE: usize = 4;
 /// The number of parked records that do not count against the limit of held records, as a multiple of that limit.
 const PARKED: usize = 16;
 
-/// The dispatcher of a consumer: the running deliveries, and the ones that wait for their turn.
+/// The largest number of deliveries that are handed in and wait for their results, as a multiple of the limit of held records.
+/// Their size has the limit of the held bytes once more.
+const HANDED_IN: usize = 4;
+
+/// The dispatcher of a consumer: it receives deliveries, puts them into the queue of the workers, and takes the results of those
+/// that are handed in.
 pub(crate) struct Dispatcher {
     processor: Arc<Processor>,
-    lanes: Lanes,
+    queue: Arc<WorkQueue>,
     workers: Workers,
-    handed_in: HandedInDeliveries,
     results: Arc<Results>,
     trouble: Option<Trouble>,
 }
@@ -43,12 +45,16 @@ struct Trouble {
 
 impl Dispatcher {
     pub(crate) fn new(processor: Arc<Processor>) -> Self {
+        let held_records = processor.options.held_records;
+        let places = processor.places.clone();
+        let queue = Arc::new(WorkQueue::new(places, held_records, held_records / LANE));
+        let results = Arc::new(Results::default());
+        let reports: Arc<dyn HandInReports> = Arc::<Results>::clone(&results);
         Self {
-            lanes: Lanes::new(processor.options.held_records / LANE),
-            workers: Workers::new(Arc::clone(&processor)),
+            workers: Workers::new(Arc::clone(&processor), Arc::clone(&queue), reports),
             processor,
-            handed_in: HandedInDeliveries::default(),
-            results: Arc::default(),
+            queue,
+            results,
             trouble: None,
         }
     }
@@ -68,21 +74,17 @@ impl Dispatcher {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.start_ready();
+            let awaits_place = self.call_workers();
             let room = self.room();
             let retry_at = self.trouble.as_ref().map(|trouble| trouble.retry_at);
             let retry_at = retry_at.filter(|at| *at > Instant::now());
             let receiving = room.records > 0 && !paused.is_paused() && retry_at.is_none();
             tokio::select! {
                 biased;
-                (number, end) = self.workers.finished() => {
-                    self.accept(number, end);
-                    while let Some((number, end)) = self.workers.try_finished() {
-                        self.accept(number, end);
-                    }
-                }
-                told = self.results.take() => self.note_results(told),
-                place = place(&self.processor), if self.lanes.is_ready() => self.start(place),
+                told = self.results.take() => self.queue.note(told),
+                () = self.queue.changed() => {}
+                () = self.workers.panic() => {}
+                place = self.processor.places.take_spare(), if awaits_place => self.queue.grant(place),
                 _ = changes.changed() => {}
                 () = self.processor.parked.changed(), if room.records == 0 => {}
                 _ = look.tick() => handle.set_health(self.health(subscriptions)),
@@ -90,15 +92,25 @@ impl Dispatcher {
                 received = receive(subscriptions, room), if receiving => match received {
                     Ok(deliveries) => {
                         self.trouble = None;
-                        for delivery in deliveries {
-                            let clock = &self.processor.shared.clock;
-                            self.lanes.admit(delivery, || clock.now());
-                        }
+                        let clock = &self.processor.shared.clock;
+                        self.queue.admit(deliveries, || clock.now());
                     }
                     Err(error) if error.is_temporary() => self.try_again(error),
                     Err(error) => return self.reason(error),
                 },
             }
+        }
+    }
+
+    /// Has a worker take the work that is ready. Says whether that has to wait for a place.
+    fn call_workers(&mut self) -> bool {
+        match self.queue.call() {
+            Call::Nothing => false,
+            Call::Hire => {
+                self.workers.hire();
+                false
+            }
+            Call::AwaitPlace => true,
         }
     }
 
@@ -124,16 +136,18 @@ impl Dispatcher {
 
     /// Releases the deliveries that have not started, and waits for the running ones.
     pub(crate) async fn end(&mut self, grace: Duration) -> Result<(), Elapsed> {
-        self.lanes.release_waiting();
+        self.queue.end();
         let all = async {
-            while !self.workers.is_idle() || !self.handed_in.is_empty() {
+            while !self.queue.is_done() {
+                self.call_workers();
                 tokio::select! {
                     biased;
-                    (number, end) = self.workers.finished() => self.accept(number, end),
-                    told = self.results.take() => self.note_results(told),
+                    told = self.results.take() => self.queue.note(told),
+                    () = self.queue.changed() => {}
+                    () = self.workers.panic() => {}
                 }
-                self.lanes.release_waiting();
             }
+            self.queue.close();
             self.workers.end().await;
         };
         tokio::time::timeout(grace, all).await
@@ -143,12 +157,13 @@ impl Dispatcher {
         let transport: Vec<_> = subscriptions.iter().map(|member| member.health()).collect();
         let shared = &self.processor.shared;
         if shared.store.is_some() {
-            self.processor.queues.look(&transport, &self.lanes.waited());
+            self.processor.queues.look(&transport, &self.queue.waited());
         }
+        let (held, handed_in) = self.queue.load();
         ConsumerHealth {
             transport,
-            held: self.lanes.records(),
-            held_bytes: self.lanes.bytes(),
+            held: held.records + handed_in.records,
+            held_bytes: held.bytes + handed_in.bytes,
             parked: self.processor.parked.records(),
             unsettled: self.unsettled(),
             store: shared.store.as_ref().map(|store| store.health()),
@@ -165,109 +180,28 @@ impl Dispatcher {
         held
     }
 
+    /// Returns the room for more deliveries. Those that are parked or handed in have limits of their own.
     fn room(&self) -> Room {
         let (options, parked) = (&self.processor.options, &self.processor.parked);
-        let beside = parked.records();
-        let beside = beside.min(options.held_records.saturating_mul(PARKED));
-        let held = self.lanes.records().saturating_sub(beside);
-        let records = options.held_records.saturating_sub(held);
-        let beside = parked.bytes().min(options.held_bytes);
-        let held = self.lanes.bytes().saturating_sub(beside);
-        let bytes = options.held_bytes.saturating_sub(held);
-        let records = match bytes {
-            0 => 0,
-            _ => records,
-        };
-        Room::new(records, bytes)
+        self.queue.room(|held, handed_in| {
+            let most = options.held_records.saturating_mul(PARKED);
+            let held_records = held.records.saturating_sub(parked.records().min(most));
+            let records = options.held_records.saturating_sub(held_records);
+            let most = options.held_records.saturating_mul(HANDED_IN);
+            let records = records.min(most.saturating_sub(handed_in.records));
+            let held_bytes = held
+                .bytes
+                .saturating_sub(parked.bytes().min(options.held_bytes));
+            let bytes = options
+                .held_bytes
+                .saturating_sub(held_bytes.max(handed_in.bytes));
+            let records = match bytes {
+                0 => 0,
+                _ => records,
+            };
+            Room::new(records, bytes)
+        })
     }
-
-    fn start_ready(&mut self) {
-        while self.lanes.is_ready() {
-            match Arc::clone(&self.processor.places).try_acquire_owned() {
-                Ok(place) => self.start(Some(place)),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn start(&mut self, place: Option<OwnedSemaphorePermit>) {
-        if let (Some(place), Some(turn)) = (place, self.lanes.next()) {
-            let number = self.number();
-            self.workers.start(turn, place, number);
-        }
-    }
-
-    /// Takes a number by which the result of a delivery finds it.
-    fn number(&mut self) -> HandInPlace {
-        let results = Arc::<Results>::clone(&self.results);
-        HandInPlace {
-            number: self.handed_in.start(),
-            results,
-        }
-    }
-
-    /// Takes the end of the work on a delivery.
-    fn accept(&mut self, number: u64, end: End) {
-        match end {
-            End::Finished(finished) => {
-                self.handed_in.finish(number);
-                self.finish(finished);
-            }
-            End::HandedIn(delivery) => {
-                let resolved = self.handed_in.hand_in(number, delivery);
-                self.resolve(resolved);
-            }
-        }
-    }
-
-    /// Takes the results of deliveries that were handed in.
-    fn note_results(&mut self, told: Vec<Told>) {
-        for told in told {
-            let resolved = self.handed_in.note(told);
-            self.resolve(resolved);
-        }
-    }
-
-    /// Finishes a delivery whose result arrived, or has a worker settle it.
-    fn resolve(&mut self, resolved: Option<Resolution>) {
-        match resolved {
-            None => {}
-            // Outputs of a lost delivery are not published: the store keeps them for a sweep.
-            Some(Resolution::Ended(delivery, settled))
-                if !delivery.relayed.is_empty() && !settled.is_lost() && !settled.is_released() =>
-            {
-                let number = self.number();
-                self.workers.finish_relayed(delivery, settled, number);
-            }
-            Some(Resolution::Ended(delivery, settled)) => {
-                let delivery = *delivery;
-                self.finish(Finished::new(
-                    &settled,
-                    &delivery.tracked.record.topic,
-                    delivery.lane,
-                    delivery.bytes,
-                ));
-            }
-            Some(Resolution::Returned(delivery, returned)) => {
-                let number = self.number();
-                self.workers
-                    .finish_returned(ReturnedWork { delivery, returned }, number);
-            }
-        }
-    }
-
-    fn finish(&mut self, finished: Finished) {
-        let Finished {
-            lane,
-            bytes,
-            given_back,
-        } = finished;
-        self.lanes.finish(lane, bytes, given_back);
-    }
-}
-
-async fn place(processor: &Processor) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(&processor.places).acquire_owned().await.ok()
 }
 
 /// Receives from whichever subscription has something, in turn.

@@ -1,8 +1,10 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
+
+use super::places::Places;
 
 /// The time that a suspected poison message waits until no other task runs. No other task starts meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,11 +34,7 @@ impl Exclusive {
     }
 
     /// Waits until nothing else runs, and takes all places. `None` when others run on for too long.
-    pub(super) async fn enter(
-        &self,
-        places: &Arc<Semaphore>,
-        all: u32,
-    ) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn enter(&self, places: &Places, all: u32) -> Option<OwnedSemaphorePermit> {
         let _turn = self.turn.lock().await;
         if self
             .crowded_until()
@@ -44,8 +42,8 @@ impl Exclusive {
         {
             return None;
         }
-        match timeout(PATIENCE, Arc::clone(places).acquire_many_owned(all)).await {
-            Ok(entered) => entered.ok(),
+        match timeout(PATIENCE, places.take(all)).await {
+            Ok(entered) => entered,
             Err(_) => {
                 *self.crowded_until() = Some(Instant::now() + GIVEN_BACK);
                 None

@@ -6,7 +6,7 @@ use kser_core::{Cancellation, HandInReports, ReturnedDelivery, Settled, Told};
 use tokio::sync::Notify;
 
 use super::delivery::tracked_record::TrackedRecord;
-use super::lanes::Lane;
+use super::lanes::{Lane, Load};
 
 /// The results of deliveries that were handed in, from the threads of the transport to the dispatcher.
 #[derive(Debug, Default)]
@@ -57,10 +57,10 @@ impl HandInReports for Results {
 }
 
 /// The number by which the result of a delivery finds it.
-#[derive(Debug, Clone)]
-pub(crate) struct HandInPlace {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HandInPlace<'p> {
     pub(crate) number: u64,
-    pub(crate) results: Arc<dyn HandInReports>,
+    pub(crate) results: &'p Arc<dyn HandInReports>,
 }
 
 /// A delivery that was handed in, with what a settle needs if it is given back.
@@ -89,7 +89,7 @@ pub(crate) enum Resolution {
 pub(crate) struct HandedInDeliveries {
     places: Vec<Place>,
     free: Vec<usize>,
-    records: usize,
+    load: Load,
 }
 
 #[derive(Debug)]
@@ -123,7 +123,12 @@ impl HandedInDeliveries {
 
     /// Says whether no delivery waits for its result.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.records == 0
+        self.load.records == 0
+    }
+
+    /// Counts the deliveries that wait for their results.
+    pub(crate) const fn load(&self) -> Load {
+        self.load
     }
 
     /// Notes that a worker has handed a delivery in. Returns it if its result has arrived.
@@ -135,7 +140,8 @@ impl HandedInDeliveries {
         match self.clear(number) {
             Place::Told(told) => Some(resolve(delivery, told)),
             _ => {
-                self.records += 1;
+                self.load.records += 1;
+                self.load.bytes += delivery.bytes;
                 self.free.pop();
                 let at = usize::try_from(number).ok()?;
                 self.set(at, Place::HandedIn(delivery));
@@ -153,7 +159,8 @@ impl HandedInDeliveries {
         }
         match self.clear(told.place) {
             Place::HandedIn(delivery) => {
-                self.records -= 1;
+                self.load.records -= 1;
+                self.load.bytes -= delivery.bytes;
                 Some(resolve(delivery, told))
             }
             _ => None,

@@ -55,7 +55,7 @@ pub struct ConsumerHealth {
     pub state: ConsumerState,
     /// The health of the transport, one for each group.
     pub transport: Vec<Health>,
-    /// The number of held records: running, waiting and parked.
+    /// The number of held records: running, waiting, parked, and handed in to a transport that has not reported their end yet.
     pub held: usize,
     /// The size of the held records in bytes.
     pub held_bytes: usize,

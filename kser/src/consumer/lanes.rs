@@ -13,6 +13,13 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The records of one topic, partition and key, which run one at a time. Records without a key have no lane and run freely.
 pub(crate) type Lane = (Topic, i32, Bytes);
 
+/// The number and the size of deliveries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+}
+
 /// A delivery whose turn has come.
 #[derive(Debug)]
 pub(crate) struct Turn {
@@ -68,13 +75,23 @@ impl Lanes {
     }
 
     /// Counts the records that are held: running, waiting and parked.
-    pub(crate) const fn records(&self) -> usize {
-        self.records
+    pub(crate) const fn load(&self) -> Load {
+        Load {
+            records: self.records,
+            bytes: self.bytes,
+        }
     }
 
-    /// Counts their bytes.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Counts a record no more: its delivery has ended, or is handed in.
+    pub(crate) const fn leave(&mut self, bytes: usize) {
+        self.records -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// Counts a record again whose delivery was handed in and did not end.
+    pub(crate) const fn enter(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
     }
 
     /// Says whether a delivery waits for a place to run.
@@ -144,9 +161,7 @@ impl Lanes {
 
     /// Notes that a delivery has finished, so that the next one in its lane may start. If it was released, the deliveries
     /// behind it are released too, because they must not run before it.
-    pub(crate) fn finish(&mut self, lane: Option<Lane>, bytes: usize, given_back: bool) {
-        self.records -= 1;
-        self.bytes -= bytes;
+    pub(crate) fn finish(&mut self, lane: Option<Lane>, given_back: bool) {
         let Some(lane) = lane else {
             return;
         };
@@ -242,6 +257,15 @@ mod tests {
         turn.delivery.record.payload.as_deref().unwrap()
     }
 
+    fn load(lanes: &Lanes) -> (usize, usize) {
+        (lanes.load().records, lanes.load().bytes)
+    }
+
+    fn end(lanes: &mut Lanes, turn: &Turn, given_back: bool) {
+        lanes.leave(turn.delivery.record.size());
+        lanes.finish(turn.lane.clone(), given_back);
+    }
+
     fn drop_quietly(turn: Turn) {
         let _ = turn.delivery.ticket.release(None);
     }
@@ -257,7 +281,7 @@ mod tests {
         ] {
             lanes.admit(delivery(key, text), Timestamp::default);
         }
-        assert_eq!((lanes.records(), lanes.bytes()), (4, 7));
+        assert_eq!(load(&lanes), (4, 7));
         let first = lanes.next().unwrap();
         assert_eq!(payload(&first), b"a");
         for expected in [b"c", b"d"] {
@@ -266,13 +290,13 @@ mod tests {
             drop_quietly(turn);
         }
         assert!(lanes.next().is_none());
-        lanes.finish(first.lane.clone(), 2, false);
+        end(&mut lanes, &first, false);
         drop_quietly(first);
         let second = lanes.next().unwrap();
         assert_eq!(payload(&second), b"b");
-        lanes.finish(second.lane.clone(), 2, false);
+        end(&mut lanes, &second, false);
         drop_quietly(second);
-        assert_eq!(lanes.records(), 2);
+        assert_eq!(lanes.load().records, 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -301,7 +325,7 @@ mod tests {
         lanes.admit(delivery(Some("k"), "a"), Timestamp::default);
         lanes.admit(delivery(Some("k"), "b"), Timestamp::default);
         lanes.release_waiting();
-        assert_eq!((lanes.records(), lanes.bytes()), (0, 0));
+        assert_eq!(load(&lanes), (0, 0));
         assert!(!lanes.is_ready());
     }
 
@@ -347,7 +371,7 @@ mod tests {
                 true => hot += 1,
                 false => others += 1,
             }
-            lanes.finish(turn.lane.clone(), turn.delivery.record.size(), false);
+            end(&mut lanes, &turn, false);
             drop_quietly(turn);
         }
         assert!((19..=21).contains(&hot), "{hot} of it, {others} others");
@@ -363,7 +387,7 @@ mod tests {
         }
         lanes.admit(numbered(&released, Some("other"), 6), Timestamp::default);
         // The one whose turn it is, three behind it, and another key.
-        assert_eq!(lanes.records(), 5);
+        assert_eq!(lanes.load().records, 5);
         let given_back = std::mem::take(&mut *released.0.lock().unwrap());
         let numbers: Vec<_> = given_back.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [4, 5]);
@@ -379,11 +403,11 @@ mod tests {
             lanes.admit(numbered(&released, Some("k"), number), Timestamp::default);
         }
         let first = lanes.next().unwrap();
-        lanes.finish(first.lane.clone(), first.delivery.record.size(), true);
+        end(&mut lanes, &first, true);
         drop_quietly(first);
         let order: Vec<_> = released.0.lock().unwrap().iter().map(|(n, _)| *n).collect();
         assert_eq!(order, [3, 2, 1, 0]);
         assert!(!lanes.is_ready());
-        assert_eq!((lanes.records(), lanes.bytes()), (0, 0));
+        assert_eq!(load(&lanes), (0, 0));
     }
 }

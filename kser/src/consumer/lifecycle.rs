@@ -4,7 +4,6 @@ use std::sync::Arc;
 use kser_core::log::report;
 use kser_core::sequencing::Owner;
 use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscription, Topic};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::active::ActiveSet;
@@ -14,6 +13,7 @@ use super::graceful_leave::GracefulLeave;
 use super::options::{LAST_CALL, Options, leave_timeout};
 use super::parked::Parked;
 use super::pending_topic::PendingTopic;
+use super::places::Places;
 use super::processor::Processor;
 use super::queues::Queues;
 use super::signals::Watch;
@@ -93,11 +93,11 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscr
     let subscriptions = subscribe(&shared, &options, topics).await?;
     let superseded = Cancellation::default();
     let processor = Processor {
-        places: Arc::new(Semaphore::new(options.concurrency)),
+        places: Places::new(options.concurrency),
         places_of: options
             .concurrency_of
             .iter()
-            .map(|(name, places)| (name.clone(), Arc::new(Semaphore::new(*places))))
+            .map(|(name, places)| (name.clone(), Places::new(*places)))
             .collect(),
         exclusive: Exclusive::new(),
         parked: Arc::default(),

@@ -35,12 +35,14 @@ mod lifecycle;
 mod options;
 mod parked;
 mod pending_topic;
+mod places;
 mod processor;
 mod queues;
 mod signals;
 mod state_guard;
 pub(crate) mod step;
 mod sweeper;
+mod work_queue;
 mod workers;
 
 use std::sync::Arc;
@@ -138,7 +140,9 @@ impl Consumer {
     /// Defaults to 1,024 records and 16 MiB; both are at least 1, and 0 is replaced by 1, with a warning in the log.
     ///
     /// A quarter of the records may have one key; the consumer gives back more of that key for up to a second. Retries that wait
-    /// in memory are not counted, as long as they are no more than 16 times as many records, and as many bytes.
+    /// in memory are not counted, as long as they are no more than 16 times as many records, and as many bytes. Records that have
+    /// ended and whose outputs are on the way to the transport have limits of their own: 4 times as many records, and as many
+    /// bytes again.
     #[doc(alias = "with_held")]
     pub fn with_buffer(mut self, records: usize, bytes: usize) -> Self {
         self.options.held_records = within("with_buffer: records", records, 1..=usize::MAX);

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kser_core::sequencing::Owner;
 use kser_core::{Cancellation, HeldPartition, Name, Registry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::active::{ActiveSet, RunningTask};
 use super::exclusive::Exclusive;
 use super::graceful_leave::Running;
 use super::options::Options;
 use super::parked::Parked;
+use super::places::Places;
 use super::queues::Queues;
 use super::step::layers::Layers;
 use super::step::lease::Leases;
@@ -30,9 +31,9 @@ pub(crate) struct Processor {
     /// The partitions of which deliveries are held, because their results cannot be published.
     pub(crate) unsettled: ActiveSet<HeldPartition>,
     /// The places to run. A suspected poison message takes all of them.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Places,
     /// The places of the entrypoints that have a limit of their own.
-    pub(crate) places_of: BTreeMap<Name, Arc<Semaphore>>,
+    pub(crate) places_of: BTreeMap<Name, Places>,
     /// The turn of suspected poison messages, which wait for all places.
     pub(crate) exclusive: Exclusive,
     /// The deliveries that wait in hand.
@@ -56,16 +57,15 @@ pub(crate) struct Processor {
 impl Processor {
     /// Waits for a place to run. `None` once nothing new is to begin.
     pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let all = Arc::clone(&self.places);
         tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            place = all.acquire_owned() => place.ok(),
+            place = self.places.take(1) => place,
         }
     }
 
     /// Lists the places that a handler of this entrypoint has one of each of.
-    pub(crate) fn places_for(&self, entrypoint: &Name) -> Vec<Arc<Semaphore>> {
+    pub(crate) fn places_for(&self, entrypoint: &Name) -> Vec<Places> {
         let of_entrypoint = self.places_of.get(entrypoint);
         let places = std::iter::once(&self.places).chain(of_entrypoint);
         places.cloned().collect()

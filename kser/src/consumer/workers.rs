@@ -1,111 +1,56 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use kser_core::Settled;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinError, JoinSet};
+use kser_core::HandInReports;
+use tokio::task::{JoinError, JoinSet, coop, yield_now};
+use tokio::time::Instant;
 
-use super::delivery::process::{End, ReturnedWork, finish_relayed, finish_returned, process};
-use super::handed_in::{HandInPlace, HandedInDelivery};
-use super::lanes::Turn;
+use super::delivery::process::{EndedJob, finish_relayed, finish_returned, process};
+use super::handed_in::HandInPlace;
 use super::processor::Processor;
+use super::work_queue::{Job, Next, WorkQueue};
 
-/// The largest number of workers that wait for work. Others end with their delivery.
-const IDLE: usize = 1024;
+/// The time after which a worker with one delivery after another lets other tasks of the runtime run.
+const TURN: Duration = Duration::from_millis(1);
 
-/// The workers of a consumer: tasks that stand ready, each of which works on one delivery at a time. There is one for each
-/// delivery that runs, is being settled or waits in hand; the one that was the last to finish is the next to start.
+/// The workers of a consumer: tasks that stand ready and pull deliveries from the queue, each of which works on one at a time.
+/// There is one for each delivery that runs, is being settled or waits in hand.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    processor: Arc<Processor>,
+    crew: Arc<Crew>,
     tasks: JoinSet<()>,
-    idle: Vec<Worker>,
-    busy: usize,
-    /// Where a worker tells that its delivery is finished.
-    reports: UnboundedSender<Report>,
-    reported: UnboundedReceiver<Report>,
 }
 
-/// A worker that waits for work. Dropped, it ends.
+/// The parts that workers share.
 #[derive(Debug)]
-struct Worker(UnboundedSender<Box<Work>>);
-
-/// A delivery to work on, its place to run, and the worker, which its report gives back.
-#[derive(Debug)]
-struct Work {
-    job: Job,
-    number: HandInPlace,
-    worker: Worker,
-}
-
-/// The task of a worker.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "works are boxed")]
-enum Job {
-    Process(Turn, OwnedSemaphorePermit),
-    FinishReturned(ReturnedWork),
-    FinishRelayed(Box<HandedInDelivery>, Settled),
-}
-
-/// The end of the work of a worker on a delivery, and the worker, which is idle again.
-#[derive(Debug)]
-struct Report {
-    end: End,
-    number: u64,
-    worker: Worker,
+struct Crew {
+    processor: Arc<Processor>,
+    queue: Arc<WorkQueue>,
+    results: Arc<dyn HandInReports>,
 }
 
 impl Workers {
-    pub(crate) fn new(processor: Arc<Processor>) -> Self {
-        let (reports, reported) = unbounded_channel();
+    pub(crate) fn new(
+        processor: Arc<Processor>,
+        queue: Arc<WorkQueue>,
+        results: Arc<dyn HandInReports>,
+    ) -> Self {
         Self {
-            processor,
+            crew: Arc::new(Crew {
+                processor,
+                queue,
+                results,
+            }),
             tasks: JoinSet::new(),
-            idle: Vec::new(),
-            busy: 0,
-            reports,
-            reported,
         }
     }
 
-    /// Says whether no worker has a delivery.
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.busy == 0
+    /// Starts a worker.
+    pub(crate) fn hire(&mut self) {
+        self.tasks.spawn(serve(Arc::clone(&self.crew)));
     }
 
-    /// Has a worker work on a delivery, which then needs one place less.
-    pub(crate) fn start(&mut self, turn: Turn, place: OwnedSemaphorePermit, number: HandInPlace) {
-        self.work(Job::Process(turn, place), number);
-    }
-
-    /// Has a worker finish a delivery that was handed in and given back.
-    pub(crate) fn finish_returned(&mut self, returned: ReturnedWork, number: HandInPlace) {
-        self.work(Job::FinishReturned(returned), number);
-    }
-
-    /// Has a worker mark the outputs of a settled delivery as relayed.
-    pub(crate) fn finish_relayed(
-        &mut self,
-        delivery: Box<HandedInDelivery>,
-        settled: Settled,
-        number: HandInPlace,
-    ) {
-        self.work(Job::FinishRelayed(delivery, settled), number);
-    }
-
-    fn work(&mut self, job: Job, number: HandInPlace) {
-        let worker = self.idle.pop().unwrap_or_else(|| self.hire());
-        let works = worker.0.clone();
-        self.busy += 1;
-        // It fails only while the runtime shuts down, which drops the worker.
-        let _ = works.send(Box::new(Work {
-            job,
-            number,
-            worker,
-        }));
-    }
-
-    /// Waits for a delivery to be finished; for ever while no worker has one.
+    /// Waits for the panic of a worker, and resumes it; for ever while none panics.
     ///
     /// # Panics
     ///
@@ -114,67 +59,75 @@ impl Workers {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(crate) async fn finished(&mut self) -> (u64, End) {
+    pub(crate) async fn panic(&mut self) {
         loop {
-            tokio::select! {
-                biased;
-                Some(report) = self.reported.recv() => return self.accept(report),
-                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => resume(ended),
+            match self.tasks.join_next().await {
+                Some(ended) => resume(ended),
+                None => std::future::pending().await,
             }
         }
     }
 
-    /// Returns a delivery that is finished already.
-    pub(crate) fn try_finished(&mut self) -> Option<(u64, End)> {
-        let report = self.reported.try_recv().ok()?;
-        Some(self.accept(report))
-    }
-
-    /// Ends the workers that are idle, and waits until they have ended.
+    /// Waits until all workers have ended.
+    ///
+    /// # Panics
+    ///
+    /// Panics with the panic of a worker.
     pub(crate) async fn end(&mut self) {
-        self.idle.clear();
         while let Some(ended) = self.tasks.join_next().await {
             resume(ended);
         }
     }
+}
 
-    fn accept(&mut self, report: Report) -> (u64, End) {
-        self.busy -= 1;
-        if self.idle.len() < IDLE {
-            self.idle.push(report.worker);
-        }
-        (report.number, report.end)
-    }
-
-    fn hire(&mut self) -> Worker {
-        let (worker, mut works) = unbounded_channel::<Box<Work>>();
-        let (processor, reports) = (Arc::clone(&self.processor), self.reports.clone());
-        self.tasks.spawn(async move {
-            while let Some(work) = works.recv().await {
-                let Work {
-                    job,
-                    number: place,
-                    worker,
-                } = *work;
-                let number = place.number;
-                let end = match job {
-                    Job::Process(turn, permit) => process(&processor, turn, permit, place).await,
-                    Job::FinishRelayed(delivery, settled) => {
-                        finish_relayed(&processor, *delivery, settled).await
-                    }
-                    Job::FinishReturned(returned) => {
-                        Box::pin(finish_returned(&processor, returned)).await
-                    }
-                };
-                // It fails only when the consumer has ended.
-                let _ = reports.send(Report {
-                    end,
-                    number,
-                    worker,
-                });
+/// Works until the queue is closed.
+async fn serve(crew: Arc<Crew>) {
+    loop {
+        let mut ended = None;
+        let mut since = Instant::now();
+        loop {
+            match crew.queue.next(ended.take()) {
+                Next::Work(job) => ended = Some(crew.work(job).await),
+                Next::Idle => break,
+                Next::Leave => return,
             }
-        });
-        Worker(worker)
+            // A worker whose handlers never wait would keep its thread.
+            if since.elapsed() >= TURN {
+                yield_now().await;
+                since = Instant::now();
+            }
+            coop::consume_budget().await;
+        }
+        if !crew.queue.called().await {
+            return;
+        }
+    }
+}
+
+impl Crew {
+    async fn work(&self, job: Job) -> EndedJob {
+        let processor = &*self.processor;
+        match job {
+            Job::Process {
+                turn,
+                place,
+                number,
+            } => {
+                let hand_in = HandInPlace {
+                    number,
+                    results: &self.results,
+                };
+                process(processor, turn, place, hand_in).await
+            }
+            Job::FinishRelayed(delivery, settled, number) => EndedJob {
+                number,
+                end: finish_relayed(processor, *delivery, settled).await,
+                place: None,
+            },
+            Job::FinishReturned(returned, number) => {
+                Box::pin(finish_returned(processor, returned, number)).await
+            }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
 use kser_core::{Error, Record};
-use tokio::sync::Semaphore;
+
+use crate::consumer::places::Places;
 
 /// The end of a delivery, or its next wait. The code that decides it has no ticket, so that no path can forget one.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) enum Disposition {
     /// The delivery is looked at again once nothing else runs in this process.
     RunExclusively,
     /// The delivery is looked at again with a place of its entrypoint. All of these places are taken.
-    AwaitPlace(Arc<Semaphore>),
+    AwaitPlace(Places),
 }
 
 /// The records that are published when a delivery is acknowledged.

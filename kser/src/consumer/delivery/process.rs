@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use kser_core::store::OutputId;
 use kser_core::{
-    Error, HandedIn, HeldPartition, NotSettled, ReturnedDelivery, Settled, Ticket, Timestamp, Topic,
+    Error, HandedIn, HeldPartition, NotSettled, Record, ReturnedDelivery, Settled, Ticket,
+    Timestamp, Topic,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::dead_letter;
@@ -16,6 +18,7 @@ use crate::consumer::exclusive::{EXCLUSIVE, GIVEN_BACK};
 use crate::consumer::handed_in::{HandInPlace, HandedInDelivery};
 use crate::consumer::lanes::{Lane, Turn};
 use crate::consumer::options::LAST_CALL;
+use crate::consumer::places::Places;
 use crate::consumer::processor::{Processor, backoff};
 use crate::consumer::step::route::route;
 
@@ -54,6 +57,16 @@ pub(crate) enum End {
     HandedIn(Box<HandedInDelivery>),
 }
 
+/// The end of the work of a worker on a delivery.
+#[derive(Debug)]
+pub(crate) struct EndedJob {
+    /// The number of the delivery in the queue.
+    pub(crate) number: u64,
+    pub(crate) end: End,
+    /// The place of the delivery, for the next one.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+}
+
 /// A delivery that was handed in and given back.
 #[derive(Debug)]
 pub(crate) struct ReturnedWork {
@@ -66,20 +79,26 @@ pub(crate) async fn process(
     processor: &Processor,
     turn: Turn,
     place: OwnedSemaphorePermit,
-    hand_in: HandInPlace,
-) -> End {
+    hand_in: HandInPlace<'_>,
+) -> EndedJob {
+    let number = hand_in.number;
     let bytes = turn.delivery.record.size();
     let (state, ticket) = DeliveryState::new(processor, turn.delivery, hand_in);
     let process = Process {
         processor,
         state,
         place: Some(place),
+        number,
     };
     process.run(ticket, turn.lane, bytes).await
 }
 
 /// Settles a delivery that was handed in and given back. Its outputs that are published are not published again.
-pub(crate) async fn finish_returned(processor: &Processor, returned: ReturnedWork) -> End {
+pub(crate) async fn finish_returned(
+    processor: &Processor,
+    returned: ReturnedWork,
+    number: u64,
+) -> EndedJob {
     let (mut delivery, returned) = (*returned.delivery, *returned.returned);
     let mut outputs = Outputs {
         records: returned.outputs,
@@ -92,6 +111,7 @@ pub(crate) async fn finish_returned(processor: &Processor, returned: ReturnedWor
         processor,
         state: DeliveryState::of_returned(processor, delivery, outputs),
         place: None,
+        number,
     };
     process.run(returned.ticket, lane, bytes).await
 }
@@ -129,6 +149,7 @@ struct Process<'p> {
     state: DeliveryState<'p>,
     /// The places that the delivery has.
     place: Option<OwnedSemaphorePermit>,
+    number: u64,
 }
 
 /// The rest of the work on a delivery.
@@ -137,11 +158,11 @@ enum Left {
     Result(HandedIn, Vec<OutputId>),
     Wait(Ticket, Timestamp),
     RunExclusively(Ticket),
-    AwaitPlace(Ticket, Arc<Semaphore>),
+    AwaitPlace(Ticket, Places),
 }
 
 impl Process<'_> {
-    async fn run(mut self, mut ticket: Ticket, lane: Option<Lane>, bytes: usize) -> End {
+    async fn run(mut self, mut ticket: Ticket, lane: Option<Lane>, bytes: usize) -> EndedJob {
         let settled = loop {
             if self.state.revoked.is_cancelled() && self.state.unsettled.is_none() {
                 break self.release(ticket, None);
@@ -153,8 +174,6 @@ impl Process<'_> {
                 waits.settle(self.place.as_mut(), of_entrypoint);
             }
             if matches!(disposition, Disposition::Ack(_)) {
-                // The delivery waits for the transport now, and others may run meanwhile.
-                drop(self.place.take());
                 // Deciding has ended. Many deliveries wait here, and each keeps no more than the end of its settle needs.
                 self.state.message = None;
             }
@@ -185,9 +204,15 @@ impl Process<'_> {
                 Err(settled) => break settled,
             }
         };
-        drop(self.place);
         let topic = &self.state.tracked.record.topic;
-        End::Finished(Finished::new(&settled, topic, lane, bytes))
+        let end = End::Finished(Finished::new(&settled, topic, lane, bytes));
+        Self::end(self.number, end, self.place)
+    }
+
+    /// Ends the work. The next delivery may have the place, if this one had just one.
+    fn end(number: u64, end: End, place: Option<OwnedSemaphorePermit>) -> EndedJob {
+        let place = place.filter(|place| place.num_permits() == 1);
+        EndedJob { number, end, place }
     }
 
     /// Ends the work on a delivery that was handed in.
@@ -197,21 +222,22 @@ impl Process<'_> {
         lane: Option<Lane>,
         bytes: usize,
         relayed: Vec<OutputId>,
-    ) -> End {
+    ) -> EndedJob {
         let DeliveryState {
             tracked,
             revoked,
             crash_count,
             ..
         } = self.state;
-        End::HandedIn(Box::new(HandedInDelivery {
+        let end = End::HandedIn(Box::new(HandedInDelivery {
             tracked,
             revoked,
             crash_count,
             lane,
             bytes,
             relayed,
-        }))
+        }));
+        Self::end(self.number, end, self.place)
     }
 
     /// Decides. A suspected poison message shares its places with others when it has run exclusively for long.
@@ -269,11 +295,7 @@ impl Process<'_> {
     }
 
     /// Waits for a place of the entrypoint, and then for one to run. So few may wait that others have room.
-    async fn await_place(
-        &mut self,
-        ticket: Ticket,
-        places: Arc<Semaphore>,
-    ) -> Result<Ticket, Settled> {
+    async fn await_place(&mut self, ticket: Ticket, places: Places) -> Result<Ticket, Settled> {
         let processor = self.processor;
         if processor.crowded.records() >= (processor.options.held_records / CROWD).max(1) {
             let now = processor.shared.clock.now();
@@ -284,7 +306,7 @@ impl Process<'_> {
             biased;
             () = processor.stop.cancelled() => None,
             () = self.state.revoked.cancelled() => None,
-            place = places.acquire_owned() => place.ok(),
+            place = places.take(1) => place,
         };
         drop(waiting);
         self.place = match self.state.place {
@@ -325,12 +347,12 @@ impl Process<'_> {
         if let Some(hand_in) = self.state.hand_in.take()
             && !outputs.records.is_empty()
         {
-            match ticket.hand_in(outputs.records, hand_in.number, &hand_in.results) {
+            match ticket.hand_in(outputs.records, hand_in.number, hand_in.results) {
                 Ok(proof) => return Left::Result(proof, outputs.relayed),
                 Err((kept, records)) => (ticket, outputs.records) = (kept, records),
             }
         }
-        match ticket.settle(&outputs.records).await {
+        match self.settle_now(ticket, &outputs.records).await {
             Ok(settled) => {
                 if !settled.is_lost() {
                     self.mark_relayed(&outputs.relayed).await;
@@ -341,6 +363,26 @@ impl Process<'_> {
                 let (pause, published) = self.hold(outputs, source);
                 self.mark_relayed(&published).await;
                 Left::Wait(ticket, self.after(pause))
+            }
+        }
+    }
+
+    /// Settles, and gives the place of the delivery to others while the transport makes it wait.
+    async fn settle_now(
+        &mut self,
+        ticket: Ticket,
+        outputs: &[Record],
+    ) -> Result<Settled, NotSettled> {
+        let mut settling = pin!(ticket.settle(outputs));
+        let at_once = std::future::poll_fn(|cx| match settling.as_mut().poll(cx) {
+            Poll::Ready(settled) => Poll::Ready(Some(settled)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        match at_once.await {
+            Some(settled) => settled,
+            None => {
+                drop(self.place.take());
+                settling.await
             }
         }
     }

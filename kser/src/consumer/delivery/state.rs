@@ -45,7 +45,7 @@ pub(crate) struct DeliveryState<'p> {
     /// Shows the delivery as held, with the reason.
     pub(crate) held: Option<ActiveGuard<HeldPartition>>,
     /// The number for the result of the first settle, which is handed in. Later ones are awaited.
-    pub(crate) hand_in: Option<HandInPlace>,
+    pub(crate) hand_in: Option<HandInPlace<'p>>,
 }
 
 impl<'p> DeliveryState<'p> {
@@ -53,7 +53,7 @@ impl<'p> DeliveryState<'p> {
     pub(crate) fn new(
         processor: &'p Processor,
         delivery: Delivery,
-        hand_in: HandInPlace,
+        hand_in: HandInPlace<'p>,
     ) -> (Self, Ticket) {
         let Delivery {
             record,

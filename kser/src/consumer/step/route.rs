@@ -93,9 +93,9 @@ async fn run<'p>(
     if let Some(places) = processor.places_of.get(&message.entrypoint)
         && state.place.is_none()
     {
-        match Arc::clone(places).try_acquire_owned() {
-            Ok(place) => state.place = Some(place),
-            Err(_) => return Ok(Disposition::AwaitPlace(Arc::clone(places))),
+        match places.try_take() {
+            Some(place) => state.place = Some(place),
+            None => return Ok(Disposition::AwaitPlace(places.clone())),
         }
     }
     let step = match state.step.take() {

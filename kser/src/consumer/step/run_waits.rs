@@ -3,9 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use kser_core::{AwaitRun, Error, Outcome, RunId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::consumer::parked::Parked;
+use crate::consumer::places::Places;
 use crate::run::RunState;
 use crate::runs::Runs;
 use crate::shared::Shared;
@@ -15,7 +16,7 @@ use crate::shared::Shared;
 pub(crate) struct RunWaits {
     shared: Arc<Shared>,
     /// The places that the handler has one of each of.
-    places: Vec<Arc<Semaphore>>,
+    places: Vec<Places>,
     parked: Arc<Parked>,
     bytes: usize,
     waiting: AtomicUsize,
@@ -29,7 +30,7 @@ impl RunWaits {
     /// Makes the waits of a handler that has one of each of these places, for a delivery of so many bytes.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        places: Vec<Arc<Semaphore>>,
+        places: Vec<Places>,
         parked: Arc<Parked>,
         bytes: usize,
     ) -> Self {
@@ -49,7 +50,7 @@ impl RunWaits {
             && self.lent.fetch_add(1, Ordering::AcqRel) == 0
         {
             for places in &self.places {
-                places.add_permits(1);
+                places.lend();
             }
         }
         Waiting(self)
@@ -63,9 +64,9 @@ impl RunWaits {
         let mut taken = Vec::with_capacity(self.places.len());
         // That of the entrypoint first, as a delivery does that waits for both.
         for places in self.places.iter().rev() {
-            taken.extend(places.acquire().await);
+            taken.extend(places.take(1).await);
         }
-        taken.into_iter().for_each(SemaphorePermit::forget);
+        taken.into_iter().for_each(OwnedSemaphorePermit::forget);
         self.lent.store(0, Ordering::Release);
     }
 
