@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::common::process::Setup;
 use crate::common::road::{self, Diary, Log, Trip, all_arrive, walk};
 use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_cluster, until, url_of};
+use kser::consumer::RunningConsumer;
 use kser::{Client, Error, Run};
 use libtest_mimic::{Failed, Trial};
 use test_services::Cluster;
@@ -103,15 +104,40 @@ async fn under_load(count: u16, happens: fn(&Cluster)) -> Tested {
     log.in_order(200)
 }
 
+/// One consumer on a cluster of one broker.
+struct SingleBroker {
+    cluster: Cluster,
+    diary: Diary,
+    kser: Client,
+    consumer: RunningConsumer,
+}
+
+impl SingleBroker {
+    async fn start() -> Result<Self, Failed> {
+        let cluster = brokers(1).await?;
+        let url = url_of(&cluster.bootstrap(), SHORT_SESSION);
+        let diary = Diary::default();
+        let registry = road::registry(diary.clone());
+        let kser = connect(&url, &registry, 1).await?;
+        let consumer = kser.consumer(registry).spawn();
+        Ok(Self {
+            cluster,
+            diary,
+            kser,
+            consumer,
+        })
+    }
+}
+
 /// The broker is silent for a while again and again, and clients lose all their brokers. As often as `KSER_OUTAGES` says, or
 /// three times.
 async fn many_outages() -> Tested {
-    let cluster = brokers(1).await?;
-    let url = url_of(&cluster.bootstrap(), SHORT_SESSION);
-    let diary = Diary::default();
-    let registry = road::registry(diary.clone());
-    let kser = connect(&url, &registry, 1).await?;
-    let consumer = kser.consumer(registry).spawn();
+    let SingleBroker {
+        cluster,
+        diary,
+        kser,
+        consumer,
+    } = SingleBroker::start().await?;
     let mut random = Random::new("outages");
     let outages = std::env::var("KSER_OUTAGES").ok();
     let outages = outages.and_then(|outages| outages.parse().ok());
@@ -141,12 +167,12 @@ async fn many_outages() -> Tested {
 
 /// The broker is silent beyond the session again and again, while the same step runs.
 async fn outages_in_a_row() -> Tested {
-    let cluster = brokers(1).await?;
-    let url = url_of(&cluster.bootstrap(), SHORT_SESSION);
-    let diary = Diary::default();
-    let registry = road::registry(diary.clone());
-    let kser = connect(&url, &registry, 1).await?;
-    let consumer = kser.consumer(registry).spawn();
+    let SingleBroker {
+        cluster,
+        diary,
+        kser,
+        consumer,
+    } = SingleBroker::start().await?;
     let run = kser.producer().launch(Trip { trip: 0, ms: 3000 }).await?;
     let begun = || {
         diary
