@@ -5,7 +5,7 @@ use crate::{Context, Entrypoint, IntoOutcome, IntoTask, TaskEntry};
 /// An `async fn` that is a task with state: its first argument. The others are as those of [`IntoTask`].
 ///
 /// ```
-/// # use kser_core::{Entrypoint, IntoTask, IntoTaskWith, Registry, RetryPolicy};
+/// # use kser_core::{Entrypoint, IntoTaskWith, Registry, RetryPolicy};
 /// # use serde::{Deserialize, Serialize};
 /// # #[derive(Serialize, Deserialize)] struct Charge { cents: u32 }
 /// # impl Entrypoint for Charge { const PATH: &'static str = "shop.Charge"; }

@@ -49,6 +49,20 @@ impl TaskEntry {
         }
     }
 
+    /// Sets the retry policy for failed attempts. Defaults to [`RetryPolicy::default`].
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets the time limit of one attempt. Defaults to one hour.
+    #[must_use]
+    pub const fn with_time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
     /// Returns the name of the task in messages.
     #[must_use]
     pub const fn entrypoint(&self) -> &Name {
@@ -80,16 +94,6 @@ impl TaskEntry {
     /// Logs the failure of an attempt whose [`run`](Self::run) was dropped, and calls [`Task::on_error`].
     pub async fn tell_failed(&self, ctx: &Context, error: &TaskError) {
         self.handler.tell_failed(ctx, error).await;
-    }
-
-    pub(crate) fn set_retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    pub(crate) const fn set_time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = limit;
-        self
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser_core::{
-    Context, Entrypoint, Error, Handler, IntoTask, IntoTaskWith, Message, Operation, Outcome,
-    Registry, RegistryBuilder, Step, TaskError,
+    Context, Entrypoint, Error, Handler, IntoTaskWith, Message, Operation, Outcome, Registry,
+    RegistryBuilder, Step, TaskError,
 };
 use serde::{Deserialize, Serialize};
 

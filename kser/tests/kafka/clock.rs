@@ -10,7 +10,7 @@ use crate::common::lines::Lines;
 use crate::common::process::run_alone;
 use crate::common::{Tested, connect, expect, on_kafka, until, url};
 use kser::task::task_fn;
-use kser::{Context, Entrypoint, IntoTask, Registry, RetryPolicy, TaskError};
+use kser::{Context, Entrypoint, Registry, RetryPolicy, TaskError};
 use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;

@@ -9,8 +9,7 @@ use crate::common::{Tested, expect, on_cluster, on_kafka, until};
 use kser::dead_letter::DeadLetter;
 use kser::task::task_fn;
 use kser::{
-    Client, Context, Entrypoint, IntoTask, Outcome, Registry, RetryPolicy, Run, Status, Step,
-    TaskError,
+    Client, Context, Entrypoint, Outcome, Registry, RetryPolicy, Run, Status, Step, TaskError,
 };
 use libtest_mimic::{Failed, Trial};
 use serde::{Deserialize, Serialize};

@@ -14,7 +14,7 @@ use kser::kafka::KafkaTransport;
 use kser::message::Topic;
 use kser::run::Timestamp;
 use kser::task::task_fn;
-use kser::{Context, Entrypoint, IntoTask, Registry, RetryPolicy, Status};
+use kser::{Context, Entrypoint, Registry, RetryPolicy, Status};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 
