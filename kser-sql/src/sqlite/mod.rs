@@ -1,0 +1,352 @@
+mod database;
+mod failure;
+mod reads;
+mod schema;
+mod waiters;
+mod writes;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kser_clock::SystemClock;
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
+use kser_core::store::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
+    Watch, Write,
+};
+use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
+use tokio::time::timeout;
+
+use self::database::Database;
+use self::reads::whole;
+use self::waiters::Wake;
+use self::writes::{Insert, InsertAnswer, Swap, SwapAnswer};
+use crate::encoding::{millis, signed};
+
+/// The first and the longest pause between two looks for changes by other processes.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Keeps runs in a file of SQLite, which all processes of one machine may use at once. Clones share its connections.
+///
+/// A write is on the disk when its call returns (WAL, `synchronous = FULL`). Writes that wait at the same moment go into one
+/// transaction. The tables begin with `kser_`, so that the file may be that of the program.
+///
+/// **Time.** The store's time is that of [`SystemClock`] unless it is given another, which follows tokio's clock where a
+/// test has paused it. All processes have to share one clock: a file on a network drive is not for SQLite.
+///
+/// **Waking.** A change by this process wakes its waiters at once, one by another process within a second.
+///
+/// The store removes no run by itself: see [`purge`](StateStore::purge).
+#[derive(Debug, Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    id: StoreId,
+    clock: Arc<dyn Clock>,
+    /// The latest time that was told, in milliseconds.
+    latest: AtomicU64,
+}
+
+impl SqliteStore {
+    /// Opens a file, or makes it. Its folder has to exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the file cannot be opened, is no database, or has tables of a later version of kser that this
+    /// one may not use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the file with its tables or without.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with_clock(path, SystemClock::new()).await
+    }
+
+    /// Opens a file whose times are those of `clock`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_with_clock(path: impl AsRef<Path>, clock: impl Clock) -> Result<Self, Error> {
+        let database = Database::open(path.as_ref().to_owned()).await?;
+        let id: String = database.read(reads::store_id).await?;
+        Ok(Self(Arc::new(Inner {
+            database,
+            id: id.into(),
+            clock: Arc::new(clock),
+            latest: AtomicU64::new(0),
+        })))
+    }
+
+    /// Returns the time, which never goes back.
+    fn now(&self) -> Timestamp {
+        let now = self.0.clock.now().as_millis();
+        let latest = self.0.latest.fetch_max(now, Ordering::Relaxed);
+        Timestamp::from_millis(latest.max(now))
+    }
+
+    fn timed<T>(&self, value: T) -> Timed<T> {
+        Timed::new(self.now(), value)
+    }
+
+    /// Waits for `changed`, or until the file has changed, also by another process.
+    async fn wait(
+        &self,
+        changed: impl Future<Output = ()> + Send,
+        looks: &mut Looks,
+    ) -> Result<(), Error> {
+        let mut changed = std::pin::pin!(changed);
+        loop {
+            if timeout(looks.next_pause(), changed.as_mut()).await.is_ok() {
+                return Ok(());
+            }
+            let seen = self.0.database.read(reads::data_version).await?;
+            if looks.seen.replace(seen) != Some(seen) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The looks for changes by other processes while a caller waits: often at first, then each second.
+struct Looks {
+    pause: Duration,
+    seen: Option<i64>,
+}
+
+impl Looks {
+    const fn new() -> Self {
+        Self {
+            pause: PAUSES.0,
+            seen: None,
+        }
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 3 / 2).min(PAUSES.1);
+        pause
+    }
+}
+
+#[async_trait]
+impl StateStore for SqliteStore {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
+        Ok(self.timed(self.0.id.clone()))
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        let (name, now) = (instance.to_string(), millis(self.now()));
+        let register = move |connection: &_| {
+            let life = writes::register(connection, &name, now)?;
+            Ok((life, Wake::default()))
+        };
+        let life = self.0.database.write(register).await?;
+        Ok(self.timed(Owner::new(instance.clone(), life)))
+    }
+
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        let insert = Insert::new(run, self.now())?;
+        let answer = self
+            .0
+            .database
+            .write(move |connection| insert.write(connection))
+            .await?;
+        Ok(self.timed(match answer {
+            InsertAnswer::New => Inserted::New,
+            InsertAnswer::Same(progress) => {
+                Inserted::Same(Box::new(reads::read_progress(&progress)?))
+            }
+            InsertAnswer::Other => Inserted::Other,
+        }))
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let id = id.clone();
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::progress(connection, &id));
+        let progress = read
+            .await?
+            .as_deref()
+            .map(reads::read_progress)
+            .transpose()?;
+        Ok(self.timed(progress))
+    }
+
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
+        let swap = Swap::new(id, expected, &write, self.now())?;
+        let fetch = write.fetch;
+        drop(write);
+        let answer = self
+            .0
+            .database
+            .write(move |connection| swap.write(connection))
+            .await?;
+        Ok(self.timed(match answer {
+            SwapAnswer::Written(step) => {
+                let read = |(step, position): (String, _)| writes::read_step(&step, id, position);
+                Swapped::Written(step.zip(fetch).map(read).transpose()?)
+            }
+            SwapAnswer::Conflict(progress) => {
+                let progress = progress.as_deref().map(reads::read_progress).transpose()?;
+                Swapped::Conflict(progress.map(Box::new))
+            }
+        }))
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        let run = id.clone();
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::step(connection, &run, position));
+        let step = read.await?;
+        step.map(|step| writes::read_step(&step, id, position))
+            .transpose()
+    }
+
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
+        let waited = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        let (topic, at) = (topic.clone(), millis(self.now()).saturating_sub(waited));
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::due(connection, &topic, at, whole(limit)));
+        let due = read.await?;
+        Ok(self.timed(due))
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        let at = millis(self.now());
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::outputs_due(connection, at, whole(limit)));
+        let rows = read.await?.into_iter();
+        let outputs: Result<Vec<Output>, Error> = rows.map(reads::OutputRow::read).collect();
+        Ok(self.timed(outputs?))
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        let outputs = outputs.to_vec();
+        let relay = move |connection: &_| {
+            for output in &outputs {
+                writes::relayed(connection, output)?;
+            }
+            Ok(((), Wake::default()))
+        };
+        Ok(self.0.database.write(relay).await?)
+    }
+
+    /// Waits without a limit. A change by another process is seen within a second.
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        let mut looks = Looks::new();
+        loop {
+            // Made before the look, so that no change is missed.
+            let changed = self.0.database.waiters.change_of(id);
+            let run = id.clone();
+            let stored = self
+                .0
+                .database
+                .read(move |connection| reads::version(connection, &run))
+                .await?;
+            if stored != Some(signed(version)) {
+                drop(changed);
+                self.0.database.waiters.forget(id);
+                return Ok(());
+            }
+            self.wait(changed, &mut looks).await?;
+        }
+    }
+
+    /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written; one of another process is
+    /// seen within a second. Needs a tokio runtime with time.
+    async fn await_due(&self) -> Result<(), Error> {
+        let mut looks = Looks::new();
+        loop {
+            // Made before the look, so that no write is missed.
+            let earlier = self.0.database.waiters.earlier_due();
+            let due = self.0.database.read(reads::earliest_due).await?;
+            let now = millis(self.now());
+            let wait = due.map(|due| due.saturating_sub(now));
+            self.0.database.waiters.sleep_until(due.unwrap_or(i64::MAX));
+            match wait.map(u64::try_from) {
+                Some(Err(_) | Ok(0)) => return Ok(()),
+                Some(Ok(wait)) => {
+                    let changed = self.wait(earlier, &mut looks);
+                    // The time may have come when the pause is over.
+                    let _ = timeout(Duration::from_millis(wait).min(PAUSES.1 * 60), changed).await;
+                }
+                None => self.wait(earlier, &mut looks).await?,
+            }
+        }
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        let id = id.clone();
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::run(connection, &id));
+        read.await?.map(reads::InfoRow::read).transpose()
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let id = id.clone();
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::attempts(connection, &id, whole(skip), whole(limit)));
+        read.await?
+            .into_iter()
+            .map(reads::AttemptRow::read)
+            .collect()
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        let filter = filter.clone();
+        let read = self
+            .0
+            .database
+            .read(move |connection| reads::list(connection, &filter));
+        read.await?.into_iter().map(reads::InfoRow::read).collect()
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        let id = id.clone();
+        Ok(self
+            .0
+            .database
+            .write(move |connection| writes::purge(connection, &id))
+            .await?)
+    }
+
+    fn watch(&self, _: &RunId) -> Watch {
+        Watch::none()
+    }
+
+    fn health(&self) -> StoreHealth {
+        StoreHealth::default()
+    }
+}

@@ -1,0 +1,266 @@
+//! The statements that read.
+
+use bytes::Bytes;
+use kser_core::sequencing::Progress;
+use kser_core::store::{Attempt, Output, OutputId, RunFilter, RunInfo};
+use kser_core::{Error, RunId, Topic};
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params};
+
+use super::failure::BACKEND;
+use crate::encoding::{RecordRow, time, unreadable};
+
+/// Reads a progress that [`ProgressRow`](super::writes::ProgressRow) has encoded.
+pub(super) fn read_progress(text: &str) -> std::result::Result<Progress, Error> {
+    serde_json::from_str(text).map_err(|_| unreadable(BACKEND, "the progress of a run"))
+}
+
+/// Returns the progress of a run.
+pub(super) fn progress(connection: &Connection, id: &RunId) -> Result<Option<String>> {
+    let mut find = connection.prepare_cached("SELECT progress FROM kser_runs WHERE id = ?1")?;
+    find.query_row([id.as_str()], |row| row.get(0)).optional()
+}
+
+/// Returns the id of the store, which the first program has given it.
+pub(super) fn store_id(connection: &Connection) -> Result<String> {
+    let mut find =
+        connection.prepare_cached("SELECT value FROM kser_meta WHERE name = 'store_id'")?;
+    find.query_row((), |row| row.get(0))
+}
+
+/// Returns the version of a run.
+pub(super) fn version(connection: &Connection, id: &RunId) -> Result<Option<i64>> {
+    let mut find = connection.prepare_cached("SELECT version FROM kser_runs WHERE id = ?1")?;
+    find.query_row([id.as_str()], |row| row.get(0)).optional()
+}
+
+/// Returns a number that is another one after another connection, such as the one that writes, has changed the file.
+pub(super) fn data_version(connection: &Connection) -> Result<i64> {
+    let mut find = connection.prepare_cached("PRAGMA data_version")?;
+    find.query_row((), |row| row.get(0))
+}
+
+/// Returns a step of the run with that number.
+pub(super) fn step_text(
+    connection: &Connection,
+    number: i64,
+    position: u32,
+) -> Result<Option<String>> {
+    let mut find = connection
+        .prepare_cached("SELECT step FROM kser_steps WHERE run = ?1 AND position = ?2")?;
+    find.query_row(params![number, position], |row| row.get(0))
+        .optional()
+}
+
+/// Returns a step of a run.
+pub(super) fn step(connection: &Connection, id: &RunId, position: u32) -> Result<Option<String>> {
+    let mut find = connection.prepare_cached(
+        "SELECT step FROM kser_steps WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) AND position = ?2",
+    )?;
+    find.query_row(params![id.as_str(), position], |row| row.get(0))
+        .optional()
+}
+
+/// Lists the runs of a topic that are due at `at`.
+pub(super) fn due(
+    connection: &Connection,
+    topic: &Topic,
+    at: i64,
+    limit: i64,
+) -> Result<Vec<RunId>> {
+    let mut list = connection.prepare_cached(
+        "SELECT id FROM kser_runs WHERE topic = ?1 AND look_at IS NOT NULL AND look_at <= ?2
+         ORDER BY look_at, number LIMIT ?3",
+    )?;
+    let ids = list.query_map(params![topic.as_str(), at, limit], |row| {
+        Ok(RunId::from(row.get_ref(0)?.as_str()?))
+    })?;
+    ids.collect()
+}
+
+/// Returns the earliest time at which a run or an output is due. It asks the index once for each topic.
+pub(super) fn earliest_due(connection: &Connection) -> Result<Option<i64>> {
+    let mut find = connection.prepare_cached(
+        "WITH RECURSIVE topics (topic) AS (
+             SELECT min(topic) FROM kser_runs WHERE look_at IS NOT NULL
+             UNION ALL
+             SELECT (SELECT min(topic) FROM kser_runs WHERE look_at IS NOT NULL AND topic > topics.topic)
+             FROM topics WHERE topic IS NOT NULL
+         )
+         SELECT min(due) FROM (
+             SELECT (
+                 SELECT min(look_at) FROM kser_runs WHERE look_at IS NOT NULL AND kser_runs.topic = topics.topic
+             ) AS due FROM topics
+             UNION ALL
+             SELECT min(due) FROM kser_outputs
+         )",
+    )?;
+    find.query_row((), |row| row.get(0))
+}
+
+/// An output as its columns.
+pub(super) struct OutputRow {
+    id: OutputId,
+    record: RecordRow,
+}
+
+impl OutputRow {
+    pub(super) fn read(self) -> std::result::Result<Output, Error> {
+        let record = self.record.read();
+        let record = record.ok_or_else(|| unreadable(BACKEND, "an output"))?;
+        Ok(Output::new(self.id, record))
+    }
+}
+
+/// Lists the outputs that are due at `at`.
+pub(super) fn outputs_due(connection: &Connection, at: i64, limit: i64) -> Result<Vec<OutputRow>> {
+    let mut list = connection.prepare_cached(
+        "SELECT r.id, o.version, o.place, o.topic, o.record_key, o.headers, o.payload, o.not_before
+         FROM kser_outputs o JOIN kser_runs r ON r.number = o.run
+         WHERE o.due <= ?1 ORDER BY o.due, o.number LIMIT ?2",
+    )?;
+    let outputs = list.query_map(params![at, limit], |row| {
+        Ok(OutputRow {
+            id: OutputId {
+                run: RunId::from(row.get_ref(0)?.as_str()?),
+                version: row.get::<_, i64>(1)?.cast_unsigned(),
+                index: row.get(2)?,
+            },
+            record: RecordRow {
+                topic: row.get(3)?,
+                key: row.get(4)?,
+                headers: row.get(5)?,
+                payload: row.get(6)?,
+                not_before: row.get(7)?,
+            },
+        })
+    })?;
+    outputs.collect()
+}
+
+/// The description of a run as its columns.
+pub(super) struct InfoRow {
+    id: RunId,
+    name: String,
+    launch: Vec<u8>,
+    created: i64,
+    progress: String,
+}
+
+const INFO: &str =
+    "SELECT id, name, message, created, progress FROM kser_runs JOIN kser_launches ON run = number";
+
+impl InfoRow {
+    fn of(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: RunId::from(row.get_ref(0)?.as_str()?),
+            name: row.get(1)?,
+            launch: row.get(2)?,
+            created: row.get(3)?,
+            progress: row.get(4)?,
+        })
+    }
+
+    pub(super) fn read(self) -> std::result::Result<RunInfo, Error> {
+        let progress = read_progress(&self.progress)?;
+        let launch = Bytes::from(self.launch);
+        Ok(RunInfo::new(
+            self.id,
+            self.name.into(),
+            launch,
+            time(self.created),
+            progress,
+        ))
+    }
+}
+
+/// Returns the description of a run.
+pub(super) fn run(connection: &Connection, id: &RunId) -> Result<Option<InfoRow>> {
+    let mut find = connection.prepare_cached(&format!("{INFO} WHERE id = ?1"))?;
+    find.query_row([id.as_str()], InfoRow::of).optional()
+}
+
+/// Lists runs, the latest launched first.
+pub(super) fn list(connection: &Connection, filter: &RunFilter) -> Result<Vec<InfoRow>> {
+    let name = filter.name.as_ref().map(|name| name.as_str().to_owned());
+    let status = filter.status.map(|status| status.as_str());
+    // A statement of its own for each kind of filter, so that each is answered by its index.
+    let (mut wanted, mut values): (Vec<&str>, Vec<&dyn ToSql>) = (Vec::new(), Vec::new());
+    if let Some(name) = &name {
+        wanted.push("name = ?");
+        values.push(name);
+    }
+    if let Some(status) = &status {
+        wanted.push("status = ?");
+        values.push(status);
+    }
+    let wanted = match wanted.is_empty() {
+        true => String::new(),
+        false => format!("WHERE {}", wanted.join(" AND ")),
+    };
+    let (limit, skip) = (whole(filter.limit), whole(filter.skip));
+    values.extend([&limit as &dyn ToSql, &skip]);
+    let sql = format!("{INFO} {wanted} ORDER BY number DESC LIMIT ? OFFSET ?");
+    let mut list = connection.prepare_cached(&sql)?;
+    list.query_map(&values[..], InfoRow::of)?.collect()
+}
+
+/// An attempt as its columns.
+pub(super) struct AttemptRow {
+    position: u32,
+    entrypoint: String,
+    attempt: u32,
+    started: Option<i64>,
+    ended: i64,
+    worker: String,
+    status: String,
+    outcome: String,
+}
+
+impl AttemptRow {
+    pub(super) fn read(self) -> std::result::Result<Attempt, Error> {
+        let unreadable = || unreadable(BACKEND, "an attempt");
+        let outcome = serde_json::from_str(&self.outcome).map_err(|_| unreadable())?;
+        let mut attempt = Attempt::new(
+            self.position,
+            self.entrypoint.into(),
+            self.attempt,
+            time(self.ended),
+            outcome,
+        );
+        attempt.started = self.started.map(time);
+        attempt.worker = self.worker;
+        attempt.status = self.status.parse().map_err(|_| unreadable())?;
+        Ok(attempt)
+    }
+}
+
+/// Returns the attempts at the steps of a run.
+pub(super) fn attempts(
+    connection: &Connection,
+    id: &RunId,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<AttemptRow>> {
+    let mut list = connection.prepare_cached(
+        "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome FROM kser_attempts
+         WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) ORDER BY version LIMIT ?3 OFFSET ?2",
+    )?;
+    let attempts = list.query_map(params![id.as_str(), skip, limit], |row| {
+        Ok(AttemptRow {
+            position: row.get(0)?,
+            entrypoint: row.get(1)?,
+            attempt: row.get(2)?,
+            started: row.get(3)?,
+            ended: row.get(4)?,
+            worker: row.get(5)?,
+            status: row.get(6)?,
+            outcome: row.get(7)?,
+        })
+    })?;
+    attempts.collect()
+}
+
+/// Converts a limit to the number that a statement takes.
+pub(super) fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

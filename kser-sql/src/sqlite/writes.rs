@@ -1,0 +1,384 @@
+//! The statements that write. All of them run in a transaction.
+
+use kser_core::sequencing::{PlannedStep, Progress, Revision, carried};
+use kser_core::store::{Attempt, NewRun, OUTPUT_PATIENCE, OutputId, Write};
+use kser_core::{Error, Outcome, Raw, Record, RunId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::failure::BACKEND;
+use super::reads::step_text;
+use super::waiters::Wake;
+use crate::encoding::{RecordRow, millis, signed, unreadable};
+
+/// A progress as its columns.
+pub(super) struct ProgressRow {
+    status: &'static str,
+    version: i64,
+    stamp: i64,
+    look_at: Option<i64>,
+    text: String,
+}
+
+impl ProgressRow {
+    fn of(progress: &Progress) -> std::result::Result<Self, Error> {
+        let revision = progress.revision();
+        Ok(Self {
+            status: progress.status().as_str(),
+            version: signed(revision.version),
+            stamp: signed(revision.stamp),
+            look_at: progress.check_at().map(millis),
+            text: json(progress)?,
+        })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> std::result::Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Encode {
+        source: source.into(),
+    })
+}
+
+/// A run that is inserted.
+pub(super) struct Insert {
+    run: NewRun,
+    progress: ProgressRow,
+    steps: Vec<String>,
+    outputs: Vec<RecordRow>,
+    created: i64,
+    due: i64,
+}
+
+/// The answer of an insert.
+pub(super) enum InsertAnswer {
+    New,
+    Same(String),
+    Other,
+}
+
+impl Insert {
+    pub(super) fn new(run: NewRun, now: Timestamp) -> std::result::Result<Self, Error> {
+        Ok(Self {
+            progress: ProgressRow::of(&run.progress)?,
+            steps: steps(&run.id, &run.plan),
+            outputs: rows(&run.outputs),
+            created: millis(now),
+            due: millis(now + OUTPUT_PATIENCE),
+            run,
+        })
+    }
+
+    pub(super) fn write(&self, connection: &Connection) -> Result<(InsertAnswer, Wake)> {
+        let run = &self.run;
+        let mut find = connection
+            .prepare_cached("SELECT digest, name, progress FROM kser_runs WHERE id = ?1")?;
+        let found = find.query_row([run.id.as_str()], |row| {
+            let same = row.get_ref(0)?.as_str()? == run.digest
+                && row.get_ref(1)?.as_str()? == run.name.as_str();
+            Ok(match same {
+                true => InsertAnswer::Same(row.get(2)?),
+                false => InsertAnswer::Other,
+            })
+        });
+        if let Some(found) = found.optional()? {
+            return Ok((found, Wake::default()));
+        }
+        let progress = &self.progress;
+        connection
+            .prepare_cached(
+                "INSERT INTO kser_runs (id, name, topic, digest, created, status, version, stamp, look_at, progress)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                run.id.as_str(),
+                run.name.as_str(),
+                run.topic.as_str(),
+                run.digest,
+                self.created,
+                progress.status,
+                progress.version,
+                progress.stamp,
+                progress.look_at,
+                progress.text,
+            ])?;
+        let number = connection.last_insert_rowid();
+        connection
+            .prepare_cached("INSERT INTO kser_launches VALUES (?1, ?2)")?
+            .execute(params![number, &run.launch[..]])?;
+        write_steps(connection, number, &self.steps)?;
+        write_outputs(
+            connection,
+            number,
+            progress.version,
+            &self.outputs,
+            self.due,
+        )?;
+        Ok((
+            InsertAnswer::New,
+            wake(None, progress, &self.outputs, self.due),
+        ))
+    }
+}
+
+/// A swap.
+pub(super) struct Swap {
+    id: RunId,
+    expected: (i64, i64),
+    progress: ProgressRow,
+    topic: Option<String>,
+    steps: Option<Vec<String>>,
+    attempt: Option<AttemptRow>,
+    outputs: Vec<RecordRow>,
+    due: i64,
+    fetch: Option<u32>,
+}
+
+/// The answer of a swap.
+pub(super) enum SwapAnswer {
+    Written(Option<String>),
+    Conflict(Option<String>),
+}
+
+impl Swap {
+    pub(super) fn new(
+        id: &RunId,
+        expected: Revision,
+        write: &Write,
+        now: Timestamp,
+    ) -> std::result::Result<Self, Error> {
+        Ok(Self {
+            id: id.clone(),
+            expected: (signed(expected.version), signed(expected.stamp)),
+            progress: ProgressRow::of(&write.progress)?,
+            topic: write.topic.as_ref().map(ToString::to_string),
+            steps: write.plan.as_ref().map(|plan| steps(id, plan)),
+            attempt: write.attempt.as_ref().map(AttemptRow::of).transpose()?,
+            outputs: rows(&write.outputs),
+            due: millis(now + OUTPUT_PATIENCE),
+            fetch: write.fetch,
+        })
+    }
+
+    pub(super) fn write(&self, connection: &Connection) -> Result<(SwapAnswer, Wake)> {
+        let progress = &self.progress;
+        let mut update = connection.prepare_cached(
+            "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic)
+             WHERE id = ?7 AND version = ?8 AND stamp = ?9 RETURNING number",
+        )?;
+        let written = update.query_row(
+            params![
+                progress.status,
+                progress.version,
+                progress.stamp,
+                progress.look_at,
+                progress.text,
+                self.topic,
+                self.id.as_str(),
+                self.expected.0,
+                self.expected.1,
+            ],
+            |row| row.get(0),
+        );
+        let Some(number) = written.optional()? else {
+            return Ok((self.refused(connection)?, Wake::default()));
+        };
+        if let Some(steps) = &self.steps {
+            connection
+                .prepare_cached("DELETE FROM kser_steps WHERE run = ?1")?
+                .execute([number])?;
+            write_steps(connection, number, steps)?;
+        }
+        if let Some(attempt) = &self.attempt {
+            attempt.write(connection, number, progress.version)?;
+        }
+        write_outputs(
+            connection,
+            number,
+            progress.version,
+            &self.outputs,
+            self.due,
+        )?;
+        let wake = wake(Some(&self.id), progress, &self.outputs, self.due);
+        Ok((SwapAnswer::Written(self.fetched(connection, number)?), wake))
+    }
+
+    /// Answers a swap that has not written now: it is repeated, or the run stands elsewhere.
+    fn refused(&self, connection: &Connection) -> Result<SwapAnswer> {
+        let mut find = connection.prepare_cached(
+            "SELECT number, version, stamp, progress FROM kser_runs WHERE id = ?1",
+        )?;
+        let found = find.query_row([self.id.as_str()], |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?), row.get(3)?))
+        });
+        let Some((number, stored, progress)): Option<(i64, (i64, i64), String)> =
+            found.optional()?
+        else {
+            return Ok(SwapAnswer::Conflict(None));
+        };
+        let ours = (self.progress.version, self.progress.stamp);
+        Ok(match ours.1 != 0 && stored == ours {
+            true => SwapAnswer::Written(self.fetched(connection, number)?),
+            false => SwapAnswer::Conflict(Some(progress)),
+        })
+    }
+
+    fn fetched(&self, connection: &Connection, number: i64) -> Result<Option<String>> {
+        match self.fetch {
+            Some(position) => step_text(connection, number, position),
+            None => Ok(None),
+        }
+    }
+}
+
+/// An attempt as its columns.
+struct AttemptRow {
+    attempt: Attempt,
+    outcome: String,
+}
+
+impl AttemptRow {
+    fn of(attempt: &Attempt) -> std::result::Result<Self, Error> {
+        let outcome: &Outcome = &attempt.outcome;
+        Ok(Self {
+            outcome: json(outcome)?,
+            attempt: attempt.clone(),
+        })
+    }
+
+    fn write(&self, connection: &Connection, number: i64, version: i64) -> Result<()> {
+        let attempt = &self.attempt;
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO kser_attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?;
+        insert.execute(params![
+            number,
+            version,
+            attempt.position,
+            attempt.entrypoint.as_str(),
+            attempt.attempt,
+            attempt.started.map(millis),
+            millis(attempt.ended),
+            attempt.worker,
+            attempt.status.as_str(),
+            self.outcome,
+        ])?;
+        Ok(())
+    }
+}
+
+/// Marks an output as published.
+pub(super) fn relayed(connection: &Connection, output: &OutputId) -> Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM kser_outputs WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) AND version = ?2 AND place = ?3",
+        )?
+        .execute(params![output.run.as_str(), signed(output.version), output.index])?;
+    Ok(())
+}
+
+/// Removes a run that has ended.
+pub(super) fn purge(connection: &Connection, id: &RunId) -> Result<(bool, Wake)> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM kser_runs WHERE id = ?1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING number",
+    )?;
+    let deleted = delete.query_row([id.as_str()], |row| row.get::<_, i64>(0));
+    let Some(number) = deleted.optional()? else {
+        return Ok((false, Wake::default()));
+    };
+    for sql in [
+        "DELETE FROM kser_launches WHERE run = ?1",
+        "DELETE FROM kser_steps WHERE run = ?1",
+        "DELETE FROM kser_attempts WHERE run = ?1",
+        "DELETE FROM kser_outputs WHERE run = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([number])?;
+    }
+    let wake = Wake {
+        run: Some(id.clone()),
+        due: None,
+    };
+    Ok((true, wake))
+}
+
+/// Begins a life of an instance. Its number is at least the time, so that it grows also after a backup was restored.
+pub(super) fn register(connection: &Connection, instance: &str, now: i64) -> Result<u64> {
+    let mut register = connection.prepare_cached(
+        "INSERT INTO kser_instances VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET incarnation = max(incarnation + 1, excluded.incarnation) RETURNING incarnation",
+    )?;
+    let life: i64 = register.query_row(params![instance, now.max(1)], |row| row.get(0))?;
+    Ok(life.cast_unsigned())
+}
+
+fn steps(run: &RunId, plan: &[PlannedStep]) -> Vec<String> {
+    let text = |step: &PlannedStep| {
+        carried::encode(run, std::slice::from_ref(step))
+            .as_str()
+            .to_owned()
+    };
+    plan.iter().map(text).collect()
+}
+
+/// Reads a step that [`steps`] has encoded.
+pub(super) fn read_step(
+    text: &str,
+    run: &RunId,
+    position: u32,
+) -> std::result::Result<PlannedStep, Error> {
+    let raw = Raw::from_slice(text.as_bytes()).ok();
+    let read = raw.and_then(|raw| carried::split(&raw, run, position).ok());
+    read.map(|(step, _)| step)
+        .ok_or_else(|| unreadable(BACKEND, "a step"))
+}
+
+fn rows(records: &[Record]) -> Vec<RecordRow> {
+    records.iter().map(RecordRow::of).collect()
+}
+
+fn write_steps(connection: &Connection, number: i64, steps: &[String]) -> Result<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let mut insert = connection.prepare_cached("INSERT INTO kser_steps VALUES (?1, ?2, ?3)")?;
+    for (position, step) in (1_u32..).zip(steps) {
+        insert.execute(params![number, position, step])?;
+    }
+    Ok(())
+}
+
+fn write_outputs(
+    connection: &Connection,
+    number: i64,
+    version: i64,
+    outputs: &[RecordRow],
+    due: i64,
+) -> Result<()> {
+    if outputs.is_empty() {
+        return Ok(());
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO kser_outputs (run, version, place, due, topic, record_key, headers, payload, not_before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    for (place, row) in (0_u32..).zip(outputs) {
+        insert.execute(params![
+            number,
+            version,
+            place,
+            due,
+            row.topic,
+            row.key,
+            row.headers,
+            row.payload,
+            row.not_before,
+        ])?;
+    }
+    Ok(())
+}
+
+fn wake(run: Option<&RunId>, progress: &ProgressRow, outputs: &[RecordRow], due: i64) -> Wake {
+    let outputs = Some(due).filter(|_| !outputs.is_empty());
+    Wake {
+        run: run.cloned(),
+        due: progress.look_at.into_iter().chain(outputs).min(),
+    }
+}
