@@ -68,6 +68,27 @@ pub async fn connect(url: &str) -> Result<Client, Error> {
     Client::builder_from_url(url).build().await
 }
 
+/// Connects to the transport that `url` names, with the state store that `store_url` names. [`Client::builder_from_url`] has
+/// other settings, and [`ClientBuilder::store_from_url`] the URLs of stores.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kser::Error> {
+/// let file = std::env::temp_dir().join(format!("shop-{}.db", std::process::id()));
+/// let kser = kser::connect_with_store("memory://", &format!("sqlite://{}", file.display())).await?;
+/// # std::fs::remove_file(file).ok();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`connect`], of the transport and of the store.
+pub async fn connect_with_store(url: &str, store_url: &str) -> Result<Client, Error> {
+    let builder = Client::builder_from_url(url).store_from_url(store_url);
+    builder.build().await
+}
+
 /// A transport, an optional state store, and the settings of the producers and consumers made from it. Cloning is cheap.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);

@@ -20,6 +20,8 @@ pub mod memory;
 pub mod message;
 pub mod operation;
 pub mod run;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 pub mod task;
 
 mod dead_letters;
@@ -45,7 +47,7 @@ pub use kser_core::checked_task;
 pub use kser_macros::task;
 
 #[doc(no_inline)]
-pub use self::client::{Client, connect};
+pub use self::client::{Client, connect, connect_with_store};
 #[doc(no_inline)]
 pub use self::operation::{Operation, Step};
 #[doc(no_inline)]

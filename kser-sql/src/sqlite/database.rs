@@ -256,3 +256,123 @@ fn write(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Fail
         Failure::from(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        let file = std::env::temp_dir().join(format!("kser-sql-{}-{name}.db", std::process::id()));
+        remove(&file);
+        file
+    }
+
+    fn remove(file: &Path) {
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+        }
+    }
+
+    /// A job that adds a row of so many bytes; an error in the middle of it if `fails`.
+    fn job(bytes: usize, fails: bool) -> (Box<dyn Job>, oneshot::Receiver<Result<(), Failure>>) {
+        let (answer, answered) = oneshot::channel();
+        let work = move |connection: &Connection| {
+            connection.execute(
+                "INSERT INTO kser_meta VALUES (hex(randomblob(8)), ?1)",
+                [" ".repeat(bytes)],
+            )?;
+            if fails {
+                connection.execute(
+                    "INSERT INTO kser_meta VALUES ('store_id', 'a second one')",
+                    (),
+                )?;
+            }
+            Ok(((), Wake::default()))
+        };
+        let done = None;
+        let job = Work { work, done, answer };
+        (Box::new(job), answered)
+    }
+
+    fn write_all_of(connection: &Connection, jobs: &[(usize, bool)]) -> Vec<Result<(), Failure>> {
+        let jobs = jobs.iter().map(|(bytes, fails)| job(*bytes, *fails));
+        let (group, answers): (Vec<_>, Vec<_>) = jobs.unzip();
+        write_group(connection, group, &Waiters::default());
+        let answer = |mut answer: oneshot::Receiver<_>| answer.try_recv().unwrap();
+        answers.into_iter().map(answer).collect()
+    }
+
+    fn rows(connection: &Connection) -> i64 {
+        let sql = "SELECT count(*) FROM kser_meta WHERE name <> 'store_id'";
+        connection.query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn an_error_of_one_write_is_not_that_of_another() {
+        let file = file("group");
+        let connection = connect(&file).unwrap();
+        let answers = write_all_of(&connection, &[(1, false), (1, true), (1, false)]);
+        let written: Vec<_> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(written, [true, false, true]);
+        assert_eq!(
+            rows(&connection),
+            2,
+            "the write that failed has left nothing"
+        );
+        remove(&file);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_may_pass() {
+        let file = file("full");
+        let connection = connect(&file).unwrap();
+        let pages: i64 = connection
+            .query_row("PRAGMA page_count", (), |row| row.get(0))
+            .unwrap();
+        let limit = |pages: i64| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))
+        };
+        limit(pages + 4).unwrap();
+        let answers = write_all_of(&connection, &[(1, false), (1 << 20, false)]);
+        assert!(answers[0].is_ok(), "{answers:?}");
+        let full = kser_core::Error::from(answers[1].clone().unwrap_err());
+        assert!(
+            full.is_temporary() && full.report().contains("full"),
+            "{}",
+            full.report()
+        );
+        limit(1 << 20).unwrap();
+        assert!(write_all_of(&connection, &[(1 << 20, false)])[0].is_ok());
+        assert_eq!(rows(&connection), 2);
+        remove(&file);
+    }
+
+    #[test]
+    fn a_log_that_has_grown_beside_a_reader_is_cut() {
+        let file = file("log");
+        let connection = connect(&file).unwrap();
+        let log = || {
+            std::fs::metadata(format!("{}-wal", file.display()))
+                .unwrap()
+                .len()
+        };
+        let reader = connect(&file).unwrap();
+        reader
+            .execute_batch("BEGIN; SELECT count(*) FROM kser_meta")
+            .unwrap();
+        for _ in 0..3 {
+            assert!(write_all_of(&connection, &[(8 << 20, false)])[0].is_ok());
+        }
+        assert!(log() > 20 << 20, "the reader keeps the log");
+        reader.execute_batch("COMMIT").unwrap();
+        for _ in 0..3 {
+            assert!(write_all_of(&connection, &[(1, false)])[0].is_ok());
+        }
+        assert!(
+            log() <= u64::from(LARGEST_IDLE_LOG),
+            "{} bytes are left",
+            log()
+        );
+        remove(&file);
+    }
+}

@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod conformance;
+mod faults;
 mod file;
+mod processes;

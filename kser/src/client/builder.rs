@@ -7,7 +7,7 @@ use kser_core::{Clock, Error, IdSource, Limits, Mode, StateStore, Transport};
 use tokio::sync::Semaphore;
 
 use super::Client;
-use super::url::{Backend, open};
+use super::url::{Backend, open, open_store};
 use crate::engine::event_watcher::EventWatcher;
 use crate::engine::records::RecordWriter;
 use crate::engine::store_clock::StoreClock;
@@ -56,6 +56,7 @@ enum Store {
     Implied,
     None,
     Some(Arc<dyn StateStore>),
+    Url(String),
 }
 
 impl ClientBuilder {
@@ -91,6 +92,19 @@ impl ClientBuilder {
     /// two processes, may each publish a message that a crash left behind.
     pub fn store(mut self, store: impl StateStore) -> Self {
         self.store = Store::Some(Arc::new(store));
+        self
+    }
+
+    /// Keeps the states of operations in the store that a URL names.
+    ///
+    /// | URL | state store |
+    /// |---|---|
+    /// | `memory://` | in this process, feature `memory` |
+    /// | `sqlite://shop.db`, `sqlite:///var/lib/shop.db` | a file of SQLite, feature `sqlite`: the path stands behind the two slashes as it is |
+    ///
+    /// The file is made if it is missing. All processes of a machine that name it share the runs in it.
+    pub fn store_from_url(mut self, url: impl Into<String>) -> Self {
+        self.store = Store::Url(url.into());
         self
     }
 
@@ -141,7 +155,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a URL that is none, and when the routes have another prefix than the URL;
+    /// [`Error::Invalid`] for a URL that is none, also that of a store, and when the routes have another prefix than the URL;
     /// [`Error::Unsupported`] for a backend that does not exist or is not compiled in; [`Error::NeedsStore`] for
     /// [`Mode::Stored`] without a store; [`Error::Backend`] when the transport or the store does not answer.
     pub async fn build(self) -> Result<Client, Error> {
@@ -153,6 +167,7 @@ impl ClientBuilder {
             Store::Implied => backend.store,
             Store::None => None,
             Store::Some(store) => Some(store),
+            Store::Url(url) => Some(open_store(&url).await?),
         };
         let routes = self.routes.unwrap_or_default();
         let routes = match backend.prefix {
@@ -261,6 +276,51 @@ mod tests {
         let id = store.id().await.unwrap().value;
         let client = Client::builder_from_url("memory://").store(store);
         assert_eq!(client.build().await.unwrap().0.writer.store, Some(id));
+    }
+
+    #[tokio::test]
+    async fn a_store_url_names_a_store() {
+        let over = |url: &str| Client::builder(MemoryTransport::new()).store_from_url(url);
+        let stored = over("memory://").build().await.unwrap();
+        assert_eq!(stored.0.mode, Mode::Stored);
+        for (url, text) in [
+            ("shop.db", "it has no scheme"),
+            ("memory://?prefix=a.", "has no prefix"),
+            ("memory://here", "nothing may stand before"),
+            ("kafka://host", "there are `memory://` and `sqlite://`"),
+        ] {
+            let refused = over(url).build().await.map(drop).unwrap_err();
+            assert!(refused.to_string().contains(text), "{url}: {refused}");
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_store_url_names_a_file_of_sqlite() {
+        let over = |url: String| Client::builder(MemoryTransport::new()).store_from_url(url);
+        let file = std::env::temp_dir().join(format!("kser-url-{}.db", std::process::id()));
+        let open = || over(format!("sqlite://{}", file.display())).build();
+        let ids = [open().await.unwrap(), open().await.unwrap()];
+        let [first, second] = ids.map(|client| client.0.writer.store.clone().unwrap());
+        assert_eq!(first, second, "the file is the store");
+        for (url, text) in [
+            ("sqlite://", "it has no path"),
+            ("sqlite://shop.db?mode=ro", "unknown option \"mode\""),
+            (
+                "sqlite:///no/such/folder/shop.db",
+                "sqlite failed: unable to open",
+            ),
+        ] {
+            let refused = over(url.to_owned()).build().await.map(drop).unwrap_err();
+            assert!(
+                refused.report().contains(text),
+                "{url}: {}",
+                refused.report()
+            );
+        }
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+        }
     }
 
     #[test]

@@ -30,6 +30,44 @@ pub(super) async fn open(url: &str) -> Result<Backend, Error> {
     Ok(backend)
 }
 
+/// Opens the state store that a URL names.
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(clippy::unused_async, reason = "the memory store opens at once")
+)]
+pub(super) async fn open_store(url: &str) -> Result<Arc<dyn StateStore>, Error> {
+    let url = Url::parse(url)?;
+    match url.scheme {
+        #[cfg(feature = "memory")]
+        "memory" => {
+            url.without_prefix()?;
+            Ok(Arc::new(kser_memory::MemoryStore::new()))
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let file = url.without_prefix()?.without_options()?.place;
+            if file.is_empty() {
+                let reason = "it has no path, such as sqlite://shop.db".to_owned();
+                return Err(invalid("sqlite://", reason));
+            }
+            Ok(Arc::new(kser_sql::SqliteStore::open(file).await?))
+        }
+        scheme => Err(no_store(scheme)),
+    }
+}
+
+fn no_store(scheme: &str) -> Error {
+    let hint = match scheme {
+        "memory" => "switch on the cargo feature `memory` of kser",
+        "sqlite" => "switch on the cargo feature `sqlite` of kser",
+        _ => "there are `memory://` and `sqlite://`, each with a cargo feature of kser",
+    };
+    Error::Unsupported {
+        what: format!("the scheme {scheme:?} of a state store"),
+        hint: hint.to_owned(),
+    }
+}
+
 #[cfg_attr(
     not(feature = "kafka"),
     expect(clippy::unused_async, reason = "the memory transport opens at once")
@@ -110,12 +148,29 @@ impl<'a> Url<'a> {
             let reason = "nothing may stand before the options".to_owned();
             return Err(invalid(&format!("{scheme}://"), reason));
         }
+        self.without_options()
+    }
+
+    /// Refuses all options but the prefix.
+    fn without_options(self) -> Result<Self, Error> {
         if let Some(option) = self.options.first() {
             let name = option.split('=').next().unwrap_or_default();
             let reason = format!("unknown option {name:?}; there is prefix");
-            return Err(invalid(&format!("{scheme}://"), reason));
+            return Err(invalid(&format!("{}://", self.scheme), reason));
         }
         Ok(self)
+    }
+
+    /// Refuses a prefix, which topics have and states have not.
+    #[cfg(any(feature = "memory", feature = "sqlite"))]
+    fn without_prefix(self) -> Result<Self, Error> {
+        match self.prefix {
+            Some(_) => {
+                let reason = "the URL of a state store has no prefix".to_owned();
+                Err(invalid(&format!("{}://", self.scheme), reason))
+            }
+            None => Ok(self),
+        }
     }
 }
 

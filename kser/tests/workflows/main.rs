@@ -27,6 +27,7 @@ mod operations;
 mod promises;
 mod refused;
 mod relay;
+mod sqlite;
 mod stop;
 mod sweeps;
 mod verbs;

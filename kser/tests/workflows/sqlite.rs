@@ -1,0 +1,135 @@
+//! Runs in a file of SQLite outlive the processes that run them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use kser::run::RunId;
+use kser::sqlite::SqliteStore;
+use kser::{Client, Context, Error, Registry, Status, Step, TaskError};
+use tokio::task::JoinHandle;
+
+use crate::common::{Diary, Game, Note, note};
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A file of its own for a test, removed with it.
+struct File(PathBuf);
+
+impl File {
+    fn new() -> Self {
+        let name = format!(
+            "{}-{}.db",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
+        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    /// Connects as a process does that has just started: its transport has no record.
+    async fn client(&self) -> Result<Client, Error> {
+        let store = SqliteStore::open(&self.0).await?;
+        Client::builder_from_url("memory://")
+            .store(store)
+            .build()
+            .await
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", self.0.display()));
+        }
+    }
+}
+
+/// A game of notes, whose handler hangs at the note `hangs`.
+fn registry(diary: &Diary, hangs: &'static str) -> Result<Registry, Error> {
+    let diary = diary.clone();
+    let note = move |ctx: Context, note: Note| {
+        let diary = diary.clone();
+        async move {
+            diary.note(format!("{} {}", note.text, ctx.idempotency_key()));
+            if note.text == hangs {
+                std::future::pending::<()>().await;
+            }
+            note.text
+        }
+    };
+    let game = |game: Game| async move {
+        let notes = game.notes.iter().map(|text| Step::new(self::note(text)));
+        Ok::<_, TaskError>(notes.collect::<Vec<_>>())
+    };
+    Registry::new().operation(game).task(note).build()
+}
+
+/// Runs a consumer as the named instance. Aborting it is a crash: nothing is settled or given back.
+fn consume(client: &Client, registry: Registry) -> JoinHandle<Result<(), Error>> {
+    let consumer = client.consumer(registry).with_instance("worker");
+    tokio::spawn(async move { consumer.run().await.map(drop) })
+}
+
+fn game() -> Game {
+    let notes = ["a", "b", "c"].map(str::to_owned);
+    Game {
+        notes: notes.into(),
+    }
+}
+
+/// Begins a run, and crashes in the middle of its second step.
+async fn crash_at_b(file: &File, diary: &Diary) -> Result<RunId, Error> {
+    let client = file.client().await?;
+    let consumer = consume(&client, registry(diary, "b")?);
+    let run = client.producer().launch(game()).with_id("game").await?;
+    let id = run.id().clone();
+    while diary.read().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    consumer.abort();
+    let _ = consumer.await;
+    Ok(id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_after_a_crash_where_it_was() -> Result<(), Error> {
+    let (file, diary) = (File::new(), Diary::default());
+    let id = crash_at_b(&file, &diary).await?;
+
+    let client = file.client().await?;
+    assert_eq!(client.runs().status(&id).await?.status, Status::Running);
+    let consumer = consume(&client, registry(&diary, "")?);
+    let ended = client.runs().wait(&id).await?;
+    assert_eq!(
+        (ended.status, ended.outcome.message()),
+        (Status::Success, "c")
+    );
+    consumer.abort();
+
+    let done = diary.read();
+    let notes: Vec<&str> = done.iter().map(|note| &note[..1]).collect();
+    assert_eq!(notes, ["a", "b", "b", "c"]);
+    assert_eq!(done[1], done[2], "both attempts have one idempotency key");
+    let accepted = client.runs().outcomes(&id).await?;
+    let accepted: Vec<_> = accepted.iter().map(|outcome| outcome.message()).collect();
+    assert_eq!(accepted, ["a", "b", "c"], "each step is accepted once");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_id_is_one_run_for_all_clients_of_a_file() -> Result<(), Error> {
+    let (file, diary) = (File::new(), Diary::default());
+    let (here, there) = (file.client().await?, file.client().await?);
+    let consumer = consume(&here, registry(&diary, "")?);
+    let run = here.producer().launch(game()).with_id("game").await?;
+    run.result().await?;
+    // Another process: its transport has never had a record of the run.
+    let again = there.producer().launch(game()).with_id("game").await?;
+    assert_eq!(again.result().await?.message(), "c");
+    let other = there.producer().launch(Game { notes: Vec::new() });
+    let other = other.with_id("game").await;
+    assert!(matches!(other, Err(Error::Conflict { .. })), "{other:?}");
+    assert_eq!(diary.read().len(), 3);
+    consumer.abort();
+    Ok(())
+}
