@@ -7,7 +7,7 @@ use super::failure::Failure;
 /// The oldest SQLite whose statements these are, as `sqlite3_libversion_number` tells it: 3.37.
 const OLDEST: i32 = 3_037_000;
 
-/// One change of the tables. A migration only adds, so that programs of the version before go on.
+/// A change of the tables. It only adds, so that programs of the version before go on.
 struct Migration {
     /// The version of the oldest program that may still work with the tables after it.
     oldest_reader: i64,
