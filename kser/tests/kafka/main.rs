@@ -4,6 +4,7 @@
 mod brokers;
 mod clock;
 mod common;
+mod frozen;
 mod kills;
 mod languages;
 mod members;
@@ -21,7 +22,11 @@ fn main() {
     if common::process::was_consumer() || clock::was_consumer() {
         return;
     }
-    let own = of_kinds([("brokers", brokers::trials()), ("soak", soak::trials())]);
+    let own = of_kinds([
+        ("brokers", brokers::trials()),
+        ("frozen", frozen::trials()),
+        ("soak", soak::trials()),
+    ]);
     let shared = of_kinds([
         ("clock", clock::trials()),
         ("kills", kills::trials()),
