@@ -302,6 +302,11 @@ impl Context {
         self.all_outputs().clone()
     }
 
+    /// Reads the messages that the handler sends, without a copy. The context cannot send meanwhile.
+    pub fn with_outputs<T>(&self, read: impl FnOnce(&[Outgoing]) -> T) -> T {
+        read(&self.all_outputs())
+    }
+
     fn output<P: Entrypoint>(
         &self,
         params: &P,
@@ -316,6 +321,10 @@ impl Context {
         let uuid = self.0.uuid.output(index);
         let mut message = Message::new(uuid.clone(), P::PATH.into(), params);
         message.metadata = self.0.metadata.clone();
+        if index == 0 {
+            // Most handlers send one message.
+            outputs.reserve_exact(1);
+        }
         outputs.push(Outgoing {
             message,
             topic,

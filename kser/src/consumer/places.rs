@@ -5,9 +5,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places for handlers: that many run at once. Waits for places are served in their order.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct Places(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     free: Arc<Semaphore>,
-    wanted: Arc<AtomicUsize>,
+    wanted: AtomicUsize,
 }
 
 /// A wait for places, until it is dropped.
@@ -15,15 +18,15 @@ struct Want<'a>(&'a AtomicUsize);
 
 impl Places {
     pub(crate) fn new(places: usize) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             free: Arc::new(Semaphore::new(places)),
-            wanted: Arc::default(),
-        }
+            wanted: AtomicUsize::new(0),
+        }))
     }
 
     /// Takes a place if one is free and no call waits for it.
     pub(crate) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().ok()
+        Arc::clone(&self.0.free).try_acquire_owned().ok()
     }
 
     /// Waits for a number of places. A worker leaves its place to this before it starts another delivery.
@@ -33,7 +36,7 @@ impl Places {
     /// Dropping the future gives up the place in the queue.
     pub(crate) async fn take(&self, places: u32) -> Option<OwnedSemaphorePermit> {
         let _want = self.want();
-        let taken = Arc::clone(&self.free).acquire_many_owned(places).await;
+        let taken = Arc::clone(&self.0.free).acquire_many_owned(places).await;
         taken.ok()
     }
 
@@ -43,27 +46,27 @@ impl Places {
     ///
     /// Dropping the future gives up the place in the queue.
     pub(crate) async fn take_spare(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).acquire_owned().await.ok()
+        Arc::clone(&self.0.free).acquire_owned().await.ok()
     }
 
     /// Says whether a place is free.
     pub(crate) fn is_free(&self) -> bool {
-        self.free.available_permits() > 0
+        self.0.free.available_permits() > 0
     }
 
     /// Says whether deliveries wait for places.
     pub(crate) fn are_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) > 0
+        self.0.wanted.load(Ordering::Relaxed) > 0
     }
 
     /// Lends the place of a handler to others.
     pub(crate) fn lend(&self) {
-        self.free.add_permits(1);
+        self.0.free.add_permits(1);
     }
 
     fn want(&self) -> Want<'_> {
-        self.wanted.fetch_add(1, Ordering::Relaxed);
-        Want(&self.wanted)
+        self.0.wanted.fetch_add(1, Ordering::Relaxed);
+        Want(&self.0.wanted)
     }
 }
 

@@ -71,7 +71,7 @@ impl<'p> EndedAttempt<'p> {
         let runs: Arc<dyn AwaitRun> = Arc::<RunWaits>::clone(&waits);
         state.waits = Some(waits);
         let ctx = context(&step, &view).with_runs(runs);
-        let (ended, view) = bounded(state, &step, &ctx, view).await;
+        let (ended, view) = bounded(state, &step, &ctx, view, began).await;
         let attempted = Attempted {
             attempt,
             counted,
@@ -111,6 +111,7 @@ async fn bounded(
     step: &StepExecution<'_>,
     ctx: &Context,
     view: RunView,
+    began: Timestamp,
 ) -> (Ended<Product>, RunView) {
     let processor = step.processor;
     let _running = processor.running.insert(RunningTask {
@@ -118,7 +119,7 @@ async fn bounded(
         uuid: step.message.uuid.clone(),
         run: step.scope.id().cloned(),
         attempt: ctx.attempt(),
-        since: step.scope.now(),
+        since: began,
     });
     let leased = step.scope.leased_run();
     let _attempt = leased.map(|run| {

@@ -46,24 +46,25 @@ impl AttemptEnd {
         let outcome = with_task(outcome, &step.message);
         // An error whose text is too long stays that error, and keeps the attempts that are left.
         let outcome = outcome.cut_to(shared.writer.limits.outcome);
+        let Some(error) = error else {
+            return Self {
+                outcome,
+                retry_at: None,
+                build,
+            };
+        };
         // The run may go by the store's clock; a delivery goes by the local one.
         let (now, here) = (step.scope.now(), shared.clock.now());
-        let retry_at = error.and_then(|error| {
-            let first = attempted.first_failed.unwrap_or_else(|| {
-                let first = failed.first.unwrap_or(here);
-                earlier(now, here.since(first))
-            });
-            let (message, counted) = (&step.message, attempted.counted);
-            step.job
-                .retry_at(message, counted, &error, Some(first), now)
-        });
-        if !outcome.is_success() {
-            failed.first.get_or_insert(here);
-            failed.last = Some(here);
-        }
+        let failed_here = *failed.first.get_or_insert(here);
+        failed.last = Some(here);
+        let first = attempted.first_failed;
+        let first = first.unwrap_or_else(|| earlier(now, here.since(failed_here)));
+        let (message, counted) = (&step.message, attempted.counted);
         Self {
             outcome,
-            retry_at,
+            retry_at: step
+                .job
+                .retry_at(message, counted, &error, Some(first), now),
             build,
         }
     }

@@ -1,6 +1,6 @@
 use kser_core::sequencing::{Effect, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
-use kser_core::{Context, Error, Message, Record, Timestamp};
+use kser_core::{Context, Error, Message, Outgoing, Record, Timestamp};
 
 use super::attempt::{Attempted, EndedAttempt};
 use super::attempt_end::AttemptEnd;
@@ -12,6 +12,7 @@ use crate::consumer::delivery::disposition::{Disposition, Outputs};
 use crate::consumer::delivery::state::DeliveryState;
 use crate::consumer::processor::backoff;
 use crate::engine::run_view::RunView;
+use crate::engine::scope::RunScope;
 use crate::engine::stored::{WriteExtras, WriteOutcome};
 
 /// The records that follow the end of an attempt.
@@ -117,12 +118,10 @@ fn write(
         let reply = reply.clone();
         records.push(shared.writer.report(reply, &step.message, outcome)?);
     }
-    let mut sent = Vec::new();
-    if end.outcome.is_success() {
-        for output in ctx.outputs() {
-            sent.push(shared.writer.output(&output, shared.mode, scope.now())?);
-        }
-    }
+    let sent = match end.outcome.is_success() {
+        true => ctx.with_outputs(|outputs| write_outputs(scope, outputs))?,
+        false => Vec::new(),
+    };
     let limit = shared.description.largest_record;
     for record in records.iter().chain(&sent) {
         let size = record.size();
@@ -135,6 +134,17 @@ fn write(
         }
     }
     Ok(Written { records, sent })
+}
+
+/// Writes the records of the messages that a handler sends.
+fn write_outputs(scope: &RunScope<'_>, outputs: &[Outgoing]) -> Result<Vec<Record>, Error> {
+    if outputs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (shared, now) = (scope.shared(), scope.now());
+    let written = outputs.iter();
+    let written = written.map(|output| shared.writer.output(output, shared.mode, now));
+    written.collect()
 }
 
 /// Makes the rows that are written with the end of an attempt.
@@ -228,7 +238,10 @@ fn acknowledge(
         records.push(dead_letter);
     }
     let relayed = scope.output_ids(progress.version(), sent.len());
-    records.extend(sent);
+    match records.is_empty() {
+        true => records = sent,
+        false => records.extend(sent),
+    }
     Ok(Disposition::Ack(Outputs { records, relayed }))
 }
 
