@@ -120,6 +120,7 @@ mod tests {
     use kser_core::{HandInReports, Ticket, Told, Topic};
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
     use crate::KafkaConfig;
@@ -234,6 +235,24 @@ mod tests {
         assert_eq!((positions, returned.outputs.len()), (vec![1], 3));
         assert!(member.done().is_empty());
         let _ = returned.ticket.release(None);
+    }
+
+    /// The settle that follows finds the producer broken and has it replaced, and the next one is through.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_delivery_comes_back_from_a_producer_that_met_a_fatal_error() {
+        let member = Member::start();
+        let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        let produce = RDKafkaApiKey::Produce;
+        member.cluster.request_errors(produce, &[fatal]);
+        member.hand_in(vec![record(1), record(1)]);
+        let returned = member.next().result.unwrap_err();
+        assert_eq!(returned.unpublished.failed.len(), 2);
+        member.cluster.clear_request_errors(produce);
+        let outputs = returned.outputs;
+        let settled = returned.ticket.settle(&outputs).await;
+        let ticket = settled.unwrap_err().ticket;
+        assert!(!ticket.settle(&outputs).await.unwrap().is_lost());
+        assert_eq!(member.done(), [ID]);
     }
 
     #[test]
