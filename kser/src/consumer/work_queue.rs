@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kser_core::{Delivery, Room, Settled, Timestamp, Told, Topic};
+use kser_core::store::OutputId;
+use kser_core::{Delivery, Room, Timestamp, Told, Topic};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::delivery::process::{End, EndedJob, Finished, ReturnedWork};
-use super::handed_in::{HandedInDeliveries, HandedInDelivery, Resolution};
+use super::handed_in::{HandedInDeliveries, Resolution};
 use super::lanes::{Lanes, Load, Turn};
 use super::places::Places;
 
@@ -35,8 +37,10 @@ pub(crate) struct WorkQueue {
 struct State {
     lanes: Lanes,
     handed_in: HandedInDeliveries,
-    /// The work that needs no place.
-    jobs: VecDeque<Job>,
+    /// The deliveries that were handed in and did not end.
+    returned: VecDeque<(ReturnedWork, u64)>,
+    /// The outputs of deliveries that were handed in and have ended, which the store keeps until they are marked.
+    relayed: Vec<OutputId>,
     /// The places that the dispatcher waited for.
     granted: Vec<OwnedSemaphorePermit>,
     /// The workers that have work.
@@ -63,7 +67,8 @@ pub(crate) enum Job {
         number: u64,
     },
     FinishReturned(ReturnedWork, u64),
-    FinishRelayed(Box<HandedInDelivery>, Settled, u64),
+    /// Marks outputs that the store keeps as published.
+    MarkRelayed(Vec<OutputId>),
 }
 
 /// The answer to a worker that asks for work.
@@ -93,7 +98,8 @@ impl WorkQueue {
             state: Mutex::new(State {
                 lanes: Lanes::new(longest_lane),
                 handed_in: HandedInDeliveries::default(),
-                jobs: VecDeque::new(),
+                returned: VecDeque::new(),
+                relayed: Vec::new(),
                 granted: Vec::new(),
                 busy: 0,
                 idle: 0,
@@ -238,7 +244,7 @@ impl WorkQueue {
     /// Says whether no delivery is in hand, nor handed in.
     pub(crate) fn is_done(&self) -> bool {
         let state = self.state();
-        state.busy == 0 && state.jobs.is_empty() && state.handed_in.is_empty()
+        state.busy == 0 && !state.has_jobs() && state.handed_in.is_empty()
     }
 
     /// Ends the idle workers.
@@ -247,9 +253,9 @@ impl WorkQueue {
     }
 
     fn take_end(&self, state: &mut State, ended: EndedJob) -> Option<OwnedSemaphorePermit> {
-        let EndedJob { number, end, place } = ended;
+        let EndedJob { end, place } = ended;
         state.busy -= 1;
-        state.take_end(number, end);
+        state.take_end(end);
         if let Some(ended) = &mut state.ended {
             *ended += 1;
             if *ended * ROOM >= self.held_records || !state.lanes.is_ready() {
@@ -297,12 +303,20 @@ impl State {
     /// Says whether a worker would get work.
     fn has_work(&self, places: &Places) -> bool {
         let has_place = || !self.granted.is_empty() || places.is_free();
-        !self.jobs.is_empty() || (self.may_start() && has_place())
+        self.has_jobs() || (self.may_start() && has_place())
+    }
+
+    /// Says whether there is work that needs no place.
+    fn has_jobs(&self) -> bool {
+        !self.returned.is_empty() || !self.relayed.is_empty()
     }
 
     fn pull(&mut self, place: Option<OwnedSemaphorePermit>, places: &Places) -> Option<Job> {
-        if let Some(job) = self.jobs.pop_front() {
-            return Some(job);
+        if let Some((work, number)) = self.returned.pop_front() {
+            return Some(Job::FinishReturned(work, number));
+        }
+        if !self.relayed.is_empty() {
+            return Some(Job::MarkRelayed(mem::take(&mut self.relayed)));
         }
         if !self.may_start() {
             self.granted.clear();
@@ -321,14 +335,15 @@ impl State {
     }
 
     /// Takes the end of the work on a delivery.
-    fn take_end(&mut self, number: u64, end: End) {
+    fn take_end(&mut self, end: End) {
         match end {
-            End::Finished(finished) => {
+            End::Marked => {}
+            End::Finished(number, finished) => {
                 self.handed_in.finish(number);
                 self.lanes.leave(finished.bytes);
                 self.finish(finished);
             }
-            End::HandedIn(delivery) => {
+            End::HandedIn(number, delivery) => {
                 self.lanes.leave(delivery.bytes);
                 let resolved = self.handed_in.hand_in(number, delivery);
                 self.resolve(resolved);
@@ -340,32 +355,23 @@ impl State {
     fn resolve(&mut self, resolved: Option<Resolution>) {
         match resolved {
             None => {}
-            // Outputs of a lost delivery are not published: the store keeps them for a sweep.
-            Some(Resolution::Ended(delivery, settled))
-                if !delivery.relayed.is_empty() && !settled.is_lost() && !settled.is_released() =>
-            {
-                let number = self.again(delivery.bytes);
-                let job = Job::FinishRelayed(delivery, settled, number);
-                self.jobs.push_back(job);
-            }
             Some(Resolution::Ended(delivery, settled)) => {
                 let delivery = *delivery;
+                // Outputs of a lost delivery are not published: the store keeps them for a sweep.
+                if !settled.is_lost() && !settled.is_released() {
+                    self.relayed.extend(delivery.relayed);
+                }
                 let topic = &delivery.tracked.record.topic;
                 let finished = Finished::new(&settled, topic, delivery.lane, delivery.bytes);
                 self.finish(finished);
             }
             Some(Resolution::Returned(delivery, returned)) => {
-                let number = self.again(delivery.bytes);
+                self.lanes.enter(delivery.bytes);
+                let number = self.handed_in.start();
                 let work = ReturnedWork { delivery, returned };
-                self.jobs.push_back(Job::FinishReturned(work, number));
+                self.returned.push_back((work, number));
             }
         }
-    }
-
-    /// Takes a number for a delivery that was handed in and goes back to a worker.
-    fn again(&mut self, bytes: usize) -> u64 {
-        self.lanes.enter(bytes);
-        self.handed_in.start()
     }
 
     fn finish(&mut self, finished: Finished) {
@@ -431,8 +437,7 @@ mod tests {
                 let mut finished = Finished::new(&settled, topic, turn.lane, bytes);
                 finished.given_back = false;
                 Some(EndedJob {
-                    number,
-                    end: End::Finished(finished),
+                    end: End::Finished(number, finished),
                     place: Some(place),
                 })
             }

@@ -5,7 +5,7 @@ use kser_core::HandInReports;
 use tokio::task::{JoinError, JoinSet, coop, yield_now};
 use tokio::time::Instant;
 
-use super::delivery::process::{EndedJob, finish_relayed, finish_returned, process};
+use super::delivery::process::{EndedJob, finish_returned, mark_published, process};
 use super::handed_in::HandInPlace;
 use super::processor::Processor;
 use super::work_queue::{Job, Next, WorkQueue};
@@ -119,11 +119,7 @@ impl Crew {
                 };
                 process(processor, turn, place, hand_in).await
             }
-            Job::FinishRelayed(delivery, settled, number) => EndedJob {
-                number,
-                end: finish_relayed(processor, *delivery, settled).await,
-                place: None,
-            },
+            Job::MarkRelayed(outputs) => mark_published(processor, &outputs).await,
             Job::FinishReturned(returned, number) => {
                 Box::pin(finish_returned(processor, returned, number)).await
             }

@@ -48,20 +48,20 @@ impl Finished {
     }
 }
 
-/// The end of the work on a delivery.
+/// The end of the work of a worker.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The delivery has ended.
-    Finished(Finished),
-    /// The delivery was handed in. Its lane is free once its result is reported.
-    HandedIn(Box<HandedInDelivery>),
+    /// The delivery of this number has ended.
+    Finished(u64, Finished),
+    /// The delivery of this number was handed in. Its lane is free once its result is reported.
+    HandedIn(u64, Box<HandedInDelivery>),
+    /// The outputs of deliveries that have ended are marked.
+    Marked,
 }
 
-/// The end of the work of a worker on a delivery.
+/// The end of the work of a worker, and its place.
 #[derive(Debug)]
 pub(crate) struct EndedJob {
-    /// The number of the delivery in the queue.
-    pub(crate) number: u64,
     pub(crate) end: End,
     /// The place of the delivery, for the next one.
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -116,20 +116,13 @@ pub(crate) async fn finish_returned(
     process.run(returned.ticket, lane, bytes).await
 }
 
-/// Marks the outputs of a delivery that was handed in as relayed, which ends it.
-pub(crate) async fn finish_relayed(
-    processor: &Processor,
-    delivery: HandedInDelivery,
-    settled: Settled,
-) -> End {
-    mark_relayed(processor, &delivery.relayed).await;
-    let topic = &delivery.tracked.record.topic;
-    End::Finished(Finished::new(
-        &settled,
-        topic,
-        delivery.lane,
-        delivery.bytes,
-    ))
+/// Marks outputs as relayed, which were published with deliveries that were handed in.
+pub(crate) async fn mark_published(processor: &Processor, outputs: &[OutputId]) -> EndedJob {
+    mark_relayed(processor, outputs).await;
+    EndedJob {
+        end: End::Marked,
+        place: None,
+    }
 }
 
 async fn mark_relayed(processor: &Processor, outputs: &[OutputId]) {
@@ -205,14 +198,14 @@ impl Process<'_> {
             }
         };
         let topic = &self.state.tracked.record.topic;
-        let end = End::Finished(Finished::new(&settled, topic, lane, bytes));
-        Self::end(self.number, end, self.place)
+        let finished = Finished::new(&settled, topic, lane, bytes);
+        Self::end(End::Finished(self.number, finished), self.place)
     }
 
     /// Ends the work. The next delivery may have the place, if this one had just one.
-    fn end(number: u64, end: End, place: Option<OwnedSemaphorePermit>) -> EndedJob {
+    fn end(end: End, place: Option<OwnedSemaphorePermit>) -> EndedJob {
         let place = place.filter(|place| place.num_permits() == 1);
-        EndedJob { number, end, place }
+        EndedJob { end, place }
     }
 
     /// Ends the work on a delivery that was handed in.
@@ -229,15 +222,15 @@ impl Process<'_> {
             crash_count,
             ..
         } = self.state;
-        let end = End::HandedIn(Box::new(HandedInDelivery {
+        let delivery = Box::new(HandedInDelivery {
             tracked,
             revoked,
             crash_count,
             lane,
             bytes,
             relayed,
-        }));
-        Self::end(self.number, end, self.place)
+        });
+        Self::end(End::HandedIn(self.number, delivery), self.place)
     }
 
     /// Decides. A suspected poison message shares its places with others when it has run exclusively for long.
