@@ -349,8 +349,13 @@ impl Context {
         if !is_enabled(level) {
             return;
         }
-        let longest = self.0.log.as_ref().map(|log| log.longest());
-        let longest = longest.unwrap_or_else(|| LogOptions::default().longest());
+        let default = LogOptions::default();
+        let log = self.0.log.as_deref().unwrap_or(&default);
+        // A line with an outcome shows the text of the outcome.
+        let longest = match outcome {
+            Some(_) => log.longest_text(),
+            None => log.longest(),
+        };
         let text = text.map(|text| clean(text, longest));
         let (entrypoint, uuid) = (&self.0.entrypoint, &self.0.uuid);
         let who = entrypoint.short();

@@ -16,6 +16,7 @@ pub struct LogOptions {
     params: bool,
     masked: BTreeSet<String>,
     longest: usize,
+    texts: bool,
 }
 
 impl Default for LogOptions {
@@ -24,6 +25,7 @@ impl Default for LogOptions {
             params: false,
             masked: BTreeSet::new(),
             longest: 1000,
+            texts: true,
         }
     }
 }
@@ -48,6 +50,23 @@ impl LogOptions {
     pub const fn with_longest(mut self, characters: usize) -> Self {
         self.longest = characters;
         self
+    }
+
+    /// Shows no text that a message carries, such as the error of a task: in its place stands its length. The lines that a task writes
+    /// itself stay.
+    #[must_use]
+    pub const fn without_texts(mut self) -> Self {
+        self.texts = false;
+        self
+    }
+
+    /// Returns the number of characters after which a text that a message carries is cut; 0 where none is shown.
+    #[must_use]
+    pub const fn longest_text(&self) -> usize {
+        match self.texts {
+            true => self.longest,
+            false => 0,
+        }
     }
 
     /// Returns the number of characters after which text is cut.
@@ -244,6 +263,16 @@ mod tests {
     #[test]
     fn long_text_is_cut_with_a_mark() {
         assert_eq!(clean("abcdef", 3), "abc… (6 bytes)");
+    }
+
+    #[test]
+    fn texts_of_messages_are_shown_unless_they_are_hidden() {
+        let options = LogOptions::default().with_longest(7);
+        assert_eq!(options.longest_text(), 7);
+        let hidden = options.without_texts();
+        assert_eq!((hidden.longest_text(), hidden.longest()), (0, 7));
+        assert_eq!(clean("secret", hidden.longest_text()), "… (6 bytes)");
+        assert_eq!(clean("", hidden.longest_text()), "");
     }
 
     #[test]

@@ -325,6 +325,27 @@ impl Progress {
         self.failure.as_ref().unwrap_or(&self.outcome)
     }
 
+    /// Returns the outcome of the failed step, while the run is FAILED.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Outcome> {
+        self.failure.as_ref()
+    }
+
+    /// Replaces the forwarded outcome, and that of the failed step, as a store does that keeps them in another form.
+    ///
+    /// # Errors
+    ///
+    /// Those of the functions.
+    pub fn try_map_outcomes<E>(
+        mut self,
+        forwarded: impl FnOnce(Outcome) -> Result<Outcome, E>,
+        failure: impl FnOnce(Outcome) -> Result<Outcome, E>,
+    ) -> Result<Self, E> {
+        self.outcome = forwarded(self.outcome)?;
+        self.failure = self.failure.map(failure).transpose()?;
+        Ok(self)
+    }
+
     /// Returns the version, which grows with every change.
     #[must_use]
     pub const fn version(&self) -> u64 {
