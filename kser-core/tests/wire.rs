@@ -1,5 +1,5 @@
 //! One test for each line of `wire/messages.jsonl`, which the Python library wrote, and of `wire/cases.jsonl`, which adds
-//! odd inputs with what is right for each. Encrypted ones are another layer's.
+//! odd inputs with what is right for each.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
@@ -18,7 +18,6 @@ fn trials(file: &str, lines: &str, check: fn(&Value) -> Result<(), Failed>) -> V
     let cases = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap());
-    let cases = cases.filter(|case: &Value| !name(case).starts_with("encrypted/"));
     let trial = |case: Value| Trial::test(format!("{file}::{}", name(&case)), move || check(&case));
     cases.map(trial).collect()
 }

@@ -1,0 +1,48 @@
+//! What a message costs in an envelope, with the bare cipher beside it.
+
+#![expect(clippy::unwrap_used, reason = "a bench may fail")]
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use kser_core::Topic;
+use kser_encryption::{Key, KeyId, KeyRing, Reading, Writing, open, seal};
+
+fn bench(c: &mut Criterion) {
+    let ring = KeyRing::new(KeyId::new("2026-02").unwrap(), Key::random());
+    let topic = Topic::new("dice").unwrap();
+    for size in [300, 10_000] {
+        let plain = Bytes::from(vec![b'x'; size]);
+        let mut group = c.benchmark_group(format!("{size} bytes"));
+        group.throughput(Throughput::Bytes(size as u64));
+        let cipher = XChaCha20Poly1305::new(&[7; 32].into());
+        group.bench_function("bare cipher: encrypt", |b| {
+            let (nonce, mut text) = (XNonce::default(), plain.to_vec());
+            b.iter(|| {
+                let buffer = text.as_mut_slice().into();
+                black_box(cipher.encrypt_inout_detached(&nonce, b"", buffer).unwrap());
+            });
+        });
+        let versions = [
+            ("version 2", Writing::Version2),
+            ("version 2, compressed", Writing::Version2Compressed),
+            ("version 1", Writing::Version1),
+        ];
+        for (name, writing) in versions {
+            group.bench_function(format!("{name}: seal"), |b| {
+                b.iter(|| seal(&ring, writing, black_box(plain.clone()), &topic).unwrap());
+            });
+            let envelope = seal(&ring, writing, plain.clone(), &topic).unwrap();
+            group.bench_function(format!("{name}: open"), |b| {
+                b.iter(|| open(&ring, Reading::Require, black_box(&envelope), &topic).unwrap());
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);
