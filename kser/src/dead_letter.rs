@@ -39,6 +39,7 @@ use crate::engine::event_watcher::EventWatcher;
 use crate::engine::run_ref::RunRef;
 use crate::engine::scope::message::is_stored_run;
 use crate::engine::stored::{Applied, Stored, run_ref};
+use crate::payloads::Payloads;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
 
@@ -88,9 +89,9 @@ impl DeadLetter {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] when it is none, which may be why it is here.
+    /// [`Error::Decode`] when it is none, or it is encrypted and cannot be opened, which may be why it is here.
     pub fn message(&self) -> Result<Message, Error> {
-        Message::decode(self.record.payload.as_deref().unwrap_or_default())
+        self.payloads().message(&self.record)
     }
 
     /// Returns the topic and the place in it where the record was at first; `None` for one that its topic did not take, and
@@ -111,7 +112,8 @@ impl DeadLetter {
     /// whole length.
     #[must_use]
     pub fn error(&self) -> Option<String> {
-        self.text(headers::ERROR)
+        let value = self.record.header(headers::ERROR)?;
+        Some(self.payloads().open_header(value, &self.record.topic))
     }
 
     /// Counts the attempts that were made, also those that ended without a report, as by a crash. An attempt that a graceful
@@ -254,6 +256,10 @@ impl DeadLetter {
         Ok(record)
     }
 
+    fn payloads(&self) -> &Payloads {
+        &self.shared.writer.payloads
+    }
+
     fn text(&self, name: &str) -> Option<String> {
         let value = self.record.header(name)?;
         Some(String::from_utf8_lossy(value).into_owned())
@@ -296,7 +302,8 @@ async fn envelope_of(
         return Ok(None);
     };
     let run = store.run(&message.uuid.clone().into()).await?;
-    let launched = run.filter(|run| Some(&run.launch) == record.payload.as_ref());
+    let text = shared.writer.payloads.text(record).ok();
+    let launched = run.filter(|run| Some(&run.launch) == text.as_ref());
     Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
 }
 

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::replaces;
+use crate::payloads::Payloads;
 use crate::shared::Shared;
 
 /// The number of events that are received at once.
@@ -26,6 +27,7 @@ pub struct Events {
     /// The deliveries that are not settled yet: some only if a call was dropped in between.
     received: VecDeque<Delivery>,
     events: VecDeque<RunEvent>,
+    payloads: Payloads,
 }
 
 impl Events {
@@ -36,6 +38,7 @@ impl Events {
             subscription: shared.transport.subscribe(interest).await?,
             received: VecDeque::new(),
             events: VecDeque::new(),
+            payloads: shared.writer.payloads.clone(),
         })
     }
 
@@ -129,8 +132,7 @@ impl Events {
     async fn take(&mut self) -> Option<RunEvent> {
         // All at once, so that nothing is left unsettled when the caller wants no more.
         while let Some(delivery) = self.received.pop_front() {
-            let payload = delivery.record.payload.unwrap_or_default();
-            match RunEvent::decode(&payload) {
+            match RunEvent::read(&delivery.record, &self.payloads).await {
                 Ok(event) => self.events.push_back(event),
                 Err(error) => tracing::warn!(
                     target: "kser", error = kser_core::log::report(&error),

@@ -151,6 +151,7 @@ fn ask(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Resu
     let digest = digest(&run.name, &params.compact());
     let launch = shared.writer.launch(run, &progress, params)?;
     let record = shared.writer.launch_record(run, launch.clone())?;
+    shared.writer.launch_fits(run, &record)?;
     Ok(Begin {
         topic: record.topic.clone(),
         records: vec![record],

@@ -5,8 +5,13 @@ pub mod backend;
 pub mod client;
 pub mod consumer;
 pub mod dead_letter;
+#[cfg(feature = "encryption")]
+pub mod encryption;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
+    #[cfg(feature = "encryption")]
+    #[doc = include_str!("../docs/encryption.md")]
+    pub mod encryption {}
     #[doc = include_str!("../docs/from_python.md")]
     pub mod from_python {}
     #[doc = include_str!("../docs/own_transport.md")]
@@ -25,15 +30,18 @@ pub mod sqlite;
 pub mod task;
 
 mod dead_letters;
+mod encryption_health;
 mod engine;
 mod events;
 mod failures;
 mod launch;
 mod launch_records;
+mod payloads;
 mod producer;
 mod publish;
 mod routes;
 mod runs;
+mod sealed_store;
 mod send_many;
 mod send_task;
 mod shared;

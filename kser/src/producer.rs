@@ -71,12 +71,12 @@ impl Producer {
             Some(topic) => shared.writer.routes.prefixed(&Topic::new(topic)?)?,
             None => shared.topic_of(&message.entrypoint)?,
         };
-        let record = Record::new(topic, Some(shared.writer.sized(message)?));
+        let record = shared.writer.message(topic, message)?;
         publish_one(shared, record, &message.entrypoint, &message.uuid).await?;
         Ok(message.uuid.clone())
     }
 
-    /// Sends bytes as they are to `topic`, given without the prefix. They need not be a message of kser.
+    /// Sends bytes as they are to `topic`, given without the prefix. They need not be a message of kser, and are not encrypted.
     ///
     /// # Errors
     ///

@@ -94,8 +94,8 @@ impl SendTask {
         };
         let mut message = Message::new(uuid.clone(), self.entrypoint, self.params?);
         message.metadata = self.metadata?;
-        let mut record = Record::new(topic, Some(shared.writer.sized(&message)?));
-        record.key = self.key;
+        let mut record = shared.writer.message(topic, &message)?;
+        record.key = self.key.map(|key| shared.writer.payloads.record_key(key));
         let due = |delay: Duration| -> Timestamp { shared.clock.now() + delay };
         Ok(Prepared {
             entrypoint: message.entrypoint,

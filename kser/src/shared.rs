@@ -89,7 +89,7 @@ impl Shared {
     /// Watches a run from now on, through the subscription to the events of all runs.
     pub(crate) async fn watch(&self, run: &RunId) -> Result<WatchedRun, Error> {
         self.event_watcher
-            .watch(run, || self.subscribe_to_events())
+            .watch(run, &self.writer.payloads, || self.subscribe_to_events())
             .await
     }
 

@@ -8,10 +8,14 @@ use tokio::sync::Semaphore;
 
 use super::Client;
 use super::url::{Backend, open, open_store};
+#[cfg(feature = "encryption")]
+use crate::encryption::Encryption;
 use crate::engine::event_watcher::EventWatcher;
 use crate::engine::records::RecordWriter;
 use crate::engine::store_clock::StoreClock;
+use crate::payloads::Payloads;
 use crate::routes::Routes;
+use crate::sealed_store::SealedStore;
 use crate::shared::Shared;
 use crate::system::RandomIds;
 
@@ -42,6 +46,8 @@ pub struct ClientBuilder {
     clock: Option<Arc<dyn Clock>>,
     ids: Arc<dyn IdSource>,
     mode: Option<Mode>,
+    #[cfg(feature = "encryption")]
+    encryption: Option<Encryption>,
 }
 
 /// The source of the transport.
@@ -78,6 +84,8 @@ impl ClientBuilder {
             clock: None,
             ids: Arc::new(RandomIds),
             mode: None,
+            #[cfg(feature = "encryption")]
+            encryption: None,
         }
     }
 
@@ -151,13 +159,23 @@ impl ClientBuilder {
         self
     }
 
+    /// Encrypts the messages and events of the client, and the values that its store keeps. By default nothing is encrypted.
+    ///
+    /// Topics, headers and, unless they are hashed, the keys of records stay readable. With encryption, log lines and the headers of dead
+    /// letters show no text of a message, such as the error of a task.
+    #[cfg(feature = "encryption")]
+    pub fn encryption(mut self, encryption: Encryption) -> Self {
+        self.encryption = Some(encryption);
+        self
+    }
+
     /// Connects to the transport, and makes the client.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] for a URL that is none, also that of a store, and when the routes have another prefix than the URL;
     /// [`Error::Unsupported`] for a backend that does not exist or is not compiled in; [`Error::NeedsStore`] for
-    /// [`Mode::Stored`] without a store; [`Error::Backend`] when the transport or the store does not answer.
+    /// [`Mode::Stored`] without a store; [`Error::Backend`] when the transport, the store or the provider of keys does not answer.
     pub async fn build(self) -> Result<Client, Error> {
         let backend = match self.source {
             Source::Transport(transport) => Backend::new(transport),
@@ -186,6 +204,16 @@ impl ClientBuilder {
         };
         let clock = self.clock.or(backend.clock);
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        #[cfg(feature = "encryption")]
+        let payloads = match self.encryption {
+            Some(encryption) => {
+                Payloads::encrypted(Arc::new(encryption.into_cipher(Arc::clone(&clock)).await?))
+            }
+            None => Payloads::default(),
+        };
+        #[cfg(not(feature = "encryption"))]
+        let payloads = Payloads::default();
+        let store = store.map(|store| SealedStore::around(store, &payloads));
         let description = backend.transport.describe(&[]).await?;
         let store_clock = StoreClock::new(Arc::clone(&clock));
         let store_id = match &store {
@@ -199,13 +227,14 @@ impl ClientBuilder {
             relaying: Arc::new(Semaphore::new(1)),
             ready: Arc::default(),
             unread: Arc::default(),
-            log: Arc::new(self.log),
+            log: Arc::new(payloads.log_options(self.log)),
             ids: self.ids,
             stamps: Arc::default(),
             writer: RecordWriter {
                 routes,
                 limits: self.limits,
                 store: store_id,
+                payloads,
             },
             transport: backend.transport,
             store,

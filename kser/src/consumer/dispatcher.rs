@@ -167,6 +167,7 @@ impl Dispatcher {
             parked: self.processor.parked.records(),
             unsettled: self.unsettled(),
             store: shared.store.as_ref().map(|store| store.health()),
+            encryption: shared.writer.payloads.health(),
             ..ConsumerHealth::default()
         }
     }

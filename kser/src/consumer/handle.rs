@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::active::{ActiveSet, RunningTask};
 use super::graceful_leave::GracefulLeave;
 use super::options::{LEAVE_TIMEOUT, leave_timeout};
+use crate::encryption_health::EncryptionHealth;
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ pub struct ConsumerHealth {
     pub unsettled: Vec<HeldPartition>,
     /// The health of the state store; `None` without a store.
     pub store: Option<StoreHealth>,
+    /// The encryption of the client; `None` where it does not encrypt.
+    pub encryption: Option<EncryptionHealth>,
     /// Whether new deliveries are taken.
     pub paused: bool,
 }

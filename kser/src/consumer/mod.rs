@@ -60,6 +60,7 @@ use self::options::{LEAST_LEASE, MOST_TASKS, Options, within};
 use self::step::layers::Layers;
 use self::step::layers::TaskRequest;
 use self::step::layers::TaskService;
+pub use crate::encryption_health::{EncryptionHealth, UsedKey};
 use crate::shared::Shared;
 
 /// A consumer: receives messages and runs their handlers.
@@ -175,6 +176,7 @@ impl Consumer {
     /// Lets messages of unknown entrypoints wait this long for a consumer that knows them, as in a rolling deploy, before they
     /// become dead letters. They wait in delayed records, and lose their place among those of their key. Defaults to 10 minutes;
     /// any duration is in range, and zero makes dead letters at once.
+    /// Encrypted messages whose key is missing wait as long.
     #[doc(alias = "with_unknown_wait")]
     pub fn with_unknown_entrypoint_ttl(mut self, ttl: Duration) -> Self {
         self.options.unknown_wait = ttl;

@@ -1,6 +1,8 @@
 use kser_core::sequencing::{Progress, Transition};
-use kser_core::{Error, Name, Outcome, Raw, RunId, Status, Timestamp};
+use kser_core::{Error, Name, Outcome, Raw, Record, RunId, Status, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::payloads::Payloads;
 
 /// A change of a run, as published to the events topic: keyed by the run's id, never with its plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +86,12 @@ impl RunEvent {
     /// [`Error::Decode`] when it is none.
     pub fn decode(payload: &[u8]) -> Result<Self, Error> {
         Ok(Raw::from_slice(payload)?.parse()?)
+    }
+
+    /// Reads the event of a record, which may be encrypted.
+    pub(crate) async fn read(record: &Record, payloads: &Payloads) -> Result<Self, Error> {
+        let payload = record.payload.clone().unwrap_or_default();
+        Self::decode(&payloads.open_or_load(&payload, &record.topic).await?)
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::engine::event::RunEvent;
+use crate::payloads::Payloads;
 
 /// An observer of the events of all runs that handles of this client wait for, through one subscription.
 #[derive(Debug, Default)]
@@ -54,6 +55,7 @@ impl EventWatcher {
     pub(crate) async fn watch<F, S>(
         self: &Arc<Self>,
         run: &RunId,
+        payloads: &Payloads,
         subscribe: F,
     ) -> Result<WatchedRun, Error>
     where
@@ -61,7 +63,7 @@ impl EventWatcher {
         S: Future<Output = Result<Box<dyn Subscription>, Error>> + Send,
     {
         let latest = loop {
-            self.begin(&subscribe).await?;
+            self.begin(payloads, &subscribe).await?;
             // A subscription that has ended in between is replaced.
             if let Some(latest) = self.watched().watch(run) {
                 break latest;
@@ -86,7 +88,7 @@ impl EventWatcher {
     }
 
     /// Has the subscription in place before anything is published that it should see.
-    async fn begin<F, S>(self: &Arc<Self>, subscribe: &F) -> Result<(), Error>
+    async fn begin<F, S>(self: &Arc<Self>, payloads: &Payloads, subscribe: &F) -> Result<(), Error>
     where
         F: Fn() -> S + Send + Sync,
         S: Future<Output = Result<Box<dyn Subscription>, Error>> + Send,
@@ -98,7 +100,11 @@ impl EventWatcher {
         }
         let subscription = subscribe().await?;
         self.watched().alive = true;
-        let task = tokio::spawn(observe(Arc::downgrade(self), subscription));
+        let task = tokio::spawn(observe(
+            Arc::downgrade(self),
+            payloads.clone(),
+            subscription,
+        ));
         *observing = Some(Observing(task));
         Ok(())
     }
@@ -161,7 +167,11 @@ pub(crate) fn replaces(latest: Option<&RunEvent>, event: &RunEvent) -> bool {
 }
 
 /// Receives events while the observer lives, and tries again after temporary errors.
-async fn observe(observer: Weak<EventWatcher>, mut subscription: Box<dyn Subscription>) {
+async fn observe(
+    observer: Weak<EventWatcher>,
+    payloads: Payloads,
+    mut subscription: Box<dyn Subscription>,
+) {
     loop {
         let received = subscription.receive(Room::records(256)).await;
         let Some(observer) = observer.upgrade() else {
@@ -170,9 +180,9 @@ async fn observe(observer: Weak<EventWatcher>, mut subscription: Box<dyn Subscri
         match received {
             Ok(deliveries) => {
                 for delivery in deliveries {
-                    let payload = delivery.record.payload.unwrap_or_default();
+                    let event = RunEvent::read(&delivery.record, &payloads).await;
                     let _ = delivery.ticket.settle(Vec::new()).await;
-                    match RunEvent::decode(&payload) {
+                    match event {
                         Ok(event) => observer.observe(event),
                         Err(error) => {
                             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "reading an event failed; it is left out")

@@ -10,6 +10,7 @@ use kser_core::{
 use crate::engine::event::RunEvent;
 use crate::engine::run_change::RunChange;
 use crate::engine::run_ref::RunRef;
+use crate::payloads::Payloads;
 use crate::routes::Routes;
 
 /// The entrypoint of the message that ends an external step.
@@ -21,6 +22,7 @@ pub(crate) struct RecordWriter {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) store: Option<StoreId>,
+    pub(crate) payloads: Payloads,
 }
 
 impl RecordWriter {
@@ -101,22 +103,17 @@ impl RecordWriter {
     }
 
     /// Writes the record of a message that asks for a run.
-    pub(crate) fn launch_record(&self, run: &RunRef, payload: Bytes) -> Result<Record, Error> {
+    pub(crate) fn launch_record(&self, run: &RunRef, text: Bytes) -> Result<Record, Error> {
         let topic = self.routes.topic(&run.name)?;
-        Ok(Record::new(topic, Some(payload)).with_key(key(run.id.as_str())))
+        Ok(self.keyed(self.record(topic, text)?, run.id.as_str()))
     }
 
     /// Writes the record of a message that asked for a run before: with the version that is current, by which it is told
     /// from the first one. Metadata `kser` of the user's own stay, and so does the message.
-    fn relaunch(
-        &self,
-        run: &RunRef,
-        payload: &Bytes,
-        progress: &Progress,
-    ) -> Result<Record, Error> {
-        let mut message = Message::decode(payload)?;
+    fn relaunch(&self, run: &RunRef, launch: &Bytes, progress: &Progress) -> Result<Record, Error> {
+        let mut message = Message::decode(launch)?;
         if message.metadata.foreign_kser() {
-            return self.launch_record(run, payload.clone());
+            return self.launch_record(run, launch.clone());
         }
         let mut envelope = self.envelope(run, progress);
         envelope.launch = true;
@@ -187,7 +184,12 @@ impl RecordWriter {
         envelope.store = store.filter(|_| run.is_stored()).cloned();
         let mut message = Message::new(run.id.clone().into(), run.name.clone(), params);
         message.metadata = run.metadata.clone().with_envelope(Some(envelope));
-        self.sized(&message)
+        let text = message.encode()?;
+        // Of an encrypted message the envelope is measured.
+        if !self.payloads.is_encrypted() {
+            self.must_be_within(text.len(), &run.name, None)?;
+        }
+        Ok(text)
     }
 
     /// Writes the message of a step.
@@ -235,10 +237,9 @@ impl RecordWriter {
             message.result = given.clone();
         }
         message.metadata = run.metadata.clone().with_envelope(Some(envelope));
-        let topic = self.topic_of(step)?;
-        let payload = self.sized(&message)?;
+        let record = self.message(self.topic_of(step)?, &message)?;
         let record_key = step.record_key.as_deref().unwrap_or(run.id.as_str());
-        Ok(Record::new(topic, Some(payload)).with_key(key(record_key)))
+        Ok(self.keyed(record, record_key))
     }
 
     /// Writes the record of a message that a handler sends, or of a run that it launches.
@@ -253,7 +254,7 @@ impl RecordWriter {
             Some(topic) => self.routes.prefixed(topic)?,
             None => self.routes.topic(&message.entrypoint)?,
         };
-        let payload = match output.launch {
+        let record = match output.launch {
             true => {
                 let run = RunRef {
                     id: message.uuid.clone().into(),
@@ -264,14 +265,15 @@ impl RecordWriter {
                     home: None,
                 };
                 // The consumer that receives the launch stores the run: no store knows it yet.
-                self.asking(&run, &Progress::launched(now), message.params.clone(), None)?
+                let text =
+                    self.asking(&run, &Progress::launched(now), message.params.clone(), None)?;
+                self.within(self.record(topic, text)?, message)?
             }
-            false => self.sized(message)?,
+            false => self.message(topic, message)?,
         };
         let own = output.launch.then(|| message.uuid.as_str());
-        let record = Record::new(topic, Some(payload));
         Ok(match output.key.as_deref().or(own) {
-            Some(text) => record.with_key(key(text)),
+            Some(text) => self.keyed(record, text),
             None => record,
         })
     }
@@ -286,37 +288,70 @@ impl RecordWriter {
         let mut report = Message::new(step.uuid.clone(), STEP_ENDED.into(), Object::default());
         report.result = outcome;
         report.metadata = step.metadata.clone();
-        let record = Record::new(reply, Some(self.sized(&report)?));
+        let record = self.message(reply, &report)?;
         Ok(match step.metadata.envelope() {
-            Some(envelope) => record.with_key(envelope.run.to_string()),
+            Some(envelope) => self.keyed(record, envelope.run.as_str()),
             None => record,
         })
     }
 
     /// Writes an event.
     pub(crate) fn event(&self, event: &RunEvent) -> Result<Record, Error> {
-        let payload = Bytes::from(event.encode()?);
-        let record = Record::new(self.routes.events()?, Some(payload));
-        Ok(record.with_key(key(event.run.as_str())))
+        let record = self.record(self.routes.events()?, event.encode()?.into())?;
+        Ok(self.keyed(record, event.run.as_str()))
     }
 
-    /// Encodes a message that is within the limit.
-    pub(crate) fn sized(&self, message: &Message) -> Result<Bytes, Error> {
-        let payload = message.encode()?;
-        if payload.len() > self.limits.message {
-            let step = message.metadata.envelope().filter(|of| of.step > 0);
-            let step = step.map(|of| format!("step {} of {}, ", of.step, of.run));
-            let (step, name) = (step.unwrap_or_default(), &message.entrypoint);
-            return Err(Error::TooLarge {
-                what: format!(
-                    "bytes of the message of {step}{name} (send where large data is, not the data)"
-                )
-                .into(),
-                size: payload.len(),
-                limit: self.limits.message,
-            });
+    /// Writes a message whose payload is within the limit.
+    pub(crate) fn message(&self, topic: Topic, message: &Message) -> Result<Record, Error> {
+        self.within(self.record(topic, message.encode()?)?, message)
+    }
+
+    /// Writes a record without a key, whose payload is the sealed text.
+    fn record(&self, topic: Topic, text: Bytes) -> Result<Record, Error> {
+        let payload = self.payloads.seal(text, &topic)?;
+        Ok(Record::new(topic, Some(payload)))
+    }
+
+    fn keyed(&self, record: Record, key: &str) -> Record {
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        record.with_key(self.payloads.record_key(key))
+    }
+
+    /// Refuses the record of a message whose payload is over the limit.
+    pub(crate) fn within(&self, record: Record, message: &Message) -> Result<Record, Error> {
+        let size = record.payload.as_ref().map_or(0, Bytes::len);
+        self.must_be_within(size, &message.entrypoint, message.metadata.envelope())?;
+        Ok(record)
+    }
+
+    /// Refuses the record of a launch whose envelope is over the limit. The text of one that is not encrypted was measured before.
+    pub(crate) fn launch_fits(&self, run: &RunRef, record: &Record) -> Result<(), Error> {
+        match (self.payloads.is_encrypted(), &record.payload) {
+            (true, Some(payload)) => self.must_be_within(payload.len(), &run.name, None),
+            _ => Ok(()),
         }
-        Ok(payload)
+    }
+
+    fn must_be_within(
+        &self,
+        size: usize,
+        name: &Name,
+        envelope: Option<&Envelope>,
+    ) -> Result<(), Error> {
+        if size <= self.limits.message {
+            return Ok(());
+        }
+        let step = envelope.filter(|of| of.step > 0);
+        let step = step.map(|of| format!("step {} of {}, ", of.step, of.run));
+        let step = step.unwrap_or_default();
+        Err(Error::TooLarge {
+            what: format!(
+                "bytes of the message of {step}{name} (send where large data is, not the data)"
+            )
+            .into(),
+            size,
+            limit: self.limits.message,
+        })
     }
 
     /// Refuses an outcome that no message should carry.
@@ -378,9 +413,8 @@ impl RecordWriter {
         let uuid = format!("{}#{}", run.id, event.version);
         let mut message = Message::new(uuid.into(), run.name.status_hook(), Object::new(&change)?);
         message.metadata = run.metadata.user_fields();
-        let topic = self.routes.topic(&run.name)?;
-        let payload = self.sized(&message)?;
-        Ok(Record::new(topic, Some(payload)).with_key(key(run.id.as_str())))
+        let record = self.message(self.routes.topic(&run.name)?, &message)?;
+        Ok(self.keyed(record, run.id.as_str()))
     }
 }
 
@@ -394,8 +428,4 @@ fn status_change(run: &RunRef, effects: &[Effect]) -> Option<(Status, Status)> {
         }
     }
     total
-}
-
-fn key(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
 }

@@ -4,6 +4,7 @@
 mod brokers;
 mod clock;
 mod common;
+mod encryption;
 mod frozen;
 mod kills;
 mod languages;
@@ -29,6 +30,7 @@ fn main() {
     ]);
     let shared = of_kinds([
         ("clock", clock::trials()),
+        ("encryption", encryption::trials()),
         ("kills", kills::trials()),
         ("languages", languages::trials()),
         ("members", members::trials()),

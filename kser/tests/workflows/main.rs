@@ -14,6 +14,7 @@ mod consumer_fails;
 mod corners;
 mod counts;
 mod dropped_replay;
+mod encryption;
 mod ends;
 mod external;
 mod fairness;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use kser::encryption::{Encryption, KeyRing};
 use kser::run::RunId;
 use kser::sqlite::SqliteStore;
 use kser::{Client, Context, Error, Registry, Status, Step, TaskError};
@@ -131,5 +132,37 @@ async fn one_id_is_one_run_for_all_clients_of_a_file() -> Result<(), Error> {
     assert!(matches!(other, Err(Error::Conflict { .. })), "{other:?}");
     assert_eq!(diary.read().len(), 3);
     consumer.abort();
+    Ok(())
+}
+
+/// The rows of an encrypted run are envelopes, which another process opens with the same keys.
+#[tokio::test]
+async fn an_encrypted_run_leaves_no_text_in_the_file() -> Result<(), Error> {
+    let file = File::new();
+    let connect = || async {
+        let keys = KeyRing::parse("a:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")?;
+        let store = SqliteStore::open(&file.0).await?;
+        let builder = Client::builder_from_url("memory://").store(store);
+        builder.encryption(Encryption::new(keys)).build().await
+    };
+    let secret = "a word that no file may show";
+    let kser = connect().await?;
+    let consumer = kser.consumer(registry(&Diary::default(), "")?).spawn();
+    let game = Game {
+        notes: vec![secret.to_owned()],
+    };
+    let run = kser.producer().launch(game).with_id("run-1").await?;
+    assert_eq!(run.result().await?.message(), secret);
+    consumer.stop().await?;
+    for end in ["", "-wal"] {
+        let bytes = std::fs::read(format!("{}{end}", file.0.display())).unwrap_or_default();
+        let shown = bytes
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes());
+        assert!(!shown, "{end}");
+    }
+    let other = connect().await?;
+    let outcomes = other.runs().outcomes(&"run-1".into()).await?;
+    assert_eq!(outcomes.last().unwrap().message(), secret);
     Ok(())
 }

@@ -2,6 +2,7 @@ use kser_core::{Error, Outcome, Record, TaskError, headers};
 
 use super::tracked_record::TrackedRecord;
 use crate::engine::failed_attempts::earlier;
+use crate::payloads::Unopened;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
 
@@ -47,7 +48,28 @@ pub(crate) fn write(
         headers::LAST_FAILED,
         wall.as_millis().to_string(),
     );
-    headers::set(&mut dead_letter, headers::ERROR, cut(error));
+    let error = shared
+        .writer
+        .payloads
+        .seal_header(cut(error), &dead_letter.topic)?;
+    headers::set(&mut dead_letter, headers::ERROR, error);
+    Ok(dead_letter)
+}
+
+/// Makes the dead letter of a record that cannot be opened. Its reason has nothing of the message, and needs no key to be read.
+///
+/// # Errors
+///
+/// As [`write`].
+pub(crate) fn write_unopened(
+    tracked: &TrackedRecord,
+    unopened: &Unopened,
+    shared: &Shared,
+) -> Result<Record, Error> {
+    let mut dead_letter = write_within(tracked, 0, "", shared)?;
+    if dead_letter.header(headers::ERROR).is_some() {
+        headers::set(&mut dead_letter, headers::ERROR, unopened.to_string());
+    }
     Ok(dead_letter)
 }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use kser_core::{Clock, Origin, Record, Timestamp, headers};
 
 use crate::engine::failed_attempts::{FailedAttempts, earlier};
@@ -9,6 +10,8 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) struct TrackedRecord {
     pub(crate) record: Record,
+    /// The text in the payload, once it is opened; `None` where payloads are not encrypted.
+    pub(crate) opened: Option<Bytes>,
     /// The partition and offset of the record; `None` if it was never sent.
     pub(crate) origin: Option<Origin>,
     pub(crate) attempts: FailedAttempts,
@@ -51,9 +54,15 @@ impl TrackedRecord {
         Self {
             waits_since: headers::since(&record, headers::WAITED_MS, headers::WAITS_SINCE, now),
             record,
+            opened: None,
             origin,
             attempts,
         }
+    }
+
+    /// Returns the text of the message, if the record has one.
+    pub(crate) fn text(&self) -> Option<&Bytes> {
+        self.opened.as_ref().or(self.record.payload.as_ref())
     }
 
     /// Says whether a message that no consumer understands may still wait, for at most `longest` in all. One that is as large as

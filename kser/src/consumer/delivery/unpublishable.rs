@@ -69,9 +69,10 @@ async fn replacement_of(
     if record.topic == shared.writer.routes.events()? {
         return replace_event(state, record, error);
     }
-    let unsent = state.tracked.unsent(record.clone(), &*shared.clock);
-    let payload = record.payload.as_deref().unwrap_or_default();
-    let Ok(message) = Message::decode(payload) else {
+    let payloads = &shared.writer.payloads;
+    let mut unsent = state.tracked.unsent(record.clone(), &*shared.clock);
+    unsent.opened = payloads.text(record).ok();
+    let Ok(message) = Message::decode(unsent.opened.as_deref().unwrap_or_default()) else {
         let failed = unsent.attempts.failed;
         let dead_letter = dead_letter::write_within(&unsent, failed, &error.report(), shared)?;
         return Ok(Replacement::Records(vec![dead_letter]));
@@ -103,7 +104,8 @@ fn replace_dead_letter(
         return Ok(Replacement::Itself);
     }
     tracing::error!(target: "kser", error = kser_core::log::report(error), "publishing a record and its dead letter failed: both topics refuse it");
-    let message = Message::decode(dead_letter.payload.as_deref().unwrap_or_default());
+    let payloads = &state.processor.shared.writer.payloads;
+    let message = payloads.message(dead_letter);
     let is_kept = message.ok().and_then(|message| is_stored(&message));
     if is_output || is_kept == Some(true) {
         // The store has the step, for a retry by hand, and the messages that a handler sends, for a sweep.
@@ -120,9 +122,9 @@ fn replace_event(
     error: &Error,
 ) -> Result<Replacement, Error> {
     let shared = &state.processor.shared;
-    let mut event = RunEvent::decode(record.payload.as_deref().unwrap_or_default())?;
-    let payload = state.tracked.record.payload.as_deref();
-    let message = Message::decode(payload.unwrap_or_default());
+    let mut event = RunEvent::decode(&shared.writer.payloads.text(record)?)?;
+    let text = state.tracked.text().map(|text| &**text);
+    let message = Message::decode(text.unwrap_or_default());
     let is_kept = message.ok().and_then(|message| is_stored(&message));
     let is_kept = is_kept.unwrap_or_else(|| shared.stores_runs());
     let outcome = refusal::outcome(error);

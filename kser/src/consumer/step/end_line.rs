@@ -30,7 +30,7 @@ pub(super) fn log_end(step: &StepExecution<'_>, attempted: &Attempted, after: &T
         (true, _) => ("Success", outcome.message()),
         (false, _) => ("Failed", outcome.error_message()),
     };
-    let text = clean(text, step.scope.shared().log.longest());
+    let text = clean(text, step.scope.shared().log.longest_text());
     let who = clean(step.message.entrypoint.short(), LONGEST_NAME);
     let name = clean(step.message.entrypoint.as_str(), LONGEST_NAME);
     let uuid = clean(step.message.uuid.as_str(), LONGEST_NAME);
@@ -81,7 +81,7 @@ pub(super) fn log_retry(
         attempt = attempted.number(),
         elapsed_ms = milliseconds(now.since(attempted.began)),
         wait_ms = milliseconds(not_before.unwrap_or(now).since(now)),
-        error = %clean(&dead_letter::text(outcome), 500),
+        error = %clean(&dead_letter::text(outcome), step.scope.shared().log.longest_text().min(500)),
         "an attempt failed and is followed by another",
     );
 }

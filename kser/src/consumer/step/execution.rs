@@ -79,7 +79,7 @@ impl<'p> StepExecution<'p> {
                 .view(&self.message, counts)
                 .map(ControlFlow::Continue);
         }
-        let payload = tracked.record.payload.as_ref();
+        let payload = tracked.text();
         let viewing = Box::pin(self.scope.view_launch(&self.message, payload, counts));
         match viewing.await? {
             Some(view) => Ok(ControlFlow::Continue(view)),

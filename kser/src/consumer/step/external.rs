@@ -53,7 +53,8 @@ pub(crate) async fn accept_unreadable_report(
     let Some(envelope) = report.metadata.envelope().cloned() else {
         return Ok(None);
     };
-    tracing::error!(target: "kser", run = ?envelope.run, topic = %state.tracked.record.topic, error = flaw, "reading a report failed; the attempt at its step has failed");
+    let shown = kser_core::log::clean(flaw, state.processor.shared.log.longest_text());
+    tracing::error!(target: "kser", run = ?envelope.run, topic = %state.tracked.record.topic, error = &*shown, "reading a report failed; the attempt at its step has failed");
     report.result = invalid_report(flaw);
     accept(state, &report, &envelope).await.map(Some)
 }

@@ -22,7 +22,7 @@ pub(crate) async fn give_up(
     let error = dead_letter::text(&outcome);
     let failed = tracked.attempts.failed;
     let dead_letter = dead_letter::write_within(tracked, failed, &error, shared)?;
-    let longest = shared.log.longest();
+    let longest = shared.log.longest_text();
     let (entrypoint, uuid) = (&message.entrypoint, &message.uuid);
     kser_core::log::failed("Controller", entrypoint, uuid, &outcome, longest);
     let Some(envelope) = message.metadata.envelope() else {
@@ -30,7 +30,7 @@ pub(crate) async fn give_up(
     };
     let scope = RunScope::of_run(shared, message, envelope)?;
     if envelope.launch {
-        let payload = tracked.record.payload.as_ref();
+        let payload = tracked.text();
         if !Box::pin(scope.must_exist(message, payload)).await? {
             return refuse_other_content(processor, tracked, message);
         }

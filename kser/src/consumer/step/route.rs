@@ -14,6 +14,7 @@ use crate::consumer::delivery::dead_letter;
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::engine::records::STEP_ENDED;
+use crate::payloads::Unopened;
 
 /// Reads a message, and takes it to the code that it asks for.
 ///
@@ -50,7 +51,18 @@ async fn decode(
     let Some(payload) = &state.tracked.record.payload else {
         return refuse_unreadable(state, "the record has no payload").map(ControlFlow::Break);
     };
-    let error = match Message::decode(payload) {
+    let payloads = &state.processor.shared.writer.payloads;
+    let payload = match payloads.is_encrypted() {
+        false => payload.clone(),
+        true => {
+            let topic = &state.tracked.record.topic;
+            match payloads.open_or_load(payload, topic).await {
+                Ok(text) => state.tracked.opened.insert(text).clone(),
+                Err(unopened) => return refuse_unopened(state, &unopened).map(ControlFlow::Break),
+            }
+        }
+    };
+    let error = match Message::decode(&payload) {
         Ok(message) => {
             let message = Arc::new(message);
             state.message = Some(Arc::clone(&message));
@@ -60,7 +72,6 @@ async fn decode(
     };
     let cause = std::error::Error::source(&error).map(ToString::to_string);
     let flaw = format!("{error}: {}", cause.unwrap_or_default());
-    let payload = payload.clone();
     let report = Box::pin(accept_unreadable_report(state, &payload, &flaw));
     match report.await? {
         Some(disposition) => Ok(ControlFlow::Break(disposition)),
@@ -103,10 +114,7 @@ async fn run<'p>(
         None if message.metadata.foreign_kser() && matches!(job, Job::Build(_)) => {
             return Box::pin(refuse_launch(processor, &state.tracked, message)).await;
         }
-        None => {
-            let payload = state.tracked.record.payload.as_ref();
-            StepExecution::open(processor, message, job, payload)?
-        }
+        None => StepExecution::open(processor, message, job, state.tracked.text())?,
     };
     let started = match StartedStep::begin(step, state).await? {
         ControlFlow::Continue(started) => started,
@@ -125,9 +133,27 @@ fn refuse_unreadable(state: &DeliveryState<'_>, error: &str) -> Result<Dispositi
         target: "kser",
         topic = %state.tracked.record.topic,
         "Controller.ImportError: Failed to load data from kafka: {}",
-        kser_core::log::clean(error, shared.log.longest()),
+        kser_core::log::clean(error, shared.log.longest_text()),
     );
     let dead_letter = dead_letter::write_within(&state.tracked, 0, error, shared)?;
+    Ok(Disposition::ack_with(vec![dead_letter]))
+}
+
+/// Delays a record that cannot be opened yet, since its key may still come, as in a rotation; otherwise writes its dead letter, as
+/// raw bytes.
+fn refuse_unopened(
+    state: &mut DeliveryState<'_>,
+    unopened: &Unopened,
+) -> Result<Disposition, Error> {
+    let reason = &unopened.reason;
+    if unopened.is_temporary && state.may_wait() {
+        let longest = state.processor.options.unknown_wait;
+        tracing::warn!(target: "kser", topic = %state.tracked.record.topic, reason, "opening an encrypted message failed; it waits {longest:?} for its key, then it is a dead letter");
+        return Ok(state.look_again());
+    }
+    tracing::error!(target: "kser", topic = %state.tracked.record.topic, reason, "opening an encrypted message failed; it becomes a dead letter");
+    let shared = &state.processor.shared;
+    let dead_letter = dead_letter::write_unopened(&state.tracked, unopened, shared)?;
     Ok(Disposition::ack_with(vec![dead_letter]))
 }
 

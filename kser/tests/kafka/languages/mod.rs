@@ -7,6 +7,7 @@
 
 mod java;
 mod process;
+mod python_encryption;
 mod python_messages;
 mod python_steps;
 mod values;
@@ -22,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = java::trials();
     trials.extend(python_messages::trials());
     trials.extend(python_steps::trials());
+    trials.extend(python_encryption::trials());
     trials
 }
 

@@ -23,11 +23,21 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a script with the Python that has the package.
     pub(crate) fn python(script: &str, arguments: &[&str]) -> Self {
+        Self::python_with(script, arguments, &[])
+    }
+
+    /// Starts such a script with these variables in its environment.
+    pub(crate) fn python_with(
+        script: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(test_services::python());
         command
             .arg(here.join(script))
             .args(arguments)
+            .envs(variables.iter().copied())
             .env("PYTHONPATH", here.join("../examples/python"))
             .env("PYTHONUTF8", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
