@@ -249,6 +249,9 @@ pub struct Description {
     pub settling: Settling,
     /// Whether records are lost when the process ends.
     pub forgets: bool,
+    /// Whether deliveries may be handed in ([`Ticket::hand_in`](crate::Ticket::hand_in)). It tells people, and kser does not
+    /// depend on it: each ticket knows whether its delivery can be.
+    pub hand_ins: bool,
     /// The largest record that a topic takes by default, as [`Record::size`] counts it. kser creates no larger record. A
     /// received record may be larger, where its topic takes it, and is passed on as it is.
     pub largest_record: usize,
@@ -266,6 +269,7 @@ impl Description {
         Self {
             settling,
             forgets: false,
+            hand_ins: false,
             largest_record,
             retention: BTreeMap::new(),
             unread: None,
@@ -276,6 +280,13 @@ impl Description {
     #[must_use]
     pub const fn forgetting(mut self) -> Self {
         self.forgets = true;
+        self
+    }
+
+    /// Marks the backend as one that takes deliveries that are handed in.
+    #[must_use]
+    pub const fn taking_hand_ins(mut self) -> Self {
+        self.hand_ins = true;
         self
     }
 }

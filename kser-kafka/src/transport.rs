@@ -214,7 +214,8 @@ impl Transport for KafkaTransport {
     }
 
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
-        let mut description = Description::new(Settling::InOrder, Record::LARGEST);
+        let description = Description::new(Settling::InOrder, Record::LARGEST);
+        let mut description = description.taking_hand_ins();
         description.retention = self.0.admin.retention(topics).await?;
         Ok(description)
     }

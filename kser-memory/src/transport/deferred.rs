@@ -2,7 +2,6 @@ use std::task::Waker;
 
 use kser_core::{Cancellation, Record};
 
-use super::entry::Entry;
 use super::group::Group;
 
 /// Work that waits until the lock is released, because it runs code outside the broker, which may call the broker again.
@@ -10,7 +9,6 @@ use super::group::Group;
 pub(super) struct Deferred {
     pub(super) wakers: Vec<Waker>,
     pub(super) revoked: Vec<Cancellation>,
-    pub(super) done: Option<Entry>,
     pub(super) unwanted: Vec<Record>,
     pub(super) groups: Vec<Group>,
 }

@@ -106,27 +106,26 @@ impl State {
         }
     }
 
-    /// Acknowledges a delivery and publishes its outputs. Returns `false`, and publishes nothing, when it was reassigned.
+    /// Acknowledges a delivery and publishes its outputs. Returns its record, to be dropped without the lock; `None`, and
+    /// publishes nothing, when it was reassigned.
     pub(super) fn settle(
         &mut self,
         ticket: TicketParts,
         outputs: Vec<Record>,
         now: Timestamp,
         deferred: &mut Deferred,
-    ) -> bool {
+    ) -> Option<Entry> {
         let group = self.groups.get_mut(ticket.group);
         let Some((member, entry)) = group.and_then(|group| group.settle(ticket)) else {
-            deferred.unwanted = outputs;
-            return false;
+            deferred.unwanted.extend(outputs);
+            return None;
         };
-        let keyed = entry.lane().is_some();
-        deferred.done = Some(entry);
         self.let_go(member, deferred);
-        if keyed {
+        if entry.lane().is_some() {
             self.wake_one(ticket.group, deferred);
         }
         self.publish(outputs, now, deferred);
-        true
+        Some(entry)
     }
 
     /// Takes a released delivery back, unless it was reassigned.

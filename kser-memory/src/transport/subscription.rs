@@ -1,12 +1,13 @@
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{
-    Clock, Delivery, Error, Health, Interest, Leave, Origin, Record, Room, Settle, Subscription,
-    Ticket, Timestamp,
+    Clock, Delivery, EndedDelivery, Error, HandIn, Health, Interest, Leave, Origin, Record, Room,
+    Settle, Subscription, Ticket, Timestamp,
 };
 
 use super::broker::Broker;
@@ -28,6 +29,8 @@ pub(super) struct MemorySubscription {
 struct Seat {
     broker: Arc<Broker>,
     member: usize,
+    /// The deliveries that are handed in and wait for the lock of the broker, in order.
+    outbox: Mutex<Vec<EndedDelivery>>,
 }
 
 /// The time at which a member that found no record should look again without a wake-up.
@@ -38,7 +41,11 @@ impl MemorySubscription {
         let member = broker.with(|state, deferred| state.join(interest, deferred));
         let broker = Arc::clone(broker);
         Self {
-            seat: Arc::new(Seat { broker, member }),
+            seat: Arc::new(Seat {
+                broker,
+                member,
+                outbox: Mutex::default(),
+            }),
             turn: 0,
         }
     }
@@ -151,7 +158,7 @@ impl Seat {
             }
             while deliveries.len() < records && (bytes < room.bytes || deliveries.is_empty()) {
                 let taken = state.take(number, self.member, |topic, entry, ticket| {
-                    let settle: Arc<dyn Settle> = Arc::<Self>::clone(self);
+                    let hand_in: Arc<dyn HandIn> = Arc::<Self>::clone(self);
                     let origin = Origin {
                         partition: 0,
                         offset: entry.offset,
@@ -159,7 +166,7 @@ impl Seat {
                     Delivery::revocable(
                         entry.record(topic),
                         origin,
-                        Ticket::new(ticket, settle),
+                        Ticket::with_hand_in(ticket, hand_in),
                         revoked.clone(),
                     )
                     .with_crash_count(entry.crash_count())
@@ -213,8 +220,8 @@ impl Settle for Seat {
             .broker
             .with(|state, deferred| state.settle(ticket, outputs.to_vec(), now, deferred));
         match settled {
-            true => Ok(()),
-            false => Err(Error::Lost),
+            Some(_) => Ok(()),
+            None => Err(Error::Lost),
         }
     }
 
@@ -235,6 +242,40 @@ impl Settle for Seat {
         let ticket = TicketParts::unpack(ticket);
         self.broker
             .with(|state, deferred| state.release(ticket, not_before, failed, deferred));
+    }
+}
+
+impl HandIn for Seat {
+    /// The task that gets the lock settles the deliveries of all that wait for it.
+    fn hand_in(&self, ended: EndedDelivery) -> Result<(), EndedDelivery> {
+        if (ended.outputs().iter()).any(|output| self.broker.fits(output).is_err()) {
+            return Err(ended);
+        }
+        self.outbox().push(ended);
+        let now = MemoryClock.now();
+        // Outside the closure: a delivery that is dropped is released, which takes the lock of the broker.
+        let mut handed_in = Vec::new();
+        let entries: Vec<_> = self.broker.with(|state, deferred| {
+            handed_in = mem::take(&mut *self.outbox());
+            let settles = handed_in.iter_mut().map(|ended| {
+                let ticket = TicketParts::unpack(ended.id());
+                state.settle(ticket, ended.take_outputs(), now, deferred)
+            });
+            settles.collect()
+        });
+        for (ended, entry) in handed_in.into_iter().zip(entries) {
+            match entry {
+                Some(_) => ended.report_settled(),
+                None => ended.report_lost(),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seat {
+    fn outbox(&self) -> MutexGuard<'_, Vec<EndedDelivery>> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::{Delivery, Interest, Record, Room, Subscription, Topic, Transport};
+use kser_core::{
+    Delivery, HandInReports, Interest, Record, Room, Settled, Subscription, Told, Topic, Transport,
+};
 use kser_memory::MemoryTransport;
 use tokio::task::JoinSet;
 
@@ -47,6 +49,30 @@ async fn finish(mut tasks: JoinSet<()>) {
     };
     let ended = tokio::time::timeout(Duration::from_secs(240), all).await;
     ended.expect("nobody waits for ever");
+}
+
+/// Counts the results of deliveries that were handed in.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    settled: Arc<AtomicUsize>,
+    lost: Arc<AtomicUsize>,
+}
+
+impl Counts {
+    fn count(&self, settled: &Settled) {
+        assert!(!settled.is_released());
+        let counter = match settled.is_lost() {
+            true => &self.lost,
+            false => &self.settled,
+        };
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl HandInReports for Counts {
+    fn report(&self, told: Told) {
+        self.count(&told.result.expect("no output is too large"));
+    }
 }
 
 /// What the members see of all records.
@@ -125,13 +151,10 @@ async fn eight_members_share_all_records_and_keys_keep_their_order() {
     }
 }
 
-/// Settles on tasks of its own while its subscriptions are dropped under them.
-async fn crash_and_settle(
-    transport: MemoryTransport,
-    settled: Arc<AtomicUsize>,
-    lost: Arc<AtomicU32>,
-) {
-    while settled.load(Ordering::SeqCst) < ALL {
+/// Settles on tasks of its own while its subscriptions are dropped under them: awaited, or handed in.
+async fn crash_and_settle(transport: MemoryTransport, counts: Counts) {
+    let reports: Arc<dyn HandInReports> = Arc::new(counts.clone());
+    while counts.settled.load(Ordering::SeqCst) < ALL {
         let mut member = member(&transport, "inputs").await;
         let receive = member.receive(Room::records(50));
         let Ok(received) = tokio::time::timeout(Duration::from_millis(5), receive).await else {
@@ -139,14 +162,14 @@ async fn crash_and_settle(
         };
         let mut tasks = JoinSet::new();
         for delivery in received.unwrap() {
-            let (settled, lost) = (Arc::clone(&settled), Arc::clone(&lost));
+            let (counts, reports) = (counts.clone(), Arc::clone(&reports));
             tasks.spawn(async move {
                 let number = number(&delivery);
                 let outputs = vec![record("left", number), record("right", number)];
-                match delivery.ticket.settle(outputs).await.unwrap().is_lost() {
-                    true => lost.fetch_add(1, Ordering::SeqCst) as usize,
-                    false => settled.fetch_add(1, Ordering::SeqCst),
-                };
+                match number % 2 {
+                    0 => counts.count(&delivery.ticket.settle(outputs).await.unwrap()),
+                    _ => drop(delivery.ticket.hand_in(outputs, 0, &reports).unwrap()),
+                }
             });
         }
         // In the middle of it, so that some are before and some after.
@@ -161,14 +184,14 @@ async fn a_settle_that_races_a_crash_publishes_all_and_settles_or_neither() {
     let transport = MemoryTransport::new();
     let inputs = (0..ALL as u32).map(|number| record("inputs", number));
     transport.publish(inputs.collect()).await.unwrap();
-    let (settled, lost) = (Arc::default(), Arc::default());
+    let counts = Counts::default();
     let mut tasks = JoinSet::new();
     for _ in 0..MEMBERS {
-        let (settled, lost) = (Arc::clone(&settled), Arc::clone(&lost));
-        tasks.spawn(crash_and_settle(transport.clone(), settled, lost));
+        tasks.spawn(crash_and_settle(transport.clone(), counts.clone()));
     }
     finish(tasks).await;
-    assert!(lost.load(Ordering::SeqCst) > 0, "no settle met a crash");
+    let lost = counts.lost.load(Ordering::SeqCst);
+    assert!(lost > 0, "no settle met a crash");
     for side in ["left", "right"] {
         let mut member = member(&transport, side).await;
         assert_eq!(member.health().lag, Some(ALL as u64), "{side}");
