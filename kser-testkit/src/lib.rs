@@ -16,6 +16,7 @@ mod environment;
 mod explore;
 mod failure;
 pub mod faults;
+mod handed_in;
 mod heartbeat;
 mod invariants;
 mod names;

@@ -27,6 +27,14 @@ macro_rules! __transport_contract {
                 "A settle of a delivery that was given to another member publishes nothing and fails with [`Error::Lost`]." => a_settle_of_another_members_delivery_publishes_nothing;
                 "Many tasks may settle at once." => many_tasks_settle_at_once;
             }
+            hand_ins "Hand-ins" {
+                "Where [`Description::hand_ins`] says so, a delivery to a member of a group may be handed in ([`Ticket::hand_in`](crate::Ticket::hand_in)), and is taken unless the backend has to wait before it can publish the outputs, or refuses one of them. A delivery that is not taken comes back at once, with nothing published." => takes_a_delivery_that_is_handed_in;
+                "Each delivery that was handed in is reported once: as settled when its outputs are published and it is acknowledged, both durably." => reports_each_hand_in_once_it_is_settled;
+                "A delivery with an output that is refused is not settled: it comes back with all of its outputs, and with the positions of those that are not published if it had been taken. The deliveries that are handed in beside it are settled." => a_hand_in_comes_back_when_an_output_is_refused;
+                "The outputs of one key appear in the order in which their deliveries were handed in." => orders_the_outputs_of_a_key_by_their_hand_ins;
+                "A delivery that was given to another member before it is handed in publishes nothing, and is reported as lost." => a_hand_in_of_another_members_delivery_publishes_nothing;
+                "`close` waits for the results of the deliveries that were handed in." => a_close_waits_for_what_was_handed_in;
+            }
             revocation "Revocation" {
                 "When a held delivery goes to another member, [`Delivery::revoked`] says so." => revokes_a_held_delivery_that_goes_to_another_member;
             }

@@ -9,6 +9,7 @@ pub mod closing;
 pub mod delay;
 pub mod delivery;
 pub mod groups;
+pub mod hand_ins;
 pub mod limits;
 pub mod ordering;
 pub mod redelivery;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use kser_core::{
-    Cancellation, Delivery, Error, Health, Interest, Leave, Room, Settle, Subscription, Ticket,
+    Cancellation, Delivery, Error, HandIn, Health, Interest, Leave, Room, Subscription, Ticket,
     Transport,
 };
 
@@ -63,8 +63,8 @@ impl Member {
         }
         let record = delivery.record.clone();
         let lent = BrokenTicket::new(delivery.ticket, record, Arc::clone(&self.broken));
-        let settle: Arc<dyn Settle> = Arc::new(lent);
-        delivery.ticket = Ticket::new(0, settle);
+        let hand_in: Arc<dyn HandIn> = Arc::new(lent);
+        delivery.ticket = Ticket::with_hand_in(0, hand_in);
         delivery
     }
 }
@@ -112,7 +112,7 @@ impl Subscription for Member {
             return Ok(());
         };
         match self.broken.flaw {
-            Flaw::CloseDoesNotWait => drop(inner),
+            Flaw::CloseDoesNotWait | Flaw::CloseForgetsHandIns => drop(inner),
             Flaw::CloseGoesOnReceiving => {
                 tokio::spawn(async move {
                     while let Ok(received) = inner.receive(Room::records(10)).await {

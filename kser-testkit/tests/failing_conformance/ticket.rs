@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::{Error, Record, Settle, Ticket, Timestamp, Transport};
+use kser_core::{
+    EndedDelivery, Error, HandIn, NotPublished, Record, Settle, Ticket, Timestamp, Transport,
+};
 
 use crate::transport::{Broken, Flaw};
 
@@ -123,6 +125,74 @@ impl Settle for BrokenTicket {
             }
             _ => drop(ticket.release_failed(not_before, failed)),
         }
+    }
+}
+
+impl HandIn for BrokenTicket {
+    fn hand_in(&self, mut ended: EndedDelivery) -> Result<(), EndedDelivery> {
+        let flaw = self.broken.flaw;
+        if flaw == Flaw::TakesNoHandIns {
+            return Err(ended);
+        }
+        let Some(ticket) = self.take() else {
+            ended.report_lost();
+            return Ok(());
+        };
+        let outputs = ended.take_outputs();
+        match flaw {
+            Flaw::ReportsNoHandIn => {
+                let _ = at_once(ticket.settle(outputs));
+                std::mem::forget(ended);
+            }
+            Flaw::ReportsBeforeItPublishes => {
+                let _ = at_once(ticket.settle(Vec::new()));
+                let inner = self.broken.inner.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    let _ = inner.publish(outputs).await;
+                });
+                ended.report_settled();
+            }
+            Flaw::HandsInOutOfOrder | Flaw::CloseForgetsHandIns => {
+                let number = self.broken.count.fetch_add(1, Ordering::Relaxed);
+                let wait = Duration::from_millis(100 / (number + 1));
+                tokio::spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    let settled = ticket.settle(outputs).await.unwrap();
+                    report(ended, settled.is_lost());
+                });
+            }
+            Flaw::HandsInForOthers => {
+                let published = self.broken.inner.publish(outputs.clone());
+                let settled = at_once(ticket.settle(outputs)).unwrap();
+                if settled.is_lost() {
+                    at_once(published).unwrap();
+                }
+                report(ended, settled.is_lost());
+            }
+            _ => match at_once(ticket.settle(outputs.clone())) {
+                Ok(settled) => report(ended, settled.is_lost()),
+                Err(failed) if flaw == Flaw::HandsInWhatIsRefused => {
+                    let _ = at_once(failed.ticket.settle(Vec::new()));
+                    ended.report_settled();
+                }
+                // The inner transport publishes all outputs or none.
+                Err(failed) => {
+                    self.put_back(failed.ticket);
+                    let unpublished = (0..outputs.len()).map(|at| (at, Error::Closed));
+                    let unpublished = NotPublished::new(unpublished.collect());
+                    ended.report_unpublished(outputs, unpublished);
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn report(ended: EndedDelivery, is_lost: bool) {
+    match is_lost {
+        true => ended.report_lost(),
+        false => ended.report_settled(),
     }
 }
 

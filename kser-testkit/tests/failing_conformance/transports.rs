@@ -51,6 +51,31 @@ const TABLE: &[(Flaw, &str)] = &[
     ),
     (Flaw::SettlesOneAtATime, "many_tasks_settle_at_once"),
     (Flaw::SettlesOnce, "many_tasks_settle_at_once"),
+    (Flaw::TakesNoHandIns, "takes_a_delivery_that_is_handed_in"),
+    (
+        Flaw::ReportsBeforeItPublishes,
+        "reports_each_hand_in_once_it_is_settled",
+    ),
+    (
+        Flaw::ReportsNoHandIn,
+        "reports_each_hand_in_once_it_is_settled",
+    ),
+    (
+        Flaw::HandsInWhatIsRefused,
+        "a_hand_in_comes_back_when_an_output_is_refused",
+    ),
+    (
+        Flaw::HandsInOutOfOrder,
+        "orders_the_outputs_of_a_key_by_their_hand_ins",
+    ),
+    (
+        Flaw::HandsInForOthers,
+        "a_hand_in_of_another_members_delivery_publishes_nothing",
+    ),
+    (
+        Flaw::CloseForgetsHandIns,
+        "a_close_waits_for_what_was_handed_in",
+    ),
     (
         Flaw::NeverRevokes,
         "revokes_a_held_delivery_that_goes_to_another_member",
