@@ -11,24 +11,25 @@ pub(crate) fn check_running(facts: &mut Facts, view: RunView<'_>, life: usize) {
     }
 }
 
+/// The deliveries that a consumer may have handed in, for each that it may hold.
+const HANDED_IN: usize = 4;
+
 /// Checks the number of records that a consumer holds when it receives one more. Retries that the consumer waits for in
-/// memory do not count.
+/// memory do not count, and deliveries that are handed in have a limit of their own.
 pub(crate) fn check_held(facts: &mut Facts, view: RunView<'_>, life: usize) {
     let Some(limits) = view.limits(life) else {
         return;
     };
     let held = view.held(life);
-    if held.len() <= limits.held {
+    let most = limits.held + view.handed_in(life).min(limits.held * HANDED_IN);
+    if held.len() <= most {
         return;
     }
     let counted = held.iter().filter(|one| !waits_for_retry(facts, life, one));
     let counted = counted.count();
-    if counted > limits.held {
+    if counted > most {
         let name = view.process(life).unwrap_or_default();
-        let what = format!(
-            "{name} holds {counted} records, and may hold {}",
-            limits.held
-        );
+        let what = format!("{name} holds {counted} records, and may hold {most}");
         facts.add_violation("Backpressure", what);
     }
 }

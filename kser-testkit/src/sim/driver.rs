@@ -201,6 +201,7 @@ impl Driver {
         {
             process.task.abort();
         }
+        self.end_outbox(life);
         let restart = self.restart.map(|restart| Instant::now() + restart);
         if let Some((_, at)) = consumer.and_then(|number| self.lives.get_mut(number)) {
             *at = restart;
@@ -269,10 +270,17 @@ impl Driver {
             }
             state.gone(life, now)
         });
+        self.end_outbox(life);
         let restart = self.restart.map(|restart| Instant::now() + restart);
         if let Some((_, at)) = consumer.and_then(|number| self.lives.get_mut(number)) {
             *at = restart;
         }
+    }
+
+    /// Drops the deliveries that a process had handed in.
+    fn end_outbox(&self, life: usize) {
+        let left = self.place.shared.with(|state| state.end_outbox(life));
+        drop(left);
     }
 
     /// Says whether all that was asked for is done, and nothing is left over.
@@ -298,6 +306,8 @@ impl Driver {
             process.task.abort();
             let _ = process.task.await;
         }
+        let left = self.place.shared.with(|state| state.end_outboxes());
+        drop(left);
         // An aborted task ends when its turn to run comes.
         let idle = self.place.shared.idle();
         idle.touch_again();

@@ -10,6 +10,7 @@ mod facts;
 mod finished;
 mod idle;
 mod labels;
+mod outbox;
 mod port;
 mod process;
 mod run;

@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kser_core::{Error, Record, Settle, Settling, Timestamp};
+use kser_core::{EndedDelivery, Error, HandIn, Record, Settle, Settling, Timestamp};
 
 use super::InjectedBug;
 use super::labels::Decoded;
+use super::outbox::HandedIn;
 use super::port::Port;
 use crate::faults::Kind;
 
 /// Finishes one delivery.
-#[derive(Debug)]
-pub(super) struct SimSettle {
+#[derive(Debug, Clone)]
+pub(crate) struct SimSettle {
     port: Port,
     /// The label of the record.
     label: Arc<str>,
@@ -33,6 +34,11 @@ impl SimSettle {
 
     /// Publishes the outputs of a delivery that its member still owns.
     fn publish(&self, serial: u64, outputs: &[Record]) -> Result<(), Error> {
+        self.publish_some(serial, outputs, true)
+    }
+
+    /// Publishes outputs of a delivery that its member still owns: all that are left, or some.
+    fn publish_some(&self, serial: u64, outputs: &[Record], are_all: bool) -> Result<(), Error> {
         self.port.shared.change(|state, now| {
             let late = std::mem::take(&mut state.late);
             let half = std::mem::take(&mut state.half);
@@ -51,7 +57,7 @@ impl SimSettle {
                 let decoded = Decoded::of(output);
                 state.publish(&self.port, output.clone(), decoded, now, Some(serial));
             }
-            if !half {
+            if !half && are_all {
                 state.facts.published(serial);
             }
             Ok(())
@@ -70,17 +76,80 @@ impl SimSettle {
             false => Err(Error::Lost),
         }
     }
+
+    /// Publishes and acknowledges in one step.
+    pub(super) async fn settle_together(
+        &self,
+        ticket: u128,
+        outputs: &[Record],
+    ) -> Result<(), Error> {
+        let serial = serial(ticket);
+        let both = async {
+            // A second try of a settle that worked.
+            if (self.port.shared).with(|state| state.facts.is_committed(serial)) {
+                return Ok(());
+            }
+            self.publish(serial, outputs)?;
+            self.commit(serial)
+        };
+        let path = self.path("settle");
+        self.port.call(Kind::Settle, path, both).await?
+    }
+
+    /// Publishes the outputs that are not too large. Returns the positions of the others.
+    pub(super) async fn publish_fitting(
+        &self,
+        ticket: u128,
+        outputs: &[Record],
+    ) -> Result<Vec<(usize, Error)>, Error> {
+        let (mut fitting, mut refused) = (Vec::new(), Vec::new());
+        self.port.shared.with(|state| {
+            for (position, output) in outputs.iter().enumerate() {
+                match state.broker.fits(output) {
+                    Ok(()) => fitting.push(output.clone()),
+                    Err(error) => refused.push((position, error)),
+                }
+            }
+        });
+        if !fitting.is_empty() {
+            let are_all = refused.is_empty();
+            let publish = async { self.publish_some(serial(ticket), &fitting, are_all) };
+            let path = self.path("publish");
+            self.port.call(Kind::Publish, path, publish).await??;
+        }
+        Ok(refused)
+    }
+
+    /// Publishes the outputs, if there are any.
+    pub(super) async fn publish_first(
+        &self,
+        ticket: u128,
+        outputs: &[Record],
+    ) -> Result<(), Error> {
+        if outputs.is_empty() {
+            return Ok(());
+        }
+        let publish = async { self.publish(serial(ticket), outputs) };
+        let path = self.path("publish");
+        self.port.call(Kind::Publish, path, publish).await?
+    }
+
+    /// Acknowledges a delivery whose outputs are published.
+    pub(super) async fn acknowledge(&self, ticket: u128) -> Result<(), Error> {
+        let commit = async { self.commit(serial(ticket)) };
+        let path = self.path("commit");
+        self.port.call(Kind::Commit, path, commit).await?
+    }
 }
 
 #[async_trait]
 impl Settle for SimSettle {
     async fn settle(&self, ticket: u128, outputs: &[Record]) -> Result<(), Error> {
-        let serial = serial(ticket);
         let port = &self.port;
         if self.observed && outputs.is_empty() {
             port.shared.change(|state, _| {
                 state.sites.part();
-                state.broker.commit(serial)
+                state.broker.commit(serial(ticket))
             });
             return Ok(());
         }
@@ -91,23 +160,10 @@ impl Settle for SimSettle {
             fits.map(|()| state.broker.setup.settling())
         })?;
         if settling == Settling::Together {
-            let both = async {
-                // A second try of a settle that worked.
-                if port.shared.with(|state| state.facts.is_committed(serial)) {
-                    return Ok(());
-                }
-                self.publish(serial, outputs)?;
-                self.commit(serial)
-            };
-            return port.call(Kind::Settle, self.path("settle"), both).await?;
+            return self.settle_together(ticket, outputs).await;
         }
-        if !outputs.is_empty() {
-            let publish = async { self.publish(serial, outputs) };
-            port.call(Kind::Publish, self.path("publish"), publish)
-                .await??;
-        }
-        let commit = async { self.commit(serial) };
-        port.call(Kind::Commit, self.path("commit"), commit).await?
+        self.publish_first(ticket, outputs).await?;
+        self.acknowledge(ticket).await
     }
 
     async fn begin(&self, ticket: u128) -> Result<(), Error> {
@@ -133,6 +189,25 @@ impl Settle for SimSettle {
             state.broker.release(serial(ticket), not_before, failed);
             self.port.note(state, format!("gives back {}", self.label));
         });
+    }
+}
+
+impl HandIn for SimSettle {
+    fn hand_in(&self, ended: EndedDelivery) -> Result<(), EndedDelivery> {
+        let is_refused = || {
+            self.port.shared.with(|state| {
+                let broker = &state.broker;
+                let mut outputs = ended.outputs().iter();
+                broker.setup.settling() == Settling::Together
+                    && outputs.any(|output| broker.fits(output).is_err())
+            })
+        };
+        if self.observed || is_refused() {
+            return Err(ended);
+        }
+        let settle = self.clone();
+        HandedIn { settle, ended }.enter(&self.port);
+        Ok(())
     }
 }
 

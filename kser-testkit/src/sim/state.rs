@@ -23,6 +23,7 @@ use super::clock::SimClock;
 use super::facts::Facts;
 use super::idle::Idle;
 use super::labels::Labels;
+use super::outbox::Outbox;
 use super::sites::Sites;
 use super::trace::Trace;
 use crate::faults::{Fault, Kind, Site};
@@ -85,6 +86,7 @@ pub(crate) struct Life {
     pub(crate) limits: Option<Limits>,
     /// How many handlers run.
     pub(crate) running: usize,
+    pub(crate) outbox: Outbox,
 }
 
 /// How much a consumer takes on.
@@ -248,6 +250,7 @@ impl State {
             ahead: ahead.unwrap_or_default(),
             limits: None,
             running: 0,
+            outbox: Outbox::default(),
         });
         self.lives.len() - 1
     }

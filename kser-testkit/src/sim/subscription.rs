@@ -88,7 +88,7 @@ impl SimSubscription {
                 partition: i32::try_from(spot.partition).unwrap_or(i32::MAX),
                 offset: i64::try_from(spot.offset).unwrap_or(i64::MAX),
             };
-            let ticket = Ticket::new(u128::from(given.serial), Arc::new(settle));
+            let ticket = Ticket::with_hand_in(u128::from(given.serial), Arc::new(settle));
             let delivery = Delivery::revocable(given.record, origin, ticket, given.revoked);
             let delivery = delivery.with_crash_count(given.crash_count);
             Some(delivery.with_failed(given.failed))

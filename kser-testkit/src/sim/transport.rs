@@ -114,6 +114,6 @@ impl Transport for SimTransport {
             Description::new(setup.settling(), setup.largest_record)
         });
         // A topic exists from its first use on, and events are for observers only.
-        Ok(described.forgetting())
+        Ok(described.forgetting().taking_hand_ins())
     }
 }

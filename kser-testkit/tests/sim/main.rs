@@ -10,6 +10,7 @@ mod crashes;
 mod determinism;
 mod error_reports;
 mod faults;
+mod hand_ins;
 mod lone_tasks;
 mod long_waits;
 mod mistakes;

@@ -50,7 +50,7 @@ impl Member {
             record.payload = Some(message.encode().unwrap());
         }
         let lent = Arc::new(Lent::new(ticket, bad.clone(), Arc::clone(open)));
-        let delivery = Delivery::revocable(record, origin, Ticket::new(0, lent), revoked);
+        let delivery = Delivery::revocable(record, origin, Ticket::with_hand_in(0, lent), revoked);
         delivery.with_crash_count(crash_count).with_failed(failed)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use kser::run::RunEvent;
 use kser_core::{
-    Description, Error, Interest, Message, NotPublished, Outcome, Raw, Record, RunId, Settle,
-    Status, Subscription, Ticket, Timestamp, Topic, TopicSpec, Transport,
+    Description, EndedDelivery, Error, HandIn, Interest, Message, NotPublished, Outcome, Raw,
+    Record, RunId, Settle, Status, Subscription, Ticket, Timestamp, Topic, TopicSpec, Transport,
 };
 
 use crate::member::Member;
@@ -34,6 +34,7 @@ pub(crate) enum Flaw {
     ForgetsWaits,
     ChangesLetters,
     TakesOneAtATime,
+    LosesHandIns,
 }
 
 #[derive(Debug, Clone)]
@@ -214,5 +215,20 @@ impl Settle for Lent {
         if let Some(ticket) = self.take() {
             let _ = ticket.release_failed(not_before, failed);
         }
+    }
+}
+
+impl HandIn for Lent {
+    /// Only the flaw of hand-ins takes them: it acknowledges a delivery whose outputs it drops.
+    fn hand_in(&self, ended: EndedDelivery) -> Result<(), EndedDelivery> {
+        if self.bad.flaw != Flaw::LosesHandIns {
+            return Err(ended);
+        }
+        let ticket = self.take().unwrap();
+        tokio::spawn(async move {
+            let _ = ticket.settle(Vec::new()).await;
+            ended.report_settled();
+        });
+        Ok(())
     }
 }

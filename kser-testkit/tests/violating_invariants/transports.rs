@@ -50,6 +50,16 @@ fn a_transport_that_loses_outputs_is_caught() {
 }
 
 #[test]
+fn a_transport_that_loses_the_outputs_of_hand_ins_is_caught() {
+    for setup in [Setup::exactly_once(), Setup::at_least_once()] {
+        assert_eq!(
+            caught(setup, flawed(Flaw::LosesHandIns)),
+            "CommitAfterDurable"
+        );
+    }
+}
+
+#[test]
 fn a_transport_that_loses_a_delayed_message_is_caught() {
     let caught = caught(Setup::at_least_once(), failing(Flaw::LosesDelayed));
     assert_eq!(caught, "CommitAfterDurable");

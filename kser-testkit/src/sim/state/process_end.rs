@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use kser_core::Timestamp;
 
+use super::super::outbox::HandedIn;
 use super::State;
 use crate::faults::Fault;
 
@@ -15,6 +16,18 @@ impl State {
         let name = Arc::clone(&self.lives[life].name);
         self.note(&name, "crashes");
         self.gone(life, now)
+    }
+
+    /// Ends the outbox of a process. The deliveries in it are to be dropped without the lock.
+    pub(in crate::sim) fn end_outbox(&mut self, life: usize) -> Vec<HandedIn> {
+        let life = self.lives.get_mut(life);
+        life.map(|life| life.outbox.end()).unwrap_or_default()
+    }
+
+    /// Ends the outboxes of all processes, as [`end_outbox`](Self::end_outbox) does.
+    pub(in crate::sim) fn end_outboxes(&mut self) -> Vec<HandedIn> {
+        let lives = self.lives.iter_mut();
+        lives.flat_map(|life| life.outbox.end()).collect()
     }
 
     /// Checks that a consumer that stopped gracefully has left its groups. After another fault there may have been no time

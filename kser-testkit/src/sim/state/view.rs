@@ -104,6 +104,12 @@ impl<'s> RunView<'s> {
         self.lives.get(life).map_or(0, |life| life.running)
     }
 
+    /// Counts the deliveries that a process has handed in, and whose results it has not got.
+    pub(crate) fn handed_in(&self, life: usize) -> usize {
+        let life = self.lives.get(life);
+        life.map_or(0, |life| life.outbox.unreported)
+    }
+
     /// Lists the records that a process holds.
     pub(crate) fn held(&self, life: usize) -> Vec<&'s Published> {
         let life = self.lives.get(life);
