@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// How often each figure is taken.
-pub(crate) const RUNS: usize = 1;
+pub(crate) const RUNS: usize = 3;
 
 pub(crate) struct Setup {
     pub(crate) servers: String,
