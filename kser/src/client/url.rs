@@ -31,10 +31,6 @@ pub(super) async fn open(url: &str) -> Result<Backend, Error> {
 }
 
 /// Opens the state store that a URL names.
-#[cfg_attr(
-    not(feature = "sqlite"),
-    expect(clippy::unused_async, reason = "the memory store opens at once")
-)]
 pub(super) async fn open_store(url: &str) -> Result<Arc<dyn StateStore>, Error> {
     let url = Url::parse(url)?;
     match url.scheme {
