@@ -75,12 +75,12 @@ pub(crate) struct ReturnedWork {
 }
 
 /// Works on a delivery until it is settled, handed in or given back. While it waits it holds no place.
-pub(crate) async fn process(
-    processor: &Processor,
+pub(crate) fn process<'p>(
+    processor: &'p Processor,
     turn: Turn,
     place: OwnedSemaphorePermit,
-    hand_in: HandInPlace<'_>,
-) -> EndedJob {
+    hand_in: HandInPlace<'p>,
+) -> impl Future<Output = EndedJob> + Send + 'p {
     let number = hand_in.number;
     let bytes = turn.delivery.record.size();
     let (state, ticket) = DeliveryState::new(processor, turn.delivery, hand_in);
@@ -90,7 +90,7 @@ pub(crate) async fn process(
         place: Some(place),
         number,
     };
-    process.run(ticket, turn.lane, bytes).await
+    process.run(ticket, turn.lane, bytes)
 }
 
 /// Settles a delivery that was handed in and given back. Its outputs that are published are not published again.
@@ -160,7 +160,10 @@ impl Process<'_> {
             if self.state.revoked.is_cancelled() && self.state.unsettled.is_none() {
                 break self.release(ticket, None);
             }
-            let disposition = self.dispose_within().await;
+            let disposition = match self.state.is_exclusive {
+                true => self.dispose_exclusively().await,
+                false => dispose(&mut self.state).await,
+            };
             self.state.is_exclusive = false;
             let of_entrypoint = self.state.place.take();
             if let Some(waits) = self.state.waits.take() {
@@ -233,11 +236,8 @@ impl Process<'_> {
         Self::end(End::HandedIn(self.number, delivery), self.place)
     }
 
-    /// Decides. A suspected poison message shares its places with others when it has run exclusively for long.
-    async fn dispose_within(&mut self) -> Disposition {
-        if !self.state.is_exclusive {
-            return dispose(&mut self.state).await;
-        }
+    /// Decides on a suspected poison message, which shares its places with others when it has run exclusively for long.
+    async fn dispose_exclusively(&mut self) -> Disposition {
         let mut deciding = Box::pin(dispose(&mut self.state));
         tokio::select! {
             biased;
