@@ -1,12 +1,11 @@
 //! An order: a card is charged, a person approves, a parcel is sent. The handlers hold a database, the receipt of one
 //! step is forwarded to the next, a call to a busy bank is retried, a missing address is corrected, and the run resumes
-//! where it failed.
+//! where it failed. With the feature `sqlite` the run outlives the program: kill it at any time, and start it again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kser::memory::MemoryStore;
 use kser::{
     Client, Context, Entrypoint, IntoTask, Json, Operation, Outcome, Registry, RetryPolicy, Status,
     Step, Task, TaskError,
@@ -128,13 +127,16 @@ fn warehouse(db: &Database) -> Result<Registry, kser::Error> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     kser_examples::show_log();
     let kser = Client::builder_from_url(kser_examples::url())
-        .store(MemoryStore::new())
+        .store_from_url(kser_examples::store_url())
         .build()
         .await?;
     let db = Database::default();
-    let shop = kser.consumer(shop(&db)?).spawn();
-    let warehouse = kser.consumer(warehouse(&db)?).spawn();
+    // A consumer with a name takes over at once from its earlier life, if that was killed.
+    let shop = kser.consumer(shop(&db)?).with_instance("shop").spawn();
+    let warehouse = kser.consumer(warehouse(&db)?);
+    let warehouse = warehouse.with_instance("warehouse").spawn();
 
+    // A program that is started again finds the run that it has launched.
     let checkout = kser.producer().launch(Checkout { order: 42 });
     let run = checkout
         .with_id("order-42")
@@ -145,20 +147,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while run.status().await?.position < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let approval = Outcome::text("approved by the owner");
-    kser.runs()
-        .report(run.id(), &run.id().step(2), approval)
-        .await?;
+    if run.status().await?.position == 2 {
+        let approval = Outcome::text("approved by the owner");
+        kser.runs()
+            .report(run.id(), &run.id().step(2), approval)
+            .await?;
+    }
 
     let state = run.wait().await?;
-    println!("{}: {}", state.status, state.outcome.error_message());
-    assert_eq!(state.status, Status::Failed);
-
-    // The address is corrected, and the run resumes where it failed: the card is not charged again.
-    db.with(|tables| tables.addresses.insert(42, "Elm Street 1".to_owned()));
-    run.resume().await?;
+    if state.status == Status::Failed {
+        println!("{}: {}", state.status, state.outcome.error_message());
+        // The address is corrected, and the run resumes where it failed: the card is not charged again.
+        db.with(|tables| tables.addresses.insert(42, "Elm Street 1".to_owned()));
+        run.resume().await?;
+    }
     println!("{}", run.result().await?.message());
-    assert_eq!(db.with(|tables| tables.charges.len()), 1);
+    assert!(db.with(|tables| tables.charges.len()) <= 1);
 
     for attempt in kser.runs().attempts(run.id()).await? {
         let (step, number) = (attempt.position, attempt.attempt);

@@ -21,6 +21,16 @@ pub fn url() -> String {
     std::env::var("KSER_URL").unwrap_or_else(|_| built_in.to_owned())
 }
 
+/// The state store of an example: `KSER_STORE` if it is set, else the one that was built in.
+#[must_use]
+pub fn store_url() -> String {
+    let built_in = match cfg!(feature = "sqlite") {
+        true => "sqlite://kser-example.db",
+        false => "memory://",
+    };
+    std::env::var("KSER_STORE").unwrap_or_else(|_| built_in.to_owned())
+}
+
 /// Shows the log lines of kser at level INFO, without time and place.
 pub fn show_log() {
     tracing_subscriber::fmt()

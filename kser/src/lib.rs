@@ -16,6 +16,8 @@ pub mod guide {
     pub mod from_python {}
     #[doc = include_str!("../docs/own_transport.md")]
     pub mod own_transport {}
+    #[doc = include_str!("../docs/stores.md")]
+    pub mod stores {}
 }
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -36,6 +38,7 @@ mod events;
 mod failures;
 mod launch;
 mod launch_records;
+mod lost_records;
 mod payloads;
 mod producer;
 mod publish;

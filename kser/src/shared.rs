@@ -13,6 +13,7 @@ use crate::engine::records::RecordWriter;
 use crate::engine::stamps::Stamps;
 use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
+use crate::lost_records::LostRecords;
 use crate::unread::UnreadTopics;
 
 /// The parts of a client that its producers, consumers and handles have in common.
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) failures: Arc<Failures>,
     /// Lets one consumer at a time publish the outputs that their writer did not.
     pub(crate) relaying: Arc<Semaphore>,
+    pub(crate) lost_records: Arc<LostRecords>,
     /// Set once the topic of the events exists, on a transport that makes topics at their first use.
     pub(crate) ready: Arc<OnceCell<()>>,
     /// The topics that are written, on a transport that knows whether they are read.

@@ -348,6 +348,26 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_another_program_holds_for_long_is_an_error_that_may_pass() {
+        let file = file("lock");
+        let connection = connect(&file).unwrap();
+        let program = connect(&file).unwrap();
+        program.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let answers = write_all_of(&connection, &[(1, false), (1, false)]);
+        for answer in answers {
+            let locked = kser_core::Error::from(answer.unwrap_err());
+            assert!(
+                locked.is_temporary() && locked.report().contains("locked"),
+                "{}",
+                locked.report()
+            );
+        }
+        program.execute_batch("COMMIT").unwrap();
+        assert!(write_all_of(&connection, &[(1, false)])[0].is_ok());
+        remove(&file);
+    }
+
+    #[test]
     fn a_log_that_has_grown_beside_a_reader_is_cut() {
         let file = file("log");
         let connection = connect(&file).unwrap();

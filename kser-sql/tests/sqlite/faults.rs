@@ -1,7 +1,7 @@
 //! Files that are no database of this version, and large values.
 
 use kser_core::sequencing::{Event, Progress, StepWindow, apply};
-use kser_core::store::{Attempt, NewRun, Write};
+use kser_core::store::{Attempt, NewRun, Swapped, Write};
 use kser_core::{Error, Outcome, StateStore, Topic};
 use kser_sql::SqliteStore;
 use rusqlite::Connection;
@@ -115,4 +115,65 @@ async fn an_outcome_of_thirty_megabytes_comes_back() {
         .unwrap();
     let attempts = store.attempts(&"large".into(), 0, 10).await.unwrap();
     assert!(attempts.len() == 1 && attempts[0].outcome == outcome);
+}
+
+#[tokio::test]
+async fn a_restored_backup_refuses_the_writers_of_the_lost_time() {
+    let (file, backup) = (File::new(), File::new());
+    let store = SqliteStore::open(file.path()).await.unwrap();
+    let now = store.id().await.unwrap().now;
+    let launched = Progress::launched(now).with_stamp(1);
+    let topic = Topic::new("test").unwrap();
+    let run = NewRun::new(
+        "run".into(),
+        "test.Run".into(),
+        topic,
+        "{}".into(),
+        String::new(),
+        launched.clone(),
+    );
+    store.insert(run).await.unwrap();
+    let life = store.register(&"worker".into()).await.unwrap().value;
+    let copy = Connection::open(file.path()).unwrap();
+    copy.execute("VACUUM INTO ?1", [backup.path().to_str().unwrap()])
+        .unwrap();
+
+    // The run moves on, and the file is lost.
+    let change = |before: &Progress, event, stamp| {
+        let after = apply(before, StepWindow::default(), event, now).unwrap();
+        after.progress.with_stamp(stamp)
+    };
+    let cancelled = change(&launched, Event::Cancelled, 2);
+    store
+        .swap(
+            &"run".into(),
+            launched.revision(),
+            Write::new(cancelled.clone()),
+        )
+        .await
+        .unwrap();
+
+    let restored = SqliteStore::open(backup.path()).await.unwrap();
+    assert_eq!(
+        restored.id().await.unwrap().value,
+        store.id().await.unwrap().value
+    );
+    let swap = async |before: &Progress, after: Progress| {
+        let swapped = restored
+            .swap(&"run".into(), before.revision(), Write::new(after))
+            .await;
+        swapped.unwrap().value
+    };
+    let resumed = change(&cancelled, Event::Resumed, 3);
+    let stored = Swapped::Conflict(Some(Box::new(launched.clone())));
+    assert_eq!(swap(&cancelled, resumed.clone()).await, stored);
+    // Another history of the same versions, which the writers of the first one do not match either.
+    let again = change(&launched, Event::Cancelled, 4);
+    assert_eq!(swap(&launched, again.clone()).await, Swapped::Written(None));
+    assert_eq!(
+        swap(&cancelled, resumed).await,
+        Swapped::Conflict(Some(Box::new(again)))
+    );
+    let next = restored.register(&"worker".into()).await.unwrap().value;
+    assert!(next.supersedes(&life));
 }

@@ -13,6 +13,7 @@ use crate::encryption::Encryption;
 use crate::engine::event_watcher::EventWatcher;
 use crate::engine::records::RecordWriter;
 use crate::engine::store_clock::StoreClock;
+use crate::lost_records::LostRecords;
 use crate::payloads::Payloads;
 use crate::routes::Routes;
 use crate::sealed_store::SealedStore;
@@ -111,6 +112,9 @@ impl ClientBuilder {
     /// | `sqlite://shop.db`, `sqlite:///var/lib/shop.db` | a file of SQLite, feature `sqlite`: the path stands behind the two slashes as it is |
     ///
     /// The file is made if it is missing. All processes of a machine that name it share the runs in it.
+    ///
+    /// Beside the URL `memory://`, whose records end with their process, the first consumer of a client publishes the pending
+    /// steps of the runs of earlier processes when it starts, so that they go on at once.
     pub fn store_from_url(mut self, url: impl Into<String>) -> Self {
         self.store = Store::Url(url.into());
         self
@@ -220,7 +224,12 @@ impl ClientBuilder {
             Some(store) => Some(store_clock.observe(store.id().await?)),
             None => None,
         };
+        let lost_records = match backend.is_empty && store.is_some() {
+            true => LostRecords::before(store_clock.now()),
+            false => LostRecords::default(),
+        };
         Ok(Client(Arc::new(Shared {
+            lost_records: Arc::new(lost_records),
             store_clock,
             event_watcher: Arc::new(EventWatcher::default()),
             failures: Arc::default(),

@@ -8,6 +8,8 @@ pub(super) struct Backend {
     pub(super) store: Option<Arc<dyn StateStore>>,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) prefix: Option<String>,
+    /// Whether the transport was made just now, without a record.
+    pub(super) is_empty: bool,
 }
 
 impl Backend {
@@ -18,6 +20,7 @@ impl Backend {
             store: None,
             clock: None,
             prefix: None,
+            is_empty: false,
         }
     }
 }
@@ -77,6 +80,7 @@ async fn open_scheme(url: &Url<'_>) -> Result<Backend, Error> {
             let mut backend = Backend::new(Arc::new(transport));
             backend.store = Some(Arc::new(kser_memory::MemoryStore::with_clock(clock)));
             backend.clock = Some(Arc::new(clock));
+            backend.is_empty = true;
             Ok(backend)
         }
         #[cfg(feature = "kafka")]

@@ -32,6 +32,7 @@ mod handed_in;
 mod handle;
 mod lanes;
 mod lifecycle;
+mod lost_records;
 mod options;
 mod parked;
 mod pending_topic;

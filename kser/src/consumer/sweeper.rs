@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::delivery::dead_letter;
 use super::delivery::tracked_record::TrackedRecord;
+use super::lost_records::publish_lost_records;
 use super::options::Options;
 use super::queues::Queues;
 use crate::engine::refusal;
@@ -34,6 +35,7 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
         return std::future::pending().await;
     };
     let stored = Stored { shared, store };
+    publish_lost_records(stored).await;
     let mut passed = BTreeMap::new();
     loop {
         if let Err(error) = sweep_once(stored, queues, &mut passed).await {

@@ -99,11 +99,18 @@ async fn a_run_goes_on_after_a_crash_where_it_was() -> Result<(), Error> {
 
     let client = file.client().await?;
     assert_eq!(client.runs().status(&id).await?.status, Status::Running);
+    let began = tokio::time::Instant::now();
     let consumer = consume(&client, registry(&diary, "")?);
     let ended = client.runs().wait(&id).await?;
     assert_eq!(
         (ended.status, ended.outcome.message()),
         (Status::Success, "c")
+    );
+    // A sweep finds it after half a minute, the length of the lease.
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
     );
     consumer.abort();
 
