@@ -47,7 +47,7 @@ struct State {
     busy: usize,
     /// The workers that wait to be called.
     idle: usize,
-    /// Set while a worker that is called, or new, is on its way. One at a time is: it calls the next one.
+    /// Set from the call or the start of a worker until that worker asks for work. There is at most one, which calls the next.
     called: bool,
     /// Set while the dispatcher has no room: the number of deliveries that have ended since.
     ended: Option<usize>,
