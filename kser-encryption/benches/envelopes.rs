@@ -1,4 +1,4 @@
-//! What a message costs in an envelope, with the bare cipher beside it.
+//! Measures the cost of a message in an envelope, with the bare cipher beside it.
 
 #![expect(clippy::unwrap_used, reason = "a bench may fail")]
 

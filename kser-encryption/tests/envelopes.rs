@@ -1,4 +1,4 @@
-//! What an envelope withstands: changes, cuts, other topics, other keys, and any bytes at all.
+//! Envelopes withstand changes, cuts, other topics, other keys, and any bytes at all.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

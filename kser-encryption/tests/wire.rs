@@ -1,4 +1,4 @@
-//! One test for each envelope that the Python package kser-crypto wrote, and for odd ones with what is right for each.
+//! One test for each envelope that the Python package kser-crypto wrote, and for odd ones, with the right result of each.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

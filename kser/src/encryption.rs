@@ -124,7 +124,7 @@ impl Encryption {
         self
     }
 
-    /// Hashes the keys of records, which anyone who reads the topic sees otherwise, and which hold the ids of runs. The secret is not
+    /// Hashes the keys of records, which readers of the topic see otherwise, and which hold the ids of runs. The secret is not
     /// rotated: equal keys must have equal hashes to keep their order. All producers and consumers need the same.
     ///
     /// The report of an external step must then hand on `metadata.kser`, since its run is not found by the key of its record.

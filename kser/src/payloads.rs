@@ -154,7 +154,7 @@ impl Payloads {
         })
     }
 
-    /// Returns the digest of a launch as a store keeps it: it must not tell what was launched.
+    /// Returns the digest of a launch as a store keeps it: the params must not be guessed from it.
     pub(crate) fn digest(&self, digest: String) -> String {
         let hashed = self.record_key(digest.clone().into());
         String::from_utf8(hashed.into()).unwrap_or(digest)

@@ -10,8 +10,8 @@ use crate::{NotPublished, Record, Timestamp};
 pub trait HandIn: Settle {
     /// Publishes the outputs of a delivery and acknowledges it, as [`settle`](Settle::settle) does. The call must not block.
     ///
-    /// The backend reports the result once, from any thread, also before this returns. Until then it keeps the delivery: what
-    /// it drops without a report is released.
+    /// The backend reports the result once, from any thread, also before this returns. Until then it keeps the delivery: one
+    /// that it drops without a report is released.
     ///
     /// # Errors
     ///

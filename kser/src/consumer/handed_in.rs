@@ -63,7 +63,7 @@ pub(crate) struct HandInPlace<'p> {
     pub(crate) results: &'p Arc<dyn HandInReports>,
 }
 
-/// A delivery that was handed in, with what a settle needs if it is given back.
+/// A delivery that was handed in, with the parts that a settle needs if it is given back.
 #[derive(Debug)]
 pub(crate) struct HandedInDelivery {
     pub(crate) tracked: TrackedRecord,
