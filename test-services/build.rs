@@ -1,4 +1,4 @@
-//! Finds out whether this machine can start Kafka, compile Java and run Python, and chooses the folder for the fetched files.
+//! Finds out whether this machine can start Kafka and PostgreSQL, compile Java and run Python, and chooses the folder for the fetched files.
 
 use std::env::var_os;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 const JAVA: u32 = 17;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(kafka, cluster, python, javac)");
+    println!("cargo::rustc-check-cfg=cfg(kafka, cluster, python, javac, postgres)");
     println!("cargo::rustc-env=TEST_SERVICES_HOME={}", home().display());
     println!("cargo::rerun-if-changed=build.rs");
 
@@ -34,7 +34,18 @@ fn main() {
     if no_compiler.is_none() {
         println!("cargo::rustc-cfg=javac");
     }
-    let missing = [no_kafka, no_python, no_compiler];
+    let postgres = postgres();
+    if let Some(folder) = &postgres {
+        println!("cargo::rustc-cfg=postgres");
+        println!(
+            "cargo::rustc-env=TEST_SERVICES_POSTGRES={}",
+            folder.display()
+        );
+    }
+    let no_postgres = postgres
+        .is_none()
+        .then(|| "PostgreSQL is not installed: it cannot be started for the tests".to_owned());
+    let missing = [no_kafka, no_python, no_compiler, no_postgres];
     for text in missing.into_iter().flatten() {
         // A file that never exists: the next build checks again, when the tool may be installed.
         println!("cargo::rerun-if-changed=missing");
@@ -55,6 +66,33 @@ fn has_python() -> bool {
 fn has_compiler() -> bool {
     let output = Command::new("javac").arg("-version").output();
     output.is_ok_and(|output| output.status.success())
+}
+
+/// Returns the folder with the programs of PostgreSQL: the newest that the system's packages have installed, or that of the path.
+fn postgres() -> Option<PathBuf> {
+    let packages = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let mut packages: Vec<PathBuf> = packages
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
+    // `9.6` comes before `15`.
+    packages.sort_by_key(|folder| {
+        let version = folder.parent().and_then(Path::file_name);
+        let major = version.and_then(|version| version.to_str()?.split('.').next()?.parse().ok());
+        major.unwrap_or(0_u32)
+    });
+    let path = var_os("PATH").unwrap_or_default();
+    let path = std::env::split_paths(&path).collect::<Vec<_>>();
+    let has_all = |folder: &PathBuf| {
+        let programs = ["initdb", "postgres", "psql"];
+        programs
+            .iter()
+            .all(|program| folder.join(program).is_file())
+    };
+    let mut all = packages.into_iter().rev().chain(path);
+    if cfg!(unix) { all.find(has_all) } else { None }
 }
 
 /// Returns what is missing to start Kafka.

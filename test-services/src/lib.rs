@@ -42,6 +42,11 @@
 //! build fails instead. Crates with tests need no build script for that. Other macros that declare tests can be called inside,
 //! too, if they take attributes as their last arguments, as the suites of kser-testkit do.
 //!
+//! # PostgreSQL
+//!
+//! [`Postgres`] is a server from the system's package (`postgresql`), with durable commits; [`postgres`] is one for all tests of a
+//! process. Root lets the user `postgres` run it. Tests stand inside [`postgres_tests!`], and are ignored without the package.
+//!
 //! # Environment
 //!
 //! `KSER_TEST_KAFKA=host:port` makes [`kafka`] use a running Kafka, which should not create topics automatically. Tests fail if
@@ -66,6 +71,8 @@ mod layout;
 mod macros;
 mod metadata;
 mod ports;
+#[cfg(unix)]
+mod postgres;
 mod python;
 mod record_batch;
 mod release;
@@ -78,6 +85,8 @@ pub use admin::Admin;
 pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
 pub use java::java;
+#[cfg(unix)]
+pub use postgres::{Postgres, postgres};
 pub use python::python;
 pub use release::Release;
 pub use secure::Access;
@@ -88,6 +97,9 @@ pub const HAS_KAFKA: bool = cfg!(kafka);
 
 /// Whether brokers can be started.
 pub const HAS_CLUSTER: bool = cfg!(cluster);
+
+/// Whether [`Postgres`] can be started.
+pub const HAS_POSTGRES: bool = cfg!(postgres);
 
 /// Whether [`java()`] can compile programs.
 pub const HAS_JAVA_COMPILER: bool = cfg!(javac);

@@ -60,3 +60,19 @@ macro_rules! python_tests {
 macro_rules! python_tests {
     ($($test:item)*) => { $(#[ignore = "needs Python 3, and Kafka, hence Java and Maven"] $test)* };
 }
+
+/// Declares tests that need [`Postgres`](crate::Postgres), as [`kafka_tests!`](crate::kafka_tests) does.
+///
+/// If it is not installed they count as ignored.
+#[cfg(postgres)]
+#[macro_export]
+macro_rules! postgres_tests {
+    ($($tests:tt)*) => { $crate::__tests!(false "" $($tests)*); };
+}
+
+/// Declares tests that need PostgreSQL. They are ignored, since it is not installed here.
+#[cfg(not(postgres))]
+#[macro_export]
+macro_rules! postgres_tests {
+    ($($tests:tt)*) => { $crate::__tests!(true "needs PostgreSQL" $($tests)*); };
+}

@@ -17,9 +17,14 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// Creates an empty folder, and starts its watchdog.
     pub(crate) fn new() -> Result<Self, String> {
+        Self::new_in(&home().join("run"))
+    }
+
+    /// As [`new`](Self::new), with the folder in another one than cargo's target folder.
+    pub(crate) fn new_in(parent: &Path) -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = home().join("run").join(format!("{}-{n}", id()));
+        let folder = parent.join(format!("{}-{n}", id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let process = Command::new("sh")
             .args(["-c", include_str!("watchdog.sh")])
