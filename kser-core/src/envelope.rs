@@ -53,6 +53,9 @@ pub struct Envelope {
     pub crash_count: u32,
     /// The time of the first failed attempt at the step, by the clock of the store.
     pub first_failed: Option<Timestamp>,
+    /// Stored: whether an attempt at the step had begun and not ended when the message was written. Its lease is in the
+    /// store alone, so that a consumer reads the progress there.
+    pub started: bool,
     others: Fields,
 }
 
@@ -123,6 +126,7 @@ impl Envelope {
             uncounted: 0,
             crash_count: 0,
             first_failed: None,
+            started: false,
             others: Fields::default(),
         }
     }
@@ -165,6 +169,7 @@ impl Envelope {
         }
         let flags = [
             ("launch", self.launch),
+            ("started", self.started),
             ("step_events", self.step_events),
             ("status_hook", self.status_hook),
         ];
@@ -281,6 +286,7 @@ impl Reader {
                 to.first_failed = Some(Timestamp::from_millis(first));
             }
             "launch" => to.launch = flag(value, at, "launch")?,
+            "started" => to.started = flag(value, at, "started")?,
             "step_events" => to.step_events = flag(value, at, "step_events")?,
             "status_hook" => to.status_hook = flag(value, at, "status_hook")?,
             "store" => to.store = Some((&*id(value, at, "metadata.kser.store")?).into()),

@@ -146,9 +146,14 @@ impl Progress {
     /// is stored.
     ///
     /// A swap that goes by the hint writes the fields of the message, so that each field of the progress is in messages,
-    /// too.
+    /// too. The lease of an attempt in flight is not: such a message gives a progress of version 0, which no stored run has,
+    /// so that the swap fails and its caller learns the lease.
     #[must_use]
     pub fn seen(envelope: &Envelope, forwarded: Outcome) -> Self {
+        let version = match envelope.started {
+            true => 0,
+            false => envelope.version,
+        };
         let status = match envelope.step {
             0 => Status::Pending,
             _ => Status::Running,
@@ -161,7 +166,8 @@ impl Progress {
             uncounted: envelope.uncounted,
             crash_count: envelope.crash_count,
             outcome: forwarded,
-            version: envelope.version,
+            started: envelope.started,
+            version,
             stamp: envelope.stamp,
             first_failed: envelope.first_failed,
             step_events: envelope.step_events,

@@ -91,6 +91,7 @@ fn kser() -> BoxedStrategy<String> {
         "version",
         "stamp",
         "attempts",
+        "started",
         "uncounted",
         "unreported",
         "launch",

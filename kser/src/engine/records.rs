@@ -382,6 +382,7 @@ impl RecordWriter {
         if run.is_stored() {
             envelope.store.clone_from(&self.store);
             envelope.stamp = progress.stamp();
+            envelope.started = progress.is_started();
         }
         match &run.others {
             Some(before) => envelope.with_others_of(before),

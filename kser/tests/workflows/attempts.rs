@@ -113,6 +113,44 @@ async fn an_attempt_that_is_lost_has_its_row() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// The records die with each process, so that only a sweep goes on with the run: its record tells that an attempt had begun.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_a_sweep_finds_is_counted_as_a_crash() -> Result<(), Error> {
+    let clock = MemoryTransport::new().clock();
+    let store = Arc::new(MemoryStore::with_clock(clock));
+    let process = || {
+        let builder = kser::Client::builder(MemoryTransport::new());
+        builder.store(Arc::clone(&store)).clock(clock).build()
+    };
+    let begun = Arc::new(AtomicUsize::new(0));
+    let registry = || {
+        let begun = Arc::clone(&begun);
+        Registry::new().task(move |_: Note| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<()>()
+        })
+    };
+    let steps = vec![Step::new(note("x"))];
+    let run = process().await?.producer().launch_steps("test.Run", steps);
+    let run = run.await?;
+    for crashes in 1..=3 {
+        let kser = process().await?;
+        let consumer = kser.consumer(registry().build()?).spawn();
+        while begun.load(Ordering::SeqCst) < crashes {
+            sleep(Duration::from_secs(1)).await;
+        }
+        consumer.kill();
+    }
+    let kser = process().await?;
+    let consumer = kser.consumer(registry().build()?).spawn();
+    let state = kser.runs().wait(run.id()).await?;
+    assert_eq!(begun.load(Ordering::SeqCst), 3, "{state:?}");
+    assert_eq!(state.status, Status::Failed);
+    let error = state.outcome.error().unwrap();
+    assert_eq!(error.name(), "Killed");
+    consumer.stop().await
+}
+
 /// The next delivery ends the attempt, so that the store can forget the run.
 #[tokio::test(start_paused = true)]
 async fn a_lost_attempt_of_a_cancelled_run_has_its_row_too() -> Result<(), Error> {

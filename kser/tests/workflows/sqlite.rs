@@ -124,6 +124,39 @@ async fn a_run_goes_on_after_a_crash_where_it_was() -> Result<(), Error> {
     Ok(())
 }
 
+/// The crashes of the processes are counted in the file.
+#[tokio::test(start_paused = true)]
+async fn a_step_that_kills_its_process_three_times_fails_its_run() -> Result<(), Error> {
+    let (file, diary) = (File::new(), Diary::default());
+    let id = crash_at_b(&file, &diary).await?;
+    let begun = || {
+        let done = diary.read();
+        done.iter().filter(|note| note.starts_with("b ")).count()
+    };
+    for crashes in 2..=3 {
+        let client = file.client().await?;
+        let consumer = consume(&client, registry(&diary, "b")?);
+        while begun() < crashes {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        consumer.abort();
+        let _ = consumer.await;
+    }
+    let client = file.client().await?;
+    let consumer = consume(&client, registry(&diary, "b")?);
+    let ended = client.runs().wait(&id).await?;
+    assert_eq!((ended.status, begun()), (Status::Failed, 3), "{ended:?}");
+    let lost = client.runs().attempts(&id).await?;
+    let lost = lost.iter().filter(|attempt| attempt.position == 2).count();
+    assert_eq!(lost, 3, "each of them has its row");
+    let mut dead_letters = client.dead_letters("test").await?;
+    let letter = dead_letters.next().await?;
+    assert!(letter.message()?.params.as_str().contains("\"b\""));
+    letter.keep();
+    consumer.abort();
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_id_is_one_run_for_all_clients_of_a_file() -> Result<(), Error> {
     let (file, diary) = (File::new(), Diary::default());
