@@ -1,8 +1,9 @@
 //! How fast operations and lone tasks go through the memory transport, beside a bare channel of tokio that carries the
 //! same bytes through the same number of hops. Every figure is the median of several runs, all in one process.
 //!
-//! The first argument is a part of the names of the figures that are wanted (lone, stored, long, carried). `carried 64 6400` runs
-//! carried operations of 64 steps, 6,400 steps in all, once and nothing else, and so does `stored`: for an instruction count.
+//! The first argument is a part of the names of the figures that are wanted (lone, copied, stored, long, carried). `carried 64 6400`
+//! runs carried operations of 64 steps, 6,400 steps in all, once and nothing else, and so does `stored`; `copied 20000` copies so
+//! many messages once: for an instruction count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use kser::client::Mode;
 use kser::memory::{MemoryStore, MemoryTransport};
-use kser::{Client, Entrypoint, Registry, Step};
+use kser::{Client, Context, Entrypoint, Registry, Step};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
@@ -52,6 +53,46 @@ fn registry(counter: &Arc<Counter>, expected: usize) -> Registry {
         .task(roll)
         .build()
         .expect("the name is free")
+}
+
+/// A message that a task sends, which no consumer reads.
+#[derive(Serialize, Deserialize, Entrypoint)]
+#[entrypoint("copy.Out")]
+struct Out {
+    text: String,
+}
+
+/// Tasks of 300 bytes a second that each send a message of that size, from the first that begins to the last.
+async fn copied(count: usize) -> f64 {
+    let kser = client(Mode::AtLeastOnce).await;
+    let counter = Arc::new(Counter::default());
+    let counted = Arc::clone(&counter);
+    let copy = move |ctx: Context, roll: Roll| {
+        let sent = ctx.send(Out { text: roll.who });
+        if counted.ran.fetch_add(1, Ordering::Relaxed) + 1 == count {
+            counted.all.notify_one();
+        }
+        async move { sent.map(drop) }
+    };
+    let producer = kser.producer();
+    let roll = Roll {
+        sides: 6,
+        who: "x".repeat(100),
+    };
+    for _ in 0..count / 100 {
+        let sends = (0..100).map(|_| producer.send(roll.clone()));
+        for sent in producer.send_all(sends).await {
+            sent.expect("memory takes it");
+        }
+    }
+    let began = Instant::now();
+    let registry = Registry::new().task(copy).build();
+    let consumer = kser.consumer(registry.expect("the name is free"));
+    let consumer = consumer.with_buffer(4096, usize::MAX).spawn();
+    counter.all.notified().await;
+    let rate = per_second(count, began);
+    consumer.stop().await.expect("it stops");
+    rate
 }
 
 async fn client(mode: Mode) -> Client {
@@ -175,7 +216,12 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
     let wanted = arguments.next();
     let mut number = || Some(arguments.next()?.parse().expect("it is a number"));
-    if let (Some(mode), Some(steps), Some(total)) = (&wanted, number(), number()) {
+    let (first, second) = (number(), number());
+    if let (Some("copied"), Some(count)) = (wanted.as_deref(), first) {
+        runtime.block_on(copied(count));
+        return;
+    }
+    if let (Some(mode), Some(steps), Some(total)) = (&wanted, first, second) {
         let mode = match mode.as_str() {
             "stored" => Mode::Stored,
             _ => Mode::AtLeastOnce,
@@ -192,6 +238,10 @@ fn main() {
             "lone tasks: {lone:.0} a second, {:.2} of the bare channels",
             lone / bare
         );
+    }
+    if wanted("copied") {
+        let copied = median(&runtime, async || copied(LONE).await);
+        println!("copied messages: {copied:.0} a second");
     }
     for steps in [3, 40].into_iter().filter(|_| wanted("stored")) {
         let rate = median(&runtime, async || {
