@@ -1,9 +1,10 @@
 use std::borrow::Borrow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::Uuid;
+use sha1::{Digest, Sha1};
+use uuid::{Builder, Uuid};
 
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
@@ -127,7 +128,7 @@ impl RunId {
     /// it is built, so that a launch that is delivered twice repeats no step.
     #[must_use]
     pub fn step(&self, position: u32) -> TaskId {
-        TaskId::from(derived(self.as_str(), "step", position))
+        derived(self.as_str(), "step", position)
     }
 }
 
@@ -136,18 +137,46 @@ impl TaskId {
     /// every attempt, so that a task that ran twice launches one id.
     #[must_use]
     pub fn output(&self, index: u32) -> Self {
-        Self::from(derived(self.as_str(), "output", index))
+        derived(self.as_str(), "output", index)
     }
 }
 
-/// Derives a UUID of version 5 (RFC 9562) from the parent, the kind of the id, and its index.
-fn derived(parent: &str, kind: &str, index: u32) -> String {
-    let mut name = String::with_capacity(parent.len() + 32);
-    // Writing to a string never fails.
-    let _ = write!(name, "kser:{kind}:{index}:{parent}");
-    let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+/// Derives an id from the parent, the kind of the id, and its index.
+fn derived(parent: &str, kind: &str, index: u32) -> TaskId {
+    let mut digits = [0; 10];
+    let index = decimal(index, &mut digits);
+    let uuid = name_based_uuid(&["kser:", kind, ":", index, ":", parent]);
     let mut text = Uuid::encode_buffer();
-    uuid.hyphenated().encode_lower(&mut text).to_owned()
+    TaskId::from(&*uuid.hyphenated().encode_lower(&mut text))
+}
+
+/// Writes a number without an allocation.
+fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &str {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // The rest is below 10.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return std::str::from_utf8(&digits[at..]).unwrap_or_default();
+        }
+    }
+}
+
+/// Derives a UUID of version 5 (RFC 9562) in the namespace of object ids from a name, which is given in parts.
+///
+/// It is `Uuid::new_v5`, whose implementation of SHA-1 does not use the instructions of the processor.
+#[doc(hidden)]
+#[must_use]
+pub fn name_based_uuid(name: &[&str]) -> Uuid {
+    let mut hash = Sha1::new_with_prefix(Uuid::NAMESPACE_OID);
+    for part in name {
+        hash.update(part);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    Builder::from_sha1_bytes(bytes).into_uuid()
 }
 
 impl From<RunId> for TaskId {
@@ -166,4 +195,28 @@ impl From<TaskId> for RunId {
 pub trait IdSource: fmt::Debug + Send + Sync + 'static {
     /// Returns an id that was never returned before.
     fn next_id(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn derived_ids_are_uuids_of_version_5(parent in ".{0,200}", index: u32) {
+            let name = format!("kser:output:{index}:{parent}");
+            let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+            let output = TaskId::from(parent.as_str()).output(index);
+            prop_assert_eq!(output.as_str(), uuid.to_string());
+        }
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_index_are_written() {
+        for index in [0, 9, 10, u32::MAX] {
+            assert_eq!(decimal(index, &mut [0; 10]), index.to_string());
+        }
+    }
 }

@@ -80,6 +80,8 @@ pub use entrypoint::Entrypoint;
 pub use envelope::{Envelope, Mode};
 pub use error::Error;
 pub use health::{Health, HeldPartition, NotInGroup, UnfitTopic};
+#[doc(hidden)]
+pub use id::name_based_uuid;
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};

@@ -28,8 +28,9 @@ struct Place {
 
 impl Place {
     fn of(run: &RunId) -> Self {
-        let run = Uuid::new_v5(&Uuid::NAMESPACE_OID, run.as_str().as_bytes());
-        Self { run }
+        Self {
+            run: kser_core::name_based_uuid(&[run.as_str()]),
+        }
     }
 
     fn field(&self, name: &str) -> Result<Topic, Error> {
