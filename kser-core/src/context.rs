@@ -1,5 +1,5 @@
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::de::DeserializeOwned;
 use tracing::Level;
@@ -24,7 +24,8 @@ struct Inner {
     fence: Option<u64>,
     previous: Outcome,
     metadata: Metadata,
-    cancellation: Cancellation,
+    /// Made when it is asked for: a consumer sets its own.
+    cancellation: OnceLock<Cancellation>,
     log: Option<Arc<LogOptions>>,
     ends_at_debug: bool,
     runs: Option<Arc<dyn AwaitRun>>,
@@ -45,7 +46,7 @@ impl Context {
             fence: None,
             previous: message.result.clone(),
             metadata: message.metadata.user_fields(),
-            cancellation: Cancellation::default(),
+            cancellation: OnceLock::new(),
             log: None,
             ends_at_debug: false,
             runs: None,
@@ -89,7 +90,7 @@ impl Context {
     /// Sets the request by which the handler is asked to stop.
     #[must_use]
     pub fn with_cancellation(self, cancellation: Cancellation) -> Self {
-        self.change(|inner| inner.cancellation = cancellation)
+        self.change(|inner| inner.cancellation = cancellation.into())
     }
 
     /// Sets the options of the log.
@@ -208,7 +209,7 @@ impl Context {
     /// Says whether the task should stop: its run was cancelled, its delivery is revoked, or the consumer shuts down.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancellation.is_cancelled()
+        self.cancellation().is_cancelled()
     }
 
     /// Waits until the task should stop.
@@ -217,13 +218,13 @@ impl Context {
     ///
     /// Dropping the future changes nothing.
     pub async fn cancelled(&self) {
-        self.0.cancellation.cancelled().await;
+        self.cancellation().cancelled().await;
     }
 
     /// Returns the request by which the handler is asked to stop.
     #[must_use]
     pub fn cancellation(&self) -> &Cancellation {
-        &self.0.cancellation
+        self.0.cancellation.get_or_init(Cancellation::default)
     }
 
     /// Logs `message` as `DiceRoll.RUNNING: dice.DiceRoll[872c…]: message`.
@@ -393,7 +394,11 @@ impl Inner {
             fence: self.fence,
             previous: self.previous.clone(),
             metadata: self.metadata.clone(),
-            cancellation: self.cancellation.clone(),
+            cancellation: self
+                .cancellation
+                .get_or_init(Cancellation::default)
+                .clone()
+                .into(),
             log: self.log.clone(),
             ends_at_debug: self.ends_at_debug,
             runs: self.runs.clone(),

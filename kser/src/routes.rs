@@ -98,6 +98,7 @@ impl Routes {
             .or_else(|| self.topics.get(segment));
         match routed {
             Some(topic) => self.prefixed(topic),
+            None if self.prefix.is_empty() => Ok(Topic::new(segment)?),
             None => Ok(Topic::new(format!("{}{segment}", self.prefix))?),
         }
     }

@@ -8,9 +8,12 @@ use super::{JsonError, depth};
 /// The deepest nesting of a value that is written. A reader finds it a few levels deep in a message.
 const DEEPEST: usize = depth::MAX_DEPTH - 10;
 
+/// The bytes that are set aside for a value, so that the usual params are written without a second allocation.
+const USUAL: usize = 512;
+
 /// Writes a value as JSON, and refuses NaN and the infinities, which `serde_json` writes as null. The error names the field.
 pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, JsonError> {
-    let mut out = Vec::with_capacity(128);
+    let mut out = Vec::with_capacity(USUAL);
     let mut writer = serde_json::Serializer::new(&mut out);
     value
         .serialize(Finite(&mut writer))

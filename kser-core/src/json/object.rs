@@ -108,15 +108,20 @@ impl Object {
 
     /// Takes text that a scanner has found to be an object.
     pub(crate) fn of_scanned(text: &str) -> Self {
-        let inner = text[1..].trim_start_matches([' ', '\n', '\r', '\t']);
-        Self((inner != "}").then(|| Raw::of_scanned(text)))
+        Self((!has_no_fields(text)).then(|| Raw::of_scanned(text)))
     }
 
     fn from_raw(raw: Raw) -> Option<Self> {
-        raw.as_str()
-            .starts_with('{')
-            .then(|| Self::of_scanned(raw.as_str()))
+        let empty = has_no_fields(raw.as_str());
+        let is_object = raw.as_str().starts_with('{');
+        is_object.then(|| Self((!empty).then_some(raw)))
     }
+}
+
+/// Says whether the text of an object is `{}`, with or without white space.
+fn has_no_fields(object: &str) -> bool {
+    let inner = object.get(1..).unwrap_or_default();
+    inner.trim_start_matches([' ', '\n', '\r', '\t']) == "}"
 }
 
 impl fmt::Debug for Object {
