@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::json::decode_error::DecodeError;
 use crate::json::members::Members;
-use crate::json::scan::Scanner;
+use crate::json::scan::{Scanner, plain};
 use crate::json::text::{Text, unescape, write_string};
 use crate::retcode::Retcode;
 use crate::{Error, Object, Raw, TaskError, TaskId};
@@ -277,6 +277,9 @@ impl Outcome {
         scanner: &mut Scanner<'_>,
         message: Option<&TaskId>,
     ) -> Result<Self, DecodeError> {
+        if let Some(default) = message.and_then(|message| Self::take_default(scanner, message)) {
+            return Ok(default);
+        }
         let mut outcome = Self::default();
         if scanner.peek() != Some(b'{') {
             let at = scanner.at();
@@ -301,6 +304,22 @@ impl Outcome {
             Ok(())
         })?;
         Ok(outcome)
+    }
+
+    /// Takes the outcome of a message that no step precedes, if it is as [`write`](Self::write) writes it. Most messages have
+    /// it, and its fields need not be read one by one.
+    fn take_default(scanner: &mut Scanner<'_>, message: &TaskId) -> Option<Self> {
+        let uuid = message.as_str();
+        let mut ahead = scanner.clone();
+        let is_default = ahead.take_text("{\"uuid\":\"")
+            && ahead.take_text(uuid)
+            && ahead.take_text("\",\"retcode\":0,\"stdout\":\"\",\"stderr\":\"\",\"retval\":{}}");
+        // In JSON a text with escapes is another one.
+        if !is_default || plain(uuid.as_bytes()) < uuid.len() {
+            return None;
+        }
+        *scanner = ahead;
+        Some(Self::default().with_uuid(message.clone()))
     }
 
     fn to_json(&self) -> String {

@@ -39,6 +39,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Takes the text, if it is next.
+    pub(crate) fn take_text(&mut self, text: &str) -> bool {
+        let found = self.text.as_bytes()[self.at..].starts_with(text.as_bytes());
+        self.at += if found { text.len() } else { 0 };
+        found
+    }
+
     /// Takes the byte, if it is next behind white space.
     #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {

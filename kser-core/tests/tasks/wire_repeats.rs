@@ -214,3 +214,21 @@ proptest! {
         prop_assert_eq!(object.parse::<Order>().ok(), expected);
     }
 }
+
+/// The default result is taken whole, where its bytes are those of its id.
+#[test]
+fn a_default_result_is_that_of_its_own_id() {
+    let result = r#"{"uuid":"a","x":"b","retcode":0,"stdout":"","stderr":"","retval":{}}"#;
+    for (uuid, expected) in [(r#"a\",\"x\":\"b"#, "a"), ("a", "a"), (r"\u0061", "a")] {
+        let text = format!(
+            r#"{{"uuid":"{uuid}","entrypoint":"a.B","params":{{}},"result":{result},"metadata":{{}}}}"#
+        );
+        let message = Message::decode(text.as_bytes()).unwrap();
+        assert_eq!(message.result.uuid().unwrap().as_str(), expected, "{text}");
+        let again = Message::decode(&message.encode().unwrap()).unwrap();
+        assert_eq!(again, message);
+    }
+    let text = r#"{"uuid":"a","entrypoint":"a.B","params":{},"result":{"uuid":"b","retcode":0,"stdout":"","stderr":"","retval":{}},"metadata":{}}"#;
+    let message = Message::decode(text.as_bytes()).unwrap();
+    assert_eq!(message.result.uuid().unwrap().as_str(), "b");
+}
