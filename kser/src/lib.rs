@@ -26,6 +26,8 @@ pub mod layer;
 pub mod memory;
 pub mod message;
 pub mod operation;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod run;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

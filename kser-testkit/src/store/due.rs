@@ -64,10 +64,10 @@ pub async fn a_run_is_due_for_its_topic_alone(harness: &StoreHarness) {
 #[doc = sentence!(the_earliest_is_first_and_the_limit_holds)]
 pub async fn the_earliest_is_first_and_the_limit_holds(harness: &StoreHarness) {
     let mut runs = Vec::new();
-    for (name, wait) in [("second", 200), ("third", 300), ("first", 100)] {
+    for (name, wait) in [("second", 2000), ("third", 3000), ("first", 100)] {
         runs.push(Inhabitant::due_in(harness, name, Duration::from_millis(wait)).await);
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let due = harness
         .store()
         .due(&harness.topic(), NOW, ALL)

@@ -110,6 +110,7 @@ impl ClientBuilder {
     /// |---|---|
     /// | `memory://` | in this process, feature `memory` |
     /// | `sqlite://shop.db`, `sqlite:///var/lib/shop.db` | a file of SQLite, feature `sqlite`: the path stands behind the two slashes as it is |
+    /// | `postgres://user:password@host/database` | PostgreSQL, feature `postgres`, with `?schema=kser` and other options: see the guide page `stores` |
     ///
     /// The file is made if it is missing. All processes of a machine that name it share the runs in it.
     ///
@@ -325,10 +326,33 @@ mod tests {
             ("shop.db", "it has no scheme"),
             ("memory://?prefix=a.", "has no prefix"),
             ("memory://here", "nothing may stand before"),
-            ("kafka://host", "there are `memory://` and `sqlite://`"),
+            (
+                "kafka://host",
+                "there are `memory://`, `sqlite://` and `postgres://`",
+            ),
         ] {
             let refused = over(url).build().await.map(drop).unwrap_err();
             assert!(refused.to_string().contains(text), "{url}: {refused}");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[tokio::test]
+    async fn an_error_of_a_store_url_shows_no_password() {
+        let urls = [
+            ("postgres://u:hunter2@127.0.0.1:1/shop", "error connecting"),
+            ("postgres://u:hunter2@db/shop?schema=A-b", "a schema has"),
+            ("postgresql://u:hunter2@db:port/shop", "invalid value"),
+            ("postgres://u:hunter2@db/shop?prefix=a", "has no prefix"),
+        ];
+        for (url, expected) in urls {
+            let builder = Client::builder_from_url("memory://").store_from_url(url);
+            let error = builder.build().await.unwrap_err();
+            let text = format!("{error:?} {}", error.report());
+            assert!(
+                text.contains(expected) && !text.contains("hunter2"),
+                "{text}"
+            );
         }
     }
 

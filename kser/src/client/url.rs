@@ -34,8 +34,8 @@ pub(super) async fn open(url: &str) -> Result<Backend, Error> {
 }
 
 /// Opens the state store that a URL names.
-pub(super) async fn open_store(url: &str) -> Result<Arc<dyn StateStore>, Error> {
-    let url = Url::parse(url)?;
+pub(super) async fn open_store(text: &str) -> Result<Arc<dyn StateStore>, Error> {
+    let url = Url::parse(text)?;
     match url.scheme {
         #[cfg(feature = "memory")]
         "memory" => {
@@ -51,6 +51,11 @@ pub(super) async fn open_store(url: &str) -> Result<Arc<dyn StateStore>, Error> 
             }
             Ok(Arc::new(kser_sql::SqliteStore::open(file).await?))
         }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            url.without_prefix()?;
+            Ok(Arc::new(kser_sql::PostgresStore::open(text).await?))
+        }
         scheme => Err(no_store(scheme)),
     }
 }
@@ -59,7 +64,10 @@ fn no_store(scheme: &str) -> Error {
     let hint = match scheme {
         "memory" => "switch on the cargo feature `memory` of kser",
         "sqlite" => "switch on the cargo feature `sqlite` of kser",
-        _ => "there are `memory://` and `sqlite://`, each with a cargo feature of kser",
+        "postgres" | "postgresql" => "switch on the cargo feature `postgres` of kser",
+        _ => {
+            "there are `memory://`, `sqlite://` and `postgres://`, each with a cargo feature of kser"
+        }
     };
     Error::Unsupported {
         what: format!("the scheme {scheme:?} of a state store"),
@@ -162,7 +170,7 @@ impl<'a> Url<'a> {
     }
 
     /// Refuses a prefix, which topics have and states have not.
-    #[cfg(any(feature = "memory", feature = "sqlite"))]
+    #[cfg(any(feature = "memory", feature = "postgres", feature = "sqlite"))]
     fn without_prefix(self) -> Result<Self, Error> {
         match self.prefix {
             Some(_) => {

@@ -1,0 +1,161 @@
+//! The connections of an open store, on a thread of their own, so that neither a handler that does not yield nor a runtime that
+//! ends holds up a write.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::config::PostgresConfig;
+use super::failure::Failure;
+use super::link::{Link, LinkSetup};
+use super::queue::{Caller, Job, Queue, Write};
+use super::schema::migrate;
+use super::statements::Statements;
+use super::waiters::{Looker, Waiters};
+use super::writer::Writer;
+
+/// The groups of writes that are under way at most, each on a connection of its own.
+const WRITERS: usize = 2;
+/// The time for which a call is tried again after the loss of a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The connections of an open store, which end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Database {
+    queue: Arc<Queue>,
+    reads: Link,
+    pub(super) statements: Arc<Statements>,
+    pub(super) waiters: Arc<Waiters>,
+    /// Dropping it ends the thread.
+    _open: oneshot::Sender<()>,
+}
+
+impl Database {
+    /// Connects, and brings the tables up to date.
+    pub(super) async fn open(config: PostgresConfig) -> Result<Self, Failure> {
+        let (opened, is_open) = oneshot::channel();
+        let (open, closed) = oneshot::channel::<()>();
+        let run = move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let failure = Failure::permanent(format!("cannot make a runtime: {error}"));
+                    return drop(opened.send(Err(failure)));
+                }
+            };
+            runtime.block_on(async {
+                let parts = start(config).await;
+                let is_ok = parts.is_ok();
+                if opened.send(parts).is_ok() && is_ok {
+                    // An error says that the store was dropped.
+                    let _ = closed.await;
+                }
+            });
+        };
+        let started = thread::Builder::new()
+            .name("kser-postgres".to_owned())
+            .spawn(run);
+        started.map_err(|error| Failure::permanent(format!("cannot start a thread: {error}")))?;
+        let parts = is_open
+            .await
+            .unwrap_or_else(|_| Err(Failure::permanent("the thread of the store has ended")));
+        let (queue, reads, statements, waiters) = parts?;
+        Ok(Self {
+            queue,
+            reads,
+            statements,
+            waiters,
+            _open: open,
+        })
+    }
+
+    /// Writes, together with the other writes that wait. The write is done or not done if the future is dropped.
+    pub(super) async fn write<T>(
+        &self,
+        write: impl FnOnce(Caller<T>) -> Write,
+    ) -> Result<T, Failure> {
+        let (caller, answer) = oneshot::channel();
+        self.queue.push(Job {
+            write: write(caller),
+            deadline: Instant::now() + PATIENCE,
+            alone: false,
+        });
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::permanent("the thread of the store has ended")))
+    }
+
+    /// Reads. After the loss of a connection it reads again.
+    pub(super) async fn read(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let session = self.reads.session(deadline).await?;
+            match session.query(sql, values).await {
+                Err(failure) if failure.is_lost() && Instant::now() < deadline => {
+                    // The loss is noted in a moment.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+type Parts = (Arc<Queue>, Link, Arc<Statements>, Arc<Waiters>);
+
+/// Makes the connections, and starts the tasks that use them.
+async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
+    migrate(&config).await?;
+    let (queue, waiters) = (Arc::<Queue>::default(), Arc::<Waiters>::default());
+    let statements = Arc::new(Statements::new(&config.schema));
+    let channel = format!("kser_{}", config.schema);
+    let process = RandomState::new().hash_one(0_u8).cast_signed();
+    let link = |prepare: Vec<String>, begin: String, notified: &Arc<Notify>| {
+        Link::open(LinkSetup {
+            config: config.clone(),
+            begin,
+            prepare,
+            notified: Arc::clone(notified),
+        })
+    };
+    let quiet = Arc::new(Notify::new());
+    let usual = statements.usual();
+    for _ in 0..WRITERS {
+        let writer = Writer {
+            queue: Arc::clone(&queue),
+            link: link(usual.clone(), String::new(), &quiet).await?,
+            statements: Arc::clone(&statements),
+            waiters: Arc::clone(&waiters),
+            channel: channel.clone(),
+            process,
+        };
+        tokio::spawn(writer.run());
+    }
+    let reads = link(
+        vec![statements.progress.clone(), statements.step.clone()],
+        String::new(),
+        &quiet,
+    )
+    .await?;
+    let notified = Arc::new(Notify::new());
+    let looker = Looker {
+        waiters: Arc::clone(&waiters),
+        link: link(Vec::new(), format!("LISTEN \"{channel}\""), &notified).await?,
+        statements: Arc::clone(&statements),
+        notified,
+        process,
+    };
+    tokio::spawn(looker.run());
+    Ok((queue, reads, statements, waiters))
+}

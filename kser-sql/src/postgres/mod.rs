@@ -1,0 +1,334 @@
+mod config;
+mod database;
+mod failure;
+mod link;
+mod queue;
+mod reads;
+mod schema;
+mod session;
+mod statements;
+mod waiters;
+mod writer;
+mod writes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
+use kser_core::store::{
+    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
+    Watch, Write,
+};
+use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+pub use self::config::PostgresConfig;
+use self::database::Database;
+use self::failure::Failure;
+use self::queue::Write as Job;
+use self::reads::{read_progress, run_id, value};
+use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, whole};
+use crate::encoding::{millis, signed, time};
+
+/// The longest pause between two looks for something that another process has made due.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps runs in a PostgreSQL database, which all processes of all machines use at once. Clones share its four connections.
+///
+/// A write is as durable as a commit of the database is when its call returns. Writes that wait at the same moment go into one
+/// statement, and a lone one goes at once: a swap is one round trip. The tables stand in a schema of their own.
+///
+/// **Time.** The store's time is that of the database, so that the clocks of the processes do not matter. Tests that pause
+/// tokio's clock cannot use it.
+///
+/// **Waking.** A change by this process wakes its waiters at once. The end of a run in another process does so by `NOTIFY`, any
+/// other change within a second.
+///
+/// **Faults.** After the loss of a connection another one is made. A call is tried again for ten seconds, a write by its stamp,
+/// which tells whether it was written; then its error is a temporary one.
+///
+/// The store removes no run by itself: see [`purge`](StateStore::purge).
+#[derive(Debug, Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    id: StoreId,
+    /// The latest time that was told, in milliseconds.
+    latest: AtomicI64,
+}
+
+impl PostgresStore {
+    /// Connects to the database of a URL, see [`PostgresConfig::from_url`], and brings its tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_with`](Self::open_with), and [`Error::Invalid`] for a URL that is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the database with the tables or without.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        Self::open_with(PostgresConfig::from_url(url)?).await
+    }
+
+    /// Connects to a database, and brings its tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the database cannot be reached, which is temporary, when it refuses the user, when it has tables of
+    /// a later version of kser that this one may not use, and when there is a pooler in between that shares connections.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_with(config: PostgresConfig) -> Result<Self, Error> {
+        let database = Database::open(config).await?;
+        let rows = database.read(&database.statements.store_id, &[]).await?;
+        let row = one(&rows)?;
+        let id: String = value(row, 0)?;
+        let latest = AtomicI64::new(value(row, 1)?);
+        Ok(Self(Arc::new(Inner {
+            database,
+            id: id.into(),
+            latest,
+        })))
+    }
+
+    /// Adds the time of the database, which never goes back.
+    fn timed<T>(&self, now: Timestamp, value: T) -> Timed<T> {
+        let now = millis(now);
+        let latest = self.0.latest.fetch_max(now, Ordering::Relaxed);
+        Timed::new(time(latest.max(now)), value)
+    }
+
+    async fn read_rows(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        Ok(self.0.database.read(sql, values).await?)
+    }
+
+    /// Returns the time of the database, and that at which something is due.
+    async fn earliest_due(&self) -> Result<(i64, Option<i64>), Error> {
+        let rows = self
+            .read_rows(&self.0.database.statements.earliest_due, &[])
+            .await?;
+        let row = one(&rows)?;
+        Ok((value(row, 0)?, value(row, 1)?))
+    }
+}
+
+/// Returns the row of a statement that always has one.
+fn one(rows: &[Row]) -> Result<&Row, Failure> {
+    rows.first()
+        .ok_or_else(|| Failure::permanent("a statement has no row"))
+}
+
+#[async_trait]
+impl StateStore for PostgresStore {
+    async fn id(&self) -> Result<Timed<StoreId>, Error> {
+        let rows = self
+            .read_rows(&self.0.database.statements.store_id, &[])
+            .await?;
+        let now = time(value(one(&rows)?, 1)?);
+        Ok(self.timed(now, self.0.id.clone()))
+    }
+
+    async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
+        let name = instance.to_string();
+        let life: Answer<u64> = self
+            .0
+            .database
+            .write(|caller| Job::Register(name, caller))
+            .await?;
+        Ok(self.timed(life.now, Owner::new(instance.clone(), life.value)))
+    }
+
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        let insert = Box::new(Insert::new(run)?);
+        let answer = self
+            .0
+            .database
+            .write(|caller| Job::Insert(insert, caller))
+            .await?;
+        let answer = answer.try_map(|answer| {
+            Ok::<_, Error>(match answer {
+                InsertAnswer::New => Inserted::New,
+                InsertAnswer::Same(progress) => Inserted::Same(Box::new(read_progress(&progress)?)),
+                InsertAnswer::Other => Inserted::Other,
+            })
+        })?;
+        Ok(self.timed(answer.now, answer.value))
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let id = id.as_str().as_bytes();
+        let rows = self
+            .read_rows(&self.0.database.statements.progress, &[&id])
+            .await?;
+        let row = one(&rows)?;
+        let progress: Option<&[u8]> = value(row, 1)?;
+        let progress = progress.map(read_progress).transpose()?;
+        Ok(self.timed(time(value(row, 0)?), progress))
+    }
+
+    async fn swap(
+        &self,
+        id: &RunId,
+        expected: Revision,
+        write: Write,
+    ) -> Result<Timed<Swapped>, Error> {
+        let swap = Box::new(Swap::new(id, expected, &write)?);
+        let fetch = write.fetch;
+        drop(write);
+        let answer = self
+            .0
+            .database
+            .write(|caller| Job::Swap(swap, caller))
+            .await?;
+        let answer = answer.try_map(|answer| {
+            Ok::<_, Error>(match answer {
+                SwapAnswer::Written(step) => {
+                    let read = |(step, position): (Vec<u8>, _)| read_step(&step, id, position);
+                    Swapped::Written(step.zip(fetch).map(read).transpose()?)
+                }
+                SwapAnswer::Conflict(progress) => {
+                    let progress = progress.as_deref().map(read_progress).transpose()?;
+                    Swapped::Conflict(progress.map(Box::new))
+                }
+            })
+        })?;
+        Ok(self.timed(answer.now, answer.value))
+    }
+
+    async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        let bytes = id.as_str().as_bytes();
+        let sql = &self.0.database.statements.step;
+        let rows = self.read_rows(sql, &[&bytes, &i64::from(position)]).await?;
+        let read = |row| read_step(value(row, 0)?, id, position);
+        rows.first().map(read).transpose()
+    }
+
+    async fn due(
+        &self,
+        topic: &Topic,
+        waited: Duration,
+        limit: usize,
+    ) -> Result<Timed<Vec<RunId>>, Error> {
+        // The sum with the time of the database has to fit.
+        let waited = i64::try_from(waited.as_millis())
+            .unwrap_or(i64::MAX)
+            .min(i64::MAX / 4);
+        let sql = &self.0.database.statements.due;
+        let rows = self
+            .read_rows(sql, &[&topic.as_str(), &waited, &whole(limit)])
+            .await?;
+        let row = one(&rows)?;
+        let ids: Vec<&[u8]> = value(row, 1)?;
+        let ids: Result<Vec<RunId>, Error> = ids.into_iter().map(run_id).collect();
+        Ok(self.timed(time(value(row, 0)?), ids?))
+    }
+
+    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        let sql = &self.0.database.statements.outputs_due;
+        let rows = self.read_rows(sql, &[&whole(limit)]).await?;
+        let outputs: Result<Vec<Output>, Error> = rows.iter().map(reads::output).collect();
+        let now = match rows.first() {
+            Some(row) => time(value(row, 0)?),
+            None => time(self.0.latest.load(Ordering::Relaxed)),
+        };
+        Ok(self.timed(now, outputs?))
+    }
+
+    async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
+        let outputs = outputs.to_vec();
+        Ok(self
+            .0
+            .database
+            .write(|caller| Job::Relay(outputs, caller))
+            .await?)
+    }
+
+    /// Waits without a limit. A change by another process is seen within a second.
+    async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
+        self.0.database.waiters.changed(id, signed(version)).await;
+        Ok(())
+    }
+
+    /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written; one of another process is
+    /// seen within a second. Needs a tokio runtime with time.
+    async fn await_due(&self) -> Result<(), Error> {
+        let waiters = &self.0.database.waiters;
+        let _interest = waiters.listen_for_due();
+        loop {
+            // Made before the look, so that no write is missed.
+            let earlier = waiters.earlier_due();
+            let (now, due) = self.earliest_due().await?;
+            waiters.sleep_until(due.unwrap_or(i64::MAX));
+            let wait = due.map_or(Ok(u64::MAX), |due| u64::try_from(due.saturating_sub(now)));
+            match wait {
+                Err(_) | Ok(0) => return Ok(()),
+                Ok(wait) => {
+                    let _ = timeout(Duration::from_millis(wait).min(PAUSE), earlier).await;
+                }
+            }
+        }
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        let id = id.as_str().as_bytes();
+        let rows = self
+            .read_rows(&self.0.database.statements.run, &[&id])
+            .await?;
+        rows.first().map(reads::info).transpose()
+    }
+
+    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let id = id.as_str().as_bytes();
+        let sql = &self.0.database.statements.attempts;
+        let rows = self
+            .read_rows(sql, &[&id, &whole(skip), &whole(limit)])
+            .await?;
+        rows.iter().map(reads::attempt).collect()
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        let (limit, skip) = (whole(filter.limit), whole(filter.skip));
+        let name = filter.name.as_ref().map(|name| name.as_str().as_bytes());
+        let status = filter.status.map(|status| status.as_str());
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&limit, &skip];
+        values.extend(name.iter().map(|name| name as &(dyn ToSql + Sync)));
+        values.extend(status.iter().map(|status| status as &(dyn ToSql + Sync)));
+        let sql = self
+            .0
+            .database
+            .statements
+            .list(name.is_some(), status.is_some());
+        let rows = self.read_rows(&sql, &values).await?;
+        rows.iter().map(reads::info).collect()
+    }
+
+    async fn purge(&self, id: &RunId) -> Result<bool, Error> {
+        let id = id.clone();
+        Ok(self
+            .0
+            .database
+            .write(|caller| Job::Purge(id, caller))
+            .await?)
+    }
+
+    fn watch(&self, _: &RunId) -> Watch {
+        Watch::none()
+    }
+
+    fn health(&self) -> StoreHealth {
+        StoreHealth::default()
+    }
+}

@@ -1,0 +1,338 @@
+//! The texts of the statements. Each is one round trip, and a transaction of its own.
+
+use kser_core::store::OUTPUT_PATIENCE;
+
+use super::schema::in_schema;
+
+/// The time of the database, in milliseconds.
+const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::int8";
+
+/// The parts that a group of swaps may have beside the progress.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) attempts: bool,
+    pub(super) plans: bool,
+    pub(super) outputs: bool,
+    pub(super) fetches: bool,
+}
+
+impl Parts {
+    const fn index(self) -> usize {
+        self.attempts as usize
+            + 2 * self.plans as usize
+            + 4 * self.outputs as usize
+            + 8 * self.fetches as usize
+    }
+
+    const fn of_index(index: usize) -> Self {
+        Self {
+            attempts: index & 1 > 0,
+            plans: index & 2 > 0,
+            outputs: index & 4 > 0,
+            fetches: index & 8 > 0,
+        }
+    }
+}
+
+/// The statements of a store, with its schema.
+#[derive(Debug)]
+pub(super) struct Statements {
+    swaps: Vec<String>,
+    inserts: Vec<String>,
+    pub(super) look_at_refused: String,
+    pub(super) relay: String,
+    pub(super) purge: String,
+    pub(super) register: String,
+    pub(super) store_id: String,
+    pub(super) progress: String,
+    pub(super) versions: String,
+    pub(super) step: String,
+    pub(super) due: String,
+    pub(super) earliest_due: String,
+    pub(super) outputs_due: String,
+    pub(super) run: String,
+    pub(super) attempts: String,
+    pub(super) listen_for: String,
+    schema: String,
+}
+
+impl Statements {
+    pub(super) fn new(schema: &str) -> Self {
+        let text = |sql: &str| in_schema(&sql.replace("{now}", NOW), schema);
+        Self {
+            swaps: (0..16).map(|parts| text(&swap(Parts::of_index(parts)))).collect(),
+            inserts: (0..16).map(|parts| text(&insert(Parts::of_index(parts)))).collect(),
+            look_at_refused: text(
+                "SELECT r.id, r.version, r.stamp, r.progress, {now}, t.step
+                 FROM unnest($1::bytea[], $2::int8[]) AS s(id, wanted) JOIN kser.runs r ON r.id = s.id
+                 LEFT JOIN kser.steps t ON t.run = r.number AND t.position = s.wanted",
+            ),
+            relay: text(
+                "DELETE FROM kser.outputs o USING unnest($1::bytea[], $2::int8[], $3::int8[]) AS s(id, version, place)
+                 JOIN kser.runs r ON r.id = s.id WHERE o.run = r.number AND o.version = s.version AND o.place = s.place",
+            ),
+            purge: text(
+                "WITH gone AS (
+                     DELETE FROM kser.runs WHERE id = $1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING number
+                 ), launches AS (DELETE FROM kser.launches d USING gone WHERE d.run = gone.number),
+                 steps AS (DELETE FROM kser.steps d USING gone WHERE d.run = gone.number),
+                 attempts AS (DELETE FROM kser.attempts d USING gone WHERE d.run = gone.number),
+                 outputs AS (DELETE FROM kser.outputs d USING gone WHERE d.run = gone.number)
+                 SELECT number, (SELECT pg_notify($2, '') FROM kser.listeners WHERE process <> $3 AND runs_until > {now} LIMIT 1)
+                 FROM gone",
+            ),
+            register: text(
+                "INSERT INTO kser.instances AS i VALUES ($1, {now})
+                 ON CONFLICT (name) DO UPDATE SET incarnation = greatest(i.incarnation + 1, excluded.incarnation)
+                 RETURNING incarnation, {now}",
+            ),
+            store_id: text("SELECT value, {now} FROM kser.meta WHERE name = 'store_id'"),
+            progress: text("SELECT {now}, (SELECT progress FROM kser.runs WHERE id = $1)"),
+            versions: text(
+                "SELECT s.id, r.version FROM unnest($1::bytea[]) AS s(id) LEFT JOIN kser.runs r ON r.id = s.id",
+            ),
+            step: text(
+                "SELECT t.step FROM kser.runs r JOIN kser.steps t ON t.run = r.number WHERE r.id = $1 AND t.position = $2",
+            ),
+            // A row is in a slot of its due time, and slots are in the order of time.
+            due: text(
+                "WITH clock AS MATERIALIZED (SELECT {now} AS now)
+                 SELECT now, ARRAY(
+                     SELECT id FROM kser.runs WHERE topic = $1 AND due_slot IS NOT NULL AND due_slot <= (now - $2::int8) >> 14
+                     AND look_at <= now - $2::int8 ORDER BY due_slot, look_at, number LIMIT $3
+                 ) FROM clock",
+            ),
+            earliest_due: text(
+                "WITH RECURSIVE topics (topic) AS (
+                     SELECT min(topic) FROM kser.runs WHERE due_slot IS NOT NULL
+                     UNION ALL
+                     SELECT (SELECT min(topic) FROM kser.runs WHERE due_slot IS NOT NULL AND topic > topics.topic)
+                     FROM topics WHERE topic IS NOT NULL
+                 )
+                 SELECT {now}, least((
+                     SELECT min((
+                         SELECT min(r.look_at) FROM kser.runs r WHERE r.topic = topics.topic AND r.due_slot = (
+                             SELECT min(f.due_slot) FROM kser.runs f WHERE f.topic = topics.topic AND f.due_slot IS NOT NULL
+                         )
+                     )) FROM topics
+                 ), (SELECT min(due) FROM kser.outputs))",
+            ),
+            outputs_due: text(
+                "SELECT {now}, r.id, o.version, o.place, o.topic, o.record_key, o.headers, o.payload, o.not_before
+                 FROM kser.outputs o JOIN kser.runs r ON r.number = o.run
+                 WHERE o.due <= (SELECT {now}) ORDER BY o.due, o.number LIMIT $1",
+            ),
+            run: text(&format!("{INFO} WHERE id = $1")),
+            attempts: text(
+                "SELECT position, entrypoint, attempt, started, ended, worker, a.status, outcome
+                 FROM kser.attempts a JOIN kser.runs r ON r.number = a.run
+                 WHERE r.id = $1 ORDER BY a.version LIMIT $3 OFFSET $2",
+            ),
+            listen_for: text(
+                "INSERT INTO kser.listeners AS l VALUES ($1, {now} + $2, {now} + $3)
+                 ON CONFLICT (process) DO UPDATE SET runs_until = excluded.runs_until, due_until = excluded.due_until",
+            ),
+            schema: schema.to_owned(),
+        }
+    }
+
+    /// Returns the statement for swaps with these parts.
+    pub(super) fn swap(&self, parts: Parts) -> &str {
+        &self.swaps[parts.index()]
+    }
+
+    /// Returns the statement for inserts with these parts.
+    pub(super) fn insert(&self, parts: Parts) -> &str {
+        &self.inserts[parts.index()]
+    }
+
+    /// Returns the statement that lists runs. Each kind of filter has one of its own, so that each is answered by its index.
+    pub(super) fn list(&self, by_name: bool, by_status: bool) -> String {
+        let filter = match (by_name, by_status) {
+            (false, false) => "",
+            (true, false) => "WHERE name = $3",
+            (false, true) => "WHERE status = $3",
+            (true, true) => "WHERE name = $3 AND status = $4",
+        };
+        let sql = format!("{INFO} {filter} ORDER BY number DESC LIMIT $1 OFFSET $2");
+        in_schema(&sql, &self.schema)
+    }
+
+    /// The statements that a connection prepares at its start: those of an operation without outputs.
+    pub(super) fn usual(&self) -> Vec<String> {
+        let parts = |attempts, plans, fetches| Parts {
+            attempts,
+            plans,
+            outputs: false,
+            fetches,
+        };
+        let swaps = [
+            parts(false, false, false),
+            parts(true, false, false),
+            parts(false, false, true),
+            parts(true, true, false),
+        ];
+        let mut usual: Vec<String> = swaps
+            .iter()
+            .map(|parts| self.swap(*parts).to_owned())
+            .collect();
+        usual.push(self.insert(Parts::default()).to_owned());
+        usual
+    }
+}
+
+const INFO: &str =
+    "SELECT id, name, message, created, progress FROM kser.runs JOIN kser.launches ON run = number";
+
+/// Swaps, in the order of their ids. It answers with a row for each that has written.
+///
+/// The values of plans and outputs are in arrays for the whole group; each swap has the place of its first one and their number.
+fn swap(parts: Parts) -> String {
+    // $1 to $9 are the columns, $10 to $12 the notification.
+    let mut next = 13;
+    let mut array = |kind: &str| {
+        let text = format!("${next}::{kind}[]");
+        next += 1;
+        text
+    };
+    let (mut sources, mut columns, mut carried) = (String::new(), String::new(), String::new());
+    let mut add = |source: String, name: &str| {
+        sources.push_str(&format!(", {source}"));
+        columns.push_str(&format!(", {name}"));
+        carried.push_str(&format!(", s.{name}"));
+    };
+    let mut along = String::new();
+    if parts.fetches {
+        add(array("int8"), "wanted");
+    }
+    if parts.attempts {
+        for (name, kind) in ATTEMPT {
+            add(array(kind), name);
+        }
+        along.push_str(
+            ", attempted AS (
+                 INSERT INTO kser.attempts (run, version, position, entrypoint, attempt, started, ended, worker, status, outcome)
+                 SELECT number, version, a_position, a_entrypoint, a_attempt, a_started, a_ended, a_worker, a_status, a_outcome
+                 FROM written WHERE a_position IS NOT NULL
+             )",
+        );
+    }
+    if parts.plans {
+        add(array("int8"), "plan_first");
+        add(array("int8"), "plan_count");
+        let steps = array("bytea");
+        along.push_str(&format!(
+            ", cut AS (
+                 DELETE FROM kser.steps t USING written w WHERE t.run = w.number AND t.position > w.plan_count
+             ), planned AS (
+                 INSERT INTO kser.steps (run, position, step)
+                 SELECT number, i - plan_first + 1, ({steps})[i] FROM written, generate_series(plan_first, plan_first + plan_count - 1) AS i
+                 ON CONFLICT (run, position) DO UPDATE SET step = excluded.step
+             )"
+        ));
+    }
+    if parts.outputs {
+        add(array("int8"), "output_first");
+        add(array("int8"), "output_count");
+        let values: Vec<String> = OUTPUT
+            .iter()
+            .map(|kind| format!("({})[i]", array(kind)))
+            .collect();
+        along.push_str(&kept("written", "version", &values));
+    }
+    let fetched = match parts.fetches {
+        true => "(SELECT t.step FROM kser.steps t WHERE t.run = number AND t.position = wanted)",
+        false => "NULL::bytea",
+    };
+    format!(
+        "WITH written AS (
+             UPDATE kser.runs r SET status = s.status, version = s.version, stamp = s.stamp, look_at = s.look_at,
+                 progress = s.progress, topic = coalesce(s.topic, r.topic)
+             FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::bytea[],
+                 $9::text[]{sources})
+                 AS s(id, old_version, old_stamp, status, version, stamp, look_at, progress, topic{columns})
+             WHERE r.id = s.id AND r.version = s.old_version AND r.stamp = s.old_stamp
+             RETURNING r.id, r.number, r.version{carried}
+         ){along}
+         SELECT id, {{now}}, {fetched},
+             (SELECT pg_notify($10, '') FROM kser.listeners WHERE $11 AND process <> $12 AND runs_until > {{now}} LIMIT 1)
+         FROM written"
+    )
+}
+
+/// Inserts, in the order of their ids. It answers with a row for each, that of the stored run if it is not new: a statement that
+/// does nothing on a conflict would return no row for one that another transaction has just inserted.
+fn insert(parts: Parts) -> String {
+    // $1 to $10 are the columns.
+    let mut next = 11;
+    let mut array = |kind: &str| {
+        let text = format!("${next}::{kind}[]");
+        next += 1;
+        text
+    };
+    let mut along = String::new();
+    if parts.plans {
+        let (first, count, steps) = (array("int8"), array("int8"), array("bytea"));
+        along.push_str(&format!(
+            ", planned AS (
+                 INSERT INTO kser.steps (run, position, step)
+                 SELECT number, i - ({first})[at] + 1, ({steps})[i]
+                 FROM here, generate_series(({first})[at], ({first})[at] + ({count})[at] - 1) AS i
+             )"
+        ));
+    }
+    if parts.outputs {
+        let (first, count) = (array("int8"), array("int8"));
+        let source = format!(
+            "(SELECT number, version, ({first})[at] AS output_first, ({count})[at] AS output_count FROM here)"
+        );
+        let values: Vec<String> = OUTPUT
+            .iter()
+            .map(|kind| format!("({})[i]", array(kind)))
+            .collect();
+        along.push_str(&kept(&format!("{source} AS s"), "version", &values));
+    }
+    format!(
+        "WITH found AS (
+             INSERT INTO kser.runs AS r (id, name, topic, digest, created, status, version, stamp, look_at, progress)
+             SELECT s.id, s.name, s.topic, s.digest, {{now}}, s.status, s.version, s.stamp, s.look_at, s.progress
+             FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::bytea[])
+                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress)
+             ON CONFLICT (id) DO UPDATE SET digest = r.digest
+             RETURNING r.number, r.id, r.name, r.digest, r.version, r.stamp, r.progress, r.xmax = 0 AS is_new
+         ), here AS MATERIALIZED (
+             SELECT number, version, array_position($1::bytea[], id) AS at FROM found WHERE is_new
+         ), launched AS (
+             INSERT INTO kser.launches (run, message) SELECT number, ($10::bytea[])[at] FROM here
+         ){along}
+         SELECT id, {{now}}, is_new, name, digest, version, stamp, CASE WHEN is_new THEN NULL ELSE progress END FROM found"
+    )
+}
+
+/// The columns of an attempt.
+const ATTEMPT: [(&str, &str); 8] = [
+    ("a_position", "int8"),
+    ("a_entrypoint", "bytea"),
+    ("a_attempt", "int8"),
+    ("a_started", "int8"),
+    ("a_ended", "int8"),
+    ("a_worker", "bytea"),
+    ("a_status", "text"),
+    ("a_outcome", "bytea"),
+];
+
+/// The types of the columns of an output: topic, key, headers, payload, time.
+const OUTPUT: [&str; 5] = ["text", "bytea", "bytea", "bytea", "int8"];
+
+/// Keeps the outputs of rows that say where theirs begin and how many there are.
+fn kept(rows: &str, version: &str, values: &[String]) -> String {
+    let patience = OUTPUT_PATIENCE.as_millis();
+    let values = values.join(", ");
+    format!(
+        ", kept AS (
+             INSERT INTO kser.outputs (run, version, place, due, topic, record_key, headers, payload, not_before)
+             SELECT number, {version}, i - output_first, {{now}} + {patience}, {values}
+             FROM {rows}, generate_series(output_first, output_first + output_count - 1) AS i
+         )"
+    )
+}

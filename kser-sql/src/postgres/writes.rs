@@ -1,0 +1,629 @@
+//! The values of the statements that write: many swaps, or many inserts, at once.
+
+use std::collections::BTreeMap;
+
+use kser_core::sequencing::{PlannedStep, Progress, Revision, carried};
+use kser_core::store::{Attempt, NewRun, OUTPUT_PATIENCE, OutputId, Write};
+use kser_core::{Error, Raw, RunId, Timestamp};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::failure::{BACKEND, Failure};
+use super::session::Session;
+use super::statements::{Parts, Statements};
+use crate::encoding::{RecordRow, millis, signed, time, unreadable};
+
+/// A value of a statement.
+type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// An answer, with the time of the database.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    pub(super) now: Timestamp,
+    pub(super) value: T,
+}
+
+impl<T> Answer<T> {
+    /// Changes the value, which may fail.
+    pub(super) fn try_map<U, E>(self, map: impl FnOnce(T) -> Result<U, E>) -> Result<Answer<U>, E> {
+        Ok(Answer {
+            now: self.now,
+            value: map(self.value)?,
+        })
+    }
+}
+
+/// A progress as its columns.
+#[derive(Debug)]
+struct ProgressRow {
+    status: &'static str,
+    /// Whether the run has ended.
+    ended: bool,
+    version: i64,
+    stamp: i64,
+    look_at: Option<i64>,
+    text: String,
+}
+
+impl ProgressRow {
+    fn of(progress: &Progress) -> Result<Self, Error> {
+        let revision = progress.revision();
+        Ok(Self {
+            status: progress.status().as_str(),
+            ended: progress.status().is_terminal(),
+            version: signed(revision.version),
+            stamp: signed(revision.stamp),
+            look_at: progress.check_at().map(millis),
+            text: json(progress)?,
+        })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Encode {
+        source: source.into(),
+    })
+}
+
+/// The columns of a group: the values of each row, and for values of which a row has several, the place of its first one.
+#[derive(Debug)]
+struct Lists<'a, T> {
+    first: Vec<i64>,
+    count: Vec<i64>,
+    all: Vec<&'a T>,
+}
+
+impl<T> Default for Lists<'_, T> {
+    fn default() -> Self {
+        Self {
+            first: Vec::new(),
+            count: Vec::new(),
+            all: Vec::new(),
+        }
+    }
+}
+
+impl<'a, T> Lists<'a, T> {
+    fn push(&mut self, row: &'a [T]) {
+        // SQL counts from 1.
+        self.first.push(whole(self.all.len() + 1));
+        self.count.push(whole(row.len()));
+        self.all.extend(row);
+    }
+
+    fn map<U>(&self, value: impl Fn(&'a T) -> U) -> Vec<U> {
+        self.all.iter().map(|one| value(one)).collect()
+    }
+}
+
+/// Converts a number to the one that a statement takes.
+pub(super) fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The columns of the outputs of a group.
+struct Outputs<'a> {
+    topics: Vec<&'a str>,
+    keys: Vec<Option<&'a [u8]>>,
+    headers: Vec<&'a [u8]>,
+    payloads: Vec<Option<&'a [u8]>>,
+    not_before: Vec<Option<i64>>,
+}
+
+impl<'a> Outputs<'a> {
+    fn of(rows: &Lists<'a, RecordRow>) -> Self {
+        Self {
+            topics: rows.map(|row| row.topic.as_str()),
+            keys: rows.map(|row| row.key.as_deref()),
+            headers: rows.map(|row| &row.headers[..]),
+            payloads: rows.map(|row| row.payload.as_deref()),
+            not_before: rows.map(|row| row.not_before),
+        }
+    }
+
+    fn values(&self) -> [Value<'_>; 5] {
+        [
+            &self.topics,
+            &self.keys,
+            &self.headers,
+            &self.payloads,
+            &self.not_before,
+        ]
+    }
+}
+
+/// A run that is inserted.
+#[derive(Debug)]
+pub(super) struct Insert {
+    run: NewRun,
+    progress: ProgressRow,
+    steps: Vec<String>,
+    outputs: Vec<RecordRow>,
+}
+
+/// The answer of an insert.
+#[derive(Debug)]
+pub(super) enum InsertAnswer {
+    New,
+    Same(Vec<u8>),
+    Other,
+}
+
+impl Insert {
+    pub(super) fn new(run: NewRun) -> Result<Self, Error> {
+        Ok(Self {
+            progress: ProgressRow::of(&run.progress)?,
+            steps: steps(&run.id, &run.plan),
+            outputs: run.outputs.iter().map(RecordRow::of).collect(),
+            run,
+        })
+    }
+
+    pub(super) const fn id(&self) -> &RunId {
+        &self.run.id
+    }
+
+    /// Returns the earliest time at which the run, or an output that was written at `now`, is due.
+    pub(super) fn due(&self, now: Timestamp) -> Option<i64> {
+        earliest_due(&self.progress, &self.outputs, now)
+    }
+
+    /// Returns about how many bytes the row has.
+    pub(super) fn size(&self) -> usize {
+        let steps: usize = self.steps.iter().map(String::len).sum();
+        self.run.launch.len() + self.progress.text.len() + steps + size(&self.outputs)
+    }
+
+    /// Inserts runs, whose ids differ, and answers in their order.
+    pub(super) async fn write_all(
+        runs: &[&Self],
+        session: &Session,
+        statements: &Statements,
+    ) -> Result<Vec<Answer<InsertAnswer>>, Failure> {
+        let mut sorted: Vec<&Self> = runs.to_vec();
+        sorted.sort_unstable_by(|one, other| one.id().as_str().cmp(other.id().as_str()));
+        let runs_of = |value: fn(&Self) -> &[u8]| -> Vec<&[u8]> {
+            sorted.iter().map(|run| value(run)).collect()
+        };
+        let texts = |value: fn(&Self) -> &str| -> Vec<&str> {
+            sorted.iter().map(|run| value(run)).collect()
+        };
+        let ids = runs_of(|run| run.id().as_str().as_bytes());
+        let names = runs_of(|run| run.run.name.as_str().as_bytes());
+        let topics = texts(|run| run.run.topic.as_str());
+        let digests = texts(|run| &run.run.digest);
+        let launches = runs_of(|run| &run.run.launch);
+        let progress = Columns::of(sorted.iter().map(|run| &run.progress));
+        let (mut plans, mut outputs) = (Lists::default(), Lists::default());
+        for run in &sorted {
+            plans.push(&run.steps);
+            outputs.push(&run.outputs);
+        }
+        let parts = Parts {
+            plans: !plans.all.is_empty(),
+            outputs: !outputs.all.is_empty(),
+            ..Parts::default()
+        };
+        let steps = plans.map(|step| step.as_bytes());
+        let kept = Outputs::of(&outputs);
+        let mut values: Vec<Value<'_>> = vec![
+            &ids,
+            &names,
+            &topics,
+            &digests,
+            &progress.statuses,
+            &progress.versions,
+            &progress.stamps,
+            &progress.looks,
+            &progress.texts,
+            &launches,
+        ];
+        if parts.plans {
+            values.extend([&plans.first as Value<'_>, &plans.count, &steps]);
+        }
+        if parts.outputs {
+            values.extend([&outputs.first as Value<'_>, &outputs.count]);
+            values.extend(kept.values());
+        }
+        let rows = session.query(statements.insert(parts), &values).await?;
+        let mut answers = by_id(&rows)?;
+        let answer = |run: &&Self| {
+            let row = answers.remove(run.id().as_str().as_bytes());
+            let row = row.ok_or_else(|| Failure::permanent("an insert has no answer"))?;
+            Ok(Answer {
+                now: time(row.try_get(1)?),
+                value: run.answer(row)?,
+            })
+        };
+        runs.iter().map(answer).collect()
+    }
+
+    fn answer(&self, row: &Row) -> Result<InsertAnswer, Failure> {
+        let found: (i64, i64) = (row.try_get(5)?, row.try_get(6)?);
+        let ours = (self.progress.version, self.progress.stamp);
+        // An insert whose answer was lost is repeated, and finds its own row.
+        if row.try_get(2)? || (ours.1 != 0 && found == ours) {
+            return Ok(InsertAnswer::New);
+        }
+        let (name, digest): (&[u8], &str) = (row.try_get(3)?, row.try_get(4)?);
+        let same = name == self.run.name.as_str().as_bytes() && digest == self.run.digest;
+        Ok(match same {
+            true => InsertAnswer::Same(row.try_get(7)?),
+            false => InsertAnswer::Other,
+        })
+    }
+}
+
+/// The columns of the progress of each row of a group.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    statuses: Vec<&'static str>,
+    versions: Vec<i64>,
+    stamps: Vec<i64>,
+    looks: Vec<Option<i64>>,
+    texts: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(rows: impl Iterator<Item = &'a ProgressRow>) -> Self {
+        let mut columns = Self::default();
+        for row in rows {
+            columns.statuses.push(row.status);
+            columns.versions.push(row.version);
+            columns.stamps.push(row.stamp);
+            columns.looks.push(row.look_at);
+            columns.texts.push(row.text.as_bytes());
+        }
+        columns
+    }
+}
+
+/// Finds the rows of answers by the id in their first column.
+fn by_id(rows: &[Row]) -> Result<BTreeMap<&[u8], &Row>, Failure> {
+    let row = |row| Ok((Row::try_get(row, 0)?, row));
+    rows.iter().map(row).collect()
+}
+
+/// A swap.
+#[derive(Debug)]
+pub(super) struct Swap {
+    id: RunId,
+    expected: (i64, i64),
+    progress: ProgressRow,
+    topic: Option<String>,
+    steps: Option<Vec<String>>,
+    attempt: Option<AttemptRow>,
+    outputs: Vec<RecordRow>,
+    fetch: Option<u32>,
+}
+
+/// The answer of a swap.
+#[derive(Debug)]
+pub(super) enum SwapAnswer {
+    Written(Option<Vec<u8>>),
+    Conflict(Option<Vec<u8>>),
+}
+
+impl Swap {
+    pub(super) fn new(id: &RunId, expected: Revision, write: &Write) -> Result<Self, Error> {
+        Ok(Self {
+            id: id.clone(),
+            expected: (signed(expected.version), signed(expected.stamp)),
+            progress: ProgressRow::of(&write.progress)?,
+            topic: write.topic.as_ref().map(ToString::to_string),
+            steps: write.plan.as_ref().map(|plan| steps(id, plan)),
+            attempt: write.attempt.as_ref().map(AttemptRow::of).transpose()?,
+            outputs: write.outputs.iter().map(RecordRow::of).collect(),
+            fetch: write.fetch,
+        })
+    }
+
+    pub(super) const fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Says whether the swap may be repeated, which its stamp allows.
+    pub(super) const fn is_repeatable(&self) -> bool {
+        self.progress.stamp != 0
+    }
+
+    /// Returns the earliest time at which the run, or an output that was written at `now`, is due.
+    pub(super) fn due(&self, now: Timestamp) -> Option<i64> {
+        earliest_due(&self.progress, &self.outputs, now)
+    }
+
+    /// Returns about how many bytes the rows have.
+    pub(super) fn size(&self) -> usize {
+        let steps: usize = self.steps.iter().flatten().map(String::len).sum();
+        let attempt = self
+            .attempt
+            .as_ref()
+            .map_or(0, |attempt| attempt.outcome.len());
+        self.progress.text.len() + steps + attempt + size(&self.outputs)
+    }
+
+    /// Writes swaps of runs that differ, and answers in their order. Those that have not written are looked up.
+    ///
+    /// If a run of them has ended, the processes that listen on `channel` are notified, but for `process`.
+    pub(super) async fn write_all(
+        swaps: &[&Self],
+        session: &Session,
+        statements: &Statements,
+        (channel, process): (&str, i64),
+    ) -> Result<Vec<Answer<SwapAnswer>>, Failure> {
+        let mut sorted: Vec<&Self> = swaps.to_vec();
+        sorted.sort_unstable_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
+        let ids: Vec<&[u8]> = sorted
+            .iter()
+            .map(|swap| swap.id.as_str().as_bytes())
+            .collect();
+        let versions: Vec<i64> = sorted.iter().map(|swap| swap.expected.0).collect();
+        let stamps: Vec<i64> = sorted.iter().map(|swap| swap.expected.1).collect();
+        let topics: Vec<Option<&str>> = sorted.iter().map(|swap| swap.topic.as_deref()).collect();
+        let progress = Columns::of(sorted.iter().map(|swap| &swap.progress));
+        let fetches: Vec<Option<i64>> = sorted.iter().map(|swap| swap.fetch_stored()).collect();
+        let attempts = Attempts::of(&sorted);
+        let ended = sorted.iter().any(|swap| swap.progress.ended);
+        let (mut plans, mut outputs) = (Lists::default(), Lists::default());
+        let mut plan_counts = Vec::new();
+        for swap in &sorted {
+            plans.push(swap.steps.as_deref().unwrap_or_default());
+            plan_counts.push(swap.steps.as_ref().map(|steps| whole(steps.len())));
+            outputs.push(&swap.outputs);
+        }
+        let parts = Parts {
+            attempts: sorted.iter().any(|swap| swap.attempt.is_some()),
+            plans: sorted.iter().any(|swap| swap.steps.is_some()),
+            outputs: !outputs.all.is_empty(),
+            fetches: fetches.iter().any(Option::is_some),
+        };
+        let steps = plans.map(|step| step.as_bytes());
+        let kept = Outputs::of(&outputs);
+        let mut values: Vec<Value<'_>> = vec![
+            &ids,
+            &versions,
+            &stamps,
+            &progress.statuses,
+            &progress.versions,
+            &progress.stamps,
+            &progress.looks,
+            &progress.texts,
+            &topics,
+            &channel,
+            &ended,
+            &process,
+        ];
+        if parts.fetches {
+            values.push(&fetches);
+        }
+        if parts.attempts {
+            values.extend(attempts.values());
+        }
+        if parts.plans {
+            values.extend([&plans.first as Value<'_>, &plan_counts, &steps]);
+        }
+        if parts.outputs {
+            values.extend([&outputs.first as Value<'_>, &outputs.count]);
+            values.extend(kept.values());
+        }
+        let rows = session.query(statements.swap(parts), &values).await?;
+        let written = by_id(&rows)?;
+        let refused: Vec<&&Self> = sorted
+            .iter()
+            .filter(|swap| !written.contains_key(swap.id.as_str().as_bytes()))
+            .collect();
+        let looked = match refused.is_empty() {
+            true => Vec::new(),
+            false => {
+                let ids: Vec<&[u8]> = refused
+                    .iter()
+                    .map(|swap| swap.id.as_str().as_bytes())
+                    .collect();
+                let fetches: Vec<Option<i64>> =
+                    refused.iter().map(|swap| swap.fetch_stored()).collect();
+                session
+                    .query(&statements.look_at_refused, &[&ids, &fetches])
+                    .await?
+            }
+        };
+        let looked = by_id(&looked)?;
+        let latest = looked
+            .values()
+            .map(|row| row.try_get(4))
+            .chain(written.values().map(|row| row.try_get(1)));
+        let latest = latest
+            .collect::<Result<Vec<i64>, _>>()?
+            .into_iter()
+            .max()
+            .unwrap_or_default();
+        let answer = |swap: &&Self| {
+            let id = swap.id.as_str().as_bytes();
+            let value = match (written.get(id), looked.get(id)) {
+                (Some(row), _) => SwapAnswer::Written(swap.fetched(row.try_get(2)?)),
+                (None, Some(row)) => swap.refused(row)?,
+                (None, None) => SwapAnswer::Conflict(None),
+            };
+            Ok(Answer {
+                now: time(latest),
+                value,
+            })
+        };
+        swaps.iter().map(answer).collect()
+    }
+
+    /// Returns the step that has to be read: a statement does not see the plan that it writes.
+    fn fetch_stored(&self) -> Option<i64> {
+        let fetch = self.fetch.filter(|_| self.steps.is_none());
+        fetch.map(i64::from)
+    }
+
+    /// Returns the step that was asked for, from the plan of the swap or as it is stored.
+    fn fetched(&self, stored: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let Some(steps) = &self.steps else {
+            return stored;
+        };
+        let index = usize::try_from(self.fetch?).ok()?.checked_sub(1)?;
+        steps.get(index).map(|step| step.clone().into_bytes())
+    }
+
+    /// Answers a swap that has not written now: it is repeated, or the run stands elsewhere.
+    fn refused(&self, row: &Row) -> Result<SwapAnswer, Failure> {
+        let stored: (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        let ours = (self.progress.version, self.progress.stamp);
+        Ok(match ours.1 != 0 && stored == ours {
+            true => SwapAnswer::Written(self.fetched(row.try_get(5)?)),
+            false => SwapAnswer::Conflict(Some(row.try_get(3)?)),
+        })
+    }
+}
+
+/// An attempt as its columns.
+#[derive(Debug)]
+struct AttemptRow {
+    attempt: Attempt,
+    outcome: String,
+}
+
+impl AttemptRow {
+    fn of(attempt: &Attempt) -> Result<Self, Error> {
+        Ok(Self {
+            outcome: json(&attempt.outcome)?,
+            attempt: attempt.clone(),
+        })
+    }
+}
+
+/// The columns of the attempts of a group; each is absent where a swap has none.
+#[derive(Debug)]
+struct Attempts<'a> {
+    positions: Vec<Option<i64>>,
+    entrypoints: Vec<Option<&'a [u8]>>,
+    attempts: Vec<Option<i64>>,
+    started: Vec<Option<i64>>,
+    ended: Vec<Option<i64>>,
+    workers: Vec<Option<&'a [u8]>>,
+    statuses: Vec<Option<&'static str>>,
+    outcomes: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> Attempts<'a> {
+    fn of(swaps: &[&'a Swap]) -> Self {
+        fn column<'a, T>(
+            swaps: &[&'a Swap],
+            value: impl Fn(&'a AttemptRow) -> T,
+        ) -> Vec<Option<T>> {
+            swaps
+                .iter()
+                .map(|swap| swap.attempt.as_ref().map(&value))
+                .collect()
+        }
+        Self {
+            positions: column(swaps, |row| row.attempt.position.into()),
+            entrypoints: column(swaps, |row| row.attempt.entrypoint.as_str().as_bytes()),
+            attempts: column(swaps, |row| row.attempt.attempt.into()),
+            started: swaps
+                .iter()
+                .map(|swap| swap.attempt.as_ref()?.attempt.started.map(millis))
+                .collect(),
+            ended: column(swaps, |row| millis(row.attempt.ended)),
+            workers: column(swaps, |row| row.attempt.worker.as_bytes()),
+            statuses: column(swaps, |row| row.attempt.status.as_str()),
+            outcomes: column(swaps, |row| row.outcome.as_bytes()),
+        }
+    }
+
+    fn values(&self) -> [Value<'_>; 8] {
+        [
+            &self.positions,
+            &self.entrypoints,
+            &self.attempts,
+            &self.started,
+            &self.ended,
+            &self.workers,
+            &self.statuses,
+            &self.outcomes,
+        ]
+    }
+}
+
+/// Marks outputs as published.
+pub(super) async fn relay(
+    outputs: &[OutputId],
+    session: &Session,
+    statements: &Statements,
+) -> Result<(), Failure> {
+    let mut sorted: Vec<&OutputId> = outputs.iter().collect();
+    sorted.sort_unstable();
+    let ids: Vec<&[u8]> = sorted
+        .iter()
+        .map(|output| output.run.as_str().as_bytes())
+        .collect();
+    let versions: Vec<i64> = sorted.iter().map(|output| signed(output.version)).collect();
+    let places: Vec<i64> = sorted.iter().map(|output| output.index.into()).collect();
+    session
+        .query(&statements.relay, &[&ids, &versions, &places])
+        .await
+        .map(drop)
+}
+
+/// Removes a run that has ended.
+pub(super) async fn purge(
+    id: &RunId,
+    session: &Session,
+    statements: &Statements,
+    (channel, process): (&str, i64),
+) -> Result<bool, Failure> {
+    let rows = session
+        .query(
+            &statements.purge,
+            &[&id.as_str().as_bytes(), &channel, &process],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
+/// Begins a life of an instance. Its number is at least the time, so that it grows also after a backup was restored.
+pub(super) async fn register(
+    instance: &str,
+    session: &Session,
+    statements: &Statements,
+) -> Result<Answer<u64>, Failure> {
+    let rows = session
+        .query(&statements.register, &[&instance.as_bytes()])
+        .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Failure::permanent("a registration has no answer"))?;
+    let life: i64 = row.try_get(0)?;
+    Ok(Answer {
+        now: time(row.try_get(1)?),
+        value: life.cast_unsigned(),
+    })
+}
+
+fn earliest_due(progress: &ProgressRow, outputs: &[RecordRow], now: Timestamp) -> Option<i64> {
+    let outputs = (!outputs.is_empty()).then(|| millis(now + OUTPUT_PATIENCE));
+    progress.look_at.into_iter().chain(outputs).min()
+}
+
+fn size(outputs: &[RecordRow]) -> usize {
+    let payload = |row: &RecordRow| row.payload.as_ref().map_or(0, Vec::len) + row.headers.len();
+    outputs.iter().map(payload).sum()
+}
+
+fn steps(run: &RunId, plan: &[PlannedStep]) -> Vec<String> {
+    let text = |step: &PlannedStep| {
+        carried::encode(run, std::slice::from_ref(step))
+            .as_str()
+            .to_owned()
+    };
+    plan.iter().map(text).collect()
+}
+
+/// Reads a step that [`steps`] has encoded.
+pub(super) fn read_step(text: &[u8], run: &RunId, position: u32) -> Result<PlannedStep, Error> {
+    let raw = Raw::from_slice(text).ok();
+    let read = raw.and_then(|raw| carried::split(&raw, run, position).ok());
+    read.map(|(step, _)| step)
+        .ok_or_else(|| unreadable(BACKEND, "a step"))
+}

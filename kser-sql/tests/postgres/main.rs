@@ -1,0 +1,5 @@
+//! The store on PostgreSQL: its contract on a real server, and the behaviour beyond the contract.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod conformance;
+mod schema;
