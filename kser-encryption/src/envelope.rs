@@ -2,7 +2,8 @@ use bytes::Bytes;
 use kser_core::{Fields, Object, Raw, Topic};
 
 use crate::sealed::{self, Sealed};
-use crate::{KeyId, KeyRing, OpenError, SealError, secretbox};
+use crate::secretbox::{self, Boxed};
+use crate::{KeyId, KeyRing, OpenError, SealError};
 
 /// The form in which payloads are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,8 +56,20 @@ pub fn seal(
     match writing {
         Writing::Version2 => sealed::seal(ring, &plain, topic, false),
         Writing::Version2Compressed => sealed::seal(ring, &plain, topic, true),
-        Writing::Version1 => secretbox::seal(ring, &plain),
+        Writing::Version1 => Ok(secretbox::seal(ring, &plain)),
         Writing::Plain => Ok(plain),
+    }
+}
+
+/// Returns the length of the payload that [`seal`] writes for a topic, with a key whose id has this length. Nothing is encrypted; a
+/// text that would be compressed is.
+#[must_use]
+pub fn sealed_len(key_id: usize, writing: Writing, plain: &[u8], topic: &Topic) -> usize {
+    match writing {
+        Writing::Version2 => sealed::sealed_len(key_id, plain, topic, false),
+        Writing::Version2Compressed => sealed::sealed_len(key_id, plain, topic, true),
+        Writing::Version1 => secretbox::sealed_len(plain.len()),
+        Writing::Plain => plain.len(),
     }
 }
 
@@ -94,6 +107,9 @@ pub fn open(
     if let Some(sealed) = Sealed::written(payload) {
         return sealed.open(ring, found).map(opened);
     }
+    if let Some(boxed) = Boxed::written(payload) {
+        return boxed.open(ring).map(opened);
+    }
     let fields = match fields(payload) {
         Some(fields) => fields,
         None if BEGINNINGS.iter().any(|begins| payload.starts_with(begins)) => {
@@ -108,7 +124,7 @@ pub fn open(
     }
     let has = |name| fields.get(name).is_some();
     if (has(secretbox::DATA) || has(secretbox::NONCE_FIELD)) && !has("entrypoint") {
-        return secretbox::open(ring, &fields).map(opened);
+        return Boxed::of_fields(&fields)?.open(ring).map(opened);
     }
     match reading {
         Reading::Require => Err(OpenError::Plain),

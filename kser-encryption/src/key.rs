@@ -5,10 +5,16 @@ use zeroize::Zeroizing;
 
 use crate::KeyError;
 use crate::base64;
+use crate::xaes::Xaes;
 
 /// A secret of 32 bytes. It is zeroed when its last clone is dropped, and no `Debug` shows it.
 #[derive(Clone)]
-pub struct Key(Arc<Zeroizing<[u8; Self::LENGTH]>>);
+pub struct Key(Arc<Secret>);
+
+struct Secret {
+    bytes: Zeroizing<[u8; Key::LENGTH]>,
+    xaes: Xaes,
+}
 
 impl Key {
     /// The length of a key in bytes.
@@ -17,7 +23,12 @@ impl Key {
     /// Takes the bytes of a key. The caller zeroes its own copy.
     #[must_use]
     pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
-        Self(Arc::new(Zeroizing::new(bytes)))
+        Self::of(Zeroizing::new(bytes))
+    }
+
+    fn of(bytes: Zeroizing<[u8; Self::LENGTH]>) -> Self {
+        let xaes = Xaes::new(&bytes);
+        Self(Arc::new(Secret { bytes, xaes }))
     }
 
     /// Reads a key from base64, as `head -c 32 /dev/urandom | base64` writes it: with or without a line end, and as leniently as
@@ -36,7 +47,7 @@ impl Key {
             Self::LENGTH => bytes.copy_from_slice(&decoded),
             length => return Err(KeyError::Length { length }),
         }
-        Ok(Self(Arc::new(bytes)))
+        Ok(Self::of(bytes))
     }
 
     /// Makes a random key, as for a test.
@@ -44,11 +55,16 @@ impl Key {
     pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0; Self::LENGTH]);
         rand::fill(&mut bytes[..]);
-        Self(Arc::new(bytes))
+        Self::of(bytes)
     }
 
     pub(crate) fn bytes(&self) -> &[u8; Self::LENGTH] {
-        &self.0
+        &self.0.bytes
+    }
+
+    /// Returns the key as version 2 uses it.
+    pub(crate) fn xaes(&self) -> &Xaes {
+        &self.0.xaes
     }
 }
 

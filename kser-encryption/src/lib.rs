@@ -9,8 +9,9 @@ mod key_provider;
 mod key_ring;
 mod sealed;
 mod secretbox;
+mod xaes;
 
-pub use envelope::{Opened, Reading, Writing, open, seal};
+pub use envelope::{Opened, Reading, Writing, open, seal, sealed_len};
 pub use error::{KeyError, OpenError, SealError};
 pub use key::{Key, KeyId};
 pub use key_hash::KeyHash;

@@ -1,20 +1,16 @@
 //! Version 2: the envelope of kser, `{"kser_sealed":2,"key":"2026-02","topic":"dice","data":"…"}`.
 //!
-//! `data` is base64 of a nonce of 24 bytes, the text under XChaCha20-Poly1305, and a tag of 16 bytes. The associated data is the
+//! `data` is base64 of a nonce of 24 bytes, the text under XAES-256-GCM, and a tag of 16 bytes. The associated data is the
 //! canonical text of all that stands before the data, so that no other field can be changed. A compressed text has
 //! `"zip":"lz4"` behind the topic.
 
 use bytes::Bytes;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
-use data_encoding::BASE64;
 use kser_core::{Fields, Topic};
 
+use crate::base64;
 use crate::key::is_name;
+use crate::xaes::{NONCE, TAG};
 use crate::{Key, KeyId, KeyRing, OpenError, SealError};
-
-const NONCE: usize = 24;
-const TAG: usize = 16;
 
 /// The version that this module writes and reads.
 pub(crate) const VERSION: u64 = 2;
@@ -35,6 +31,8 @@ const END: &str = "\"}";
 /// The parts of an envelope.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sealed<'e> {
+    /// The canonical text of all that stands before the data: the associated data.
+    header: &'e [u8],
     key: &'e str,
     topic: &'e str,
     is_compressed: bool,
@@ -49,52 +47,75 @@ pub(crate) fn seal(
     compress: bool,
 ) -> Result<Bytes, SealError> {
     let (id, key) = ring.writing_key();
-    // A text that does not get smaller stays as it is.
-    let compressed = compress.then(|| lz4_flex::block::compress_prepend_size(plain));
-    let compressed = compressed.filter(|text| text.len() < plain.len());
+    let compressed = if compress { compressed(plain) } else { None };
     let text = compressed.as_deref().unwrap_or(plain);
-    let mut nonce = XNonce::default();
-    rand::fill(&mut nonce[..]);
+    let is_compressed = compressed.is_some();
+    let mut nonce = [0; NONCE];
+    rand::fill(&mut nonce);
     let mut sealed = Vec::with_capacity(NONCE + text.len() + TAG);
     sealed.extend_from_slice(&nonce);
     sealed.extend_from_slice(text);
-    let data_len = (NONCE + text.len() + TAG).div_ceil(3) * 4;
-    let mut out = String::with_capacity(256 + data_len);
-    write_header(id.as_str(), topic.as_str(), compressed.is_some(), &mut out);
-    let cipher = XChaCha20Poly1305::new(key.bytes().into());
-    let tag = cipher.encrypt_inout_detached(&nonce, out.as_bytes(), (&mut sealed[NONCE..]).into());
-    let tag = tag.map_err(|_| SealError { size: plain.len() })?;
-    sealed.extend_from_slice(&tag);
-    out.push_str(DATA);
-    BASE64.encode_append(&sealed, &mut out);
-    out.push_str(END);
+    let len = envelope_len(id.as_str().len(), topic, text.len(), is_compressed);
+    let mut out = Vec::with_capacity(len);
+    write_header(id.as_str(), topic.as_str(), is_compressed, &mut out);
+    let tag = key.xaes().encrypt(&nonce, &out, &mut sealed[NONCE..]);
+    sealed.extend_from_slice(&tag.map_err(|_| SealError { size: plain.len() })?);
+    out.extend_from_slice(DATA.as_bytes());
+    base64::write(&sealed, &mut out);
+    out.extend_from_slice(END.as_bytes());
     Ok(out.into())
 }
 
-/// Writes all that stands before the data: the associated data.
-fn write_header(key: &str, topic: &str, is_compressed: bool, out: &mut String) {
+/// Returns the length of the envelope that [`seal`] writes with a key whose id has this length.
+pub(crate) fn sealed_len(key_id: usize, plain: &[u8], topic: &Topic, compress: bool) -> usize {
+    match if compress { compressed(plain) } else { None } {
+        Some(text) => envelope_len(key_id, topic, text.len(), true),
+        None => envelope_len(key_id, topic, plain.len(), false),
+    }
+}
+
+/// Compresses a text; `None` where that makes its envelope no smaller.
+fn compressed(plain: &[u8]) -> Option<Vec<u8>> {
+    let text = lz4_flex::block::compress_prepend_size(plain);
+    (data_len(text.len()) + ZIP.len() < data_len(plain.len())).then_some(text)
+}
+
+const fn data_len(text: usize) -> usize {
+    (NONCE + text + TAG).div_ceil(3) * 4
+}
+
+fn envelope_len(key_id: usize, topic: &Topic, text: usize, is_compressed: bool) -> usize {
+    let zip = if is_compressed { ZIP.len() } else { 0 };
+    let names = key_id + topic.as_str().len();
+    HEAD.len() + TOPIC.len() + names + zip + DATA.len() + data_len(text) + END.len()
+}
+
+/// Writes all that stands before the data.
+fn write_header(key: &str, topic: &str, is_compressed: bool, out: &mut Vec<u8>) {
     for part in [HEAD, key, TOPIC, topic] {
-        out.push_str(part);
+        out.extend_from_slice(part.as_bytes());
     }
     if is_compressed {
-        out.push_str(ZIP);
+        out.extend_from_slice(ZIP.as_bytes());
     }
 }
 
 impl<'e> Sealed<'e> {
     /// Reads an envelope in the very form in which it is written. `None` for any other form.
     pub(crate) fn written(payload: &'e [u8]) -> Option<Self> {
-        let rest = std::str::from_utf8(payload).ok()?.strip_prefix(HEAD)?;
-        let (key, rest) = rest.split_once('"')?;
+        let payload = std::str::from_utf8(payload).ok()?;
+        let (key, rest) = payload.strip_prefix(HEAD)?.split_once('"')?;
         let (topic, rest) = rest.strip_prefix(&TOPIC[1..])?.split_once('"')?;
         let (is_compressed, rest) = match rest.strip_prefix(&ZIP[1..]) {
             Some(rest) => (true, rest.strip_prefix('"')?),
             None => (false, rest),
         };
         let data = rest.strip_prefix(&DATA[1..])?.strip_suffix(END)?;
+        let header = &payload.as_bytes()[..payload.len() - END.len() - data.len() - DATA.len()];
         // Names with an escape are read by the parser.
         let is_plain = is_name(key, KeyId::MAX_LENGTH) && is_name(topic, Topic::MAX_LENGTH);
         is_plain.then_some(Self {
+            header,
             key,
             topic,
             is_compressed,
@@ -128,20 +149,18 @@ impl<'e> Sealed<'e> {
 
     fn decrypt(&self, id: &KeyId, key: &Key) -> Result<Bytes, OpenError> {
         let malformed = |reason| OpenError::Malformed { reason };
-        let sealed = BASE64.decode(self.data.as_bytes());
-        let mut sealed = sealed.map_err(|_| malformed("the data is not base64"))?;
-        let Some(end) = sealed.len().checked_sub(TAG).filter(|end| *end >= NONCE) else {
-            return Err(malformed("the data is shorter than its nonce and tag"));
+        let sealed = base64::decode(self.data.as_bytes());
+        let mut sealed = sealed.ok_or(malformed("the data is not base64"))?;
+        let short = malformed("the data is shorter than its nonce and tag");
+        let Some((nonce, rest)) = sealed.split_first_chunk_mut::<NONCE>() else {
+            return Err(short);
         };
-        let mut header = String::with_capacity(256);
-        write_header(self.key, self.topic, self.is_compressed, &mut header);
-        let short = |_| malformed("the data is shorter than its nonce and tag");
-        let nonce = XNonce::try_from(&sealed[..NONCE]).map_err(short)?;
-        let tag = Tag::try_from(&sealed[end..]).map_err(short)?;
-        let cipher = XChaCha20Poly1305::new(key.bytes().into());
-        let text = (&mut sealed[NONCE..end]).into();
-        let opened = cipher.decrypt_inout_detached(&nonce, header.as_bytes(), text, &tag);
+        let Some((text, tag)) = rest.split_last_chunk_mut::<TAG>() else {
+            return Err(short);
+        };
+        let opened = key.xaes().decrypt(nonce, self.header, text, *tag);
         opened.map_err(|_| OpenError::Changed { id: id.clone() })?;
+        let end = sealed.len() - TAG;
         Ok(Bytes::from(sealed).slice(NONCE..end))
     }
 }
@@ -170,7 +189,10 @@ pub(crate) fn open_fields(
     };
     let (key, topic) = (text("key", "no key id")?, text("topic", "no topic")?);
     let data = text("data", "no data")?;
+    let mut header = Vec::new();
+    write_header(&key, &topic, is_compressed, &mut header);
     let sealed = Sealed {
+        header: &header,
         key: &key,
         topic: &topic,
         is_compressed,

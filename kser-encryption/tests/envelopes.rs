@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use kser_core::Topic;
-use kser_encryption::{Key, KeyId, KeyRing, OpenError, Opened, Reading, Writing, open, seal};
+use kser_encryption::{
+    Key, KeyId, KeyRing, OpenError, Opened, Reading, Writing, open, seal, sealed_len,
+};
 use proptest::prelude::*;
 
 const TEXT: &str = r#"{"uuid": "872c", "entrypoint": "dice.DiceRoll", "params": {"sides": 6}}"#;
@@ -218,6 +220,24 @@ proptest! {
             let envelope = seal(&ring(), writing, plain.clone(), &topic("dice")).unwrap();
             prop_assert_eq!(read(&ring(), &envelope).unwrap().plain, plain);
         }
+    }
+
+    #[test]
+    fn the_length_of_an_envelope_is_known_before(
+        text in "[a-z]{0,300}( {0,40}x?){0,10}|.{0,200}",
+        name in "[a-z]{1,64}",
+        found in "[a-z]{1,60}",
+    ) {
+        let (ring, found) = (KeyRing::new(id(&name), key(1)), topic(&found));
+        let mut lens = Vec::new();
+        for writing in ENVELOPES.into_iter().chain([Writing::Plain]) {
+            let len = sealed_len(name.len(), writing, text.as_bytes(), &found);
+            let plain = Bytes::from(text.clone());
+            prop_assert_eq!(seal(&ring, writing, plain, &found).unwrap().len(), len);
+            lens.push(len);
+        }
+        // An envelope is not compressed where that makes it longer.
+        prop_assert!(lens[2] <= lens[1]);
     }
 
     #[test]
