@@ -37,7 +37,7 @@ use kser_core::{Clock, Error, Timestamp, Topic};
 pub use kser_encryption::{
     Key, KeyError, KeyFile, KeyHash, KeyId, KeyProvider, KeyRing, OpenError,
 };
-use kser_encryption::{Opened, Reading, SealError, Writing, open, seal};
+use kser_encryption::{Opened, Reading, SealError, Writing, open, seal, sealed_len};
 
 use self::key_cache::KeyCache;
 use crate::encryption_health::{EncryptionHealth, UsedKey};
@@ -192,6 +192,21 @@ impl Cipher for EnvelopeCipher {
         sealed.map_err(|error: SealError| Error::Encode {
             source: error.into(),
         })
+    }
+
+    fn sealed_len(&self, plain: &Bytes, topic: &Topic, limit: usize) -> usize {
+        let len = |writing| sealed_len(KeyId::MAX_LENGTH, writing, plain, topic);
+        match self.writing {
+            // No envelope is longer for its compression, so that few texts are compressed to be measured.
+            Writing::Version2Compressed => {
+                let largest = len(Writing::Version2);
+                match largest <= limit {
+                    true => largest,
+                    false => len(Writing::Version2Compressed),
+                }
+            }
+            writing => len(writing),
+        }
     }
 
     fn open(&self, payload: &Bytes, topic: &Topic) -> Result<Bytes, Unopened> {

@@ -23,6 +23,10 @@ pub(crate) trait Cipher: Debug + Send + Sync + 'static {
     /// Writes the payload of a record of `topic`.
     fn seal(&self, plain: Bytes, topic: &Topic) -> Result<Bytes, Error>;
 
+    /// Returns the length of the payload of a record of `topic`, whichever key writes it. It may be longer than the payload as long as
+    /// it is within `limit`.
+    fn sealed_len(&self, plain: &Bytes, topic: &Topic, limit: usize) -> usize;
+
     /// Reads the payload of a record that was found in `topic`.
     fn open(&self, payload: &Bytes, topic: &Topic) -> Result<Bytes, Unopened>;
 
@@ -84,6 +88,15 @@ impl Payloads {
         match &self.cipher {
             Some(cipher) => cipher.seal(plain, topic),
             None => Ok(plain),
+        }
+    }
+
+    /// Returns the length of the payload that [`seal`](Self::seal) writes, to be compared with `limit`: with the longest id of a key, since
+    /// a sweep may write the same text with a later key.
+    pub(crate) fn sealed_len(&self, plain: &Bytes, topic: &Topic, limit: usize) -> usize {
+        match &self.cipher {
+            Some(cipher) => cipher.sealed_len(plain, topic, limit),
+            None => plain.len(),
         }
     }
 

@@ -59,8 +59,24 @@ impl RecordWriter {
     /// Checks before a transition is written that its outcome and its messages are within the limits. Otherwise the run would
     /// be stuck in a state whose records cannot be published.
     pub(crate) fn must_fit(&self, run: &RunRef, moved: RunChange<'_>) -> Result<(), Error> {
-        self.outcome_fits(moved.after.progress.outcome())?;
-        self.steps(run, moved).map(drop)
+        let after = moved.after;
+        self.outcome_fits(after.progress.outcome())?;
+        for effect in &after.effects {
+            let Effect::Publish { position, .. } = *effect else {
+                continue;
+            };
+            match moved.planned(position) {
+                Some(step) => {
+                    let (topic, message) =
+                        self.step_message(run, step, &after.progress, moved.rest)?;
+                    let text = message.encode()?;
+                    let size = self.payloads.sealed_len(&text, &topic, self.limits.message);
+                    self.must_be_within(size, &message.entrypoint, message.metadata.envelope())?;
+                }
+                None => drop(self.step_to_publish(run, moved, position)?),
+            }
+        }
+        Ok(())
     }
 
     /// Writes the messages of the steps that are to be published.
@@ -86,11 +102,7 @@ impl RecordWriter {
         moved: RunChange<'_>,
         position: u32,
     ) -> Result<Record, Error> {
-        let steps = [moved.near.current, moved.near.following]
-            .into_iter()
-            .flatten();
-        let mut found = steps.filter(|step| step.key.position == position);
-        match (found.next(), moved.launch) {
+        match (moved.planned(position), moved.launch) {
             (Some(step), _) => self.step(run, step, &moved.after.progress, moved.rest),
             (None, Some(launch)) if position == 0 => {
                 self.relaunch(run, launch, &moved.after.progress)
@@ -192,7 +204,7 @@ impl RecordWriter {
         Ok(text)
     }
 
-    /// Writes the message of a step.
+    /// Writes the record of a step's message.
     pub(crate) fn step(
         &self,
         run: &RunRef,
@@ -200,6 +212,20 @@ impl RecordWriter {
         progress: &Progress,
         rest: Option<&Raw>,
     ) -> Result<Record, Error> {
+        let (topic, message) = self.step_message(run, step, progress, rest)?;
+        let record = self.message(topic, &message)?;
+        let record_key = step.record_key.as_deref().unwrap_or(run.id.as_str());
+        Ok(self.keyed(record, record_key))
+    }
+
+    /// Returns the message of a step, and its topic.
+    fn step_message(
+        &self,
+        run: &RunRef,
+        step: &PlannedStep,
+        progress: &Progress,
+        rest: Option<&Raw>,
+    ) -> Result<(Topic, Message), Error> {
         let mut envelope = self.envelope(run, progress);
         envelope.plan = rest.cloned();
         let given = match step.key.position {
@@ -237,9 +263,7 @@ impl RecordWriter {
             message.result = given.clone();
         }
         message.metadata = run.metadata.clone().with_envelope(Some(envelope));
-        let record = self.message(self.topic_of(step)?, &message)?;
-        let record_key = step.record_key.as_deref().unwrap_or(run.id.as_str());
-        Ok(self.keyed(record, record_key))
+        Ok((self.topic_of(step)?, message))
     }
 
     /// Writes the record of a message that a handler sends, or of a run that it launches.
