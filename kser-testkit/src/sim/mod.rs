@@ -6,6 +6,7 @@ mod by_hand;
 mod clock;
 mod consumers;
 mod driver;
+mod envelopes;
 mod facts;
 mod finished;
 mod idle;

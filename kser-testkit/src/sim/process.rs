@@ -88,6 +88,11 @@ impl Host {
             }
             Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => builder,
         };
+        #[cfg(feature = "encryption")]
+        let builder = match self.shared.envelopes().encryption() {
+            Some(encryption) => builder.encryption(encryption),
+            None => builder,
+        };
         builder.build().await
     }
 }

@@ -54,8 +54,9 @@ impl SimSettle {
                 false => outputs.len(),
             };
             for output in outputs.iter().take(count) {
-                let decoded = Decoded::of(output);
-                state.publish(&self.port, output.clone(), decoded, now, Some(serial));
+                let output = state.broker.setup.envelopes.open(output.clone());
+                let decoded = Decoded::of(&output);
+                state.publish(&self.port, output, decoded, now, Some(serial));
             }
             if !half && are_all {
                 state.facts.published(serial);

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use kser_core::Settling;
 
+use super::envelopes::Envelopes;
+
 /// The simulated surroundings of the consumers: where states live, how the transport settles, and how long things take.
 ///
 /// Each constructor is a guarantee of kser, and the simulation checks the invariants of that guarantee.
@@ -21,6 +23,7 @@ pub struct Setup {
     /// Breaks the broker on purpose, to see that it is noticed.
     #[doc(hidden)]
     pub broken: Option<InjectedBug>,
+    pub(crate) envelopes: Envelopes,
 }
 
 /// A bug of the simulated broker, which the invariants have to find.
@@ -60,6 +63,7 @@ impl Setup {
             restart: Duration::from_secs(1),
             largest_record: 1_048_576,
             broken: None,
+            envelopes: Envelopes::none(),
         }
     }
 
@@ -79,6 +83,14 @@ impl Setup {
     #[must_use]
     pub const fn at_least_once() -> Self {
         Self::new(Guarantee::AtLeastOnce)
+    }
+
+    /// Has all clients encrypt their messages, and the values in the store. The broker that the invariants look at has the texts.
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.envelopes = Envelopes::encrypted();
+        self
     }
 
     /// Gives topics this many partitions, at least 1.

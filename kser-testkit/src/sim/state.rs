@@ -20,6 +20,7 @@ pub(crate) use self::view::RunView;
 use super::Setup;
 use super::broker::{Broker, MemberId, Spot};
 use super::clock::SimClock;
+use super::envelopes::Envelopes;
 use super::facts::Facts;
 use super::idle::Idle;
 use super::labels::Labels;
@@ -151,6 +152,11 @@ pub(crate) enum Verdict {
 }
 
 impl Shared {
+    /// Returns the envelopes between the clients and the broker.
+    pub(crate) fn envelopes(&self) -> Envelopes {
+        self.with(|state| state.broker.setup.envelopes.clone())
+    }
+
     pub(crate) fn new(setup: Setup, idle: Idle, driven: bool) -> Self {
         let state = State {
             broker: Broker::new(setup),

@@ -89,7 +89,8 @@ impl SimSubscription {
                 offset: i64::try_from(spot.offset).unwrap_or(i64::MAX),
             };
             let ticket = Ticket::with_hand_in(u128::from(given.serial), Arc::new(settle));
-            let delivery = Delivery::revocable(given.record, origin, ticket, given.revoked);
+            let record = state.broker.setup.envelopes.seal(given.record);
+            let delivery = Delivery::revocable(record, origin, ticket, given.revoked);
             let delivery = delivery.with_crash_count(given.crash_count);
             Some(delivery.with_failed(given.failed))
         })

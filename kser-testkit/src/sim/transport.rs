@@ -48,6 +48,11 @@ impl SimTransport {
 impl Transport for SimTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<(), NotPublished> {
         let port = &self.port;
+        let envelopes = port.shared.envelopes();
+        let records: Vec<Record> = records
+            .into_iter()
+            .map(|record| envelopes.open(record))
+            .collect();
         let count = records.len();
         let mut first = records.first().map(Decoded::of);
         let path = match (records.first(), &first) {

@@ -140,3 +140,21 @@ fn carried_exactly_once_all_of_it_survives_any_single_fault() {
 fn carried_at_least_once_all_of_it_survives_any_single_fault() {
     sweep(Setup::at_least_once());
 }
+
+#[test]
+fn encrypted_stored_all_of_it_survives_any_single_fault() {
+    sweep_encrypted(Setup::stored());
+}
+
+#[test]
+fn encrypted_carried_all_of_it_survives_any_single_fault() {
+    sweep_encrypted(Setup::at_least_once());
+}
+
+/// As many runs as without encryption: envelopes change nothing that can be seen at the broker.
+fn sweep_encrypted(setup: Setup) {
+    let faults = || Faults::any_single().at_first(1);
+    let plain = mill().on(setup.clone()).faults(faults()).check(is_done);
+    let report = mill().on(setup.encrypted()).faults(faults()).check(is_done);
+    assert_eq!(report.runs, plain.runs);
+}

@@ -26,6 +26,11 @@ impl State {
             version,
             index,
         };
+        let envelopes = &self.broker.setup.envelopes;
+        let records: Vec<Record> = records
+            .into_iter()
+            .map(|record| envelopes.open(record))
+            .collect();
         let payloads = records.iter().filter_map(|record| record.payload.clone());
         self.facts.kept.extend(payloads);
         let kept = (0..).zip(records);
