@@ -1,5 +1,3 @@
-use kser_core::Record;
-
 /// The envelopes between the clients of a simulation and its broker, which sees the texts, so that all invariants hold for them.
 ///
 /// Rows of the store, and the records that it keeps, stay as the clients have sealed them.
@@ -21,8 +19,12 @@ impl Envelopes {
 
 #[cfg(feature = "encryption")]
 mod sealed {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
     use kser::encryption::{Encryption, Key, KeyId, KeyRing};
-    use kser_core::{Record, Topic, headers};
+    use kser_core::sequencing::Progress;
+    use kser_core::{Outcome, Raw, Record, Topic, headers};
     use kser_encryption::{Reading, Writing, open, seal};
 
     use super::Envelopes;
@@ -54,6 +56,19 @@ mod sealed {
             record
         }
 
+        /// Opens the outcomes of a progress that a client writes, each in the place that its envelope names.
+        pub(crate) fn open_progress(&self, progress: Progress) -> Progress {
+            let Some(keys) = &self.keys else {
+                return progress;
+            };
+            let opened = progress.try_map_outcomes(
+                |outcome| Ok::<_, Infallible>(open_outcome(keys, &outcome)),
+                |failure| Ok(open_outcome(keys, &failure)),
+            );
+            let Ok(progress) = opened;
+            progress
+        }
+
         /// Seals the payload of a record that a client receives.
         pub(crate) fn seal(&self, mut record: Record) -> Record {
             let plain = record.payload.clone().filter(|bytes| is_object(bytes));
@@ -63,6 +78,18 @@ mod sealed {
             }
             record
         }
+    }
+
+    fn open_outcome(keys: &KeyRing, kept: &Outcome) -> Outcome {
+        let (data, name) = (kept.data(), kept.data().fields().get_as::<String>("topic"));
+        let place = name.and_then(|name| Topic::new(name).ok());
+        let place = place.expect("an outcome in the store is an envelope");
+        let payload = Bytes::from(data.as_str().to_owned());
+        let opened = open(keys, Reading::Require, &payload, &place).map(|opened| opened.plain);
+        let outcome = opened.map(|plain| Raw::from_slice(&plain).and_then(|raw| raw.parse()));
+        outcome
+            .expect("an outcome in the store is opened")
+            .expect("an envelope in the store has an outcome")
     }
 
     fn is_object(payload: &[u8]) -> bool {
@@ -81,12 +108,23 @@ mod sealed {
 }
 
 #[cfg(not(feature = "encryption"))]
-impl Envelopes {
-    pub(crate) const fn open(&self, record: Record) -> Record {
-        record
-    }
+mod plain {
+    use kser_core::Record;
+    use kser_core::sequencing::Progress;
 
-    pub(crate) const fn seal(&self, record: Record) -> Record {
-        record
+    use super::Envelopes;
+
+    impl Envelopes {
+        pub(crate) fn open(&self, record: Record) -> Record {
+            record
+        }
+
+        pub(crate) fn seal(&self, record: Record) -> Record {
+            record
+        }
+
+        pub(crate) fn open_progress(&self, progress: Progress) -> Progress {
+            progress
+        }
     }
 }

@@ -76,7 +76,7 @@ fn handlers(world: &mut World, mill: &Effects) {
     world.consumers(1).task(note.into_task().with_retry(often));
 }
 
-fn mill() -> Sim<(RunId, RunId, Effects)> {
+pub(crate) fn mill() -> Sim<(RunId, RunId, Effects)> {
     Sim::new(|world| {
         let mill = world.effects("mill");
         handlers(world, &mill);
@@ -97,7 +97,7 @@ fn mill() -> Sim<(RunId, RunId, Effects)> {
     })
 }
 
-fn is_done(run: &Run<'_, (RunId, RunId, Effects)>) {
+pub(crate) fn is_done(run: &Run<'_, (RunId, RunId, Effects)>) {
     let (good, bad, mill) = run.state;
     run.assert_succeeded(good);
     run.assert_failed(bad);
@@ -139,22 +139,4 @@ fn carried_exactly_once_all_of_it_survives_any_single_fault() {
 #[test]
 fn carried_at_least_once_all_of_it_survives_any_single_fault() {
     sweep(Setup::at_least_once());
-}
-
-#[test]
-fn encrypted_stored_all_of_it_survives_any_single_fault() {
-    sweep_encrypted(Setup::stored());
-}
-
-#[test]
-fn encrypted_carried_all_of_it_survives_any_single_fault() {
-    sweep_encrypted(Setup::at_least_once());
-}
-
-/// As many runs as without encryption: envelopes change nothing that can be seen at the broker.
-fn sweep_encrypted(setup: Setup) {
-    let faults = || Faults::any_single().at_first(1);
-    let plain = mill().on(setup.clone()).faults(faults()).check(is_done);
-    let report = mill().on(setup.encrypted()).faults(faults()).check(is_done);
-    assert_eq!(report.runs, plain.runs);
 }

@@ -8,6 +8,7 @@ mod checkout;
 mod clients;
 mod crashes;
 mod determinism;
+mod encrypted;
 mod error_reports;
 mod faults;
 mod hand_ins;

@@ -14,6 +14,8 @@ impl State {
         progress: &Progress,
         now: Timestamp,
     ) {
+        let envelopes = &self.broker.setup.envelopes;
+        let progress = &envelopes.open_progress(progress.clone());
         let inside = self.lives[life].consumer.is_some();
         let (facts, view) = self.observe();
         invariants::observe_write(facts, view, run, progress, now, inside);
