@@ -29,7 +29,7 @@ impl Xaes {
         cipher.encrypt_block(&mut block);
         let encrypted = Zeroizing::new(u128::from_be_bytes(block.into()));
         // Doubles the block in the field of CMAC.
-        let subkey = *encrypted << 1 ^ (*encrypted >> 127) * 0x87;
+        let subkey = (*encrypted << 1) ^ ((*encrypted >> 127) * 0x87);
         Self {
             cipher,
             subkey: Zeroizing::new(subkey),

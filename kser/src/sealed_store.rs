@@ -46,9 +46,10 @@ const LAUNCH: &str = "launch";
 const OUTCOME: &str = "outcome";
 const FAILURE: &str = "failure";
 
-/// The field of the outcome of an attempt at a step.
+/// The field of the outcome of an attempt at a step. The count of attempts begins anew after a repair, and the time of the end does not.
 fn attempt_field(attempt: &Attempt) -> String {
-    format!("attempt.{}", attempt.position)
+    let ended = attempt.ended.as_millis();
+    format!("attempt.{}.{}.{ended}", attempt.position, attempt.attempt)
 }
 
 impl SealedStore {
@@ -276,3 +277,6 @@ impl StateStore for SealedStore {
         self.store.health()
     }
 }
+
+#[cfg(all(test, feature = "encryption"))]
+mod tests;
