@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kser::encryption::{Encryption, Key, KeyId, KeyRing};
 use kser::{Context, Registry};
 
 use crate::raw;
@@ -36,6 +37,43 @@ pub(crate) fn run_alone(setup: &Setup) {
     ours.say("consume, run, settle, kser");
 }
 
+/// Copies with encryption, against copies without. Half of the runs begin with the one, half with the other.
+pub(crate) fn run_encrypted(setup: &Setup) {
+    let id = KeyId::new("2026-02").expect("it has the characters of an id");
+    let ring = KeyRing::new(id, Key::random());
+    let (mut plain, mut sealed, mut ratios) = (Figures::default(), Figures::default(), Vec::new());
+    for run in 0..2 * RUNS {
+        let mut encrypt = || {
+            let kser = setup.runtime.block_on(async {
+                let encryption = Encryption::new(ring.clone());
+                let connected = setup.connect_as(6, |builder| builder.encryption(encryption));
+                let (kser, _) = connected.await;
+                fill(&kser, COUNT).await;
+                kser
+            });
+            sealed.take(|| setup.runtime.block_on(copies(&kser, true)));
+        };
+        let mut leave = || {
+            let (kser, _) = filled(setup);
+            plain.take(|| setup.runtime.block_on(copies(&kser, true)));
+        };
+        match run % 2 {
+            0 => {
+                leave();
+                encrypt();
+            }
+            _ => {
+                encrypt();
+                leave();
+            }
+        }
+        ratios.push(sealed.last() / plain.last());
+    }
+    plain.say("copy, kser");
+    sealed.say("copy, kser, encrypted");
+    println!("copy, encrypted beside not: {:.2}", median(ratios));
+}
+
 fn filled(setup: &Setup) -> (kser::Client, String) {
     setup.runtime.block_on(async {
         let (kser, prefix) = setup.connect(6).await;
@@ -60,6 +98,10 @@ impl Figures {
             let costs = self.costs.entry(thread).or_default();
             costs.push(used * 1e6 / COUNT as f64);
         }
+    }
+
+    fn last(&self) -> f64 {
+        self.rates.last().copied().unwrap_or_default()
     }
 
     fn say(&self, what: &str) {

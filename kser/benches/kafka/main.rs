@@ -1,6 +1,6 @@
 //! How fast tasks and operations go over a real Kafka, beside the bare client on the same broker in the same run.
 //!
-//! `cargo bench -p kser --features kafka --bench kafka -- [NAME ...]`, where a name is one of those at the end. The broker
+//! `cargo bench -p kser --features kafka,encryption --bench kafka -- [NAME ...]`, where a name is one of those at the end. The broker
 //! is one that is started here, with the JVM's default compiler, or the one of `KSER_TEST_KAFKA`. Figures are medians.
 //! `-- scale [PARTITIONS[+delays] ...]` has many partitions in one group, once for each size, on brokers of its own.
 
@@ -41,8 +41,9 @@ fn main() {
         return scale::run(&names[1..]);
     }
     let setup = setup::Setup::new();
-    let all: [(&str, Run); 12] = [
+    let all: [(&str, Run); 13] = [
         ("copy", copy::run),
+        ("encrypted", copy::run_encrypted),
         ("run", copy::run_alone),
         ("hop", hop::run),
         ("operations", operations::run),

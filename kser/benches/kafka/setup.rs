@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kser::backend::{TopicSpec, Transport};
-use kser::client::Routes;
+use kser::client::{ClientBuilder, Routes};
 use kser::kafka::KafkaTransport;
 use kser::message::Topic;
 use kser::{Client, Entrypoint};
@@ -38,6 +38,15 @@ impl Setup {
 
     /// Connects, with topics of its own of so many partitions: those of the entrypoints of this bench.
     pub(crate) async fn connect(&self, partitions: u32) -> (Client, String) {
+        self.connect_as(partitions, |builder| builder).await
+    }
+
+    /// Connects so with a client of other settings.
+    pub(crate) async fn connect_as(
+        &self,
+        partitions: u32,
+        configure: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> (Client, String) {
         let prefix = format!("b{}.", uuid::Uuid::new_v4().simple());
         let transport =
             KafkaTransport::connect(&format!("kafka://{}?{}", self.servers, options())).await;
@@ -52,7 +61,8 @@ impl Setup {
             .await
             .expect("topics are made");
         let routes = Routes::new().with_prefix(&prefix).expect("it is a prefix");
-        let kser = Client::builder(transport).routes(routes).build().await;
+        let builder = Client::builder(transport).routes(routes);
+        let kser = configure(builder).build().await;
         (kser.expect("it is connected"), prefix)
     }
 }
