@@ -11,8 +11,9 @@ use crate::{KeyError, KeyRing};
 /// # Contract
 ///
 /// kser calls [`load`](Self::load) when the client is built, and later when the ring is older than the time for which it is cached, or
-/// when an envelope names a key that the ring does not have. Calls of one client do not overlap. A ring that could not be loaded anew
-/// stays in use. A service that hands out wrapped keys unwraps them in `load`.
+/// when an envelope names a key that the ring does not have. Calls of one client do not overlap. A load that takes longer than
+/// 10 seconds, or panics, has failed, and its future is dropped. A ring that could not be loaded anew stays in use. A service that hands
+/// out wrapped keys unwraps them in `load`.
 ///
 /// ```
 /// use kser_encryption::{KeyError, KeyProvider, KeyRing};

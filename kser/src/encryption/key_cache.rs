@@ -1,13 +1,17 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use kser_core::Error;
-use kser_encryption::{KeyProvider, KeyRing};
+use kser_encryption::{KeyError, KeyProvider, KeyRing};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The shortest time between two loads for a missing key, whose message is tried again later in any case.
 const MISSING: Duration = Duration::from_secs(5);
+
+/// The longest time of a load. A provider that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The keys of a client, loaded anew now and then.
 pub(super) struct KeyCache {
@@ -22,6 +26,8 @@ struct Shared {
     provider: Option<Arc<dyn KeyProvider>>,
     /// The time of the last load. It is held during a load, so that loads do not overlap.
     loaded: tokio::sync::Mutex<Instant>,
+    /// The number of loads that have brought keys.
+    loads: AtomicU64,
 }
 
 impl KeyCache {
@@ -37,7 +43,7 @@ impl KeyCache {
         provider: Arc<dyn KeyProvider>,
         cached: Duration,
     ) -> Result<Self, Error> {
-        let ring = provider.load().await?;
+        let ring = load(&provider).await?;
         let shared = Arc::new(Shared::new(ring, Some(provider)));
         let refresh = tokio::spawn(refresh(Arc::downgrade(&shared), cached));
         Ok(Self {
@@ -50,7 +56,8 @@ impl KeyCache {
         self.shared.ring().clone()
     }
 
-    /// Loads the keys for a message that needs another one, unless they were loaded a moment ago. Says whether it has loaded them.
+    /// Loads the keys for a message that needs another one, unless they were loaded a moment ago. Says whether they were loaded
+    /// meanwhile.
     pub(super) async fn load_missing(&self) -> bool {
         self.shared.load_after(MISSING).await
     }
@@ -62,6 +69,7 @@ impl Shared {
             ring: RwLock::new(ring),
             provider,
             loaded: tokio::sync::Mutex::new(Instant::now()),
+            loads: AtomicU64::new(0),
         }
     }
 
@@ -74,14 +82,19 @@ impl Shared {
         let Some(provider) = &self.provider else {
             return false;
         };
+        let loads = self.loads.load(Ordering::Acquire);
         let mut loaded = self.loaded.lock().await;
         if loaded.elapsed() < pause {
-            return false;
+            // Another message may have loaded them while this one has waited.
+            return self.loads.load(Ordering::Acquire) != loads;
         }
+        let answer = load(provider).await;
+        // From its end on, since all that have waited for a slow provider would ask it again otherwise, one after the other.
         *loaded = Instant::now();
-        match provider.load().await {
+        match answer {
             Ok(ring) => {
                 self.replace(ring);
+                self.loads.fetch_add(1, Ordering::Release);
                 true
             }
             Err(error) => {
@@ -99,6 +112,31 @@ impl Shared {
             tracing::info!(target: "kser", before = ?ids(&before), after = ?ids(&ring), "the keys have changed; the first one writes");
         }
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+}
+
+/// Asks a provider for the keys, on a task of its own: it may hang or panic.
+async fn load(provider: &Arc<dyn KeyProvider>) -> Result<KeyRing, KeyError> {
+    let failed = |source| KeyError::NotLoaded {
+        from: format!("{provider:?}"),
+        source,
+    };
+    let asked = Arc::clone(provider);
+    let mut loading = AbortOnDrop(tokio::spawn(async move { asked.load().await }));
+    match timeout(LIMIT, &mut loading.0).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if error.is_panic() => Err(failed("the key provider panicked".into())),
+        Ok(Err(error)) => Err(failed(error.into())),
+        Err(_) => Err(failed(format!("no answer within {LIMIT:?}").into())),
+    }
+}
+
+/// A load that ends with the future that waits for it.
+struct AbortOnDrop(JoinHandle<Result<KeyRing, KeyError>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -508,6 +508,50 @@ async fn the_limit_of_a_message_holds_for_its_envelope() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// A step whose message fits and whose envelope does not ends its run before anything of it is written that could not be published.
+#[tokio::test(start_paused = true)]
+async fn a_stored_run_fails_at_a_step_whose_envelope_is_too_large() -> Result<(), Error> {
+    for (size, status) in [(1500, Status::Failed), (600, Status::Success)] {
+        let transport = MemoryTransport::new();
+        let mut limits = Limits::default();
+        limits.message = 2000;
+        let encryption = Encryption::new(ring(&["new"]));
+        let client = encrypted(&transport, Mode::Stored).limits(limits);
+        let kser = client.encryption(encryption).build().await?;
+        let diary = Diary::default();
+        let consumer = kser.consumer(noting(&diary)).spawn();
+        // The message of the second step has the outcome of the first one: its own text again.
+        let text = "x".repeat(size / 2);
+        let steps = vec![Step::new(note(&text)), Step::new(note(&text))];
+        let run = kser.producer().launch_steps("test.All", steps).await?;
+        let state = run.wait_timeout(Duration::from_secs(60)).await?;
+        assert_eq!(state.status, status, "{size}: {state:?}");
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
+/// A consumer that lacks a key loads the keys for a message, and does not wait until they are loaded anyway.
+#[tokio::test(start_paused = true)]
+async fn a_missing_key_is_loaded_at_once() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let vault = Vault::of(&["old"]);
+    let encryption = Encryption::with_provider(vault.clone()).cached(Duration::from_secs(3600));
+    let reader = builder(transport.clone(), Mode::AtLeastOnce).encryption(encryption);
+    let reader = reader.build().await?;
+    let writer = encrypted(&transport, Mode::AtLeastOnce).build().await?;
+    let diary = Diary::default();
+    let consumer = reader.consumer(noting(&diary)).spawn();
+    sleep(Duration::from_secs(10)).await;
+    vault.set(&["old", "new"]);
+    for text in ["a", "b", "c"] {
+        writer.producer().send(note(text)).await?;
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(diary.read().len(), 3);
+    consumer.stop().await
+}
+
 #[tokio::test(start_paused = true)]
 async fn record_keys_are_hashed_by_choice() -> Result<(), Error> {
     let transport = MemoryTransport::new();

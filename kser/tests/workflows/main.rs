@@ -21,6 +21,7 @@ mod fairness;
 mod faulty;
 mod handed_in;
 mod handlers;
+mod key_loading;
 mod languages;
 mod late;
 mod log_targets;
