@@ -69,6 +69,28 @@ fn the_key_that_is_missing_is_named_and_may_still_come() {
 }
 
 #[test]
+fn no_two_envelopes_are_equal() {
+    for writing in ENVELOPES {
+        let envelopes = (0..100).map(|_| sealed(&ring(), writing, TEXT));
+        let different: std::collections::BTreeSet<Bytes> = envelopes.collect();
+        assert_eq!(different.len(), 100, "{writing:?}");
+    }
+}
+
+#[test]
+fn an_envelope_has_no_field_that_is_not_authenticated() {
+    for writing in ENVELOPES {
+        let envelope = sealed(&ring(), writing, TEXT);
+        let envelope = std::str::from_utf8(&envelope).unwrap();
+        let more = format!("{}, \"more\": 1}}", &envelope[..envelope.len() - 1]);
+        let error = read(&ring(), more.as_bytes()).unwrap_err();
+        assert!(matches!(error, OpenError::Malformed { .. }), "{error}");
+        let payload = Bytes::from(more);
+        assert!(open(&ring(), Reading::AllowPlain, &payload, &topic("dice")).is_err());
+    }
+}
+
+#[test]
 fn every_changed_byte_is_noticed() {
     for writing in ENVELOPES {
         let text = format!("{TEXT}{}", " ".repeat(300));
@@ -191,6 +213,22 @@ fn no_more_is_expanded_than_a_message_may_have() {
     );
     let error = read(&ring(), &envelope.unwrap()).unwrap_err();
     assert!(matches!(error, OpenError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_megabyte_goes_through_both_versions() {
+    // No two bytes in a row are equal, so that little of it is compressed.
+    let text: Vec<u8> = (0..1_048_576_u32).map(|at| (at * 31 % 251) as u8).collect();
+    for writing in ENVELOPES {
+        let plain = Bytes::from(text.clone());
+        let envelope = seal(&ring(), writing, plain.clone(), &topic("dice")).unwrap();
+        let len = sealed_len("new".len(), writing, &plain, &topic("dice"));
+        assert_eq!(envelope.len(), len);
+        assert_eq!(read(&ring(), &envelope).unwrap().plain, plain);
+        let mut changed = envelope.to_vec();
+        changed[700_000 % envelope.len()] = b'!';
+        assert!(read(&ring(), &changed).is_err() || writing == Writing::Version1);
+    }
 }
 
 #[test]
