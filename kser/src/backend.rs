@@ -42,6 +42,7 @@ pub mod sequencing {
 /// The arguments and answers of a [`StateStore`].
 pub mod store {
     pub use kser_core::store::{
-        Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, Swapped, Timed, Watch, Write,
+        Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, Standing, Swapped, Timed,
+        Watch, Write,
     };
 }

@@ -57,6 +57,7 @@ impl Runs {
         loop {
             let read = stored.store.read(id).await?;
             let progress = stored.shared.store_clock.observe(read);
+            let progress = progress.into_progress();
             let progress = progress.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
             if progress.status().is_terminal() {
                 return Ok(state(id, &progress));
@@ -266,7 +267,7 @@ impl Runs {
             .shared
             .store_clock
             .observe(stored.store.read(id).await?);
-        match progress.map(|progress| progress.status()) {
+        match progress.progress().map(Progress::status) {
             Some(status) if !status.is_terminal() => Err(Error::Rejected {
                 id: id.clone(),
                 source: Rejected::NotEnded(status),

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Standing, StoreHealth,
+    Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, Outcome, Raw, RunId, StateStore, StoreId, Topic};
 use uuid::Uuid;
@@ -131,6 +131,29 @@ impl SealedStore {
             .collect()
     }
 
+    async fn open_standing(
+        &self,
+        mut standing: Box<Standing>,
+        place: &Place,
+    ) -> Result<Box<Standing>, Error> {
+        standing.progress = self.open_progress(standing.progress, place).await?;
+        for step in [&mut standing.here, &mut standing.next] {
+            if let Some(sealed) = step.take() {
+                *step = Some(self.open_step(sealed, place).await?);
+            }
+        }
+        Ok(standing)
+    }
+
+    async fn open_found(&self, found: Found, place: &Place) -> Result<Found, Error> {
+        match found {
+            Found::Stands(standing) => {
+                Ok(Found::Stands(self.open_standing(standing, place).await?))
+            }
+            other => Ok(other),
+        }
+    }
+
     async fn open_info(&self, mut info: RunInfo) -> Result<RunInfo, Error> {
         let place = Place::of(&info.id);
         info.launch = self
@@ -161,20 +184,15 @@ impl StateStore for SealedStore {
         run.plan = self.seal_plan(run.plan, &place)?;
         let Timed { now, value, .. } = self.store.insert(run).await?;
         let value = match value {
-            Inserted::Same(progress) => {
-                Inserted::Same(Box::new(self.open_progress(*progress, &place).await?))
-            }
+            Inserted::Same(standing) => Inserted::Same(self.open_standing(standing, &place).await?),
             other => other,
         };
         Ok(Timed::new(now, value))
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         let Timed { now, value, .. } = self.store.read(id).await?;
-        let value = match value {
-            Some(progress) => Some(self.open_progress(progress, &Place::of(id)).await?),
-            None => None,
-        };
+        let value = self.open_found(value, &Place::of(id)).await?;
         Ok(Timed::new(now, value))
     }
 
@@ -199,10 +217,7 @@ impl StateStore for SealedStore {
             Swapped::Written(Some(step)) => {
                 Swapped::Written(Some(self.open_step(step, &place).await?))
             }
-            Swapped::Conflict(Some(progress)) => {
-                let progress = self.open_progress(*progress, &place).await?;
-                Swapped::Conflict(Some(Box::new(progress)))
-            }
+            Swapped::Conflict(found) => Swapped::Conflict(self.open_found(found, &place).await?),
             other => other,
         };
         Ok(Timed::new(now, value))

@@ -17,7 +17,7 @@ macro_rules! __store_contract {
                 "A swap writes if the stored version is the expected one, and says so." => a_swap_writes_if_the_version_is_the_expected_one;
                 "A swap that expects another stamp than the stored one does not write." => a_swap_that_expects_another_stamp_does_not_write;
                 "Of many that expect the same version, one writes." => of_many_swaps_one_writes;
-                "A swap that does not write changes nothing, and answers with the progress that is stored." => a_swap_that_does_not_write_changes_nothing;
+                "A swap that does not write changes nothing, and answers with the state that is stored." => a_swap_that_does_not_write_changes_nothing;
                 "A swap that is repeated with its stamp answers that it has written, and writes nothing a second time." => a_swap_that_is_repeated_has_written_once;
                 "The plan, the attempt and the outputs of a swap are written exactly if its progress is." => plan_attempt_and_outputs_of_a_swap_are_written_with_it;
                 "The next read of any process returns the progress that a swap has written." => the_next_read_returns_a_swap;
@@ -27,6 +27,7 @@ macro_rules! __store_contract {
                 "A step is read by its position." => a_step_is_read_by_its_position;
                 "A plan comes back as it was written." => a_plan_comes_back_as_it_was_written;
                 "Reading a step costs the same in a plan of any length." => a_step_of_a_long_plan_costs_the_same;
+                "A read, a swap that does not write and a repeated insert answer with the step at the position of the progress and with the step after it." => the_state_of_a_run_has_the_steps_near_it;
             }
             time "Time" {
                 "The store's time never goes back." => the_time_never_goes_back;

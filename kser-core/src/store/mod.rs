@@ -2,6 +2,7 @@
 
 mod contract;
 mod rows;
+mod standing;
 mod watch;
 
 use std::fmt::Debug;
@@ -13,8 +14,9 @@ use async_trait::async_trait;
 pub use self::rows::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
 };
+pub use self::standing::{Found, Standing};
 pub use self::watch::{StoreHealth, Watch};
-use crate::sequencing::{Owner, PlannedStep, Progress, Revision};
+use crate::sequencing::{Owner, PlannedStep, Revision};
 use crate::{Error, Instance, RunId, StoreId, Topic};
 
 /// The time that the writer of an output has to publish it before other consumers may.
@@ -41,8 +43,8 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Inserts a new run.
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error>;
 
-    /// Returns the progress of a run; `None` when there is no such run.
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error>;
+    /// Returns the state of a run.
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error>;
 
     /// Writes the progress of a run, if the stored revision is `expected`.
     ///
@@ -125,7 +127,7 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
         (**self).insert(run).await
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         (**self).read(id).await
     }
 

@@ -3,6 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+use super::standing::{Found, Standing};
 use crate::sequencing::{PlannedStep, Progress};
 use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
 
@@ -89,8 +90,8 @@ impl NewRun {
 pub enum Inserted {
     /// The run is new.
     New,
-    /// The run existed with the same content. This is its progress.
-    Same(Box<Progress>),
+    /// The run existed with the same content. This is its state.
+    Same(Box<Standing>),
     /// The run existed with other content.
     Other,
 }
@@ -135,8 +136,8 @@ impl Write {
 pub enum Swapped {
     /// The swap was written. This is the step that the caller asked for, if there is such a step.
     Written(Option<PlannedStep>),
-    /// The run has another version, and this progress, or there is no such run.
-    Conflict(Option<Box<Progress>>),
+    /// The run has another revision, or there is no such run. This is the state that the store has.
+    Conflict(Found),
 }
 
 /// An attempt at a step, for people.

@@ -8,15 +8,16 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
+use kser_core::sequencing::{Owner, PlannedStep, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
+    Timed, Watch, Write,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Topic};
 
 use self::finished::Limits;
-use self::runs::{Answer, Dropped, Runs};
+use self::run::{Run, Shown};
+use self::runs::{Dropped, InsertAnswer, Runs, SwapAnswer};
 use crate::MemoryClock;
 
 /// The longest sleep between two reads of the store's clock, which may differ from tokio's.
@@ -131,18 +132,22 @@ impl StateStore for MemoryStore {
         let mut dropped = Dropped::default();
         let mut runs = self.runs();
         let now = runs.now();
-        let value = runs.insert(run, now);
+        let answer = runs.insert(run, now);
         self.forget(runs, &mut dropped);
+        let value = match answer {
+            InsertAnswer::New => Inserted::New,
+            InsertAnswer::Same(shown) => Inserted::Same(shown.into_standing()),
+            InsertAnswer::Other => Inserted::Other,
+        };
         Ok(Timed::new(now, value))
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
-        let progress = runs.get(id).map(|run| Arc::clone(&run.progress));
+        let shown = runs.get(id).map(Run::shown);
         drop(runs);
-        let value = progress.map(Arc::unwrap_or_clone);
-        Ok(Timed::new(now, value))
+        Ok(Timed::new(now, found(shown)))
     }
 
     async fn swap(
@@ -157,10 +162,8 @@ impl StateStore for MemoryStore {
         let answer = runs.swap(id, expected, write, now, &mut dropped);
         self.forget(runs, &mut dropped);
         let value = match answer {
-            Answer::Swapped(swapped) => swapped,
-            Answer::Conflict(progress) => {
-                Swapped::Conflict(Some(Box::new(Arc::unwrap_or_clone(progress))))
-            }
+            SwapAnswer::Written(step) => Swapped::Written(step),
+            SwapAnswer::Conflict(shown) => Swapped::Conflict(found(shown)),
         };
         Ok(Timed::new(now, value))
     }
@@ -259,6 +262,10 @@ impl StateStore for MemoryStore {
         health.forgotten = self.runs().finished.forgotten();
         health
     }
+}
+
+fn found(shown: Option<Shown>) -> Found {
+    shown.map_or(Found::Unknown, |shown| Found::Stands(shown.into_standing()))
 }
 
 /// A handle that watches a run.

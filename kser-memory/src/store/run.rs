@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kser_core::sequencing::{PlannedStep, Progress};
-use kser_core::store::{Attempt, NewRun, RunFilter, RunInfo};
+use kser_core::store::{Attempt, NewRun, RunFilter, RunInfo, Standing};
 use kser_core::{Name, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 
@@ -36,6 +36,33 @@ pub(super) struct Kept {
     pub(super) place: (Timestamp, u64),
 }
 
+/// The state of a run, to be copied after the lock is released.
+pub(super) struct Shown {
+    progress: Arc<Progress>,
+    plan: Arc<[PlannedStep]>,
+}
+
+impl Shown {
+    /// Copies the progress and the steps near it.
+    pub(super) fn into_standing(self) -> Box<Standing> {
+        let position = self.progress.position();
+        let (here, next) = (
+            step_of(&self.plan, position),
+            step_of(&self.plan, position.saturating_add(1)),
+        );
+        Box::new(Standing::new(
+            Arc::unwrap_or_clone(self.progress),
+            here,
+            next,
+        ))
+    }
+}
+
+fn step_of(plan: &[PlannedStep], position: u32) -> Option<PlannedStep> {
+    let index = usize::try_from(position).ok()?.checked_sub(1)?;
+    plan.get(index).cloned()
+}
+
 impl Run {
     pub(super) fn new(run: NewRun, number: u64, created: Timestamp) -> Self {
         Self {
@@ -54,9 +81,16 @@ impl Run {
         }
     }
 
+    /// Returns the state of the run, which shares its parts.
+    pub(super) fn shown(&self) -> Shown {
+        Shown {
+            progress: Arc::clone(&self.progress),
+            plan: Arc::clone(&self.plan),
+        }
+    }
+
     pub(super) fn step(&self, position: u32) -> Option<PlannedStep> {
-        let index = usize::try_from(position).ok()?.checked_sub(1)?;
-        self.plan.get(index).cloned()
+        step_of(&self.plan, position)
     }
 
     /// Says whether the run is finished: ended, without an attempt and without an output to relay.

@@ -2,16 +2,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kser_core::sequencing::{Progress, Revision};
-use kser_core::store::{
-    Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Swapped, Write,
-};
+use kser_core::sequencing::{PlannedStep, Progress, Revision};
+use kser_core::store::{NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Write};
 use kser_core::{Clock, Record, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::finished::{Finished, Limits};
-use super::run::{Kept, Run};
+use super::run::{Kept, Run, Shown};
 
 /// All runs, and the indexes over them, which the lock of the store guards.
 #[derive(Debug)]
@@ -34,10 +32,18 @@ pub(super) struct Runs {
     latest: Timestamp,
 }
 
-/// The answer of a swap, before the progress is copied.
-pub(super) enum Answer {
-    Swapped(Swapped),
-    Conflict(Arc<Progress>),
+/// The answer of an insert, before the state of the run is copied.
+pub(super) enum InsertAnswer {
+    New,
+    Same(Shown),
+    Other,
+}
+
+/// The answer of a swap, before the state of the run is copied.
+pub(super) enum SwapAnswer {
+    Written(Option<PlannedStep>),
+    /// The state of the run; `None` if there is no such run.
+    Conflict(Option<Shown>),
 }
 
 /// Values to drop after the lock is released.
@@ -71,11 +77,11 @@ impl Runs {
         self.incarnations
     }
 
-    pub(super) fn insert(&mut self, mut new: NewRun, now: Timestamp) -> Inserted {
+    pub(super) fn insert(&mut self, mut new: NewRun, now: Timestamp) -> InsertAnswer {
         if let Some(run) = self.runs.get(&new.id) {
             return match run.digest == new.digest && run.name == new.name {
-                true => Inserted::Same(Box::new(Progress::clone(&run.progress))),
-                false => Inserted::Other,
+                true => InsertAnswer::Same(run.shown()),
+                false => InsertAnswer::Other,
             };
         }
         let id = new.id.clone();
@@ -89,7 +95,7 @@ impl Runs {
         self.runs.insert(id.clone(), Run::new(new, number, now));
         self.keep_outputs(&id, version, outputs, now);
         self.note_end(&id);
-        Inserted::New
+        InsertAnswer::New
     }
 
     pub(super) fn get(&self, id: &RunId) -> Option<&Run> {
@@ -107,18 +113,18 @@ impl Runs {
         write: Write,
         now: Timestamp,
         dropped: &mut Dropped,
-    ) -> Answer {
+    ) -> SwapAnswer {
         let Some(run) = self.runs.get_mut(id) else {
-            return Answer::Swapped(Swapped::Conflict(None));
+            return SwapAnswer::Conflict(None);
         };
         if run.progress.revision() != expected {
             let ours = write.progress.revision();
             // The swap is repeated, because its answer was lost.
             if ours.stamp != 0 && run.progress.revision() == ours {
                 let step = write.fetch.and_then(|position| run.step(position));
-                return Answer::Swapped(Swapped::Written(step));
+                return SwapAnswer::Written(step);
             }
-            return Answer::Conflict(Arc::clone(&run.progress));
+            return SwapAnswer::Conflict(Some(run.shown()));
         }
         let Write {
             progress,
@@ -158,7 +164,7 @@ impl Runs {
         if ended {
             self.note_end(id);
         }
-        Answer::Swapped(Swapped::Written(step))
+        SwapAnswer::Written(step)
     }
 
     pub(super) fn due(

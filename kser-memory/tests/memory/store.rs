@@ -74,7 +74,14 @@ async fn a_purge_wakes_who_waits_for_the_run() {
     let store = MemoryStore::new();
     let run = launch(&store, "a").await;
     cancel(&store, &run, 0).await;
-    let version = store.read(&run.0).await.unwrap().value.unwrap().version();
+    let version = store
+        .read(&run.0)
+        .await
+        .unwrap()
+        .value
+        .progress()
+        .unwrap()
+        .version();
     let (waiting, id) = (store.clone(), run.0.clone());
     let waiting = tokio::spawn(async move { waiting.changed(&id, version).await });
     tokio::task::yield_now().await;

@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_clock::SystemClock;
-use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
+use kser_core::sequencing::{Owner, PlannedStep, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
+    Timed, Watch, Write,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use tokio::time::timeout;
 
 use self::database::Database;
-use self::reads::whole;
+use self::reads::{StandingRow, whole};
 use self::waiters::Wake;
 use self::writes::{Insert, InsertAnswer, Swap, SwapAnswer};
 use crate::encoding::{millis, signed};
@@ -138,6 +138,13 @@ impl Looks {
     }
 }
 
+fn found(standing: Option<StandingRow>, id: &RunId) -> Result<Found, Error> {
+    Ok(match standing {
+        Some(standing) => Found::Stands(standing.read(id)?),
+        None => Found::Unknown,
+    })
+}
+
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn id(&self) -> Result<Timed<StoreId>, Error> {
@@ -155,6 +162,7 @@ impl StateStore for SqliteStore {
     }
 
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        let id = run.id.clone();
         let insert = Insert::new(run, self.now())?;
         let answer = self
             .0
@@ -163,25 +171,19 @@ impl StateStore for SqliteStore {
             .await?;
         Ok(self.timed(match answer {
             InsertAnswer::New => Inserted::New,
-            InsertAnswer::Same(progress) => {
-                Inserted::Same(Box::new(reads::read_progress(&progress)?))
-            }
+            InsertAnswer::Same(standing) => Inserted::Same(standing.read(&id)?),
             InsertAnswer::Other => Inserted::Other,
         }))
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
-        let id = id.clone();
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
+        let run = id.clone();
         let read = self
             .0
             .database
-            .read(move |connection| reads::progress(connection, &id));
-        let progress = read
-            .await?
-            .as_deref()
-            .map(reads::read_progress)
-            .transpose()?;
-        Ok(self.timed(progress))
+            .read(move |connection| reads::standing(connection, &run));
+        let found = found(read.await?, id)?;
+        Ok(self.timed(found))
     }
 
     async fn swap(
@@ -203,10 +205,7 @@ impl StateStore for SqliteStore {
                 let read = |(step, position): (String, _)| writes::read_step(&step, id, position);
                 Swapped::Written(step.zip(fetch).map(read).transpose()?)
             }
-            SwapAnswer::Conflict(progress) => {
-                let progress = progress.as_deref().map(reads::read_progress).transpose()?;
-                Swapped::Conflict(progress.map(Box::new))
-            }
+            SwapAnswer::Conflict(standing) => Swapped::Conflict(found(standing, id)?),
         }))
     }
 

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use kser_core::sequencing::Progress;
-use kser_core::store::{Attempt, Output, OutputId, RunFilter, RunInfo};
+use kser_core::store::{Attempt, Output, OutputId, RunFilter, RunInfo, Standing};
 use kser_core::{Error, RunId, Topic};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params};
 
 use super::failure::BACKEND;
+use super::writes::read_step;
 use crate::encoding::{RecordRow, time, unreadable};
 
 /// Reads a progress that [`ProgressRow`](super::writes::ProgressRow) has encoded.
@@ -14,10 +15,43 @@ pub(super) fn read_progress(text: &str) -> std::result::Result<Progress, Error> 
     serde_json::from_str(text).map_err(|_| unreadable(BACKEND, "the progress of a run"))
 }
 
-/// Returns the progress of a run.
-pub(super) fn progress(connection: &Connection, id: &RunId) -> Result<Option<String>> {
-    let mut find = connection.prepare_cached("SELECT progress FROM kser_runs WHERE id = ?1")?;
-    find.query_row([id.as_str()], |row| row.get(0)).optional()
+/// The state of a run as its columns.
+pub(super) struct StandingRow {
+    progress: String,
+    position: u32,
+    here: Option<String>,
+    next: Option<String>,
+}
+
+impl StandingRow {
+    pub(super) fn read(self, id: &RunId) -> std::result::Result<Box<Standing>, Error> {
+        let progress = read_progress(&self.progress)?;
+        let read = |step: Option<String>, position: u32| {
+            step.map(|step| read_step(&step, id, position)).transpose()
+        };
+        let here = read(self.here, self.position)?;
+        let next = read(self.next, self.position.saturating_add(1))?;
+        Ok(Box::new(Standing::new(progress, here, next)))
+    }
+}
+
+/// Returns the state of a run.
+pub(super) fn standing(connection: &Connection, id: &RunId) -> Result<Option<StandingRow>> {
+    let mut find = connection.prepare_cached(
+        "SELECT progress, position,
+             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position),
+             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position + 1)
+         FROM kser_runs r WHERE id = ?1",
+    )?;
+    let found = find.query_row([id.as_str()], |row| {
+        Ok(StandingRow {
+            progress: row.get(0)?,
+            position: row.get(1)?,
+            here: row.get(2)?,
+            next: row.get(3)?,
+        })
+    });
+    found.optional()
 }
 
 /// Returns the id of the store, which the first program has given it.

@@ -30,6 +30,7 @@ const MIGRATIONS: [Migration; 1] = [Migration {
         digest TEXT NOT NULL,
         created INTEGER NOT NULL,
         status TEXT NOT NULL,
+        position INTEGER NOT NULL,
         version INTEGER NOT NULL,
         stamp INTEGER NOT NULL,
         look_at INTEGER,

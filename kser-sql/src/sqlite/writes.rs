@@ -6,13 +6,14 @@ use kser_core::{Error, Outcome, Raw, Record, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::failure::BACKEND;
-use super::reads::step_text;
+use super::reads::{StandingRow, standing, step_text};
 use super::waiters::Wake;
 use crate::encoding::{RecordRow, millis, signed, unreadable};
 
 /// A progress as its columns.
 pub(super) struct ProgressRow {
     status: &'static str,
+    position: u32,
     version: i64,
     stamp: i64,
     look_at: Option<i64>,
@@ -24,6 +25,7 @@ impl ProgressRow {
         let revision = progress.revision();
         Ok(Self {
             status: progress.status().as_str(),
+            position: progress.position(),
             version: signed(revision.version),
             stamp: signed(revision.stamp),
             look_at: progress.check_at().map(millis),
@@ -51,7 +53,7 @@ pub(super) struct Insert {
 /// The answer of an insert.
 pub(super) enum InsertAnswer {
     New,
-    Same(String),
+    Same(StandingRow),
     Other,
 }
 
@@ -69,24 +71,26 @@ impl Insert {
 
     pub(super) fn write(&self, connection: &Connection) -> Result<(InsertAnswer, Wake)> {
         let run = &self.run;
-        let mut find = connection
-            .prepare_cached("SELECT digest, name, progress FROM kser_runs WHERE id = ?1")?;
-        let found = find.query_row([run.id.as_str()], |row| {
-            let same = row.get_ref(0)?.as_str()? == run.digest
-                && row.get_ref(1)?.as_str()? == run.name.as_str();
-            Ok(match same {
-                true => InsertAnswer::Same(row.get(2)?),
-                false => InsertAnswer::Other,
-            })
+        let mut find =
+            connection.prepare_cached("SELECT digest, name FROM kser_runs WHERE id = ?1")?;
+        let is_same = find.query_row([run.id.as_str()], |row| {
+            Ok(row.get_ref(0)?.as_str()? == run.digest
+                && row.get_ref(1)?.as_str()? == run.name.as_str())
         });
-        if let Some(found) = found.optional()? {
-            return Ok((found, Wake::default()));
+        match is_same.optional()? {
+            Some(true) => {
+                let standing = standing(connection, &run.id)?;
+                let standing = standing.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                return Ok((InsertAnswer::Same(standing), Wake::default()));
+            }
+            Some(false) => return Ok((InsertAnswer::Other, Wake::default())),
+            None => {}
         }
         let progress = &self.progress;
         connection
             .prepare_cached(
-                "INSERT INTO kser_runs (id, name, topic, digest, created, status, version, stamp, look_at, progress)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO kser_runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 run.id.as_str(),
@@ -95,6 +99,7 @@ impl Insert {
                 run.digest,
                 self.created,
                 progress.status,
+                progress.position,
                 progress.version,
                 progress.stamp,
                 progress.look_at,
@@ -135,7 +140,7 @@ pub(super) struct Swap {
 /// The answer of a swap.
 pub(super) enum SwapAnswer {
     Written(Option<String>),
-    Conflict(Option<String>),
+    Conflict(Option<StandingRow>),
 }
 
 impl Swap {
@@ -161,7 +166,8 @@ impl Swap {
     pub(super) fn write(&self, connection: &Connection) -> Result<(SwapAnswer, Wake)> {
         let progress = &self.progress;
         let mut update = connection.prepare_cached(
-            "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic)
+            "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic),
+                 position = ?10
              WHERE id = ?7 AND version = ?8 AND stamp = ?9 RETURNING number",
         )?;
         let written = update.query_row(
@@ -175,6 +181,7 @@ impl Swap {
                 self.id.as_str(),
                 self.expected.0,
                 self.expected.1,
+                progress.position,
             ],
             |row| row.get(0),
         );
@@ -203,21 +210,14 @@ impl Swap {
 
     /// Answers a swap that has not written now: it is repeated, or the run stands elsewhere.
     fn refused(&self, connection: &Connection) -> Result<SwapAnswer> {
-        let mut find = connection.prepare_cached(
-            "SELECT number, version, stamp, progress FROM kser_runs WHERE id = ?1",
-        )?;
-        let found = find.query_row([self.id.as_str()], |row| {
-            Ok((row.get(0)?, (row.get(1)?, row.get(2)?), row.get(3)?))
-        });
-        let Some((number, stored, progress)): Option<(i64, (i64, i64), String)> =
-            found.optional()?
-        else {
-            return Ok(SwapAnswer::Conflict(None));
-        };
         let ours = (self.progress.version, self.progress.stamp);
-        Ok(match ours.1 != 0 && stored == ours {
-            true => SwapAnswer::Written(self.fetched(connection, number)?),
-            false => SwapAnswer::Conflict(Some(progress)),
+        let mut find = connection.prepare_cached(
+            "SELECT number FROM kser_runs WHERE id = ?1 AND version = ?2 AND stamp = ?3 AND stamp <> 0",
+        )?;
+        let repeated = find.query_row(params![self.id.as_str(), ours.0, ours.1], |row| row.get(0));
+        Ok(match repeated.optional()? {
+            Some(number) => SwapAnswer::Written(self.fetched(connection, number)?),
+            None => SwapAnswer::Conflict(standing(connection, &self.id)?),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Files that are no database of this version, and large values.
 
 use kser_core::sequencing::{Event, Progress, StepWindow, apply};
-use kser_core::store::{Attempt, NewRun, Swapped, Write};
+use kser_core::store::{Attempt, Found, NewRun, Standing, Swapped, Write};
 use kser_core::{Error, Outcome, StateStore, Topic};
 use kser_sql::SqliteStore;
 use rusqlite::Connection;
@@ -165,15 +165,16 @@ async fn a_restored_backup_refuses_the_writers_of_the_lost_time() {
         swapped.unwrap().value
     };
     let resumed = change(&cancelled, Event::Resumed, 3);
-    let stored = Swapped::Conflict(Some(Box::new(launched.clone())));
+    let conflict = |progress: &Progress| {
+        let standing = Standing::new(progress.clone(), None, None);
+        Swapped::Conflict(Found::Stands(Box::new(standing)))
+    };
+    let stored = conflict(&launched);
     assert_eq!(swap(&cancelled, resumed.clone()).await, stored);
     // Another history of the same versions, which the writers of the first one do not match either.
     let again = change(&launched, Event::Cancelled, 4);
     assert_eq!(swap(&launched, again.clone()).await, Swapped::Written(None));
-    assert_eq!(
-        swap(&cancelled, resumed).await,
-        Swapped::Conflict(Some(Box::new(again)))
-    );
+    assert_eq!(swap(&cancelled, resumed).await, conflict(&again));
     let next = restored.register(&"worker".into()).await.unwrap().value;
     assert!(next.supersedes(&life));
 }

@@ -45,7 +45,7 @@ async fn insert(store: &SqliteStore, id: RunId) -> Inserted {
 /// Changes a run in any way: a cancelled run is resumed, another one is cancelled.
 async fn change(store: &SqliteStore, id: &RunId, stamp: u64) -> bool {
     let read = store.read(id).await.unwrap();
-    let before = read.value.unwrap();
+    let before = read.value.into_progress().unwrap();
     let event = match before.status() {
         Status::Cancelled => Event::Resumed,
         _ => Event::Cancelled,
@@ -88,7 +88,13 @@ async fn eight_processes_share_a_file() {
     let store = SqliteStore::open(file.path()).await.unwrap();
     let mut changes = 0;
     for number in 0..RUNS {
-        let progress = store.read(&id(number)).await.unwrap().value.unwrap();
+        let progress = store
+            .read(&id(number))
+            .await
+            .unwrap()
+            .value
+            .into_progress()
+            .unwrap();
         changes += usize::try_from(progress.version()).unwrap() - 1;
     }
     assert_eq!(changes, PROCESSES * SWAPS, "each swap was written once");
@@ -104,6 +110,7 @@ async fn a_killed_process_leaves_whole_writes_and_no_lock() {
         .await
         .unwrap()
         .value
+        .progress()
         .is_none_or(|run| run.version() < 2)
     {
         tokio::time::sleep(Duration::from_millis(1)).await;

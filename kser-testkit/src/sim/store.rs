@@ -3,8 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
+    Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Topic};
 use kser_memory::MemoryStore;
@@ -152,7 +152,7 @@ impl StateStore for SimStore {
         self.write_call(path, insert).await
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         self.read_call(self.of(id, "read"), self.runs.read(id))
             .await
     }

@@ -14,7 +14,7 @@ pub async fn a_run_is_inserted_once(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "once").await;
     let again = new_run(harness, &run.id, "once", run.now());
     let inserted = run.store.insert(again).await.unwrap().value;
-    assert_eq!(inserted, Inserted::Same(Box::new(run.progress.clone())));
+    assert_eq!(inserted, Inserted::Same(run.standing()));
     let other = new_run(harness, &run.id, "other", run.now()).with_plan(plan(&run.id, 1));
     let inserted = run.store.insert(other).await.unwrap().value;
     assert_eq!(inserted, Inserted::Other);

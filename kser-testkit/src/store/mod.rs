@@ -23,7 +23,7 @@ use bytes::Bytes;
 use kser_core::sequencing::{
     Effect, Event, Plan, PlannedStep, Progress, StepKey, StepWindow, apply,
 };
-use kser_core::store::{Inserted, NewRun, Swapped, Write};
+use kser_core::store::{Inserted, NewRun, Standing, Swapped, Write};
 use kser_core::{Object, Outcome, Record, RunId, StateStore, Step, Timestamp, Topic};
 
 use crate::StoreHarness;
@@ -108,17 +108,27 @@ impl<'a> Inhabitant<'a> {
 
     /// Inserts a run that stands at its first step, or at its build if there is none.
     async fn with_steps(harness: &'a StoreHarness, name: &str, steps: usize) -> Self {
-        Self::insert(harness, name, steps, Duration::ZERO).await
+        Self::insert(harness, name, (steps, 1), Duration::ZERO).await
+    }
+
+    /// Inserts a run that stands at a step; one past the last is the end.
+    async fn at_step(harness: &'a StoreHarness, name: &str, steps: usize, position: u32) -> Self {
+        Self::insert(harness, name, (steps, position), Duration::ZERO).await
     }
 
     /// Inserts a run without steps that is due in `wait`.
     async fn due_in(harness: &'a StoreHarness, name: &str, wait: Duration) -> Self {
         let now = Timestamp::default();
         let patience = Progress::launched(now).check_at().unwrap().since(now);
-        Self::insert(harness, name, 0, patience.saturating_sub(wait)).await
+        Self::insert(harness, name, (0, 0), patience.saturating_sub(wait)).await
     }
 
-    async fn insert(harness: &'a StoreHarness, name: &str, steps: usize, age: Duration) -> Self {
+    async fn insert(
+        harness: &'a StoreHarness,
+        name: &str,
+        (steps, position): (usize, u32),
+        age: Duration,
+    ) -> Self {
         let (store, id) = (harness.store(), harness.id(name));
         let now = store.read(&id).await.unwrap().now;
         let launched = now.as_millis() - u64::try_from(age.as_millis()).unwrap();
@@ -126,7 +136,7 @@ impl<'a> Inhabitant<'a> {
         let mut run = new_run(harness, &id, name, launched);
         if steps > 0 {
             let count = u32::try_from(steps).unwrap();
-            run.progress = Progress::forked(count, 1, odd_outcome("forwarded"), launched);
+            run.progress = Progress::forked(count, position, odd_outcome("forwarded"), launched);
             run.plan = plan(&id, steps);
         }
         let progress = run.progress.clone();
@@ -182,6 +192,11 @@ impl<'a> Inhabitant<'a> {
         given_back.unwrap().progress
     }
 
+    /// The state of a run without steps.
+    fn standing(&self) -> Box<Standing> {
+        Box::new(Standing::new(self.progress.clone(), None, None))
+    }
+
     const fn now(&self) -> Timestamp {
         self.progress.updated()
     }
@@ -195,6 +210,7 @@ impl<'a> Inhabitant<'a> {
     }
 
     async fn read(&self) -> Option<Progress> {
-        self.store.read(&self.id).await.unwrap().value
+        let read = self.store.read(&self.id).await.unwrap();
+        read.value.into_progress()
     }
 }

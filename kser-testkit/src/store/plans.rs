@@ -3,7 +3,10 @@
 use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
-use super::{Inhabitant, plan};
+use kser_core::sequencing::Revision;
+use kser_core::store::{Found, Inserted, Standing, Swapped, Write};
+
+use super::{Inhabitant, new_run, plan};
 use crate::StoreHarness;
 
 #[doc = sentence!(a_step_is_read_by_its_position)]
@@ -47,6 +50,30 @@ pub async fn a_step_of_a_long_plan_costs_the_same(harness: &StoreHarness) {
         of_long < of_short * 20,
         "20 reads take {of_short:?} of 10 steps, {of_long:?} of 10,000"
     );
+}
+
+#[doc = sentence!(the_state_of_a_run_has_the_steps_near_it)]
+pub async fn the_state_of_a_run_has_the_steps_near_it(harness: &StoreHarness) {
+    for (name, position) in [("first", 1), ("middle", 2), ("last", 3), ("end", 4)] {
+        let run = Inhabitant::at_step(harness, name, 3, position).await;
+        let steps = plan(&run.id, 3);
+        let step = |position: usize| steps.get(position - 1).cloned();
+        let at = usize::try_from(position).unwrap();
+        let standing = Standing::new(run.progress.clone(), step(at), step(at + 1));
+        let standing = Box::new(standing);
+        let read = run.store.read(&run.id).await.unwrap().value;
+        assert_eq!(read, Found::Stands(standing.clone()));
+        let wrong = Revision {
+            version: run.progress.version() + 1,
+            ..run.progress.revision()
+        };
+        let write = Write::new(run.cancelled());
+        let swapped = run.store.swap(&run.id, wrong, write).await.unwrap().value;
+        assert_eq!(swapped, Swapped::Conflict(Found::Stands(standing.clone())));
+        let again = new_run(harness, &run.id, name, run.now());
+        let inserted = run.store.insert(again).await.unwrap().value;
+        assert_eq!(inserted, Inserted::Same(standing));
+    }
 }
 
 /// How long some reads of the last step take.

@@ -4,7 +4,7 @@ use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
 use kser_core::sequencing::Revision;
-use kser_core::store::{Attempt, OUTPUT_PATIENCE, Swapped, Write};
+use kser_core::store::{Attempt, Found, OUTPUT_PATIENCE, Standing, Swapped, Write};
 use tokio::task::JoinSet;
 
 use super::{ALL, Inhabitant, odd_outcome, output, plan};
@@ -46,8 +46,8 @@ pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) 
         };
         let write = Write::new(run.cancelled());
         let swapped = run.store.swap(&run.id, wrong, write).await.unwrap().value;
-        let stored = Box::new(run.progress.clone());
-        assert_eq!(swapped, Swapped::Conflict(Some(stored)));
+        let stored = Found::Stands(run.standing());
+        assert_eq!(swapped, Swapped::Conflict(stored));
     }
     assert_eq!(run.read().await, Some(run.progress.clone()));
     let nobody = harness.id("nobody");
@@ -59,8 +59,8 @@ pub async fn a_swap_that_does_not_write_changes_nothing(harness: &StoreHarness) 
             Write::new(run.cancelled()),
         )
         .await;
-    assert_eq!(swapped.unwrap().value, Swapped::Conflict(None));
-    assert_eq!(run.store.read(&nobody).await.unwrap().value, None);
+    assert_eq!(swapped.unwrap().value, Swapped::Conflict(Found::Unknown));
+    assert_eq!(run.store.read(&nobody).await.unwrap().value, Found::Unknown);
 }
 
 #[doc = sentence!(a_swap_that_expects_another_stamp_does_not_write)]
@@ -77,8 +77,11 @@ pub async fn a_swap_that_expects_another_stamp_does_not_write(harness: &StoreHar
         };
         let write = Write::new(run.cancelled().with_stamp(9));
         let swapped = run.store.swap(&run.id, expected, write).await;
-        let stored = Swapped::Conflict(Some(Box::new(started.clone())));
-        assert_eq!(swapped.unwrap().value, stored);
+        let stored = Box::new(Standing::new(started.clone(), None, None));
+        assert_eq!(
+            swapped.unwrap().value,
+            Swapped::Conflict(Found::Stands(stored))
+        );
     }
     assert_eq!(run.read().await, Some(started));
 }
@@ -108,7 +111,8 @@ pub async fn a_swap_that_is_repeated_has_written_once(harness: &StoreHarness) {
     for stamp in [8, 0] {
         let write = Write::new(run.started().with_stamp(stamp));
         let swapped = run.swap(write).await;
-        assert!(matches!(swapped, Swapped::Conflict(Some(_))), "{swapped:?}");
+        let is_conflict = matches!(swapped, Swapped::Conflict(Found::Stands(_)));
+        assert!(is_conflict, "{swapped:?}");
     }
 }
 
@@ -147,7 +151,7 @@ pub async fn the_next_read_returns_a_swap(harness: &StoreHarness) {
     let written = run.cancelled();
     run.swap(Write::new(written.clone())).await;
     let (store, id) = (run.store.clone(), run.id.clone());
-    let read = tokio::spawn(async move { store.read(&id).await.unwrap().value });
+    let read = tokio::spawn(async move { store.read(&id).await.unwrap().value.into_progress() });
     assert_eq!(read.await.unwrap(), Some(written.clone()));
     let info = run.store.run(&run.id).await.unwrap().unwrap();
     assert_eq!((info.progress, info.name), (written, harness.operation()));

@@ -15,7 +15,16 @@ pub async fn wakes_when_the_run_changes(harness: &StoreHarness) {
     let run = Inhabitant::new(harness, "wake").await;
     let (store, id, version) = (run.store.clone(), run.id.clone(), run.progress.version());
     let waiting = tokio::spawn(async move {
-        while store.read(&id).await.unwrap().value.unwrap().version() == version {
+        while store
+            .read(&id)
+            .await
+            .unwrap()
+            .value
+            .progress()
+            .unwrap()
+            .version()
+            == version
+        {
             store.changed(&id, version).await.unwrap();
         }
     });
@@ -29,7 +38,7 @@ pub async fn wakes_when_the_run_changes(harness: &StoreHarness) {
         run.progress.version() + 1,
     );
     let waiting = tokio::spawn(async move {
-        while store.read(&id).await.unwrap().value.is_some() {
+        while store.read(&id).await.unwrap().value.progress().is_some() {
             store.changed(&id, version).await.unwrap();
         }
     });

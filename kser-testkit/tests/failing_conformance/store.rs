@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
+    Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
@@ -29,6 +29,7 @@ pub(crate) enum Slip {
     CountsFromZero,
     ForgetsKeys,
     SearchesPlans,
+    TellsNoNeighbour,
     TimeGoesBack,
     InsertsWithoutTime,
     ComparesNoStamp,
@@ -95,7 +96,7 @@ impl Sloppy {
 
     /// Writes an attempt, and leaves the progress as it is.
     async fn write_attempt(&self, id: &RunId, attempt: Option<Attempt>) -> Result<(), Error> {
-        if let Some(stored) = self.inner.read(id).await?.value {
+        if let Some(stored) = self.inner.read(id).await?.value.into_progress() {
             let revision = stored.revision();
             let mut write = Write::new(stored);
             write.attempt = attempt;
@@ -137,15 +138,19 @@ impl StateStore for Sloppy {
         Ok(inserted)
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         let mut read = self.inner.read(&self.id_of(id)).await?;
         let number = self.reads.fetch_add(1, Ordering::Relaxed);
         if self.slip == Slip::TimeGoesBack && number % 2 == 1 {
             read.now = Timestamp::from_millis(read.now.as_millis() - 20);
         }
-        if let (Slip::ReadsStale, Some(progress)) = (self.slip, &mut read.value) {
+        if let (Slip::ReadsStale, Found::Stands(standing)) = (self.slip, &mut read.value) {
             let mut first = self.first_read.lock().unwrap();
+            let progress = &mut standing.progress;
             *progress = first.entry(id.clone()).or_insert(progress.clone()).clone();
+        }
+        if let (Slip::TellsNoNeighbour, Found::Stands(standing)) = (self.slip, &mut read.value) {
+            standing.next = None;
         }
         Ok(read)
     }
@@ -157,7 +162,7 @@ impl StateStore for Sloppy {
         mut write: Write,
     ) -> Result<Timed<Swapped>, Error> {
         let stored = self.inner.read(id).await?;
-        let expected = match (self.slip, &stored.value) {
+        let expected = match (self.slip, stored.value.progress()) {
             (Slip::ComparesNoStamp, Some(stored)) => Revision {
                 stamp: stored.stamp(),
                 ..expected
@@ -186,7 +191,7 @@ impl StateStore for Sloppy {
         let mut swapped = self.inner.swap(id, expected, write).await?;
         if let Swapped::Conflict(told) = &mut swapped.value {
             match self.slip {
-                Slip::ConflictsTellNothing => *told = None,
+                Slip::ConflictsTellNothing => *told = Found::Unknown,
                 Slip::WritesTheRestAnyway => self.write_attempt(id, rest).await?,
                 _ => {}
             }
@@ -290,7 +295,7 @@ impl StateStore for Sloppy {
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         match self.slip {
             Slip::PurgesTheLiving => Ok(true),
-            Slip::PurgesNothing => Ok(self.inner.read(id).await?.value.is_some()),
+            Slip::PurgesNothing => Ok(self.inner.read(id).await?.value.progress().is_some()),
             _ => self.inner.purge(id).await,
         }
     }

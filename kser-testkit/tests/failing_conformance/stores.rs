@@ -42,6 +42,10 @@ const TABLE: &[(Slip, &str)] = &[
     (Slip::CountsFromZero, "a_step_is_read_by_its_position"),
     (Slip::ForgetsKeys, "a_plan_comes_back_as_it_was_written"),
     (Slip::SearchesPlans, "a_step_of_a_long_plan_costs_the_same"),
+    (
+        Slip::TellsNoNeighbour,
+        "the_state_of_a_run_has_the_steps_near_it",
+    ),
     (Slip::TimeGoesBack, "the_time_never_goes_back"),
     (Slip::InsertsWithoutTime, "every_answer_tells_the_time"),
     (Slip::AllAreDue, "a_run_is_due_at_its_time"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
+    Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId, Topic};
 use serde_json::{Value, json};
@@ -55,9 +55,16 @@ impl Bad {
         }
     }
 
+    fn found(&self, mut found: Found) -> Found {
+        if let Found::Stands(standing) = &mut found {
+            standing.progress = self.told(standing.progress.clone());
+        }
+        found
+    }
+
     /// Fails a run that goes on.
     async fn fail(&self, id: &RunId) -> Result<(), Error> {
-        let stored = self.inner.read(id).await?.value;
+        let stored = self.inner.read(id).await?.value.into_progress();
         if let Some(stored) = stored.filter(|stored| !stored.status().is_terminal()) {
             let version = stored.version();
             let failed = changed(&stored, |value| {
@@ -106,10 +113,9 @@ impl StateStore for Bad {
         self.inner.insert(run).await
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         let Timed { now, value, .. } = self.inner.read(id).await?;
-        let value = value.map(|progress| self.told(progress));
-        Ok(self.shown(Timed::new(now, value)))
+        Ok(self.shown(Timed::new(now, self.found(value))))
     }
 
     async fn swap(
@@ -126,7 +132,7 @@ impl StateStore for Bad {
         }
         let mut expected = expected;
         if self.flaw == Flaw::ComparesNothing {
-            let stored = self.inner.read(id).await?.value;
+            let stored = self.inner.read(id).await?.value.into_progress();
             expected = stored.map_or(expected, |stored| stored.revision());
         }
         let after = write.progress.clone();
@@ -146,9 +152,7 @@ impl StateStore for Bad {
                 .await?;
         }
         let value = match value {
-            Swapped::Conflict(Some(progress)) => {
-                Swapped::Conflict(Some(Box::new(self.told(*progress))))
-            }
+            Swapped::Conflict(found) => Swapped::Conflict(self.found(found)),
             other => other,
         };
         Ok(self.shown(Timed::new(now, value)))

@@ -50,9 +50,10 @@ fn failed(error: &Error) {
 
 async fn publish_pending(stored: Stored<'_>, info: &RunInfo) -> Result<(), Error> {
     let run = run_ref(info)?;
-    let view = stored
-        .view_at(&info.id, Box::new(info.progress.clone()))
-        .await?;
+    let view = stored.view(&info.id).await?;
+    if view.progress.revision() != info.progress.revision() {
+        return Ok(());
+    }
     let publish = Effect::Publish {
         position: view.progress.position(),
         not_before: view.progress.not_before(),

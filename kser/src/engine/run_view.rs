@@ -1,4 +1,5 @@
 use kser_core::sequencing::{PlannedStep, Progress, StepWindow};
+use kser_core::store::Standing;
 
 /// A run as it is known: its progress, and the two steps that the rules need.
 #[derive(Debug, Clone)]
@@ -16,6 +17,21 @@ impl RunView {
             progress: Box::new(progress),
             here: None,
             next: None,
+        }
+    }
+
+    /// Makes the view of a run from the answer of its store.
+    pub(crate) fn of_standing(standing: Standing) -> Self {
+        let Standing {
+            progress,
+            here,
+            next,
+            ..
+        } = standing;
+        Self {
+            progress: Box::new(progress),
+            here: here.map(Box::new),
+            next: next.map(Box::new),
         }
     }
 

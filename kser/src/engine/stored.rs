@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kser_core::sequencing::{Event, PlannedStep, Progress, Rejected, Revision, Transition, apply};
-use kser_core::store::{Attempt, OutputId, RunInfo, Swapped, Write};
+use kser_core::sequencing::{Event, PlannedStep, Rejected, Revision, Transition, apply};
+use kser_core::store::{Attempt, Found, OutputId, RunInfo, Swapped, Write};
 use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
 
 use crate::engine::run_change::RunChange;
@@ -236,7 +236,7 @@ impl Stored<'_> {
                 }
                 Ok(WriteOutcome::Yes)
             }
-            Swapped::Conflict(actual) => Ok(WriteOutcome::Elsewhere(actual)),
+            Swapped::Conflict(found) => Ok(WriteOutcome::Elsewhere(Elsewhere::of(found)?)),
             _ => Err(unknown_answer()),
         }
     }
@@ -263,40 +263,16 @@ impl Stored<'_> {
 
     /// Reads where a run stands, and the steps near.
     pub(crate) async fn view(&self, id: &RunId) -> Result<RunView, Error> {
+        match self.read(id).await? {
+            Elsewhere::Stands(view) => Ok(view),
+            Elsewhere::Unknown => Err(Error::UnknownRun { id: id.clone() }),
+        }
+    }
+
+    /// Reads the state of a run.
+    pub(crate) async fn read(&self, id: &RunId) -> Result<Elsewhere, Error> {
         let read = self.store.read(id).await?;
-        match self.shared.store_clock.observe(read) {
-            Some(progress) => self.view_at(id, Box::new(progress)).await,
-            None => Err(Error::UnknownRun { id: id.clone() }),
-        }
-    }
-
-    /// Reads the steps near a progress that was read.
-    pub(crate) async fn view_at(
-        &self,
-        id: &RunId,
-        progress: Box<Progress>,
-    ) -> Result<RunView, Error> {
-        let position = progress.position();
-        let here = self.step(id, &progress, position).await?;
-        let next = self.step(id, &progress, position + 1).await?;
-        Ok(RunView {
-            progress,
-            here: here.map(Box::new),
-            next: next.map(Box::new),
-        })
-    }
-
-    async fn step(
-        &self,
-        id: &RunId,
-        progress: &Progress,
-        position: u32,
-    ) -> Result<Option<PlannedStep>, Error> {
-        match position {
-            0 => Ok(None),
-            _ if position > progress.steps() => Ok(None),
-            _ => self.store.step(id, position).await,
-        }
+        Elsewhere::of(self.shared.store_clock.observe(read))
     }
 
     /// Writes the records that a transition asks for. They wait by the clock of the store, as the outputs that it keeps do.
@@ -354,12 +330,30 @@ fn outside_attempt(view: &RunView, after: &Transition, now: Timestamp) -> Option
     Some(Attempt::new(position, entrypoint, attempts, now, outcome))
 }
 
+/// The state that a store has of a run.
+#[derive(Debug)]
+pub(crate) enum Elsewhere {
+    Stands(RunView),
+    Unknown,
+}
+
+impl Elsewhere {
+    /// Reads the answer of a store.
+    pub(crate) fn of(found: Found) -> Result<Self, Error> {
+        match found {
+            Found::Stands(standing) => Ok(Self::Stands(RunView::of_standing(*standing))),
+            Found::Unknown => Ok(Self::Unknown),
+            _ => Err(unknown_answer()),
+        }
+    }
+}
+
 /// The outcome of one write.
 #[derive(Debug)]
 pub(crate) enum WriteOutcome {
     Yes,
-    /// The run stands elsewhere, or is unknown.
-    Elsewhere(Option<Box<Progress>>),
+    /// The run is not where the writer expects it.
+    Elsewhere(Elsewhere),
 }
 
 /// The outcome of one try to move a run.
@@ -369,8 +363,8 @@ pub(crate) enum SwapOutcome {
     Applied(Box<Applied>),
     /// The rules do not allow it. The run stands here.
     Rejected(Rejected, RunView),
-    /// It stands elsewhere, or is unknown.
-    Conflict(Option<Box<Progress>>),
+    /// The run is not where the writer expects it.
+    Conflict(Elsewhere),
 }
 
 /// Reads the reference of a stored run from its launch.

@@ -139,9 +139,10 @@ async fn a_start_of_a_member_that_is_gone_is_taken_over_after_its_lease() {
     consumer.stop().await.unwrap();
 }
 
-/// The lease is renewed just before the end is written, and the steps cannot be read that are to be looked at for it.
+/// The lease is renewed just before the end is written, and nothing can be read after it: the answer to the write that was in
+/// conflict has all that the next one needs.
 #[tokio::test(start_paused = true)]
-async fn an_end_is_written_after_an_outage_that_began_with_a_conflict() {
+async fn an_end_is_written_after_a_conflict_without_a_read() {
     let (_, store, kser) = fragile().await;
     let diary = Diary::default();
     let consumer = kser.consumer(noting(&diary)).spawn();
@@ -149,7 +150,7 @@ async fn an_end_is_written_after_an_outage_that_began_with_a_conflict() {
     let run = kser.producer().launch_steps("test.Run", steps(2)).await;
     let run = run.unwrap();
     sleep(5 * SECOND).await;
-    assert_eq!(diary.read(), ["a"]);
+    assert_eq!(diary.read(), ["a"; 2]);
     store.lose(Loss::Nothing);
     let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
@@ -332,7 +333,7 @@ async fn leases_are_renewed_while_handlers_block_their_threads() {
         std::thread::sleep(SECOND);
         for run in &runs {
             let read = store.read(run.id()).await.unwrap();
-            let progress = read.value.unwrap();
+            let progress = read.value.into_progress().unwrap();
             let until = progress.lease().map(|lease| lease.until);
             let now = read.now;
             assert!(

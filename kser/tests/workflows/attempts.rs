@@ -178,7 +178,7 @@ async fn a_lost_attempt_of_a_cancelled_run_has_its_row_too() -> Result<(), Error
         .spawn();
     // Longer than the lease of the first consumer.
     sleep(Duration::from_secs(60)).await;
-    let stored = store.read(run.id()).await?.value.unwrap();
+    let stored = store.read(run.id()).await?.value.into_progress().unwrap();
     assert_eq!(stored.status(), Status::Cancelled);
     assert!(!stored.is_started(), "{stored:?}");
     let rows = store.attempts(run.id(), 0, 10).await?;

@@ -63,7 +63,7 @@ async fn a_renewal_that_is_not_answered_holds_up_no_other() {
     for _ in 0..10 {
         sleep(Duration::from_secs(20)).await;
         let read = store.read(&"other".into()).await.unwrap();
-        let progress = read.value.unwrap();
+        let progress = read.value.into_progress().unwrap();
         let until = progress.lease().unwrap().until;
         assert!(
             until > read.now,

@@ -10,7 +10,7 @@ use crate::engine::refusal::invalid_report;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::message::{step_key, version_seen};
 use crate::engine::scope::{ExternalStep, RunScope};
-use crate::engine::stored::{Stored, SwapOutcome, run_ref};
+use crate::engine::stored::{Elsewhere, Stored, SwapOutcome, run_ref};
 
 /// Ends an external step by a report.
 pub(crate) async fn accept_report(
@@ -147,8 +147,8 @@ async fn accept(
                 );
                 return Ok(Disposition::ack_with(records));
             }
-            SwapOutcome::Conflict(Some(actual)) => view = scope.view_at(actual).await?,
-            SwapOutcome::Conflict(None) => return Ok(Disposition::ack()),
+            SwapOutcome::Conflict(Elsewhere::Stands(actual)) => view = actual,
+            SwapOutcome::Conflict(Elsewhere::Unknown) => return Ok(Disposition::ack()),
             SwapOutcome::Rejected(Rejected::Ahead { position }, _) => {
                 return defer_ahead(state, scope.id(), position);
             }

@@ -1,4 +1,4 @@
-use kser_core::sequencing::{Effect, Progress, Rejected, Transition};
+use kser_core::sequencing::{Effect, Rejected, Transition};
 use kser_core::store::Attempt;
 use kser_core::{Context, Error, Message, Outgoing, Record, Timestamp};
 
@@ -13,7 +13,7 @@ use crate::consumer::delivery::state::DeliveryState;
 use crate::consumer::processor::backoff;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::RunScope;
-use crate::engine::stored::{WriteExtras, WriteOutcome};
+use crate::engine::stored::{Elsewhere, WriteExtras, WriteOutcome};
 
 /// The records that follow the end of an attempt.
 #[derive(Debug, Default)]
@@ -71,15 +71,12 @@ pub(super) async fn finish<'p>(
             let extras = step.scope.extras(rows);
             match surely_write(&step, &mut view, &after, &extras).await {
                 Some(WriteOutcome::Yes) => {}
-                Some(WriteOutcome::Elsewhere(Some(actual))) => {
-                    let Some(now) = Box::pin(surely_view(&step, actual)).await else {
-                        return Ok(Disposition::Release);
-                    };
-                    view = now;
+                Some(WriteOutcome::Elsewhere(Elsewhere::Stands(actual))) => {
+                    view = actual;
                     end.open_plan(&mut step, &mut view);
                     continue;
                 }
-                Some(WriteOutcome::Elsewhere(None)) => return Ok(Disposition::ack()),
+                Some(WriteOutcome::Elsewhere(Elsewhere::Unknown)) => return Ok(Disposition::ack()),
                 None => return Ok(Disposition::Release),
             }
         }
@@ -187,18 +184,6 @@ async fn surely_write(
     loop {
         match step.scope.write(view, after, extras).await {
             Ok(wrote) => return Some(wrote),
-            Err(error) => tries_again(step, &error, &mut tries).await?,
-        }
-    }
-}
-
-/// Reads the steps near the progress that a conflict told, however long the store does not answer: the end is decided
-/// and still to be written. `None` if there is no time left for it.
-async fn surely_view(step: &StepExecution<'_>, actual: Box<Progress>) -> Option<RunView> {
-    let mut tries = 0;
-    loop {
-        match step.scope.view_at(actual.clone()).await {
-            Ok(view) => return Some(view),
             Err(error) => tries_again(step, &error, &mut tries).await?,
         }
     }

@@ -8,7 +8,7 @@ use crate::consumer::delivery::tracked_record::TrackedRecord;
 use crate::consumer::processor::Processor;
 use crate::engine::scope::RunScope;
 use crate::engine::scope::message::{seen_alone, step_key, version_seen};
-use crate::engine::stored::SwapOutcome;
+use crate::engine::stored::{Elsewhere, SwapOutcome};
 
 /// Writes the dead letter of a message that no handler ran, and ends its run.
 pub(crate) async fn give_up(
@@ -55,7 +55,7 @@ pub(crate) async fn give_up(
                 }
                 return Ok(Disposition::ack_with(records));
             }
-            SwapOutcome::Conflict(Some(actual)) => view = scope.view_at(actual).await?,
+            SwapOutcome::Conflict(Elsewhere::Stands(actual)) => view = actual,
             // Another consumer runs the step, and may still succeed.
             SwapOutcome::Rejected(Rejected::Leased { until }, _) => {
                 let wait = until.since(scope.now());
@@ -63,7 +63,7 @@ pub(crate) async fn give_up(
                     wait.min(processor.options.longest_park),
                 ));
             }
-            SwapOutcome::Conflict(None) | SwapOutcome::Rejected(..) => {
+            SwapOutcome::Conflict(Elsewhere::Unknown) | SwapOutcome::Rejected(..) => {
                 return Ok(Disposition::ack_with(vec![dead_letter]));
             }
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::engine::run_ref::RunRef;
 use crate::engine::run_view::RunView;
-use crate::engine::stored::{Stored, SwapOutcome, WriteExtras};
+use crate::engine::stored::{Elsewhere, Stored, SwapOutcome, WriteExtras};
 use crate::shared::Shared;
 
 /// How long to wait after the store did not answer.
@@ -267,9 +267,7 @@ impl Held {
             return std::future::pending().await;
         };
         stored.store.changed(&self.run.id, version).await?;
-        let read = stored.store.read(&self.run.id).await?;
-        let actual = stored.shared.store_clock.observe(read);
-        self.look(actual.map(Box::new));
+        self.look(stored.read(&self.run.id).await?);
         Ok(())
     }
 
@@ -300,8 +298,11 @@ impl Held {
     }
 
     /// Takes over the progress that the store has now.
-    fn look(&self, actual: Option<Box<Progress>>) {
-        let Some(actual) = actual else {
+    fn look(&self, actual: Elsewhere) {
+        let Elsewhere::Stands(RunView {
+            progress: actual, ..
+        }) = actual
+        else {
             return self.lose();
         };
         if actual

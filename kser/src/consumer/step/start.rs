@@ -13,7 +13,7 @@ use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::message::version_seen;
-use crate::engine::stored::{SwapOutcome, WriteExtras};
+use crate::engine::stored::{Elsewhere, SwapOutcome, WriteExtras};
 
 /// A step of which an attempt has begun: written, where the state is stored.
 #[derive(Debug)]
@@ -62,15 +62,15 @@ impl<'p> StartedStep<'p> {
                     let records = scope.records(&before, &after)?;
                     return follow(state, records, &after).map(ControlFlow::Break);
                 }
-                SwapOutcome::Conflict(Some(actual)) => {
-                    view = Box::pin(scope.view_at(actual)).await?;
+                SwapOutcome::Conflict(Elsewhere::Stands(actual)) => {
+                    view = actual;
                     // The message is older than the state that the lost write was based on: the start that is found is this one.
                     if state.unsure.contains(&view.progress.revision()) {
                         state.unsure.clear();
                         return Ok(ControlFlow::Continue(Self { step, view }));
                     }
                 }
-                SwapOutcome::Conflict(None) => {
+                SwapOutcome::Conflict(Elsewhere::Unknown) => {
                     let waiting = Box::pin(await_run(state, &step));
                     return waiting.await.map(ControlFlow::Break);
                 }

@@ -10,7 +10,9 @@ use crate::engine::digest::digest;
 use crate::engine::run_ref::RunRef;
 use crate::engine::run_view::RunView;
 use crate::engine::store_clock::unknown_answer;
-use crate::engine::stored::{Applied, Stored, SwapOutcome, WriteExtras, WriteOutcome, run_ref};
+use crate::engine::stored::{
+    Applied, Elsewhere, Stored, SwapOutcome, WriteExtras, WriteOutcome, run_ref,
+};
 
 /// A run whose state is in the store of this consumer.
 #[derive(Debug)]
@@ -63,11 +65,10 @@ impl<'a> StoredScope<'a> {
             digest(&message.entrypoint, &message.params.compact()),
             progress.clone(),
         );
-        let id = run.id.clone();
         let inserted = store.insert(run).await?;
         Ok(match shared.store_clock.observe(inserted) {
             Inserted::New => Some(RunView::of(progress)),
-            Inserted::Same(actual) => Some(self.stored.view_at(&id, actual).await?),
+            Inserted::Same(standing) => Some(RunView::of_standing(*standing)),
             Inserted::Other => None,
             _ => return Err(unknown_answer()),
         })
@@ -115,8 +116,7 @@ impl<'a> StoredScope<'a> {
             let extras = WriteExtras::default();
             self.stored.apply_to(&self.run, view, event, extras)
         };
-        if let SwapOutcome::Conflict(Some(actual)) = apply(view, event.clone()).await? {
-            let view = self.stored.view_at(&self.run.id, actual).await?;
+        if let SwapOutcome::Conflict(Elsewhere::Stands(view)) = apply(view, event.clone()).await? {
             let _ = apply(view, event).await?;
         }
         Ok(())

@@ -75,18 +75,6 @@ impl RunScope<'_> {
         view
     }
 
-    /// Reads the steps near a progress that the store told.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Backend`] when the store does not answer.
-    pub(crate) async fn view_at(&self, progress: Box<Progress>) -> Result<RunView, Error> {
-        match self {
-            Self::Stored(scope) => scope.stored.view_at(&scope.run.id, progress).await,
-            _ => Ok(RunView::of(*progress)),
-        }
-    }
-
     /// Reads the external step that a report ends.
     ///
     /// # Errors

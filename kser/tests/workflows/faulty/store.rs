@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser::Error;
-use kser::backend::sequencing::{Event, Owner, Progress, Revision, StepKey, StepWindow, apply};
-use kser::backend::store::{Inserted, NewRun, Output, OutputId, Swapped, Timed, Watch, Write};
+use kser::backend::sequencing::{Event, Owner, Revision, StepKey, StepWindow, apply};
+use kser::backend::store::{
+    Found, Inserted, NewRun, Output, OutputId, Swapped, Timed, Watch, Write,
+};
 use kser::backend::{StateStore, StoreId};
 use kser::consumer::{Instance, StoreHealth};
 use kser::memory::MemoryStore;
@@ -103,7 +105,7 @@ impl Deaf {
     /// Renews the lease of a build or a step, as a worker does that was about to when its handler ended.
     async fn renew(&self, id: &RunId) -> Result<(), Error> {
         let read = self.inner.read(id).await?;
-        let (progress, now) = (read.value.unwrap(), read.now);
+        let (progress, now) = (read.value.into_progress().unwrap(), read.now);
         let position = progress.position();
         let here = match position {
             0 => None,
@@ -133,7 +135,7 @@ impl Deaf {
 impl Deaf {
     /// Publishes a run again that does not move, as a sweep does.
     async fn nudge(&self, id: &RunId) -> Result<(), Error> {
-        let progress = self.inner.read(id).await?.value.unwrap();
+        let progress = self.inner.read(id).await?.value.into_progress().unwrap();
         let here = self.inner.step(id, progress.position()).await?;
         let window = StepWindow {
             current: here.as_ref(),
@@ -148,7 +150,7 @@ impl Deaf {
 
     /// Ends the step at which a run stands, as the worker does whose attempt began since, and keeps an output of it.
     async fn end_step(&self, id: &RunId, theirs: &Write) -> Result<(), Error> {
-        let progress = self.inner.read(id).await?.value.unwrap();
+        let progress = self.inner.read(id).await?.value.into_progress().unwrap();
         let position = progress.position();
         let here = self.inner.step(id, position).await?.unwrap();
         let next = self.inner.step(id, position + 1).await?;
@@ -192,7 +194,7 @@ impl StateStore for Deaf {
         self.inner.register(instance).await
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         if self.loses(Loss::Reads) {
             return Err(super::failed(true));
         }
