@@ -29,6 +29,8 @@ pub struct Envelope {
     pub version: u64,
     /// The stamp of that version, see [`Progress::stamp`](crate::sequencing::Progress::stamp); 0 for none.
     pub stamp: u64,
+    /// The life of the run, see [`Progress::life`](crate::sequencing::Progress::life); 0 for none.
+    pub life: u64,
     /// Stored: the store that knows the run.
     pub store: Option<StoreId>,
     /// Carried: the steps still to come.
@@ -114,6 +116,7 @@ impl Envelope {
             of: 0,
             version: 0,
             stamp: 0,
+            life: 0,
             store: None,
             plan: None,
             launch: false,
@@ -155,6 +158,7 @@ impl Envelope {
             ("of", u64::from(self.of)),
             ("version", self.version),
             ("stamp", self.stamp),
+            ("life", self.life),
             ("attempts", u64::from(self.attempts)),
             ("uncounted", u64::from(self.uncounted)),
             ("unreported", u64::from(self.crash_count)),
@@ -278,6 +282,7 @@ impl Reader {
             "of" => to.of = number(value, at, "of")?,
             "version" => to.version = number(value, at, "version")?,
             "stamp" => to.stamp = number(value, at, "stamp")?,
+            "life" => to.life = number(value, at, "life")?,
             "attempts" => to.attempts = number(value, at, "attempts")?,
             "uncounted" => to.uncounted = number(value, at, "uncounted")?,
             "unreported" => to.crash_count = number(value, at, "unreported")?,

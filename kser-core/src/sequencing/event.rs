@@ -141,7 +141,7 @@ impl Transition {
     #[must_use]
     pub fn with_stamp(mut self, stamp: u64) -> Self {
         if self.changed {
-            self.progress.stamp = stamp;
+            self.progress.set_stamp(stamp);
         }
         self
     }

@@ -43,6 +43,9 @@ pub struct Progress {
     /// A number of the write that made this version, unlike that of any other write; 0 for none.
     #[serde(default)]
     pub(super) stamp: u64,
+    /// The stamp of the write that inserted the run; 0 for none.
+    #[serde(default)]
+    pub(super) life: u64,
     pub(super) check_at: Option<Timestamp>,
     /// The number of sweeps since the last change that was not by a sweep.
     #[serde(rename = "nudges")]
@@ -169,6 +172,7 @@ impl Progress {
             started: envelope.started,
             version,
             stamp: envelope.stamp,
+            life: envelope.life,
             first_failed: envelope.first_failed,
             step_events: envelope.step_events,
             status_hook: envelope.status_hook,
@@ -215,8 +219,16 @@ impl Progress {
     /// Sets the [`stamp`](Self::stamp) of a progress that is about to be written for the first time.
     #[must_use]
     pub const fn with_stamp(mut self, stamp: u64) -> Self {
-        self.stamp = stamp;
+        self.set_stamp(stamp);
         self
+    }
+
+    /// Sets the stamp of a write. That of the first one is the life of the run.
+    pub(super) const fn set_stamp(&mut self, stamp: u64) {
+        self.stamp = stamp;
+        if self.life == 0 {
+            self.life = stamp;
+        }
     }
 
     fn blank() -> Self {
@@ -235,6 +247,7 @@ impl Progress {
             failure: None,
             version: 0,
             stamp: 0,
+            life: 0,
             check_at: None,
             sweeps_since_change: 0,
             updated: Timestamp::default(),
@@ -366,6 +379,13 @@ impl Progress {
     #[must_use]
     pub const fn stamp(&self) -> u64 {
         self.stamp
+    }
+
+    /// Returns the stamp of the write that inserted the run; 0 for a write without a stamp. A run that was purged and launched
+    /// anew has another life, to which the messages of the first one do not belong.
+    #[must_use]
+    pub const fn life(&self) -> u64 {
+        self.life
     }
 
     /// Returns the identity of this state, for a [`swap`](crate::StateStore::swap) that expects it.

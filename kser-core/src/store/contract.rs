@@ -57,6 +57,8 @@ macro_rules! __store_contract {
             }
             purging "Purging" {
                 "A purged run is gone with its plan, attempts and outputs." => a_purged_run_is_gone;
+                "For [`TOMBSTONE_KEPT`] at least a read, and a swap, answer that the run was purged, and how it had ended." => a_purged_run_leaves_a_tombstone;
+                "An insert begins a new run of the id, unless it asks that a purged run stays so." => a_purged_run_stays_purged_if_the_insert_asks_for_it;
                 "Only a run that has ended can be purged." => only_a_run_that_has_ended_is_purged;
             }
             instances "Instances" {

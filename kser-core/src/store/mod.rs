@@ -14,7 +14,7 @@ use async_trait::async_trait;
 pub use self::rows::{
     Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
 };
-pub use self::standing::{Found, Standing};
+pub use self::standing::{Found, Standing, TOMBSTONE_KEPT, Tombstone};
 pub use self::watch::{StoreHealth, Watch};
 use crate::sequencing::{Owner, PlannedStep, Revision};
 use crate::{Error, Instance, RunId, StoreId, Topic};
@@ -101,7 +101,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Lists runs, the latest launched first.
     async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error>;
 
-    /// Removes a run that has ended. Returns whether there was one.
+    /// Removes a run that has ended, but for its [`Tombstone`]. Returns whether there was one.
     async fn purge(&self, id: &RunId) -> Result<bool, Error>;
 
     /// Keeps a run, also one that is not inserted yet, until the returned value is dropped: a store that removes runs by

@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use super::standing::{Found, Standing};
+use super::standing::{Found, Standing, Tombstone};
 use crate::sequencing::{PlannedStep, Progress};
 use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
 
@@ -44,6 +44,9 @@ pub struct NewRun {
     pub plan: Vec<PlannedStep>,
     /// Records to relay. The id of each is the version of `progress` and its index here.
     pub outputs: Vec<Record>,
+    /// Whether a run of this id that was purged stays so. A launch by a user begins a new run; a launch message that is
+    /// delivered again does not.
+    pub unless_purged: bool,
 }
 
 impl NewRun {
@@ -66,7 +69,15 @@ impl NewRun {
             progress,
             plan: Vec::new(),
             outputs: Vec::new(),
+            unless_purged: false,
         }
+    }
+
+    /// Asks that a run of this id that was purged stays so.
+    #[must_use]
+    pub const fn unless_purged(mut self) -> Self {
+        self.unless_purged = true;
+        self
     }
 
     /// Sets the steps.
@@ -92,8 +103,10 @@ pub enum Inserted {
     New,
     /// The run existed with the same content. This is its state.
     Same(Box<Standing>),
-    /// The run existed with other content.
+    /// The run existed with other content, or was purged with other content and stays so.
     Other,
+    /// The run was purged with the same content, and stays so: [`NewRun::unless_purged`].
+    Purged(Box<Tombstone>),
 }
 
 /// The content of a swap, which is written whole or not at all.

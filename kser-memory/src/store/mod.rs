@@ -1,6 +1,7 @@
 mod finished;
 mod run;
 mod runs;
+mod tombstones;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +17,7 @@ use kser_core::store::{
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Topic};
 
 use self::finished::Limits;
-use self::run::{Run, Shown};
-use self::runs::{Dropped, InsertAnswer, Runs, SwapAnswer};
+use self::runs::{Dropped, InsertAnswer, Known, Runs, SwapAnswer};
 use crate::MemoryClock;
 
 /// The longest sleep between two reads of the store's clock, which may differ from tokio's.
@@ -39,7 +39,7 @@ static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("ks
 /// failed or were cancelled 100,000 or 256 MiB ([`with_failed_kept`](Self::with_failed_kept)), so that a program that runs
 /// for long does not grow: the run that was finished first is removed first, as by [`purge`](StateStore::purge). A run is
 /// finished when it has ended, no attempt is under way, and its outputs are relayed. A run that a handle of `kser` watches
-/// is kept. A failed run that was removed cannot be repaired, nor can its dead letter be replayed: a warning is logged, and
+/// is kept. Of a run that was removed the store knows for 14 days that it was purged, of the latest 100,000 at most. A failed run that was removed cannot be repaired, nor can its dead letter be replayed: a warning is logged, and
 /// [`health`](StateStore::health) counts such runs.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
@@ -138,6 +138,7 @@ impl StateStore for MemoryStore {
             InsertAnswer::New => Inserted::New,
             InsertAnswer::Same(shown) => Inserted::Same(shown.into_standing()),
             InsertAnswer::Other => Inserted::Other,
+            InsertAnswer::Purged(tombstone) => Inserted::Purged(Box::new(tombstone)),
         };
         Ok(Timed::new(now, value))
     }
@@ -145,9 +146,9 @@ impl StateStore for MemoryStore {
     async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
-        let shown = runs.get(id).map(Run::shown);
+        let known = runs.known(id);
         drop(runs);
-        Ok(Timed::new(now, found(shown)))
+        Ok(Timed::new(now, found(known)))
     }
 
     async fn swap(
@@ -163,7 +164,7 @@ impl StateStore for MemoryStore {
         self.forget(runs, &mut dropped);
         let value = match answer {
             SwapAnswer::Written(step) => Swapped::Written(step),
-            SwapAnswer::Conflict(shown) => Swapped::Conflict(found(shown)),
+            SwapAnswer::Conflict(known) => Swapped::Conflict(found(known)),
         };
         Ok(Timed::new(now, value))
     }
@@ -264,8 +265,12 @@ impl StateStore for MemoryStore {
     }
 }
 
-fn found(shown: Option<Shown>) -> Found {
-    shown.map_or(Found::Unknown, |shown| Found::Stands(shown.into_standing()))
+fn found(known: Known) -> Found {
+    match known {
+        Known::Stands(shown) => Found::Stands(shown.into_standing()),
+        Known::Purged(tombstone) => Found::Purged(Box::new(tombstone)),
+        Known::Unknown => Found::Unknown,
+    }
 }
 
 /// A handle that watches a run.

@@ -3,13 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision};
-use kser_core::store::{NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Write};
+use kser_core::store::{
+    NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Tombstone, Write,
+};
 use kser_core::{Clock, Record, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::finished::{Finished, Limits};
 use super::run::{Kept, Run, Shown};
+use super::tombstones::Tombstones;
 
 /// All runs, and the indexes over them, which the lock of the store guards.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(super) struct Runs {
     due: BTreeMap<Topic, BTreeSet<(Timestamp, u64)>>,
     outputs: BTreeMap<(Timestamp, u64), Output>,
     pub(super) finished: Finished,
+    tombstones: Tombstones,
     /// The due time until which callers of `await_due` sleep; `None` when none of them sleeps.
     awaited: Option<Timestamp>,
     /// Wakes these callers when an earlier run or output is written.
@@ -37,13 +41,20 @@ pub(super) enum InsertAnswer {
     New,
     Same(Shown),
     Other,
+    Purged(Tombstone),
 }
 
 /// The answer of a swap, before the state of the run is copied.
 pub(super) enum SwapAnswer {
     Written(Option<PlannedStep>),
-    /// The state of the run; `None` if there is no such run.
-    Conflict(Option<Shown>),
+    Conflict(Known),
+}
+
+/// The state of an id, before the state of the run is copied.
+pub(super) enum Known {
+    Stands(Shown),
+    Purged(Tombstone),
+    Unknown,
 }
 
 /// Values to drop after the lock is released.
@@ -57,6 +68,7 @@ impl Runs {
             due: BTreeMap::new(),
             outputs: BTreeMap::new(),
             finished: Finished::default(),
+            tombstones: Tombstones::default(),
             awaited: None,
             earlier: Arc::default(),
             turns: 0,
@@ -84,6 +96,17 @@ impl Runs {
                 false => InsertAnswer::Other,
             };
         }
+        match self.tombstones.get(&new.id) {
+            Some(tombstone) if new.unless_purged => {
+                let is_same = tombstone.digest == new.digest && tombstone.name == new.name;
+                return match is_same {
+                    true => InsertAnswer::Purged(tombstone.clone()),
+                    false => InsertAnswer::Other,
+                };
+            }
+            Some(_) => self.tombstones.remove(&new.id),
+            None => {}
+        }
         let id = new.id.clone();
         let number = self.next_turn();
         if let Some(at) = new.progress.check_at() {
@@ -96,6 +119,15 @@ impl Runs {
         self.keep_outputs(&id, version, outputs, now);
         self.note_end(&id);
         InsertAnswer::New
+    }
+
+    /// Returns the state of an id.
+    pub(super) fn known(&self, id: &RunId) -> Known {
+        match (self.runs.get(id), self.tombstones.get(id)) {
+            (Some(run), _) => Known::Stands(run.shown()),
+            (None, Some(tombstone)) => Known::Purged(tombstone.clone()),
+            (None, None) => Known::Unknown,
+        }
     }
 
     pub(super) fn get(&self, id: &RunId) -> Option<&Run> {
@@ -115,7 +147,7 @@ impl Runs {
         dropped: &mut Dropped,
     ) -> SwapAnswer {
         let Some(run) = self.runs.get_mut(id) else {
-            return SwapAnswer::Conflict(None);
+            return SwapAnswer::Conflict(self.known(id));
         };
         if run.progress.revision() != expected {
             let ours = write.progress.revision();
@@ -124,7 +156,7 @@ impl Runs {
                 let step = write.fetch.and_then(|position| run.step(position));
                 return SwapAnswer::Written(step);
             }
-            return SwapAnswer::Conflict(Some(run.shown()));
+            return SwapAnswer::Conflict(Known::Stands(run.shown()));
         }
         let Write {
             progress,
@@ -244,6 +276,10 @@ impl Runs {
             self.outputs.remove(&kept.place);
         }
         run.wake();
+        let (name, digest) = (run.name.clone(), std::mem::take(&mut run.digest));
+        let (status, now) = (run.progress.status(), self.now());
+        let tombstone = Tombstone::new(name, digest, status, now);
+        self.tombstones.insert(id.clone(), tombstone);
         Some(run)
     }
 

@@ -21,7 +21,7 @@ use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Timestamp, T
 use tokio::time::timeout;
 
 use self::database::Database;
-use self::reads::{StandingRow, whole};
+use self::reads::whole;
 use self::waiters::Wake;
 use self::writes::{Insert, InsertAnswer, Swap, SwapAnswer};
 use crate::encoding::{millis, signed};
@@ -138,13 +138,6 @@ impl Looks {
     }
 }
 
-fn found(standing: Option<StandingRow>, id: &RunId) -> Result<Found, Error> {
-    Ok(match standing {
-        Some(standing) => Found::Stands(standing.read(id)?),
-        None => Found::Unknown,
-    })
-}
-
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn id(&self) -> Result<Timed<StoreId>, Error> {
@@ -173,6 +166,7 @@ impl StateStore for SqliteStore {
             InsertAnswer::New => Inserted::New,
             InsertAnswer::Same(standing) => Inserted::Same(standing.read(&id)?),
             InsertAnswer::Other => Inserted::Other,
+            InsertAnswer::Purged(tombstone) => Inserted::Purged(tombstone.read()?),
         }))
     }
 
@@ -181,8 +175,8 @@ impl StateStore for SqliteStore {
         let read = self
             .0
             .database
-            .read(move |connection| reads::standing(connection, &run));
-        let found = found(read.await?, id)?;
+            .read(move |connection| reads::found(connection, &run));
+        let found = read.await?.read(id)?;
         Ok(self.timed(found))
     }
 
@@ -205,7 +199,7 @@ impl StateStore for SqliteStore {
                 let read = |(step, position): (String, _)| writes::read_step(&step, id, position);
                 Swapped::Written(step.zip(fetch).map(read).transpose()?)
             }
-            SwapAnswer::Conflict(standing) => Swapped::Conflict(found(standing, id)?),
+            SwapAnswer::Conflict(found) => Swapped::Conflict(found.read(id)?),
         }))
     }
 
@@ -333,11 +327,11 @@ impl StateStore for SqliteStore {
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
-        let id = id.clone();
+        let (id, now) = (id.clone(), self.now());
         Ok(self
             .0
             .database
-            .write(move |connection| writes::purge(connection, &id))
+            .write(move |connection| writes::purge(connection, &id, now))
             .await?)
     }
 

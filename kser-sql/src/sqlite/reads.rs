@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use kser_core::sequencing::Progress;
-use kser_core::store::{Attempt, Output, OutputId, RunFilter, RunInfo, Standing};
+use kser_core::store::{
+    Attempt, Found, NewRun, Output, OutputId, RunFilter, RunInfo, Standing, Tombstone,
+};
 use kser_core::{Error, RunId, Topic};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params};
 
@@ -33,6 +35,70 @@ impl StandingRow {
         let next = read(self.next, self.position.saturating_add(1))?;
         Ok(Box::new(Standing::new(progress, here, next)))
     }
+}
+
+/// The rest of a run as its columns.
+pub(super) struct TombstoneRow {
+    name: String,
+    pub(super) digest: String,
+    status: String,
+    purged: i64,
+}
+
+impl TombstoneRow {
+    pub(super) fn is_of(&self, run: &NewRun) -> bool {
+        self.digest == run.digest && self.name == run.name.as_str()
+    }
+
+    pub(super) fn read(self) -> std::result::Result<Box<Tombstone>, Error> {
+        let status = self.status.parse();
+        let status = status.map_err(|_| unreadable(BACKEND, "the rest of a purged run"))?;
+        let (name, purged) = (self.name.into(), time(self.purged));
+        Ok(Box::new(Tombstone::new(name, self.digest, status, purged)))
+    }
+}
+
+/// Returns the rest of a run that was purged.
+pub(super) fn tombstone(connection: &Connection, id: &RunId) -> Result<Option<TombstoneRow>> {
+    let mut find = connection
+        .prepare_cached("SELECT name, digest, status, purged FROM kser_tombstones WHERE id = ?1")?;
+    let found = find.query_row([id.as_str()], |row| {
+        Ok(TombstoneRow {
+            name: row.get(0)?,
+            digest: row.get(1)?,
+            status: row.get(2)?,
+            purged: row.get(3)?,
+        })
+    });
+    found.optional()
+}
+
+/// The state of an id as its columns.
+pub(super) enum FoundRow {
+    Stands(StandingRow),
+    Purged(TombstoneRow),
+    Unknown,
+}
+
+impl FoundRow {
+    pub(super) fn read(self, id: &RunId) -> std::result::Result<Found, Error> {
+        Ok(match self {
+            Self::Stands(standing) => Found::Stands(standing.read(id)?),
+            Self::Purged(tombstone) => Found::Purged(tombstone.read()?),
+            Self::Unknown => Found::Unknown,
+        })
+    }
+}
+
+/// Returns the state of an id.
+pub(super) fn found(connection: &Connection, id: &RunId) -> Result<FoundRow> {
+    if let Some(standing) = standing(connection, id)? {
+        return Ok(FoundRow::Stands(standing));
+    }
+    Ok(match tombstone(connection, id)? {
+        Some(tombstone) => FoundRow::Purged(tombstone),
+        None => FoundRow::Unknown,
+    })
 }
 
 /// Returns the state of a run.

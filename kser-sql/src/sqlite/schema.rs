@@ -36,6 +36,10 @@ const MIGRATIONS: [Migration; 1] = [Migration {
         look_at INTEGER,
         progress TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE kser_tombstones (
+        id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, status TEXT NOT NULL, purged INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX kser_tombstones_purged ON kser_tombstones (purged);
     CREATE INDEX kser_runs_due ON kser_runs (topic, look_at) WHERE look_at IS NOT NULL;
     CREATE INDEX kser_runs_status ON kser_runs (status, number);
     CREATE INDEX kser_runs_name ON kser_runs (name, status, number);

@@ -1,12 +1,12 @@
 //! The statements that write. All of them run in a transaction.
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision, carried};
-use kser_core::store::{Attempt, NewRun, OUTPUT_PATIENCE, OutputId, Write};
+use kser_core::store::{Attempt, NewRun, OUTPUT_PATIENCE, OutputId, TOMBSTONE_KEPT, Write};
 use kser_core::{Error, Outcome, Raw, Record, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::failure::BACKEND;
-use super::reads::{StandingRow, standing, step_text};
+use super::reads::{FoundRow, StandingRow, TombstoneRow, found, standing, step_text, tombstone};
 use super::waiters::Wake;
 use crate::encoding::{RecordRow, millis, signed, unreadable};
 
@@ -55,6 +55,7 @@ pub(super) enum InsertAnswer {
     New,
     Same(StandingRow),
     Other,
+    Purged(TombstoneRow),
 }
 
 impl Insert {
@@ -84,6 +85,21 @@ impl Insert {
                 return Ok((InsertAnswer::Same(standing), Wake::default()));
             }
             Some(false) => return Ok((InsertAnswer::Other, Wake::default())),
+            None => {}
+        }
+        match tombstone(connection, &run.id)? {
+            Some(tombstone) if run.unless_purged => {
+                let answer = match tombstone.is_of(run) {
+                    true => InsertAnswer::Purged(tombstone),
+                    false => InsertAnswer::Other,
+                };
+                return Ok((answer, Wake::default()));
+            }
+            Some(_) => {
+                let mut forget =
+                    connection.prepare_cached("DELETE FROM kser_tombstones WHERE id = ?1")?;
+                forget.execute([run.id.as_str()])?;
+            }
             None => {}
         }
         let progress = &self.progress;
@@ -140,7 +156,7 @@ pub(super) struct Swap {
 /// The answer of a swap.
 pub(super) enum SwapAnswer {
     Written(Option<String>),
-    Conflict(Option<StandingRow>),
+    Conflict(FoundRow),
 }
 
 impl Swap {
@@ -217,7 +233,7 @@ impl Swap {
         let repeated = find.query_row(params![self.id.as_str(), ours.0, ours.1], |row| row.get(0));
         Ok(match repeated.optional()? {
             Some(number) => SwapAnswer::Written(self.fetched(connection, number)?),
-            None => SwapAnswer::Conflict(standing(connection, &self.id)?),
+            None => SwapAnswer::Conflict(found(connection, &self.id)?),
         })
     }
 
@@ -275,8 +291,24 @@ pub(super) fn relayed(connection: &Connection, output: &OutputId) -> Result<()> 
     Ok(())
 }
 
-/// Removes a run that has ended.
-pub(super) fn purge(connection: &Connection, id: &RunId) -> Result<(bool, Wake)> {
+/// The old tombstones that a purge removes at most, so that it is short.
+const FORGOTTEN: i64 = 8;
+
+/// Removes a run that has ended, and leaves its tombstone.
+pub(super) fn purge(connection: &Connection, id: &RunId, now: Timestamp) -> Result<(bool, Wake)> {
+    let mut bury = connection.prepare_cached(
+        "INSERT OR REPLACE INTO kser_tombstones SELECT id, name, digest, status, ?2 FROM kser_runs
+         WHERE id = ?1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')",
+    )?;
+    if bury.execute(params![id.as_str(), millis(now)])? == 0 {
+        return Ok((false, Wake::default()));
+    }
+    let kept = i64::try_from(TOMBSTONE_KEPT.as_millis()).unwrap_or(i64::MAX);
+    let mut forget = connection.prepare_cached(
+        "DELETE FROM kser_tombstones WHERE id IN
+             (SELECT id FROM kser_tombstones WHERE purged < ?1 ORDER BY purged LIMIT ?2)",
+    )?;
+    forget.execute([millis(now).saturating_sub(kept), FORGOTTEN])?;
     let mut delete = connection.prepare_cached(
         "DELETE FROM kser_runs WHERE id = ?1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING number",
     )?;

@@ -144,6 +144,7 @@ impl StateStore for SimStore {
                         format!("inserts {label}")
                     }
                     Inserted::Same(_) => format!("finds {label} inserted"),
+                    Inserted::Purged(_) => format!("finds {label} purged"),
                     _ => format!("finds another {label} inserted"),
                 }
             });

@@ -3,8 +3,8 @@
 use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
-use kser_core::Outcome;
-use kser_core::store::{Attempt, Inserted, OUTPUT_PATIENCE, RunFilter, Write};
+use kser_core::store::{Attempt, Found, Inserted, OUTPUT_PATIENCE, RunFilter, Swapped, Write};
+use kser_core::{Outcome, Status};
 
 use super::{ALL, Inhabitant, new_run, output};
 use crate::StoreHarness;
@@ -49,6 +49,58 @@ pub async fn a_purged_run_is_gone(harness: &StoreHarness) {
     assert_eq!(neighbour.read().await, Some(neighbour.progress.clone()));
     let step = neighbour.store.step(&neighbour.id, 2).await.unwrap();
     assert!(step.is_some(), "the others stay");
+}
+
+#[doc = sentence!(a_purged_run_leaves_a_tombstone)]
+pub async fn a_purged_run_leaves_a_tombstone(harness: &StoreHarness) {
+    let run = purged(harness, "tombstone").await;
+    let before = run.store.read(&run.id).await.unwrap();
+    let Found::Purged(tombstone) = before.value else {
+        panic!("{before:?}");
+    };
+    let kept = new_run(harness, &run.id, "tombstone", run.now());
+    assert_eq!(
+        (&tombstone.name, &tombstone.digest),
+        (&kept.name, &kept.digest)
+    );
+    assert_eq!(tombstone.status, Status::Cancelled);
+    assert!(tombstone.purged >= run.now() && tombstone.purged <= before.now);
+    let write = Write::new(run.cancelled());
+    let swapped = run.swap(write).await;
+    assert_eq!(swapped, Swapped::Conflict(Found::Purged(tombstone)));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(matches!(
+        run.store.read(&run.id).await.unwrap().value,
+        Found::Purged(_)
+    ));
+}
+
+#[doc = sentence!(a_purged_run_stays_purged_if_the_insert_asks_for_it)]
+pub async fn a_purged_run_stays_purged_if_the_insert_asks_for_it(harness: &StoreHarness) {
+    let run = purged(harness, "stays").await;
+    let insert = async |content: &str, stays: bool| {
+        let mut new = new_run(harness, &run.id, content, run.now());
+        new.unless_purged = stays;
+        run.store.insert(new).await.unwrap().value
+    };
+    let same = insert("stays", true).await;
+    assert!(matches!(same, Inserted::Purged(_)), "{same:?}");
+    assert_eq!(insert("other", true).await, Inserted::Other);
+    assert_eq!(run.read().await, None);
+    assert_eq!(insert("other", false).await, Inserted::New);
+    assert!(run.read().await.is_some());
+    // The new run has taken the place of the tombstone.
+    assert!(matches!(insert("other", true).await, Inserted::Same(_)));
+    let fresh = new_run(harness, &harness.id("fresh"), "fresh", run.now()).unless_purged();
+    assert_eq!(run.store.insert(fresh).await.unwrap().value, Inserted::New);
+}
+
+/// A run that was cancelled and purged.
+async fn purged<'a>(harness: &'a StoreHarness, name: &str) -> Inhabitant<'a> {
+    let run = Inhabitant::new(harness, name).await;
+    run.swap(Write::new(run.cancelled())).await;
+    assert!(run.store.purge(&run.id).await.unwrap());
+    run
 }
 
 #[doc = sentence!(only_a_run_that_has_ended_is_purged)]

@@ -49,6 +49,8 @@ pub(crate) enum Slip {
     ForgetsAttempts,
     ListsTheOldestFirst,
     PurgesNothing,
+    LeavesNoTombstone,
+    RevivesAlways,
     PurgesTheLiving,
     ForgetsLives,
     WritesInTwo,
@@ -124,6 +126,7 @@ impl StateStore for Sloppy {
         run.id = self.id_of(&run.id);
         match self.slip {
             Slip::InsertsNoPlan => run.plan.clear(),
+            Slip::RevivesAlways => run.unless_purged = false,
             Slip::InsertsNoOutputs => run.outputs.clear(),
             Slip::DueForOneTopic => run.topic = Topic::new("one").unwrap(),
             Slip::ForgetsKeys => run.plan.iter_mut().for_each(|step| step.record_key = None),
@@ -148,6 +151,9 @@ impl StateStore for Sloppy {
             let mut first = self.first_read.lock().unwrap();
             let progress = &mut standing.progress;
             *progress = first.entry(id.clone()).or_insert(progress.clone()).clone();
+        }
+        if let (Slip::LeavesNoTombstone, Found::Purged(_)) = (self.slip, &read.value) {
+            read.value = Found::Unknown;
         }
         if let (Slip::TellsNoNeighbour, Found::Stands(standing)) = (self.slip, &mut read.value) {
             standing.next = None;

@@ -80,6 +80,11 @@ const TABLE: &[(Slip, &str)] = &[
         "a_list_pages_through_the_latest_first",
     ),
     (Slip::PurgesNothing, "a_purged_run_is_gone"),
+    (Slip::LeavesNoTombstone, "a_purged_run_leaves_a_tombstone"),
+    (
+        Slip::RevivesAlways,
+        "a_purged_run_stays_purged_if_the_insert_asks_for_it",
+    ),
     (Slip::PurgesTheLiving, "only_a_run_that_has_ended_is_purged"),
     (Slip::ForgetsLives, "each_life_of_an_instance_is_larger"),
     (Slip::WritesInTwo, "a_dropped_write_is_whole_or_absent"),

@@ -407,6 +407,7 @@ impl RecordWriter {
             envelope.store.clone_from(&self.store);
             envelope.stamp = progress.stamp();
             envelope.started = progress.is_started();
+            envelope.life = progress.life();
         }
         match &run.others {
             Some(before) => envelope.with_others_of(before),

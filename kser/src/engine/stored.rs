@@ -265,7 +265,7 @@ impl Stored<'_> {
     pub(crate) async fn view(&self, id: &RunId) -> Result<RunView, Error> {
         match self.read(id).await? {
             Elsewhere::Stands(view) => Ok(view),
-            Elsewhere::Unknown => Err(Error::UnknownRun { id: id.clone() }),
+            Elsewhere::Purged | Elsewhere::Unknown => Err(Error::UnknownRun { id: id.clone() }),
         }
     }
 
@@ -334,6 +334,7 @@ fn outside_attempt(view: &RunView, after: &Transition, now: Timestamp) -> Option
 #[derive(Debug)]
 pub(crate) enum Elsewhere {
     Stands(RunView),
+    Purged,
     Unknown,
 }
 
@@ -342,6 +343,7 @@ impl Elsewhere {
     pub(crate) fn of(found: Found) -> Result<Self, Error> {
         match found {
             Found::Stands(standing) => Ok(Self::Stands(RunView::of_standing(*standing))),
+            Found::Purged(_) => Ok(Self::Purged),
             Found::Unknown => Ok(Self::Unknown),
             _ => Err(unknown_answer()),
         }

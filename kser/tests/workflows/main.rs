@@ -27,6 +27,7 @@ mod late;
 mod log_targets;
 mod operations;
 mod promises;
+mod purged;
 mod refused;
 mod relay;
 mod sqlite;

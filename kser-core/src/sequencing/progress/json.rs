@@ -4,7 +4,7 @@ use super::Progress;
 use crate::{Fields, Raw};
 
 /// The fields that this version of kser knows.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "status",
     "position",
     "steps",
@@ -19,6 +19,7 @@ const NAMES: [&str; 20] = [
     "failure",
     "version",
     "stamp",
+    "life",
     "check_at",
     "nudges",
     "updated",

@@ -10,6 +10,12 @@ use crate::consumer::options::LOOK_AGAIN;
 /// How long a message waits in hand for a store that lags.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
+/// Acknowledges a message of a run that was purged, or of an earlier run of its id: it comes late, and changes nothing.
+pub(crate) fn late(run: Option<&RunId>) -> Disposition {
+    tracing::info!(target: "kser", ?run, "a message of a purged run came late, and changes nothing");
+    Disposition::ack()
+}
+
 /// Defers a message that is ahead of the state of its run, as after the restore of a backup: in hand at first, for a
 /// store that lags, then in a delayed record. After as long as an unknown entrypoint waits it is a dead letter, and
 /// its run goes on from where it stands.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use kser_core::sequencing::{StepKey, Transition};
 use kser_core::{Error, Message};
 
+use super::ahead::late;
 use super::give_up::refuse_other_content;
 use super::job::Job;
 use crate::consumer::delivery::disposition::Disposition;
@@ -12,7 +13,7 @@ use crate::consumer::delivery::tracked_record::TrackedRecord;
 use crate::consumer::processor::Processor;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::message::step_key;
-use crate::engine::scope::{Counts, RunScope};
+use crate::engine::scope::{Counts, Inserting, RunScope};
 
 /// A step, or a lone task, that is open: its message, its handler, and its run. It is kept from one attempt to the next.
 #[derive(Debug)]
@@ -82,8 +83,9 @@ impl<'p> StepExecution<'p> {
         let payload = tracked.text();
         let viewing = Box::pin(self.scope.view_launch(&self.message, payload, counts));
         match viewing.await? {
-            Some(view) => Ok(ControlFlow::Continue(view)),
-            None => {
+            Inserting::Stands(view) => Ok(ControlFlow::Continue(view)),
+            Inserting::Purged => Ok(ControlFlow::Break(late(self.scope.id()))),
+            Inserting::OtherContent => {
                 refuse_other_content(self.processor, tracked, &self.message).map(ControlFlow::Break)
             }
         }

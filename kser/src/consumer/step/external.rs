@@ -1,14 +1,14 @@
 use kser_core::sequencing::{Effect, Event, Rejected, StepKey, Transition};
 use kser_core::{Envelope, Error, Message, Metadata, Mode, Record, RunId, Status, headers};
 
-use super::ahead::defer_ahead;
+use super::ahead::{defer_ahead, late};
 use crate::consumer::delivery::dead_letter;
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::engine::records::STEP_ENDED;
 use crate::engine::refusal::invalid_report;
 use crate::engine::run_view::RunView;
-use crate::engine::scope::message::{step_key, version_seen};
+use crate::engine::scope::message::{Lineage, step_key, version_seen};
 use crate::engine::scope::{ExternalStep, RunScope};
 use crate::engine::stored::{Elsewhere, Stored, SwapOutcome, run_ref};
 
@@ -104,7 +104,13 @@ async fn accept(
 ) -> Result<Disposition, Error> {
     let shared = &state.processor.shared;
     let mut scope = RunScope::of_run(shared, message, envelope)?;
-    let ExternalStep { mut view, metadata } = scope.external_step(message, envelope).await?;
+    let Some(step) = scope.external_step(message, envelope).await? else {
+        return Ok(late(scope.id()));
+    };
+    let ExternalStep { mut view, metadata } = step;
+    if scope.leased_run().is_some() && Lineage::of(message, &view.progress) == Lineage::OfAnother {
+        return Ok(late(scope.id()));
+    }
     let limit = shared.writer.limits.outcome;
     let mut outcome = message.result.clone().cut_to(limit);
     if let Err(error) = shared.writer.outcome_fits(&outcome) {
@@ -148,7 +154,9 @@ async fn accept(
                 return Ok(Disposition::ack_with(records));
             }
             SwapOutcome::Conflict(Elsewhere::Stands(actual)) => view = actual,
-            SwapOutcome::Conflict(Elsewhere::Unknown) => return Ok(Disposition::ack()),
+            SwapOutcome::Conflict(Elsewhere::Purged | Elsewhere::Unknown) => {
+                return Ok(Disposition::ack());
+            }
             SwapOutcome::Rejected(Rejected::Ahead { position }, _) => {
                 return defer_ahead(state, scope.id(), position);
             }

@@ -76,7 +76,9 @@ pub(super) async fn finish<'p>(
                     end.open_plan(&mut step, &mut view);
                     continue;
                 }
-                Some(WriteOutcome::Elsewhere(Elsewhere::Unknown)) => return Ok(Disposition::ack()),
+                Some(WriteOutcome::Elsewhere(Elsewhere::Purged | Elsewhere::Unknown)) => {
+                    return Ok(Disposition::ack());
+                }
                 None => return Ok(Disposition::Release),
             }
         }

@@ -1,13 +1,14 @@
 use kser_core::sequencing::{Effect, Event, Rejected};
 use kser_core::{Error, Message, Outcome, TaskError};
 
+use super::ahead::late;
 use super::outcome::with_task;
 use crate::consumer::delivery::dead_letter;
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::tracked_record::TrackedRecord;
 use crate::consumer::processor::Processor;
-use crate::engine::scope::RunScope;
-use crate::engine::scope::message::{seen_alone, step_key, version_seen};
+use crate::engine::scope::message::{Lineage, seen_alone, step_key, version_seen};
+use crate::engine::scope::{Inserting, RunScope};
 use crate::engine::stored::{Elsewhere, SwapOutcome};
 
 /// Writes the dead letter of a message that no handler ran, and ends its run.
@@ -31,8 +32,12 @@ pub(crate) async fn give_up(
     let scope = RunScope::of_run(shared, message, envelope)?;
     if envelope.launch {
         let payload = tracked.text();
-        if !Box::pin(scope.must_exist(message, payload)).await? {
-            return refuse_other_content(processor, tracked, message);
+        match Box::pin(scope.must_exist(message, payload)).await? {
+            Some(Inserting::OtherContent) => {
+                return refuse_other_content(processor, tracked, message);
+            }
+            Some(Inserting::Purged) => return Ok(late(scope.id())),
+            Some(Inserting::Stands(_)) | None => {}
         }
     }
     let step = step_key(message, envelope.step);
@@ -55,7 +60,13 @@ pub(crate) async fn give_up(
                 }
                 return Ok(Disposition::ack_with(records));
             }
-            SwapOutcome::Conflict(Elsewhere::Stands(actual)) => view = actual,
+            SwapOutcome::Conflict(Elsewhere::Stands(actual)) => {
+                view = actual;
+                if Lineage::of(message, &view.progress) == Lineage::OfAnother {
+                    return Ok(late(scope.id()));
+                }
+            }
+            SwapOutcome::Conflict(Elsewhere::Purged) => return Ok(late(scope.id())),
             // Another consumer runs the step, and may still succeed.
             SwapOutcome::Rejected(Rejected::Leased { until }, _) => {
                 let wait = until.since(scope.now());

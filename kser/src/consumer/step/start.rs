@@ -4,7 +4,7 @@ use kser_core::sequencing::{Effect, Event, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
 use kser_core::{Error, Outcome, Record, TaskError};
 
-use super::ahead::defer_ahead;
+use super::ahead::{defer_ahead, late};
 use super::execution::StepExecution;
 use super::give_up::give_up;
 use super::job::Job;
@@ -12,7 +12,7 @@ use crate::consumer::delivery::dead_letter;
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::engine::run_view::RunView;
-use crate::engine::scope::message::version_seen;
+use crate::engine::scope::message::{Lineage, version_seen};
 use crate::engine::stored::{Elsewhere, SwapOutcome, WriteExtras};
 
 /// A step of which an attempt has begun: written, where the state is stored.
@@ -69,6 +69,19 @@ impl<'p> StartedStep<'p> {
                         state.unsure.clear();
                         return Ok(ControlFlow::Continue(Self { step, view }));
                     }
+                    match Lineage::of(&step.message, &view.progress) {
+                        Lineage::OfTheRun => {}
+                        Lineage::OfAnother => return Ok(ControlFlow::Break(late(step.scope.id()))),
+                        Lineage::Ahead => {
+                            let position = view.progress.position();
+                            let ahead = Rejected::Ahead { position };
+                            return defer_rejected(step, state, &ahead, view)
+                                .map(ControlFlow::Break);
+                        }
+                    }
+                }
+                SwapOutcome::Conflict(Elsewhere::Purged) => {
+                    return Ok(ControlFlow::Break(late(step.scope.id())));
                 }
                 SwapOutcome::Conflict(Elsewhere::Unknown) => {
                     let waiting = Box::pin(await_run(state, &step));

@@ -17,6 +17,7 @@ use kser_core::{Error, Metadata, RunId, Timestamp, Topic};
 
 use self::carried::CarriedScope;
 use self::lone::LoneScope;
+pub(crate) use self::stored::Inserting;
 use self::stored::StoredScope;
 use super::failed_attempts::FailedAttempts;
 use super::run_ref::RunRef;

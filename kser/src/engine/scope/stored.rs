@@ -14,6 +14,17 @@ use crate::engine::stored::{
     Applied, Elsewhere, Stored, SwapOutcome, WriteExtras, WriteOutcome, run_ref,
 };
 
+/// The answer to the launch message of a run.
+#[derive(Debug)]
+pub(crate) enum Inserting {
+    /// The run stands here.
+    Stands(RunView),
+    /// The store has a run of this id with other content.
+    OtherContent,
+    /// The run was purged: the message comes late.
+    Purged,
+}
+
 /// A run whose state is in the store of this consumer.
 #[derive(Debug)]
 pub(crate) struct StoredScope<'a> {
@@ -41,17 +52,16 @@ impl<'a> StoredScope<'a> {
         })
     }
 
-    /// Inserts a run whose launch message came without a row, and reads where it stands. `None` when the store has a run of
-    /// its id with other content.
+    /// Inserts a run whose launch message came without a row, and reads where it stands.
     pub(super) async fn insert(
         &self,
         message: &Message,
         payload: Option<&Bytes>,
-    ) -> Result<Option<RunView>, Error> {
+    ) -> Result<Inserting, Error> {
         let envelope = message.metadata.envelope();
         if let Some(envelope) = envelope.filter(|envelope| envelope.store.is_some()) {
             // Its producer has inserted it.
-            return Self::view(message, envelope).map(Some);
+            return Self::view(message, envelope).map(Inserting::Stands);
         }
         let Stored { shared, store } = self.stored;
         let step_events = envelope.is_some_and(|envelope| envelope.step_events);
@@ -65,11 +75,13 @@ impl<'a> StoredScope<'a> {
             digest(&message.entrypoint, &message.params.compact()),
             progress.clone(),
         );
+        let run = run.unless_purged();
         let inserted = store.insert(run).await?;
         Ok(match shared.store_clock.observe(inserted) {
-            Inserted::New => Some(RunView::of(progress)),
-            Inserted::Same(standing) => Some(RunView::of_standing(*standing)),
-            Inserted::Other => None,
+            Inserted::New => Inserting::Stands(RunView::of(progress)),
+            Inserted::Same(standing) => Inserting::Stands(RunView::of_standing(*standing)),
+            Inserted::Other => Inserting::OtherContent,
+            Inserted::Purged(_) => Inserting::Purged,
             _ => return Err(unknown_answer()),
         })
     }
@@ -122,16 +134,18 @@ impl<'a> StoredScope<'a> {
         Ok(())
     }
 
-    /// Reads an external step from the store.
-    pub(super) async fn external_step(&self) -> Result<ExternalStep, Error> {
-        let info = self.stored.store.run(&self.run.id).await?;
-        let info = info.ok_or_else(|| Error::UnknownRun {
-            id: self.run.id.clone(),
-        })?;
-        Ok(ExternalStep {
-            view: self.stored.view(&self.run.id).await?,
-            metadata: run_ref(&info)?.metadata,
-        })
+    /// Reads an external step from the store. `None` for a run that was purged.
+    pub(super) async fn external_step(&self) -> Result<Option<ExternalStep>, Error> {
+        let id = &self.run.id;
+        let view = match self.stored.read(id).await? {
+            Elsewhere::Stands(view) => view,
+            Elsewhere::Purged => return Ok(None),
+            Elsewhere::Unknown => return Err(Error::UnknownRun { id: id.clone() }),
+        };
+        let info = self.stored.store.run(id).await?;
+        let info = info.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
+        let metadata = run_ref(&info)?.metadata;
+        Ok(Some(ExternalStep { view, metadata }))
     }
 
     pub(super) fn set_metadata(&mut self, metadata: Metadata) {

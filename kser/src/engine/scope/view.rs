@@ -5,7 +5,7 @@ use kser_core::{Envelope, Error, Message, Metadata, Outcome};
 use super::carried::CarriedScope;
 use super::lone::LoneScope;
 use super::message::seen_alone;
-use super::stored::StoredScope;
+use super::stored::{Inserting, StoredScope};
 use super::{Counts, ExternalStep, RunScope};
 use crate::engine::refusal;
 use crate::engine::run_view::RunView;
@@ -24,8 +24,7 @@ impl RunScope<'_> {
         }
     }
 
-    /// Reads where the run stands that a message asks for. A stored one that nothing has inserted is inserted. `None` when the
-    /// store has a run of its id with other content.
+    /// Reads where the run stands that a message asks for. A stored one that nothing has inserted is inserted.
     ///
     /// # Errors
     ///
@@ -35,15 +34,15 @@ impl RunScope<'_> {
         message: &Message,
         payload: Option<&Bytes>,
         counts: Counts,
-    ) -> Result<Option<RunView>, Error> {
+    ) -> Result<Inserting, Error> {
         match self {
             Self::Stored(stored) => stored.insert(message, payload).await,
-            _ => self.view(message, counts).map(Some),
+            _ => self.view(message, counts).map(Inserting::Stands),
         }
     }
 
-    /// Inserts the run that a message asks for, if its state is stored and nothing has inserted it. Says whether the run has the
-    /// content of the message.
+    /// Inserts the run that a message asks for, if its state is stored and nothing has inserted it. `None` for a run that needs
+    /// no row.
     ///
     /// # Errors
     ///
@@ -52,10 +51,10 @@ impl RunScope<'_> {
         &self,
         message: &Message,
         payload: Option<&Bytes>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Inserting>, Error> {
         match self {
-            Self::Stored(stored) => Ok(stored.insert(message, payload).await?.is_some()),
-            _ => Ok(true),
+            Self::Stored(stored) => stored.insert(message, payload).await.map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -75,7 +74,7 @@ impl RunScope<'_> {
         view
     }
 
-    /// Reads the external step that a report ends.
+    /// Reads the external step that a report ends; `None` for a run that was purged.
     ///
     /// # Errors
     ///
@@ -85,14 +84,14 @@ impl RunScope<'_> {
         &mut self,
         report: &Message,
         envelope: &Envelope,
-    ) -> Result<ExternalStep, Error> {
+    ) -> Result<Option<ExternalStep>, Error> {
         match self {
             Self::Stored(stored) => stored.external_step().await,
-            Self::Carried(carried) => carried.external_step(report, envelope),
-            Self::Lone(_) => Ok(ExternalStep {
+            Self::Carried(carried) => carried.external_step(report, envelope).map(Some),
+            Self::Lone(_) => Ok(Some(ExternalStep {
                 view: seen_alone(report, envelope),
                 metadata: Metadata::default(),
-            }),
+            })),
         }
     }
 
