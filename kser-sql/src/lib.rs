@@ -6,8 +6,13 @@ mod encoding;
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod transaction;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresConfig, PostgresStore};
+/// The client of SQLite, for transactions of the program's own.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use transaction::RunTransaction;

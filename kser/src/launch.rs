@@ -1,6 +1,7 @@
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::sequencing::{Event, PlannedStep, Progress, StepWindow, Transition, carried};
 use kser_core::store::{Inserted, NewRun};
@@ -15,6 +16,7 @@ use crate::engine::stored::{Stored, run_ref};
 use crate::launch_records::{LaunchRecords, publish_first, tell_later};
 use crate::publish::maybe_sent;
 use crate::run::Run;
+use crate::sealed_store::SealedStore;
 use crate::shared::Shared;
 
 /// An operation that is launched when this is awaited.
@@ -100,7 +102,68 @@ impl Launch {
         self
     }
 
-    async fn go(self) -> Result<Run, Error> {
+    /// Makes the run without launching it, for a [`StateStore`](crate::backend::StateStore) to insert, such as one that does so in
+    /// a transaction of the program's own. The records that make it begin are outputs that are due at once: a consumer that has
+    /// the store publishes them.
+    ///
+    /// # Errors
+    ///
+    /// As awaiting the launch, but for those of the store and of the transport; [`Error::NeedsStore`] for a run whose state is
+    /// carried.
+    pub fn prepare(self) -> Result<NewRun, Error> {
+        let shared = Arc::clone(&self.shared);
+        let (run, begin) = self.begin()?;
+        if !run.is_stored() {
+            return Err(Error::NeedsStore {
+                verb: "a launch in a transaction",
+            });
+        }
+        let store = shared.store("a launch in a transaction")?;
+        let (new, records) = begin.into_rows(&run);
+        let new = new.with_outputs(records);
+        let new = new.with_outputs_due_in(Duration::ZERO);
+        SealedStore::seal(store, &shared.writer.payloads, new)
+    }
+
+    /// Launches the operation in a transaction of the program's own, in the database of the store: the operation begins exactly if
+    /// the transaction commits. A consumer that has the store begins it then, within about a second if it has nothing else to do,
+    /// also if this process ends right after the commit.
+    ///
+    /// Until the commit the handle answers [`Error::UnknownRun`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedsStore`] without a store, [`Error::Invalid`] for a transaction on another database than the store's, [`Error::Conflict`]
+    /// when the store has a run of this id with other content. Roll the transaction back after an error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Roll the transaction back after dropping the future.
+    #[cfg(feature = "sqlite")]
+    pub async fn launch_in(
+        self,
+        transaction: &mut impl kser_sql::RunTransaction,
+    ) -> Result<Run, Error> {
+        let shared = Arc::clone(&self.shared);
+        let new = self.prepare()?;
+        let store = shared.store("a launch in a transaction")?;
+        let id = shared.writer.store.clone();
+        let id = id.ok_or(Error::NeedsStore {
+            verb: "a launch in a transaction",
+        })?;
+        let (run, name) = (new.id.clone(), new.name.clone());
+        let kept = store.watch(&run);
+        let inserted = transaction.insert_run(&id, new, shared.store_clock.now());
+        match inserted.await? {
+            Inserted::New | Inserted::Same(_) => {}
+            Inserted::Other => return Err(Error::Conflict { id: run }),
+            _ => return Err(unknown_answer()),
+        }
+        Ok(Run::stored(shared, run, name, kept))
+    }
+
+    /// Makes the start of the run.
+    fn begin(self) -> Result<(RunRef, Begin), Error> {
         let shared = &self.shared;
         let mode = self.mode.unwrap_or(shared.mode);
         if mode == Mode::ExactlyOnce {
@@ -136,10 +199,32 @@ impl Launch {
             What::Operation(params) => ask(shared, &run, params?, self.step_events)?,
             What::Steps(steps) => build(shared, &mut run, steps, self.step_events)?,
         };
+        Ok((run, begin))
+    }
+
+    async fn go(self) -> Result<Run, Error> {
+        let shared = Arc::clone(&self.shared);
+        let (run, begin) = self.begin()?;
         match run.is_stored() {
-            true => launch_stored(shared, &run, begin).await,
-            false => launch_carried(shared, &run, begin).await,
+            true => launch_stored(&shared, &run, begin).await,
+            false => launch_carried(&shared, &run, begin).await,
         }
+    }
+}
+
+impl Begin {
+    /// Makes the rows of the run, and the records that make it begin.
+    fn into_rows(self, run: &RunRef) -> (NewRun, Vec<Record>) {
+        let (id, name) = (run.id.clone(), run.name.clone());
+        let new = NewRun::new(
+            id,
+            name,
+            self.topic,
+            self.launch,
+            self.digest,
+            self.progress,
+        );
+        (new.with_plan(self.plan), self.records)
     }
 }
 
@@ -262,27 +347,19 @@ fn now(shared: &Shared, run: &RunRef) -> kser_core::Timestamp {
 /// Keeps the run, and then publishes: an id exists before its message does.
 async fn launch_stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let store = shared.store("an operation whose state is stored")?;
-    let mut new = NewRun::new(
-        run.id.clone(),
-        run.name.clone(),
-        begin.topic,
-        begin.launch.clone(),
-        begin.digest,
-        begin.progress,
-    );
+    let (mut new, records) = begin.into_rows(run);
     let version = new.progress.version();
     // Of a run that is to be built, the launch message is all that follows, which a sweep writes anew.
-    if !begin.plan.is_empty() {
-        new.outputs.clone_from(&begin.records);
+    if !new.plan.is_empty() {
+        new.outputs.clone_from(&records);
     }
-    new.plan = begin.plan;
     let kept = store.watch(&run.id);
     // A row whose answer got lost is found by a sweep.
     let inserted = store.insert(new).await;
     let inserted = inserted.map_err(|error| maybe_sent(error, &run.id.clone().into()))?;
     match shared.store_clock.observe(inserted) {
         Inserted::New => {
-            publish_first(Stored { shared, store }, run, version, begin.records).await?;
+            publish_first(Stored { shared, store }, run, version, records).await?;
         }
         Inserted::Same(_) => again(Stored { shared, store }, run).await?,
         Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),

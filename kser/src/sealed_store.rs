@@ -64,6 +64,30 @@ impl SealedStore {
         }
     }
 
+    /// Seals the values of a run that another writer than a store inserts, if the client encrypts.
+    pub(crate) fn seal(
+        store: &Arc<dyn StateStore>,
+        payloads: &Payloads,
+        run: NewRun,
+    ) -> Result<NewRun, Error> {
+        match payloads.is_encrypted() {
+            true => {
+                let (store, payloads) = (Arc::clone(store), payloads.clone());
+                Self { store, payloads }.seal_run(run)
+            }
+            false => Ok(run),
+        }
+    }
+
+    fn seal_run(&self, mut run: NewRun) -> Result<NewRun, Error> {
+        let place = Place::of(&run.id);
+        run.launch = self.payloads.seal_row(run.launch, &place.field(LAUNCH)?)?;
+        run.digest = self.payloads.digest(run.digest);
+        run.progress = self.seal_progress(run.progress, &place)?;
+        run.plan = self.seal_plan(run.plan, &place)?;
+        Ok(run)
+    }
+
     /// Seals an outcome: its id and code stay readable.
     fn seal_outcome(&self, outcome: &Outcome, topic: &Topic) -> Result<Outcome, Error> {
         let text = Bytes::from(Raw::new(outcome)?.as_str().to_owned());
@@ -176,12 +200,9 @@ impl StateStore for SealedStore {
         self.store.register(instance).await
     }
 
-    async fn insert(&self, mut run: NewRun) -> Result<Timed<Inserted>, Error> {
+    async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
         let place = Place::of(&run.id);
-        run.launch = self.payloads.seal_row(run.launch, &place.field(LAUNCH)?)?;
-        run.digest = self.payloads.digest(run.digest);
-        run.progress = self.seal_progress(run.progress, &place)?;
-        run.plan = self.seal_plan(run.plan, &place)?;
+        let run = self.seal_run(run)?;
         let Timed { now, value, .. } = self.store.insert(run).await?;
         let value = match value {
             Inserted::Same(standing) => Inserted::Same(self.open_standing(standing, &place).await?),

@@ -42,6 +42,7 @@ macro_rules! __store_contract {
             }
             outputs "Outputs" {
                 "An output is not due before [`OUTPUT_PATIENCE`] has passed since it was written, and is due from then on until it is relayed." => an_output_is_due_once_its_writer_had_its_time;
+                "A write may say that its outputs are due earlier or later." => outputs_are_due_when_their_write_says;
                 "A relayed output never comes back." => a_relayed_output_never_comes_back;
                 "Relaying twice changes nothing." => relaying_twice_changes_nothing;
             }

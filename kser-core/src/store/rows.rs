@@ -1,8 +1,10 @@
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+use super::OUTPUT_PATIENCE;
 use super::standing::{Found, Standing, Tombstone};
 use crate::sequencing::{PlannedStep, Progress};
 use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
@@ -44,6 +46,9 @@ pub struct NewRun {
     pub plan: Vec<PlannedStep>,
     /// Records to relay. The id of each is the version of `progress` and its index here.
     pub outputs: Vec<Record>,
+    /// The time after which other consumers may publish the outputs: [`OUTPUT_PATIENCE`], unless set. It is zero where the writer
+    /// does not publish them.
+    pub outputs_due_in: Duration,
     /// Whether a run of this id that was purged stays so. A launch by a user begins a new run; a launch message that is
     /// delivered again does not.
     pub unless_purged: bool,
@@ -69,6 +74,7 @@ impl NewRun {
             progress,
             plan: Vec::new(),
             outputs: Vec::new(),
+            outputs_due_in: OUTPUT_PATIENCE,
             unless_purged: false,
         }
     }
@@ -84,6 +90,13 @@ impl NewRun {
     #[must_use]
     pub fn with_plan(mut self, plan: Vec<PlannedStep>) -> Self {
         self.plan = plan;
+        self
+    }
+
+    /// Sets the time after which other consumers may publish the outputs.
+    #[must_use]
+    pub const fn with_outputs_due_in(mut self, wait: Duration) -> Self {
+        self.outputs_due_in = wait;
         self
     }
 
@@ -121,6 +134,8 @@ pub struct Write {
     pub attempt: Option<Attempt>,
     /// Records to relay. The id of each is the version of `progress` and its index here.
     pub outputs: Vec<Record>,
+    /// The time after which other consumers may publish the outputs: [`OUTPUT_PATIENCE`], unless set.
+    pub outputs_due_in: Duration,
     /// The step to answer with, counted from 1.
     pub fetch: Option<u32>,
     /// The topic of the record that moves the run on: that of the pending step, or that of its report where the step is an
@@ -137,6 +152,7 @@ impl Write {
             plan: None,
             attempt: None,
             outputs: Vec::new(),
+            outputs_due_in: OUTPUT_PATIENCE,
             fetch: None,
             topic: None,
         }

@@ -3,9 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision};
-use kser_core::store::{
-    NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo, Tombstone, Write,
-};
+use kser_core::store::{NewRun, Output, OutputId, RunFilter, RunInfo, Tombstone, Write};
 use kser_core::{Clock, Record, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
@@ -112,11 +110,11 @@ impl Runs {
         if let Some(at) = new.progress.check_at() {
             self.look_at(&new.topic, at, number);
         }
-        let outputs = std::mem::take(&mut new.outputs);
+        let (outputs, due_in) = (std::mem::take(&mut new.outputs), new.outputs_due_in);
         let version = new.progress.version();
         self.launched.insert(number, id.clone());
         self.runs.insert(id.clone(), Run::new(new, number, now));
-        self.keep_outputs(&id, version, outputs, now);
+        self.keep_outputs(&id, version, outputs, now + due_in);
         self.note_end(&id);
         InsertAnswer::New
     }
@@ -163,6 +161,7 @@ impl Runs {
             plan,
             attempt,
             outputs,
+            outputs_due_in,
             fetch,
             topic,
             ..
@@ -192,7 +191,7 @@ impl Runs {
                 self.look_at(&new, at, number);
             }
         }
-        self.keep_outputs(id, version, outputs, now);
+        self.keep_outputs(id, version, outputs, now + outputs_due_in);
         if ended {
             self.note_end(id);
         }
@@ -313,9 +312,9 @@ impl Runs {
         }
     }
 
-    fn keep_outputs(&mut self, id: &RunId, version: u64, records: Vec<Record>, now: Timestamp) {
+    fn keep_outputs(&mut self, id: &RunId, version: u64, records: Vec<Record>, due: Timestamp) {
         for (index, record) in (0..).zip(records) {
-            let place = (now + OUTPUT_PATIENCE, self.next_turn());
+            let place = (due, self.next_turn());
             let output = OutputId {
                 run: id.clone(),
                 version,

@@ -2,6 +2,7 @@ mod database;
 mod failure;
 mod reads;
 mod schema;
+mod transaction;
 mod waiters;
 mod writes;
 
@@ -138,6 +139,16 @@ impl Looks {
     }
 }
 
+/// Reads the answer of an insert.
+fn inserted(answer: InsertAnswer, id: &RunId) -> Result<Inserted, Error> {
+    Ok(match answer {
+        InsertAnswer::New => Inserted::New,
+        InsertAnswer::Same(standing) => Inserted::Same(standing.read(id)?),
+        InsertAnswer::Other => Inserted::Other,
+        InsertAnswer::Purged(tombstone) => Inserted::Purged(tombstone.read()?),
+    })
+}
+
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn id(&self) -> Result<Timed<StoreId>, Error> {
@@ -162,12 +173,8 @@ impl StateStore for SqliteStore {
             .database
             .write(move |connection| insert.write(connection))
             .await?;
-        Ok(self.timed(match answer {
-            InsertAnswer::New => Inserted::New,
-            InsertAnswer::Same(standing) => Inserted::Same(standing.read(&id)?),
-            InsertAnswer::Other => Inserted::Other,
-            InsertAnswer::Purged(tombstone) => Inserted::Purged(tombstone.read()?),
-        }))
+        let inserted = inserted(answer, &id)?;
+        Ok(self.timed(inserted))
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {

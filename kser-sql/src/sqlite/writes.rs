@@ -1,7 +1,7 @@
 //! The statements that write. All of them run in a transaction.
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision, carried};
-use kser_core::store::{Attempt, NewRun, OUTPUT_PATIENCE, OutputId, TOMBSTONE_KEPT, Write};
+use kser_core::store::{Attempt, NewRun, OutputId, TOMBSTONE_KEPT, Write};
 use kser_core::{Error, Outcome, Raw, Record, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -65,7 +65,7 @@ impl Insert {
             steps: steps(&run.id, &run.plan),
             outputs: rows(&run.outputs),
             created: millis(now),
-            due: millis(now + OUTPUT_PATIENCE),
+            due: millis(now + run.outputs_due_in),
             run,
         })
     }
@@ -174,7 +174,7 @@ impl Swap {
             steps: write.plan.as_ref().map(|plan| steps(id, plan)),
             attempt: write.attempt.as_ref().map(AttemptRow::of).transpose()?,
             outputs: rows(&write.outputs),
-            due: millis(now + OUTPUT_PATIENCE),
+            due: millis(now + write.outputs_due_in),
             fetch: write.fetch,
         })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser_core::store::{OUTPUT_PATIENCE, Output, OutputId, Write};
 
-use super::{ALL, Inhabitant, bare_output, output};
+use super::{ALL, Inhabitant, bare_output, new_run, output};
 use crate::StoreHarness;
 
 #[doc = sentence!(an_output_is_due_once_its_writer_had_its_time)]
@@ -29,6 +29,29 @@ pub async fn an_output_is_due_once_its_writer_had_its_time(harness: &StoreHarnes
     }
     let first = run.store.outputs_due(1).await.unwrap().value;
     assert_eq!(first.len(), 1, "no more than the limit");
+}
+
+#[doc = sentence!(outputs_are_due_when_their_write_says)]
+pub async fn outputs_are_due_when_their_write_says(harness: &StoreHarness) {
+    let (store, id) = (harness.store(), harness.id("at once"));
+    let now = store.read(&id).await.unwrap().now;
+    let new = new_run(harness, &id, "at once", now).with_outputs(vec![output("launch")]);
+    let progress = new.progress.clone();
+    let new = new.with_outputs_due_in(Duration::ZERO);
+    store.insert(new).await.unwrap();
+    let run = Inhabitant {
+        store,
+        id,
+        progress,
+    };
+    assert_eq!(due(&run).await.len(), 1, "that of the insert");
+    let wait = Duration::from_secs(2);
+    let mut write = Write::new(run.started());
+    (write.outputs, write.outputs_due_in) = (vec![output("step"), bare_output()], wait);
+    run.swap(write).await;
+    assert_eq!(due(&run).await.len(), 1, "not yet those of the swap");
+    tokio::time::sleep(wait + Duration::from_secs(1)).await;
+    assert_eq!(due(&run).await.len(), 3);
 }
 
 #[doc = sentence!(a_relayed_output_never_comes_back)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
-    Timed, Watch, Write,
+    Attempt, Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo,
+    StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
@@ -41,6 +41,7 @@ pub(crate) enum Slip {
     DueTheLatestFirst,
     IgnoresLimits,
     ForgetsOutputs,
+    DueAlwaysAfterTheSame,
     DropsAbsentHeaders,
     KeepsRelayed,
     RelaysAnotherInstead,
@@ -87,6 +88,7 @@ impl Sloppy {
         match self.slip {
             Slip::ForgetsAttempts => write.attempt = None,
             Slip::ForgetsOutputs => write.outputs.clear(),
+            Slip::DueAlwaysAfterTheSame => write.outputs_due_in = OUTPUT_PATIENCE,
             Slip::FetchesTheFirst => write.fetch = write.fetch.map(|_| 1),
             Slip::DropsAbsentHeaders => {
                 let outputs = write.outputs.iter_mut();

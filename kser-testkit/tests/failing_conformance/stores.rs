@@ -66,6 +66,10 @@ const TABLE: &[(Slip, &str)] = &[
         Slip::DropsAbsentHeaders,
         "an_output_is_due_once_its_writer_had_its_time",
     ),
+    (
+        Slip::DueAlwaysAfterTheSame,
+        "outputs_are_due_when_their_write_says",
+    ),
     (Slip::KeepsRelayed, "a_relayed_output_never_comes_back"),
     (Slip::RelaysAnotherInstead, "relaying_twice_changes_nothing"),
     (Slip::NeverWakes, "wakes_when_the_run_changes"),

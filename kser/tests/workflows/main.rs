@@ -24,6 +24,7 @@ mod handlers;
 mod key_loading;
 mod languages;
 mod late;
+mod launch_in;
 mod log_targets;
 mod operations;
 mod promises;

@@ -15,10 +15,10 @@ use crate::common::{Diary, Game, Note, note};
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A file of its own for a test, removed with it.
-struct File(PathBuf);
+pub(crate) struct File(PathBuf);
 
 impl File {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = format!(
             "{}-{}.db",
             std::process::id(),
@@ -27,8 +27,12 @@ impl File {
         Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.0
+    }
+
     /// Connects as a process does that has just started: its transport has no record.
-    async fn client(&self) -> Result<Client, Error> {
+    pub(crate) async fn client(&self) -> Result<Client, Error> {
         let store = SqliteStore::open(&self.0).await?;
         Client::builder_from_url("memory://")
             .store(store)
@@ -46,7 +50,7 @@ impl Drop for File {
 }
 
 /// A game of notes, whose handler hangs at the note `hangs`.
-fn registry(diary: &Diary, hangs: &'static str) -> Result<Registry, Error> {
+pub(crate) fn registry(diary: &Diary, hangs: &'static str) -> Result<Registry, Error> {
     let diary = diary.clone();
     let note = move |ctx: Context, note: Note| {
         let diary = diary.clone();
@@ -66,12 +70,12 @@ fn registry(diary: &Diary, hangs: &'static str) -> Result<Registry, Error> {
 }
 
 /// Runs a consumer as the named instance. Aborting it is a crash: nothing is settled or given back.
-fn consume(client: &Client, registry: Registry) -> JoinHandle<Result<(), Error>> {
+pub(crate) fn consume(client: &Client, registry: Registry) -> JoinHandle<Result<(), Error>> {
     let consumer = client.consumer(registry).with_instance("worker");
     tokio::spawn(async move { consumer.run().await.map(drop) })
 }
 
-fn game() -> Game {
+pub(crate) fn game() -> Game {
     let notes = ["a", "b", "c"].map(str::to_owned);
     Game {
         notes: notes.into(),
