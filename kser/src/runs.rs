@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kser_core::sequencing::{
     Effect, Event, PlannedStep, Progress, Rejected, StepKey, Transition, apply,
 };
-use kser_core::store::{Attempt, Inserted, NewRun, RunFilter, RunInfo};
+use kser_core::store::{Attempt, Inserted, Intervention, NewRun, RunFilter, RunInfo};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId, Timestamp};
 
 use crate::engine::run_ref::RunRef;
@@ -24,11 +24,33 @@ const PAGE: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct Runs {
     shared: Arc<Shared>,
+    /// The actor of the verbs, and the reason.
+    by: Option<(String, String)>,
 }
 
 impl Runs {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, by: None }
+    }
+
+    /// Names the person or program that asks for the verbs that follow, and the reason. Both are kept with the attempts of the run
+    /// ([`Attempt::by`]), by [`cancel`](Self::cancel), [`resume`](Self::resume), [`retry_step`](Self::retry_step),
+    /// [`skip_step`](Self::skip_step) and [`report`](Self::report). They are not encrypted.
+    ///
+    /// ```no_run
+    /// # async fn main_() -> Result<(), kser::Error> {
+    /// # let kser = kser::connect("memory://").await?;
+    /// let runs = kser.runs().by("ada", "the customer has called");
+    /// runs.cancel(&"order-7".into()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn by(&self, actor: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            by: Some((actor.into(), reason.into())),
+        }
     }
 
     /// Returns where a run stands.
@@ -304,7 +326,11 @@ impl Runs {
         let run = run_ref(&info)?;
         let launch = Some(&info.launch);
         let fits = |view: &RunView, event| stored.must_fit(&run, view, event, launch);
-        let done = stored.carry_out(&run, launch, event, fits).await?;
+        let by = self.by.as_ref().map(|(actor, reason)| {
+            Intervention::new(verb.to_owned(), actor.clone(), reason.clone())
+        });
+        let done = stored.carry_out(&run, launch, by.as_ref(), event, fits);
+        let done = done.await?;
         match done.published.map_err(NotPublished::into_error) {
             Err(error) if is_refusal(&error) => Err(error),
             Err(error) => {

@@ -53,7 +53,7 @@ macro_rules! __store_contract {
                 "Either may return for no reason." => ;
             }
             history "History" {
-                "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte." => attempts_come_in_order_byte_for_byte;
+                "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte, and with the actor and the reason of a verb." => attempts_come_in_order_byte_for_byte;
                 "A list has the runs that fit its filter, the latest launched first, and pages through all of them once." => a_list_pages_through_the_latest_first;
             }
             purging "Purging" {

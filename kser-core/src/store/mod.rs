@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::rows::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed, Write,
+    Attempt, Inserted, Intervention, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed,
+    Write,
 };
 pub use self::standing::{Found, Standing, TOMBSTONE_KEPT, Tombstone};
 pub use self::watch::{StoreHealth, Watch};

@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::OUTPUT_PATIENCE;
 use super::standing::{Found, Standing, Tombstone};
@@ -188,8 +188,36 @@ pub struct Attempt {
     pub worker: String,
     /// The status at the end.
     pub status: Status,
-    /// The outcome: the accepted outcome of a success, the outcome of the handler of a failure.
+    /// The outcome: the accepted outcome of a success, the outcome of the handler of a failure. It is empty where a user has decided
+    /// and nothing has run.
     pub outcome: Outcome,
+    /// The decision of a user, if that is no attempt but a verb, and its actor is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Intervention>,
+}
+
+/// A verb that a user has applied to a run: the actor, and the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Intervention {
+    /// The verb, such as `cancel`.
+    pub verb: String,
+    /// The person or program that has asked for it.
+    pub actor: String,
+    /// The reason that the actor gives.
+    pub reason: String,
+}
+
+impl Intervention {
+    /// Makes an intervention from its parts.
+    #[must_use]
+    pub const fn new(verb: String, actor: String, reason: String) -> Self {
+        Self {
+            verb,
+            actor,
+            reason,
+        }
+    }
 }
 
 impl Attempt {
@@ -215,6 +243,7 @@ impl Attempt {
             worker: String::new(),
             status,
             outcome,
+            by: None,
         }
     }
 }

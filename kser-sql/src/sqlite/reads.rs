@@ -314,6 +314,7 @@ pub(super) struct AttemptRow {
     worker: String,
     status: String,
     outcome: String,
+    by: Option<String>,
 }
 
 impl AttemptRow {
@@ -330,6 +331,8 @@ impl AttemptRow {
         attempt.started = self.started.map(time);
         attempt.worker = self.worker;
         attempt.status = self.status.parse().map_err(|_| unreadable())?;
+        let by = self.by.as_deref().map(serde_json::from_str).transpose();
+        attempt.by = by.map_err(|_| unreadable())?;
         Ok(attempt)
     }
 }
@@ -342,7 +345,7 @@ pub(super) fn attempts(
     limit: i64,
 ) -> Result<Vec<AttemptRow>> {
     let mut list = connection.prepare_cached(
-        "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome FROM kser_attempts
+        "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention FROM kser_attempts
          WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) ORDER BY version LIMIT ?3 OFFSET ?2",
     )?;
     let attempts = list.query_map(params![id.as_str(), skip, limit], |row| {
@@ -355,6 +358,7 @@ pub(super) fn attempts(
             worker: row.get(5)?,
             status: row.get(6)?,
             outcome: row.get(7)?,
+            by: row.get(8)?,
         })
     })?;
     attempts.collect()

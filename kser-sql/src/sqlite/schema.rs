@@ -52,6 +52,7 @@ const MIGRATIONS: [Migration; 1] = [Migration {
         run INTEGER NOT NULL, version INTEGER NOT NULL,
         position INTEGER NOT NULL, entrypoint TEXT NOT NULL, attempt INTEGER NOT NULL,
         started INTEGER, ended INTEGER NOT NULL, worker TEXT NOT NULL, status TEXT NOT NULL, outcome TEXT NOT NULL,
+        intervention TEXT,
         PRIMARY KEY (run, version)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE kser_outputs (

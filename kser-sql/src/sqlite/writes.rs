@@ -249,6 +249,7 @@ impl Swap {
 struct AttemptRow {
     attempt: Attempt,
     outcome: String,
+    by: Option<String>,
 }
 
 impl AttemptRow {
@@ -256,6 +257,7 @@ impl AttemptRow {
         let outcome: &Outcome = &attempt.outcome;
         Ok(Self {
             outcome: json(outcome)?,
+            by: attempt.by.as_ref().map(json).transpose()?,
             attempt: attempt.clone(),
         })
     }
@@ -263,7 +265,7 @@ impl AttemptRow {
     fn write(&self, connection: &Connection, number: i64, version: i64) -> Result<()> {
         let attempt = &self.attempt;
         let mut insert = connection.prepare_cached(
-            "INSERT INTO kser_attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO kser_attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         insert.execute(params![
             number,
@@ -276,6 +278,7 @@ impl AttemptRow {
             attempt.worker,
             attempt.status.as_str(),
             self.outcome,
+            self.by,
         ])?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::rules::store_sentences::sentence;
 use kser_core::Status;
-use kser_core::store::{Attempt, RunFilter, Write};
+use kser_core::store::{Attempt, Intervention, RunFilter, Write};
 
 use super::{Inhabitant, odd_outcome};
 use crate::StoreHarness;
@@ -17,6 +17,12 @@ pub async fn attempts_come_in_order_byte_for_byte(harness: &StoreHarness) {
         row.started = Some(run.now());
         row.worker = "worker \u{1f3b2}".to_owned();
         row.status = Status::Failed;
+        let verb = Intervention::new(
+            "skip step".to_owned(),
+            "on call \u{1f3b2}".to_owned(),
+            "' ; --\n".to_owned(),
+        );
+        row.by = Some(verb).filter(|_| attempt == 2);
         let mut write = Write::new(run.started());
         write.attempt = Some(row.clone());
         let progress = write.progress.clone();

@@ -48,6 +48,7 @@ pub(crate) enum Slip {
     NeverWakes,
     SleepsForAnHour,
     ForgetsAttempts,
+    ForgetsActors,
     ListsTheOldestFirst,
     PurgesNothing,
     LeavesNoTombstone,
@@ -87,6 +88,11 @@ impl Sloppy {
     fn spoil(&self, write: &mut Write) {
         match self.slip {
             Slip::ForgetsAttempts => write.attempt = None,
+            Slip::ForgetsActors => {
+                if let Some(attempt) = &mut write.attempt {
+                    attempt.by = None;
+                }
+            }
             Slip::ForgetsOutputs => write.outputs.clear(),
             Slip::DueAlwaysAfterTheSame => write.outputs_due_in = OUTPUT_PATIENCE,
             Slip::FetchesTheFirst => write.fetch = write.fetch.map(|_| 1),

@@ -79,6 +79,7 @@ const TABLE: &[(Slip, &str)] = &[
         Slip::ForgetsAttempts,
         "attempts_come_in_order_byte_for_byte",
     ),
+    (Slip::ForgetsActors, "attempts_come_in_order_byte_for_byte"),
     (
         Slip::ListsTheOldestFirst,
         "a_list_pages_through_the_latest_first",

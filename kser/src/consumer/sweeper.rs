@@ -196,7 +196,13 @@ async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
         return Ok(());
     };
     let run = run_ref(&info)?;
-    let swept = stored.carry_out(&run, Some(&info.launch), |_| Event::Swept, |_, _| Ok(()));
+    let swept = stored.carry_out(
+        &run,
+        Some(&info.launch),
+        None,
+        |_| Event::Swept,
+        |_, _| Ok(()),
+    );
     let swept = match swept.await {
         Ok(swept) => swept,
         Err(Error::UnknownRun { .. } | Error::Rejected { .. }) => return Ok(()),
@@ -237,7 +243,9 @@ async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(
             },
         }
     };
-    let ended = stored.carry_out(run, None, ended, |_, _| Ok(())).await?;
+    let ended = stored
+        .carry_out(run, None, None, ended, |_, _| Ok(()))
+        .await?;
     ended.published.map_err(kser_core::NotPublished::into_error)
 }
 

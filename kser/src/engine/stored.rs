@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::sequencing::{Event, PlannedStep, Rejected, Revision, Transition, apply};
-use kser_core::store::{Attempt, Found, OutputId, RunInfo, Swapped, Write};
-use kser_core::{Error, Message, Mode, NotPublished, Record, RunId, StateStore, Status, Timestamp};
+use kser_core::store::{Attempt, Found, Intervention, OutputId, RunInfo, Swapped, Write};
+use kser_core::{
+    Error, Message, Mode, NotPublished, Outcome, Record, RunId, StateStore, Status, Timestamp,
+};
 
 use crate::engine::run_change::RunChange;
 use crate::engine::run_ref::RunRef;
@@ -62,7 +64,7 @@ impl Stored<'_> {
     }
 
     /// Applies an event to a run as it is stored, and publishes the records that follow. `event` makes the event from the
-    /// state of the run, and `fits` may refuse it.
+    /// state of the run, and `fits` may refuse it. `by` is the actor of a verb.
     ///
     /// The records are written with the run, and the store keeps them until they are published: neither a crash nor dropping
     /// the future loses them.
@@ -70,6 +72,7 @@ impl Stored<'_> {
         &self,
         run: &RunRef,
         launch: Option<&Bytes>,
+        by: Option<&Intervention>,
         event: F,
         fits: C,
     ) -> Result<CarriedOut, Error>
@@ -93,7 +96,7 @@ impl Stored<'_> {
             }
             let along = WriteExtras {
                 plan: None,
-                attempt: outside_attempt(&view, &after, self.now()),
+                attempt: verb_attempt(run, &view, &after, by, self.now()),
                 outputs: records.clone(),
             };
             if let WriteOutcome::Yes = self.write(run, &mut view, &after, &along).await? {
@@ -328,6 +331,28 @@ fn outside_attempt(view: &RunView, after: &Transition, now: Timestamp) -> Option
     let attempts = view.progress.counted_attempts();
     let (position, entrypoint) = (here.key.position, here.key.entrypoint.clone());
     Some(Attempt::new(position, entrypoint, attempts, now, outcome))
+}
+
+/// Makes the attempt row of a verb. Without an actor only a verb that ends a step has one.
+fn verb_attempt(
+    run: &RunRef,
+    view: &RunView,
+    after: &Transition,
+    by: Option<&Intervention>,
+    now: Timestamp,
+) -> Option<Attempt> {
+    let decided = || {
+        let here = view.here.as_ref().map(|here| here.key.entrypoint.clone());
+        let (position, name) = (view.progress.position(), here.unwrap_or(run.name.clone()));
+        let attempts = view.progress.counted_attempts();
+        let mut attempt = Attempt::new(position, name, attempts, now, Outcome::default());
+        attempt.status = after.progress.status();
+        attempt
+    };
+    let outside = outside_attempt(view, after, now);
+    let mut attempt = outside.or_else(|| by.map(|_| decided()))?;
+    attempt.by = by.cloned();
+    Some(attempt)
 }
 
 /// The state that a store has of a run.

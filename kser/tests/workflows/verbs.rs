@@ -248,3 +248,42 @@ async fn a_run_is_found_by_its_id_without_a_store() -> Result<(), Error> {
     assert_eq!(&events.next().await?.run, again.id());
     consumer.stop().await
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_verb_keeps_its_actor_and_its_reason() -> Result<(), Error> {
+    let kser = client(Mode::Stored).await;
+    let steps = vec![Step::new(note("a")), Step::new(note("b"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    let (runs, id) = (kser.runs(), run.id());
+    runs.by("ada", "too early").cancel(id).await?;
+    runs.by("grace", "now").resume(id).await?;
+    let first = id.step(1);
+    let skip = runs.by("ada", "by hand");
+    skip.skip_step(id, &first, Outcome::text("done")).await?;
+    // Without an actor a verb that ends no step has no row.
+    run.cancel().await?;
+    let attempts = runs.attempts(id).await?;
+    let told: Vec<_> = attempts
+        .iter()
+        .map(|attempt| {
+            let by = attempt.by.as_ref().unwrap();
+            let (verb, actor) = (by.verb.as_str(), by.actor.as_str());
+            (
+                attempt.position,
+                attempt.status,
+                verb,
+                actor,
+                by.reason.as_str(),
+            )
+        })
+        .collect();
+    let expected = [
+        (1, Status::Cancelled, "cancel", "ada", "too early"),
+        (1, Status::Running, "resume", "grace", "now"),
+        (1, Status::Success, "skip step", "ada", "by hand"),
+    ];
+    assert_eq!(told, expected);
+    let outcomes = runs.outcomes(id).await?;
+    assert_eq!(outcomes.len(), 1);
+    Ok(())
+}
