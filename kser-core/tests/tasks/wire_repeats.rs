@@ -90,6 +90,7 @@ fn kser() -> BoxedStrategy<String> {
         "of",
         "version",
         "stamp",
+        "life",
         "attempts",
         "started",
         "uncounted",
