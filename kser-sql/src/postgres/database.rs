@@ -143,7 +143,7 @@ async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
         tokio::spawn(writer.run());
     }
     let reads = link(
-        vec![statements.progress.clone(), statements.step.clone()],
+        vec![statements.found.clone(), statements.step.clone()],
         String::new(),
         &quiet,
     )

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
+use kser_core::sequencing::{Owner, PlannedStep, Revision};
 use kser_core::store::{
-    Attempt, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped, Timed,
-    Watch, Write,
+    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
+    Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use tokio::time::timeout;
@@ -30,7 +30,7 @@ pub use self::config::PostgresConfig;
 use self::database::Database;
 use self::failure::Failure;
 use self::queue::Write as Job;
-use self::reads::{read_progress, run_id, value};
+use self::reads::{FoundRow, run_id, value};
 use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, whole};
 use crate::encoding::{millis, signed, time};
 
@@ -152,6 +152,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        let id = run.id.clone();
         let insert = Box::new(Insert::new(run)?);
         let answer = self
             .0
@@ -161,22 +162,26 @@ impl StateStore for PostgresStore {
         let answer = answer.try_map(|answer| {
             Ok::<_, Error>(match answer {
                 InsertAnswer::New => Inserted::New,
-                InsertAnswer::Same(progress) => Inserted::Same(Box::new(read_progress(&progress)?)),
+                InsertAnswer::Same(found) => match found.read(&id)? {
+                    Found::Stands(standing) => Inserted::Same(standing),
+                    // It was purged since.
+                    _ => return Err(Failure::lost("the run has gone since").into()),
+                },
                 InsertAnswer::Other => Inserted::Other,
+                InsertAnswer::Purged(tombstone) => Inserted::Purged(tombstone.read()?),
             })
         })?;
         Ok(self.timed(answer.now, answer.value))
     }
 
-    async fn read(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
-        let id = id.as_str().as_bytes();
+    async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
+        let (ids, wanted) = (vec![id.as_str().as_bytes()], vec![None::<i64>]);
         let rows = self
-            .read_rows(&self.0.database.statements.progress, &[&id])
+            .read_rows(&self.0.database.statements.found, &[&ids, &wanted])
             .await?;
         let row = one(&rows)?;
-        let progress: Option<&[u8]> = value(row, 1)?;
-        let progress = progress.map(read_progress).transpose()?;
-        Ok(self.timed(time(value(row, 0)?), progress))
+        let found = FoundRow::of(row)?.read(id)?;
+        Ok(self.timed(time(value(row, 4)?), found))
     }
 
     async fn swap(
@@ -199,10 +204,7 @@ impl StateStore for PostgresStore {
                     let read = |(step, position): (Vec<u8>, _)| read_step(&step, id, position);
                     Swapped::Written(step.zip(fetch).map(read).transpose()?)
                 }
-                SwapAnswer::Conflict(progress) => {
-                    let progress = progress.as_deref().map(read_progress).transpose()?;
-                    Swapped::Conflict(progress.map(Box::new))
-                }
+                SwapAnswer::Conflict(found) => Swapped::Conflict(found.read(id)?),
             })
         })?;
         Ok(self.timed(answer.now, answer.value))

@@ -2,12 +2,95 @@
 
 use bytes::Bytes;
 use kser_core::sequencing::Progress;
-use kser_core::store::{Attempt, Output, OutputId, RunInfo};
+use kser_core::store::{Attempt, Found, Output, OutputId, RunInfo, Standing, Tombstone};
 use kser_core::{Error, RunId};
 use tokio_postgres::Row;
 
 use super::failure::{BACKEND, Failure};
+use super::writes::read_step;
 use crate::encoding::{RecordRow, time, unreadable};
+
+/// The state of an id as its columns.
+#[derive(Debug)]
+pub(super) enum FoundRow {
+    Stands {
+        progress: Vec<u8>,
+        position: u32,
+        here: Option<Vec<u8>>,
+        next: Option<Vec<u8>>,
+    },
+    Purged(TombstoneRow),
+    Unknown,
+}
+
+/// The rest of a run as its columns.
+#[derive(Debug)]
+pub(super) struct TombstoneRow {
+    pub(super) name: Vec<u8>,
+    pub(super) digest: String,
+    status: String,
+    purged: i64,
+}
+
+impl TombstoneRow {
+    pub(super) fn read(self) -> Result<Box<Tombstone>, Error> {
+        let unreadable = || unreadable(BACKEND, "the rest of a purged run");
+        let name = String::from_utf8(self.name).map_err(|_| unreadable())?;
+        let status = self.status.parse().map_err(|_| unreadable())?;
+        let purged = time(self.purged);
+        Ok(Box::new(Tombstone::new(
+            name.into(),
+            self.digest,
+            status,
+            purged,
+        )))
+    }
+}
+
+impl FoundRow {
+    /// Takes the columns of the statement `found`.
+    pub(super) fn of(row: &Row) -> Result<Self, Failure> {
+        if let Some(progress) = row.try_get(3)? {
+            let position: i64 = row.try_get(6)?;
+            return Ok(Self::Stands {
+                progress,
+                position: u32::try_from(position).unwrap_or(u32::MAX),
+                here: row.try_get(7)?,
+                next: row.try_get(8)?,
+            });
+        }
+        Ok(match row.try_get(9)? {
+            Some(name) => Self::Purged(TombstoneRow {
+                name,
+                digest: row.try_get(10)?,
+                status: row.try_get(11)?,
+                purged: row.try_get(12)?,
+            }),
+            None => Self::Unknown,
+        })
+    }
+
+    pub(super) fn read(self, id: &RunId) -> Result<Found, Error> {
+        Ok(match self {
+            Self::Stands {
+                progress,
+                position,
+                here,
+                next,
+            } => {
+                let read = |step: Option<Vec<u8>>, position: u32| {
+                    step.map(|step| read_step(&step, id, position)).transpose()
+                };
+                let here = read(here, position)?;
+                let next = read(next, position.saturating_add(1))?;
+                let progress = read_progress(&progress)?;
+                Found::Stands(Box::new(Standing::new(progress, here, next)))
+            }
+            Self::Purged(tombstone) => Found::Purged(tombstone.read()?),
+            Self::Unknown => Found::Unknown,
+        })
+    }
+}
 
 /// Reads a progress as it is stored.
 pub(super) fn read_progress(text: &[u8]) -> Result<Progress, Error> {
@@ -83,6 +166,9 @@ pub(super) fn attempt(row: &Row) -> Result<Attempt, Error> {
     attempt.started = value::<Option<i64>>(row, 3)?.map(time);
     attempt.worker = text(row, 5, "the name of a consumer")?;
     attempt.status = value::<&str>(row, 6)?.parse().map_err(|_| unreadable())?;
+    let by: Option<&[u8]> = value(row, 8)?;
+    let by = by.map(serde_json::from_slice).transpose();
+    attempt.by = by.map_err(|_| unreadable())?;
     Ok(attempt)
 }
 

@@ -33,6 +33,7 @@ const MIGRATIONS: [Migration; 1] = [Migration {
         digest text NOT NULL,
         created bigint NOT NULL,
         status text NOT NULL,
+        position bigint NOT NULL,
         version bigint NOT NULL,
         stamp bigint NOT NULL,
         look_at bigint,
@@ -51,6 +52,7 @@ const MIGRATIONS: [Migration; 1] = [Migration {
         run bigint NOT NULL, version bigint NOT NULL,
         position bigint NOT NULL, entrypoint bytea NOT NULL, attempt bigint NOT NULL,
         started bigint, ended bigint NOT NULL, worker bytea NOT NULL, status text NOT NULL, outcome bytea NOT NULL,
+        intervention bytea,
         PRIMARY KEY (run, version)
     );
     CREATE TABLE kser.outputs (
@@ -60,6 +62,10 @@ const MIGRATIONS: [Migration; 1] = [Migration {
     );
     CREATE INDEX outputs_due ON kser.outputs (due, number);
     CREATE UNIQUE INDEX outputs_of_run ON kser.outputs (run, version, place);
+    CREATE TABLE kser.tombstones (
+        id bytea PRIMARY KEY, name bytea NOT NULL, digest text NOT NULL, status text NOT NULL, purged bigint NOT NULL
+    );
+    CREATE INDEX tombstones_purged ON kser.tombstones (purged);
     CREATE UNLOGGED TABLE kser.listeners (
         process bigint PRIMARY KEY, runs_until bigint NOT NULL, due_until bigint NOT NULL
     );

@@ -1,6 +1,6 @@
 //! The texts of the statements. Each is one round trip, and a transaction of its own.
 
-use kser_core::store::OUTPUT_PATIENCE;
+use kser_core::store::TOMBSTONE_KEPT;
 
 use super::schema::in_schema;
 
@@ -39,12 +39,11 @@ impl Parts {
 pub(super) struct Statements {
     swaps: Vec<String>,
     inserts: Vec<String>,
-    pub(super) look_at_refused: String,
+    pub(super) found: String,
     pub(super) relay: String,
     pub(super) purge: String,
     pub(super) register: String,
     pub(super) store_id: String,
-    pub(super) progress: String,
     pub(super) versions: String,
     pub(super) step: String,
     pub(super) due: String,
@@ -62,24 +61,39 @@ impl Statements {
         Self {
             swaps: (0..16).map(|parts| text(&swap(Parts::of_index(parts)))).collect(),
             inserts: (0..16).map(|parts| text(&insert(Parts::of_index(parts)))).collect(),
-            look_at_refused: text(
-                "SELECT r.id, r.version, r.stamp, r.progress, {now}, t.step
-                 FROM unnest($1::bytea[], $2::int8[]) AS s(id, wanted) JOIN kser.runs r ON r.id = s.id
-                 LEFT JOIN kser.steps t ON t.run = r.number AND t.position = s.wanted",
+            found: text(
+                "SELECT s.id, r.version, r.stamp, r.progress, {now}, t.step, r.position, h.step, n.step,
+                     d.name, d.digest, d.status, d.purged
+                 FROM unnest($1::bytea[], $2::int8[]) AS s(id, wanted) LEFT JOIN kser.runs r ON r.id = s.id
+                 LEFT JOIN kser.steps t ON t.run = r.number AND t.position = s.wanted
+                 LEFT JOIN kser.steps h ON h.run = r.number AND h.position = r.position
+                 LEFT JOIN kser.steps n ON n.run = r.number AND n.position = r.position + 1
+                 LEFT JOIN kser.tombstones d ON d.id = s.id AND r.id IS NULL",
             ),
             relay: text(
                 "DELETE FROM kser.outputs o USING unnest($1::bytea[], $2::int8[], $3::int8[]) AS s(id, version, place)
                  JOIN kser.runs r ON r.id = s.id WHERE o.run = r.number AND o.version = s.version AND o.place = s.place",
             ),
             purge: text(
-                "WITH gone AS (
-                     DELETE FROM kser.runs WHERE id = $1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING number
+                &"WITH gone AS (
+                     DELETE FROM kser.runs WHERE id = $1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')
+                     RETURNING number, id, name, digest, status
+                 ), buried AS (
+                     INSERT INTO kser.tombstones (id, name, digest, status, purged)
+                     SELECT id, name, digest, status, {now} FROM gone
+                     ON CONFLICT (id) DO UPDATE SET name = excluded.name, digest = excluded.digest,
+                         status = excluded.status, purged = excluded.purged
+                 ), forgotten AS (
+                     DELETE FROM kser.tombstones WHERE id IN (
+                         SELECT id FROM kser.tombstones WHERE purged < (SELECT {now}) - {kept} AND id <> $1 ORDER BY purged LIMIT 8
+                     )
                  ), launches AS (DELETE FROM kser.launches d USING gone WHERE d.run = gone.number),
                  steps AS (DELETE FROM kser.steps d USING gone WHERE d.run = gone.number),
                  attempts AS (DELETE FROM kser.attempts d USING gone WHERE d.run = gone.number),
                  outputs AS (DELETE FROM kser.outputs d USING gone WHERE d.run = gone.number)
                  SELECT number, (SELECT pg_notify($2, '') FROM kser.listeners WHERE process <> $3 AND runs_until > {now} LIMIT 1)
-                 FROM gone",
+                 FROM gone"
+                    .replace("{kept}", &TOMBSTONE_KEPT.as_millis().to_string()),
             ),
             register: text(
                 "INSERT INTO kser.instances AS i VALUES ($1, {now})
@@ -87,7 +101,6 @@ impl Statements {
                  RETURNING incarnation, {now}",
             ),
             store_id: text("SELECT value, {now} FROM kser.meta WHERE name = 'store_id'"),
-            progress: text("SELECT {now}, (SELECT progress FROM kser.runs WHERE id = $1)"),
             versions: text(
                 "SELECT s.id, r.version FROM unnest($1::bytea[]) AS s(id) LEFT JOIN kser.runs r ON r.id = s.id",
             ),
@@ -124,7 +137,7 @@ impl Statements {
             ),
             run: text(&format!("{INFO} WHERE id = $1")),
             attempts: text(
-                "SELECT position, entrypoint, attempt, started, ended, worker, a.status, outcome
+                "SELECT a.position, entrypoint, attempt, started, ended, worker, a.status, outcome, intervention
                  FROM kser.attempts a JOIN kser.runs r ON r.number = a.run
                  WHERE r.id = $1 ORDER BY a.version LIMIT $3 OFFSET $2",
             ),
@@ -188,7 +201,7 @@ const INFO: &str =
 ///
 /// The values of plans and outputs are in arrays for the whole group; each swap has the place of its first one and their number.
 fn swap(parts: Parts) -> String {
-    // $1 to $9 are the columns, $10 to $12 the notification.
+    // $1 to $9 are the first columns, $10 to $12 the notification.
     let mut next = 13;
     let mut array = |kind: &str| {
         let text = format!("${next}::{kind}[]");
@@ -201,6 +214,7 @@ fn swap(parts: Parts) -> String {
         columns.push_str(&format!(", {name}"));
         carried.push_str(&format!(", s.{name}"));
     };
+    add(array("int8"), "position");
     let mut along = String::new();
     if parts.fetches {
         add(array("int8"), "wanted");
@@ -211,8 +225,10 @@ fn swap(parts: Parts) -> String {
         }
         along.push_str(
             ", attempted AS (
-                 INSERT INTO kser.attempts (run, version, position, entrypoint, attempt, started, ended, worker, status, outcome)
-                 SELECT number, version, a_position, a_entrypoint, a_attempt, a_started, a_ended, a_worker, a_status, a_outcome
+                 INSERT INTO kser.attempts (run, version, position, entrypoint, attempt, started, ended, worker, status, outcome,
+                     intervention)
+                 SELECT number, version, a_position, a_entrypoint, a_attempt, a_started, a_ended, a_worker, a_status, a_outcome,
+                     a_intervention
                  FROM written WHERE a_position IS NOT NULL
              )",
         );
@@ -234,6 +250,7 @@ fn swap(parts: Parts) -> String {
     if parts.outputs {
         add(array("int8"), "output_first");
         add(array("int8"), "output_count");
+        add(array("int8"), "output_due");
         let values: Vec<String> = OUTPUT
             .iter()
             .map(|kind| format!("({})[i]", array(kind)))
@@ -247,7 +264,7 @@ fn swap(parts: Parts) -> String {
     format!(
         "WITH written AS (
              UPDATE kser.runs r SET status = s.status, version = s.version, stamp = s.stamp, look_at = s.look_at,
-                 progress = s.progress, topic = coalesce(s.topic, r.topic)
+                 progress = s.progress, topic = coalesce(s.topic, r.topic), position = s.position
              FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::bytea[],
                  $9::text[]{sources})
                  AS s(id, old_version, old_stamp, status, version, stamp, look_at, progress, topic{columns})
@@ -260,16 +277,17 @@ fn swap(parts: Parts) -> String {
     )
 }
 
-/// Inserts, in the order of their ids. It answers with a row for each, that of the stored run if it is not new: a statement that
+/// Inserts, in the order of their ids. It answers with a row for each but those that stay purged, that of the stored run if it is not new: a statement that
 /// does nothing on a conflict would return no row for one that another transaction has just inserted.
 fn insert(parts: Parts) -> String {
-    // $1 to $10 are the columns.
+    // $1 to $10 are the first columns.
     let mut next = 11;
     let mut array = |kind: &str| {
         let text = format!("${next}::{kind}[]");
         next += 1;
         text
     };
+    let (position, stays) = (array("int8"), array("bool"));
     let mut along = String::new();
     if parts.plans {
         let (first, count, steps) = (array("int8"), array("int8"), array("bytea"));
@@ -282,9 +300,10 @@ fn insert(parts: Parts) -> String {
         ));
     }
     if parts.outputs {
-        let (first, count) = (array("int8"), array("int8"));
+        let (first, count, due) = (array("int8"), array("int8"), array("int8"));
         let source = format!(
-            "(SELECT number, version, ({first})[at] AS output_first, ({count})[at] AS output_count FROM here)"
+            "(SELECT number, version, ({first})[at] AS output_first, ({count})[at] AS output_count,
+                 ({due})[at] AS output_due FROM here)"
         );
         let values: Vec<String> = OUTPUT
             .iter()
@@ -294,23 +313,27 @@ fn insert(parts: Parts) -> String {
     }
     format!(
         "WITH found AS (
-             INSERT INTO kser.runs AS r (id, name, topic, digest, created, status, version, stamp, look_at, progress)
-             SELECT s.id, s.name, s.topic, s.digest, {{now}}, s.status, s.version, s.stamp, s.look_at, s.progress
-             FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::bytea[])
-                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress)
+             INSERT INTO kser.runs AS r (id, name, topic, digest, created, status, version, stamp, look_at, progress, position)
+             SELECT s.id, s.name, s.topic, s.digest, {{now}}, s.status, s.version, s.stamp, s.look_at, s.progress, s.position
+             FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::bytea[],
+                 {position}, {stays})
+                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress, position, stays)
+             WHERE NOT (s.stays AND EXISTS (SELECT 1 FROM kser.tombstones t WHERE t.id = s.id))
              ON CONFLICT (id) DO UPDATE SET digest = r.digest
-             RETURNING r.number, r.id, r.name, r.digest, r.version, r.stamp, r.progress, r.xmax = 0 AS is_new
+             RETURNING r.number, r.id, r.name, r.digest, r.version, r.stamp, r.xmax = 0 AS is_new
          ), here AS MATERIALIZED (
              SELECT number, version, array_position($1::bytea[], id) AS at FROM found WHERE is_new
          ), launched AS (
              INSERT INTO kser.launches (run, message) SELECT number, ($10::bytea[])[at] FROM here
+         ), revived AS (
+             DELETE FROM kser.tombstones WHERE id IN (SELECT ($1::bytea[])[at] FROM here)
          ){along}
-         SELECT id, {{now}}, is_new, name, digest, version, stamp, CASE WHEN is_new THEN NULL ELSE progress END FROM found"
+         SELECT id, {{now}}, is_new, name, digest, version, stamp FROM found"
     )
 }
 
 /// The columns of an attempt.
-const ATTEMPT: [(&str, &str); 8] = [
+const ATTEMPT: [(&str, &str); 9] = [
     ("a_position", "int8"),
     ("a_entrypoint", "bytea"),
     ("a_attempt", "int8"),
@@ -319,6 +342,7 @@ const ATTEMPT: [(&str, &str); 8] = [
     ("a_worker", "bytea"),
     ("a_status", "text"),
     ("a_outcome", "bytea"),
+    ("a_intervention", "bytea"),
 ];
 
 /// The types of the columns of an output: topic, key, headers, payload, time.
@@ -326,12 +350,11 @@ const OUTPUT: [&str; 5] = ["text", "bytea", "bytea", "bytea", "int8"];
 
 /// Keeps the outputs of rows that say where theirs begin and how many there are.
 fn kept(rows: &str, version: &str, values: &[String]) -> String {
-    let patience = OUTPUT_PATIENCE.as_millis();
     let values = values.join(", ");
     format!(
         ", kept AS (
              INSERT INTO kser.outputs (run, version, place, due, topic, record_key, headers, payload, not_before)
-             SELECT number, {version}, i - output_first, {{now}} + {patience}, {values}
+             SELECT number, {version}, i - output_first, {{now}} + output_due, {values}
              FROM {rows}, generate_series(output_first, output_first + output_count - 1) AS i
          )"
     )

