@@ -1,3 +1,5 @@
+use std::future::ready;
+
 use kser_core::store::{Inserted, NewRun};
 use kser_core::{Error, StoreId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
@@ -8,19 +10,28 @@ use super::{inserted, reads};
 use crate::RunTransaction;
 
 impl RunTransaction for Transaction<'_> {
-    async fn insert_run(
+    fn insert_run(
         &mut self,
         store: &StoreId,
         run: NewRun,
         now: Timestamp,
-    ) -> Result<Inserted, Error> {
-        must_be_of(self, store)?;
-        let id = run.id.clone();
-        let insert = Insert::new(run, now)?;
-        // The consumers see the commit by themselves.
-        let (answer, _): (InsertAnswer, _) = insert.write(self).map_err(Failure::from)?;
-        inserted(answer, &id)
+    ) -> impl Future<Output = Result<Inserted, Error>> {
+        ready(insert(self, store, run, now))
     }
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    store: &StoreId,
+    run: NewRun,
+    now: Timestamp,
+) -> Result<Inserted, Error> {
+    must_be_of(transaction, store)?;
+    let id = run.id.clone();
+    let insert = Insert::new(run, now)?;
+    // The consumers see the commit by themselves.
+    let (answer, _): (InsertAnswer, _) = insert.write(transaction).map_err(Failure::from)?;
+    inserted(answer, &id)
 }
 
 /// Refuses a transaction on another file than that of the store.
