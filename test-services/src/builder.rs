@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use crate::cluster::Cluster;
 use crate::installation::Installation;
 use crate::layout::{Layout, Node};
+use crate::proxy::Proxy;
 use crate::release::Release;
 
 /// The settings of a [`Cluster`]. Defaults to one broker with a fast start, on free ports.
@@ -12,6 +13,7 @@ pub struct ClusterBuilder {
     release: Release,
     first_port: Option<u16>,
     sasl_ssl: bool,
+    proxy: bool,
     fast_start: bool,
     properties: String,
 }
@@ -23,6 +25,7 @@ impl ClusterBuilder {
             release: Release::default(),
             first_port: None,
             sasl_ssl: false,
+            proxy: false,
             fast_start: true,
             properties: String::new(),
         }
@@ -54,6 +57,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn with_sasl_ssl(mut self) -> Self {
         self.sasl_ssl = true;
+        self
+    }
+
+    /// Puts a proxy between clients and the broker, which loses requests and answers: [`Cluster::lose`]. There is one broker.
+    #[must_use]
+    pub fn with_proxy(mut self) -> Self {
+        self.proxy = true;
         self
     }
 
@@ -90,12 +100,24 @@ impl ClusterBuilder {
             .sasl_ssl
             .then(|| Installation::get(self.release).secure())
             .transpose()?;
-        let mut layout = Layout::new(self.nodes());
+        let mut nodes = self.nodes();
+        let proxy = match (self.proxy, &mut *nodes) {
+            (true, [node]) => {
+                let proxy = Proxy::start(node.port)?;
+                node.advertised = Some(proxy.port());
+                Some(proxy)
+            }
+            (true, _) => return Err("a cluster with a proxy has one broker".to_owned()),
+            (false, _) => None,
+        };
+        let mut layout = Layout::new(nodes);
         if let Some(secure) = &secure {
             layout.properties = secure.properties();
         }
         layout.properties.push_str(&self.properties);
-        Cluster::launch_all(layout, secure, self.release, self.fast_start)
+        let mut cluster = Cluster::launch_all(layout, secure, self.release, self.fast_start)?;
+        cluster.proxy = proxy;
+        Ok(cluster)
     }
 
     fn nodes(&self) -> Vec<Node> {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::admin::Admin;
@@ -8,6 +9,7 @@ use crate::deadline::retry;
 use crate::installation::Installation;
 use crate::layout::Layout;
 use crate::metadata::ClusterMetadata;
+use crate::proxy::{Loss, Place, Proxy};
 use crate::release::Release;
 use crate::secure::{Access, Secure};
 use crate::watchdog::Watchdog;
@@ -21,6 +23,8 @@ pub struct Cluster {
     release: Release,
     /// Whether brokers start fast, rather than run fast.
     fast_start: bool,
+    /// The proxy between clients and the only broker.
+    pub(crate) proxy: Option<Proxy>,
     /// The brokers by id, from 1 on. Dropped before the folder.
     brokers: Mutex<Vec<Option<Broker>>>,
     watchdog: Watchdog,
@@ -66,6 +70,7 @@ impl Cluster {
             secure,
             release,
             fast_start,
+            proxy: None,
             brokers,
             watchdog,
         };
@@ -99,9 +104,35 @@ impl Cluster {
             .layout
             .nodes
             .iter()
-            .map(|node| self.layout.address(node.id))
+            .map(|node| self.layout.client_address(node.id))
             .collect();
         addresses.join(",")
+    }
+
+    /// Has the proxy lose a request that a client will make, or its answer, and cut the connection.
+    ///
+    /// # Panics
+    ///
+    /// Without [`ClusterBuilder::with_proxy`], as for the next two.
+    pub fn lose(&self, place: Place, loss: Loss) {
+        self.proxy().lose(place, loss);
+    }
+
+    /// Says whether the proxy has lost a request or its answer.
+    #[must_use]
+    pub fn has_lost(&self, place: &Place) -> bool {
+        self.proxy().has_lost(place)
+    }
+
+    /// Counts the requests of a client that have come to the proxy so far, by the number of their API.
+    #[must_use]
+    pub fn requests(&self, client: &str) -> BTreeMap<i16, usize> {
+        self.proxy().requests(client)
+    }
+
+    fn proxy(&self) -> &Proxy {
+        let proxy = self.proxy.as_ref();
+        proxy.expect("the cluster was built with_proxy")
     }
 
     /// Returns an admin client for topics, groups and console tools.

@@ -88,6 +88,7 @@ impl Installation {
             id: 1,
             port: 1,
             controller: 2,
+            advertised: None,
             secure: None,
         };
         let properties = template.with_extension("properties");

@@ -56,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) id: u16,
     pub(crate) port: u16,
     pub(crate) controller: u16,
+    /// The port that clients are told, if it is that of a proxy.
+    pub(crate) advertised: Option<u16>,
     /// The port of the listener with TLS and SASL.
     pub(crate) secure: Option<u16>,
 }
@@ -68,6 +70,7 @@ impl Node {
             id,
             port: ports::free(),
             controller: ports::free(),
+            advertised: None,
             secure,
         }
     }
@@ -96,6 +99,12 @@ impl Layout {
     /// If there is no such broker.
     pub(crate) fn address(&self, id: u16) -> String {
         format!("127.0.0.1:{}", self.node(id).port)
+    }
+
+    /// Returns the address of a broker for clients, which is that of its proxy if it has one.
+    pub(crate) fn client_address(&self, id: u16) -> String {
+        let node = self.node(id);
+        format!("127.0.0.1:{}", node.advertised.unwrap_or(node.port))
     }
 
     fn node(&self, id: u16) -> &Node {
@@ -142,12 +151,14 @@ impl Layout {
             .map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller))
             .collect();
         let mut clients = format!("PLAINTEXT://{}", self.address(id));
+        let mut advertised = format!("PLAINTEXT://{}", self.client_address(id));
         if let Some(port) = node.secure {
             let _ = write!(clients, ",SASL_SSL://127.0.0.1:{port}");
+            let _ = write!(advertised, ",SASL_SSL://127.0.0.1:{port}");
         }
         let mut text = format!(
             "node.id={id}\ncontroller.quorum.voters={}\nlisteners={clients},CONTROLLER://127.0.0.1:{}\n\
-             advertised.listeners={clients}\nlog.dirs={}\n",
+             advertised.listeners={advertised}\nlog.dirs={}\n",
             voters.join(","),
             node.controller,
             data.display(),

@@ -73,6 +73,7 @@ mod metadata;
 mod ports;
 #[cfg(unix)]
 mod postgres;
+mod proxy;
 mod python;
 mod record_batch;
 mod release;
@@ -87,6 +88,7 @@ pub use cluster::Cluster;
 pub use java::java;
 #[cfg(unix)]
 pub use postgres::{Postgres, postgres};
+pub use proxy::{Loss, Place};
 pub use python::python;
 pub use release::Release;
 pub use secure::Access;

@@ -1,0 +1,260 @@
+//! A proxy between clients and a broker that loses a chosen request, or its answer.
+//!
+//! It reads the frames of Kafka's protocol and of each request the first fields of its header, which are the same in all
+//! versions: the API, the correlation id and the client id. Bodies pass untouched. The broker advertises the address of the
+//! proxy, so that its clients have no other.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::ports;
+
+/// A frame that is longer is an error of this proxy.
+const LONGEST: usize = 256 << 20;
+
+/// A request: that of a client to an API, by its number from 0 on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The client id (`client.id`).
+    pub client: String,
+    /// The number of the API, such as 0 for Produce.
+    pub api: i16,
+    /// The number of earlier requests of the client to this API, over all its connections.
+    pub nth: usize,
+}
+
+/// The part of a request that is lost. The connection is cut with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The request does not reach the broker.
+    Request,
+    /// The broker carries the request out, and its answer does not reach the client.
+    Answer,
+}
+
+/// A proxy in front of one broker.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    state: Arc<Mutex<State>>,
+    port: u16,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: BTreeMap<(String, i16), usize>,
+    losses: Vec<(Place, Loss)>,
+    /// The losses that have happened.
+    lost: Vec<Place>,
+}
+
+impl Proxy {
+    /// Listens on a free port, for a broker that will listen on another.
+    pub(crate) fn start(broker: u16) -> Result<Self, String> {
+        let port = ports::free();
+        let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+        let state = Arc::<Mutex<State>>::default();
+        let of_thread = Arc::clone(&state);
+        // The thread ends with the process.
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let state = Arc::clone(&of_thread);
+                thread::spawn(move || connect(client, broker, &state));
+            }
+        });
+        Ok(Self { state, port })
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Loses a request that a client will make.
+    pub(crate) fn lose(&self, place: Place, loss: Loss) {
+        lock(&self.state).losses.push((place, loss));
+    }
+
+    /// Says whether a loss has happened.
+    pub(crate) fn has_lost(&self, place: &Place) -> bool {
+        lock(&self.state).lost.contains(place)
+    }
+
+    /// Counts the requests of a client so far, by API.
+    pub(crate) fn requests(&self, client: &str) -> BTreeMap<i16, usize> {
+        let state = lock(&self.state);
+        let of_client = state.counts.iter().filter(|((of, _), _)| of == client);
+        of_client.map(|((_, api), count)| (*api, *count)).collect()
+    }
+}
+
+/// Connects a client with the broker until either closes the connection, or a loss cuts it.
+fn connect(client: TcpStream, broker: u16, state: &Arc<Mutex<State>>) {
+    // A broker that does not run refuses the connection, as the client sees.
+    let Ok(server) = TcpStream::connect(("127.0.0.1", broker)) else {
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else {
+        return;
+    };
+    // The correlation ids of the requests whose answers are lost.
+    let awaited = Arc::<Mutex<Vec<i32>>>::default();
+    let (state, of_requests) = (Arc::clone(state), Arc::clone(&awaited));
+    let requests = thread::spawn(move || {
+        let _ = pump(&from_client, &to_server, |frame| {
+            let header = Header::read(frame)?;
+            match next_loss(&state, &header) {
+                Some(Loss::Request) => return None,
+                Some(Loss::Answer) => lock(&of_requests).push(header.correlation),
+                None => {}
+            }
+            Some(())
+        });
+        cut(&from_client, &to_server);
+    });
+    let _ = pump(&server, &client, |frame| {
+        let correlation = i32::from_be_bytes(frame.get(..4)?.try_into().ok()?);
+        (!lock(&awaited).contains(&correlation)).then_some(())
+    });
+    cut(&server, &client);
+    let _ = requests.join();
+}
+
+fn cut(from: &TcpStream, to: &TcpStream) {
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+/// Passes frames on until the connection ends, or `look` returns `None`: then the frame is lost.
+fn pump(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    mut look: impl FnMut(&[u8]) -> Option<()>,
+) -> std::io::Result<()> {
+    let mut frame = Vec::new();
+    loop {
+        let mut length = [0; 4];
+        from.read_exact(&mut length)?;
+        let bytes = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if bytes > LONGEST {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        frame.resize(bytes, 0);
+        from.read_exact(&mut frame)?;
+        if look(&frame).is_none() {
+            return Ok(());
+        }
+        to.write_all(&[&length[..], &frame].concat())?;
+    }
+}
+
+/// Counts a request. Returns the loss that is planned for it.
+fn next_loss(state: &Mutex<State>, header: &Header) -> Option<Loss> {
+    let mut state = lock(state);
+    let count = state.counts.entry((header.client.clone(), header.api));
+    let count = count.or_default();
+    let place = Place {
+        client: header.client.clone(),
+        api: header.api,
+        nth: *count,
+    };
+    *count += 1;
+    let at = state.losses.iter().position(|(lost, _)| *lost == place)?;
+    let (place, loss) = state.losses.swap_remove(at);
+    state.lost.push(place);
+    Some(loss)
+}
+
+/// The first fields of the header of a request.
+#[derive(Debug, PartialEq, Eq)]
+struct Header {
+    api: i16,
+    correlation: i32,
+    client: String,
+}
+
+impl Header {
+    fn read(frame: &[u8]) -> Option<Self> {
+        let short = |at: usize| Some(i16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?));
+        // A length of -1 stands for no client id.
+        let length = usize::try_from(short(8)?).unwrap_or(0);
+        Some(Self {
+            api: short(0)?,
+            correlation: i32::from_be_bytes(frame.get(4..8)?.try_into().ok()?),
+            client: String::from_utf8_lossy(frame.get(10..10 + length)?).into_owned(),
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A broker that answers each request with its correlation id, and counts them.
+    fn broker() -> (u16, Arc<Mutex<usize>>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let count = Arc::<Mutex<usize>>::default();
+        let of_thread = Arc::clone(&count);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let count = Arc::clone(&of_thread);
+                thread::spawn(move || {
+                    let _ = pump(&client, &client, |_| {
+                        *lock(&count) += 1;
+                        Some(())
+                    });
+                });
+            }
+        });
+        (port, count)
+    }
+
+    fn request(api: i16, correlation: i32) -> Vec<u8> {
+        // The broker of the test answers with the request, whose correlation id comes first in an answer.
+        let client = b"c";
+        let mut frame = [api.to_be_bytes(), 3_i16.to_be_bytes()].concat();
+        frame.extend(correlation.to_be_bytes());
+        frame.extend(1_i16.to_be_bytes());
+        frame.extend(client);
+        frame
+    }
+
+    /// Sends a request on a new connection. Returns whether an answer came.
+    fn ask(port: u16, api: i16) -> bool {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // The first four bytes, which an answer has as its correlation id, are the API and the version.
+        let frame = request(api, (i32::from(api) << 16) | 3);
+        let length = i32::try_from(frame.len()).unwrap();
+        stream.write_all(&length.to_be_bytes()).unwrap();
+        stream.write_all(&frame).unwrap();
+        let mut answer = vec![0; 4 + frame.len()];
+        stream.read_exact(&mut answer).is_ok()
+    }
+
+    #[test]
+    fn a_request_is_lost_before_its_effect_or_after_it() {
+        let (broker, count) = broker();
+        let proxy = Proxy::start(broker).unwrap();
+        let place = |api, nth| Place {
+            client: "c".to_owned(),
+            api,
+            nth,
+        };
+        proxy.lose(place(7, 1), Loss::Request);
+        proxy.lose(place(8, 0), Loss::Answer);
+        let answered = [7, 7, 7, 8, 8].map(|api| ask(proxy.port(), api));
+        assert_eq!(answered, [true, false, true, false, true]);
+        assert_eq!(*lock(&count), 4, "the broker has got all but one");
+        assert!(proxy.has_lost(&place(7, 1)) && proxy.has_lost(&place(8, 0)));
+        assert!(!proxy.has_lost(&place(7, 0)));
+        assert_eq!(proxy.requests("c"), BTreeMap::from([(7, 3), (8, 2)]));
+        assert!(proxy.requests("d").is_empty());
+    }
+}
