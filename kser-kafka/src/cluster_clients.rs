@@ -80,6 +80,33 @@ impl ClusterClients {
         refused
     }
 
+    /// As [`refused_waits`](Self::refused_waits), with the records for topics that take no delay.
+    pub(crate) async fn refused_delays(&self, records: &[Record]) -> Vec<(usize, Error)> {
+        let time = &self.publisher.time;
+        let refused = records.iter().enumerate();
+        let refused = refused.filter_map(|(index, record)| {
+            let refused = crate::delay::refuse(record, time).err();
+            refused.map(|error| (index, error))
+        });
+        let refused: Vec<_> = refused.collect();
+        match refused.is_empty() {
+            true => self.refused_waits(records).await,
+            false => refused,
+        }
+    }
+
+    /// Creates the topics that were missing, if [`KafkaConfig::with_create`] is set. Returns whether there are some.
+    pub(crate) async fn create_missing(&self, not: &NotPublished) -> bool {
+        let missing = not.failed.iter().filter_map(|(_, error)| match error {
+            Error::MissingTopic { topic } => Topic::new(topic).ok(),
+            _ => None,
+        });
+        let missing: BTreeSet<_> = missing.collect();
+        self.config.create.is_some()
+            && !missing.is_empty()
+            && self.create(missing.into_iter().collect()).await.is_ok()
+    }
+
     async fn publish_now(&self, records: &[Record]) -> Result<(), NotPublished> {
         let Err(mut not) = self.publisher.publish(records).await else {
             return Ok(());
@@ -94,7 +121,7 @@ impl ClusterClients {
     }
 
     /// Adds the size limits of topics to the errors of records that are too large, as far as the brokers tell them.
-    async fn with_limits(&self, mut not: NotPublished) -> NotPublished {
+    pub(crate) async fn with_limits(&self, mut not: NotPublished) -> NotPublished {
         for (_, error) in &mut not.failed {
             if let Error::TooLargeForTopic { topic, limit, .. } = error {
                 *limit = self.admin.largest_record(topic).await;

@@ -20,7 +20,8 @@ mod producer;
 mod progress;
 mod rebootstrap;
 mod topics;
+mod transaction;
 mod transport;
 
-pub use config::KafkaConfig;
+pub use config::{Guarantee, KafkaConfig};
 pub use transport::KafkaTransport;

@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{
@@ -11,7 +12,6 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
-use crate::KafkaConfig;
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::channel::PollChannel;
@@ -24,14 +24,24 @@ use crate::consumer::membership::GroupMembership;
 use crate::error::{failed, no_thread};
 use crate::member::Member;
 use crate::producer::Publisher;
+use crate::progress::WriterId;
 use crate::topics::admin::TopicAdmin;
 use crate::topics::limits::TopicLimits;
+use crate::transaction::{self, TransactionOwner, TransactionSettings};
+use crate::{Guarantee, KafkaConfig};
 
-/// The transport over Apache Kafka, with at-least-once delivery. Cloning is cheap, and clones share one producer.
+/// The time for which the start of a consumer waits for its transactional producer.
+const START: Duration = Duration::from_secs(10);
+/// The bytes of commit metadata in a window. Brokers write them as one batch, which is limited by `message.max.bytes` (1 MiB by
+/// default).
+const WINDOW_METADATA: usize = 256 << 10;
+
+/// The transport over Apache Kafka, with at-least-once delivery, or with exactly-once delivery by
+/// [`KafkaConfig::with_delivery`]. Cloning is cheap, and clones share one producer.
 ///
-/// A record is settled in this order: all in-sync replicas acknowledge the outputs, then the input is marked as done, and its
+/// At least once, a record is settled in this order: all in-sync replicas acknowledge the outputs, then the input is marked as done, and its
 /// offset is committed within [`KafkaConfig::with_commit_every`]. After a crash, records that were settled and not committed
-/// are redelivered.
+/// are redelivered. Exactly once, the outputs and the offset become visible by one transaction.
 #[derive(Debug, Clone)]
 pub struct KafkaTransport(Arc<ClusterClients>);
 
@@ -85,9 +95,11 @@ impl KafkaTransport {
             Arc::new(PollChannel::default()),
             Arc::new(PollChannel::default()),
         );
+        let transactions = self.begin_transactions(&group, instance, &channel).await?;
         let settle = Arc::new(Settler {
             channel: Arc::clone(&channel),
             cluster: Arc::clone(&self.0),
+            transactions: transactions.as_ref().map(|owner| Arc::clone(&owner.0)),
         });
         // Dropping the subscription ends the first thread if the second cannot be started.
         let mut subscription = Box::new(KafkaSubscription {
@@ -110,6 +122,7 @@ impl KafkaTransport {
             let group = format!("{group}.delay");
             let partitions = self.0.admin.n_partitions(delay_topics).await?;
             subscription.waits = Some(Arc::clone(&waiting));
+            let transactions = self.begin_transactions(&group, instance, &waiting).await?;
             self.begin(GroupMembership {
                 cluster: Arc::clone(&self.0),
                 settings: self.0.config.delays(&group, instance, partitions),
@@ -117,6 +130,7 @@ impl KafkaTransport {
                 channel: waiting,
                 member: Box::new(waits),
                 topics: Vec::new(),
+                transactions,
                 partitions,
             })?;
         }
@@ -129,9 +143,57 @@ impl KafkaTransport {
             member: Box::new(make(&channel, Member::new)),
             channel,
             topics: topics.clone(),
+            transactions,
             partitions,
         })?;
         Ok(subscription)
+    }
+
+    /// Starts the transaction thread of a member, with exactly-once delivery, and checks the right to its transactional id.
+    async fn begin_transactions(
+        &self,
+        group: &str,
+        instance: Option<&str>,
+        channel: &Arc<PollChannel>,
+    ) -> Result<Option<TransactionOwner>, Error> {
+        if self.0.config.guarantee != Guarantee::ExactlyOnce {
+            return Ok(None);
+        }
+        let id = match instance {
+            Some(instance) => format!("{group}.{instance}"),
+            None => format!("{group}.{}", WriterId::new()),
+        };
+        let settings = TransactionSettings {
+            client: self.0.config.transactional_producer(&id),
+            group: group.to_owned(),
+            partitions: self.0.config.metadata.partitions_in(WINDOW_METADATA),
+        };
+        let time = self.0.publisher.time.clone();
+        let (owner, started) = transaction::start(settings, channel, time)?;
+        // A start that takes longer goes on, and shows in the health.
+        if let Ok(Ok(Err(error))) = tokio::time::timeout(START, started).await {
+            return Err(Error::Invalid {
+                what: format!("`delivery=exactly-once` with the transactional id {id}"),
+                reason: format!(
+                    "the brokers refuse it ({}); it needs the rights `Write` and `Describe` on transactional ids that begin \
+                     with {group}, or `delivery=at-least-once`",
+                    error.report()
+                ),
+            });
+        }
+        match instance {
+            Some(_) => tracing::info!(
+                target: "kser_kafka",
+                group, id, "group {group}: delivery is exactly once; the transactional id is {id}",
+            ),
+            None => tracing::info!(
+                target: "kser_kafka",
+                group, id,
+                "group {group}: delivery is exactly once; the consumer has no instance name, so that after a kill readers of \
+                 its outputs wait until its open transaction times out (`transaction.timeout.ms`)",
+            ),
+        }
+        Ok(Some(owner))
     }
 
     /// Starts the poll thread of a member.
@@ -214,7 +276,11 @@ impl Transport for KafkaTransport {
     }
 
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
-        let description = Description::new(Settling::InOrder, Record::LARGEST);
+        let settling = match self.0.config.guarantee {
+            Guarantee::AtLeastOnce => Settling::InOrder,
+            Guarantee::ExactlyOnce => Settling::Together,
+        };
+        let description = Description::new(settling, Record::LARGEST);
         let mut description = description.taking_hand_ins();
         description.retention = self.0.admin.retention(topics).await?;
         Ok(description)

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use kser_kafka::{KafkaConfig, KafkaTransport};
+use kser_kafka::{Guarantee, KafkaConfig, KafkaTransport};
 use kser_testkit::{Capabilities, TransportHarness, rules};
 use libtest_mimic::{Arguments, Trial};
 use test_services::{Cluster, Release};
@@ -32,11 +32,17 @@ fn main() {
         let name = format!("{}::{}", rule.section, rule.name);
         if ON_4_3_1.contains(&&*name) {
             listed += 1;
-            let run = move || check(rule.test, former);
+            let run = move || check(rule.test, former, Guarantee::AtLeastOnce);
             trials.push(Trial::test(named(&name), run).with_ignored_flag(!can_start));
         }
-        let run = move || check(rule.test, test_services::kafka);
-        trials.push(Trial::test(name, run).with_ignored_flag(!test_services::HAS_KAFKA));
+        let once = format!("exactly_once::{name}");
+        for (name, guarantee) in [
+            (name, Guarantee::AtLeastOnce),
+            (once, Guarantee::ExactlyOnce),
+        ] {
+            let run = move || check(rule.test, test_services::kafka, guarantee);
+            trials.push(Trial::test(name, run).with_ignored_flag(!test_services::HAS_KAFKA));
+        }
     }
     assert_eq!(listed, ON_4_3_1.len(), "each name is that of a rule");
     libtest_mimic::run(&arguments, trials).exit();
@@ -56,18 +62,19 @@ fn former() -> &'static str {
 fn check(
     test: impl AsyncFnOnce(&TransportHarness),
     broker: fn() -> &'static str,
+    guarantee: Guarantee,
 ) -> Result<(), libtest_mimic::Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(async { test(&harness(broker).await).await });
+    runtime.block_on(async { test(&harness(broker, guarantee).await).await });
     Ok(())
 }
 
-async fn harness(broker: fn() -> &'static str) -> TransportHarness {
+async fn harness(broker: fn() -> &'static str, guarantee: Guarantee) -> TransportHarness {
     let servers = tokio::task::spawn_blocking(broker).await;
-    let config = KafkaConfig::new(servers.expect("a Kafka starts"));
+    let config = KafkaConfig::new(servers.expect("a Kafka starts")).with_delivery(guarantee);
     let transport = KafkaTransport::with_config(config).await;
     let mut capabilities = Capabilities::default();
     capabilities.patience = Duration::from_secs(30);

@@ -14,4 +14,4 @@
 //! # }
 //! ```
 
-pub use kser_kafka::{KafkaConfig, KafkaTransport};
+pub use kser_kafka::{Guarantee, KafkaConfig, KafkaTransport};

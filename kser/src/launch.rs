@@ -169,7 +169,7 @@ impl Launch {
         if mode == Mode::ExactlyOnce {
             return Err(Error::Unsupported {
                 what: "carried state, exactly once,".to_owned(),
-                hint: "no transport here has it yet; name a state store".to_owned(),
+                hint: "exactly-once delivery is a setting of the transport, as `kafka://…?delivery=exactly-once`, and the mode stays as it is; or name a state store".to_owned(),
             });
         }
         let metadata = self.metadata?;

@@ -7,12 +7,15 @@ use tokio::sync::oneshot;
 use crate::channel::{PollChannel, RecordId};
 use crate::cluster_clients::ClusterClients;
 use crate::delay;
+use crate::transaction::{Answers, EndedRecord, TransactionLink, none_published};
 
 /// Settles the deliveries of one member: publishes the outputs, and then marks the record as done for the next commit.
 #[derive(Debug)]
 pub(crate) struct Settler {
     pub(crate) channel: Arc<PollChannel>,
     pub(crate) cluster: Arc<ClusterClients>,
+    /// The transaction thread, with exactly-once delivery.
+    pub(crate) transactions: Option<Arc<TransactionLink>>,
 }
 
 #[async_trait]
@@ -21,6 +24,9 @@ impl Settle for Settler {
         let id = RecordId::of_ticket(ticket);
         if !self.channel.is_live(id.assignment) {
             return Err(Error::Lost);
+        }
+        if let Some(transactions) = &self.transactions {
+            return self.settle_together(transactions, id, outputs).await;
         }
         if !outputs.is_empty() {
             let published = self.cluster.publish(outputs).await;
@@ -57,12 +63,26 @@ impl HandIn for Settler {
             ended.report_lost();
             return Ok(());
         }
+        let publisher = &self.cluster.publisher;
+        let is_delayed = |record: &Record| delay::left(record, &publisher.time).is_some();
+        if let Some(transactions) = &self.transactions {
+            if ended.outputs().iter().any(is_delayed) {
+                return Err(ended);
+            }
+            let outputs = ended.take_outputs().into();
+            let answers = Answers::HandIn(ended);
+            transactions.hand_in(EndedRecord {
+                id,
+                outputs,
+                answers,
+            });
+            return Ok(());
+        }
         if ended.outputs().is_empty() {
             report_acknowledged(ended, self.channel.mark_done(id));
             return Ok(());
         }
-        let publisher = &self.cluster.publisher;
-        if (ended.outputs().iter()).any(|record| delay::left(record, &publisher.time).is_some()) {
+        if ended.outputs().iter().any(is_delayed) {
             return Err(ended);
         }
         let Some(room) = publisher.room_for(ended.outputs()) else {
@@ -76,6 +96,43 @@ impl HandIn for Settler {
             }
         });
         Ok(())
+    }
+}
+
+impl Settler {
+    /// Settles a delivery by a transaction. If an output is refused, nothing is published.
+    async fn settle_together(
+        &self,
+        transactions: &TransactionLink,
+        id: RecordId,
+        outputs: &[Record],
+    ) -> Result<(), Error> {
+        let refused = self.cluster.refused_delays(outputs).await;
+        if !refused.is_empty() {
+            let source = none_published(outputs.len(), refused);
+            return Err(Error::Unpublished { source });
+        }
+        let outputs: Arc<[Record]> = outputs.into();
+        let mut has_created = false;
+        loop {
+            let (answer, answered) = oneshot::channel();
+            transactions.hand_in(EndedRecord {
+                id,
+                outputs: Arc::clone(&outputs),
+                answers: Answers::Settle(answer),
+            });
+            // Without an answer the thread has ended, and the partition is lost.
+            let source = match answered.await.unwrap_or(Err(Error::Lost)) {
+                Err(Error::Unpublished { source }) => source,
+                other => return other,
+            };
+            if !has_created && self.cluster.create_missing(&source).await {
+                has_created = true;
+                continue;
+            }
+            let source = self.cluster.with_limits(source).await;
+            return Err(Error::Unpublished { source });
+        }
     }
 }
 
@@ -170,6 +227,7 @@ mod tests {
             let settler = Settler {
                 channel: Arc::default(),
                 cluster: Arc::new(clients),
+                transactions: None,
             };
             settler.channel.begin(ID.assignment);
             let (tell, told) = mpsc::channel();

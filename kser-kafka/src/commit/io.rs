@@ -1,7 +1,7 @@
 //! Writes offset commits without waiting, and confirms them by reading them back. The client's synchronous commit has no
 //! timeout: with a frozen broker it does not return.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -9,7 +9,9 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::Assignment;
+use crate::channel::RecordId;
 use crate::clock::monotonic;
+use crate::commit::request_size::RequestSize;
 use crate::consumer::context::MemberContext;
 use crate::error::code;
 use crate::member::Member;
@@ -97,6 +99,32 @@ pub(crate) fn next_request(
     request
 }
 
+/// Collects the changes of the partitions of these records, and of others as far as they fit into one request. Returns also
+/// whether the metadata describes all records that are done in the first.
+pub(crate) fn statement(
+    member: &mut Member,
+    covers: &[(u64, RecordId)],
+    size: &RequestSize,
+    group: &str,
+) -> (Vec<CommitEntry>, bool) {
+    let covered: BTreeSet<_> = covers.iter().map(|(_, id)| id.assignment).collect();
+    let (mut request, mut is_complete) = (CommitRequest::default(), true);
+    let limit = size.bytes();
+    for is_covered in [true, false] {
+        member.each_active(|assignment| {
+            let is_next = covered.contains(&assignment.id) == is_covered;
+            if !is_next || (request.is_full && !is_covered) {
+                return;
+            }
+            if let Some(entry) = change(assignment) {
+                is_complete &= !is_covered || entry.commit.is_complete;
+                request.is_full = !request.add(entry, group, limit);
+            }
+        });
+    }
+    (request.entries, is_complete)
+}
+
 /// Collects all changes that are not committed yet.
 pub(crate) fn changes(member: &mut Member) -> Vec<CommitEntry> {
     member.assignments().filter_map(change).collect()
@@ -139,6 +167,11 @@ pub(crate) fn send(
     consumer: &BaseConsumer<MemberContext>,
     entries: &[CommitEntry],
 ) -> KafkaResult<()> {
+    consumer.commit(&list_of(entries)?, CommitMode::Async)
+}
+
+/// Lists offsets with their metadata and leader epochs.
+pub(crate) fn list_of(entries: &[CommitEntry]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let mut element = list.add_partition(&entry.topic, entry.partition);
@@ -148,7 +181,7 @@ pub(crate) fn send(
             kser_librdkafka::set_leader_epoch(&mut list, index, epoch);
         }
     }
-    consumer.commit(&list, CommitMode::Async)
+    Ok(list)
 }
 
 /// Reads back commits that were sent. Returns for each whether it is durable.

@@ -5,6 +5,6 @@ pub(crate) mod request_size;
 pub(crate) mod schedule;
 
 pub(crate) use self::io::{
-    CommitEntry, CommitRequest, Committed, changes, final_commits, for_partitions, next_request,
-    read, read_back, send, write_all,
+    CommitEntry, CommitRequest, Committed, changes, final_commits, for_partitions, list_of,
+    next_request, read, read_back, send, statement, write_all,
 };

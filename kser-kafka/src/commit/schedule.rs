@@ -12,6 +12,8 @@ use crate::clock::monotonic;
 use crate::commit::{self, CommitEntry, CommitRequest};
 use crate::consumer::context::MemberContext;
 use crate::error::description;
+use crate::progress::PartitionProgress;
+use crate::transaction::{self, TransactionLink};
 
 /// The timeout of a read-back: at first, and at most, after several read-backs that timed out.
 const ANSWER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(16));
@@ -123,6 +125,52 @@ impl CommitSchedule {
                 None
             }
         }
+    }
+
+    /// Answers the requests of the transaction thread, and has it commit the changes if it is time or a record waits for it.
+    /// Returns `Some` if a window was committed, with whether records waited for it.
+    pub(crate) fn state_if_due(
+        &mut self,
+        consumer: &BaseConsumer<MemberContext>,
+        context: &MemberContext,
+        link: &TransactionLink,
+    ) -> Option<bool> {
+        let waited = context.member().active().any(Assignment::wants_commit);
+        let committed = transaction::serve(link, consumer, context).map(|_| waited);
+        let mut member = context.member();
+        if committed.is_some() {
+            member.deliver_pending();
+            member.flush();
+        }
+        let waits = member.active().any(Assignment::wants_commit);
+        let now = monotonic();
+        if now >= self.next || waits || !self.begin_requests.is_empty() {
+            let has_changes = |it: &Assignment| {
+                let progress = it.progress.as_ref();
+                progress.is_some_and(PartitionProgress::has_changes)
+            };
+            if member.active().any(has_changes) {
+                link.want_offsets();
+            }
+            self.next = now + self.every;
+        }
+        drop(member);
+        // A statement may be older than the request to begin.
+        for (id, answer) in std::mem::take(&mut self.begin_requests) {
+            let mut member = context.member();
+            let progress = member.progress(id.assignment);
+            let may_begin = progress.is_some_and(|progress| progress.may_begin(id.offset));
+            drop(member);
+            let _ = match (context.channel.is_live(id.assignment), may_begin) {
+                (false, _) => answer.send(Err(Error::Lost)),
+                (true, true) => answer.send(Ok(())),
+                (true, false) => {
+                    self.begin_requests.push((id, answer));
+                    continue;
+                }
+            };
+        }
+        committed
     }
 
     /// Applies the result of a read-back.

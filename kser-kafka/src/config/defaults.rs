@@ -50,7 +50,7 @@ pub(crate) const OWNED: [(&str, &str); 15] = [
     ),
     (
         "transactional.id",
-        "it comes with exactly-once delivery, which is not there yet",
+        "it comes from the group and the instance, with `delivery=exactly-once`",
     ),
     ("acks", "a record that one broker has is lost with it"),
 ];
@@ -73,6 +73,12 @@ pub(crate) const OF_PRODUCERS: [(&str, &str); 6] = [
     ("message.max.bytes", "100000000"),
     ("queue.buffering.max.messages", "1000000"),
     ("batch.num.messages", "10000"),
+];
+
+/// The settings of transactional producers.
+pub(crate) const OF_TRANSACTIONS: [(&str, &str); 2] = [
+    ("transaction.timeout.ms", "30000"),
+    ("retry.backoff.ms", "10"),
 ];
 
 /// The settings of consumers.

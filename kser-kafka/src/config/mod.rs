@@ -12,7 +12,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::defaults::{
-    ALIASES, DEFAULTS, OF_CLASSIC_GROUPS, OF_CONSUMERS, OF_DELAYS, OF_PRODUCERS, OWNED,
+    ALIASES, DEFAULTS, OF_CLASSIC_GROUPS, OF_CONSUMERS, OF_DELAYS, OF_PRODUCERS, OF_TRANSACTIONS,
+    OWNED,
 };
 use crate::consumer::assignor::{self, STRATEGY};
 use crate::consumer::group_size;
@@ -20,6 +21,19 @@ use crate::progress::MetadataBudget;
 
 /// The client's default of `max.poll.interval.ms`.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+
+/// The guarantee for the deliveries of a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Guarantee {
+    /// The outputs are published before the input is acknowledged: after a crash between the two, the record is redelivered,
+    /// and its outputs are published again.
+    #[default]
+    AtLeastOnce,
+    /// The outputs become visible to readers of committed records together with the acknowledgement of the input, by a
+    /// transaction of Kafka.
+    ExactlyOnce,
+}
 
 /// The address of a cluster, and the settings of its clients.
 ///
@@ -61,6 +75,7 @@ pub struct KafkaConfig {
     pub(crate) commit_every: Duration,
     revoke_grace: Duration,
     pub(crate) create: Option<u32>,
+    pub(crate) guarantee: Guarantee,
     pub(crate) metadata: MetadataBudget,
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a partition whose log has more records may deliver none until it counts as stuck.
@@ -77,14 +92,16 @@ impl KafkaConfig {
             commit_every: Duration::from_millis(25),
             revoke_grace: Duration::from_secs(1),
             create: None,
+            guarantee: Guarantee::default(),
             metadata: MetadataBudget::default(),
             clock: Arc::new(SystemClock::new()),
             stuck_after: Duration::from_secs(30),
         }
     }
 
-    /// Reads a URL: `kafka://host:port,host:port?key=value&key=value`, where a key is one of librdkafka, or `create` for
-    /// [`with_create`](Self::with_create). In values, `%26` is `&`, as in all URLs.
+    /// Reads a URL: `kafka://host:port,host:port?key=value&key=value`, where a key is one of librdkafka, `create` for
+    /// [`with_create`](Self::with_create), or `delivery` for [`with_delivery`](Self::with_delivery): `at-least-once` or
+    /// `exactly-once`. In values, `%26` is `&`, as in all URLs.
     ///
     /// # Errors
     ///
@@ -119,12 +136,12 @@ impl KafkaConfig {
             }
             let (key, value) = pair.split_once('=').unwrap_or_default();
             let is_owned = OWNED.iter().any(|(owned, _)| *owned == key);
-            if key != "create" && !is_owned && !exists(key, value) {
+            if !["create", "delivery"].contains(&key) && !is_owned && !exists(key, value) {
                 let number = index + 1;
                 // The option is not shown, since it may be the rest of a password with an `&` in it.
                 return Err(invalid(&format!(
-                    "option {number} behind the `?` is no setting of librdkafka with a value, and not `create`; in a \
-                     value, `&` is written `%26`"
+                    "option {number} behind the `?` is no setting of librdkafka with a value, and neither `create` nor \
+                     `delivery`; in a value, `&` is written `%26`"
                 )));
             }
             let value = percent_encoding::percent_decode_str(value).decode_utf8();
@@ -136,6 +153,13 @@ impl KafkaConfig {
                         partitions.ok_or_else(|| invalid("`create` is a number of partitions"))?;
                     config.with_create(Some(partitions))
                 }
+                "delivery" => config.with_delivery(match &*value {
+                    "at-least-once" => Guarantee::AtLeastOnce,
+                    "exactly-once" => Guarantee::ExactlyOnce,
+                    _ => {
+                        return Err(invalid("`delivery` is `at-least-once` or `exactly-once`"));
+                    }
+                }),
                 key => config.with(key, &*value)?,
             };
         }
@@ -176,6 +200,13 @@ impl KafkaConfig {
     #[must_use]
     pub const fn with_create(mut self, partitions: Option<u32>) -> Self {
         self.create = partitions;
+        self
+    }
+
+    /// Sets the guarantee for the deliveries of a group. Defaults to [`Guarantee::AtLeastOnce`].
+    #[must_use]
+    pub const fn with_delivery(mut self, guarantee: Guarantee) -> Self {
+        self.guarantee = guarantee;
         self
     }
 
@@ -222,6 +253,14 @@ impl KafkaConfig {
     pub(crate) fn producer(&self) -> ClientConfig {
         let mut config = self.client(&OF_PRODUCERS);
         config.set("enable.idempotence", "true");
+        config
+    }
+
+    /// Returns the settings of the transactional producer of a member.
+    pub(crate) fn transactional_producer(&self, id: &str) -> ClientConfig {
+        let mut config = self.producer();
+        self.add(&mut config, &OF_TRANSACTIONS);
+        config.set("transactional.id", id);
         config
     }
 

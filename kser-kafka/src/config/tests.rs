@@ -159,3 +159,30 @@ fn the_parts_of_a_url_are_read_as_the_url_is() {
     assert_eq!(whole, parts);
     assert!(whole.contains("\"kafka://b:2\""), "{whole}");
 }
+
+#[test]
+fn delivery_is_at_least_once_unless_the_url_says_otherwise() {
+    let guarantee = |url: &str| KafkaConfig::from_url(url).map(|config| config.guarantee);
+    for (url, expected) in [
+        ("kafka://a:1", Guarantee::AtLeastOnce),
+        ("kafka://a:1?delivery=at-least-once", Guarantee::AtLeastOnce),
+        ("kafka://a:1?delivery=exactly-once", Guarantee::ExactlyOnce),
+    ] {
+        assert_eq!(guarantee(url).unwrap(), expected, "{url}");
+    }
+    let error = guarantee("kafka://a:1?delivery=twice").unwrap_err();
+    assert!(error.to_string().contains("`exactly-once`"), "{error}");
+}
+
+#[test]
+fn a_transaction_outlasts_the_publication_of_its_records() {
+    let config = KafkaConfig::new("a:1").transactional_producer("group.name");
+    let set = |key| config.get(key).unwrap();
+    let times = ["message.timeout.ms", "transaction.timeout.ms"].map(set);
+    assert_eq!(times, ["30000", "30000"]);
+    assert_eq!(set("transactional.id"), "group.name");
+    assert_eq!(set("enable.idempotence"), "true");
+    let settings = KafkaConfig::new("a:1").with("transaction.timeout.ms", "60000");
+    let config = settings.unwrap().transactional_producer("group.name");
+    assert_eq!(config.get("transaction.timeout.ms"), Some("60000"));
+}

@@ -15,6 +15,7 @@ use crate::health::statistics::{GroupState, Statistics};
 use crate::member::Member;
 use crate::offsets::topic_ids::TopicIds;
 use crate::progress::{MetadataBudget, WriterId};
+use crate::transaction::TransactionLink;
 
 /// The number of characters of a reason that are shown.
 const REASON: usize = 200;
@@ -36,6 +37,8 @@ pub(crate) struct MemberContext {
     /// The client has logged an offset reset, which was not handled yet.
     was_reset: AtomicBool,
     pub(crate) ids: TopicIds,
+    /// The transaction thread, with exactly-once delivery.
+    pub(crate) transactions: Option<Arc<TransactionLink>>,
     /// The error that ends the member.
     ended: Mutex<Option<Error>>,
 }
@@ -60,6 +63,7 @@ impl MemberContext {
         group: String,
         config: &crate::KafkaConfig,
     ) -> Self {
+        let transactions = member.transactions.clone();
         Self {
             member: Mutex::new(member),
             channel,
@@ -74,6 +78,7 @@ impl MemberContext {
             client_report: Mutex::default(),
             was_reset: AtomicBool::new(false),
             ids: TopicIds::new(),
+            transactions,
             ended: Mutex::default(),
         }
     }
@@ -135,10 +140,11 @@ impl MemberContext {
 
     /// Takes the error that ends the member, if there is one.
     pub(crate) fn take_end(&self) -> Option<Error> {
-        self.ended
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let transactions = self.transactions.as_ref();
+        ended
             .take()
+            .or_else(|| transactions.and_then(|link| link.take_end()))
     }
 
     fn client_report(&self) -> MutexGuard<'_, ClientReport> {

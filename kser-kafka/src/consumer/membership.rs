@@ -17,6 +17,7 @@ use crate::consumer::poll_thread::PollThread;
 use crate::error::failed;
 use crate::health::HealthMonitor;
 use crate::member::Member;
+use crate::transaction::TransactionOwner;
 
 /// The pause after the group did not admit the member.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -33,6 +34,8 @@ pub(crate) struct GroupMembership {
     pub(crate) member: Box<dyn Fn() -> Member + Send>,
     /// The topics that the health names when they are missing.
     pub(crate) topics: Vec<Topic>,
+    /// The transaction thread, with exactly-once delivery.
+    pub(crate) transactions: Option<TransactionOwner>,
     /// The number of partitions of the group at the choice of the assignor.
     pub(crate) partitions: usize,
 }
@@ -44,7 +47,9 @@ impl GroupMembership {
     ///
     /// [`Error::Invalid`] and [`Error::Backend`] if the client cannot be created.
     pub(crate) fn poll(&self) -> Result<PollThread, Error> {
-        let member = (self.member)();
+        let mut member = (self.member)();
+        let transactions = self.transactions.as_ref();
+        member.transactions = transactions.map(|owner| Arc::clone(&owner.0));
         let broker_queries = self.cluster.broker_queries()?;
         let subscribed: Vec<_> = member.topics().into_iter().map(str::to_owned).collect();
         let channel = Arc::clone(&self.channel);

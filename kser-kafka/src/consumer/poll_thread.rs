@@ -18,6 +18,7 @@ use crate::health::HealthMonitor;
 use crate::offsets::log_resets::{self, LogResets};
 use crate::offsets::recreated_topics::RecreatedTopics;
 use crate::offsets::start;
+use crate::transaction;
 
 mod fetch;
 
@@ -30,6 +31,8 @@ const NAP: Duration = Duration::from_millis(1);
 const START_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// The timeout of the final commit at a graceful leave.
 const FINAL_COMMIT: Duration = Duration::from_secs(1);
+/// The timeout of the final transaction at a graceful leave.
+const FINAL_WINDOW: Duration = Duration::from_secs(3);
 /// The greatest age of an error about the brokers that explains an error of the client.
 const ERROR_AGE: Duration = Duration::from_secs(1);
 /// The timeout of the last commit before the member leaves without a final commit.
@@ -137,16 +140,21 @@ impl PollThread {
         self.recreated_topics
             .look_if_due(&self.consumer, &self.context);
         self.log_resets.seek(&self.consumer, &self.context);
-        if let Some(went_on) = self
-            .commit_schedule
-            .commit_if_due(&self.consumer, &self.context)
-        {
+        let (consumer, context) = (&self.consumer, &self.context);
+        let committed = match &context.transactions {
+            None => self.commit_schedule.commit_if_due(consumer, context),
+            Some(link) => self.commit_schedule.state_if_due(consumer, context, link),
+        };
+        if let Some(went_on) = committed {
             self.health.note_answer();
             fetched |= went_on;
         }
         self.apply_backpressure();
         if self.health.is_due() {
-            self.health.commits_fail = self.commit_schedule.failure_reason(&self.context);
+            self.health.commits_fail = match &self.context.transactions {
+                None => self.commit_schedule.failure_reason(&self.context),
+                Some(link) => link.failure_reason(),
+            };
             self.health.look(&self.context);
         }
         if !fetched {
@@ -307,6 +315,19 @@ impl PollThread {
     fn commit_finally(&self) -> Result<(), Error> {
         let mut member = self.context.member();
         let all = member.partitions();
+        if let Some(link) = &self.context.transactions {
+            drop(member);
+            let (consumer, context) = (&self.consumer, &self.context);
+            let is_committed = consumer.assignment_lost()
+                || transaction::finish_partitions(link, consumer, context, &all, FINAL_WINDOW);
+            self.drop_partitions(&all);
+            return match is_committed {
+                true => Ok(()),
+                false => Err(Error::TimedOut {
+                    what: "the final transaction of the group",
+                }),
+            };
+        }
         let final_commits = commit::final_commits(&mut member, &all);
         drop(member);
         let written = match self.consumer.assignment_lost() {
@@ -326,7 +347,8 @@ impl PollThread {
     /// Leaves without a final commit, as after a crash. Settled records are committed.
     fn leave_after_failure(&mut self, error: Error) {
         let changes = commit::changes(&mut self.context.member());
-        if !self.consumer.assignment_lost()
+        if self.context.transactions.is_none()
+            && !self.consumer.assignment_lost()
             && let Err(error) = commit::write_all(&self.consumer, &changes, LAST_COMMIT)
         {
             tracing::debug!(target: "kser_kafka", %error, "the last commit is not confirmed");

@@ -14,6 +14,7 @@ use crate::commit;
 use crate::consumer::context::{MemberContext, log_failure};
 use crate::offsets::start;
 use crate::partition_list::{list, ranges};
+use crate::transaction;
 
 /// The timeout of requests in a rebalance callback.
 const HOOK: Duration = Duration::from_secs(1);
@@ -71,11 +72,12 @@ fn revoke(
         .map(|element| (element.topic().to_owned(), element.partition()))
         .collect();
     if !lost {
-        wait_for_given(context, &all);
+        wait_for_given(context, consumer, &all);
     }
     // All members lose all partitions, and get most of them back.
     let is_eager = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager);
-    let may_return = is_eager && !lost;
+    // A record that ends between two assignments would belong to no window.
+    let may_return = is_eager && !lost && context.transactions.is_none();
     let mut member = context.member();
     let mut fetched = TopicPartitionList::new();
     for (topic, partition) in &all {
@@ -92,6 +94,14 @@ fn revoke(
     member.handle_settled(&context.channel);
     if lost {
         log_lost(context, &all);
+    } else if let Some(link) = &context.transactions {
+        drop(member);
+        if !transaction::finish_partitions(link, consumer, context, &all, HOOK) {
+            let why = link.failure_reason();
+            let why = why.unwrap_or_else(|| "the brokers do not confirm it".to_owned());
+            log_no_final_commit(context, &all, &why);
+        }
+        member = context.member();
     } else {
         let final_commits = commit::final_commits(&mut member, &all);
         match commit::write_all(consumer, &final_commits, HOOK) {
@@ -155,7 +165,11 @@ fn log_lost(context: &MemberContext, partitions: &[(String, i32)]) {
 }
 
 /// Waits until the records in progress are settled, at most for the grace period.
-fn wait_for_given(context: &MemberContext, partitions: &[(String, i32)]) {
+fn wait_for_given(
+    context: &MemberContext,
+    consumer: &BaseConsumer<MemberContext>,
+    partitions: &[(String, i32)],
+) {
     let until = monotonic() + context.rebalance_wait;
     let mut member = context.member();
     let ids = partitions
@@ -164,6 +178,9 @@ fn wait_for_given(context: &MemberContext, partitions: &[(String, i32)]) {
     let ids: BTreeSet<_> = ids.collect();
     drop(member);
     loop {
+        if let Some(link) = &context.transactions {
+            let _ = transaction::serve(link, consumer, context);
+        }
         let mut member = context.member();
         member.handle_settled(&context.channel);
         let given = member.recall(|assignment| ids.contains(&assignment.id));

@@ -22,12 +22,15 @@ use crate::channel::{Commands, PollChannel, QueuedRecord, RecordId};
 use crate::delay::forward_failures::LogLimiter;
 use crate::producer::Publisher;
 use crate::progress::PartitionProgress;
+use crate::transaction::TransactionLink;
 
 /// The partitions of one member of a group, and their records. It uses the channel to the subscription, and no client.
 #[derive(Debug)]
 pub(crate) struct Member {
     channel: Arc<PollChannel>,
     publisher: Arc<Publisher>,
+    /// The transaction thread, with exactly-once delivery.
+    pub(crate) transactions: Option<Arc<TransactionLink>>,
     /// The subscribed topics, or their delay topics.
     topics: BTreeMap<String, SubscribedTopic>,
     assignments: BTreeMap<u64, Assignment>,
@@ -107,6 +110,7 @@ impl Member {
         Self {
             channel,
             publisher,
+            transactions: None,
             topics: topics.collect(),
             assignments: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -173,6 +177,17 @@ impl Member {
     /// Returns the progress of an assignment.
     pub(crate) fn progress(&mut self, assignment: u64) -> Option<&mut PartitionProgress> {
         self.activate(assignment)?.progress.as_mut()
+    }
+
+    /// Says whether the member has a partition by this assignment, and knows its progress.
+    pub(crate) fn owns(&self, assignment: u64) -> bool {
+        let assignment = self.assignments.get(&assignment);
+        assignment.is_some_and(|assignment| assignment.progress.is_some())
+    }
+
+    /// Marks a record as done for a statement of offsets.
+    pub(crate) fn mark_settled(&mut self, id: RecordId) {
+        self.mark_done(id);
     }
 
     /// Lists the assigned partitions.

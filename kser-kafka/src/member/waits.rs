@@ -10,6 +10,7 @@ use kser_core::{Error, Record, Timestamp};
 use super::Member;
 use crate::channel::RecordId;
 use crate::delay;
+use crate::transaction::{Answers, EndedRecord};
 
 /// The shortest interval of measurements of the brokers' clock.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -17,6 +18,15 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 impl Member {
     /// Publishes a delayed record to its next topic. The record is done once it is published.
     pub(super) fn forward_delayed(&self, id: RecordId, record: Record) {
+        if let Some(transactions) = &self.transactions {
+            let answers = Answers::Forward;
+            let outputs = Arc::from([record]);
+            return transactions.hand_in(EndedRecord {
+                id,
+                outputs,
+                answers,
+            });
+        }
         let channel = Arc::clone(&self.channel);
         self.publisher
             .send(record, move |published| match published {

@@ -23,6 +23,8 @@ use crate::rebootstrap::Rebootstrap;
 pub(crate) struct DeliveryReports {
     broker_errors: BrokerErrors,
     time: Time,
+    /// The number of connections that were lost.
+    disconnects: AtomicUsize,
     /// The producer, once it is created.
     producer: OnceLock<Weak<ProducerClient>>,
 }
@@ -33,6 +35,7 @@ impl DeliveryReports {
         Self {
             broker_errors: broker_errors.for_another_client(),
             time,
+            disconnects: AtomicUsize::new(0),
             producer: OnceLock::new(),
         }
     }
@@ -44,6 +47,11 @@ impl DeliveryReports {
         let made = Arc::new(BackgroundDrop::new(made));
         let _ = made.context().producer.set(Arc::downgrade(&made));
         Ok(made)
+    }
+
+    /// Returns the number of connections that the client has lost.
+    pub(crate) fn n_disconnects(&self) -> usize {
+        self.disconnects.load(Ordering::Acquire)
     }
 
     /// Notes that all brokers are down, and has a thread start the client again: it may have nothing to send, and the thread that
@@ -94,6 +102,7 @@ impl ClientContext for DeliveryReports {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.disconnects.fetch_add(1, Ordering::AcqRel);
         match code(&error) {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.note_outage(),
             _ => self.broker_errors.error(error, reason),
@@ -186,6 +195,18 @@ impl Batch {
         Arc::new(Self {
             callback: Mutex::new(Some(Box::new(done))),
             ..Self::empty(1)
+        })
+    }
+
+    /// Makes a batch that calls `done` with the positions and errors of the records that failed.
+    pub(crate) fn with_results(
+        records: usize,
+        done: impl FnOnce(Vec<(usize, Error)>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let done = move |_: &[Record], failed: Vec<(usize, Error)>| done(failed);
+        Arc::new(Self {
+            callback: Mutex::new(Some(Box::new(done))),
+            ..Self::empty(records)
         })
     }
 

@@ -19,7 +19,8 @@ use crate::broker_log::BrokerErrors;
 use crate::clock::Time;
 use crate::delay::{self, DelayTarget};
 use crate::error::not_published;
-use crate::producer::delivery_report::{Batch, DeliveryReports, ProducerClient, Slot};
+pub(crate) use crate::producer::delivery_report::ProducerClient;
+use crate::producer::delivery_report::{Batch, DeliveryReports, Slot};
 use crate::producer::single_record_producer::SingleRecordProducer;
 use crate::producer::turns::Turns;
 
@@ -336,6 +337,38 @@ impl Publisher {
             Err(error) => {
                 tracing::error!(target: "kser_kafka", %error, "creating a producer failed; retrying with the next record")
             }
+        }
+    }
+}
+
+/// Creates a producer with a transactional id.
+pub(crate) fn make_transactional_client(
+    config: &ClientConfig,
+    broker_errors: &BrokerErrors,
+    time: Time,
+) -> Result<Arc<ProducerClient>, Error> {
+    DeliveryReports::new(broker_errors, time).make_client(config)
+}
+
+/// Sends records with a producer, without waiting, and calls `done` with the positions and errors of those that failed.
+pub(crate) fn send_to(
+    producer: &ProducerClient,
+    records: Arc<[Record]>,
+    time: &Time,
+    done: impl FnOnce(Vec<(usize, Error)>) + Send + Sync + 'static,
+) {
+    let batch = Batch::with_results(records.len(), done);
+    let mut is_full = false;
+    for (index, record) in records.iter().enumerate() {
+        let slot = Slot::new(&batch, index, None);
+        let sent = match is_full {
+            true => Err((full(), slot)),
+            false => send(producer, record, slot, time),
+        };
+        if let Err((error, slot)) = sent {
+            is_full |= error == full();
+            let error = not_published(error, record.topic.as_str(), record.size());
+            slot.finish(Some(error));
         }
     }
 }

@@ -47,6 +47,14 @@ impl MetadataBudget {
         }
     }
 
+    /// Returns the number of commits with full metadata in this many bytes, at least one.
+    pub(crate) const fn partitions_in(self, bytes: usize) -> usize {
+        // The metadata is base64. Names of the group and the topic, and the rest of the broker's record, are beside it.
+        const BESIDE: usize = 600;
+        let count = bytes / (self.bytes / 3 * 4 + 4 + BESIDE);
+        if count == 0 { 1 } else { count }
+    }
+
     /// Returns the space for suspected poison messages. They are few, since each runs alone in its process.
     const fn for_suspects(self) -> usize {
         self.bytes / 8

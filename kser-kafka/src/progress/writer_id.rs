@@ -1,3 +1,4 @@
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 /// The random id of one member, which its commit metadata contains. A restarted member has another id.
@@ -6,6 +7,12 @@ use std::hash::{BuildHasher, RandomState};
 /// partition commits before it starts records. Nor can the records have killed the member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WriterId(pub(super) u64);
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
 
 impl WriterId {
     /// Draws a random id. Commit metadata has room for 32 bits.

@@ -17,5 +17,6 @@ mod recreated;
 mod starts;
 mod strict;
 mod tools;
+mod transactions;
 mod unclean;
 mod waits;

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use crate::common::process::Setup;
 use crate::common::road::{self, Bomb, Diary, LEGS, Log, Stuck, Trip, all_arrive, walk};
-use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, until, url};
+use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, prefix, until, url};
+use kser::backend::{Interest, Room, Transport};
+use kser::kafka::KafkaTransport;
+use kser::message::Topic;
 use kser::{Outcome, Registry, Status, Step};
-use libtest_mimic::Trial;
+use libtest_mimic::{Failed, Trial};
 use tokio::time::{Instant, sleep};
 
 /// What is waited for comes sooner, unless it is lost.
@@ -24,6 +27,13 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_kafka("a_steps_result_and_status_survive_kills_of_anyone", || {
             killed_at_random(None, 3)
         }),
+        on_kafka("x_kills_of_a_named_consumer_double_no_step", || {
+            steps_are_accepted_once(Some("courier"), 6)
+        }),
+        on_kafka(
+            "x_kills_of_a_consumer_without_a_name_double_no_step",
+            || steps_are_accepted_once(None, 2),
+        ),
         on_kafka(
             "a_a_task_that_kills_its_process_is_a_dead_letter_and_63_others_run",
             one_bomb,
@@ -67,8 +77,66 @@ async fn three_deploys() -> Tested {
 /// the end of its predecessor's session. After two kills it catches up: a third would count as the doing of a task.
 async fn killed_at_random(instance: Option<&str>, kills: u32) -> Tested {
     let url = url(SHORT_SESSION);
-    let kser = connect(&url, &road::registry(Diary::default()), 3).await?;
-    let setup = Setup::new(&url).with_instance(instance.unwrap_or_default());
+    let (log, killed, runs) = launch_and_kill(&url, instance, kills).await?;
+    log.in_order(u32::try_from(runs)?)?;
+    let doubles = log.only_doubles_of(&killed, COMMITTED)?;
+    println!("{runs} trips, {kills} kills: {doubles} legs ran again");
+    expect(log.runs() == runs * (1 + LEGS as usize) + doubles, || {
+        format!("{} runs", log.runs())
+    })
+}
+
+/// With exactly-once delivery a task that a kill interrupts runs again, and the message of each step is visible once.
+async fn steps_are_accepted_once(instance: Option<&str>, kills: u32) -> Tested {
+    let prefix = prefix();
+    let servers = test_services::kafka();
+    let url = format!(
+        "kafka://{servers}?prefix={prefix}&{SHORT_SESSION}&transaction.timeout.ms=3000&message.timeout.ms=3000&delivery=exactly-once"
+    );
+    let (log, _, runs) = launch_and_kill(&url, instance, kills).await?;
+    log.in_order(u32::try_from(runs)?)?;
+    let again = log.runs() - runs * (1 + LEGS as usize);
+    let transport = KafkaTransport::connect(&format!("kafka://{servers}")).await?;
+    let topic = vec![Topic::new(format!("{prefix}road"))?];
+    let mut judge = transport
+        .subscribe(Interest::group(format!("{prefix}judge"), topic))
+        .await?;
+    let mut seen = BTreeSet::new();
+    let all = runs * (1 + LEGS as usize);
+    loop {
+        let quiet = if seen.len() < all {
+            LONG
+        } else {
+            Duration::from_secs(1)
+        };
+        let Ok(received) = tokio::time::timeout(quiet, judge.receive(Room::records(1000))).await
+        else {
+            break;
+        };
+        for delivery in received? {
+            let payload = delivery.record.payload.clone().unwrap_or_default();
+            let message: serde_json::Value = serde_json::from_slice(&payload)?;
+            let uuid = message["uuid"].to_string();
+            expect(seen.insert(uuid), || {
+                format!("a message comes twice: {message}")
+            })?;
+            let _ = delivery.ticket.settle(Vec::new()).await;
+        }
+    }
+    println!("{runs} trips, {kills} kills: {again} legs ran again, and each message is there once");
+    expect(seen.len() == all, || {
+        format!("{} messages of {all}", seen.len())
+    })
+}
+
+/// Launches operations and kills their consumer. Returns the runs of legs, the kills, and the number of operations.
+async fn launch_and_kill(
+    url: &str,
+    instance: Option<&str>,
+    kills: u32,
+) -> Result<(Log, Vec<Instant>, usize), Failed> {
+    let kser = connect(url, &road::registry(Diary::default()), 3).await?;
+    let setup = Setup::new(url).with_instance(instance.unwrap_or_default());
     let mut random = Random::new("kills");
     let (mut log, mut killed, mut runs) = (Log::default(), Vec::new(), Vec::new());
     let wait = if instance.is_some() { 0 } else { 1500 };
@@ -93,16 +161,7 @@ async fn killed_at_random(instance: Option<&str>, kills: u32) -> Tested {
         }
         log.add(process.said("ran"));
     }
-    log.in_order(u32::try_from(runs.len())?)?;
-    let doubles = log.only_doubles_of(&killed, COMMITTED)?;
-    println!(
-        "{} trips, {kills} kills: {doubles} legs ran again",
-        runs.len()
-    );
-    expect(
-        log.runs() == runs.len() * (1 + LEGS as usize) + doubles,
-        || format!("{} runs", log.runs()),
-    )
+    Ok((log, killed, runs.len()))
 }
 
 async fn one_bomb() -> Tested {

@@ -1,0 +1,158 @@
+//! The calls of a transactional producer, each on the thread of its producer: `send_offsets_to_transaction` may hang for ever
+//! when the coordinator of the group dies, and then the thread and the producer are left behind.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use kser_core::{Error, Topic};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::Producer;
+
+use super::link::{StatedOffsets, ThreadEvent};
+use super::window::{Answer, Step};
+use crate::error::{failed, no_thread};
+use crate::producer::ProducerClient;
+
+/// The timeout of a call, where the client keeps it.
+const CALL: Duration = Duration::from_secs(10);
+/// The timeout of reading the metadata of a topic.
+const LEARN: Duration = Duration::from_secs(5);
+
+/// A call of the producer.
+#[derive(Debug)]
+pub(super) enum Call {
+    Init,
+    /// Begin a transaction, after the metadata of topics that were missing is read again.
+    Begin(Vec<Topic>),
+    SendOffsets(Arc<StatedOffsets>),
+    Commit,
+    Abort,
+}
+
+/// A producer, and the thread that makes its calls.
+pub(super) struct ProducerCalls {
+    pub(super) producer: Arc<ProducerClient>,
+    calls: mpsc::Sender<Call>,
+}
+
+impl ProducerCalls {
+    /// Starts the thread. Answers carry the number of the producer.
+    pub(super) fn start(
+        producer: Arc<ProducerClient>,
+        number: u64,
+        answers: mpsc::Sender<ThreadEvent>,
+    ) -> Result<Self, Error> {
+        let (calls, received) = mpsc::channel::<Call>();
+        let of_thread = Arc::clone(&producer);
+        let run = move || {
+            while let Ok(call) = received.recv() {
+                let (step, answer, error) = make(&of_thread, call);
+                let answered = ThreadEvent::Answered {
+                    producer: number,
+                    step,
+                    answer,
+                    error,
+                };
+                if answers.send(answered).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("kser-kafka-calls".to_owned());
+        thread.spawn(run).map_err(no_thread)?;
+        Ok(Self { producer, calls })
+    }
+
+    pub(super) fn call(&self, call: Call) {
+        let _ = self.calls.send(call);
+    }
+}
+
+fn make(producer: &ProducerClient, call: Call) -> (Step, Answer, Option<Error>) {
+    let before = producer.context().n_disconnects();
+    let (step, what, result) = match call {
+        Call::Init => {
+            let result = producer.init_transactions(CALL);
+            (Step::Fence, "starting transactions", result)
+        }
+        Call::Begin(missing) => {
+            for topic in missing {
+                // A topic that is still missing fails when it is sent to.
+                let _ = producer
+                    .client()
+                    .fetch_metadata(Some(topic.as_str()), LEARN);
+            }
+            let result = producer.begin_transaction();
+            (Step::Begin, "beginning a transaction", result)
+        }
+        Call::SendOffsets(stated) => {
+            let result =
+                producer.send_offsets_to_transaction(&stated.offsets, &stated.metadata, CALL);
+            (Step::SendOffsets, "sending the offsets", result)
+        }
+        Call::Commit => {
+            // Otherwise the client waits for up to 100 ms, although all records are reported.
+            while producer.in_flight_count() > 0 {
+                thread::yield_now();
+            }
+            let result = producer.commit_transaction(CALL);
+            (Step::Commit, "committing a transaction", result)
+        }
+        Call::Abort => {
+            let result = producer.abort_transaction(CALL);
+            (Step::Abort, "aborting a transaction", result)
+        }
+    };
+    // Serves the errors of connections that the client has met meanwhile.
+    producer.poll(Duration::ZERO);
+    let is_doubtful = producer.context().n_disconnects() != before;
+    let answer = match (answer(&result), is_doubtful) {
+        (Answer::Done, true) => Answer::DoneDoubtfully,
+        (answer, _) => answer,
+    };
+    (
+        step,
+        answer,
+        result.err().map(|error| failed(what, None, error)),
+    )
+}
+
+fn answer(result: &KafkaResult<()>) -> Answer {
+    match result {
+        Ok(()) => Answer::Done,
+        Err(KafkaError::Transaction(error)) if error.is_fatal() => Answer::GiveUp,
+        Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => Answer::Abort,
+        Err(KafkaError::Transaction(error)) if error.is_retriable() => Answer::Again,
+        Err(_) => Answer::GiveUp,
+    }
+}
+
+/// Says whether an error is a right that the program does not have, or a version that the brokers do not have.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    !error.is_temporary()
+}
+
+/// Says whether the metadata of a commit was longer than the brokers allow.
+pub(super) fn is_too_long(error: &Error) -> bool {
+    code_of(error) == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
+}
+
+/// Says whether another producer with the same transactional id has taken the place of this one.
+pub(super) fn is_fenced(error: &Error) -> bool {
+    matches!(
+        code_of(error),
+        Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+    )
+}
+
+fn code_of(error: &Error) -> Option<RDKafkaErrorCode> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(KafkaError::Transaction(error)) = error.downcast_ref::<KafkaError>() {
+            return Some(error.code());
+        }
+        source = error.source();
+    }
+    None
+}

@@ -1,0 +1,242 @@
+//! Exactly-once delivery on real Kafka: lost answers of transactions, members that wake up late, and long tasks.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::common::{self, receive, settled, text, topic};
+use kser_core::{Error, Interest, Record, Subscription, Topic, Transport};
+use kser_kafka::{Guarantee, KafkaConfig, KafkaTransport};
+use test_services::{Admin, Cluster, Loss, Place};
+use tokio::sync::Semaphore;
+
+/// A time in which a record would come.
+const QUIET: Duration = Duration::from_secs(1);
+/// The number of copies that run at once.
+const AT_ONCE: usize = 6;
+
+/// The requests of a transaction, by the number of their API.
+const OF_TRANSACTIONS: [(i16, &str); 6] = [
+    (0, "Produce"),
+    (22, "InitProducerId"),
+    (24, "AddPartitionsToTxn"),
+    (25, "AddOffsetsToTxn"),
+    (26, "EndTxn"),
+    (28, "TxnOffsetCommit"),
+];
+
+async fn exactly_once(servers: &str, client: &str) -> KafkaTransport {
+    let config = KafkaConfig::new(servers).with_delivery(Guarantee::ExactlyOnce);
+    let config = config.with("client.id", client).unwrap();
+    KafkaTransport::with_config(config).await.unwrap()
+}
+
+async fn named(transport: &KafkaTransport, topic: &Topic, name: &str) -> Box<dyn Subscription> {
+    let interest = Interest::group(format!("{topic}.group"), vec![topic.clone()]);
+    let interest = interest.with_instance(Some(name.to_owned()));
+    transport.subscribe(interest).await.unwrap()
+}
+
+fn output(topic: &Topic, payload: String) -> Record {
+    Record::new(topic.clone(), Some(payload.into())).with_key("key")
+}
+
+/// Leaves a group. On a busy machine the client may go on leaving in the background.
+async fn leave(member: Box<dyn Subscription>) {
+    if let Err(error) = member.close().await {
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    }
+}
+
+/// Copies records from one topic to another, each as a delivery of its own.
+async fn copy(member: &mut dyn Subscription, to: &Topic, count: usize) {
+    for delivery in receive(member, count).await {
+        let outputs = vec![output(to, text(&delivery.record))];
+        let settled = delivery.ticket.settle(outputs).await.unwrap();
+        assert!(!settled.is_lost());
+    }
+}
+
+/// Copies two records while each of the requests, or its answer, is lost once. A reader finds each record once, in order.
+async fn copy_with_losses(cluster: &Cluster, plan: &[(i16, usize, Loss)]) -> usize {
+    let mut tasks = tokio::task::JoinSet::new();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    for (number, (api, nth, loss)) in plan.iter().copied().enumerate() {
+        let client = format!("copy-{number}");
+        let place = Place {
+            client: client.clone(),
+            api,
+            nth,
+        };
+        cluster.lose(place, loss);
+        let (servers, turns) = (cluster.bootstrap(), Arc::clone(&turns));
+        tasks.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            let admin = Admin::new(servers.clone());
+            let names = ["in", "out"].map(|name| format!("{name}.{number}"));
+            let topics = names.map(|name| {
+                admin.create_topic(&name, 1, 1);
+                Topic::new(name).unwrap()
+            });
+            // Clients of another name: their requests are not counted.
+            let outside = KafkaConfig::new(servers.clone());
+            let outside = KafkaTransport::with_config(outside).await.unwrap();
+            let transport = exactly_once(&servers, &client).await;
+            let mut member = common::member(&transport, &topics[0]).await;
+            for text in ["a", "b", "c"] {
+                common::publish(&outside, &topics[0], &[text]).await;
+                copy(&mut *member, &topics[1], 1).await;
+            }
+            leave(member).await;
+            let mut reader = common::member(&outside, &topics[1]).await;
+            assert_eq!(
+                settled(&mut *reader, 3).await,
+                ["a", "b", "c"],
+                "{plan:?}",
+                plan = (api, nth, loss)
+            );
+            let more = tokio::time::timeout(QUIET, receive(&mut *reader, 1)).await;
+            assert!(
+                more.is_err(),
+                "a record comes twice: {:?}",
+                (api, nth, loss)
+            );
+            // The group has all of them: the next member gets none.
+            let mut next = common::member(&outside, &topics[0]).await;
+            let again = tokio::time::timeout(QUIET, receive(&mut *next, 1)).await;
+            assert!(
+                again.is_err(),
+                "an input is redelivered: {:?}",
+                (api, nth, loss)
+            );
+        });
+    }
+    while let Some(copied) = tasks.join_next().await {
+        copied.unwrap();
+    }
+    let reached = plan.iter().enumerate().filter(|(number, (api, nth, _))| {
+        cluster.has_lost(&Place {
+            client: format!("copy-{number}"),
+            api: *api,
+            nth: *nth,
+        })
+    });
+    reached.count()
+}
+
+test_services::cluster_tests!(
+    /// Each request of a transaction, and each answer, is lost once.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_lost_request_or_answer_of_a_transaction_loses_and_doubles_nothing() {
+        let start = || {
+            // A busy broker is not to lose the session of its own controller.
+            let builder = Cluster::builder().with_proxy();
+            builder
+                .with_property("broker.session.timeout.ms", "15000")
+                .start()
+        };
+        let cluster = tokio::task::spawn_blocking(start).await.unwrap();
+        let mut plan = Vec::new();
+        for (api, _) in OF_TRANSACTIONS {
+            for nth in 0..2 {
+                plan.extend([Loss::Request, Loss::Answer].map(|loss| (api, nth, loss)));
+            }
+        }
+        let reached = copy_with_losses(&cluster, &plan).await;
+        println!("{reached} of {} places were reached", plan.len());
+        assert!(reached >= 20, "{reached} of {}", plan.len());
+    }
+);
+
+test_services::kafka_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_long_task_holds_back_neither_its_partition_nor_a_window() {
+        let (input, to) = (topic(&[]), topic(&[]));
+        let transport = exactly_once(test_services::kafka(), "kser").await;
+        let mut member = common::member(&transport, &input).await;
+        common::publish(&transport, &input, &["long"]).await;
+        let long = receive(&mut *member, 1).await.remove(0);
+        let mut reader = common::member(&transport, &to).await;
+        for round in 0..3 {
+            let texts = [format!("{round}a"), format!("{round}b")];
+            common::publish(&transport, &input, &[&texts[0], &texts[1]]).await;
+            copy(&mut *member, &to, 2).await;
+            assert_eq!(settled(&mut *reader, 2).await, texts);
+        }
+        // The offset is still that of the long task, and the next member gets that task alone.
+        drop(long);
+        leave(member).await;
+        let mut next = common::member(&transport, &input).await;
+        assert_eq!(settled(&mut *next, 1).await, ["long"]);
+        let more = tokio::time::timeout(QUIET, receive(&mut *next, 1)).await;
+        assert!(more.is_err(), "a record that was settled is redelivered");
+    }
+
+    /// The successor has the name, and the producer of the other is fenced.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_member_that_wakes_up_after_its_successor_publishes_nothing() {
+        let (input, to) = (topic(&[]), topic(&[]));
+        let transport = exactly_once(test_services::kafka(), "kser").await;
+        let mut first = named(&transport, &input, "one").await;
+        common::publish(&transport, &input, &["a"]).await;
+        let late = receive(&mut *first, 1).await.remove(0);
+        let mut second = named(&transport, &input, "one").await;
+        copy(&mut *second, &to, 1).await;
+        let outputs = vec![output(&to, "late".to_owned())];
+        let is_lost = late.ticket.settle(outputs).await.unwrap().is_lost();
+        assert!(is_lost, "the successor has settled it");
+        common::publish(&transport, &input, &["b"]).await;
+        copy(&mut *second, &to, 1).await;
+        let mut reader = common::member(&transport, &to).await;
+        assert_eq!(settled(&mut *reader, 2).await, ["a", "b"]);
+        let more = tokio::time::timeout(QUIET, receive(&mut *reader, 1)).await;
+        assert!(more.is_err(), "the late output is visible");
+    }
+
+    /// The broker refuses the batch for one record, which comes back. The others are committed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_that_its_topic_refuses_aborts_its_own_delivery_alone() {
+        let input = topic(&[]);
+        let to = topic(&[("max.message.bytes", "2000")]);
+        let transport = exactly_once(test_services::kafka(), "kser").await;
+        let mut member = common::member(&transport, &input).await;
+        common::publish(&transport, &input, &["a", "b", "c"]).await;
+        let held = receive(&mut *member, 3).await;
+        let mut settles = tokio::task::JoinSet::new();
+        for delivery in held {
+            let text = text(&delivery.record);
+            let size = if text == "b" { 5000 } else { 1 };
+            let outputs = vec![output(&to, text.repeat(size))];
+            settles.spawn(async move { (text, delivery.ticket.settle(outputs).await) });
+        }
+        let mut refused = 0;
+        while let Some(settled) = settles.join_next().await {
+            let (text, settled) = settled.unwrap();
+            match settled {
+                Ok(settled) => assert!(!settled.is_lost() && text != "b"),
+                Err(not) => {
+                    refused += 1;
+                    let Error::Unpublished { source } = &not.source else {
+                        panic!("{:?}", not.source);
+                    };
+                    let (position, why) = &source.failed[0];
+                    let is_right = matches!(
+                        why,
+                        Error::TooLargeForTopic {
+                            limit: Some(2000),
+                            ..
+                        }
+                    );
+                    assert!(*position == 0 && is_right && text == "b", "{why:?}");
+                    let _ = not.ticket.settle(Vec::new()).await.unwrap();
+                }
+            }
+        }
+        assert_eq!(refused, 1);
+        let mut reader = common::member(&transport, &to).await;
+        let mut seen = settled(&mut *reader, 2).await;
+        seen.sort_unstable();
+        assert_eq!(seen, ["a", "c"]);
+        leave(member).await;
+    }
+);
