@@ -53,7 +53,8 @@ impl Link {
             match timeout_at(deadline, states.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(Failure::permanent("the store is closed")),
-                Err(_) => return Err(last),
+                // It was there before, so that any reason may pass.
+                Err(_) => return Err(Failure::lost(last.to_string())),
             }
         }
     }

@@ -72,6 +72,11 @@ const MIGRATIONS: [Migration; 1] = [Migration {
     ",
 }];
 
+/// The questions whether the schema, and the table of migrations in it, are there. They read the catalog as other tables: the
+/// functions of PostgreSQL that look names up may not see the work of the transaction for whose lock this one has waited.
+const SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
+const TABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'migrations')";
+
 /// Makes the tables, or brings them up to date. Of many programs that do so at once one does, and the others wait.
 ///
 /// The lock is that of a transaction on a connection of its own, so that no failure leaves it behind.
@@ -90,14 +95,7 @@ pub(super) async fn migrate(config: &PostgresConfig) -> Result<(), Failure> {
         .await?;
     // Another program may have been first.
     let done = applied(&session, &config.schema).await?;
-    if done == 0
-        && !exists(
-            &session,
-            "SELECT to_regnamespace($1) IS NOT NULL",
-            &config.schema,
-        )
-        .await?
-    {
+    if done == 0 && !exists(&session, SCHEMA, &config.schema).await? {
         // Needs a right that is not needed where the schema is there.
         session
             .batch(&format!("CREATE SCHEMA \"{}\"", config.schema))
@@ -137,8 +135,7 @@ async fn exists(session: &Session, sql: &str, name: &str) -> Result<bool, Failur
 ///
 /// When a later program has changed them so that this one may no longer work.
 async fn applied(session: &Session, schema: &str) -> Result<i64, Failure> {
-    let table = format!("{schema}.migrations");
-    if !exists(session, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
+    if !exists(session, TABLE, schema).await? {
         return Ok(0);
     }
     let sql =

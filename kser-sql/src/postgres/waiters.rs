@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::link::Link;
 use super::statements::Statements;
 
-/// The first and the longest pause between two looks at a run for which a caller waits.
+/// The first and the longest pause between two looks at a run for which a caller waits. Changes by this process need none.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The time for which other processes notify this one, and a third of it, after which this one asks for more.
 const LISTEN: Duration = Duration::from_secs(15);
@@ -151,7 +151,7 @@ impl Waiting {
         for waiter in self.all.values_mut() {
             if waiter.look_at <= until {
                 waiter.look_at = until + waiter.pause;
-                waiter.pause = (waiter.pause * 3 / 2).min(PAUSES.1);
+                waiter.pause = (waiter.pause * 5).min(PAUSES.1);
                 runs.push(waiter.run.clone());
             }
         }

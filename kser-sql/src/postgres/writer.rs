@@ -1,6 +1,9 @@
 //! The tasks that write, each on a connection of its own: at most two groups are under way.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::failure::Failure;
 use super::link::Link;
@@ -9,6 +12,9 @@ use super::session::Session;
 use super::statements::Statements;
 use super::waiters::Waiters;
 use super::writes::{self, Insert, Swap};
+
+/// The pause before failed writes are repeated.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A task that takes the writes that wait, and writes them.
 #[derive(Debug, Clone)]
@@ -38,7 +44,11 @@ impl Writer {
             let runs = Queue::runs(&group);
             let again = match self.write(group).await {
                 Failed::No => Vec::new(),
-                Failed::All(group, failure) => repeat(group, &failure),
+                Failed::All(group, failure) => {
+                    // A lost connection is noted meanwhile, and a server in distress is not asked without a pause.
+                    sleep(PAUSE).await;
+                    repeat(group, &failure)
+                }
             };
             self.queue.finish(&runs, again);
         }

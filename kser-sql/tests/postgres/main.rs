@@ -2,4 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod conformance;
+mod faults;
+mod outages;
+mod processes;
+mod proxy;
+mod runs;
 mod schema;
