@@ -260,8 +260,8 @@ async fn rows(settings: &Settings) {
     let fill = |runs: u32, status: &str| {
         server.execute(&format!(
             "WITH made AS (
-                 INSERT INTO kser.runs (id, name, topic, digest, created, status, version, stamp, look_at, progress)
-                 SELECT convert_to('{status}' || n, 'UTF8'), convert_to('shop.Old', 'UTF8'), 'old', 'd', 1700000000000 + n, '{status}', 8, n,
+                 INSERT INTO kser.runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress)
+                 SELECT convert_to('{status}' || n, 'UTF8'), convert_to('shop.Old', 'UTF8'), 'old', 'd', 1700000000000 + n, '{status}', 4, 8, n,
                      CASE WHEN '{status}' = 'RUNNING' THEN 4000000000000 + n END, (SELECT progress FROM kser.runs LIMIT 1)
                  FROM generate_series(1, {runs}) AS n RETURNING number
              ) INSERT INTO kser.launches SELECT number, 'launch' FROM made"

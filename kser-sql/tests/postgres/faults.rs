@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kser_core::sequencing::Progress;
-use kser_core::store::{Attempt, Inserted, Swapped, Write};
+use kser_core::store::{Attempt, Found, Inserted, Standing, Swapped, Write};
 use kser_core::{Error, Outcome, StateStore, Timestamp};
 use kser_sql::PostgresStore;
 use tokio_postgres::NoTls;
@@ -142,17 +142,12 @@ test_services::postgres_tests!(
         let url = schema::new(test_services::postgres());
         let store = PostgresStore::open(&url).await.unwrap();
         insert(&store, id(0)).await.unwrap();
-        let before = store.read(&id(0)).await.unwrap();
-        let mut write = Write::new(after(before.value.as_ref().unwrap(), 1));
+        let read = store.read(&id(0)).await.unwrap();
+        let (now, before) = (read.now, read.value.into_progress().unwrap());
+        let mut write = Write::new(after(&before, 1));
         let outcome = Outcome::text("x".repeat(30 << 20));
-        write.attempt = Some(Attempt::new(
-            0,
-            "test.Run".into(),
-            1,
-            before.now,
-            outcome.clone(),
-        ));
-        let revision = before.value.unwrap().revision();
+        write.attempt = Some(Attempt::new(0, "test.Run".into(), 1, now, outcome.clone()));
+        let revision = before.revision();
         store.swap(&id(0), revision, write).await.unwrap();
         let attempts = store.attempts(&id(0), 0, 10).await.unwrap();
         assert!(attempts.len() == 1 && attempts[0].outcome == outcome);
@@ -201,8 +196,8 @@ test_services::postgres_tests!(
         tokio::spawn(connection);
         let transaction = other.transaction().await.unwrap();
         let sql = format!(
-            "INSERT INTO {0}.runs (id, name, topic, digest, created, status, version, stamp, look_at, progress)
-             SELECT 'run 1', name, topic, digest, created, status, version, stamp, look_at, progress FROM {0}.runs",
+            "INSERT INTO {0}.runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress)
+             SELECT 'run 1', name, topic, digest, created, status, position, version, stamp, look_at, progress FROM {0}.runs",
             name(&url)
         );
         transaction.batch_execute(&sql).await.unwrap();
@@ -234,7 +229,13 @@ test_services::postgres_tests!(
         let after: u64 = server.execute(clock).parse().unwrap();
         assert!((before..=after).contains(&now.as_millis()));
         // A run that is due in ten minutes by a wrong clock of ours is not due before.
-        let progress = store.read(&id(0)).await.unwrap().value.unwrap();
+        let progress = store
+            .read(&id(0))
+            .await
+            .unwrap()
+            .value
+            .into_progress()
+            .unwrap();
         let ahead = Timestamp::from_millis(now.as_millis() + 600_000);
         let wrong = Progress::launched(ahead);
         store.insert(new(id(1), wrong)).await.unwrap();
@@ -273,15 +274,16 @@ test_services::postgres_tests!(
             swapped.unwrap().value
         };
         let resumed = after(&cancelled, 3);
-        let stored = Swapped::Conflict(Some(Box::new(launched.clone())));
+        let conflict = |progress: &Progress| {
+            let standing = Standing::new(progress.clone(), None, None);
+            Swapped::Conflict(Found::Stands(Box::new(standing)))
+        };
+        let stored = conflict(&launched);
         assert_eq!(swap(&cancelled, resumed.clone()).await, stored);
         // Another history of the same versions, which the writers of the first one do not match either.
         let again = after(&launched, 4);
         assert_eq!(swap(&launched, again.clone()).await, Swapped::Written(None));
-        assert_eq!(
-            swap(&cancelled, resumed).await,
-            Swapped::Conflict(Some(Box::new(again)))
-        );
+        assert_eq!(swap(&cancelled, resumed).await, conflict(&again));
         let next = store.register(&"worker".into()).await.unwrap().value;
         assert!(next.supersedes(&life));
     }

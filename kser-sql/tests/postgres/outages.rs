@@ -63,7 +63,14 @@ impl Load {
         self.end.store(true, Ordering::SeqCst);
         while let Some(done) = self.writers.join_next().await {
             let (number, written) = done.unwrap();
-            let progress = self.store.read(&id(number)).await.unwrap().value.unwrap();
+            let progress = self
+                .store
+                .read(&id(number))
+                .await
+                .unwrap()
+                .value
+                .into_progress()
+                .unwrap();
             assert_eq!(progress.version(), written + 1, "run {number}");
         }
     }
@@ -76,7 +83,13 @@ async fn write(
     total: &AtomicU64,
     ended: &AtomicBool,
 ) -> (usize, u64) {
-    let mut progress = store.read(&id(number)).await.unwrap().value.unwrap();
+    let mut progress = store
+        .read(&id(number))
+        .await
+        .unwrap()
+        .value
+        .into_progress()
+        .unwrap();
     for written in 0_u64.. {
         let next = after(
             &progress,
@@ -213,6 +226,6 @@ test_services::postgres_tests!(
         let away = store.read(&id(0)).await.unwrap_err();
         assert!(away.is_temporary(), "{}", away.report());
         server.restart();
-        assert!(store.read(&id(0)).await.unwrap().value.is_some());
+        assert!(store.read(&id(0)).await.unwrap().value.progress().is_some());
     }
 );

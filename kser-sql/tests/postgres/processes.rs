@@ -4,6 +4,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use kser_core::StateStore;
+use kser_core::sequencing::Progress;
 use kser_core::store::Inserted;
 use kser_sql::PostgresStore;
 
@@ -55,7 +56,13 @@ test_services::postgres_tests!(
         let store = PostgresStore::open(&url).await.unwrap();
         let mut changes = 0;
         for number in 0..RUNS {
-            let progress = store.read(&id(number)).await.unwrap().value.unwrap();
+            let progress = store
+                .read(&id(number))
+                .await
+                .unwrap()
+                .value
+                .into_progress()
+                .unwrap();
             changes += usize::try_from(progress.version()).unwrap() - 1;
         }
         assert_eq!(changes, PROCESSES * SWAPS, "each swap was written once");
@@ -72,7 +79,8 @@ test_services::postgres_tests!(
                 .await
                 .unwrap()
                 .value
-                .map(|run| run.version())
+                .progress()
+                .map(Progress::version)
         };
         while version().await.is_none_or(|version| version < 2) {
             assert!(child.try_wait().unwrap().is_none(), "the process goes on");

@@ -32,7 +32,7 @@ pub(crate) fn after(before: &Progress, stamp: u64) -> Progress {
 
 /// Changes a run, if no other writer is faster.
 pub(crate) async fn change(store: &dyn StateStore, id: &RunId, stamp: u64) -> Result<bool, Error> {
-    let before = store.read(id).await?.value.unwrap();
+    let before = store.read(id).await?.value.into_progress().unwrap();
     let write = Write::new(after(&before, stamp));
     let swapped = store.swap(id, before.revision(), write).await?;
     Ok(matches!(swapped.value, Swapped::Written(_)))
