@@ -126,8 +126,8 @@ impl Launch {
     }
 
     /// Launches the operation in a transaction of the program's own, in the database of the store: the operation begins exactly if
-    /// the transaction commits. A consumer that has the store begins it then, within about a second if it has nothing else to do,
-    /// also if this process ends right after the commit.
+    /// the transaction commits. A consumer that has the store begins it with its next sweep, also if this process ends right after
+    /// the commit: within about a second if no sweep was made in the last ten, otherwise after these ten seconds.
     ///
     /// Until the commit the handle answers [`Error::UnknownRun`].
     ///

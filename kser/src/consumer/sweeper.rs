@@ -1,11 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, StepKey};
 use kser_core::store::OutputId;
-use kser_core::{Error, Metadata, Mode, Record, RunId, StateStore, Topic};
-use tokio::time::{Instant, sleep_until};
+use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
+use tokio::time::{Instant, sleep};
 
 use super::delivery::dead_letter;
 use super::delivery::tracked_record::TrackedRecord;
@@ -20,9 +19,6 @@ use crate::shared::Shared;
 
 /// The number of runs or outputs that are read from the store at once.
 const AT_ONCE: usize = 100;
-
-/// The time within which a store that cannot wait answers.
-const AT_ONCE_IS: Duration = Duration::from_millis(10);
 
 /// After how many outputs that cannot be published one look ends: the store lists them again each time.
 const MOST_STUCK: usize = 6_400;
@@ -45,35 +41,9 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
         if let Err(error) = sweep_once(stored, queues, &mut passed).await {
             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a sweep failed; the next one goes on");
         }
-        let next = Instant::now() + options.sweep_every;
-        while await_due(store, next).await == Due::Early {
-            // An error is not logged, because the next sweep logs it.
-            let _ = relay(stored).await;
-        }
-    }
-}
-
-/// The time at which something is due.
-#[derive(Debug, PartialEq)]
-enum Due {
-    /// Before the next sweep: an output, perhaps, that is due at once.
-    Early,
-    /// At the next sweep, or after it.
-    InTurn,
-}
-
-/// Waits until something is due. What is due at once is only looked at with the next sweep, because the sweep before it may have
-/// looked at the same in vain, or the store cannot wait.
-async fn await_due(store: &Arc<dyn StateStore>, next: Instant) -> Due {
-    let asked = Instant::now();
-    // An error is ignored, because the next sweep asks the store again and logs the failure.
-    let _ = store.await_due().await;
-    if asked.elapsed() < AT_ONCE_IS {
-        sleep_until(next).await;
-    }
-    match Instant::now() < next {
-        true => Due::Early,
-        false => Due::InTurn,
+        sleep(options.sweep_every).await;
+        // An error is ignored, because the next sweep asks the store again and logs the failure.
+        let _ = store.await_due().await;
     }
 }
 
