@@ -240,3 +240,33 @@ fn of_dead_letter(topic: &Topic) -> Result<Topic, Error> {
         None => Ok(topic.clone()),
     }
 }
+
+#[cfg(all(test, feature = "encryption"))]
+mod tests {
+    use kser_clock::SystemClock;
+    use kser_encryption::{Key, KeyId, KeyRing};
+
+    use super::*;
+    use crate::encryption::Encryption;
+
+    /// Any program can write the header: in a work topic it changes nothing.
+    #[tokio::test]
+    async fn only_a_dead_letter_names_another_topic() {
+        let ring = KeyRing::new(KeyId::new("a").unwrap(), Key::from_bytes([1; 32]));
+        let cipher = Encryption::new(ring).into_cipher(Arc::new(SystemClock));
+        let payloads = Payloads::encrypted(Arc::new(cipher.await.unwrap()));
+        let [dice, casino] = ["dice", "casino"].map(|name| Topic::new(name).unwrap());
+        let sealed = payloads.seal("{}".into(), &casino).unwrap();
+        for (found, is_opened) in [("dice.dlt", true), ("dice", false), ("casino", true)] {
+            let record = Record::new(Topic::new(found).unwrap(), Some(sealed.clone()));
+            let record = record.with_header(headers::TOPIC, casino.to_string());
+            assert_eq!(payloads.text(&record).is_ok(), is_opened, "{found}");
+        }
+        // A letter without the header belongs to the topic of its name.
+        for (topic, is_opened) in [(&casino, true), (&dice, false)] {
+            let name = Topic::new(format!("{topic}{DEAD_LETTERS}")).unwrap();
+            let record = Record::new(name, Some(sealed.clone()));
+            assert_eq!(payloads.text(&record).is_ok(), is_opened, "{topic}");
+        }
+    }
+}

@@ -13,8 +13,12 @@ use super::*;
 use crate::encryption::Encryption;
 
 async fn payloads() -> Payloads {
+    payloads_of(|encryption| encryption).await
+}
+
+async fn payloads_of(policy: fn(Encryption) -> Encryption) -> Payloads {
     let ring = KeyRing::new(KeyId::new("a").unwrap(), Key::from_bytes([1; 32]));
-    let cipher = Encryption::new(ring).into_cipher(Arc::new(SystemClock));
+    let cipher = policy(Encryption::new(ring)).into_cipher(Arc::new(SystemClock));
     Payloads::encrypted(Arc::new(cipher.await.unwrap()))
 }
 
@@ -130,6 +134,8 @@ async fn a_value_is_opened_in_its_own_place_only() {
     later.attempt = 2;
     let mut fields: Vec<String> = values.iter().map(|(field, _)| field.clone()).collect();
     fields.extend(["params.2".to_owned(), attempt_field(&later)]);
+    let different: std::collections::BTreeSet<_> = fields.iter().collect();
+    assert_eq!(different.len(), fields.len(), "{fields:?}");
     for (field, value) in &values {
         for found in &fields {
             let opened = payloads.open_row(value, &place.field(found).unwrap()).await;
@@ -216,6 +222,16 @@ async fn a_value_that_is_not_encrypted_is_refused() {
         assert!(!error.is_temporary());
         assert!(format!("{error:?}").contains("the value in the store is not encrypted"));
     }
+}
+
+/// Version 1 has no topic, by which a value is bound to its place.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_writes_version_1_keeps_rows_of_version_2() {
+    let payloads = payloads_of(Encryption::write_v1).await;
+    let place = Place::of(&RunId::from("one")).field(LAUNCH).unwrap();
+    let row = payloads.seal_row(Bytes::from("{}"), &place).unwrap();
+    assert!(row.starts_with(b"{\"kser_sealed\":2,"));
+    assert_eq!(payloads.open_row(&row, &place).await.unwrap(), "{}");
 }
 
 /// Ids of runs differ in any of their bytes, also those that no topic may have.

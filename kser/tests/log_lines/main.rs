@@ -11,6 +11,7 @@ mod faulty;
 
 mod capture;
 mod consumer_lines;
+mod encrypted_lines;
 mod failed_lines;
 mod forged_lines;
 mod operator_lines;

@@ -531,6 +531,32 @@ async fn a_stored_run_fails_at_a_step_whose_envelope_is_too_large() -> Result<()
     Ok(())
 }
 
+/// The outcome fits into the message of the next step, and not into its envelope: the run must not be written first.
+#[tokio::test(start_paused = true)]
+async fn a_skip_whose_envelope_is_too_large_is_refused_unwritten() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let mut limits = Limits::default();
+    limits.message = 2000;
+    let client = encrypted(&transport, Mode::Stored).limits(limits);
+    let kser = client.build().await?;
+    let fails = |_: Note| async { Err::<(), _>(TaskError::permanent("X", "x")) };
+    let consumer = kser.consumer(Registry::new().task(fails).build()?).spawn();
+    let steps = vec![Step::new(note("a")).with_id("s1"), Step::new(note("b"))];
+    let run = kser.producer().launch_steps("test.Two", steps).await?;
+    run.wait().await?;
+    let large = kser::Outcome::text("x".repeat(1200));
+    let refused = run.skip_step(&"s1".into(), large).await;
+    assert!(
+        matches!(refused, Err(Error::TooLarge { size, .. }) if size > 2000),
+        "{refused:?}"
+    );
+    let state = run.status().await?;
+    assert_eq!((state.status, state.position), (Status::Failed, 1));
+    run.skip_step(&"s1".into(), kser::Outcome::text("x".repeat(300)))
+        .await?;
+    consumer.stop().await
+}
+
 /// A consumer that lacks a key loads the keys for a message, and does not wait until they are loaded anyway.
 #[tokio::test(start_paused = true)]
 async fn a_missing_key_is_loaded_at_once() -> Result<(), Error> {
