@@ -1,4 +1,4 @@
-"""Breaks the rules of sequencing on purpose, one change at a time: the tests must notice each. Run by hand.
+"""Breaks the rules of sequencing and of envelopes on purpose, one change at a time: the tests must notice each. Run by hand.
 
 Says of each change whether it was caught, or whether the tests hung, and fails unless all were noticed. Stop it with ^C: the
 sources are put back.
@@ -93,34 +93,56 @@ MUTANTS = [
     ('plan: equal ids are no error', 'plan.rs', 'return Err(Error::InvalidStep {\n                position,\n                reason: format!("another', 'let _ = (Error::InvalidStep {\n                position,\n                reason: format!("another'),
 ]
 
+ENVELOPES = ROOT / 'kser-encryption/src'
+TEST_ENVELOPES = ['cargo', 'test', '-q', '-p', 'kser-encryption', '--lib', '--test', 'envelopes']
+MUTANTS_OF_ENVELOPES = [
+    ('envelope: another topic', 'sealed.rs', 'if self.topic != found.as_str() {', 'if false {'),
+    ('envelope: another key', 'sealed.rs', 'ring.find(self.key)', 'ring.keys().first()'),
+    ('envelope: one nonce', 'sealed.rs', 'rand::fill(&mut nonce);', ''),
+    ('envelope: one nonce in version 1', 'secretbox.rs', 'rand::fill(&mut nonce);', ''),
+    ('envelope: no tag in version 1', 'secretbox.rs', 'if mac.finalize() == tag {', 'if { let _ = mac.finalize() == tag; true } {'),
+    ('envelope: any size', 'sealed.rs', 'if size > LARGEST_EXPANDED {', 'if false {'),
+    ('envelope: unknown fields', 'sealed.rs', '!known.contains(&name)', 'false'),
+    ('envelope: a cut one is plain', 'envelope.rs', 'if BEGINNINGS.iter()', 'if false && BEGINNINGS.iter()'),
+    ('envelope: plain messages are read', 'envelope.rs', 'Reading::Require => Err(OpenError::Plain),', 'Reading::Require => Ok(Opened { plain: payload.clone(), key: None }),'),
+    ('envelope: a newer version is no hope', 'error.rs', 'Self::MissingKey { .. } | Self::NoKeyOpens | Self::NewerVersion { .. }', 'Self::MissingKey { .. } | Self::NoKeyOpens'),
+    ('envelope: a key from half of the nonce alone', 'xaes.rs', 'half[4..].copy_from_slice(first);', 'half[4..].copy_from_slice(last);'),
+    ('envelope: compressed though longer', 'sealed.rs', '(data_len(text.len()) + ZIP.len() < data_len(plain.len())).then_some(text)', 'Some(text)'),
+]
+
 
 def main(wanted):
-    files = {name: (SOURCES / name).read_text() for name in {mutant[1] for mutant in MUTANTS}}
+    bad = try_all(wanted, SOURCES, TEST, MUTANTS)
+    return bad + try_all(wanted, ENVELOPES, TEST_ENVELOPES, MUTANTS_OF_ENVELOPES)
+
+
+def try_all(wanted, sources, test, mutants):
+    files = {name: (sources / name).read_text() for name in {mutant[1] for mutant in mutants}}
     bad = 0
     try:
-        for what, name, old, new in MUTANTS:
+        for what, name, old, new in mutants:
             if wanted and wanted not in what:
                 continue
             text = files[name]
             if old not in text:
                 verdict = 'MISSING'
             else:
-                (SOURCES / name).write_text(text.replace(old, new, 1))
-                verdict = judge()
-                (SOURCES / name).write_text(text)
+                (sources / name).write_text(text.replace(old, new, 1))
+                verdict = judge(test)
+                (sources / name).write_text(text)
             bad += verdict not in ('caught', 'hangs')
             print(f'{verdict:9} {what}', flush=True)
     finally:
         for name, text in files.items():
-            (SOURCES / name).write_text(text)
+            (sources / name).write_text(text)
     return bad
 
 
-def judge():
+def judge(test):
     # What a mutant fails with is nothing to remember.
     env = dict(os.environ, PROPTEST_DISABLE_FAILURE_PERSISTENCE='true', RUST_BACKTRACE='0')
     try:
-        ran = subprocess.run(TEST, capture_output=True, text=True, cwd=ROOT, env=env, timeout=900)
+        ran = subprocess.run(test, capture_output=True, text=True, cwd=ROOT, env=env, timeout=900)
     except subprocess.TimeoutExpired:
         return 'hangs'
     if 'could not compile' in ran.stderr:
