@@ -32,6 +32,8 @@ use crate::{Guarantee, KafkaConfig};
 
 /// The time for which the start of a consumer waits for its transactional producer.
 const START: Duration = Duration::from_secs(10);
+/// The time after which a call of a transactional producer is taken for hung. The client's calls return within 10 s.
+const HUNG: Duration = Duration::from_secs(15);
 /// The bytes of commit metadata in a window. Brokers write them as one batch, which is limited by `message.max.bytes` (1 MiB by
 /// default).
 const WINDOW_METADATA: usize = 256 << 10;
@@ -167,6 +169,7 @@ impl KafkaTransport {
             client: self.0.config.transactional_producer(&id),
             group: group.to_owned(),
             partitions: self.0.config.metadata.partitions_in(WINDOW_METADATA),
+            hung: HUNG,
         };
         let time = self.0.publisher.time.clone();
         let (owner, started) = transaction::start(settings, channel, time)?;

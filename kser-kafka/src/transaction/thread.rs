@@ -21,8 +21,6 @@ use crate::clock::{Time, monotonic};
 use crate::error::{failed, no_thread};
 use crate::producer::{make_transactional_client, send_to};
 
-/// The time after which a call is taken for hung, so that its producer is given up.
-const HUNG: Duration = Duration::from_secs(15);
 /// The time for further reports after a record was refused. The client does not report all records of such a transaction.
 const GRACE: Duration = Duration::from_millis(100);
 /// The first and the longest pause after a failure.
@@ -37,6 +35,8 @@ pub(crate) struct TransactionSettings {
     pub(crate) group: String,
     /// The number of partitions in a window.
     pub(crate) partitions: usize,
+    /// The time after which a call is taken for hung, so that its producer is given up.
+    pub(crate) hung: Duration,
 }
 
 /// Starts the transaction thread of a member.
@@ -347,7 +347,7 @@ impl TransactionThread {
             Step::Commit => Call::Commit,
             Step::Abort => Call::Abort,
         };
-        self.set_deadline(HUNG, Due::Hung(step));
+        self.set_deadline(self.settings.hung, Due::Hung(step));
         match &self.calls {
             Some(calls) => calls.call(call),
             None => self.answer(step, Answer::GiveUp),
@@ -448,3 +448,6 @@ impl TransactionThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
