@@ -1,4 +1,4 @@
-//! Exactly-once delivery on real Kafka: lost answers of transactions, members that wake up late, and long tasks.
+//! Lost requests and answers on real Kafka, and exactly-once delivery: members that wake up late, and long tasks.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::sync::Arc;
@@ -15,18 +15,22 @@ const QUIET: Duration = Duration::from_secs(1);
 /// The number of copies that run at once.
 const AT_ONCE: usize = 6;
 
-/// The requests of a transaction, by the number of their API.
-const OF_TRANSACTIONS: [(i16, &str); 6] = [
-    (0, "Produce"),
-    (22, "InitProducerId"),
-    (24, "AddPartitionsToTxn"),
-    (25, "AddOffsetsToTxn"),
-    (26, "EndTxn"),
-    (28, "TxnOffsetCommit"),
-];
+/// The requests of a transaction, by the number of their API: Produce, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn
+/// and TxnOffsetCommit.
+const OF_TRANSACTIONS: [i16; 6] = [0, 22, 24, 25, 26, 28];
+/// The requests of a member: Fetch, ListOffsets, Metadata, OffsetFetch, FindCoordinator, JoinGroup, Heartbeat, LeaveGroup,
+/// SyncGroup and ApiVersions.
+const OF_MEMBERS: [i16; 10] = [1, 2, 3, 9, 10, 11, 12, 13, 14, 18];
+/// The requests of a member that publishes and commits by itself: Produce, OffsetCommit, OffsetFetch, JoinGroup and
+/// InitProducerId.
+const AT_LEAST_ONCE: [i16; 5] = [0, 8, 9, 11, 22];
 
-async fn exactly_once(servers: &str, client: &str) -> KafkaTransport {
-    let config = KafkaConfig::new(servers).with_delivery(Guarantee::ExactlyOnce);
+async fn exactly_once(servers: &str) -> KafkaTransport {
+    connect(servers, "kser", Guarantee::ExactlyOnce).await
+}
+
+async fn connect(servers: &str, client: &str, guarantee: Guarantee) -> KafkaTransport {
+    let config = KafkaConfig::new(servers).with_delivery(guarantee);
     let config = config.with("client.id", client).unwrap();
     KafkaTransport::with_config(config).await.unwrap()
 }
@@ -57,77 +61,80 @@ async fn copy(member: &mut dyn Subscription, to: &Topic, count: usize) {
     }
 }
 
-/// Copies two records while each of the requests, or its answer, is lost once. A reader finds each record once, in order.
-async fn copy_with_losses(cluster: &Cluster, plan: &[(i16, usize, Loss)]) -> usize {
-    let mut tasks = tokio::task::JoinSet::new();
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    for (number, (api, nth, loss)) in plan.iter().copied().enumerate() {
-        let client = format!("copy-{number}");
-        let place = Place {
-            client: client.clone(),
-            api,
-            nth,
-        };
-        cluster.lose(place, loss);
-        let (servers, turns) = (cluster.bootstrap(), Arc::clone(&turns));
-        tasks.spawn(async move {
-            let _turn = turns.acquire().await.unwrap();
-            let admin = Admin::new(servers.clone());
-            let names = ["in", "out"].map(|name| format!("{name}.{number}"));
-            let topics = names.map(|name| {
-                admin.create_topic(&name, 1, 1);
-                Topic::new(name).unwrap()
-            });
-            // Clients of another name: their requests are not counted.
-            let outside = KafkaConfig::new(servers.clone());
-            let outside = KafkaTransport::with_config(outside).await.unwrap();
-            let transport = exactly_once(&servers, &client).await;
-            let mut member = common::member(&transport, &topics[0]).await;
-            for text in ["a", "b", "c"] {
-                common::publish(&outside, &topics[0], &[text]).await;
-                copy(&mut *member, &topics[1], 1).await;
-            }
-            leave(member).await;
-            let mut reader = common::member(&outside, &topics[1]).await;
-            assert_eq!(
-                settled(&mut *reader, 3).await,
-                ["a", "b", "c"],
-                "{plan:?}",
-                plan = (api, nth, loss)
-            );
-            let more = tokio::time::timeout(QUIET, receive(&mut *reader, 1)).await;
-            assert!(
-                more.is_err(),
-                "a record comes twice: {:?}",
-                (api, nth, loss)
-            );
-            // The group has all of them: the next member gets none.
-            let mut next = common::member(&outside, &topics[0]).await;
-            let again = tokio::time::timeout(QUIET, receive(&mut *next, 1)).await;
-            assert!(
-                again.is_err(),
-                "an input is redelivered: {:?}",
-                (api, nth, loss)
-            );
-        });
-    }
-    while let Some(copied) = tasks.join_next().await {
-        copied.unwrap();
-    }
-    let reached = plan.iter().enumerate().filter(|(number, (api, nth, _))| {
-        cluster.has_lost(&Place {
-            client: format!("copy-{number}"),
-            api: *api,
-            nth: *nth,
-        })
+/// A loss in a run of its own.
+#[derive(Debug, Clone)]
+struct Case {
+    guarantee: Guarantee,
+    place: Place,
+    loss: Loss,
+}
+
+/// Copies three records while a request, or its answer, is lost. Clients of another name, whose requests are not counted, publish
+/// and judge.
+async fn copy_with_loss(servers: String, number: usize, case: Case) {
+    let admin = Admin::new(servers.clone());
+    let topics = ["in", "out"].map(|name| {
+        let name = format!("{name}.{number}");
+        admin.create_topic(&name, 1, 1);
+        Topic::new(name).unwrap()
     });
-    reached.count()
+    let outside = KafkaConfig::new(servers.clone());
+    let outside = KafkaTransport::with_config(outside).await.unwrap();
+    let transport = connect(&servers, &case.place.client, case.guarantee).await;
+    let mut member = common::member(&transport, &topics[0]).await;
+    for text in ["a", "b", "c"] {
+        common::publish(&outside, &topics[0], &[text]).await;
+        copy(&mut *member, &topics[1], 1).await;
+    }
+    leave(member).await;
+    let mut reader = common::member(&outside, &topics[1]).await;
+    let mut seen = settled(&mut *reader, 3).await;
+    while let Ok(more) = tokio::time::timeout(QUIET, settled(&mut *reader, 1)).await {
+        assert!(
+            case.guarantee == Guarantee::AtLeastOnce,
+            "{more:?} comes twice: {case:?}"
+        );
+        seen.extend(more);
+    }
+    seen.dedup();
+    assert_eq!(seen, ["a", "b", "c"], "{case:?}");
+    // The group has all of them: the next member gets none.
+    let mut next = common::member(&outside, &topics[0]).await;
+    let again = tokio::time::timeout(QUIET, receive(&mut *next, 1)).await;
+    let may_come_again = case.guarantee == Guarantee::AtLeastOnce;
+    assert!(
+        again.is_err() || may_come_again,
+        "an input is redelivered: {case:?}"
+    );
+}
+
+/// Returns a case for each loss of each of these requests.
+fn cases(guarantee: Guarantee, apis: &[i16], nths: std::ops::Range<usize>) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for api in apis {
+        for nth in nths.clone() {
+            for loss in [Loss::Request, Loss::Answer] {
+                let client = format!("{guarantee:?}-{api}-{nth}-{loss:?}");
+                let place = Place {
+                    client,
+                    api: *api,
+                    nth,
+                };
+                cases.push(Case {
+                    guarantee,
+                    place,
+                    loss,
+                });
+            }
+        }
+    }
+    cases
 }
 
 test_services::cluster_tests!(
-    /// Each request of a transaction, and each answer, is lost once.
+    /// Each request, and each answer, is lost once, in runs of their own.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_lost_request_or_answer_of_a_transaction_loses_and_doubles_nothing() {
+    async fn a_lost_request_or_answer_loses_nothing_and_a_transaction_doubles_nothing() {
         let start = || {
             // A busy broker is not to lose the session of its own controller.
             let builder = Cluster::builder().with_proxy();
@@ -136,15 +143,29 @@ test_services::cluster_tests!(
                 .start()
         };
         let cluster = tokio::task::spawn_blocking(start).await.unwrap();
-        let mut plan = Vec::new();
-        for (api, _) in OF_TRANSACTIONS {
-            for nth in 0..2 {
-                plan.extend([Loss::Request, Loss::Answer].map(|loss| (api, nth, loss)));
-            }
+        let mut all = cases(Guarantee::ExactlyOnce, &OF_TRANSACTIONS, 0..2);
+        all.extend(cases(Guarantee::ExactlyOnce, &OF_MEMBERS, 0..1));
+        all.extend(cases(Guarantee::AtLeastOnce, &AT_LEAST_ONCE, 0..1));
+        let mut runs = tokio::task::JoinSet::new();
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        for (number, case) in all.iter().cloned().enumerate() {
+            cluster.lose(case.place.clone(), case.loss);
+            let (servers, turns) = (cluster.bootstrap(), Arc::clone(&turns));
+            runs.spawn(async move {
+                let _turn = turns.acquire().await.unwrap();
+                copy_with_loss(servers, number, case).await;
+            });
         }
-        let reached = copy_with_losses(&cluster, &plan).await;
-        println!("{reached} of {} places were reached", plan.len());
-        assert!(reached >= 20, "{reached} of {}", plan.len());
+        while let Some(run) = runs.join_next().await {
+            run.unwrap();
+        }
+        let is_missed = |case: &&Case| !cluster.has_lost(&case.place);
+        let missed: Vec<_> = all.iter().filter(is_missed).collect();
+        println!("{} places, not reached: {missed:?}", all.len());
+        let of_transactions = missed
+            .iter()
+            .filter(|case| OF_TRANSACTIONS.contains(&case.place.api));
+        assert_eq!(of_transactions.count(), 0, "{missed:?}");
     }
 );
 
@@ -152,7 +173,7 @@ test_services::kafka_tests!(
     #[tokio::test(flavor = "multi_thread")]
     async fn a_long_task_holds_back_neither_its_partition_nor_a_window() {
         let (input, to) = (topic(&[]), topic(&[]));
-        let transport = exactly_once(test_services::kafka(), "kser").await;
+        let transport = exactly_once(test_services::kafka()).await;
         let mut member = common::member(&transport, &input).await;
         common::publish(&transport, &input, &["long"]).await;
         let long = receive(&mut *member, 1).await.remove(0);
@@ -176,7 +197,7 @@ test_services::kafka_tests!(
     #[tokio::test(flavor = "multi_thread")]
     async fn a_member_that_wakes_up_after_its_successor_publishes_nothing() {
         let (input, to) = (topic(&[]), topic(&[]));
-        let transport = exactly_once(test_services::kafka(), "kser").await;
+        let transport = exactly_once(test_services::kafka()).await;
         let mut first = named(&transport, &input, "one").await;
         common::publish(&transport, &input, &["a"]).await;
         let late = receive(&mut *first, 1).await.remove(0);
@@ -198,7 +219,7 @@ test_services::kafka_tests!(
     async fn a_record_that_its_topic_refuses_aborts_its_own_delivery_alone() {
         let input = topic(&[]);
         let to = topic(&[("max.message.bytes", "2000")]);
-        let transport = exactly_once(test_services::kafka(), "kser").await;
+        let transport = exactly_once(test_services::kafka()).await;
         let mut member = common::member(&transport, &input).await;
         common::publish(&transport, &input, &["a", "b", "c"]).await;
         let held = receive(&mut *member, 3).await;
