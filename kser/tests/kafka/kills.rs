@@ -91,7 +91,7 @@ async fn steps_are_accepted_once(instance: Option<&str>, kills: u32) -> Tested {
     let prefix = prefix();
     let servers = test_services::kafka();
     let url = format!(
-        "kafka://{servers}?prefix={prefix}&{SHORT_SESSION}&transaction.timeout.ms=3000&message.timeout.ms=3000&delivery=exactly-once"
+        "kafka://{servers}?prefix={prefix}&{SHORT_SESSION}&transaction.timeout.ms=10000&message.timeout.ms=10000&delivery=exactly-once"
     );
     let (log, _, runs) = launch_and_kill(&url, instance, kills).await?;
     log.in_order(u32::try_from(runs)?)?;
