@@ -1,4 +1,5 @@
-//! Consumers that are killed, in processes of their own, on real Kafka: row A of what is promised, cell by cell.
+//! Consumers that are killed, in processes of their own, on real Kafka: row A of what is promised, cell by cell, and a
+//! cell of row S.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,9 +7,10 @@ use std::time::Duration;
 use crate::common::process::Setup;
 use crate::common::road::{self, Bomb, Diary, LEGS, Log, Stuck, Trip, all_arrive, walk};
 use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, prefix, until, url};
-use kser::backend::{Interest, Room, Transport};
+use kser::backend::{Interest, Room, StateStore as _, Transport};
 use kser::kafka::KafkaTransport;
 use kser::message::Topic;
+use kser::postgres::PostgresStore;
 use kser::{Outcome, Registry, Status, Step};
 use libtest_mimic::{Failed, Trial};
 use tokio::time::{Instant, sleep};
@@ -38,6 +40,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_a_task_that_kills_its_process_is_a_dead_letter_and_63_others_run",
             one_bomb,
         ),
+        on_kafka(
+            "s_each_step_is_accepted_once_on_postgres_after_a_kill",
+            killed_on_postgres,
+        )
+        .with_ignored_flag(!test_services::HAS_KAFKA || !test_services::HAS_POSTGRES),
         on_kafka(
             "three_deploys_of_a_handler_that_blocks_its_thread_are_no_crash",
             three_deploys,
@@ -162,6 +169,54 @@ async fn launch_and_kill(
         log.add(process.said("ran"));
     }
     Ok((log, killed, runs.len()))
+}
+
+/// Launches operations of three steps on Kafka and PostgreSQL, and kills the only consumer in the middle. Another one of its name
+/// goes on.
+async fn killed_on_postgres() -> Tested {
+    const TRIPS: u32 = 100;
+    let (url, database) = (url(SHORT_SESSION), test_services::postgres().url());
+    let store = PostgresStore::open(&database).await?;
+    let builder = kser::Client::builder_from_url(&url).store(store.clone());
+    let kser = builder.build().await?;
+    let registry = road::registry(Diary::default());
+    kser.ensure_topics(&registry, Some(3)).await?;
+    let mut runs = Vec::new();
+    for trip in 0..TRIPS {
+        let ms = u64::from(trip % 10);
+        runs.push(kser.producer().launch(Trip { trip, ms }).await?);
+    }
+    let setup = Setup::new(&url).with_instance("courier");
+    let setup = setup.with_store(&database);
+    let mut first = setup.start()?;
+    let middle = TRIPS as usize * 2;
+    until("it is in the middle", LONG * 4, || {
+        first.texts("ran").len() >= middle
+    })
+    .await?;
+    first.kill()?;
+    let killed = Instant::now();
+    let mut second = setup.start()?;
+    until("it goes on", LONG * 2, || !second.texts("ran").is_empty()).await?;
+    println!("it went on {:?} after the kill", killed.elapsed());
+    all_arrive(&runs, LONG * 4).await?;
+    let mut log = Log::default();
+    log.add(first.said("ran"));
+    log.add(second.said("ran"));
+    log.in_order(TRIPS)?;
+    let mut accepted = 0;
+    for run in &runs {
+        let attempts = store.attempts(run.id(), 0, 100).await?;
+        let good = attempts
+            .iter()
+            .filter(|attempt| attempt.status == Status::Success);
+        let steps: Vec<u32> = good.map(|attempt| attempt.position).collect();
+        expect(steps == [0, 1, 2, 3], || format!("{}: {steps:?}", run.id()))?;
+        accepted += steps.len();
+    }
+    println!("{} runs of {accepted} accepted steps", log.runs());
+    second.stop().await?;
+    Ok(())
 }
 
 async fn one_bomb() -> Tested {

@@ -24,6 +24,9 @@ const DEADLINE: &str = "KSER_TEST_DEADLINE";
 /// The topics that it reads, with commas between, if not those of its tasks.
 const TOPICS: &str = "KSER_TEST_TOPICS";
 
+/// The URL of its state store, if it has one.
+const STORE: &str = "KSER_TEST_STORE";
+
 /// A consumer in a process of its own, and what it has printed.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -37,6 +40,7 @@ pub(crate) struct Setup {
     url: String,
     instance: String,
     topics: String,
+    store: String,
     deadline: Duration,
     output: Option<PathBuf>,
 }
@@ -47,6 +51,7 @@ impl Setup {
             url: url.to_owned(),
             instance: String::new(),
             topics: String::new(),
+            store: String::new(),
             deadline: Duration::from_secs(5),
             output: None,
         }
@@ -59,6 +64,12 @@ impl Setup {
 
     pub(crate) fn with_topics(mut self, topics: &[&str]) -> Self {
         self.topics = topics.join(",");
+        self
+    }
+
+    /// Keeps the states of operations in the store of this URL.
+    pub(crate) fn with_store(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.store);
         self
     }
 
@@ -88,6 +99,7 @@ impl Setup {
             .env(DEADLINE, self.deadline.as_millis().to_string())
             .env("KSER_INSTANCE", &self.instance)
             .env(TOPICS, &self.topics)
+            .env(STORE, &self.store)
             .stdout(output)
             .spawn()?;
         let lines = Lines::of(&mut child);
@@ -179,7 +191,11 @@ pub(crate) fn run_alone(consumer: impl Future<Output = Result<(), Error>>) {
 }
 
 async fn consume(url: &str, deadline: Duration) -> Result<(), Error> {
-    let kser = kser::connect(url).await?;
+    let store = std::env::var(STORE).unwrap_or_default();
+    let kser = match store.is_empty() {
+        true => kser::connect(url).await?,
+        false => kser::connect_with_store(url, &store).await?,
+    };
     println!("connected to the brokers");
     let consumer = kser.consumer(road::registry(road::Diary::printed()));
     let mut consumer = consumer.with_instance_from_env().with_signals();
