@@ -49,8 +49,8 @@ pub trait StateStore: Debug + Send + Sync + 'static {
 
     /// Writes the progress of a run, if the stored revision is `expected`.
     ///
-    /// A swap whose answer was lost is repeated as it was: [`Progress::stamp`] tells the store whether it was written. A
-    /// stamp of 0 is none, and tells nothing.
+    /// A swap whose answer was lost is repeated as it was: the [stamp](crate::sequencing::Progress::stamp) of its progress
+    /// tells the store whether it was written. A stamp of 0 is none, and tells nothing.
     async fn swap(
         &self,
         id: &RunId,
