@@ -16,7 +16,7 @@ const LARGEST_GROUP: usize = 256;
 /// The bytes of a group at which no further write joins it.
 const LARGEST_BYTES: usize = 4 << 20;
 
-/// The caller of a write, who may have gone.
+/// Sends the answer of a write to its caller, whose future may be dropped.
 pub(super) type Caller<T> = oneshot::Sender<Result<T, Failure>>;
 
 /// A write that waits.

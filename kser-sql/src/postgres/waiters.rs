@@ -201,7 +201,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The interest of a caller in what is due.
+/// Counts a caller that waits for a due run or output, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Interest<'a>(&'a Waiters);
 

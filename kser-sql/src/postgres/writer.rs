@@ -166,7 +166,7 @@ impl Writer {
     }
 }
 
-/// Answers a caller, who may have gone.
+/// Sends an answer to its caller, whose future may be dropped.
 fn answer_to<T>(caller: Caller<T>, answer: T) {
     let _ = caller.send(Ok(answer));
 }

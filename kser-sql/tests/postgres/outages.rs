@@ -16,7 +16,7 @@ use crate::runs::{after, id, insert};
 use crate::schema;
 
 const RUNS: usize = 8;
-/// The time for what comes sooner, unless it is lost.
+/// The deadline for events that take milliseconds unless one is lost.
 const LONG: Duration = Duration::from_secs(120);
 
 /// Writers that change runs until they are told to end. Each counts the swaps that have written.
