@@ -159,8 +159,7 @@ impl Draft<'_> {
         seen: u64,
     ) -> Result<(), Rejected> {
         if self.locate(step)? == StepPosition::Completed {
-            self.repeat(step.position, seen);
-            return Ok(());
+            return self.redelivered(lease.as_ref(), seen);
         }
         match self.progress.status {
             Status::Failed => {
@@ -202,6 +201,25 @@ impl Draft<'_> {
             self.lose_attempt();
         }
         self.begin(lease);
+        Ok(())
+    }
+
+    /// Handles the redelivered record of a step that is done. The consumer may have begun later steps without records of their
+    /// own: then this record wakes the next consumer, which publishes the step whose attempt was lost.
+    fn redelivered(&mut self, lease: Option<&Lease>, seen: u64) -> Result<(), Rejected> {
+        let is_ours = seen == self.progress.started_by_version;
+        if !is_ours || !self.progress.started || self.external().is_some() {
+            self.repeat(seen);
+            return Ok(());
+        }
+        self.must_be_free(lease)?;
+        self.lose_attempt();
+        self.clear_attempt();
+        match self.progress.crash_count {
+            _ if self.progress.status == Status::Cancelled => {}
+            crashes if crashes >= MAX_CRASHES => self.fail(killed(crashes)),
+            _ => self.publish_again(),
+        }
         Ok(())
     }
 
@@ -251,7 +269,7 @@ impl Draft<'_> {
 
     fn reported(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
         if self.locate(step)? == StepPosition::Completed {
-            self.repeat(step.position, seen);
+            self.repeat(seen);
             return Ok(());
         }
         let Some(external) = self.external() else {
@@ -276,7 +294,7 @@ impl Draft<'_> {
 
     fn given_up(&mut self, step: &StepKey, outcome: Outcome, seen: u64) -> Result<(), Rejected> {
         if self.locate(step)? == StepPosition::Completed {
-            self.repeat(step.position, seen);
+            self.repeat(seen);
             return Ok(());
         }
         match self.progress.status {

@@ -146,6 +146,32 @@ impl Transition {
         self
     }
 
+    /// Says whether the transition does nothing but publish the message of the step that follows, which no program outside runs.
+    #[must_use]
+    pub fn only_goes_on(&self) -> bool {
+        let position = self.progress.position;
+        let publish = Effect::Publish {
+            position,
+            not_before: None,
+        };
+        self.effects == [publish] && position > 1 && !self.progress.started
+    }
+
+    /// Begins an attempt at the step that follows in the same write, so that the consumer that ended the step before goes on
+    /// without a message. The record that the consumer holds stays the one that wakes the next consumer after a crash.
+    ///
+    /// The transition must [only go on](Self::only_goes_on). The effect that publishes the message stays, for a consumer that
+    /// needs its record.
+    #[must_use]
+    pub fn begin_next(mut self, lease: Lease) -> Self {
+        let progress = &mut self.progress;
+        progress.started = true;
+        progress.attempts = progress.attempts.saturating_add(1);
+        progress.lease = Some(lease);
+        progress.check_at = progress.next_check(progress.updated);
+        self
+    }
+
     /// Makes the transition to a progress that was made without an event, such as that of a fork.
     #[must_use]
     pub const fn new(progress: Progress, effects: Vec<Effect>) -> Self {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Envelope, Fields, Instance, Outcome, Status, Timestamp};
 
 /// The time that a published step has to start before it is published again, the first time.
-pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(60);
+const REPUBLISH_AFTER: Duration = Duration::from_secs(60);
 
 /// The progress of a run: small, and of the same size for any number of steps.
 ///
@@ -274,6 +274,20 @@ impl Progress {
     #[must_use]
     pub const fn steps(&self) -> u32 {
         self.steps
+    }
+
+    /// Returns the time of the next check of a progress that changes at `now`. It doubles with each sweep that finds no
+    /// change, so that a queue that is merely long is not made longer.
+    pub(super) fn next_check(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.status.is_terminal() {
+            return None;
+        }
+        let patience = REPUBLISH_AFTER * (1 << self.sweeps_since_change.min(5));
+        match (&self.lease, self.sweeps_since_change) {
+            (Some(lease), 0) => Some(lease.until),
+            (Some(lease), _) => Some(lease.until.max(now) + patience),
+            (None, _) => Some(self.not_before.unwrap_or(now).max(now) + patience),
+        }
     }
 
     /// Says whether an attempt at the step has begun and not ended.

@@ -71,10 +71,32 @@ fn begun_by(progress: &Progress) -> Option<u64> {
 }
 
 impl Case<'_> {
-    /// Whether the event is that of the record by which the step before the pending one ended.
+    /// Whether the event is that of the record of a step that is done, under which the latest attempt began.
     pub(crate) fn by_the_record_before(&self) -> bool {
-        let past = told(self.event).is_some_and(|told| told.position + 1 == self.before.position());
+        let past = told(self.event).is_some_and(|told| told.position < self.before.position());
         past && seen(self.event).is_some_and(|seen| Some(seen) == begun_by(self.before))
+    }
+
+    /// Whether that record comes again, and the attempt that began under it has not ended.
+    pub(crate) fn wakes(&self) -> bool {
+        matches!(self.event, Event::Started { .. })
+            && self.by_the_record_before()
+            && self.before.is_started()
+            && !Self::external(self.here)
+    }
+
+    /// Whether a consumer that starts may take the step from the one that holds it.
+    pub(crate) fn is_free(&self) -> bool {
+        let Event::Started { lease, .. } = self.event else {
+            return !self.leased();
+        };
+        // A later life of the same instance takes over at once.
+        let held = self.before.lease().zip(lease.as_ref());
+        let successor = held.is_some_and(|(held, taker)| {
+            held.owner.instance == taker.owner.instance
+                && taker.owner.incarnation > held.owner.incarnation
+        });
+        successor || !self.leased()
     }
 
     pub(crate) fn after(&self) -> &Progress {

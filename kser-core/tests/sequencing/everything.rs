@@ -1,4 +1,4 @@
-//! Every event in every state that an operation of three steps, the second an external one, can get into.
+//! Every event in every state that an operation of four steps, the second an external one, can get into.
 //!
 //! States that differ only in what the rules do not look at (versions, the past, how large a count is once it is over
 //! every limit) are one, so that their number is finite and histories of any length are covered.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kser_core::sequencing::{
-    Event, External, Lease, Owner, PlannedStep, Progress, StepKey, StepWindow, apply,
+    Event, External, Lease, Owner, PlannedStep, Progress, StepKey, StepWindow, Transition, apply,
 };
 use kser_core::{Object, Outcome, Status, Timestamp};
 
@@ -16,7 +16,7 @@ use crate::steps::failure;
 
 /// Leases, limits and waits are all this long: as long as a sweep has patience.
 const UNIT: Duration = Duration::from_secs(60);
-const STEPS: u32 = 3;
+const STEPS: u32 = 4;
 
 fn key(position: u32) -> StepKey {
     StepKey {
@@ -179,18 +179,26 @@ fn every_event_in_every_state_keeps_the_laws_and_no_state_is_a_dead_end() {
         let (before, now) = states[at].clone();
         for (by, event) in events(&before, now) {
             let (after, now) = match event {
-                None => (before.clone(), now + UNIT),
+                None => (Transition::new(before.clone(), Vec::new()), now + UNIT),
                 Some(event) => match tried(&plan, &before, &event, now) {
                     Some(after) => (after, now),
                     None => continue,
                 },
             };
-            let next = states.len();
-            let to = *known.entry(shape(&after, now)).or_insert(next);
-            if to == next {
-                states.push((after, now));
+            // A consumer may begin the next step in the same write.
+            let begun = after.only_goes_on().then(|| {
+                let owner = Owner::new("worker".into(), 1);
+                let begun = after.clone().begin_next(Lease::new(now + UNIT, owner));
+                begun.progress
+            });
+            for after in [Some(after.progress), begun].into_iter().flatten() {
+                let next = states.len();
+                let to = *known.entry(shape(&after, now)).or_insert(next);
+                if to == next {
+                    states.push((after, now));
+                }
+                ways.push((by, at, to));
             }
-            ways.push((by, at, to));
         }
         at += 1;
     }
@@ -221,7 +229,7 @@ fn tried(
     before: &Progress,
     event: &Event,
     now: Timestamp,
-) -> Option<Progress> {
+) -> Option<Transition> {
     let window = window(plan, before);
     let result = apply(before, window, event.clone(), now);
     let case = Case {
@@ -234,13 +242,16 @@ fn tried(
     };
     case.check();
     let by_the_record_before = case.by_the_record_before();
-    let after = result.ok().filter(|after| after.changed)?.progress;
-    let again = apply(&after, self::window(plan, &after), event.clone(), now);
+    let wakes = case.wakes();
+    let after = result.ok().filter(|after| after.changed)?;
+    let again = self::window(plan, &after.progress);
+    let again = apply(&after.progress, again, event.clone(), now);
     // These say something new each time; of an external step, a report names no attempt.
     let anew = matches!(
         event,
         Event::Launched | Event::Retried { .. } | Event::Renewed { .. } | Event::Reported { .. }
-    ) || by_the_record_before;
+    ) || by_the_record_before
+        || wakes;
     assert!(
         anew || !again.is_ok_and(|again| again.changed),
         "told twice, {event:?} changes twice: {before:#?}"

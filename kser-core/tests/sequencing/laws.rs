@@ -8,7 +8,7 @@ use crate::case::{Case, Told, told};
 impl Case<'_> {
     /// Whether the law holds for all of it.
     pub(crate) fn check(&self) {
-        let laws: [(&str, bool); 21] = [
+        let laws: [(&str, bool); 22] = [
             ("the version counts changes", self.versions()),
             ("what runs is looked after", self.awaited()),
             ("a status is told when it changes", self.statuses()),
@@ -19,6 +19,10 @@ impl Case<'_> {
             (
                 "a past step moves nothing, and only its record asks again",
                 self.past(),
+            ),
+            (
+                "the record under which a lost attempt began wakes its run",
+                self.woken(),
             ),
             ("a later step waits", self.ahead()),
             ("a stale attempt changes nothing", self.stale()),
@@ -131,16 +135,15 @@ impl Case<'_> {
     }
 
     fn past(&self) -> bool {
-        let Some(told) = told(self.event).filter(|told| told.position < self.before.position())
-        else {
+        let past = told(self.event).is_some_and(|told| told.position < self.before.position());
+        if !past || self.wakes() {
             return true;
-        };
-        let last = told.position + 1 == self.before.position();
+        }
         let due = match self.before.status() {
             Status::Running => !self.before.is_started() || Self::external(self.here),
-            status => status == Status::Success,
+            status => matches!(status, Status::Success | Status::Failed),
         };
-        let again = last && due && self.by_the_record_before();
+        let again = due && self.by_the_record_before();
         // A copy of the pending step is written down first, so that it has a version of its own.
         let copied = again && self.before.status() == Status::Running;
         let (before, after) = (self.before, self.after());
@@ -148,6 +151,28 @@ impl Case<'_> {
             && before.attempts() == after.attempts()
             && before.is_started() == after.is_started();
         stands && self.changed() == copied && self.effects().is_empty() != again
+    }
+
+    /// The step whose attempt was lost is published, so that its own record begins the next one.
+    fn woken(&self) -> bool {
+        if !self.wakes() {
+            return true;
+        }
+        let (before, after) = (self.before, self.after());
+        if !self.is_free() {
+            return self.result.is_err();
+        }
+        let follows = match (before.status(), after.status()) {
+            (Status::Cancelled, Status::Cancelled) => self.effects().is_empty(),
+            (_, Status::Failed) => after.crash_count() == 3 && self.letter(),
+            (_, status) => status == before.status() && self.publishes(before.position()),
+        };
+        follows
+            && self.changed()
+            && !after.is_started()
+            && after.position() == before.position()
+            && after.attempts() == before.attempts()
+            && after.crash_count() == before.crash_count() + 1
     }
 
     fn ahead(&self) -> bool {
@@ -164,19 +189,13 @@ impl Case<'_> {
     }
 
     fn starts(&self) -> bool {
-        let Event::Started { alone, lease, .. } = self.event else {
+        let Event::Started { alone, .. } = self.event else {
             return true;
         };
         let before = self.before;
-        // A later life of the same instance takes over at once.
-        let held = before.lease().zip(lease.as_ref());
-        let successor = held.is_some_and(|(held, taker)| {
-            held.owner.instance == taker.owner.instance
-                && taker.owner.incarnation > held.owner.incarnation
-        });
         let waits = before.not_before().is_some_and(|until| until > self.now);
         let runs = !before.status().is_terminal();
-        let free = successor || !self.leased();
+        let free = self.is_free();
         if before.status() == Status::Cancelled && self.told_here().is_some() {
             // A crashed attempt of a cancelled run ends, and none begins.
             let ends = before.is_started() && free;
@@ -235,6 +254,9 @@ impl Case<'_> {
             let kept = after.crash_count() == before.crash_count();
             return kept || (after.crash_count() == 0 && (self.moved() || self.is_repair()));
         };
+        if self.wakes() {
+            return true;
+        }
         if !self.changed() || self.told_here().is_none() {
             return after.crash_count() == before.crash_count();
         }
@@ -256,7 +278,9 @@ impl Case<'_> {
             _ if self.is_repair() && self.changed() => begun,
             // What was lost does not count, and what was begun does.
             Event::Started { .. }
-                if before.is_started() && self.changed() && self.told_here().is_some() =>
+                if before.is_started()
+                    && self.changed()
+                    && (self.told_here().is_some() || self.wakes()) =>
             {
                 before.counted_attempts() - 1 + begun
             }

@@ -38,6 +38,15 @@ pub(crate) fn check_dead_letter(
 ) {
     let mut sent = view.records();
     let changed = !sent.any(|sent| sent.record.payload == record.payload);
+    let message = record.payload.as_deref().map(Message::decode);
+    // A step that began with the end of the one before was not sent, unless a sweep published it as begun.
+    let in_a_row = message.and_then(Result::ok).is_some_and(|message| {
+        message.metadata.envelope().is_some_and(|envelope| {
+            let is_stored = facts.run(&envelope.run).stored.is_some();
+            envelope.started || is_stored && facts.task(&message.uuid).sent == 0
+        })
+    });
+    let changed = changed && !in_a_row;
     let mut headers = record.headers.iter();
     let silent = !headers.any(|(name, _)| name == "kser-error");
     for (wrong, how) in [

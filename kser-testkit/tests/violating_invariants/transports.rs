@@ -1,12 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kser::{IntoTask, RetryPolicy, TaskError};
+use kser::{Context, Entrypoint, IntoTask, RetryPolicy, Step, TaskError};
 use kser_core::Transport;
 use kser_testkit::{InjectedBug, Setup, World};
+use serde::{Deserialize, Serialize};
 
 use crate::transport::{Bad, Flaw};
-use crate::workflow::{Work, caught, launch, send, workers};
+use crate::workflow::{Work, caught, launch, send, work, workers};
+
+/// Work in a topic of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("mill.Grind")]
+struct Grind {
+    number: u32,
+}
 
 fn with(flaw: Flaw) -> impl Fn(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + Sync {
     move |inner| Arc::new(Bad { inner, flaw })
@@ -284,7 +292,19 @@ fn a_transport_that_has_healthy_work_wait_for_another_is_caught() {
 
 #[test]
 fn a_transport_that_publishes_more_than_is_needed_is_caught() {
+    // Stored steps of one topic would begin in a row, without records.
+    let two_topics = |world: &mut World| {
+        let (here, there) = (world.effects("shop"), world.effects("mill"));
+        let work_here = move |ctx: Context, params: Work| work(here.clone(), ctx, params);
+        let grind =
+            move |ctx: Context, Grind { number }: Grind| work(there.clone(), ctx, Work { number });
+        let consumers = world.consumers(2).task(work_here).task(grind);
+        consumers.wrap_transport(with(Flaw::PublishesTwice));
+        let work = |number| Step::new(Work { number });
+        let steps = vec![work(1), Step::new(Grind { number: 2 }), work(3)];
+        world.launch_steps("shop.Job", steps);
+    };
     for setup in [Setup::stored(), Setup::at_least_once()] {
-        assert_eq!(caught(setup, flawed(Flaw::PublishesTwice)), "RecordsNeeded");
+        assert_eq!(caught(setup, two_topics), "RecordsNeeded");
     }
 }

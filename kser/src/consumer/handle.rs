@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::active::{ActiveSet, RunningTask};
 use super::graceful_leave::GracefulLeave;
 use super::options::{LEAVE_TIMEOUT, leave_timeout};
+use super::paused::Paused;
 use crate::encryption_health::EncryptionHealth;
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
@@ -91,7 +92,8 @@ impl ConsumerHandle {
         self.0.stop.cancel();
     }
 
-    /// Pauses the consumer: it takes no new deliveries until [`resume`](Self::resume). Held deliveries go on.
+    /// Pauses the consumer: it takes no new deliveries, and begins no further step of a run, until [`resume`](Self::resume). Held
+    /// deliveries go on.
     pub fn pause(&self) {
         self.0.paused.set(true);
     }
@@ -181,28 +183,6 @@ impl ConsumerHandle {
 
     pub(super) fn tasks(&self) -> &ActiveSet<RunningTask> {
         &self.0.running
-    }
-}
-
-/// Whether new deliveries are taken.
-#[derive(Debug, Clone)]
-pub(crate) struct Paused(tokio::sync::watch::Sender<bool>);
-
-impl Paused {
-    pub(crate) fn new() -> Self {
-        Self(tokio::sync::watch::Sender::new(false))
-    }
-
-    pub(crate) fn set(&self, paused: bool) {
-        self.0.send_replace(paused);
-    }
-
-    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<bool> {
-        self.0.subscribe()
-    }
-
-    pub(crate) fn is_paused(&self) -> bool {
-        *self.0.borrow()
     }
 }
 

@@ -103,6 +103,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscr
         parked: Arc::default(),
         crowded: Parked::default(),
         stop: handle.stopping().clone(),
+        paused: handle.paused().clone(),
         running: handle.tasks().clone(),
         unsettled: ActiveSet::default(),
         attempts: ActiveSet::default(),

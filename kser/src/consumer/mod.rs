@@ -35,6 +35,7 @@ mod lifecycle;
 mod lost_records;
 mod options;
 mod parked;
+mod paused;
 mod pending_topic;
 mod places;
 mod processor;

@@ -11,6 +11,7 @@ use super::exclusive::Exclusive;
 use super::graceful_leave::Running;
 use super::options::Options;
 use super::parked::Parked;
+use super::paused::Paused;
 use super::places::Places;
 use super::queues::Queues;
 use super::step::layers::Layers;
@@ -42,6 +43,8 @@ pub(crate) struct Processor {
     pub(crate) crowded: Parked,
     /// Cancelled when nothing new is to begin.
     pub(crate) stop: Cancellation,
+    /// Whether new deliveries are taken, and further steps begin.
+    pub(crate) paused: Paused,
     /// Cancelled when handlers are to end.
     pub(crate) cancel: Cancellation,
     /// Cancelled when handlers are dropped.

@@ -27,6 +27,8 @@ pub(crate) struct WriteExtras {
     pub(crate) plan: Option<Vec<PlannedStep>>,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) outputs: Vec<Record>,
+    /// Set if the write begins the step that follows, too, so that its follower has to be known.
+    pub(crate) begins_next: bool,
 }
 
 /// The change of a run by an event: written, or without effect.
@@ -98,6 +100,7 @@ impl Stored<'_> {
                 plan: None,
                 attempt: verb_attempt(run, &view, &after, by, self.now()),
                 outputs: records.clone(),
+                begins_next: false,
             };
             if let WriteOutcome::Yes = self.write(run, &mut view, &after, &along).await? {
                 let version = after.progress.version();
@@ -218,7 +221,7 @@ impl Stored<'_> {
         let (before, progress) = (&view.progress, &after.progress);
         let position = progress.position() + 1;
         let moved = progress.position() > before.position();
-        let unknown_next = view.next.is_none() && progress.position() > 0;
+        let unknown_next = along.begins_next || view.next.is_none() && progress.position() > 0;
         let fetch = Some(position).filter(|_| unknown_next && position <= progress.steps());
         let goes_on = moved && progress.position() <= progress.steps();
         let next = view.next.as_deref().filter(|_| goes_on);
@@ -234,7 +237,10 @@ impl Stored<'_> {
         };
         match self.swap(&run.id, before.revision(), write).await? {
             Swapped::Written(step) => {
-                if view.next.is_none() && !moved {
+                if along.begins_next {
+                    view.here = view.next.take();
+                    view.next = step.map(Box::new);
+                } else if view.next.is_none() && !moved {
                     view.next = step.map(Box::new);
                 }
                 Ok(WriteOutcome::Yes)

@@ -292,7 +292,7 @@ async fn a_replayed_envelope_runs_no_stored_step_twice() -> Result<(), Error> {
         .result()
         .await?;
     let steps = taken(&tapped).await;
-    assert_eq!(steps.len(), 2);
+    assert_eq!(steps.len(), 1, "the steps began in a row");
     for step in steps {
         kser.producer()
             .send_bytes("test", step.payload.unwrap())

@@ -21,6 +21,7 @@ mod fairness;
 mod faulty;
 mod handed_in;
 mod handlers;
+mod in_a_row;
 mod key_loading;
 mod languages;
 mod late;

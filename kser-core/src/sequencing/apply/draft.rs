@@ -1,4 +1,3 @@
-use super::super::progress::REPUBLISH_AFTER;
 use super::super::{Effect, External, Lease, Owner, Rejected, StepKey, StepWindow};
 use super::{Draft, StepPosition};
 use crate::{Instance, Outcome, Status, Timestamp};
@@ -110,14 +109,17 @@ impl Draft<'_> {
         }
     }
 
-    /// Repeats the effects of the end of step `position` when its record is redelivered: if `seen` is the version in the
-    /// record that began the attempt by which the step ended, and no attempt at the next step has begun.
+    /// Repeats the effects of the end of a step when its record is redelivered: if `seen` is the version in the record that
+    /// began the latest attempt of the run, and that attempt has ended.
     ///
     /// Any other record of the step is a copy. If it repeated the effects, it would make a copy of the next step, which
     /// would make a copy of the step after it, to the end of the run.
-    pub(super) fn repeat(&mut self, position: u32, seen: u64) {
-        if position + 1 == self.progress.position && seen == self.progress.started_by_version {
-            self.repeat_effects();
+    pub(super) fn repeat(&mut self, seen: u64) {
+        if seen == self.progress.started_by_version {
+            match self.progress.status {
+                Status::Failed => self.repeat_end(),
+                _ => self.repeat_effects(),
+            }
         }
     }
 
@@ -257,21 +259,6 @@ impl Draft<'_> {
         }
         self.progress.version = self.progress.version.saturating_add(1);
         self.progress.updated = self.now;
-        self.progress.check_at = self.check_at();
-    }
-
-    /// Returns the time of the next check. It doubles with each sweep that finds no change, so that a queue that is merely
-    /// long is not made longer.
-    pub(super) fn check_at(&self) -> Option<Timestamp> {
-        let progress = &self.progress;
-        if progress.status.is_terminal() {
-            return None;
-        }
-        let patience = REPUBLISH_AFTER * (1 << progress.sweeps_since_change.min(5));
-        match (&progress.lease, progress.sweeps_since_change) {
-            (Some(lease), 0) => Some(lease.until),
-            (Some(lease), _) => Some(lease.until.max(self.now) + patience),
-            (None, _) => Some(progress.not_before.unwrap_or(self.now).max(self.now) + patience),
-        }
+        self.progress.check_at = self.progress.next_check(self.now);
     }
 }

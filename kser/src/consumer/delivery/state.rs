@@ -11,6 +11,7 @@ use crate::consumer::handed_in::{HandInPlace, HandedInDelivery};
 use crate::consumer::options::LOOK_AGAIN;
 use crate::consumer::processor::Processor;
 use crate::consumer::step::execution::StepExecution;
+use crate::consumer::step::in_a_row::StepsInARow;
 use crate::consumer::step::run_waits::RunWaits;
 use crate::engine::scope::Counts;
 
@@ -25,6 +26,9 @@ pub(crate) struct DeliveryState<'p> {
     pub(crate) crash_count: u32,
     /// The message, which is decoded once.
     pub(crate) message: Option<Arc<Message>>,
+    /// The version of the run in the record that was received, and the number of the steps that have begun since without a
+    /// record of their own; `None` while the message is that of the record.
+    pub(crate) in_a_row: Option<StepsInARow>,
     /// The step that the message asks for, kept from one attempt to the next.
     pub(crate) step: Option<Box<StepExecution<'p>>>,
     /// The revisions of the writes of a start whose answers did not come: the message may tell an older version than a look at
@@ -105,6 +109,7 @@ impl<'p> DeliveryState<'p> {
             revoked,
             crash_count,
             message: None,
+            in_a_row: None,
             step: None,
             unsure: Vec::new(),
             is_exclusive: false,

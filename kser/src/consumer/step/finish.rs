@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use kser_core::sequencing::{Effect, Rejected, Transition};
 use kser_core::store::Attempt;
 use kser_core::{Context, Error, Message, Outgoing, Record, Timestamp};
@@ -6,6 +8,7 @@ use super::attempt::{Attempted, EndedAttempt};
 use super::attempt_end::AttemptEnd;
 use super::end_line;
 use super::execution::StepExecution;
+use super::in_a_row;
 use super::retry::retry;
 use crate::consumer::delivery::dead_letter;
 use crate::consumer::delivery::disposition::{Disposition, Outputs};
@@ -28,7 +31,7 @@ pub(super) struct Written {
 pub(super) async fn finish<'p>(
     ended: EndedAttempt<'p>,
     state: &mut DeliveryState<'p>,
-) -> Result<Disposition, Error> {
+) -> Result<ControlFlow<Disposition>, Error> {
     let EndedAttempt {
         mut step,
         mut view,
@@ -43,17 +46,26 @@ pub(super) async fn finish<'p>(
         let event = end.event(&step.key, attempted.attempt);
         let mut after = match step.scope.decide(&view, event) {
             Ok(after) => after,
-            Err(rejected) => return Ok(not_ours(&step.message, &rejected)),
+            Err(rejected) => {
+                return Ok(ControlFlow::Break(not_ours(&step.message, &rejected)));
+            }
         };
         if step.scope.drops_end(&after) {
             tracing::warn!(
                 target: "kser", uuid = ?step.message.uuid,
                 "the end of an attempt is dropped: another attempt at the step was accepted",
             );
-            return Ok(Disposition::ack());
+            return Ok(ControlFlow::Break(Disposition::ack()));
         }
         let again = take_retry(&mut after, step.key.position);
-        let written = match write(&step, &view, &after, &ctx, &end) {
+        let goes_on = in_a_row::goes_on(state, &step, &view, &after, &ctx);
+        let lease = step
+            .scope
+            .lease(&step.processor.owner, step.processor.options.lease);
+        if goes_on && let Some(lease) = lease {
+            after = after.begin_next(lease);
+        }
+        let mut written = match write(&step, &view, &after, &ctx, &end) {
             Ok(written) => written,
             Err(error) if !refused => {
                 refused = true;
@@ -67,7 +79,10 @@ pub(super) async fn finish<'p>(
             }
         };
         if after.changed {
-            let rows = || extras(&step, &attempted, &end, &after, &written.sent);
+            let rows = || WriteExtras {
+                begins_next: goes_on,
+                ..extras(&step, &attempted, &end, &after, &written.sent)
+            };
             let extras = step.scope.extras(rows);
             match surely_write(&step, &mut view, &after, &extras).await {
                 Some(WriteOutcome::Yes) => {}
@@ -77,12 +92,18 @@ pub(super) async fn finish<'p>(
                     continue;
                 }
                 Some(WriteOutcome::Elsewhere(Elsewhere::Purged | Elsewhere::Unknown)) => {
-                    return Ok(Disposition::ack());
+                    return Ok(ControlFlow::Break(Disposition::ack()));
                 }
-                None => return Ok(Disposition::Release),
+                None => return Ok(ControlFlow::Break(Disposition::Release)),
             }
         }
-        return match again {
+        if goes_on && let Some(record) = written.records.pop() {
+            end_line::log_end(&step, &attempted, &after);
+            *view.progress = after.progress;
+            in_a_row::take_next(state, &step.message, record, view);
+            return Ok(ControlFlow::Continue(()));
+        }
+        let disposition = match again {
             Some(not_before) => {
                 end_line::log_retry(&step, &attempted, &after, &end.outcome, not_before);
                 Ok(retry(step, state, view, after, written.records, not_before))
@@ -92,6 +113,7 @@ pub(super) async fn finish<'p>(
                 acknowledge(&step, state, &after, written)
             }
         };
+        return disposition.map(ControlFlow::Break);
     }
 }
 
@@ -171,6 +193,7 @@ fn extras(
         plan: end.build.as_ref().and_then(Clone::clone),
         attempt: Some(attempt),
         outputs: sent.to_vec(),
+        begins_next: false,
     }
 }
 

@@ -10,6 +10,7 @@ mod external;
 mod finish;
 pub(crate) mod give_up;
 mod handler;
+pub(crate) mod in_a_row;
 mod job;
 pub(crate) mod layers;
 pub(crate) mod lease;

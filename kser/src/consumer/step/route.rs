@@ -22,20 +22,30 @@ use crate::payloads::Unopened;
 ///
 /// The error of the backend, or of the message, for which its end cannot be decided.
 pub(crate) async fn route(state: &mut DeliveryState<'_>) -> Result<Disposition, Error> {
+    loop {
+        if let ControlFlow::Break(disposition) = route_once(state).await? {
+            return Ok(disposition);
+        }
+    }
+}
+
+/// Takes the message at hand to its code. Goes on if the step that follows has begun, whose message is then at hand.
+async fn route_once(state: &mut DeliveryState<'_>) -> Result<ControlFlow<Disposition>, Error> {
     let message = match decode(state).await? {
         ControlFlow::Continue(message) => message,
-        ControlFlow::Break(disposition) => return Ok(disposition),
+        ControlFlow::Break(disposition) => return Ok(ControlFlow::Break(disposition)),
     };
     if let Some(version) = message.metadata.newer_version() {
         tracing::warn!(target: "kser", topic = %state.tracked.record.topic, version, "a message of a newer version of kser waits for a newer consumer");
-        return Ok(state.look_again());
+        return Ok(ControlFlow::Break(state.look_again()));
     }
     match run(state, &message).await {
         // The plan that rides along is none, and will not be one later.
         Err(error @ Error::InvalidStep { .. }) => {
             let error = TaskError::new("InvalidPlan", error.report()).with_code(400);
             let outcome = Outcome::from(&error);
-            Box::pin(give_up(state.processor, &state.tracked, &message, outcome)).await
+            let given_up = give_up(state.processor, &state.tracked, &message, outcome);
+            Box::pin(given_up).await.map(ControlFlow::Break)
         }
         decided => decided,
     }
@@ -84,45 +94,56 @@ async fn decode(
 async fn run<'p>(
     state: &mut DeliveryState<'p>,
     message: &Arc<Message>,
-) -> Result<Disposition, Error> {
+) -> Result<ControlFlow<Disposition>, Error> {
     if message.entrypoint.as_str() == STEP_ENDED {
-        return Box::pin(accept_report(state, message)).await;
+        let accepted = Box::pin(accept_report(state, message)).await;
+        return accepted.map(ControlFlow::Break);
     }
     let processor = state.processor;
     let job = match processor.registry.get(&message.entrypoint) {
         Some(Handler::Task(_)) if is_launch(message) => {
-            return Box::pin(refuse_launched_task(state, message)).await;
+            let refused = Box::pin(refuse_launched_task(state, message)).await;
+            return refused.map(ControlFlow::Break);
         }
         Some(Handler::Task(entry)) => Job::Task(entry),
         Some(Handler::Operation(_)) if is_step(message) => {
-            return Box::pin(refuse_nested_operation(state, message)).await;
+            let refused = Box::pin(refuse_nested_operation(state, message)).await;
+            return refused.map(ControlFlow::Break);
         }
         Some(Handler::Operation(entry)) => Job::Build(entry),
         Some(Handler::Status(entry)) => Job::Hook(entry),
-        _ => return Box::pin(await_handler(state, message)).await,
+        _ => {
+            let waits = Box::pin(await_handler(state, message)).await;
+            return waits.map(ControlFlow::Break);
+        }
     };
     if let Some(places) = processor.places_of.get(&message.entrypoint)
         && state.place.is_none()
     {
         match places.try_take() {
             Some(place) => state.place = Some(place),
-            None => return Ok(Disposition::AwaitPlace(places.clone())),
+            None => return Ok(ControlFlow::Break(Disposition::AwaitPlace(places.clone()))),
         }
     }
     let step = match state.step.take() {
         Some(step) => step,
         None if message.metadata.foreign_kser() && matches!(job, Job::Build(_)) => {
-            return Box::pin(refuse_launch(processor, &state.tracked, message)).await;
+            let refused = Box::pin(refuse_launch(processor, &state.tracked, message)).await;
+            return refused.map(ControlFlow::Break);
         }
         None => StepExecution::open(processor, message, job, state.tracked.text())?,
     };
-    let started = match StartedStep::begin(step, state).await? {
-        ControlFlow::Continue(started) => started,
-        ControlFlow::Break(disposition) => return Ok(disposition),
+    let begun = state.in_a_row.as_mut().and_then(|row| row.begun.take());
+    let started = match begun {
+        Some(view) => StartedStep { step, view },
+        None => match StartedStep::begin(step, state).await? {
+            ControlFlow::Continue(started) => started,
+            ControlFlow::Break(disposition) => return Ok(ControlFlow::Break(disposition)),
+        },
     };
     match EndedAttempt::run(started, state).await? {
         ControlFlow::Continue(ended) => finish(ended, state).await,
-        ControlFlow::Break(disposition) => Ok(disposition),
+        ControlFlow::Break(disposition) => Ok(ControlFlow::Break(disposition)),
     }
 }
 

@@ -87,6 +87,11 @@ impl RunWaits {
         }
     }
 
+    /// Says whether the places of the handler are lent to others.
+    pub(crate) fn has_lent(&self) -> bool {
+        self.lent.load(Ordering::Acquire) > 0
+    }
+
     async fn wait(&self, run: &RunId) -> Result<Outcome, Error> {
         let shared = &self.shared;
         if let Some(watched) = shared.event_watcher.known(run) {

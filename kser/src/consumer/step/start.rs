@@ -2,17 +2,19 @@ use std::ops::ControlFlow;
 
 use kser_core::sequencing::{Effect, Event, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
-use kser_core::{Error, Outcome, Record, TaskError};
+use kser_core::{Error, Outcome, TaskError};
 
 use super::ahead::{defer_ahead, late};
 use super::execution::StepExecution;
 use super::give_up::give_up;
+use super::in_a_row::version_in_record;
 use super::job::Job;
 use crate::consumer::delivery::dead_letter;
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
+use crate::consumer::delivery::tracked_record::TrackedRecord;
 use crate::engine::run_view::RunView;
-use crate::engine::scope::message::{Lineage, version_seen};
+use crate::engine::scope::message::Lineage;
 use crate::engine::stored::{Elsewhere, SwapOutcome, WriteExtras};
 
 /// A step of which an attempt has begun: written, where the state is stored.
@@ -44,10 +46,10 @@ impl<'p> StartedStep<'p> {
                 step: step.key.clone(),
                 lease: scope.lease(&processor.owner, processor.options.lease),
                 alone: state.is_exclusive,
-                seen: version_seen(&step.message),
+                seen: version_in_record(state, &step.message),
             };
             let extras = scope.extras(|| WriteExtras {
-                attempt: lost_attempt(&view.progress, &step),
+                attempt: lost_attempt(&view, &step),
                 ..WriteExtras::default()
             });
             match scope.start(view, event, extras, &mut state.unsure).await? {
@@ -59,8 +61,7 @@ impl<'p> StartedStep<'p> {
                         let view = RunView { progress, ..before };
                         return Ok(ControlFlow::Continue(Self { step, view }));
                     }
-                    let records = scope.records(&before, &after)?;
-                    return follow(state, records, &after).map(ControlFlow::Break);
+                    return follow(&step, state, &before, &after).map(ControlFlow::Break);
                 }
                 SwapOutcome::Conflict(Elsewhere::Stands(actual)) => {
                     view = actual;
@@ -145,17 +146,38 @@ fn defer_rejected<'p>(
 
 /// Acknowledges a delivery that began no attempt, with the records that its event asks for.
 fn follow(
+    step: &StepExecution<'_>,
     state: &DeliveryState<'_>,
-    mut records: Vec<Record>,
+    before: &RunView,
     after: &Transition,
 ) -> Result<Disposition, Error> {
+    let mut records = step.scope.records(before, after)?;
     if after.effects.contains(&Effect::DeadLetter) {
         let text = dead_letter::text(after.progress.last_outcome());
         let (made, shared) = (after.progress.made_attempts(), &state.processor.shared);
-        let dead_letter = dead_letter::write_within(&state.tracked, made, &text, shared)?;
+        let later = later_record(step, state, before, after)?;
+        let failed = later.as_ref().unwrap_or(&state.tracked);
+        let dead_letter = dead_letter::write_within(failed, made, &text, shared)?;
         records.push(dead_letter);
     }
     Ok(Disposition::ack_with(records))
+}
+
+/// Writes the record of the step that failed, if it had begun under the record of an earlier one.
+fn later_record(
+    step: &StepExecution<'_>,
+    state: &DeliveryState<'_>,
+    before: &RunView,
+    after: &Transition,
+) -> Result<Option<TrackedRecord>, Error> {
+    let here = before.here.as_deref();
+    let later = here.filter(|here| here.key.position > step.key.position);
+    let Some(record) = later.and_then(|later| step.scope.step_record(later, &after.progress))
+    else {
+        return Ok(None);
+    };
+    let clock = &*state.processor.shared.clock;
+    Ok(Some(TrackedRecord::alone(record?, clock)))
 }
 
 /// Waits for a run that the store does not know: it may have been purged, or restored from a backup.
@@ -172,12 +194,18 @@ async fn await_run(
 }
 
 /// Returns the row of the attempt that a consumer had begun and did not report, if another is about to begin in its place.
-fn lost_attempt(before: &Progress, step: &StepExecution<'_>) -> Option<Attempt> {
-    let is_lost = before.is_started() && before.position() == step.key.position;
+fn lost_attempt(view: &RunView, step: &StepExecution<'_>) -> Option<Attempt> {
+    let (before, here) = (&view.progress, view.here.as_deref());
+    let key = match before.position() == step.key.position {
+        true => &step.key,
+        // A consumer had begun it under the record of an earlier step.
+        false => &here.filter(|here| here.external.is_none())?.key,
+    };
+    let is_lost = before.is_started() && before.position() >= step.key.position;
     is_lost.then(|| {
         let text = "the attempt ended without a report: its process may have died";
         let outcome = Outcome::from(&TaskError::new("Lost", text));
-        let (position, entrypoint) = (step.key.position, step.key.entrypoint.clone());
+        let (position, entrypoint) = (key.position, key.entrypoint.clone());
         let (number, now) = (before.counted_attempts(), step.scope.now());
         let mut attempt = Attempt::new(position, entrypoint, number, now, outcome);
         if let Some(lease) = before.lease() {
