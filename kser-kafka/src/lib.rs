@@ -3,6 +3,7 @@
 mod assignment;
 mod background_drop;
 mod broker_log;
+mod broker_versions;
 mod channel;
 mod clock;
 mod cluster_clients;

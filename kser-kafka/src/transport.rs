@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
+use crate::broker_versions;
 use crate::channel::PollChannel;
 use crate::channel::settle::{GrouplessSettler, Settler};
 use crate::channel::subscription::KafkaSubscription;
@@ -52,7 +53,8 @@ impl KafkaTransport {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a wrong URL or setting, [`Error::Backend`] if no broker answers within 10 s.
+    /// [`Error::Invalid`] for a wrong URL or setting, and for exactly-once delivery on brokers before Kafka 2.5;
+    /// [`Error::Backend`] if no broker answers within 10 s.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::with_config(KafkaConfig::from_url(url)?).await
     }
@@ -73,6 +75,9 @@ impl KafkaTransport {
             BrokerErrors::default(),
         )?);
         admin.reach().await?;
+        if config.guarantee == Guarantee::ExactlyOnce {
+            broker_versions::check(&config).await?;
+        }
         Ok(Self(Arc::new(ClusterClients {
             config,
             publisher,

@@ -113,7 +113,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// Without [`ClusterBuilder::with_proxy`], as for the next two.
+    /// Without [`ClusterBuilder::with_proxy`], as for the next three.
     pub fn lose(&self, place: Place, loss: Loss) {
         self.proxy().lose(place, loss);
     }
@@ -122,6 +122,11 @@ impl Cluster {
     #[must_use]
     pub fn has_lost(&self, place: &Place) -> bool {
         self.proxy().has_lost(place)
+    }
+
+    /// Has the brokers seem to offer an API up to a version, as older ones do, to a client that connects from now on.
+    pub fn limit_version(&self, client: &str, api: i16, greatest: i16) {
+        self.proxy().limit_version(client, api, greatest);
     }
 
     /// Counts the requests of a client that have come to the proxy so far, by the number of their API.

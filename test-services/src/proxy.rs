@@ -1,8 +1,8 @@
 //! A proxy between clients and a broker that loses a chosen request, or its answer.
 //!
 //! It reads the frames of Kafka's protocol and of each request the first fields of its header, which are the same in all
-//! versions: the API, the correlation id and the client id. Bodies pass untouched. The broker advertises the address of the
-//! proxy, so that its clients have no other.
+//! versions: the API, its version, the correlation id and the client id. Bodies pass untouched, but for the versions of the APIs,
+//! which can be lowered. The broker advertises the address of the proxy, so that its clients have no other.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,6 +12,8 @@ use std::thread;
 
 use crate::ports;
 
+/// The number of the API that tells the versions of all.
+const API_VERSIONS: i16 = 18;
 /// A frame that is longer is an error of this proxy.
 const LONGEST: usize = 256 << 20;
 
@@ -49,6 +51,8 @@ struct State {
     losses: Vec<(Place, Loss)>,
     /// The losses that have happened.
     lost: Vec<Place>,
+    /// The greatest versions of APIs that the broker seems to offer to a client, where these are lower than its own.
+    versions: BTreeMap<String, BTreeMap<i16, i16>>,
 }
 
 impl Proxy {
@@ -82,6 +86,13 @@ impl Proxy {
         lock(&self.state).lost.contains(place)
     }
 
+    /// Has the broker seem to offer an API up to a version, to a client that connects from now on.
+    pub(crate) fn limit_version(&self, client: &str, api: i16, greatest: i16) {
+        let mut state = lock(&self.state);
+        let versions = state.versions.entry(client.to_owned()).or_default();
+        versions.insert(api, greatest);
+    }
+
     /// Counts the requests of a client so far, by API.
     pub(crate) fn requests(&self, client: &str) -> BTreeMap<i16, usize> {
         let state = lock(&self.state);
@@ -100,9 +111,11 @@ fn connect(client: TcpStream, broker: u16, state: &Arc<Mutex<State>>) {
     let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else {
         return;
     };
-    // The correlation ids of the requests whose answers are lost.
+    // The correlation ids of the requests whose answers are lost, and those of the requests for the versions, with their own.
     let awaited = Arc::<Mutex<Vec<i32>>>::default();
-    let (state, of_requests) = (Arc::clone(state), Arc::clone(&awaited));
+    let asked = Arc::<Mutex<BTreeMap<i32, Header>>>::default();
+    let (of_requests, asked_by_requests) = (Arc::clone(&awaited), Arc::clone(&asked));
+    let (state, of_answers) = (Arc::clone(state), Arc::clone(state));
     let requests = thread::spawn(move || {
         let _ = pump(&from_client, &to_server, |frame| {
             let header = Header::read(frame)?;
@@ -111,16 +124,46 @@ fn connect(client: TcpStream, broker: u16, state: &Arc<Mutex<State>>) {
                 Some(Loss::Answer) => lock(&of_requests).push(header.correlation),
                 None => {}
             }
+            if header.api == API_VERSIONS {
+                lock(&asked_by_requests).insert(header.correlation, header);
+            }
             Some(())
         });
         cut(&from_client, &to_server);
     });
     let _ = pump(&server, &client, |frame| {
         let correlation = i32::from_be_bytes(frame.get(..4)?.try_into().ok()?);
+        if let Some(asked) = lock(&asked).remove(&correlation)
+            && let Some(limits) = lock(&of_answers).versions.get(&asked.client)
+        {
+            limit_versions(frame, asked.version, limits);
+        }
         (!lock(&awaited).contains(&correlation)).then_some(())
     });
     cut(&server, &client);
     let _ = requests.join();
+}
+
+/// Lowers the greatest versions in an answer to ApiVersions, which has the same length then.
+fn limit_versions(frame: &mut [u8], version: i16, limits: &BTreeMap<i16, i16>) {
+    // The correlation id and the error; then the number of entries, which have three numbers and, from version 3 on, a byte for
+    // tags. The compact form of the number is one more, of seven bits a byte.
+    let byte = |at: usize| usize::from(frame.get(at).copied().unwrap_or_default());
+    let (start, count, entry) = match (version, byte(6) & 0x80 != 0) {
+        (0..=2, _) => (10, byte(8) << 8 | byte(9), 6),
+        (_, false) => (7, byte(6).saturating_sub(1), 7),
+        (_, true) => (8, ((byte(6) & 0x7f) | byte(7) << 7) - 1, 7),
+    };
+    let entries = frame.get_mut(start..).unwrap_or_default();
+    for entry in entries.chunks_exact_mut(entry).take(count) {
+        let api = i16::from_be_bytes([entry[0], entry[1]]);
+        let greatest = i16::from_be_bytes([entry[4], entry[5]]);
+        if let Some(limit) = limits.get(&api)
+            && greatest > *limit
+        {
+            entry[4..6].copy_from_slice(&limit.to_be_bytes());
+        }
+    }
 }
 
 fn cut(from: &TcpStream, to: &TcpStream) {
@@ -131,7 +174,7 @@ fn cut(from: &TcpStream, to: &TcpStream) {
 fn pump(
     mut from: &TcpStream,
     mut to: &TcpStream,
-    mut look: impl FnMut(&[u8]) -> Option<()>,
+    mut look: impl FnMut(&mut [u8]) -> Option<()>,
 ) -> std::io::Result<()> {
     let mut frame = Vec::new();
     loop {
@@ -143,7 +186,7 @@ fn pump(
         }
         frame.resize(bytes, 0);
         from.read_exact(&mut frame)?;
-        if look(&frame).is_none() {
+        if look(&mut frame).is_none() {
             return Ok(());
         }
         to.write_all(&[&length[..], &frame].concat())?;
@@ -171,6 +214,7 @@ fn next_loss(state: &Mutex<State>, header: &Header) -> Option<Loss> {
 #[derive(Debug, PartialEq, Eq)]
 struct Header {
     api: i16,
+    version: i16,
     correlation: i32,
     client: String,
 }
@@ -182,6 +226,7 @@ impl Header {
         let length = usize::try_from(short(8)?).unwrap_or(0);
         Some(Self {
             api: short(0)?,
+            version: short(2)?,
             correlation: i32::from_be_bytes(frame.get(4..8)?.try_into().ok()?),
             client: String::from_utf8_lossy(frame.get(10..10 + length)?).into_owned(),
         })
@@ -256,5 +301,38 @@ mod tests {
         assert!(!proxy.has_lost(&place(7, 0)));
         assert_eq!(proxy.requests("c"), BTreeMap::from([(7, 3), (8, 2)]));
         assert!(proxy.requests("d").is_empty());
+    }
+
+    #[test]
+    fn the_offered_versions_are_lowered() {
+        let entry =
+            |api: i16, greatest: i16| [api.to_be_bytes(), [0, 0], greatest.to_be_bytes()].concat();
+        let limits = BTreeMap::from([(28, 2), (9, 7)]);
+        let plain = |greatest| {
+            [
+                &[0; 6][..],
+                &[0, 0, 0, 2],
+                &entry(28, greatest),
+                &entry(9, 5),
+            ]
+            .concat()
+        };
+        let mut frame = plain(5);
+        limit_versions(&mut frame, 2, &limits);
+        assert_eq!(frame, plain(2));
+        let compact = |greatest| {
+            [
+                &[0; 6][..],
+                &[3],
+                &entry(28, greatest),
+                &[0],
+                &entry(9, 5),
+                &[0; 6],
+            ]
+            .concat()
+        };
+        let mut frame = compact(5);
+        limit_versions(&mut frame, 3, &limits);
+        assert_eq!(frame, compact(2));
     }
 }

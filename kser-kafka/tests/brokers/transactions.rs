@@ -1,7 +1,7 @@
 //! Lost requests and answers on real Kafka, and exactly-once delivery: members that wake up late, and long tasks.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::common::{self, receive, settled, text, topic};
@@ -131,18 +131,45 @@ fn cases(guarantee: Guarantee, apis: &[i16], nths: std::ops::Range<usize>) -> Ve
     cases
 }
 
+/// Returns a broker behind a proxy, which is started by the first call and ends with the process.
+fn proxied() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        // A busy broker is not to lose the session of its own controller.
+        let builder = Cluster::builder().with_proxy();
+        builder
+            .with_property("broker.session.timeout.ms", "15000")
+            .start()
+    })
+}
+
 test_services::cluster_tests!(
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn brokers_before_2_5_are_refused_with_the_option_that_they_can_do() {
+        let cluster = tokio::task::spawn_blocking(proxied).await.unwrap();
+        let config = |client: &str| {
+            let config = KafkaConfig::new(cluster.bootstrap());
+            config.with("client.id", client).unwrap()
+        };
+        // InitProducerId, TxnOffsetCommit and OffsetFetch.
+        for (api, greatest) in [(22, 2), (28, 2), (9, 6)] {
+            let client = format!("older-{api}");
+            cluster.limit_version(&client, api, greatest);
+            let exactly_once = config(&client).with_delivery(Guarantee::ExactlyOnce);
+            let error = KafkaTransport::with_config(exactly_once).await.unwrap_err();
+            let text = common::told(&error);
+            assert!(text.contains("delivery=at-least-once"), "{text}");
+            assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
+            let transport = KafkaTransport::with_config(config(&client)).await;
+            assert!(transport.is_ok(), "at least once needs none of them");
+        }
+        connect(&cluster.bootstrap(), "newer", Guarantee::ExactlyOnce).await;
+    }
+
     /// Each request, and each answer, is lost once, in runs of their own.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_lost_request_or_answer_loses_nothing_and_a_transaction_doubles_nothing() {
-        let start = || {
-            // A busy broker is not to lose the session of its own controller.
-            let builder = Cluster::builder().with_proxy();
-            builder
-                .with_property("broker.session.timeout.ms", "15000")
-                .start()
-        };
-        let cluster = tokio::task::spawn_blocking(start).await.unwrap();
+        let cluster = tokio::task::spawn_blocking(proxied).await.unwrap();
         let mut all = cases(Guarantee::ExactlyOnce, &OF_TRANSACTIONS, 0..2);
         all.extend(cases(Guarantee::ExactlyOnce, &OF_MEMBERS, 0..1));
         all.extend(cases(Guarantee::AtLeastOnce, &AT_LEAST_ONCE, 0..1));
