@@ -77,12 +77,7 @@ async fn harness(broker: fn() -> &'static str, guarantee: Guarantee) -> Transpor
     let config = KafkaConfig::new(servers.expect("a Kafka starts")).with_delivery(guarantee);
     let transport = KafkaTransport::with_config(config).await;
     let mut capabilities = Capabilities::default();
-    // A refused output has taken an exactly-once member 50 s.
-    let patience = match guarantee {
-        Guarantee::ExactlyOnce => 150,
-        _ => 30,
-    };
-    capabilities.patience = Duration::from_secs(patience);
+    capabilities.patience = Duration::from_secs(30);
     capabilities.quiet = Duration::from_millis(1500);
     // Usually it takes milliseconds, and longer on a busy machine.
     capabilities.delay_granularity = Duration::from_secs(5);

@@ -135,7 +135,7 @@ pub(crate) struct Slot {
     /// The time of sending, if the report measures the brokers' clock.
     sent: Option<Timestamp>,
     /// The part of the limit of records in flight, until this is dropped.
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Slot {
@@ -148,7 +148,7 @@ impl Slot {
             batch: Arc::clone(batch),
             index,
             sent: None,
-            _room: room,
+            room,
         })
     }
 
@@ -158,6 +158,8 @@ impl Slot {
     }
 
     pub(crate) fn finish(self, error: Option<Error>) {
+        // The caller that the report wakes finds the room.
+        drop(self.room);
         self.batch.report(self.index, error);
     }
 }
@@ -165,10 +167,15 @@ impl Slot {
 /// Takes the records of a batch, and the positions and errors of those that failed.
 type Callback = Box<dyn FnOnce(&[Record], Vec<(usize, Error)>) + Send + Sync>;
 
+/// Takes the position and the error of a record that failed.
+type OnFailure = Box<dyn Fn(usize, Error) + Send + Sync>;
+
 /// Records that are sent together, and their results.
 pub(crate) struct Batch {
     left: AtomicUsize,
     failed: Mutex<Vec<(usize, Error)>>,
+    /// Takes each failure at once, in place of `failed`.
+    on_failure: Option<OnFailure>,
     reported: Notify,
     callback: Mutex<Option<Callback>>,
     /// The records, if the callback needs them.
@@ -198,14 +205,16 @@ impl Batch {
         })
     }
 
-    /// Makes a batch that calls `done` with the positions and errors of the records that failed.
-    pub(crate) fn with_results(
+    /// Makes a batch that calls `failed` with each record that failed as soon as it is reported, and `done` once all records are.
+    pub(crate) fn with_failures(
         records: usize,
-        done: impl FnOnce(Vec<(usize, Error)>) + Send + Sync + 'static,
+        failed: impl Fn(usize, Error) + Send + Sync + 'static,
+        done: impl FnOnce() + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let done = move |_: &[Record], failed: Vec<(usize, Error)>| done(failed);
+        let done = move |_: &[Record], _: Vec<(usize, Error)>| done();
         Arc::new(Self {
             callback: Mutex::new(Some(Box::new(done))),
+            on_failure: Some(Box::new(failed)),
             ..Self::empty(records)
         })
     }
@@ -231,6 +240,7 @@ impl Batch {
         Self {
             left: AtomicUsize::new(records),
             failed: Mutex::default(),
+            on_failure: None,
             reported: Notify::new(),
             callback: Mutex::default(),
             records: Vec::new(),
@@ -238,9 +248,13 @@ impl Batch {
     }
 
     pub(crate) fn report(&self, index: usize, error: Option<Error>) {
-        if let Some(error) = error {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.push((index, error));
+        match (error, &self.on_failure) {
+            (Some(error), Some(on_failure)) => on_failure(index, error),
+            (Some(error), None) => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push((index, error));
+            }
+            (None, _) => {}
         }
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.reported.notify_one();

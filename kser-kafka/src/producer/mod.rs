@@ -350,14 +350,16 @@ pub(crate) fn make_transactional_client(
     DeliveryReports::new(broker_errors, time).make_client(config)
 }
 
-/// Sends records with a producer, without waiting, and calls `done` with the positions and errors of those that failed.
+/// Sends records with a producer, without waiting. Calls `failed` with the position and the error of each record that failed as soon
+/// as it is reported, and `done` once all records are reported.
 pub(crate) fn send_to(
     producer: &ProducerClient,
-    records: Arc<[Record]>,
+    records: &[Record],
     time: &Time,
-    done: impl FnOnce(Vec<(usize, Error)>) + Send + Sync + 'static,
+    failed: impl Fn(usize, Error) + Send + Sync + 'static,
+    done: impl FnOnce() + Send + Sync + 'static,
 ) {
-    let batch = Batch::with_results(records.len(), done);
+    let batch = Batch::with_failures(records.len(), failed, done);
     let mut is_full = false;
     for (index, record) in records.iter().enumerate() {
         let slot = Slot::new(&batch, index, None);

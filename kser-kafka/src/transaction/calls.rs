@@ -16,6 +16,8 @@ use crate::producer::ProducerClient;
 
 /// The timeout of a call, where the client keeps it.
 const CALL: Duration = Duration::from_secs(10);
+/// The timeout of an abort. A producer whose transaction is not aborted by then is given up, which aborts it, too.
+const ABORT: Duration = Duration::from_secs(2);
 /// The timeout of reading the metadata of a topic.
 const LEARN: Duration = Duration::from_secs(5);
 
@@ -100,7 +102,7 @@ fn make(producer: &ProducerClient, call: Call) -> (Step, Answer, Option<Error>) 
             (Step::Commit, "committing a transaction", result)
         }
         Call::Abort => {
-            let result = producer.abort_transaction(CALL);
+            let result = producer.abort_transaction(ABORT);
             (Step::Abort, "aborting a transaction", result)
         }
     };

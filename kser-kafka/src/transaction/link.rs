@@ -44,11 +44,17 @@ impl Drop for TransactionOwner {
 pub(super) enum ThreadEvent {
     HandedIn(u64, EndedRecord),
     Window(Event),
-    /// The reports of a delivery, by the number of the attempt.
+    /// An output of a delivery failed, by the number of the attempt, the number of the delivery and the position of the output.
+    Failed {
+        attempt: u64,
+        number: u64,
+        position: usize,
+        error: Error,
+    },
+    /// All outputs of a delivery are reported, by the number of the attempt.
     Reported {
         attempt: u64,
         number: u64,
-        failed: Vec<(usize, Error)>,
     },
     /// The answer to a call, by the number of the producer.
     Answered {

@@ -21,7 +21,8 @@ use crate::clock::{Time, monotonic};
 use crate::error::{failed, no_thread};
 use crate::producer::{make_transactional_client, send_to};
 
-/// The time for further reports after a record was refused. The client does not report all records of such a transaction.
+/// The time for further reports after a record was not published. The client reports some records of such a transaction only after
+/// `message.timeout.ms`.
 const GRACE: Duration = Duration::from_millis(100);
 /// The first and the longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -144,7 +145,7 @@ impl TransactionThread {
                     self.set_deadline(pause.min(PAUSE.1), Due::Pause);
                 }
                 Action::Call(step) => self.call(step),
-                Action::Send { numbers, alone } => self.send(&numbers, alone, events),
+                Action::Send(numbers) => self.send(&numbers),
                 Action::Finish { ends, is_committed } => self.finish(ends, is_committed),
                 Action::End => break,
             }
@@ -163,7 +164,7 @@ impl TransactionThread {
 
     /// Waits for the next event, or for the deadline, and applies it. All events that are there are applied at once.
     fn wait(&mut self, events: &mpsc::Receiver<ThreadEvent>) {
-        if self.window.has_refused() && self.deadline.is_none() {
+        if self.window.awaits_last_reports() && self.deadline.is_none() {
             self.set_deadline(GRACE, Due::Reports);
         }
         let event = match self.deadline {
@@ -223,11 +224,15 @@ impl TransactionThread {
                 self.statement = offsets;
                 self.window.handle(Event::Stated(statement));
             }
-            ThreadEvent::Reported {
+            ThreadEvent::Failed {
                 attempt,
                 number,
-                failed,
-            } if attempt == self.attempt => self.note_report(number, failed),
+                position,
+                error,
+            } if attempt == self.attempt => self.note_failed_output(number, position, error),
+            ThreadEvent::Reported { attempt, number } if attempt == self.attempt => {
+                self.window.handle(Event::Reported(number));
+            }
             ThreadEvent::Answered {
                 producer,
                 step,
@@ -244,7 +249,9 @@ impl TransactionThread {
                 }
                 self.answer(step, answer);
             }
-            ThreadEvent::Reported { .. } | ThreadEvent::Answered { .. } => {}
+            ThreadEvent::Failed { .. }
+            | ThreadEvent::Reported { .. }
+            | ThreadEvent::Answered { .. } => {}
         }
     }
 
@@ -259,24 +266,19 @@ impl TransactionThread {
         });
     }
 
-    fn note_report(&mut self, number: u64, failed: Vec<(usize, Error)>) {
-        // A refusal counts more than a record that was purged because of it.
-        let reasons: Vec<_> = failed.iter().map(|(_, error)| reason(error)).collect();
-        let refused = reasons.iter().find(|reason| **reason != Failure::Unknown);
-        let reason = refused.or(reasons.first()).copied();
-        if let Some((_, error)) = failed.first() {
-            let error: &dyn std::error::Error = error;
-            tracing::debug!(target: "kser_kafka", group = self.settings.group, error, "an output of a transaction is not published");
+    fn note_failed_output(&mut self, number: u64, position: usize, error: Error) {
+        let reason = reason(&error);
+        let source: &dyn std::error::Error = &error;
+        tracing::debug!(target: "kser_kafka", group = self.settings.group, error = source, "an output of a transaction is not published");
+        if let Error::MissingTopic { topic } = &error {
+            self.missing.extend(Topic::new(topic));
         }
-        for (_, error) in &failed {
-            if let Error::MissingTopic { topic } = error {
-                self.missing.extend(Topic::new(topic));
-            }
+        // An output with an unknown outcome is sent again.
+        if reason != Failure::Unknown {
+            let failures = self.failures.entry(number).or_default();
+            failures.push((position, error));
         }
-        if !failed.is_empty() {
-            self.failures.insert(number, failed);
-        }
-        self.window.handle(Event::Reported(number, reason));
+        self.window.handle(Event::Failed(number, reason));
     }
 
     fn note_failure(&mut self, step: Step, error: Error) {
@@ -310,8 +312,11 @@ impl TransactionThread {
     fn make_producer(&mut self) -> Result<(), Error> {
         self.producers += 1;
         let errors = BrokerErrors::default();
-        let producer =
-            make_transactional_client(&self.settings.client, &errors, self.time.clone())?;
+        let mut settings = self.settings.client.clone();
+        if self.window.is_next_alone() {
+            settings.set("batch.num.messages", "1");
+        }
+        let producer = make_transactional_client(&settings, &errors, self.time.clone())?;
         let events = self.link.events.clone();
         self.calls = Some(ProducerCalls::start(producer, self.producers, events)?);
         Ok(())
@@ -355,68 +360,39 @@ impl TransactionThread {
     }
 
     /// Sends the outputs of deliveries in order.
-    fn send(&mut self, numbers: &[u64], alone: bool, events: &mpsc::Receiver<ThreadEvent>) {
+    fn send(&mut self, numbers: &[u64]) {
         self.attempt += 1;
         self.failures.clear();
         let Some(producer) = self.calls.as_ref().map(|calls| Arc::clone(&calls.producer)) else {
             for number in numbers {
-                let lost = Some(Failure::Unknown);
-                self.window.handle(Event::Reported(*number, lost));
+                self.window.handle(Event::Failed(*number, Failure::Unknown));
+                self.window.handle(Event::Reported(*number));
             }
             return;
         };
         let attempt = self.attempt;
         for number in numbers {
-            let ended = self.ended.get(number);
-            let Some(ended) = ended.filter(|ended| !ended.outputs.is_empty()) else {
+            let Some(ended) = self.ended.get(number) else {
                 continue;
             };
-            let (answers, number) = (self.link.events.clone(), *number);
-            let outputs = Arc::clone(&ended.outputs);
-            let report = move |failed| {
-                let _ = answers.send(ThreadEvent::Reported {
+            if ended.outputs.is_empty() {
+                continue;
+            }
+            let (events, number) = (self.link.events.clone(), *number);
+            let of_failures = events.clone();
+            let failed = move |position, error| {
+                let _ = of_failures.send(ThreadEvent::Failed {
                     attempt,
                     number,
-                    failed,
+                    position,
+                    error,
                 });
             };
-            match alone {
-                false => send_to(&producer, outputs, &self.time, report),
-                true => {
-                    if !self.send_alone(&producer, outputs, &report, events) {
-                        return;
-                    }
-                }
-            }
+            let done = move || {
+                let _ = events.send(ThreadEvent::Reported { attempt, number });
+            };
+            send_to(&producer, &ended.outputs, &self.time, failed, done);
         }
-    }
-
-    /// Sends each record in a batch of its own. Returns whether all are published.
-    fn send_alone(
-        &mut self,
-        producer: &Arc<crate::producer::ProducerClient>,
-        outputs: Arc<[kser_core::Record]>,
-        report: &impl Fn(Vec<(usize, Error)>),
-        events: &mpsc::Receiver<ThreadEvent>,
-    ) -> bool {
-        for (index, record) in outputs.iter().enumerate() {
-            let (answer, reported) = mpsc::channel();
-            let one = Arc::from([record.clone()]);
-            send_to(producer, one, &self.time, move |failed| {
-                let _ = answer.send(failed);
-            });
-            let failed = reported.recv().unwrap_or_default();
-            if let Some((_, error)) = failed.into_iter().next() {
-                report(vec![(index, error)]);
-                return false;
-            }
-        }
-        // A stop must not wait for all records.
-        while let Ok(event) = events.try_recv() {
-            self.apply(event);
-        }
-        report(Vec::new());
-        true
     }
 
     fn finish(&mut self, ends: Vec<(u64, Ending)>, is_committed: bool) {

@@ -68,8 +68,8 @@ pub(crate) enum Action {
     Pause,
     /// Make a call.
     Call(Step),
-    /// Send the outputs of these deliveries in order. `alone`: wait for the report of each record before the next is sent.
-    Send { numbers: Vec<u64>, alone: bool },
+    /// Send the outputs of these deliveries in order.
+    Send(Vec<u64>),
     /// Report these ends. `is_committed`: the last statement is durable, which the poll thread is told first.
     Finish {
         ends: Vec<(u64, Ending)>,
@@ -117,9 +117,11 @@ pub(crate) enum Event {
     /// Whether the last statement is committed; `None` if that cannot be read now.
     ReadBack(Option<bool>),
     Begun(Answer),
+    /// An output of a delivery is not published.
+    Failed(u64, Failure),
     /// All outputs of a delivery are reported.
-    Reported(u64, Option<Failure>),
-    /// Some outputs are refused, and the other reports may not come.
+    Reported(u64),
+    /// Some outputs are not published, and the other reports may not come.
     GaveReportsUp,
     Stated(Statement),
     OffsetsSent(Answer),
@@ -172,6 +174,8 @@ pub(crate) struct Window {
     filled: Vec<Ended>,
     unreported: BTreeSet<u64>,
     failed: Vec<(u64, Failure)>,
+    /// The outcome of an output is unknown. The client reports records so that it drops after another was refused.
+    has_unknown: bool,
     lost: Vec<u64>,
     /// The poll thread could state nothing, which is no fault of the transaction.
     was_not_now: bool,
@@ -180,8 +184,10 @@ pub(crate) struct Window {
     /// The outcome of the commit is unknown.
     in_doubt: bool,
     wants_offsets: bool,
-    /// Each record is sent alone, since a batch was refused for its size.
+    /// The producer sends each record in a batch of its own, since a batch was refused for its size.
     alone: bool,
+    /// The same, of the producer that the next fence makes.
+    next_alone: bool,
     aborts: u32,
     repeats: u32,
     is_stopped: bool,
@@ -199,12 +205,14 @@ impl Window {
             filled: Vec::new(),
             unreported: BTreeSet::new(),
             failed: Vec::new(),
+            has_unknown: false,
             lost: Vec::new(),
             was_not_now: false,
             stated: BTreeSet::new(),
             in_doubt: false,
             wants_offsets: false,
             alone: false,
+            next_alone: false,
             aborts: 0,
             repeats: 0,
             is_stopped: false,
@@ -234,11 +242,7 @@ impl Window {
             Phase::Next(step) => self.call(step),
             Phase::Filled => {
                 self.phase = Phase::Sending;
-                let numbers = self.filled.iter().map(|ended| ended.number).collect();
-                Action::Send {
-                    numbers,
-                    alone: self.alone,
-                }
+                Action::Send(self.filled.iter().map(|ended| ended.number).collect())
             }
             Phase::Paused(_) | Phase::PausedIdle if self.is_stopped => self.end(),
             Phase::Paused(step) => {
@@ -276,10 +280,11 @@ impl Window {
                 Answer::Done | Answer::DoneDoubtfully => self.fill(),
                 _ => self.give_up(),
             },
-            (Event::Reported(number, failure), Phase::Sending) => self.note_report(number, failure),
-            // The client reports the others as purged.
-            (Event::Reported(number, Some(failure @ (Failure::Size | Failure::Refused))), _)
-                if self.unreported.remove(&number) =>
+            (Event::Reported(number), Phase::Sending) => self.note_report(number),
+            (Event::Failed(_, Failure::Unknown), Phase::Sending) => self.has_unknown = true,
+            // Such a report may come late, as during the abort.
+            (Event::Failed(number, failure @ (Failure::Size | Failure::Refused)), _)
+                if self.filled.iter().any(|ended| ended.number == number) =>
             {
                 self.failed.push((number, failure));
             }
@@ -298,6 +303,9 @@ impl Window {
     }
 
     fn call(&mut self, step: Step) -> Action {
+        if step == Step::Fence {
+            self.next_alone = self.is_vague();
+        }
         self.phase = Phase::Called(step);
         Action::Call(step)
     }
@@ -328,15 +336,29 @@ impl Window {
     }
 
     fn note_fenced(&mut self, answer: Answer) {
-        self.phase = match answer {
-            Answer::Done | Answer::DoneDoubtfully if self.in_doubt => Phase::Next(Step::ReadBack),
-            Answer::Done | Answer::DoneDoubtfully => {
+        if !matches!(answer, Answer::Done | Answer::DoneDoubtfully) {
+            self.phase = Phase::Paused(Step::Fence);
+            return;
+        }
+        self.phase = match self.in_doubt {
+            true => Phase::Next(Step::ReadBack),
+            false => {
                 self.aborts = 0;
                 self.requeue();
                 Phase::Idle
             }
-            _ => Phase::Paused(Step::Fence),
         };
+        self.alone = self.next_alone;
+    }
+
+    /// Says whether a batch was refused for its size, so that each of its records has to be tried in a batch of its own.
+    fn is_vague(&self) -> bool {
+        !self.alone && self.failed.iter().any(|(_, why)| *why == Failure::Size)
+    }
+
+    /// Says whether the producer that the fence makes sends each record in a batch of its own.
+    pub(crate) const fn is_next_alone(&self) -> bool {
+        self.next_alone
     }
 
     /// Takes the outcome of a commit that was in doubt. The new producer has fenced the one before, so that it stays so.
@@ -374,6 +396,7 @@ impl Window {
         }
         self.wants_offsets = false;
         self.failed.clear();
+        self.has_unknown = false;
         self.lost.clear();
         let with_outputs = self.filled.iter().filter(|ended| ended.records > 0);
         self.unreported = with_outputs.map(|ended| ended.number).collect();
@@ -383,26 +406,22 @@ impl Window {
         };
     }
 
-    fn note_report(&mut self, number: u64, failure: Option<Failure>) {
-        if !self.unreported.remove(&number) {
-            return;
-        }
-        match failure {
-            Some(Failure::Unknown) => return self.give_up(),
-            Some(failure) => self.failed.push((number, failure)),
-            None => {}
-        }
-        if self.unreported.is_empty() {
-            self.phase = match self.failed.is_empty() {
-                true => Phase::Next(Step::State),
-                false => Phase::Next(Step::Abort),
+    fn note_report(&mut self, number: u64) {
+        if self.unreported.remove(&number) && self.unreported.is_empty() {
+            self.phase = match self.has_unpublished() {
+                false => Phase::Next(Step::State),
+                true => Phase::Next(Step::Abort),
             };
         }
     }
 
-    /// Says whether an output of the transaction is refused, so that the other reports may not come.
-    pub(crate) fn has_refused(&self) -> bool {
-        self.phase == Phase::Sending && !self.failed.is_empty()
+    fn has_unpublished(&self) -> bool {
+        self.has_unknown || !self.failed.is_empty()
+    }
+
+    /// Says whether an output of the transaction is not published, so that the other reports may not come.
+    pub(crate) fn awaits_last_reports(&self) -> bool {
+        self.phase == Phase::Sending && self.has_unpublished()
     }
 
     fn take(&mut self, statement: Statement) {
@@ -440,8 +459,11 @@ impl Window {
     fn note_commit(&mut self, answer: Answer) {
         match answer {
             Answer::Done => {
+                self.phase = match self.alone {
+                    true => Phase::Next(Step::Fence),
+                    false => Phase::Idle,
+                };
                 self.settle();
-                self.phase = Phase::Idle;
             }
             // The repeated request could commit the next transaction.
             Answer::DoneDoubtfully => {
@@ -464,6 +486,10 @@ impl Window {
             false => self.aborts += 1,
         }
         match answer {
+            // After a record that was not published, the client and the broker count the records of its partition differently:
+            // the broker refuses those of the next transaction, and the client reports them after `message.timeout.ms`.
+            _ if !self.failed.is_empty() => self.phase = Phase::Next(Step::Fence),
+            _ if self.has_unknown => self.give_up(),
             Answer::Done if self.aborts < ABORTS => {
                 self.requeue();
                 self.phase = match is_refusal {
@@ -488,7 +514,6 @@ impl Window {
             .extend(filled.map(|ended| (ended.number, Ending::Settled)));
         self.stated.clear();
         self.committed = true;
-        self.alone = false;
         self.aborts = 0;
         self.repeats = 0;
     }
@@ -496,8 +521,7 @@ impl Window {
     /// Puts the deliveries of an aborted transaction back to the front of the queue, and ends those that are lost or refused.
     fn requeue(&mut self) {
         self.repeats = 0;
-        // A batch was refused, and not yet each of its records.
-        let is_vague = !self.alone && self.failed.iter().any(|(_, why)| *why == Failure::Size);
+        let is_vague = self.is_vague();
         for ended in self.filled.drain(..).rev() {
             let number = ended.number;
             let is_refused = !is_vague && self.failed.iter().any(|(failed, _)| *failed == number);
@@ -514,8 +538,8 @@ impl Window {
             self.ends.push((number, end));
         }
         self.ends.reverse();
-        self.alone |= is_vague;
         self.failed.clear();
+        self.has_unknown = false;
         self.lost.clear();
         self.unreported.clear();
     }

@@ -10,6 +10,8 @@ use kser_kafka::{Guarantee, KafkaConfig, KafkaTransport};
 use test_services::{Admin, Cluster, Loss, Place};
 use tokio::sync::Semaphore;
 
+/// The timeout of expected events.
+const LONG: Duration = Duration::from_secs(60);
 /// A time in which a record would come.
 const QUIET: Duration = Duration::from_secs(1);
 /// The number of copies that run at once.
@@ -43,6 +45,20 @@ async fn named(transport: &KafkaTransport, topic: &Topic, name: &str) -> Box<dyn
 
 fn output(topic: &Topic, payload: String) -> Record {
     Record::new(topic.clone(), Some(payload.into())).with_key("key")
+}
+
+/// Makes a text that no compression makes much shorter.
+fn noise(length: usize) -> String {
+    let next = |state: &u64| {
+        Some(
+            state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1),
+        )
+    };
+    let states = std::iter::successors(Some(1_u64), next);
+    let chars = states.map(|state| char::from(b'0' + (state >> 58) as u8));
+    chars.take(length).collect()
 }
 
 /// Leaves a group. On a busy machine the client may go on leaving in the background.
@@ -239,6 +255,44 @@ test_services::kafka_tests!(
         assert_eq!(settled(&mut *reader, 2).await, ["a", "b"]);
         let more = tokio::time::timeout(QUIET, receive(&mut *reader, 1)).await;
         assert!(more.is_err(), "the late output is visible");
+    }
+
+    /// The broker refuses the records behind it, too, and the client reports these only after `message.timeout.ms`.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_refused_output_comes_back_before_the_records_behind_it_time_out() {
+        let input = topic(&[]);
+        let to = topic(&[("max.message.bytes", "2000")]);
+        let config = KafkaConfig::new(test_services::kafka());
+        let config = config.with_delivery(Guarantee::ExactlyOnce);
+        let settings = [
+            ("batch.num.messages", "1"),
+            ("message.timeout.ms", "600000"),
+            ("transaction.timeout.ms", "600000"),
+            // The client does not know the size of a compressed record, so that the broker is asked.
+            ("compression.type", "lz4"),
+        ];
+        let with = |config: KafkaConfig, (key, value)| config.with(key, value).unwrap();
+        let config = settings.into_iter().fold(config, with);
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let mut member = common::member(&transport, &input).await;
+        common::publish(&transport, &input, &["a"; 3]).await;
+        for delivery in receive(&mut *member, 3).await {
+            let texts = ["before".to_owned(), noise(5000), "behind".to_owned()];
+            let outputs = texts.map(|text| output(&to, text)).to_vec();
+            let settled = tokio::time::timeout(LONG, delivery.ticket.settle(outputs));
+            let not = settled.await.expect("it comes back").unwrap_err();
+            let Error::Unpublished { source } = &not.source else {
+                panic!("{:?}", not.source);
+            };
+            let refused = source
+                .failed
+                .iter()
+                .filter(|(_, error)| matches!(error, Error::TooLargeForTopic { .. }));
+            let positions: Vec<_> = refused.map(|(position, _)| *position).collect();
+            assert_eq!(positions, [1], "{:?}", source.failed);
+            let _ = not.ticket.settle(Vec::new()).await.unwrap();
+        }
+        leave(member).await;
     }
 
     /// The broker refuses the batch for one record, which comes back. The others are committed.

@@ -22,6 +22,10 @@ struct Model {
     is_open: bool,
     /// A repeated request to commit that has not arrived yet.
     ghost: bool,
+    /// The producer sends each record in a batch of its own.
+    alone: bool,
+    /// A record of the producer was not published, so that the broker refuses its later ones.
+    gaps: bool,
     /// The committed deliveries, in order.
     committed: Vec<RecordId>,
     /// The statement that the poll thread has made, and the assignments that it has.
@@ -85,6 +89,8 @@ impl Model {
                 }
                 self.ghost = false;
                 self.abort();
+                self.alone = window.is_next_alone();
+                self.gaps = false;
                 window.handle(Event::Fenced(Answer::Done));
             }
             Step::ReadBack => {
@@ -180,7 +186,7 @@ impl Model {
         window.handle(Event::Stated(statement));
     }
 
-    fn send(&mut self, window: &mut Window, numbers: &[u64], alone: bool) {
+    fn send(&mut self, window: &mut Window, numbers: &[u64]) {
         let sent: Vec<_> = numbers.iter().map(|number| self.ended(*number)).collect();
         let records: usize = sent.iter().map(|it| it.records).sum();
         let is_bounded = records <= LIMITS.records
@@ -192,6 +198,10 @@ impl Model {
                 .len()
                 <= LIMITS.partitions;
         assert!(is_bounded || sent.len() == 1, "{sent:?}");
+        assert!(
+            !self.gaps,
+            "the producer is used after a record that was not published"
+        );
         let has_poison = sent.iter().any(|it| self.poison.contains(&it.id));
         for ended in sent {
             if ended.records == 0 {
@@ -200,12 +210,19 @@ impl Model {
             self.outputs.push(ended.id);
             let failure = match self.decide(12) {
                 1 => Some(Failure::Unknown),
-                _ if has_poison && !alone => Some(Failure::Size),
+                _ if has_poison && !self.alone => Some(Failure::Size),
                 _ => self.poison.contains(&ended.id).then_some(Failure::Size),
             };
-            window.handle(Event::Reported(ended.number, failure));
+            self.gaps |= failure.is_some();
+            if let Some(failure) = failure {
+                window.handle(Event::Failed(ended.number, failure));
+            }
+            // The client reports some records behind a failure only after their timeout.
+            if !self.gaps || self.decide(2) == 1 {
+                window.handle(Event::Reported(ended.number));
+            }
         }
-        if window.has_refused() {
+        if window.awaits_last_reports() {
             window.handle(Event::GaveReportsUp);
         }
     }
@@ -217,7 +234,7 @@ impl Model {
                 Action::Wait | Action::End => return true,
                 Action::Pause => window.handle(Event::Paused),
                 Action::Call(step) => self.call(window, step),
-                Action::Send { numbers, alone } => self.send(window, &numbers, alone),
+                Action::Send(numbers) => self.send(window, &numbers),
                 Action::Finish { ends, .. } => {
                     for (number, ending) in ends {
                         let id = self.ended(number).id;
@@ -327,7 +344,7 @@ fn reach(window: &mut Window, model: &mut Model, step: Step) {
         match window.next_action() {
             Action::Call(call) if call == step => return,
             Action::Call(call) => model.call(window, call),
-            Action::Send { numbers, alone } => model.send(window, &numbers, alone),
+            Action::Send(numbers) => model.send(window, &numbers),
             other => panic!("{other:?} before {step:?}"),
         }
     }
