@@ -348,9 +348,9 @@ fn now(shared: &Shared, run: &RunRef) -> kser_core::Timestamp {
 async fn launch_stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Result<Run, Error> {
     let store = shared.store("an operation whose state is stored")?;
     let (mut new, records) = begin.into_rows(run);
-    let version = new.progress.version();
     // Of a run that is to be built, the launch message is all that follows, which a sweep writes anew.
-    if !new.plan.is_empty() {
+    let kept_with = (!new.plan.is_empty()).then(|| new.progress.version());
+    if kept_with.is_some() {
         new.outputs.clone_from(&records);
     }
     let kept = store.watch(&run.id);
@@ -359,7 +359,7 @@ async fn launch_stored(shared: &Arc<Shared>, run: &RunRef, begin: Begin) -> Resu
     let inserted = inserted.map_err(|error| maybe_sent(error, &run.id.clone().into()))?;
     match shared.store_clock.observe(inserted) {
         Inserted::New => {
-            publish_first(Stored { shared, store }, run, version, records).await?;
+            publish_first(Stored { shared, store }, run, kept_with, records).await?;
         }
         Inserted::Same(_) => again(Stored { shared, store }, run).await?,
         Inserted::Other => return Err(Error::Conflict { id: run.id.clone() }),

@@ -107,15 +107,22 @@ pub(crate) fn tell_later(shared: &Arc<Shared>, run: &RunRef, records: &[Record],
     });
 }
 
-/// Publishes the first records of a run that was just kept.
+/// Publishes the first records of a run that was just kept. `kept_with` is the version of the run with which the store keeps the
+/// records; `None` where it does not keep them.
 pub(crate) async fn publish_first(
     stored: Stored<'_>,
     run: &RunRef,
-    version: u64,
+    kept_with: Option<u64>,
     records: Vec<Record>,
 ) -> Result<(), Error> {
     let asks = LaunchRecords::of(stored.shared, &records)?;
-    let published = stored.relay(&run.id, version, records).await;
+    let published = match kept_with {
+        Some(version) => stored.relay(&run.id, version, records).await,
+        None => {
+            let records = stored.to_local_clock(records);
+            stored.shared.publish(records).await
+        }
+    };
     let launched = asks.launched(published, run);
     if let Err(error) = &launched
         && !matches!(error, Error::MaybeSent { .. })

@@ -192,7 +192,7 @@ impl Run {
                 ended = watched.ended() => ended.map(RunState::of_event),
                 error = self.shared.failures.failed() => Err(error),
             },
-            None => self.runs().wait(&self.id).await,
+            None => self.runs().wait_launched(&self.id).await,
         }
     }
 

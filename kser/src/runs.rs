@@ -75,19 +75,26 @@ impl Runs {
     ///
     /// Dropping the future changes nothing.
     pub async fn wait(&self, id: &RunId) -> Result<RunState, Error> {
-        let stored = self.stored("wait")?;
+        let progress = self.stored("wait")?.view(id).await?.progress;
+        match progress.status().is_terminal() {
+            true => Ok(state(id, &progress)),
+            false => self.wait_launched(id).await,
+        }
+    }
+
+    /// Waits for the end of a run that has probably not ended: the store is not asked first.
+    pub(crate) async fn wait_launched(&self, id: &RunId) -> Result<RunState, Error> {
+        let Stored { shared, store } = self.stored("wait")?;
         loop {
-            let read = stored.store.read(id).await?;
-            let progress = stored.shared.store_clock.observe(read);
-            let progress = progress.into_progress();
+            let ended = tokio::select! {
+                biased;
+                ended = store.await_end(id) => ended?,
+                error = shared.failures.failed() => return Err(error),
+            };
+            let progress = shared.store_clock.observe(ended);
             let progress = progress.ok_or_else(|| Error::UnknownRun { id: id.clone() })?;
             if progress.status().is_terminal() {
                 return Ok(state(id, &progress));
-            }
-            tokio::select! {
-                biased;
-                changed = stored.store.changed(id, progress.version()) => changed?,
-                error = stored.shared.failures.failed() => return Err(error),
             }
         }
     }
@@ -432,7 +439,7 @@ async fn begin_fork(
     if stored.shared.store_clock.observe(inserted) != Inserted::New {
         return Err(Error::Conflict { id: run.id.clone() });
     }
-    publish_first(stored, run, after.progress.version(), records).await
+    publish_first(stored, run, Some(after.progress.version()), records).await
 }
 
 /// Decides the transition that sends the first step of a fork, with the rules for any step. Its status event changes from

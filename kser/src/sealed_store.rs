@@ -272,6 +272,15 @@ impl StateStore for SealedStore {
         self.store.changed(id, version).await
     }
 
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let Timed { now, value, .. } = self.store.await_end(id).await?;
+        let value = match value {
+            Some(progress) => Some(self.open_progress(progress, &Place::of(id)).await?),
+            None => None,
+        };
+        Ok(Timed::new(now, value))
+    }
+
     async fn await_due(&self) -> Result<(), Error> {
         self.store.await_due().await
     }

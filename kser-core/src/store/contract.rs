@@ -49,8 +49,9 @@ macro_rules! __store_contract {
             waking "Waking" {
                 "[`changed`](Self::changed) returns when the run's version is no longer the given one, or the run is purged." => wakes_when_the_run_changes;
                 "It returns at once when that is so already, or there is no such run." => returns_at_once_when_it_has_changed;
+                "[`await_end`](Self::await_end) returns the progress of the run when it has ended, and none when it is purged; within a moment when that is so already, or there is no such run." => wakes_when_the_run_ends;
                 "[`await_due`](Self::await_due) returns when a run or an output is due, also one that was written later." => wakes_when_something_is_due;
-                "Either may return for no reason." => ;
+                "Each of them may return for no reason." => ;
             }
             history "History" {
                 "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte, and with the actor and the reason of a verb." => attempts_come_in_order_byte_for_byte;

@@ -17,7 +17,7 @@ pub use self::rows::{
 };
 pub use self::standing::{Found, Standing, TOMBSTONE_KEPT, Tombstone};
 pub use self::watch::{StoreHealth, Watch};
-use crate::sequencing::{Owner, PlannedStep, Revision};
+use crate::sequencing::{Owner, PlannedStep, Progress, Revision};
 use crate::{Error, Instance, RunId, StoreId, Topic};
 
 /// The time that the writer of an output has to publish it before other consumers may.
@@ -83,6 +83,14 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     ///
     /// Dropping the future changes nothing.
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error>;
+
+    /// Waits until a run has ended or is purged, at most for a while that the store chooses, and returns its progress; `None` when
+    /// there is no such run. So its caller reads no change before the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error>;
 
     /// Waits until a run or an output is due, so that an idle consumer does not poll the store. The store may return
     /// earlier, because the consumer sweeps after each return. A store that cannot wait returns at once: the consumer then
@@ -164,6 +172,10 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
 
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
         (**self).changed(id, version).await
+    }
+
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        (**self).await_end(id).await
     }
 
     async fn await_due(&self) -> Result<(), Error> {

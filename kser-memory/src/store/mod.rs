@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Revision};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
     Timed, Watch, Write,
@@ -213,6 +213,25 @@ impl StateStore for MemoryStore {
         };
         changed.await;
         Ok(())
+    }
+
+    /// Waits without a limit.
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let ended = {
+            let mut runs = self.runs();
+            let run = runs.get_mut(id);
+            // Made under the lock: it sees every change from here on.
+            run.filter(|run| !run.progress.status().is_terminal())
+                .map(|run| Arc::clone(run.awaited_end.get_or_insert_default()).notified_owned())
+        };
+        if let Some(ended) = ended {
+            ended.await;
+        }
+        let mut runs = self.runs();
+        let progress = runs.get(id).map(|run| Arc::clone(&run.progress));
+        let now = runs.now();
+        drop(runs);
+        Ok(Timed::new(now, progress.map(Arc::unwrap_or_clone)))
     }
 
     /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written. Needs a tokio runtime

@@ -26,6 +26,8 @@ pub(super) struct Run {
     pub(super) finished: Option<u64>,
     /// Wakes the waits for a change. Made by the first wait, and removed by the change.
     pub(super) watched: Option<Arc<Notify>>,
+    /// Wakes the callers that wait for the end of the run.
+    pub(super) awaited_end: Option<Arc<Notify>>,
 }
 
 /// The place of an output of a run until it is relayed.
@@ -78,6 +80,7 @@ impl Run {
             outputs: Vec::new(),
             finished: None,
             watched: None,
+            awaited_end: None,
         }
     }
 
@@ -133,6 +136,11 @@ impl Run {
     pub(super) fn wake(&mut self) {
         if let Some(watched) = self.watched.take() {
             watched.notify_waiters();
+        }
+        if self.progress.status().is_terminal()
+            && let Some(ended) = self.awaited_end.take()
+        {
+            ended.notify_waiters();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use kser_core::RunId;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -16,13 +17,18 @@ use super::config::PostgresConfig;
 use super::failure::Failure;
 use super::link::{Link, LinkSetup};
 use super::queue::{Caller, Job, Queue, Write};
+use super::reader::{Reader, Reads};
+use super::reads::FoundRow;
 use super::schema::migrate;
 use super::statements::Statements;
 use super::waiters::{Looker, Waiters};
 use super::writer::Writer;
+use super::writes::Answer;
 
 /// The groups of writes that are under way at most, each on a connection of its own.
 const WRITERS: usize = 2;
+/// The groups of reads of the states of runs that are under way at most, on one connection.
+const READERS: usize = 2;
 /// The time for which a call is tried again after the loss of a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Database {
     queue: Arc<Queue>,
+    states: Arc<Reads>,
     reads: Link,
     pub(super) statements: Arc<Statements>,
     pub(super) waiters: Arc<Waiters>,
@@ -66,9 +73,10 @@ impl Database {
         let parts = is_open
             .await
             .unwrap_or_else(|_| Err(Failure::permanent("the thread of the store has ended")));
-        let (queue, reads, statements, waiters) = parts?;
+        let (queue, states, reads, statements, waiters) = parts?;
         Ok(Self {
             queue,
+            states,
             reads,
             statements,
             waiters,
@@ -92,6 +100,11 @@ impl Database {
             .unwrap_or_else(|_| Err(Failure::permanent("the thread of the store has ended")))
     }
 
+    /// Reads the state of a run, together with the other such reads that wait.
+    pub(super) async fn found(&self, run: &RunId) -> Result<Answer<FoundRow>, Failure> {
+        self.states.found(run, Instant::now() + PATIENCE).await
+    }
+
     /// Reads. After the loss of a connection it reads again.
     pub(super) async fn read(
         &self,
@@ -112,7 +125,7 @@ impl Database {
     }
 }
 
-type Parts = (Arc<Queue>, Link, Arc<Statements>, Arc<Waiters>);
+type Parts = (Arc<Queue>, Arc<Reads>, Link, Arc<Statements>, Arc<Waiters>);
 
 /// Makes the connections, and starts the tasks that use them.
 async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
@@ -148,6 +161,15 @@ async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
         &quiet,
     )
     .await?;
+    let states = Arc::<Reads>::default();
+    for _ in 0..READERS {
+        let reader = Reader {
+            reads: Arc::clone(&states),
+            link: reads.clone(),
+            statements: Arc::clone(&statements),
+        };
+        tokio::spawn(reader.run());
+    }
     let notified = Arc::new(Notify::new());
     let looker = Looker {
         waiters: Arc::clone(&waiters),
@@ -157,5 +179,5 @@ async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
         process,
     };
     tokio::spawn(looker.run());
-    Ok((queue, reads, statements, waiters))
+    Ok((queue, states, reads, statements, waiters))
 }

@@ -3,6 +3,7 @@ mod database;
 mod failure;
 mod link;
 mod queue;
+mod reader;
 mod reads;
 mod schema;
 mod session;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::sequencing::{Owner, PlannedStep, Revision};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
     Timed, Watch, Write,
@@ -30,7 +31,8 @@ pub use self::config::PostgresConfig;
 use self::database::Database;
 use self::failure::Failure;
 use self::queue::Write as Job;
-use self::reads::{FoundRow, run_id, value};
+use self::reads::{run_id, value};
+use self::waiters::{Until, Woken};
 use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, whole};
 use crate::encoding::{millis, signed, time};
 
@@ -175,13 +177,9 @@ impl StateStore for PostgresStore {
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
-        let (ids, wanted) = (vec![id.as_str().as_bytes()], vec![None::<i64>]);
-        let rows = self
-            .read_rows(&self.0.database.statements.found, &[&ids, &wanted])
-            .await?;
-        let row = one(&rows)?;
-        let found = FoundRow::of(row)?.read(id)?;
-        Ok(self.timed(time(value(row, 4)?), found))
+        let answer = self.0.database.found(id).await?;
+        let answer = answer.try_map(|found| found.read(id))?;
+        Ok(self.timed(answer.now, answer.value))
     }
 
     async fn swap(
@@ -260,8 +258,24 @@ impl StateStore for PostgresStore {
 
     /// Waits without a limit. A change by another process is seen within a second.
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
-        self.0.database.waiters.changed(id, signed(version)).await;
+        let until = Until::VersionIsNot(signed(version));
+        self.0.database.waiters.wait(id, until).await;
         Ok(())
+    }
+
+    /// Waits without a limit. The end in another process is seen at once by a notification, or within a second.
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let waiters = &self.0.database.waiters;
+        match waiters.wait(id, Until::Ended).await {
+            Woken::Ended(Answer { now, value }) => {
+                let progress = reads::read_progress(value.as_bytes())?;
+                Ok(self.timed(now, Some(progress)))
+            }
+            Woken::Changed => {
+                let Timed { now, value, .. } = self.read(id).await?;
+                Ok(Timed::new(now, value.into_progress()))
+            }
+        }
     }
 
     /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written; one of another process is

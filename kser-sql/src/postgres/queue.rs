@@ -61,7 +61,9 @@ impl Job {
     fn goes_with(&self, other: &Self) -> bool {
         let same = matches!(
             (&self.write, &other.write),
-            (Write::Swap(..), Write::Swap(..)) | (Write::Insert(..), Write::Insert(..))
+            (Write::Swap(..), Write::Swap(..))
+                | (Write::Insert(..), Write::Insert(..))
+                | (Write::Relay(..), Write::Relay(..))
         );
         same && !self.alone && !other.alone
     }

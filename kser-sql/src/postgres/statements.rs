@@ -7,6 +7,9 @@ use super::schema::in_schema;
 /// The time of the database, in milliseconds.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::int8";
 
+/// The statuses of a run that has ended.
+const ENDED: &str = "('SUCCESS', 'FAILED', 'CANCELLED')";
+
 /// The parts that a group of swaps may have beside the progress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -62,12 +65,13 @@ impl Statements {
             swaps: (0..16).map(|parts| text(&swap(Parts::of_index(parts)))).collect(),
             inserts: (0..16).map(|parts| text(&insert(Parts::of_index(parts)))).collect(),
             found: text(
-                "SELECT s.id, r.version, r.stamp, r.progress, {now}, t.step, r.position, h.step, n.step,
+                // A join with the step that is wanted would be made by the number of the run alone, and read its whole plan.
+                "SELECT s.id, r.version, r.stamp, r.progress, {now},
+                     (SELECT t.step FROM kser.steps t WHERE t.run = r.number AND t.position = s.wanted), r.position,
+                     (SELECT h.step FROM kser.steps h WHERE h.run = r.number AND h.position = r.position),
+                     (SELECT n.step FROM kser.steps n WHERE n.run = r.number AND n.position = r.position + 1),
                      d.name, d.digest, d.status, d.purged
                  FROM unnest($1::bytea[], $2::int8[]) AS s(id, wanted) LEFT JOIN kser.runs r ON r.id = s.id
-                 LEFT JOIN kser.steps t ON t.run = r.number AND t.position = s.wanted
-                 LEFT JOIN kser.steps h ON h.run = r.number AND h.position = r.position
-                 LEFT JOIN kser.steps n ON n.run = r.number AND n.position = r.position + 1
                  LEFT JOIN kser.tombstones d ON d.id = s.id AND r.id IS NULL",
             ),
             relay: text(
@@ -102,7 +106,10 @@ impl Statements {
             ),
             store_id: text("SELECT value, {now} FROM kser.meta WHERE name = 'store_id'"),
             versions: text(
-                "SELECT s.id, r.version FROM unnest($1::bytea[]) AS s(id) LEFT JOIN kser.runs r ON r.id = s.id",
+                &format!(
+                "SELECT s.id, r.version, coalesce(r.status IN {ENDED}, true)
+                 FROM unnest($1::bytea[]) AS s(id) LEFT JOIN kser.runs r ON r.id = s.id"
+            ),
             ),
             step: text(
                 "SELECT t.step FROM kser.runs r JOIN kser.steps t ON t.run = r.number WHERE r.id = $1 AND t.position = $2",

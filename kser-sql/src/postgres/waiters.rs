@@ -1,6 +1,6 @@
 //! The callers that wait for a change: of a run, or of the time at which something is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use super::failure::Failure;
 use super::link::Link;
 use super::statements::Statements;
+use super::writes::Answer;
 
 /// The first and the longest pause between two looks at a run for which a caller waits. Changes by this process need none.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -36,6 +37,10 @@ struct Waiting {
     next: u64,
     all: BTreeMap<u64, Waiter>,
     runs: BTreeMap<RunId, Vec<u64>>,
+    /// The next look of each caller.
+    looks: BTreeSet<(Instant, u64)>,
+    /// The number of callers that one look has not helped.
+    patient: usize,
     /// The number of callers that wait until something is due.
     for_due: usize,
     /// The due time until which callers sleep; `None` when none of them sleeps.
@@ -45,40 +50,74 @@ struct Waiting {
 #[derive(Debug)]
 struct Waiter {
     run: RunId,
-    version: i64,
+    until: Until,
     look_at: Instant,
     pause: Duration,
-    wake: oneshot::Sender<()>,
+    wake: oneshot::Sender<Woken>,
+}
+
+/// The answer to a caller that waits.
+#[derive(Debug, Clone)]
+pub(super) enum Woken {
+    /// The wait is over by a look, or by a write of this process after which the caller reads.
+    Changed,
+    /// This process has ended the run, with this progress.
+    Ended(Answer<String>),
+}
+
+/// The end of a wait for a run, which ends in any case when there is no such run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Until {
+    VersionIsNot(i64),
+    Ended,
+}
+
+/// The version of a run as it is stored, and whether the run has ended.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    version: i64,
+    ended: bool,
+}
+
+impl Until {
+    fn is_over(self, stored: Option<Stored>) -> bool {
+        match (self, stored) {
+            (_, None) => true,
+            (Self::VersionIsNot(version), Some(stored)) => stored.version != version,
+            (Self::Ended, Some(stored)) => stored.ended,
+        }
+    }
+}
+
+impl Waiter {
+    const fn is_patient(&self) -> bool {
+        self.pause.as_nanos() > PAUSES.0.as_nanos()
+    }
 }
 
 impl Waiters {
-    /// Waits until the version of a run is no longer this one.
-    pub(super) async fn changed(&self, run: &RunId, version: i64) {
+    /// Waits for a run.
+    pub(super) async fn wait(&self, run: &RunId, until: Until) -> Woken {
         let (wake, woken) = oneshot::channel();
-        let place = {
-            let mut waiting = self.waiting();
-            let number = waiting.next;
-            waiting.next += 1;
-            waiting.runs.entry(run.clone()).or_default().push(number);
-            waiting.all.insert(
-                number,
-                Waiter {
-                    run: run.clone(),
-                    version,
-                    look_at: Instant::now() + PAUSES.0,
-                    pause: PAUSES.0,
-                    wake,
-                },
-            );
-            Place {
-                waiters: self,
-                number,
-            }
+        let waiter = Waiter {
+            run: run.clone(),
+            until,
+            look_at: Instant::now() + PAUSES.0,
+            pause: PAUSES.0,
+            wake,
         };
-        self.added.notify_one();
+        let (number, is_first) = self.waiting().add(waiter);
+        let place = Place {
+            waiters: self,
+            number,
+        };
+        if is_first {
+            self.added.notify_one();
+        }
         // The sender is dropped with the entry.
-        let _ = woken.await;
+        let woken = woken.await;
         drop(place);
+        woken.unwrap_or(Woken::Changed)
     }
 
     /// Returns a future that is ready once a run or an output is written that is due before the time that
@@ -100,16 +139,15 @@ impl Waiters {
         Interest(self)
     }
 
-    /// Wakes the callers that wait for a run.
+    /// Wakes the callers that wait for a change of a run which this process has changed.
     pub(super) fn wake(&self, run: &RunId) {
-        let mut waiting = self.waiting();
-        let numbers = waiting.runs.remove(run).unwrap_or_default();
-        for number in numbers {
-            if let Some(waiter) = waiting.all.remove(&number) {
-                // The caller may have gone.
-                let _ = waiter.wake.send(());
-            }
-        }
+        let is_over = |until| matches!(until, Until::VersionIsNot(_));
+        self.waiting().wake(run, is_over, &Woken::Changed);
+    }
+
+    /// Wakes all callers that wait for a run which this process has ended, or removed.
+    pub(super) fn wake_all(&self, run: &RunId, woken: &Woken) {
+        self.waiting().wake(run, |_| true, woken);
     }
 
     /// Wakes the callers that wait until something is due, if they sleep for longer than until `due`.
@@ -129,31 +167,51 @@ impl Waiters {
 }
 
 impl Waiting {
-    fn remove(&mut self, number: u64) {
-        let Some(waiter) = self.all.remove(&number) else {
-            return;
-        };
+    /// Adds a caller. Says whether its look is the next one.
+    fn add(&mut self, waiter: Waiter) -> (u64, bool) {
+        let number = self.next;
+        self.next += 1;
+        let look = (waiter.look_at, number);
+        self.looks.insert(look);
+        self.runs
+            .entry(waiter.run.clone())
+            .or_default()
+            .push(number);
+        self.all.insert(number, waiter);
+        (number, self.looks.first() == Some(&look))
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.all.remove(&number)?;
+        self.looks.remove(&(waiter.look_at, number));
+        self.patient -= usize::from(waiter.is_patient());
         if let Some(numbers) = self.runs.get_mut(&waiter.run) {
             numbers.retain(|one| *one != number);
             if numbers.is_empty() {
                 self.runs.remove(&waiter.run);
             }
         }
+        Some(waiter)
     }
 
     fn next_look(&self) -> Option<Instant> {
-        self.all.values().map(|waiter| waiter.look_at).min()
+        self.looks.first().map(|(at, _)| *at)
     }
 
     /// Returns the runs to look at, and puts their next look off.
     fn take_looks(&mut self, until: Instant) -> Vec<RunId> {
         let mut runs = Vec::new();
-        for waiter in self.all.values_mut() {
-            if waiter.look_at <= until {
-                waiter.look_at = until + waiter.pause;
-                waiter.pause = (waiter.pause * 5).min(PAUSES.1);
-                runs.push(waiter.run.clone());
-            }
+        let later = self.looks.split_off(&(until, u64::MAX));
+        for (_, number) in std::mem::replace(&mut self.looks, later) {
+            let Some(waiter) = self.all.get_mut(&number) else {
+                continue;
+            };
+            let was_patient = waiter.is_patient();
+            waiter.look_at = until + waiter.pause;
+            waiter.pause = (waiter.pause * 5).min(PAUSES.1);
+            self.patient += usize::from(!was_patient);
+            self.looks.insert((waiter.look_at, number));
+            runs.push(waiter.run.clone());
         }
         runs.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         runs.dedup();
@@ -161,30 +219,25 @@ impl Waiting {
     }
 
     /// Says whether a caller waits that one look has not helped.
-    fn listens(&self) -> bool {
-        self.all.values().any(|waiter| waiter.pause > PAUSES.0)
+    const fn listens(&self) -> bool {
+        self.patient > 0
     }
 
-    /// Wakes the callers whose run has another version than theirs.
-    fn settle(&mut self, run: &RunId, stored: Option<i64>) {
-        let numbers = self.runs.get(run).cloned().unwrap_or_default();
-        for number in numbers {
-            if self
-                .all
-                .get(&number)
-                .is_some_and(|waiter| Some(waiter.version) == stored)
-            {
-                continue;
+    /// Wakes the callers of a run whose wait is over.
+    fn wake(&mut self, run: &RunId, is_over: impl Fn(Until) -> bool, woken: &Woken) {
+        let Some(numbers) = self.runs.get(run) else {
+            return;
+        };
+        let over = |number: &u64| {
+            let waiter = self.all.get(number);
+            waiter.is_none_or(|waiter| is_over(waiter.until))
+        };
+        let over: Vec<u64> = numbers.iter().copied().filter(over).collect();
+        for number in over {
+            if let Some(waiter) = self.remove(number) {
+                // The caller may have gone.
+                let _ = waiter.wake.send(woken.clone());
             }
-            if let Some(waiter) = self.all.remove(&number) {
-                let _ = waiter.wake.send(());
-            }
-            if let Some(left) = self.runs.get_mut(run) {
-                left.retain(|one| *one != number);
-            }
-        }
-        if self.runs.get(run).is_some_and(Vec::is_empty) {
-            self.runs.remove(run);
         }
     }
 }
@@ -197,7 +250,7 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.waiters.waiting().remove(self.number);
+        let _ = self.waiters.waiting().remove(self.number);
     }
 }
 
@@ -286,14 +339,17 @@ impl Looker {
         let session = self.link.session(Instant::now()).await?;
         let ids: Vec<&[u8]> = runs.iter().map(|run| run.as_str().as_bytes()).collect();
         let rows = session.query(&self.statements.versions, &[&ids]).await?;
-        let mut stored: BTreeMap<&[u8], Option<i64>> = BTreeMap::new();
+        let mut stored: BTreeMap<&[u8], Option<Stored>> = BTreeMap::new();
         for row in &rows {
-            stored.insert(Row::try_get(row, 0)?, row.try_get(1)?);
+            let version: Option<i64> = row.try_get(1)?;
+            let ended: bool = row.try_get(2)?;
+            let state = version.map(|version| Stored { version, ended });
+            stored.insert(Row::try_get(row, 0)?, state);
         }
         let mut waiting = self.waiters.waiting();
         for run in runs {
-            if let Some(version) = stored.get(run.as_str().as_bytes()) {
-                waiting.settle(run, *version);
+            if let Some(stored) = stored.get(run.as_str().as_bytes()) {
+                waiting.wake(run, |until| until.is_over(*stored), &Woken::Changed);
             }
         }
         Ok(())

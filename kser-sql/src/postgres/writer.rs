@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kser_core::store::OutputId;
 use tokio::time::sleep;
 
 use super::failure::Failure;
@@ -10,7 +11,7 @@ use super::link::Link;
 use super::queue::{Caller, Job, Queue, Write};
 use super::session::Session;
 use super::statements::Statements;
-use super::waiters::Waiters;
+use super::waiters::{Waiters, Woken};
 use super::writes::{self, Insert, Swap};
 
 /// The pause before failed writes are repeated.
@@ -66,6 +67,7 @@ impl Writer {
         match group.first().map(|job| &job.write) {
             Some(Write::Swap(..)) => self.swap(&session, group).await,
             Some(Write::Insert(..)) => self.insert(&session, group).await,
+            Some(Write::Relay(..)) => self.relay(&session, group).await,
             _ => self.write_alone(&session, group).await,
         }
     }
@@ -83,7 +85,10 @@ impl Writer {
             Ok(answers) => {
                 for (job, answer) in group.into_iter().zip(answers) {
                     if let Write::Swap(swap, caller) = job.write {
-                        self.waiters.wake(swap.id());
+                        match swap.ended_at(&answer) {
+                            Some(ended) => self.waiters.wake_all(swap.id(), &Woken::Ended(ended)),
+                            None => self.waiters.wake(swap.id()),
+                        }
                         self.waiters.wake_for_due(swap.due(answer.now));
                         answer_to(caller, answer);
                     }
@@ -116,18 +121,31 @@ impl Writer {
         }
     }
 
+    async fn relay(&self, session: &Session, group: Vec<Job>) -> Failed {
+        let outputs: Vec<&OutputId> = group
+            .iter()
+            .filter_map(|job| match &job.write {
+                Write::Relay(outputs, _) => Some(outputs),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        match writes::relay(outputs, session, &self.statements).await {
+            Ok(()) => {
+                for job in group {
+                    if let Write::Relay(_, caller) = job.write {
+                        answer_to(caller, ());
+                    }
+                }
+                Failed::No
+            }
+            Err(failure) => Failed::All(group, failure),
+        }
+    }
+
     /// Writes those that are no group.
     async fn write_alone(&self, session: &Session, group: Vec<Job>) -> Failed {
         for job in group {
-            let failure = match &job.write {
-                Write::Relay(outputs, _) => writes::relay(outputs, session, &self.statements)
-                    .await
-                    .err(),
-                _ => None,
-            };
-            if let Some(failure) = failure {
-                return Failed::All(vec![job], failure);
-            }
             let deadline = job.deadline;
             let alone = job.alone;
             let again = |write| {
@@ -138,12 +156,11 @@ impl Writer {
                 }]
             };
             match job.write {
-                Write::Relay(_, caller) => answer_to(caller, ()),
                 Write::Purge(id, caller) => {
                     let notify = (self.channel.as_str(), self.process);
                     match writes::purge(&id, session, &self.statements, notify).await {
                         Ok(purged) => {
-                            self.waiters.wake(&id);
+                            self.waiters.wake_all(&id, &Woken::Changed);
                             answer_to(caller, purged);
                         }
                         Err(failure) => {
@@ -159,7 +176,7 @@ impl Writer {
                         }
                     }
                 }
-                Write::Swap(..) | Write::Insert(..) => {}
+                Write::Swap(..) | Write::Insert(..) | Write::Relay(..) => {}
             }
         }
         Failed::No

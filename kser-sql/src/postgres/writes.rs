@@ -19,7 +19,7 @@ use crate::encoding::{RecordRow, millis, signed, time, unreadable};
 type Value<'a> = &'a (dyn ToSql + Sync);
 
 /// An answer, with the time of the database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Answer<T> {
     pub(super) now: Timestamp,
     pub(super) value: T,
@@ -383,6 +383,15 @@ impl Swap {
         &self.id
     }
 
+    /// Returns the progress with which the run has ended, if the swap has written that.
+    pub(super) fn ended_at(&self, answer: &Answer<SwapAnswer>) -> Option<Answer<String>> {
+        let is_written = matches!(answer.value, SwapAnswer::Written(_));
+        (is_written && self.progress.ended).then(|| Answer {
+            now: answer.now,
+            value: self.progress.text.clone(),
+        })
+    }
+
     /// Says whether the swap may be repeated, which its stamp allows.
     pub(super) const fn is_repeatable(&self) -> bool {
         self.progress.stamp != 0
@@ -617,18 +626,20 @@ impl<'a> Attempts<'a> {
 
 /// Marks outputs as published.
 pub(super) async fn relay(
-    outputs: &[OutputId],
+    mut outputs: Vec<&OutputId>,
     session: &Session,
     statements: &Statements,
 ) -> Result<(), Failure> {
-    let mut sorted: Vec<&OutputId> = outputs.iter().collect();
-    sorted.sort_unstable();
-    let ids: Vec<&[u8]> = sorted
+    outputs.sort_unstable();
+    let ids: Vec<&[u8]> = outputs
         .iter()
         .map(|output| output.run.as_str().as_bytes())
         .collect();
-    let versions: Vec<i64> = sorted.iter().map(|output| signed(output.version)).collect();
-    let places: Vec<i64> = sorted.iter().map(|output| output.index.into()).collect();
+    let versions: Vec<i64> = outputs
+        .iter()
+        .map(|output| signed(output.version))
+        .collect();
+    let places: Vec<i64> = outputs.iter().map(|output| output.index.into()).collect();
     session
         .query(&statements.relay, &[&ids, &versions, &places])
         .await

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_clock::SystemClock;
-use kser_core::sequencing::{Owner, PlannedStep, Revision};
+use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
     Timed, Watch, Write,
@@ -278,6 +278,36 @@ impl StateStore for SqliteStore {
             }
             self.wait(changed, &mut looks).await?;
         }
+    }
+
+    /// Waits without a limit. The end in another process is seen within a second.
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        let waiters = &self.0.database.waiters;
+        let mut looks = Looks::new();
+        let _forgets = waiters.forget_later(id);
+        let end = waiters.end_of(id);
+        let mut came = std::pin::pin!(end.came.notified());
+        // From here on it sees the end.
+        came.as_mut().enable();
+        loop {
+            if timeout(looks.next_pause(), came.as_mut()).await.is_ok() {
+                if let Some(progress) = end.progress.get() {
+                    return Ok(self.timed(Some(reads::read_progress(progress)?)));
+                }
+                break;
+            }
+            // It may have ended before, or in another process.
+            let run = id.clone();
+            let read = self
+                .0
+                .database
+                .read(move |connection| reads::has_ended(connection, &run));
+            if read.await? {
+                break;
+            }
+        }
+        let Timed { now, value, .. } = self.read(id).await?;
+        Ok(Timed::new(now, value.into_progress()))
     }
 
     /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written; one of another process is

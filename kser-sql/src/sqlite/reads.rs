@@ -133,6 +133,14 @@ pub(super) fn version(connection: &Connection, id: &RunId) -> Result<Option<i64>
     find.query_row([id.as_str()], |row| row.get(0)).optional()
 }
 
+/// Says whether a run has ended, or is gone.
+pub(super) fn has_ended(connection: &Connection, id: &RunId) -> Result<bool> {
+    let mut find = connection.prepare_cached(
+        "SELECT coalesce((SELECT status IN ('SUCCESS', 'FAILED', 'CANCELLED') FROM kser_runs WHERE id = ?1), 1)",
+    )?;
+    find.query_row([id.as_str()], |row| row.get(0))
+}
+
 /// Returns a number that is another one after another connection, such as the one that writes, has changed the file.
 pub(super) fn data_version(connection: &Connection) -> Result<i64> {
     let mut find = connection.prepare_cached("PRAGMA data_version")?;

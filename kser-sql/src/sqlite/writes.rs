@@ -7,12 +7,14 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::failure::BACKEND;
 use super::reads::{FoundRow, StandingRow, TombstoneRow, found, standing, step_text, tombstone};
-use super::waiters::Wake;
+use super::waiters::{End, Wake};
 use crate::encoding::{RecordRow, millis, signed, unreadable};
 
 /// A progress as its columns.
 pub(super) struct ProgressRow {
     status: &'static str,
+    /// Whether the run has ended.
+    ended: bool,
     position: u32,
     version: i64,
     stamp: i64,
@@ -25,6 +27,7 @@ impl ProgressRow {
         let revision = progress.revision();
         Ok(Self {
             status: progress.status().as_str(),
+            ended: progress.status().is_terminal(),
             position: progress.position(),
             version: signed(revision.version),
             stamp: signed(revision.stamp),
@@ -329,6 +332,7 @@ pub(super) fn purge(connection: &Connection, id: &RunId, now: Timestamp) -> Resu
     }
     let wake = Wake {
         run: Some(id.clone()),
+        end: Some(End::Removed),
         due: None,
     };
     Ok((true, wake))
@@ -414,6 +418,7 @@ fn wake(run: Option<&RunId>, progress: &ProgressRow, outputs: &[RecordRow], due:
     let outputs = Some(due).filter(|_| !outputs.is_empty());
     Wake {
         run: run.cloned(),
+        end: progress.ended.then(|| End::Ended(progress.text.clone())),
         due: progress.look_at.into_iter().chain(outputs).min(),
     }
 }

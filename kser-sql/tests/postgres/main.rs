@@ -8,3 +8,4 @@ mod processes;
 mod proxy;
 mod runs;
 mod schema;
+mod trips;

@@ -229,6 +229,10 @@ impl StateStore for SimStore {
         self.runs.changed(id, version).await
     }
 
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        self.runs.await_end(id).await
+    }
+
     async fn await_due(&self) -> Result<(), Error> {
         self.runs.await_due().await
     }

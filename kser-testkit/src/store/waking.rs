@@ -65,6 +65,35 @@ pub async fn returns_at_once_when_it_has_changed(harness: &StoreHarness) {
         .unwrap();
 }
 
+#[doc = sentence!(wakes_when_the_run_ends)]
+pub async fn wakes_when_the_run_ends(harness: &StoreHarness) {
+    let run = Inhabitant::new(harness, "end").await;
+    let (store, id) = (run.store.clone(), run.id.clone());
+    let waiting = tokio::spawn(async move {
+        loop {
+            let progress = store.await_end(&id).await.unwrap().value.unwrap();
+            if progress.status().is_terminal() {
+                return progress;
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let ended = run.cancelled();
+    run.swap(Write::new(ended.clone())).await;
+    let woken = tokio::time::timeout(LONG, waiting).await;
+    let progress = woken.expect("the end wakes the caller that waits").unwrap();
+    assert_eq!(progress, ended);
+    let again = tokio::time::timeout(LONG, run.store.await_end(&run.id)).await;
+    let again = again.expect("the run has ended before").unwrap();
+    assert_eq!(again.value, Some(ended));
+    assert!(run.store.purge(&run.id).await.unwrap());
+    for absent in [run.id, harness.id("absent")] {
+        let absent = tokio::time::timeout(LONG, run.store.await_end(&absent)).await;
+        let absent = absent.expect("there is no such run").unwrap();
+        assert_eq!(absent.value, None);
+    }
+}
+
 #[doc = sentence!(wakes_when_something_is_due)]
 pub async fn wakes_when_something_is_due(harness: &StoreHarness) {
     let late = Inhabitant::due_in(harness, "late", 2 * LONG).await;

@@ -74,6 +74,7 @@ const TABLE: &[(Slip, &str)] = &[
     (Slip::RelaysAnotherInstead, "relaying_twice_changes_nothing"),
     (Slip::NeverWakes, "wakes_when_the_run_changes"),
     (Slip::NeverWakes, "returns_at_once_when_it_has_changed"),
+    (Slip::NeverWakes, "wakes_when_the_run_ends"),
     (Slip::SleepsForAnHour, "wakes_when_something_is_due"),
     (
         Slip::ForgetsAttempts,

@@ -194,6 +194,10 @@ impl StateStore for Bad {
         self.inner.changed(id, version).await
     }
 
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        self.inner.await_end(id).await
+    }
+
     async fn await_due(&self) -> Result<(), Error> {
         self.inner.await_due().await
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kser::Error;
-use kser::backend::sequencing::{Event, Owner, Revision, StepKey, StepWindow, apply};
+use kser::backend::sequencing::{Event, Owner, Progress, Revision, StepKey, StepWindow, apply};
 use kser::backend::store::{
     Found, Inserted, NewRun, Output, OutputId, Swapped, Timed, Watch, Write,
 };
@@ -296,6 +296,15 @@ impl StateStore for Deaf {
             return Ok(());
         }
         self.inner.changed(id, version).await
+    }
+
+    async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
+        if self.loses(Loss::Wakes) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let Timed { now, value, .. } = self.inner.read(id).await?;
+            return Ok(Timed::new(now, value.into_progress()));
+        }
+        self.inner.await_end(id).await
     }
 
     async fn await_due(&self) -> Result<(), Error> {

@@ -1,0 +1,136 @@
+//! The round trips of a step: the statements that the server counts.
+
+use kser::memory::MemoryTransport;
+use kser::{Client, Entrypoint, Registry, Step};
+use kser_core::Status;
+
+use kser_sql::PostgresStore;
+use serde::{Deserialize, Serialize};
+use test_services::Postgres;
+use tokio::task::JoinSet;
+
+use crate::schema;
+
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("here.Step")]
+struct Here {}
+
+#[derive(Clone, Serialize, Deserialize, Entrypoint)]
+#[entrypoint("there.Step")]
+struct There {}
+
+/// A store in a schema of its own, of which the statements are counted.
+struct Counted {
+    server: &'static Postgres,
+    url: String,
+}
+
+impl Counted {
+    fn new() -> Self {
+        let server = test_services::postgres();
+        let url = schema::new(server);
+        Self { server, url }
+    }
+
+    async fn client(&self, transport: &MemoryTransport) -> Client {
+        let store = PostgresStore::open(&self.url).await.unwrap();
+        let client = Client::builder(transport.clone()).store(store);
+        client.build().await.unwrap()
+    }
+
+    /// Returns the number of statements that steps had executed: all but those that a store executes from time to time, to look
+    /// for the changes of other processes, and for what is due.
+    fn statements(&self) -> f64 {
+        let (_, name) = self.url.split_once("schema=").unwrap();
+        let count = self.server.execute(&format!(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
+             WHERE query LIKE '%\"{name}\"%' AND query NOT LIKE 'SELECT s.id, r.version, coalesce%'
+                 AND query NOT LIKE '%listeners AS l%' AND query NOT LIKE '%due_slot%' AND query NOT LIKE '%outputs o JOIN%'"
+        ));
+        count.parse().unwrap()
+    }
+
+    /// Returns the statements of an operation of so many steps, none of which has outputs.
+    async fn of_steps(&self, client: &Client, steps: Vec<Step>) -> f64 {
+        let before = self.statements();
+        let run = client.producer().launch_steps("here.Run", steps).await;
+        let state = run.unwrap().wait().await.unwrap();
+        assert_eq!(state.status, Status::Success);
+        self.statements() - before
+    }
+}
+
+fn registry() -> Registry {
+    Registry::new().task(async |_: Here| ()).build().unwrap()
+}
+
+test_services::postgres_tests!(
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_step_alone_is_one_round_trip() {
+        let counted = Counted::new();
+        let client = counted.client(&MemoryTransport::new()).await;
+        let consumer = client.consumer(registry()).spawn();
+        let steps = |count| vec![Step::new(Here {}); count];
+        let few = counted.of_steps(&client, steps(4)).await;
+        let many = counted.of_steps(&client, steps(24)).await;
+        let each = (many - few) / 20.0;
+        assert!(each <= 1.1, "{each} statements a step: {few} and {many}");
+        consumer.stop().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_step_across_consumers_is_two_round_trips() {
+        let counted = Counted::new();
+        let transport = MemoryTransport::new();
+        let (client, other) = (
+            counted.client(&transport).await,
+            counted.client(&transport).await,
+        );
+        let consumers = [
+            client.consumer(registry()).spawn(),
+            other
+                .consumer(Registry::new().task(async |_: There| ()).build().unwrap())
+                .spawn(),
+        ];
+        let steps = |count: usize| {
+            let step = |number: usize| match number % 2 {
+                0 => Step::new(Here {}),
+                _ => Step::new(There {}),
+            };
+            (0..count).map(step).collect::<Vec<_>>()
+        };
+        let few = counted.of_steps(&client, steps(4)).await;
+        let many = counted.of_steps(&client, steps(24)).await;
+        let each = (many - few) / 20.0;
+        assert!(each <= 2.1, "{each} statements a step: {few} and {many}");
+        for consumer in consumers {
+            consumer.stop().await.unwrap();
+        }
+    }
+
+    /// With 64 operations in flight, their writes go out together.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn steps_of_many_operations_share_their_round_trips() {
+        let counted = Counted::new();
+        let client = counted.client(&MemoryTransport::new()).await;
+        let consumer = client.consumer(registry()).with_concurrency(64).spawn();
+        let before = counted.statements();
+        let mut loops = JoinSet::new();
+        for _ in 0..64 {
+            let producer = client.producer();
+            loops.spawn(async move {
+                for _ in 0..4 {
+                    let steps = vec![Step::new(Here {}); 3];
+                    let run = producer.launch_steps("here.Run", steps).await;
+                    run.unwrap().wait().await.unwrap();
+                }
+            });
+        }
+        while let Some(ended) = loops.join_next().await {
+            ended.unwrap();
+        }
+        let each = (counted.statements() - before) / (64.0 * 4.0 * 3.0);
+        assert!(each <= 0.5, "{each} statements a step");
+        consumer.stop().await.unwrap();
+    }
+);
