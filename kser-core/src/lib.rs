@@ -35,6 +35,7 @@ mod error;
 pub mod headers;
 mod health;
 mod id;
+mod inspect;
 mod into_outcome;
 mod into_task;
 mod into_task_with;
@@ -83,6 +84,9 @@ pub use health::{Health, HeldPartition, NotInGroup, UnfitTopic};
 #[doc(hidden)]
 pub use id::name_based_uuid;
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
+pub use inspect::{
+    GroupProgress, Inspect, RecordPlace, UnsettledQuery, UnsettledRecord, UnsettledView,
+};
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};
 pub use into_task_with::IntoTaskWith;

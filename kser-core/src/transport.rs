@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Delivery, Error, Health, NotPublished, Record, Timestamp, Topic};
+use crate::{Delivery, Error, Health, Inspect, NotPublished, Record, Timestamp, Topic};
 
 /// Moves records between processes. Every backend implements it.
 ///
@@ -48,6 +48,11 @@ pub trait Transport: Debug + Send + Sync + 'static {
     ///
     /// [`Error::Backend`] when the backend does not answer.
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error>;
+
+    /// Returns a view of the backend that takes no part; `None`, as by default, when the backend cannot show its records.
+    fn inspect(&self) -> Option<Arc<dyn Inspect>> {
+        None
+    }
 }
 
 /// Receives deliveries. One task holds a subscription; any task may settle the deliveries.
@@ -318,6 +323,10 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
         (**self).describe(topics).await
+    }
+
+    fn inspect(&self) -> Option<Arc<dyn Inspect>> {
+        (**self).inspect()
     }
 }
 

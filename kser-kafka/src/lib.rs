@@ -13,6 +13,7 @@ mod consumer;
 mod delay;
 mod error;
 mod health;
+mod inspect;
 mod member;
 mod offsets;
 mod partition_list;

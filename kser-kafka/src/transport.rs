@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_core::{
-    Description, Error, Interest, NotPublished, Record, Settling, Subscription, Timestamp, Topic,
-    TopicSpec, Transport,
+    Description, Error, Inspect, Interest, NotPublished, Record, Settling, Subscription, Timestamp,
+    Topic, TopicSpec, Transport,
 };
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
@@ -23,6 +23,7 @@ use crate::cluster_clients::ClusterClients;
 use crate::consumer::broadcast_reader::BroadcastReader;
 use crate::consumer::membership::GroupMembership;
 use crate::error::{failed, no_thread};
+use crate::inspect::KafkaInspect;
 use crate::member::Member;
 use crate::producer::Publisher;
 use crate::progress::WriterId;
@@ -292,5 +293,9 @@ impl Transport for KafkaTransport {
         let mut description = description.taking_hand_ins();
         description.retention = self.0.admin.retention(topics).await?;
         Ok(description)
+    }
+
+    fn inspect(&self) -> Option<Arc<dyn Inspect>> {
+        Some(Arc::new(KafkaInspect(Arc::clone(&self.0))))
     }
 }

@@ -110,7 +110,7 @@ impl TransportHarness {
 
     /// Makes a member of a group.
     pub async fn member(&self, group: &str, topic: &Topic) -> Box<dyn Subscription> {
-        let group = format!("{}.{group}", self.prefix);
+        let group = self.group_name(group);
         let is_first = {
             let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
             groups.insert(group.clone())
@@ -121,6 +121,12 @@ impl TransportHarness {
             tokio::time::sleep(self.capabilities.joining).await;
         }
         member
+    }
+
+    /// Returns the name of a group at the backend.
+    #[must_use]
+    pub fn group_name(&self, group: &str) -> String {
+        format!("{}.{group}", self.prefix)
     }
 
     /// Makes an observer, which receives every record that is published from now on.

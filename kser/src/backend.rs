@@ -25,10 +25,11 @@
 //! ```
 
 pub use kser_core::{
-    AwaitRun, Delivery, Description, EndedDelivery, Envelope, HandIn, HandInReports, HandedIn,
-    Interest, Leave, NotPublished, NotSettled, Origin, Outgoing, Record, ReturnedDelivery, Room,
-    Settle, Settled, Settling, StateStore, StoreId, Subscription, Ticket, Told, TopicSpec,
-    Transport, async_trait, headers,
+    AwaitRun, Delivery, Description, EndedDelivery, Envelope, GroupProgress, HandIn, HandInReports,
+    HandedIn, Inspect, Interest, Leave, NotPublished, NotSettled, Origin, Outgoing, Record,
+    RecordPlace, ReturnedDelivery, Room, Settle, Settled, Settling, StateStore, StoreId,
+    Subscription, Ticket, Told, TopicSpec, Transport, UnsettledQuery, UnsettledRecord,
+    UnsettledView, async_trait, headers,
 };
 
 /// The rules of an operation, as events that move the state of a run.

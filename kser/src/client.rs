@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use kser_clock::SystemClock;
 pub use kser_core::log::LogOptions;
 pub use kser_core::{Clock, IdSource, Limits, Mode};
-use kser_core::{Error, Registry, Timestamp, Transport};
+use kser_core::{Error, Inspect, Registry, Timestamp, Transport};
 
 pub use self::builder::ClientBuilder;
 use crate::consumer::Consumer;
@@ -190,6 +190,31 @@ impl Client {
     /// [`Error::MissingTopic`] when there is none, on a transport that does not make topics at their first use.
     pub async fn dead_letters(&self, topic: impl AsRef<str>) -> Result<DeadLetters, Error> {
         DeadLetters::open(Arc::clone(&self.0), topic.as_ref()).await
+    }
+
+    /// Returns a view of the topics and groups that takes no part in them: dead letters and waiting records are looked at while
+    /// consumers go on. `None` on a transport that cannot show its records. Topics have their whole names there, with the prefix.
+    ///
+    /// ```
+    /// # use kser::backend::{Room, UnsettledQuery};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let kser = kser::connect("memory://").await?;
+    /// # kser.ensure_topics(&kser::Registry::new().build()?, None).await?;
+    /// let inspect = kser.inspect().ok_or("the transport shows nothing")?;
+    /// for topic in inspect.topics().await? {
+    ///     let group = format!("kser.{topic}");
+    ///     let mut view = inspect.unsettled(UnsettledQuery::new(group, topic)).await?;
+    ///     for shown in view.next(Room::records(100)).await? {
+    ///         println!("{:?}: {} bytes", shown.place, shown.record.size());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn inspect(&self) -> Option<Arc<dyn Inspect>> {
+        self.0.transport.inspect()
     }
 
     /// Creates the missing topics of the entrypoints of `registry`: the topics themselves with this many partitions

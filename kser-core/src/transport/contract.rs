@@ -59,6 +59,14 @@ macro_rules! __transport_contract {
                 "A subscription without a group that looks back ([`Interest::since`]) first gets the records since that time that are still there; `subscribe` fails with [`Error::Unsupported`] where the backend cannot look back." => an_observer_that_looks_back_gets_what_is_still_there;
                 "Once a subscription that looks back was handed all records that were there when it was made, its [`Health::lag`] is 0." => an_observer_that_looks_back_knows_when_it_has_everything;
             }
+            looking "Looking" {
+                "Looking takes nothing ([`Transport::inspect`](crate::Transport::inspect), where the backend has it): the records that are shown are delivered as before, and no member loses a delivery." => looking_takes_nothing;
+                "A view shows each record of the topic that the group has not settled once, delivered or not, as it was published; a record that is delayed may be absent." => shows_what_is_not_settled;
+                "It shows what was there when it was opened, by partition and offset, and may begin after any place." => a_view_begins_after_a_place;
+                "Before the first group has joined, no record is settled for any group." => shows_all_records_before_the_first_group;
+                "The progress of a group counts the offsets that it has not settled." => counts_what_is_not_settled;
+                "The topics and groups that exist are listed." => lists_topics_and_groups;
+            }
             limits "Limits" {
                 "A record that is too large is refused, and the others of the call are published." => refuses_a_record_that_is_too_large;
                 "`receive` returns at most the records that were asked for." => returns_no_more_records_than_were_asked_for;

@@ -317,6 +317,20 @@ impl KafkaConfig {
         config
     }
 
+    /// Returns the settings of a client that reads the offsets of a group and the records of its topics without joining it. It
+    /// keeps few records, and learns soon that a partition has no more.
+    pub(crate) fn inspector(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group, None, 1);
+        config.remove("group.protocol");
+        config.set("statistics.interval.ms", "0");
+        config.set("enable.partition.eof", "true");
+        config.set("fetch.wait.max.ms", "20");
+        config.set("queued.max.messages.kbytes", "16384");
+        // The log may be shorter than it was when its end was read.
+        config.set("auto.offset.reset", "earliest");
+        config
+    }
+
     /// Returns the settings of a member of the group that forwards delayed records. It holds at most 1,000 records of a
     /// partition and fetches the others again later, so that a larger prefetch would be discarded each time.
     pub(crate) fn delays(

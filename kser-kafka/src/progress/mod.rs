@@ -117,6 +117,13 @@ impl PartitionProgress {
         CommitMetadata::decode(committed, metadata.as_ref())?.topic
     }
 
+    /// Reads the offsets above a committed one that its metadata says are done, in order. None if the metadata is not valid for
+    /// this offset.
+    pub(crate) fn settled_above(committed: i64, metadata: impl AsRef<[u8]>) -> Vec<Range<i64>> {
+        let found = CommitMetadata::decode(committed, metadata.as_ref());
+        found.map(|found| found.done).unwrap_or_default()
+    }
+
     /// Sets the topic that the commit metadata names.
     pub(crate) fn set_topic(&mut self, topic: TopicMark) {
         if self.topic.replace(topic) != Some(topic) {

@@ -79,6 +79,32 @@ impl TopicAdmin {
         self.ask("checking whether topics exist", ask).await
     }
 
+    /// Lists all topics but those of the brokers.
+    pub(crate) async fn all_topics(&self) -> Result<Vec<Topic>, Error> {
+        let ask = move |client: &Client<BrokerErrors>| {
+            let metadata = client.fetch_metadata(None, ANSWER)?;
+            let names = metadata.topics().iter().map(|topic| topic.name());
+            let names = names.filter(|name| !name.starts_with("__"));
+            Ok(names.filter_map(|name| Topic::new(name).ok()).collect())
+        };
+        let mut topics: Vec<Topic> = self.ask("listing topics", ask).await?;
+        topics.sort();
+        Ok(topics)
+    }
+
+    /// Lists all groups by name.
+    pub(crate) async fn all_groups(&self) -> Result<Vec<String>, Error> {
+        let ask = move |client: &Client<BrokerErrors>| {
+            let list = client.fetch_group_list(None, ANSWER)?;
+            let names = list.groups().iter().map(|group| group.name().to_owned());
+            Ok(names.collect())
+        };
+        let mut groups: Vec<String> = self.ask("listing groups", ask).await?;
+        groups.sort();
+        groups.dedup();
+        Ok(groups)
+    }
+
     /// Counts the partitions of topics. A topic that does not exist has none.
     pub(crate) async fn n_partitions(&self, topics: Vec<String>) -> Result<usize, Error> {
         let ask = move |client: &Client<BrokerErrors>| {

@@ -193,6 +193,17 @@ impl Group {
         self.ages.total()
     }
 
+    /// Returns the records that are not settled, each with the time until which it is delayed, in no order.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = (&Entry, Option<Timestamp>)> {
+        let timed = self.timed.iter().map(|((due, _), timed)| match timed {
+            Timed::Delayed(entry) => (entry, Some(*due)),
+            Timed::Released(entry) => (entry, None),
+        });
+        let others = self.ready.iter().chain(self.lanes.iter());
+        let others = others.chain(self.in_flight.iter());
+        others.map(|entry| (entry, None)).chain(timed)
+    }
+
     /// Returns the time since which the oldest record waits.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.ages.oldest()

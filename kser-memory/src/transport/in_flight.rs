@@ -58,6 +58,11 @@ impl InFlight {
         });
     }
 
+    /// Returns the records, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().map(|(_, hold)| &hold.entry)
+    }
+
     /// Records that a delivery is about to run. Returns `false` when it is over.
     pub(super) fn begin(&mut self, ticket: TicketParts) -> bool {
         let hold = self.slots.get_mut(ticket.slot);

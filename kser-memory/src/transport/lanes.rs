@@ -51,6 +51,12 @@ impl Lanes {
         }
         next
     }
+
+    /// Returns the records that wait for others of their keys, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let behind = self.behind.values().flatten();
+        behind.flat_map(|behind| behind.iter())
+    }
 }
 
 /// A hasher that passes a hash through.

@@ -5,6 +5,7 @@ mod deferred;
 mod entry;
 mod group;
 mod in_flight;
+mod inspect;
 mod lanes;
 mod receiving;
 mod state;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kser_core::{
-    Clock, Description, Error, Interest, NotPublished, Record, Settling, Subscription, Topic,
-    TopicSpec, Transport,
+    Clock, Description, Error, Inspect, Interest, NotPublished, Record, Settling, Subscription,
+    Topic, TopicSpec, Transport,
 };
 
 use self::broker::Broker;
+use self::inspect::MemoryInspect;
 use self::subscription::MemorySubscription;
 use crate::MemoryClock;
 
@@ -108,6 +110,10 @@ impl Transport for MemoryTransport {
             description.unread = Some(unread.cloned().collect());
         });
         Ok(description)
+    }
+
+    fn inspect(&self) -> Option<Arc<dyn Inspect>> {
+        Some(Arc::new(MemoryInspect(Arc::clone(&self.broker))))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod groups;
 pub mod hand_ins;
 pub mod limits;
+pub mod looking;
 pub mod ordering;
 pub mod redelivery;
 pub mod revocation;

@@ -1,6 +1,7 @@
 //! The suites can fail: for each rule there is a backend that breaks it, and the rule notices.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod inspect;
 mod member;
 mod store;
 mod stores;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use kser_core::{
-    Description, Error, Interest, NotPublished, Record, Settling, Subscription, Timestamp, Topic,
-    TopicSpec, Transport,
+    Description, Error, Inspect, Interest, NotPublished, Record, Settling, Subscription, Timestamp,
+    Topic, TopicSpec, Transport,
 };
 use kser_memory::MemoryTransport;
 
+use crate::inspect::BrokenInspect;
 use crate::member::Member;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +68,12 @@ pub(crate) enum Flaw {
     CloseGoesOnReceiving,
     CloseIsNoGoodbye,
     NeverLeaves,
+    LooksByJoining,
+    ShowsNoHeaders,
+    ViewsStartOver,
+    ShowsJoinedGroupsOnly,
+    CountsTheLog,
+    ListsNoGroups,
 }
 
 /// Where a key is when keys are ignored.
@@ -186,5 +193,9 @@ impl Transport for BrokenTransport {
             Flaw::TakesAnySize => Ok(Description::new(Settling::Together, 1000)),
             _ => self.0.inner.describe(topics).await,
         }
+    }
+
+    fn inspect(&self) -> Option<Arc<dyn Inspect>> {
+        BrokenInspect::of(&self.0)
     }
 }

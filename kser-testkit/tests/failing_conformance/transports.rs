@@ -150,6 +150,15 @@ const TABLE: &[(Flaw, &str)] = &[
         Flaw::NeverLeaves,
         "a_member_that_leaves_at_once_counts_no_crash",
     ),
+    (Flaw::LooksByJoining, "looking_takes_nothing"),
+    (Flaw::ShowsNoHeaders, "shows_what_is_not_settled"),
+    (Flaw::ViewsStartOver, "a_view_begins_after_a_place"),
+    (
+        Flaw::ShowsJoinedGroupsOnly,
+        "shows_all_records_before_the_first_group",
+    ),
+    (Flaw::CountsTheLog, "counts_what_is_not_settled"),
+    (Flaw::ListsNoGroups, "lists_topics_and_groups"),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use crate::common::place::Place;
 use crate::common::process::Setup;
 use crate::common::road::{self, Diary, Log, Trip, all_arrive, walk};
 use crate::common::{Tested, connect, expect, on_kafka, until, url};
-use kser::backend::{Record, Transport as _};
+use kser::backend::{Record, Room, Transport as _, UnsettledQuery};
 use kser::client::{Clock as _, Routes, SystemClock};
 use kser::kafka::KafkaTransport;
 use kser::message::Topic;
@@ -35,6 +35,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             round_and_round,
         ),
         on_kafka(
+            "dead_letters_are_looked_at_while_they_are_discarded",
+            looked_at,
+        ),
+        on_kafka(
             "a_received_record_that_is_larger_than_ours_ends",
             larger_than_ours,
         ),
@@ -51,6 +55,65 @@ pub(crate) fn trials() -> Vec<Trial> {
             expired_with_store,
         ),
     ]
+}
+
+/// Looking moves no partition and takes no letter. `KSER_LETTERS` sets their number.
+async fn looked_at() -> Tested {
+    let letters = std::env::var("KSER_LETTERS").map_or(300, |count| count.parse().unwrap());
+    let place = Place::new();
+    place.create("road.dlt", 4);
+    let topic = Topic::new(format!("{}road.dlt", place.prefix)).unwrap();
+    let transport = KafkaTransport::connect(&format!("kafka://{}", test_services::kafka())).await?;
+    for from in (0..letters).step_by(1000) {
+        let numbers = from..letters.min(from + 1000);
+        let text = |number| format!("{number:01000}");
+        let record = |number| Record::new(topic.clone(), Some(text(number).into()));
+        transport.publish(numbers.map(record).collect()).await?;
+    }
+    let (inspect, group) = (
+        transport.inspect().unwrap(),
+        format!("{}kser.road.dlt", place.prefix),
+    );
+    let query = UnsettledQuery::new(&group, topic.clone());
+    let look = async || {
+        let mut view = inspect.unsettled(query.clone()).await?;
+        let mut shown = BTreeSet::new();
+        loop {
+            let page = view.next(Room::records(1000)).await?;
+            if page.is_empty() {
+                return Ok::<_, kser::Error>(shown);
+            }
+            shown.extend(page.into_iter().map(|shown| shown.place));
+        }
+    };
+    let before = tokio::time::Instant::now();
+    let all = look().await?;
+    println!("{} letters in {:?}", all.len(), before.elapsed());
+    expect(all.len() == letters, || all.len().to_string())?;
+    let kser = kser::connect(&place.url()).await?;
+    let mut session = kser.dead_letters("road").await?;
+    let (mut taken, mut shown, keep) = (0, letters, letters / 3);
+    while taken < letters - keep {
+        let letter = tokio::time::timeout(LONG, session.next()).await??;
+        // A rebalance would take the letter from the session, and fail its settle.
+        letter.discard().await?;
+        taken += 1;
+        if taken % (letters / 3) == 0 {
+            let left = look().await?.len();
+            expect(left <= shown && left >= letters - taken, || {
+                left.to_string()
+            })?;
+            shown = left;
+        }
+    }
+    session.close().await?;
+    let left = look().await?;
+    expect(left.len() == keep && left.is_subset(&all), || {
+        format!("{keep}, {}", left.len())
+    })?;
+    let progress = inspect.progress(&group, &topic).await?;
+    let unsettled: u64 = progress.iter().map(|of| of.unsettled).sum();
+    expect(unsettled == keep as u64, || format!("{progress:?}"))
 }
 
 #[derive(Debug, Serialize, Deserialize, Entrypoint)]

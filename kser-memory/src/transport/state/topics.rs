@@ -95,6 +95,12 @@ impl State {
         group.is_some_and(|group| group.waiting() > 0)
     }
 
+    /// Returns the group of a name, or that which keeps the records for the first group.
+    pub(in crate::transport) fn shown_group(&self, number: usize, name: &str) -> Option<&Group> {
+        let named = self.streams[number].named.get(name).copied();
+        self.groups.get(named.or_else(|| self.early(number))?)
+    }
+
     fn early(&self, number: usize) -> Option<usize> {
         let nobody = |reader: &&usize| {
             let group = self.groups.get(**reader);
