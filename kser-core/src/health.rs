@@ -11,6 +11,8 @@ use crate::Topic;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
+    /// The group of the member; `None` when the backend does not tell it.
+    pub group: Option<String>,
     /// The partitions that are assigned to the member.
     pub assigned: Vec<(Topic, i32)>,
     /// The partitions of topics with delayed records from which this member sends records on; on Kafka those of

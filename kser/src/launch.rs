@@ -14,6 +14,7 @@ use crate::engine::run_ref::RunRef;
 use crate::engine::store_clock::unknown_answer;
 use crate::engine::stored::{Stored, run_ref};
 use crate::launch_records::{LaunchRecords, publish_first, tell_later};
+use crate::observer::Observation;
 use crate::publish::maybe_sent;
 use crate::run::Run;
 use crate::sealed_store::SealedStore;
@@ -205,10 +206,15 @@ impl Launch {
     async fn go(self) -> Result<Run, Error> {
         let shared = Arc::clone(&self.shared);
         let (run, begin) = self.begin()?;
-        match run.is_stored() {
+        let launched = match run.is_stored() {
             true => launch_stored(&shared, &run, begin).await,
             false => launch_carried(&shared, &run, begin).await,
+        };
+        if launched.is_ok() {
+            let operation = &run.name;
+            shared.observe(&Observation::RunLaunched { operation });
         }
+        launched
     }
 }
 

@@ -25,6 +25,7 @@ pub mod layer;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod message;
+pub mod observer;
 pub mod operation;
 #[cfg(feature = "postgres")]
 pub mod postgres;

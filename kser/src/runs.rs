@@ -12,6 +12,7 @@ use crate::engine::run_view::RunView;
 use crate::engine::stored::{Stored, run_ref};
 use crate::events::end_since;
 use crate::launch_records::publish_first;
+use crate::observer::Observation;
 use crate::publish::{is_refusal, maybe_sent};
 use crate::run::{Run, RunState};
 use crate::shared::Shared;
@@ -274,6 +275,10 @@ impl Runs {
             ..run_ref(&origin)?
         };
         begin_fork(stored, &run, &origin, plan, from, forwarded).await?;
+        stored.shared.observe(&Observation::RunRepaired {
+            operation: &run.name,
+            verb: "fork",
+        });
         Ok(Run::stored(
             Arc::clone(&self.shared),
             run.id,
@@ -338,6 +343,10 @@ impl Runs {
         });
         let done = stored.carry_out(&run, launch, by.as_ref(), event, fits);
         let done = done.await?;
+        let operation = &run.name;
+        stored
+            .shared
+            .observe(&Observation::RunRepaired { operation, verb });
         match done.published.map_err(NotPublished::into_error) {
             Err(error) if is_refusal(&error) => Err(error),
             Err(error) => {

@@ -2,9 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use kser_core::log::LogOptions;
+use kser_core::sequencing::{Effect, Transition};
 use kser_core::{
-    Clock, Description, Error, IdSource, Interest, Mode, NotPublished, Record, RunId, StateStore,
-    Subscription, Topic, TopicSpec, Transport,
+    Clock, Description, Error, IdSource, Interest, Mode, Name, NotPublished, Record, RunId,
+    StateStore, Subscription, Topic, TopicSpec, Transport,
 };
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -14,6 +15,7 @@ use crate::engine::stamps::Stamps;
 use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
 use crate::lost_records::LostRecords;
+use crate::observer::{ClientObserver, Observation, Observer};
 use crate::unread::UnreadTopics;
 
 /// The parts of a client that its producers, consumers and handles have in common.
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<LogOptions>,
     pub(crate) writer: RecordWriter,
     pub(crate) mode: Mode,
+    pub(crate) observer: Option<Arc<dyn ClientObserver>>,
     pub(crate) description: Description,
     pub(crate) event_watcher: Arc<EventWatcher>,
     /// The consumers, as the waiters see them.
@@ -65,7 +68,48 @@ impl Shared {
             return Err(none_of(records.len(), error));
         }
         self.note_written(&records);
-        self.transport.publish(records).await
+        let Some(observer) = &self.observer else {
+            return self.transport.publish(records).await;
+        };
+        let (records_in_all, began) = (records.len(), self.clock.now());
+        let published = self.transport.publish(records).await;
+        let failed = published.as_ref().err().map_or(0, |not| not.failed.len());
+        observer.observe(&Observation::Published {
+            published: records_in_all.saturating_sub(failed),
+            failed,
+            duration: self.clock.now().since(began),
+        });
+        published
+    }
+
+    /// Tells the observer of the client, if it has one.
+    pub(crate) fn observe(&self, observation: &Observation<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.observe(observation);
+        }
+    }
+
+    /// Returns the observer of the client, if it has one.
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        let observer = self.observer.as_deref();
+        observer.map(|observer| -> &dyn Observer { observer })
+    }
+
+    /// Tells the observer of the end of a run, if the transition is one.
+    pub(crate) fn observe_change(&self, operation: &Name, after: &Transition) {
+        let Some(observer) = &self.observer else {
+            return;
+        };
+        for effect in &after.effects {
+            if let Effect::StatusChanged { to, .. } = effect
+                && to.is_terminal()
+            {
+                observer.observe(&Observation::RunEnded {
+                    operation,
+                    status: *to,
+                });
+            }
+        }
     }
 
     /// Looks for topics of these records that no consumer reads, where the transport can tell.
@@ -101,7 +145,7 @@ impl Shared {
         self.transport.subscribe(interest).await
     }
 
-    pub(crate) fn topic_of(&self, entrypoint: &kser_core::Name) -> Result<Topic, Error> {
+    pub(crate) fn topic_of(&self, entrypoint: &Name) -> Result<Topic, Error> {
         self.writer.routes.topic(entrypoint)
     }
 }

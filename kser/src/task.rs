@@ -26,9 +26,9 @@
 //! ```
 
 pub use kser_core::{
-    Cancellation, Context, Entrypoint, IntoOutcome, IntoTask, IntoTaskWith, Json, Level, Outcome,
-    Registry, RegistryBuilder, RetryPolicy, Task, TaskEntry, TaskError, TaskExt, TaskResultExt,
-    task_fn,
+    Cancellation, Context, Entrypoint, Handler, IntoOutcome, IntoTask, IntoTaskWith, Json, Level,
+    Outcome, Registry, RegistryBuilder, RetryPolicy, Task, TaskEntry, TaskError, TaskExt,
+    TaskResultExt, task_fn,
 };
 #[cfg(feature = "derive")]
 pub use kser_macros::Entrypoint;

@@ -10,6 +10,7 @@ mod wakeup;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use kser_core::{Delivery, Error, HandIn, Health, Room, Timestamp};
 use rdkafka::error::KafkaError;
@@ -20,6 +21,7 @@ use self::inbox::Inbox;
 pub(crate) use self::inbox::QueuedRecord;
 pub(crate) use self::record_id::RecordId;
 use self::wakeup::Wakeup;
+use crate::clock::monotonic;
 use crate::error::failed;
 
 /// The state that a subscription, its tickets and their poll thread share.
@@ -31,7 +33,8 @@ pub(crate) struct PollChannel {
     pub(crate) wakeup: Wakeup,
     /// The assignments whose records may be settled.
     live: Mutex<BTreeSet<u64>>,
-    health: Mutex<Health>,
+    /// The health, and the time at which the thread has set it.
+    health: Mutex<(Health, Option<Instant>)>,
 }
 
 impl PollChannel {
@@ -188,14 +191,36 @@ impl PollChannel {
     }
 
     pub(crate) fn health(&self) -> Health {
-        lock(&self.health).clone()
+        let (mut health, set_at) = lock(&self.health).clone();
+        // A thread that is stuck sets it no more, and hears no broker.
+        let age = set_at.map(|at| at.elapsed()).unwrap_or_default();
+        health.last_heard = health.last_heard.map(|heard| heard + age);
+        health
     }
 
     pub(crate) fn set_health(&self, health: Health) {
-        *lock(&self.health) = health;
+        *lock(&self.health) = (health, Some(monotonic()));
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_stuck_hears_no_broker() {
+        let channel = PollChannel::default();
+        let mut health = Health::default();
+        health.last_heard = Some(Duration::from_secs(1));
+        channel.set_health(health);
+        std::thread::sleep(Duration::from_millis(20));
+        let heard = channel.health().last_heard.unwrap();
+        assert!(heard >= Duration::from_millis(1020), "{heard:?}");
+    }
 }

@@ -137,6 +137,7 @@ impl GroupMembership {
             );
         }
         let mut health = Health::default();
+        health.group = Some(self.group.clone());
         let group = NotInGroup::new(&self.group, since.elapsed(), reason);
         health.not_in_group.push(group);
         self.channel.set_health(health);

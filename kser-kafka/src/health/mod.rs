@@ -95,6 +95,7 @@ impl HealthMonitor {
     pub(crate) fn look(&mut self, context: &MemberContext) {
         self.next = monotonic() + LOOK;
         let mut health = Health::default();
+        health.group = Some(context.group.clone());
         let mut lag = Some(0);
         let mut oldest = None;
         let (mut stuck_now, mut newly_stuck) = (BTreeSet::new(), Vec::new());

@@ -22,6 +22,7 @@ pub(super) struct MemorySubscription {
     seat: Arc<Seat>,
     /// The topic that comes first in the next receive, modulo their number.
     turn: usize,
+    group: Option<String>,
 }
 
 /// The number of a member at its broker, which its tickets share.
@@ -38,6 +39,7 @@ type Until = Option<Timestamp>;
 
 impl MemorySubscription {
     pub(super) fn join(broker: &Arc<Broker>, interest: Interest) -> Self {
+        let group = interest.group.clone();
         let member = broker.with(|state, deferred| state.join(interest, deferred));
         let broker = Arc::clone(broker);
         Self {
@@ -47,6 +49,7 @@ impl MemorySubscription {
                 outbox: Mutex::default(),
             }),
             turn: 0,
+            group,
         }
     }
 
@@ -93,6 +96,7 @@ impl Subscription for MemorySubscription {
         let now = MemoryClock.now();
         let seat = &self.seat;
         let mut health = Health::default();
+        health.group.clone_from(&self.group);
         let (mut lag, mut oldest) = (0, None);
         seat.broker.with(|state, _| {
             let member = state.members.get(seat.member);

@@ -14,6 +14,7 @@ use crate::engine::event_watcher::EventWatcher;
 use crate::engine::records::RecordWriter;
 use crate::engine::store_clock::StoreClock;
 use crate::lost_records::LostRecords;
+use crate::observer::ClientObserver;
 use crate::payloads::Payloads;
 use crate::routes::Routes;
 use crate::sealed_store::SealedStore;
@@ -47,6 +48,7 @@ pub struct ClientBuilder {
     clock: Option<Arc<dyn Clock>>,
     ids: Arc<dyn IdSource>,
     mode: Option<Mode>,
+    observer: Option<Arc<dyn ClientObserver>>,
     #[cfg(feature = "encryption")]
     encryption: Option<Encryption>,
 }
@@ -85,6 +87,7 @@ impl ClientBuilder {
             clock: None,
             ids: Arc::new(RandomIds),
             mode: None,
+            observer: None,
             #[cfg(feature = "encryption")]
             encryption: None,
         }
@@ -161,6 +164,13 @@ impl ClientBuilder {
     /// [`Mode::AtLeastOnce`].
     pub const fn mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
+        self
+    }
+
+    /// Has `observer` observe the client and its consumers, such as the `Monitor` of the crate `kser-observe`. Defaults to none,
+    /// which costs nothing.
+    pub fn observer(mut self, observer: impl ClientObserver) -> Self {
+        self.observer = Some(Arc::new(observer));
         self
     }
 
@@ -250,6 +260,7 @@ impl ClientBuilder {
             store,
             clock,
             mode,
+            observer: self.observer,
             description,
         })))
     }

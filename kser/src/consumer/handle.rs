@@ -1,9 +1,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kser_core::store::StoreHealth;
 use kser_core::{Cancellation, Error, Health, HeldPartition};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::active::{ActiveSet, RunningTask};
@@ -21,7 +21,7 @@ struct Inner {
     stop: Cancellation,
     paused: Paused,
     running: ActiveSet<RunningTask>,
-    health: Mutex<ConsumerHealth>,
+    health: Mutex<(ConsumerHealth, Option<Instant>)>,
     state: Mutex<ConsumerState>,
     graceful_leave: Mutex<Option<Arc<GracefulLeave>>>,
 }
@@ -70,8 +70,14 @@ pub struct ConsumerHealth {
     pub store: Option<StoreHealth>,
     /// The encryption of the client; `None` where it does not encrypt.
     pub encryption: Option<EncryptionHealth>,
-    /// Whether new deliveries are taken.
+    /// Whether the consumer is paused: it takes no new deliveries.
     pub paused: bool,
+    /// Whether the consumer was asked to stop: it takes no new deliveries, and finishes the running ones.
+    pub stopping: bool,
+    /// The time since the consumer updated these figures, which a consumer that runs does about once a second, whether its
+    /// backend answers or not. `None` before the first time.
+    #[serde(rename = "updated_ms", serialize_with = "millis")]
+    pub updated: Option<Duration>,
 }
 
 impl ConsumerHandle {
@@ -113,8 +119,10 @@ impl ConsumerHandle {
     #[must_use]
     pub fn health(&self) -> ConsumerHealth {
         let health = self.0.health.lock();
-        let mut health = health.unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut health, updated) = health.unwrap_or_else(PoisonError::into_inner).clone();
+        health.updated = updated.map(|updated| updated.elapsed());
         health.paused = self.0.paused.is_paused();
+        health.stopping = self.0.stop.is_cancelled();
         health.state = self.state();
         health
     }
@@ -141,7 +149,12 @@ impl ConsumerHandle {
     }
 
     pub(super) fn set_health(&self, health: ConsumerHealth) {
-        *self.0.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a consumer that is stuck is told by real time"
+        )]
+        let now = Instant::now();
+        *self.0.health.lock().unwrap_or_else(PoisonError::into_inner) = (health, Some(now));
     }
 
     pub(super) fn set_state(&self, state: ConsumerState) {
@@ -263,6 +276,14 @@ fn task_name(task: &RunningTask) -> String {
     let uuid = kser_core::log::clean(task.uuid.as_str(), longest);
     let entrypoint = kser_core::log::clean(task.entrypoint.as_str(), longest);
     format!("{entrypoint}[{uuid}]")
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "serde calls it with a reference to the field"
+)]
+fn millis<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_millis()).serialize(serializer)
 }
 
 fn join_result(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {

@@ -86,6 +86,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscr
         options,
         layers,
         handle,
+        observer,
     } = consumer;
     shared.ready().await?;
     let owner = owner(&shared, &options).await?;
@@ -122,6 +123,7 @@ async fn begin(consumer: Consumer) -> Result<(Arc<Processor>, Vec<Box<dyn Subscr
         layers,
         options,
         owner,
+        observer,
     };
     Ok((Arc::new(processor), subscriptions))
 }

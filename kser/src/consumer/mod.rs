@@ -59,10 +59,12 @@ pub use self::active::RunningTask;
 pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer};
 use self::lifecycle::serve;
 use self::options::{LEAST_LEASE, MOST_TASKS, Options, within};
+use self::state_guard::topics;
 use self::step::layers::Layers;
 use self::step::layers::TaskRequest;
 use self::step::layers::TaskService;
 pub use crate::encryption_health::{EncryptionHealth, UsedKey};
+use crate::observer::{ConsumerInfo, Observer};
 use crate::shared::Shared;
 
 /// A consumer: receives messages and runs their handlers.
@@ -96,6 +98,8 @@ pub struct Consumer {
     options: Options,
     layers: Layers,
     handle: ConsumerHandle,
+    /// The observer of this consumer, once it starts.
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Consumer {
@@ -106,6 +110,7 @@ impl Consumer {
             options: Options::default(),
             layers: Layers::default(),
             handle: ConsumerHandle::new(),
+            observer: None,
         }
     }
 
@@ -273,7 +278,7 @@ impl Consumer {
     ///
     /// Dropping the future is a crash: the held records are redelivered.
     pub async fn run(self) -> Result<(), Error> {
-        serve(self).await
+        serve(self.observed()).await
     }
 
     /// Runs the consumer in the background, on the current tokio runtime. Dropping the returned value is a crash.
@@ -283,6 +288,21 @@ impl Consumer {
     /// Outside a tokio runtime.
     pub fn spawn(self) -> RunningConsumer {
         let handle = self.handle();
-        RunningConsumer::new(handle, tokio::spawn(serve(self)))
+        RunningConsumer::new(handle, tokio::spawn(serve(self.observed())))
+    }
+
+    /// Has the observer of the client make that of the consumer, before the consumer is run.
+    fn observed(mut self) -> Self {
+        let observer = self.shared.observer.as_ref();
+        self.observer = observer.map(|observer| {
+            let topics = topics(&self).unwrap_or_default();
+            observer.of_consumer(&ConsumerInfo {
+                handle: &self.handle,
+                topics: &topics,
+                registry: &self.registry,
+                clock: &self.shared.clock,
+            })
+        });
+        self
     }
 }

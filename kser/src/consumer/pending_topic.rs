@@ -13,6 +13,7 @@ type Subscribed = Result<Box<dyn Subscription>, Error>;
 /// A subscription to a topic that does not exist yet.
 #[derive(Debug)]
 pub(super) struct PendingTopic {
+    group: Option<String>,
     topics: Vec<Topic>,
     /// Looks for the topic on a task of its own, because the dispatcher drops the future of `receive` all the time.
     looking: JoinSet<Subscribed>,
@@ -36,10 +37,11 @@ impl Leave for Leaver {
 
 impl PendingTopic {
     pub(super) fn new(transport: Arc<dyn Transport>, interest: Interest) -> Self {
-        let topics = interest.topics.clone();
+        let (group, topics) = (interest.group.clone(), interest.topics.clone());
         let mut looking = JoinSet::new();
         looking.spawn(look(transport, interest));
         Self {
+            group,
             topics,
             looking,
             found: None,
@@ -78,6 +80,7 @@ impl Subscription for PendingTopic {
     fn health(&self) -> Health {
         let missing = || {
             let mut health = Health::default();
+            health.group.clone_from(&self.group);
             health.missing.clone_from(&self.topics);
             health
         };

@@ -16,6 +16,7 @@ use super::places::Places;
 use super::queues::Queues;
 use super::step::layers::Layers;
 use super::step::lease::Leases;
+use crate::observer::{Observation, Observer};
 use crate::shared::Shared;
 
 /// The parts of a consumer that its deliveries have in common.
@@ -26,6 +27,7 @@ pub(crate) struct Processor {
     pub(crate) layers: Layers,
     pub(crate) options: Options,
     pub(crate) owner: Owner,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) running: ActiveSet<RunningTask>,
     /// The attempts at steps of stored runs.
     pub(crate) attempts: ActiveSet<Running>,
@@ -64,6 +66,13 @@ impl Processor {
             biased;
             () = self.stop.cancelled() => None,
             place = self.places.take(1) => place,
+        }
+    }
+
+    /// Tells the observer of the consumer, if it has one.
+    pub(crate) fn observe(&self, observation: &Observation<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.observe(observation);
         }
     }
 

@@ -54,7 +54,7 @@ fn of_topic(topic: &Topic, members: &[Health], patient: bool) -> Option<Option<D
     let theirs: Vec<&Health> = members.iter().filter(has).collect();
     if theirs.is_empty() {
         // A backend that never tells anything is swept after a while.
-        let silent = members.iter().all(|health| *health == Health::default());
+        let silent = members.iter().all(tells_nothing);
         return (silent && !patient).then_some(None);
     }
     let tells = |health: &&Health| health.oldest_waiting.is_some() || health.lag == Some(0);
@@ -65,6 +65,13 @@ fn of_topic(topic: &Topic, members: &[Health], patient: bool) -> Option<Option<D
             .filter_map(|health| health.oldest_waiting)
             .max()
     })
+}
+
+/// Says whether a backend tells nothing of a member, but perhaps its group.
+fn tells_nothing(health: &Health) -> bool {
+    let mut nothing = Health::default();
+    nothing.group.clone_from(&health.group);
+    *health == nothing
 }
 
 #[cfg(test)]
@@ -125,6 +132,9 @@ mod tests {
     async fn a_backend_that_does_not_tell_is_given_time() {
         let all = [("a", 0), ("b", 0)];
         check(&[Health::default()], &[], &[], &all).await;
+        let mut named = Health::default();
+        named.group = Some("g".to_owned());
+        check(&[named], &[], &[], &all).await;
         check(&[health(&["a", "b"], 7, None)], &[], &[], &all).await;
     }
 }

@@ -287,6 +287,7 @@ async fn give_up(
     if dead_letters.is_empty() {
         return failed;
     }
+    dead_letter::observe(shared.observer(), &dead_letters);
     let published = shared.publish(dead_letters).await;
     let refused = published.err().map(|error| error.failed);
     // A transport names them in any order.

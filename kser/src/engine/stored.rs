@@ -243,6 +243,7 @@ impl Stored<'_> {
                 } else if view.next.is_none() && !moved {
                     view.next = step.map(Box::new);
                 }
+                self.shared.observe_change(&run.name, after);
                 Ok(WriteOutcome::Yes)
             }
             Swapped::Conflict(found) => Ok(WriteOutcome::Elsewhere(Elsewhere::of(found)?)),

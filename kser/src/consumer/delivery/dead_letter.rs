@@ -2,6 +2,7 @@ use kser_core::{Error, Outcome, Record, TaskError, headers};
 
 use super::tracked_record::TrackedRecord;
 use crate::engine::failed_attempts::earlier;
+use crate::observer::{Observation, Observer};
 use crate::payloads::Unopened;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
@@ -115,6 +116,17 @@ pub(crate) fn within(mut dead_letter: Record, largest: usize) -> Record {
 /// Says whether a record is on its way to the dead letters.
 pub(crate) fn is_dead_letter(record: &Record) -> bool {
     record.topic.as_str().ends_with(DEAD_LETTERS)
+}
+
+/// Tells an observer of the dead letters among records that are about to be published for the first time.
+pub(crate) fn observe(observer: Option<&dyn Observer>, records: &[Record]) {
+    let Some(observer) = observer else {
+        return;
+    };
+    let topics = records.iter().map(|record| record.topic.as_str());
+    for topic in topics.filter_map(|topic| topic.strip_suffix(DEAD_LETTERS)) {
+        observer.observe(&Observation::DeadLettered { topic });
+    }
 }
 
 /// Formats the error of a failed outcome for a header: its name, code and message.

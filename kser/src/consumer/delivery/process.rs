@@ -21,6 +21,7 @@ use crate::consumer::options::LAST_CALL;
 use crate::consumer::places::Places;
 use crate::consumer::processor::{Processor, backoff};
 use crate::consumer::step::route::route;
+use crate::observer::Observation;
 
 /// The part of the records in the buffer that may wait for places of their entrypoints.
 const CROWD: usize = 4;
@@ -336,6 +337,10 @@ impl Process<'_> {
     /// published are not published again.
     async fn settle(&mut self, mut ticket: Ticket, mut outputs: Outputs) -> Left {
         self.processor.shared.note_written(&outputs.records);
+        if self.state.hand_in.is_some() {
+            // The first settle: later ones publish the same records again.
+            dead_letter::observe(self.processor.observer.as_deref(), &outputs.records);
+        }
         // Without outputs there is nothing to wait for.
         if let Some(hand_in) = self.state.hand_in.take()
             && !outputs.records.is_empty()
@@ -387,6 +392,7 @@ impl Process<'_> {
         let mut pause = backoff(state.failed_settles);
         state.failed_settles += 1;
         let topic = &state.tracked.record.topic;
+        processor.observe(&Observation::SettleFailed { topic });
         let partition = state.tracked.origin.map_or(0, |origin| origin.partition);
         let held = HeldPartition::new(topic.clone(), partition, error.report());
         let held = processor.unsettled.insert(held);

@@ -26,7 +26,12 @@ pub(crate) async fn replace(state: &mut DeliveryState<'_>, mut outputs: Outputs)
     let mut refused = std::mem::take(&mut state.refused);
     while let Some(one) = refused.pop() {
         match replacement_of(state, &one).await {
-            Ok(Replacement::Records(records)) => outputs.put(records, one.output),
+            Ok(Replacement::Records(records)) => {
+                if !dead_letter::is_dead_letter(&one.record) {
+                    dead_letter::observe(state.processor.observer.as_deref(), &records);
+                }
+                outputs.put(records, one.output);
+            }
             Ok(Replacement::Itself) => {
                 outputs.put(vec![one.record], one.output);
                 wait = Some(backoff(state.failed_settles));

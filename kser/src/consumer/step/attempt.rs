@@ -16,6 +16,7 @@ use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::consumer::graceful_leave::Running;
 use crate::engine::run_view::RunView;
+use crate::observer::{AttemptResult, Observation};
 
 /// The result of a handler that did not fail with an error.
 #[derive(Debug)]
@@ -71,6 +72,9 @@ impl<'p> EndedAttempt<'p> {
         let runs: Arc<dyn AwaitRun> = Arc::<RunWaits>::clone(&waits);
         state.waits = Some(waits);
         let ctx = context(&step, &view).with_runs(runs);
+        let entrypoint = &step.message.entrypoint;
+        let started = Observation::AttemptStarted { entrypoint };
+        step.processor.observe(&started);
         let (ended, view) = bounded(state, &step, &ctx, view, began).await;
         let attempted = Attempted {
             attempt,
@@ -83,6 +87,7 @@ impl<'p> EndedAttempt<'p> {
             Ended::Overdue(error) => Err(error),
             Ended::Interrupted => {
                 // The consumer stops before the handler has ended: the attempt does not count.
+                step.observe_end(began, AttemptResult::Released);
                 let event = Event::Interrupted {
                     step: step.key.clone(),
                     attempt: attempted.attempt,
@@ -91,6 +96,7 @@ impl<'p> EndedAttempt<'p> {
                 return Ok(ControlFlow::Break(Disposition::Release));
             }
             Ended::Lost => {
+                step.observe_end(began, AttemptResult::Dropped);
                 tracing::warn!(target: "kser", uuid = ?step.message.uuid, "another consumer has the step; the outcome of this attempt is dropped");
                 return Ok(ControlFlow::Break(Disposition::ack()));
             }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kser_core::sequencing::{StepKey, Transition};
-use kser_core::{Error, Message};
+use kser_core::{Error, Message, Timestamp};
 
 use super::ahead::late;
 use super::give_up::refuse_other_content;
@@ -14,6 +14,7 @@ use crate::consumer::processor::Processor;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::message::step_key;
 use crate::engine::scope::{Counts, Inserting, RunScope};
+use crate::observer::{AttemptResult, Observation};
 
 /// A step, or a lone task, that is open: its message, its handler, and its run. It is kept from one attempt to the next.
 #[derive(Debug)]
@@ -88,6 +89,17 @@ impl<'p> StepExecution<'p> {
             Inserting::OtherContent => {
                 refuse_other_content(self.processor, tracked, &self.message).map(ControlFlow::Break)
             }
+        }
+    }
+
+    /// Tells the observer of the end of an attempt that began at `began`. Without an observer the clock is not read.
+    pub(super) fn observe_end(&self, began: Timestamp, result: AttemptResult) {
+        if let Some(observer) = &self.processor.observer {
+            observer.observe(&Observation::AttemptEnded {
+                entrypoint: &self.message.entrypoint,
+                result,
+                duration: self.scope.now().since(began),
+            });
         }
     }
 

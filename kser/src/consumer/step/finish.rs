@@ -17,6 +17,7 @@ use crate::consumer::processor::backoff;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::RunScope;
 use crate::engine::stored::{Elsewhere, WriteExtras, WriteOutcome};
+use crate::observer::AttemptResult;
 
 /// The records that follow the end of an attempt.
 #[derive(Debug, Default)]
@@ -47,10 +48,12 @@ pub(super) async fn finish<'p>(
         let mut after = match step.scope.decide(&view, event) {
             Ok(after) => after,
             Err(rejected) => {
+                step.observe_end(attempted.began, AttemptResult::Dropped);
                 return Ok(ControlFlow::Break(not_ours(&step.message, &rejected)));
             }
         };
         if step.scope.drops_end(&after) {
+            step.observe_end(attempted.began, AttemptResult::Dropped);
             tracing::warn!(
                 target: "kser", uuid = ?step.message.uuid,
                 "the end of an attempt is dropped: another attempt at the step was accepted",
@@ -92,11 +95,21 @@ pub(super) async fn finish<'p>(
                     continue;
                 }
                 Some(WriteOutcome::Elsewhere(Elsewhere::Purged | Elsewhere::Unknown)) => {
+                    step.observe_end(attempted.began, AttemptResult::Dropped);
                     return Ok(ControlFlow::Break(Disposition::ack()));
                 }
-                None => return Ok(ControlFlow::Break(Disposition::Release)),
+                None => {
+                    step.observe_end(attempted.began, AttemptResult::Released);
+                    return Ok(ControlFlow::Break(Disposition::Release));
+                }
             }
         }
+        let result = match (&again, end.outcome.is_success()) {
+            (Some(_), _) => AttemptResult::Retried,
+            (None, true) => AttemptResult::Success,
+            (None, false) => AttemptResult::Failed,
+        };
+        step.observe_end(attempted.began, result);
         if goes_on && let Some(record) = written.records.pop() {
             end_line::log_end(&step, &attempted, &after);
             *view.progress = after.progress;

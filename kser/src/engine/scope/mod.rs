@@ -165,6 +165,7 @@ impl<'a> RunScope<'a> {
     fn apply_here(&self, view: RunView, event: Event) -> SwapOutcome {
         match self.decide(&view, event) {
             Ok(after) => {
+                self.observe_change(&after);
                 let before = view;
                 SwapOutcome::Applied(Box::new(Applied { before, after }))
             }
@@ -196,7 +197,16 @@ impl<'a> RunScope<'a> {
                 let write = scope.stored.write(&scope.run, view, after, extras);
                 Box::pin(write).await
             }
-            _ => Ok(WriteOutcome::Yes),
+            _ => {
+                self.observe_change(after);
+                Ok(WriteOutcome::Yes)
+            }
+        }
+    }
+
+    fn observe_change(&self, after: &Transition) {
+        if let Some(run) = self.run() {
+            self.shared().observe_change(&run.name, after);
         }
     }
 
