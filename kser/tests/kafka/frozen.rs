@@ -1,16 +1,20 @@
 //! A broker that is frozen while many tasks wait: the consumer holds a bounded number of them, and nothing is lost, runs twice or
-//! overtakes another of its key.
+//! overtakes another of its key. The process stays live meanwhile, and is not ready.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Tested, connect, expect, on_cluster, until, url_of};
+use crate::common::{Tested, connect, expect, on_cluster, patiently, until, url_of};
 use kser::{Client, Context, Entrypoint, Registry, TaskError};
+use kser_observe::{Monitor, Server, ServerError};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use test_services::Cluster;
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 /// The keys of the tasks, which take turns.
 const KEYS: usize = 100;
@@ -113,6 +117,82 @@ async fn send(kser: &Client, count: usize) -> Tested {
     Ok(())
 }
 
+/// The answers of the probes of a process, which are asked all the time.
+#[derive(Debug)]
+struct Probes {
+    answers: Arc<Mutex<Answers>>,
+    asking: JoinHandle<()>,
+    _server: Server,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    /// The number of answers of `/livez`, and those that are not 200.
+    live: usize,
+    not_live: Vec<String>,
+    /// The last answer of `/readyz`.
+    ready: String,
+}
+
+impl Probes {
+    fn start(monitor: &Monitor) -> Result<Self, ServerError> {
+        let server = monitor.serve("127.0.0.1:0")?;
+        let (address, answers) = (server.address(), Arc::<Mutex<Answers>>::default());
+        let noted = Arc::clone(&answers);
+        let asking = tokio::spawn(async move {
+            loop {
+                let get = |path: &'static str| async move {
+                    let mut stream = TcpStream::connect(address).await?;
+                    let request =
+                        format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
+                    stream.write_all(request.as_bytes()).await?;
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).await?;
+                    Ok(answer)
+                };
+                let told = |answer: Result<String, std::io::Error>| {
+                    answer.unwrap_or_else(|error| error.to_string())
+                };
+                let (live, ready) = (told(get("/livez").await), told(get("/readyz").await));
+                {
+                    let mut noted = noted.lock().unwrap();
+                    noted.live += 1;
+                    if !live.starts_with("HTTP/1.1 200 ") {
+                        noted.not_live.push(live);
+                    }
+                    noted.ready = ready;
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+        });
+        Ok(Self {
+            answers,
+            asking,
+            _server: server,
+        })
+    }
+
+    /// Waits until `/readyz` answers with this status and text.
+    async fn await_ready(&self, status: u16, text: &str) -> Tested {
+        let is_so = || {
+            let answers = self.answers.lock().unwrap();
+            let begins = format!("HTTP/1.1 {status} ");
+            answers.ready.starts_with(&begins) && answers.ready.contains(text)
+        };
+        let waited = until("readyz answers so", Duration::from_secs(60), is_so).await;
+        waited.map_err(|_| format!("not {status} {text}: {:?}", self.answers).into())
+    }
+
+    /// Checks that `/livez` has answered, always with 200.
+    fn were_live(&self) -> Tested {
+        self.asking.abort();
+        let answers = self.answers.lock().unwrap();
+        expect(answers.not_live.is_empty() && answers.live > 3, || {
+            format!("{answers:?}")
+        })
+    }
+}
+
 /// In CI with a few tasks and seconds; `KSER_WAITING` and `KSER_FROZEN_SECONDS` make it longer.
 async fn many_wait() -> Tested {
     let tasks = usize::try_from(setting("KSER_WAITING", 5000))?;
@@ -121,13 +201,25 @@ async fn many_wait() -> Tested {
     let url = url_of(&cluster.bootstrap(), "");
     let arrivals = Arrivals::default();
     let registry = registry(&arrivals)?;
-    let kser = connect(&url, &registry, 4).await?;
-    send(&kser, tasks).await?;
+    send(&connect(&url, &registry, 4).await?, tasks).await?;
+    // A broker that answers is heard about once a second.
+    let monitor = Monitor::new().with_silent_after(Duration::from_millis(1500));
+    let probes = Probes::start(&monitor)?;
+    let observed = || {
+        Client::builder_from_url(&url)
+            .observer(monitor.clone())
+            .build()
+    };
+    let kser = patiently(observed).await?;
     let consumer = kser.consumer(registry).with_buffer(HELD, 16 << 20).spawn();
     let long = Duration::from_secs(120) + frozen * 4;
     until("some arrive", long, || arrivals.count() > tasks / 20).await?;
+    let began = Instant::now();
     cluster.freeze(1);
     sleep(frozen).await;
+    probes
+        .await_ready(503, "kser.sea: no broker has answered for ")
+        .await?;
     let health = consumer.handle().health();
     // Those that run or wait, and four times as many that are handed in.
     expect(health.held <= HELD * 5, || format!("{health:?}"))?;
@@ -135,9 +227,12 @@ async fn many_wait() -> Tested {
         "all arrived before the broker was frozen".to_owned()
     })?;
     cluster.thaw(1);
+    let frozen = began.elapsed();
     until("all arrive", long, || arrivals.distinct() == tasks).await?;
     arrivals.are_in_order()?;
     let again = arrivals.count() - tasks;
+    probes.await_ready(200, "ok").await?;
+    probes.were_live()?;
     println!("{tasks} tasks, frozen for {frozen:?}: {again} ran again");
     expect(again == 0 || frozen >= PATIENT, || {
         format!("{again} ran again")
