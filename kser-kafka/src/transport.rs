@@ -103,6 +103,9 @@ impl KafkaTransport {
             Arc::new(PollChannel::default()),
             Arc::new(PollChannel::default()),
         );
+        if self.0.config.guarantee == Guarantee::AtLeastOnce {
+            tracing::info!(target: "kser_kafka", group, "group {group}: delivery is at least once");
+        }
         let transactions = self.begin_transactions(&group, instance, &channel).await?;
         let settle = Arc::new(Settler {
             channel: Arc::clone(&channel),
@@ -171,10 +174,13 @@ impl KafkaTransport {
             Some(instance) => format!("{group}.{instance}"),
             None => format!("{group}.{}", WriterId::new()),
         };
+        // Brokers write the offsets of a window as one batch of this topic, which exists once a group has committed.
+        let limit = self.0.admin.largest_record("__consumer_offsets").await;
+        let metadata = limit.map_or(WINDOW_METADATA, |limit| WINDOW_METADATA.min(limit / 2));
         let settings = TransactionSettings {
             client: self.0.config.transactional_producer(&id),
             group: group.to_owned(),
-            partitions: self.0.config.metadata.partitions_in(WINDOW_METADATA),
+            partitions: self.0.config.metadata.partitions_in(metadata),
             hung: HUNG,
         };
         let time = self.0.publisher.time.clone();

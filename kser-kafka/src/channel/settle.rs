@@ -56,7 +56,8 @@ impl Settle for Settler {
 }
 
 impl HandIn for Settler {
-    /// A delayed record has to be awaited, since the limits of its topics may have to be asked for.
+    /// A delayed record has to be awaited, since the limits of its topics may have to be asked for. In transactions the limits of all
+    /// topics are compared.
     fn hand_in(&self, mut ended: EndedDelivery) -> Result<(), EndedDelivery> {
         let id = RecordId::of_ticket(ended.id());
         if !self.channel.is_live(id.assignment) {
@@ -68,6 +69,18 @@ impl HandIn for Settler {
         if let Some(transactions) = &self.transactions {
             if ended.outputs().iter().any(is_delayed) {
                 return Err(ended);
+            }
+            if !self.cluster.config.compresses() {
+                let Some(limits) = self.cluster.limits.check_cached(ended.outputs()) else {
+                    return Err(ended);
+                };
+                transactions.bound_batches(limits.smallest);
+                if !limits.too_large.is_empty() {
+                    let outputs = ended.take_outputs();
+                    let not = none_published(outputs.len(), limits.too_large);
+                    ended.report_unpublished(outputs, not);
+                    return Ok(());
+                }
             }
             let outputs = ended.take_outputs().into();
             let answers = Answers::HandIn(ended);
@@ -107,7 +120,13 @@ impl Settler {
         id: RecordId,
         outputs: &[Record],
     ) -> Result<(), Error> {
-        let refused = self.cluster.refused_delays(outputs).await;
+        let mut refused = self.cluster.refused_delays(outputs).await;
+        if refused.is_empty() && !self.cluster.config.compresses() {
+            let read = self.cluster.limits.read(&self.cluster.admin, outputs);
+            let limits = read.await;
+            transactions.bound_batches(limits.smallest);
+            refused = limits.too_large;
+        }
         if !refused.is_empty() {
             let source = none_published(outputs.len(), refused);
             return Err(Error::Unpublished { source });

@@ -48,7 +48,7 @@ pub(crate) struct CommitEntry {
 
 impl CommitEntry {
     /// Returns the greatest size of the broker's record of this commit in the offsets topic, in bytes.
-    fn size(&self, group: &str) -> usize {
+    pub(crate) fn size(&self, group: &str) -> usize {
         // Lengths, versions, partition, offset, leader epoch, two times, the topic's id, and the record around them.
         const FIXED: usize = 90;
         FIXED + group.len() + self.topic.len() + self.commit.metadata.len()

@@ -1,8 +1,8 @@
-//! The limits of delay topics, checked before a record is delayed: a record that they do not keep, or that its topic does not
-//! take afterwards, would be lost.
+//! The limits of topics, checked before a record is delayed, since a record that its delay topics do not keep, or that its topic does
+//! not take afterwards, would be lost; and before a record is sent in a transaction, which a refusal would abort.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kser_core::{Error, Record, Topic};
@@ -16,11 +16,75 @@ const CACHED_FOR: Duration = Duration::from_secs(60);
 
 /// The cached settings of topics and of their delay topics.
 #[derive(Debug, Default)]
-pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, (Instant, Arc<SettingsByTopic>)>>);
+pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, CachedSettings>>);
 
 type SettingsByTopic = BTreeMap<Topic, TopicSettings>;
 
+/// The settings of a topic and of its delay topics, and when they were read.
+#[derive(Debug, Default)]
+struct CachedSettings {
+    read: Option<(Instant, Arc<SettingsByTopic>)>,
+    /// A caller was told to read them, and when.
+    asked: Option<Instant>,
+}
+
+impl CachedSettings {
+    fn is_fresh(&self, now: Instant) -> bool {
+        let read = self.read.as_ref();
+        read.is_some_and(|(at, _)| now.duration_since(*at) < CACHED_FOR)
+    }
+}
+
+/// The result of a look at the cached limits of the topics of some records.
+#[derive(Debug, Default)]
+pub(crate) struct CachedLimits {
+    /// The positions and errors of the records that are too large for their topics.
+    pub(crate) too_large: Vec<(usize, Error)>,
+    /// The smallest of the limits, in bytes.
+    pub(crate) smallest: Option<usize>,
+}
+
 impl TopicLimits {
+    /// Compares records with the limits of their topics, without asking the brokers. `None` if this caller has to
+    /// [read](Self::read) them first: one caller for each topic and minute is told so, and the others go on with those that are
+    /// known.
+    pub(crate) fn check_cached(&self, records: &[Record]) -> Option<CachedLimits> {
+        let now = monotonic();
+        let mut cached = self.lock();
+        let mut limits = CachedLimits::default();
+        for (index, record) in records.iter().enumerate() {
+            if !cached.contains_key(&record.topic) {
+                cached.insert(record.topic.clone(), CachedSettings::default());
+            }
+            let Some(of_topic) = cached.get_mut(&record.topic) else {
+                continue;
+            };
+            let is_asked = |at: Instant| now.duration_since(at) < CACHED_FOR;
+            if !of_topic.is_fresh(now) && !of_topic.asked.is_some_and(is_asked) {
+                of_topic.asked = Some(now);
+                return None;
+            }
+            let found = of_topic.read.as_ref();
+            let largest = found.and_then(|(_, found)| found.get(&record.topic)?.largest);
+            if let Some(limit) = largest {
+                limits.smallest = Some(limits.smallest.map_or(limit, |least| least.min(limit)));
+                if batch_bytes(record) > limit {
+                    limits.too_large.push((index, too_large(record, limit)));
+                }
+            }
+        }
+        Some(limits)
+    }
+
+    /// Reads the limits of the topics of records that are not cached, and compares the records with them.
+    pub(crate) async fn read(&self, admin: &TopicAdmin, records: &[Record]) -> CachedLimits {
+        let topics: BTreeSet<_> = records.iter().map(|record| &record.topic).collect();
+        for topic in topics {
+            let _ = self.of(admin, topic).await;
+        }
+        self.check_cached(records).unwrap_or_default()
+    }
+
     /// Refuses a delayed record if a topic on its way does not take it, or does not keep it for long enough. If the brokers do
     /// not tell the settings, nothing is refused.
     ///
@@ -47,22 +111,36 @@ impl TopicLimits {
             Ok(told) => told,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(target: "kser_kafka", %topic, error, "reading the settings of a topic and its delay topics failed; records wait there unchecked");
+                tracing::warn!(target: "kser_kafka", %topic, error, "reading the settings of a topic and its delay topics failed; records go there unchecked");
                 Vec::new()
             }
         };
         let told = topics.into_iter().zip(told);
         let found = told.filter_map(|(topic, told)| Some((topic, told?)));
         let found = Arc::new(found.collect::<SettingsByTopic>());
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.insert(topic.clone(), (now, Arc::clone(&found)));
+        let read = Some((now, Arc::clone(&found)));
+        let settings = CachedSettings { read, asked: None };
+        self.lock().insert(topic.clone(), settings);
         found
     }
 
     fn cached(&self, topic: &Topic, now: Instant) -> Option<Arc<SettingsByTopic>> {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, found) = asked.get(topic)?;
-        (now.duration_since(*at) < CACHED_FOR).then(|| Arc::clone(found))
+        let cached = self.lock();
+        let of_topic = cached.get(topic)?;
+        let (_, found) = of_topic.read.as_ref()?;
+        of_topic.is_fresh(now).then(|| Arc::clone(found))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Topic, CachedSettings>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_large(record: &Record, limit: usize) -> Error {
+    Error::TooLargeForTopic {
+        topic: record.topic.to_string(),
+        size: record.size(),
+        limit: Some(limit),
     }
 }
 
@@ -199,5 +277,24 @@ mod tests {
         assert!(refuse(&short, &record(1), Duration::from_secs(9), false).is_ok());
         let enough = found(&[("t.delay.10s", Some(11), None)]);
         assert!(refuse(&enough, &record(1), Duration::from_secs(40), false).is_ok());
+    }
+
+    #[test]
+    fn one_caller_reads_the_limits_and_the_others_go_on() {
+        let limits = TopicLimits::default();
+        let records = [record(10), record(5000)];
+        assert!(limits.check_cached(&records).is_none());
+        let unknown = limits.check_cached(&records).unwrap();
+        assert!(unknown.too_large.is_empty() && unknown.smallest.is_none());
+        let found = Arc::new(found(&[("t", None, Some(2000))]));
+        let settings = CachedSettings {
+            read: Some((monotonic(), found)),
+            asked: None,
+        };
+        limits.lock().insert(topic("t"), settings);
+        let known = limits.check_cached(&records).unwrap();
+        assert_eq!(known.smallest, Some(2000));
+        let positions: Vec<_> = known.too_large.iter().map(|(at, _)| *at).collect();
+        assert_eq!(positions, [1]);
     }
 }

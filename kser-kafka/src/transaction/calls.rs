@@ -135,9 +135,17 @@ pub(super) fn is_refusal(error: &Error) -> bool {
     !error.is_temporary()
 }
 
-/// Says whether the metadata of a commit was longer than the brokers allow.
+/// Says whether the offsets were larger than the brokers allow: the metadata of a partition, or all of them together, to which brokers
+/// answer with an unknown error.
 pub(super) fn is_too_long(error: &Error) -> bool {
-    code_of(error) == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
+    matches!(
+        code_of(error),
+        Some(
+            RDKafkaErrorCode::OffsetMetadataTooLarge
+                | RDKafkaErrorCode::InvalidCommitOffsetSize
+                | RDKafkaErrorCode::Unknown
+        )
+    )
 }
 
 /// Says whether another producer with the same transactional id has taken the place of this one.

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use kser_core::{EndedDelivery, Error, NotPublished, Record};
@@ -21,6 +21,8 @@ pub(crate) struct TransactionLink {
     next: AtomicU64,
     /// Set while the thread knows of changes to commit and has not asked for a statement since.
     wants_offsets: AtomicBool,
+    /// The smallest limit of the topics of the outputs, in bytes. The batches of the producer must fit.
+    batch_bytes: AtomicUsize,
     /// The entries of the last statement.
     pub(super) stated: Mutex<Vec<CommitEntry>>,
     /// The reason why the last transaction failed.
@@ -83,7 +85,7 @@ impl fmt::Debug for StatedOffsets {
 /// A request of the transaction thread to the poll thread.
 #[derive(Debug)]
 pub(super) enum PollRequest {
-    /// State the offsets and maps as if these records were done. `too_long`: the last metadata was too long for the broker.
+    /// State the offsets and maps as if these records were done. `too_long`: the last statement was too large for the broker.
     State {
         covers: Vec<(u64, RecordId)>,
         too_long: bool,
@@ -119,6 +121,7 @@ impl TransactionLink {
             requests: Mutex::default(),
             next: AtomicU64::new(0),
             wants_offsets: AtomicBool::new(false),
+            batch_bytes: AtomicUsize::new(usize::MAX),
             stated: Mutex::default(),
             failing: Mutex::default(),
             broken: Mutex::default(),
@@ -132,6 +135,19 @@ impl TransactionLink {
         if let Err(mpsc::SendError(ThreadEvent::HandedIn(_, ended))) = sent {
             ended.finish(Ok(false), &self.channel);
         }
+    }
+
+    /// Bounds the batches of later windows by the limit of a topic, in bytes.
+    pub(crate) fn bound_batches(&self, limit: Option<usize>) {
+        if let Some(limit) = limit
+            && limit < self.batch_bytes()
+        {
+            self.batch_bytes.fetch_min(limit, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.batch_bytes.load(Ordering::Acquire)
     }
 
     /// Has the next window commit the changes of the poll thread.

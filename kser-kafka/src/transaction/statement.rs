@@ -47,6 +47,7 @@ pub(crate) fn serve(
                 }
                 // A window without offsets needs no broker.
                 if !entries.is_empty() {
+                    context.request_size.note_success();
                     committed.get_or_insert_default().extend(entries);
                 }
             }
@@ -154,11 +155,21 @@ fn read_back(
     Some(owned.all(|(is_committed, _)| *is_committed))
 }
 
-/// Shortens the metadata of the partitions that were stated, which is too long for the broker.
+/// Makes the next statement smaller, after one that was too large for the broker: it has fewer partitions, and shorter metadata where
+/// that is long.
 fn shorten(link: &TransactionLink, context: &MemberContext) {
+    /// The size of metadata that is not worth shortening, in bytes.
+    const SHORT: usize = 300;
     let mut member = context.member();
-    for entry in lock(&link.stated).iter() {
-        if let Some(progress) = member.progress(entry.assignment) {
+    let stated = lock(&link.stated);
+    if stated.len() > 1 {
+        let bytes = stated.iter().map(|entry| entry.size(&context.group)).sum();
+        context.request_size.note_refusal(bytes);
+    }
+    for entry in stated.iter() {
+        if let Some(progress) = member.progress(entry.assignment)
+            && entry.commit.metadata.len() > SHORT
+        {
             progress.shorten_text();
         }
     }

@@ -24,6 +24,8 @@ use crate::producer::{make_transactional_client, send_to};
 /// The time for further reports after a record was not published. The client reports some records of such a transaction only after
 /// `message.timeout.ms`.
 const GRACE: Duration = Duration::from_millis(100);
+/// The client's default of `batch.size`, in bytes.
+const BATCH: usize = 1_000_000;
 /// The first and the longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// The time for which transactions fail until a warning is logged, and the interval of further warnings.
@@ -69,6 +71,7 @@ pub(crate) fn start(
         failures: BTreeMap::new(),
         calls: None,
         is_unused: true,
+        batch_bytes: BATCH,
         producers: 0,
         attempt: 0,
         statement: None,
@@ -109,6 +112,8 @@ struct TransactionThread {
     failures: BTreeMap<u64, Vec<(usize, Error)>>,
     calls: Option<ProducerCalls>,
     is_unused: bool,
+    /// The greatest size of a batch of the producer, in bytes.
+    batch_bytes: usize,
     /// The number of producers so far. Answers of earlier ones are ignored.
     producers: u64,
     /// The number of sends so far. Reports of earlier ones are ignored.
@@ -221,6 +226,7 @@ impl TransactionThread {
             }
             ThreadEvent::Window(event) => self.window.handle(event),
             ThreadEvent::Stated(statement, offsets) => {
+                tracing::trace!(target: "kser_kafka", group = self.settings.group, ?statement, "the poll thread has stated the offsets");
                 self.statement = offsets;
                 self.window.handle(Event::Stated(statement));
             }
@@ -231,6 +237,7 @@ impl TransactionThread {
                 error,
             } if attempt == self.attempt => self.note_failed_output(number, position, error),
             ThreadEvent::Reported { attempt, number } if attempt == self.attempt => {
+                tracing::trace!(target: "kser_kafka", group = self.settings.group, number, "the outputs of a delivery are reported");
                 self.window.handle(Event::Reported(number));
             }
             ThreadEvent::Answered {
@@ -240,6 +247,7 @@ impl TransactionThread {
                 error,
             } if producer == self.producers => {
                 self.deadline = None;
+                tracing::trace!(target: "kser_kafka", group = self.settings.group, ?step, ?answer, "a call of the transactional producer returned");
                 if let Some(error) = error {
                     self.note_failure(step, error);
                 } else if step == Step::Fence
@@ -316,6 +324,9 @@ impl TransactionThread {
         if self.window.is_next_alone() {
             settings.set("batch.num.messages", "1");
         }
+        let set = settings.get("batch.size").and_then(|set| set.parse().ok());
+        self.batch_bytes = self.link.batch_bytes().clamp(1, set.unwrap_or(BATCH));
+        settings.set("batch.size", self.batch_bytes.to_string());
         let producer = make_transactional_client(&settings, &errors, self.time.clone())?;
         let events = self.link.events.clone();
         self.calls = Some(ProducerCalls::start(producer, self.producers, events)?);
@@ -340,6 +351,10 @@ impl TransactionThread {
                     }
                 }
                 Call::Init
+            }
+            // The broker would refuse the batches of this producer.
+            Step::Begin if self.link.batch_bytes() < self.batch_bytes => {
+                return self.answer(step, Answer::GiveUp);
             }
             Step::Begin => {
                 let missing = std::mem::take(&mut self.missing);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{member, publish, receive, settled, text};
 use kser_core::{Record, Room, Topic, Transport};
-use kser_kafka::{KafkaConfig, KafkaTransport};
+use kser_kafka::{Guarantee, KafkaConfig, KafkaTransport};
 use rdkafka::mocking::MockCluster;
 use test_services::{Admin, Cluster};
 use tokio::time::timeout;
@@ -47,6 +47,39 @@ test_services::cluster_tests!(
         settled(&mut *first, 1000).await;
         first.close().await.unwrap();
         // All records were committed.
+        let mut second = member(&transport, &topic).await;
+        transport.publish(vec![record(1000)]).await.unwrap();
+        let received = receive(&mut *second, 1).await;
+        assert_eq!(received[0].record.key.as_deref(), Some(&b"1000"[..]));
+        let more = timeout(STILL, second.receive(Room::records(1)));
+        assert!(more.await.is_err());
+    }
+
+    /// A window states many partitions at the start, and those of its deliveries.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn offsets_of_many_partitions_are_split_until_a_transaction_takes_them() {
+        let config = KafkaConfig::new(small()).with_delivery(Guarantee::ExactlyOnce);
+        let transport = KafkaTransport::with_config(config).await.unwrap();
+        let topic = Topic::new("many.once").unwrap();
+        Admin::new(small()).create_topic(topic.as_str(), PARTITIONS, 1);
+        let record = |n: u32| Record::new(topic.clone(), None).with_key(n.to_string());
+        transport
+            .publish((0..1000).map(record).collect())
+            .await
+            .unwrap();
+        let mut first = member(&transport, &topic).await;
+        let mut settles = tokio::task::JoinSet::new();
+        for delivery in receive(&mut *first, 1000).await {
+            settles.spawn(async move { delivery.ticket.settle(Vec::new()).await.unwrap() });
+        }
+        assert!(
+            settles
+                .join_all()
+                .await
+                .iter()
+                .all(|settled| !settled.is_lost())
+        );
+        first.close().await.unwrap();
         let mut second = member(&transport, &topic).await;
         transport.publish(vec![record(1000)]).await.unwrap();
         let received = receive(&mut *second, 1).await;
