@@ -144,7 +144,8 @@ impl CommitSchedule {
         }
         let waits = member.active().any(Assignment::wants_commit);
         let now = monotonic();
-        if now >= self.next || waits || !self.begin_requests.is_empty() {
+        let is_due = now >= self.next || waits || !self.begin_requests.is_empty();
+        if is_due && !link.is_stated() {
             let has_changes = |it: &Assignment| {
                 let progress = it.progress.as_ref();
                 progress.is_some_and(PartitionProgress::has_changes)

@@ -23,6 +23,8 @@ pub(crate) struct TransactionLink {
     wants_offsets: AtomicBool,
     /// The smallest limit of the topics of the outputs, in bytes. The batches of the producer must fit.
     batch_bytes: AtomicUsize,
+    /// The changes that the poll thread has stated are in the open transaction.
+    is_stated: AtomicBool,
     /// The entries of the last statement.
     pub(super) stated: Mutex<Vec<CommitEntry>>,
     /// The reason why the last transaction failed.
@@ -122,6 +124,7 @@ impl TransactionLink {
             next: AtomicU64::new(0),
             wants_offsets: AtomicBool::new(false),
             batch_bytes: AtomicUsize::new(usize::MAX),
+            is_stated: AtomicBool::new(false),
             stated: Mutex::default(),
             failing: Mutex::default(),
             broken: Mutex::default(),
@@ -155,6 +158,16 @@ impl TransactionLink {
         if !self.wants_offsets.swap(true, Ordering::AcqRel) {
             let _ = self.events.send(ThreadEvent::Window(Event::OffsetsWanted));
         }
+    }
+
+    /// Says whether a statement is neither committed nor aborted yet. Until then the changes of the poll thread are unconfirmed, so
+    /// that it does not know whether the next window would have any.
+    pub(crate) fn is_stated(&self) -> bool {
+        self.is_stated.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_stated(&self, is_stated: bool) {
+        self.is_stated.store(is_stated, Ordering::Release);
     }
 
     /// Ends the transaction thread. The deliveries that are left are lost.

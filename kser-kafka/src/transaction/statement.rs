@@ -129,6 +129,7 @@ fn state(
         return (Statement::NotNow, None);
     };
     *lock(&link.stated) = entries;
+    link.set_stated(true);
     (
         Statement::Offsets,
         Some(StatedOffsets { offsets, metadata }),

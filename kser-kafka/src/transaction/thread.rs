@@ -247,6 +247,9 @@ impl TransactionThread {
                 error,
             } if producer == self.producers => {
                 self.deadline = None;
+                if matches!(step, Step::Abort | Step::Fence) {
+                    self.link.set_stated(false);
+                }
                 tracing::trace!(target: "kser_kafka", group = self.settings.group, ?step, ?answer, "a call of the transactional producer returned");
                 if let Some(error) = error {
                     self.note_failure(step, error);
@@ -416,6 +419,7 @@ impl TransactionThread {
             self.failing = None;
             self.link.set_failing(None);
             self.link.ask(PollRequest::Committed);
+            self.link.set_stated(false);
         }
         for (number, ending) in ends {
             let Some(ended) = self.ended.remove(&number) else {
