@@ -16,6 +16,7 @@ mod records;
 mod recreated;
 mod starts;
 mod strict;
+mod sweep;
 mod tools;
 mod transactions;
 mod unclean;

@@ -1,11 +1,13 @@
 //! Lost requests and answers on real Kafka, and exactly-once delivery: members that wake up late, and long tasks.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::common::{self, receive, settled, text, topic};
-use kser_core::{Error, Interest, Record, Subscription, Topic, Transport};
+use kser_core::{Error, Interest, Record, Room, Subscription, Topic, Transport};
 use kser_kafka::{Guarantee, KafkaConfig, KafkaTransport};
 use test_services::{Admin, Cluster, Loss, Place};
 use tokio::sync::Semaphore;
@@ -13,37 +15,41 @@ use tokio::sync::Semaphore;
 /// The timeout of expected events.
 const LONG: Duration = Duration::from_secs(60);
 /// A time in which a record would come.
-const QUIET: Duration = Duration::from_secs(1);
+pub(crate) const QUIET: Duration = Duration::from_secs(1);
 /// The number of copies that run at once.
-const AT_ONCE: usize = 6;
+pub(crate) const AT_ONCE: usize = 6;
 
 /// The requests of a transaction, by the number of their API: Produce, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn
 /// and TxnOffsetCommit.
-const OF_TRANSACTIONS: [i16; 6] = [0, 22, 24, 25, 26, 28];
+pub(crate) const OF_TRANSACTIONS: [i16; 6] = [0, 22, 24, 25, 26, 28];
 /// The requests of a member: Fetch, ListOffsets, Metadata, OffsetFetch, FindCoordinator, JoinGroup, Heartbeat, LeaveGroup,
 /// SyncGroup and ApiVersions.
-const OF_MEMBERS: [i16; 10] = [1, 2, 3, 9, 10, 11, 12, 13, 14, 18];
+pub(crate) const OF_MEMBERS: [i16; 10] = [1, 2, 3, 9, 10, 11, 12, 13, 14, 18];
 /// The requests of a member that publishes and commits by itself: Produce, OffsetCommit, OffsetFetch, JoinGroup and
 /// InitProducerId.
-const AT_LEAST_ONCE: [i16; 5] = [0, 8, 9, 11, 22];
+pub(crate) const AT_LEAST_ONCE: [i16; 5] = [0, 8, 9, 11, 22];
 
 async fn exactly_once(servers: &str) -> KafkaTransport {
     connect(servers, "kser", Guarantee::ExactlyOnce).await
 }
 
-async fn connect(servers: &str, client: &str, guarantee: Guarantee) -> KafkaTransport {
+pub(crate) async fn connect(servers: &str, client: &str, guarantee: Guarantee) -> KafkaTransport {
     let config = KafkaConfig::new(servers).with_delivery(guarantee);
     let config = config.with("client.id", client).unwrap();
     KafkaTransport::with_config(config).await.unwrap()
 }
 
-async fn named(transport: &KafkaTransport, topic: &Topic, name: &str) -> Box<dyn Subscription> {
+pub(crate) async fn named(
+    transport: &KafkaTransport,
+    topic: &Topic,
+    name: &str,
+) -> Box<dyn Subscription> {
     let interest = Interest::group(format!("{topic}.group"), vec![topic.clone()]);
     let interest = interest.with_instance(Some(name.to_owned()));
     transport.subscribe(interest).await.unwrap()
 }
 
-fn output(topic: &Topic, payload: String) -> Record {
+pub(crate) fn output(topic: &Topic, payload: String) -> Record {
     Record::new(topic.clone(), Some(payload.into())).with_key("key")
 }
 
@@ -77,17 +83,50 @@ async fn copy(member: &mut dyn Subscription, to: &Topic, count: usize) {
     }
 }
 
+/// A member that copies records in the background.
+struct Copier {
+    stop: Arc<AtomicBool>,
+    copies: tokio::task::JoinHandle<Box<dyn Subscription>>,
+}
+
+impl Copier {
+    fn start(mut member: Box<dyn Subscription>, to: Topic) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let is_stopped = Arc::clone(&stop);
+        let copies = tokio::spawn(async move {
+            while !is_stopped.load(Ordering::Relaxed) {
+                let received = member.receive(Room::records(10));
+                let Ok(received) = tokio::time::timeout(QUIET / 10, received).await else {
+                    continue;
+                };
+                for delivery in received.unwrap() {
+                    let outputs = vec![output(&to, text(&delivery.record))];
+                    // A record that is lost in a rebalance comes to another member.
+                    let _ = delivery.ticket.settle(outputs).await.unwrap();
+                }
+            }
+            member
+        });
+        Self { stop, copies }
+    }
+
+    async fn stop(self) -> Box<dyn Subscription> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.copies.await.unwrap()
+    }
+}
+
 /// A loss in a run of its own.
 #[derive(Debug, Clone)]
-struct Case {
-    guarantee: Guarantee,
-    place: Place,
-    loss: Loss,
+pub(crate) struct Case {
+    pub(crate) guarantee: Guarantee,
+    pub(crate) place: Place,
+    pub(crate) loss: Loss,
 }
 
 /// Copies three records while a request, or its answer, is lost. Clients of another name, whose requests are not counted, publish
 /// and judge.
-async fn copy_with_loss(servers: String, number: usize, case: Case) {
+pub(crate) async fn copy_with_loss(servers: String, number: usize, case: Case) {
     let admin = Admin::new(servers.clone());
     let topics = ["in", "out"].map(|name| {
         let name = format!("{name}.{number}");
@@ -125,7 +164,7 @@ async fn copy_with_loss(servers: String, number: usize, case: Case) {
 }
 
 /// Returns a case for each loss of each of these requests.
-fn cases(guarantee: Guarantee, apis: &[i16], nths: std::ops::Range<usize>) -> Vec<Case> {
+pub(crate) fn cases(guarantee: Guarantee, apis: &[i16], nths: std::ops::Range<usize>) -> Vec<Case> {
     let mut cases = Vec::new();
     for api in apis {
         for nth in nths.clone() {
@@ -182,6 +221,45 @@ test_services::cluster_tests!(
         connect(&cluster.bootstrap(), "newer", Guarantee::ExactlyOnce).await;
     }
 
+    /// Neither a record that is too large for its topic, nor many small ones that are too large together, abort a window: its
+    /// producer would be replaced.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn records_are_compared_with_the_limit_of_their_topic_before_they_are_sent() {
+        const INIT_PRODUCER_ID: i16 = 22;
+        let cluster = tokio::task::spawn_blocking(proxied).await.unwrap();
+        let admin = cluster.admin();
+        admin.create_topic("sizes", 1, 1);
+        admin.create_topic_with("small", 1, 1, &[("max.message.bytes", "2000")]);
+        let topics = ["sizes", "small"].map(|name| Topic::new(name).unwrap());
+        let transport = connect(&cluster.bootstrap(), "sizes", Guarantee::ExactlyOnce).await;
+        let mut member = common::member(&transport, &topics[0]).await;
+        let mut producers = Vec::new();
+        for _ in 0..3 {
+            common::publish(&transport, &topics[0], &["x"; 20]).await;
+            let mut settles = tokio::task::JoinSet::new();
+            for (number, delivery) in receive(&mut *member, 20).await.into_iter().enumerate() {
+                let size = if number == 7 { 3000 } else { 500 };
+                let outputs = vec![output(&topics[1], noise(size))];
+                settles.spawn(async move {
+                    match delivery.ticket.settle(outputs).await {
+                        Ok(_) => 0,
+                        Err(not) => {
+                            let told = common::told(&not.source);
+                            assert!(told.contains("2000"), "{told}");
+                            let _ = not.ticket.settle(Vec::new()).await.unwrap();
+                            1
+                        }
+                    }
+                });
+            }
+            assert_eq!(settles.join_all().await.iter().sum::<i32>(), 1);
+            producers.push(cluster.requests("sizes")[&INIT_PRODUCER_ID]);
+        }
+        leave(member).await;
+        // The first time the producer is replaced by one with smaller batches.
+        assert_eq!(producers[0], producers[2], "{producers:?}");
+    }
+
     /// Each request, and each answer, is lost once, in runs of their own.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_lost_request_or_answer_loses_nothing_and_a_transaction_doubles_nothing() {
@@ -234,6 +312,51 @@ test_services::kafka_tests!(
         assert_eq!(settled(&mut *next, 1).await, ["long"]);
         let more = tokio::time::timeout(QUIET, receive(&mut *next, 1)).await;
         assert!(more.is_err(), "a record that was settled is redelivered");
+    }
+
+    /// The guarantee of a group can be changed member by member, in both directions.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn members_of_both_guarantees_share_a_group() {
+        const PARTITIONS: u32 = 4;
+        let name = format!("both.{}", std::process::id());
+        common::admin().create_topic(&name, PARTITIONS, 1);
+        let (input, to) = (Topic::new(name).unwrap(), topic(&[]));
+        let least = connect(test_services::kafka(), "kser", Guarantee::AtLeastOnce).await;
+        let once = exactly_once(test_services::kafka()).await;
+        let mut reader = common::member(&least, &to).await;
+        let (mut expected, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut members: Vec<Copier> = Vec::new();
+        for (round, (joins, leaves)) in [
+            (Some(&least), false),
+            (Some(&once), false),
+            (None, true),
+            (Some(&least), false),
+            (None, true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if let Some(transport) = joins {
+                let member = common::member(transport, &input).await;
+                members.push(Copier::start(member, to.clone()));
+            }
+            let texts: Vec<_> = (0..20).map(|n| format!("{round}.{n}")).collect();
+            let record = |text: &String| {
+                Record::new(input.clone(), Some(text.clone().into())).with_key(text.clone())
+            };
+            least
+                .publish(texts.iter().map(record).collect())
+                .await
+                .unwrap();
+            expected.extend(texts);
+            if leaves {
+                leave(members.remove(0).stop().await).await;
+            }
+            while seen.len() < expected.len() {
+                seen.extend(settled(&mut *reader, 1).await);
+            }
+            assert_eq!(seen, expected, "round {round}");
+        }
     }
 
     /// The successor has the name, and the producer of the other is fenced.
@@ -300,15 +423,23 @@ test_services::kafka_tests!(
     async fn a_record_that_its_topic_refuses_aborts_its_own_delivery_alone() {
         let input = topic(&[]);
         let to = topic(&[("max.message.bytes", "2000")]);
-        let transport = exactly_once(test_services::kafka()).await;
+        let config = KafkaConfig::new(test_services::kafka());
+        let config = config.with_delivery(Guarantee::ExactlyOnce);
+        // The sizes of compressed records are unknown before.
+        let config = config.with("compression.type", "lz4").unwrap();
+        let transport = KafkaTransport::with_config(config).await.unwrap();
         let mut member = common::member(&transport, &input).await;
         common::publish(&transport, &input, &["a", "b", "c"]).await;
         let held = receive(&mut *member, 3).await;
         let mut settles = tokio::task::JoinSet::new();
         for delivery in held {
             let text = text(&delivery.record);
-            let size = if text == "b" { 5000 } else { 1 };
-            let outputs = vec![output(&to, text.repeat(size))];
+            let sent = if text == "b" {
+                noise(5000)
+            } else {
+                text.clone()
+            };
+            let outputs = vec![output(&to, sent)];
             settles.spawn(async move { (text, delivery.ticket.settle(outputs).await) });
         }
         let mut refused = 0;

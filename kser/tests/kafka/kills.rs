@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::common::judge;
 use crate::common::process::Setup;
 use crate::common::road::{self, Bomb, Diary, LEGS, Log, Stuck, Trip, all_arrive, walk};
 use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, prefix, until, url};
-use kser::backend::{Interest, Room, StateStore as _, Transport};
-use kser::kafka::KafkaTransport;
-use kser::message::Topic;
+use kser::backend::StateStore as _;
 use kser::postgres::PostgresStore;
 use kser::{Outcome, Registry, Status, Step};
 use libtest_mimic::{Failed, Trial};
@@ -103,37 +102,10 @@ async fn steps_are_accepted_once(instance: Option<&str>, kills: u32) -> Tested {
     let (log, _, runs) = launch_and_kill(&url, instance, kills).await?;
     log.in_order(u32::try_from(runs)?)?;
     let again = log.runs() - runs * (1 + LEGS as usize);
-    let transport = KafkaTransport::connect(&format!("kafka://{servers}")).await?;
-    let topic = vec![Topic::new(format!("{prefix}road"))?];
-    let mut judge = transport
-        .subscribe(Interest::group(format!("{prefix}judge"), topic))
-        .await?;
-    let mut seen = BTreeSet::new();
     let all = runs * (1 + LEGS as usize);
-    loop {
-        let quiet = if seen.len() < all {
-            LONG
-        } else {
-            Duration::from_secs(1)
-        };
-        let Ok(received) = tokio::time::timeout(quiet, judge.receive(Room::records(1000))).await
-        else {
-            break;
-        };
-        for delivery in received? {
-            let payload = delivery.record.payload.clone().unwrap_or_default();
-            let message: serde_json::Value = serde_json::from_slice(&payload)?;
-            let uuid = message["uuid"].to_string();
-            expect(seen.insert(uuid), || {
-                format!("a message comes twice: {message}")
-            })?;
-            let _ = delivery.ticket.settle(Vec::new()).await;
-        }
-    }
+    judge::each_message_is_there_once(servers, &prefix, all).await?;
     println!("{runs} trips, {kills} kills: {again} legs ran again, and each message is there once");
-    expect(seen.len() == all, || {
-        format!("{} messages of {all}", seen.len())
-    })
+    Ok(())
 }
 
 /// Launches operations and kills their consumer. Returns the runs of legs, the kills, and the number of operations.

@@ -1,7 +1,8 @@
 //! A soak: operations are launched all the time while brokers and consumers are killed and coordinators moved at random.
 //! Every operation ends.
 //!
-//! `KSER_SOAK_SECONDS` says how long; without it, 25. Whom to kill when follows from `KSER_TEST_SEED`, which is printed; what
+//! `KSER_SOAK_SECONDS` says how long; without it, 25. `KSER_SOAK_OPTIONS` adds options to the URL: with `delivery=exactly-once` each
+//! message of a step is visible once. Whom to kill when follows from `KSER_TEST_SEED`, which is printed; what
 //! is in flight at that moment does not.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
@@ -9,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::judge;
 use crate::common::process::{Process, Setup};
 use crate::common::road::{self, Diary, LEGS, Log, Trip, all_arrive};
-use crate::common::{Random, Tested, connect, expect, on_cluster, url_of};
+use crate::common::{Random, Tested, connect, expect, on_cluster, prefix};
 use kser::{Client, Run};
 use libtest_mimic::{Failed, Trial};
 use test_services::Cluster;
@@ -40,9 +42,12 @@ async fn soak() -> Tested {
     let seconds = seconds.map_or(Ok(25), |seconds| seconds.parse::<u32>())?;
     let trips = (RATE * f64::from(seconds)).ceil() as u32;
     let cluster = Arc::new(spawn_blocking(|| Cluster::start(3)).await?);
-    let url = url_of(&cluster.bootstrap(), SESSION);
-    let kser = connect(&url, &road::registry(Diary::default()), 6).await?;
-    let mut fleet = Fleet::start(&url)?;
+    let (servers, prefix) = (cluster.bootstrap(), prefix());
+    let options = std::env::var("KSER_SOAK_OPTIONS").unwrap_or_default();
+    let url = format!("kafka://{servers}?prefix={prefix}&{SESSION}&{options}");
+    let url = url.trim_end_matches('&');
+    let kser = connect(url, &road::registry(Diary::default()), 6).await?;
+    let mut fleet = Fleet::start(url)?;
     let runs = Runs::default();
     let end = Instant::now() + Duration::from_secs(seconds.into());
     let (broken, killed, moved, ()) = tokio::try_join!(
@@ -63,6 +68,10 @@ async fn soak() -> Tested {
     let log = fleet.stop().await?;
     let expected = trips as usize * (1 + LEGS as usize);
     println!("{expected} steps, {} ran again", log.runs() - expected);
+    if options.contains("delivery=exactly-once") {
+        judge::each_message_is_there_once(&servers, &prefix, expected).await?;
+        println!("{expected} messages of steps are there once each");
+    }
     expect(moved > 0, || "no coordinator has moved".to_owned())?;
     expect(runs.len() == trips as usize, || format!("{}", runs.len()))?;
     log.in_order(trips)

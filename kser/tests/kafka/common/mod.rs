@@ -1,6 +1,7 @@
 //! What the tests on Kafka share: names of one's own, processes that can be killed, and what they ran.
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub(crate) mod judge;
 pub(crate) mod lines;
 pub(crate) mod place;
 pub(crate) mod process;
