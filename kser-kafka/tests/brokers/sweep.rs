@@ -1,6 +1,7 @@
 //! The whole sweep of lost requests and answers: further places, kills of the member, both guarantees, both releases of Kafka.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,12 +88,13 @@ async fn copy_with_kill(cluster: Arc<Cluster>, number: usize, case: Case) {
     let first = Member::start(&servers, &case, &topics);
     publish(&outside, &topics[0], &["a", "b", "c"]).await;
     let (mut seen, until) = (Vec::new(), Instant::now() + LONG);
-    while !cluster.has_lost(&case.place) && seen.len() < 3 && Instant::now() < until {
+    let has_all = |seen: &[String]| seen.iter().collect::<BTreeSet<_>>().len() == 3;
+    while !cluster.has_lost(&case.place) && !has_all(&seen) && Instant::now() < until {
         seen.extend(read(&mut *reader, Duration::from_millis(20)).await);
     }
     drop(first);
     let second = Member::start(&servers, &case, &topics);
-    while seen.len() < 3 {
+    while !has_all(&seen) {
         let more = read(&mut *reader, LONG).await;
         assert!(!more.is_empty(), "{seen:?} in time: {case:?}");
         seen.extend(more);
