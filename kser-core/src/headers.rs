@@ -37,6 +37,15 @@ pub const TOPIC: &str = "kser-topic";
 pub const GROUP: &str = "kser-group";
 /// The reason for the dead letter, in at most 4,096 bytes. A longer text is cut, and ends with a mark.
 pub const ERROR: &str = "kser-error";
+/// The entrypoint of the message in a dead letter. Absent, as the three that follow, where payloads are encrypted, and where the
+/// record is no message.
+pub const ENTRYPOINT: &str = "kser-entrypoint";
+/// The id of the run to which the message in a dead letter belongs.
+pub const RUN: &str = "kser-run";
+/// The step of that run, as a decimal number: from 1, and 0 for the launch.
+pub const STEP: &str = "kser-step";
+/// The code of the error, as a decimal number. Absent for a record that failed without running.
+pub const CODE: &str = "kser-code";
 /// The number of replays of the record, as a decimal number.
 pub const REPLAY: &str = "kser-replay";
 

@@ -102,6 +102,27 @@ impl DeadLetter {
         Some((topic.to_string(), origin))
     }
 
+    /// Returns the entrypoint of the message, by the headers: without decoding it. `None` where payloads are encrypted, where the record is no message, and in dead letters of earlier versions.
+    #[must_use]
+    pub fn entrypoint(&self) -> Option<String> {
+        self.text(headers::ENTRYPOINT)
+    }
+
+    /// Returns the run of the message, and its step: from 1, and 0 for the launch. `None` as for
+    /// [`entrypoint`](Self::entrypoint), and for a lone task.
+    #[must_use]
+    pub fn run(&self) -> Option<(RunId, u32)> {
+        let step = self.text(headers::STEP)?.parse().ok()?;
+        Some((RunId::from(self.text(headers::RUN)?), step))
+    }
+
+    /// Returns the code of the error. `None` as for [`entrypoint`](Self::entrypoint), and for a record that failed without
+    /// running.
+    #[must_use]
+    pub fn code(&self) -> Option<i64> {
+        self.text(headers::CODE)?.parse().ok()
+    }
+
     /// Returns the group that gave it up.
     #[must_use]
     pub fn group(&self) -> Option<String> {
@@ -247,6 +268,10 @@ impl DeadLetter {
             headers::LAST_FAILED,
             headers::GROUP,
             headers::ERROR,
+            headers::ENTRYPOINT,
+            headers::RUN,
+            headers::STEP,
+            headers::CODE,
         ];
         for name in gone {
             headers::remove(&mut record, name);

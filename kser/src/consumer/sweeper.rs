@@ -6,7 +6,7 @@ use kser_core::store::OutputId;
 use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
 use tokio::time::{Instant, sleep};
 
-use super::delivery::dead_letter;
+use super::delivery::dead_letter::{self, Reason};
 use super::delivery::tracked_record::TrackedRecord;
 use super::lost_records::publish_lost_records;
 use super::options::Options;
@@ -307,5 +307,5 @@ fn here(shared: &Shared, mut record: Record) -> Record {
 fn dead_letter_of(shared: &Shared, record: &Record, error: &Error) -> Result<Record, Error> {
     tracing::error!(target: "kser", topic = %record.topic, error = kser_core::log::report(error), "publishing an output failed; it becomes a dead letter");
     let tracked = TrackedRecord::alone(record.clone(), &*shared.clock);
-    dead_letter::write(&tracked, 0, &error.report(), shared)
+    dead_letter::write(&tracked, 0, &Reason::from(&*error.report()), shared)
 }

@@ -207,6 +207,8 @@ async fn a_letter_that_is_replayed_twenty_times_grows_no_headers() -> Result<(),
             let record = letter.record();
             sizes.push((record.headers.len(), record.size()));
             assert_eq!(letter.attempts(), 1, "attempts begin anew");
+            assert_eq!(letter.run(), Some((run.id().clone(), 1)));
+            assert_eq!(letter.code(), Some(422));
             let origin = letter.origin().unwrap();
             assert_eq!((origin.0.as_str(), origin.1.offset), ("test", 0));
             if round == 19 {

@@ -85,6 +85,8 @@ async fn user_headers_key_and_payload_are_the_same_in_round_twenty() -> Result<(
         assert_eq!((letter.attempts(), letter.replays()), (2, round));
         assert_eq!(letter.origin().unwrap().0, "test");
         assert_eq!(letter.group().unwrap(), "kser.test");
+        assert_eq!(letter.entrypoint().unwrap(), "test.Doomed");
+        assert_eq!((letter.run(), letter.code()), (None, Some(500)));
         ours.push(record.headers.len());
         letter.replay().await?;
     }

@@ -129,6 +129,8 @@ async fn every_record_of_a_run_is_an_envelope() -> Result<(), Error> {
         let letter = letters.next().await?;
         assert!(letter.error().unwrap().contains(SECRET));
         assert_eq!(letter.message()?.entrypoint.as_str(), "test.Doomed");
+        let labels = (letter.entrypoint(), letter.run(), letter.code());
+        assert_eq!(labels, (None, None, None), "they are readable");
         letter.replay().await?;
         letters.close().await?;
         let outcome = run.result().await?;

@@ -10,6 +10,30 @@ use crate::topics::DEAD_LETTERS;
 /// The longest text of an error in a header, in bytes.
 const LONGEST_ERROR: usize = 4096;
 
+/// The reason for a dead letter.
+#[derive(Debug)]
+pub(crate) struct Reason {
+    text: String,
+    /// The code of the error of an attempt.
+    code: Option<i64>,
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        let text = text.to_owned();
+        Self { text, code: None }
+    }
+}
+
+impl From<&Outcome> for Reason {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            text: text(outcome),
+            code: outcome.error().map(|error: TaskError| error.code()),
+        }
+    }
+}
+
 /// Makes the dead letter of a record: payload, key and headers as they were, followed by headers that describe the failure.
 ///
 /// # Errors
@@ -18,7 +42,7 @@ const LONGEST_ERROR: usize = 4096;
 pub(crate) fn write(
     tracked: &TrackedRecord,
     attempts: u32,
-    error: &str,
+    reason: &Reason,
     shared: &Shared,
 ) -> Result<Record, Error> {
     let group = shared.writer.routes.group(&tracked.record.topic);
@@ -52,9 +76,39 @@ pub(crate) fn write(
     let error = shared
         .writer
         .payloads
-        .seal_header(cut(error), &dead_letter.topic)?;
+        .seal_header(cut(&reason.text), &dead_letter.topic)?;
     headers::set(&mut dead_letter, headers::ERROR, error);
+    label(&mut dead_letter, tracked, reason, shared);
     Ok(dead_letter)
+}
+
+/// Adds the entrypoint, the run and its step, and the code of the error, unless payloads are encrypted.
+fn label(dead_letter: &mut Record, tracked: &TrackedRecord, reason: &Reason, shared: &Shared) {
+    let labels = [
+        headers::ENTRYPOINT,
+        headers::RUN,
+        headers::STEP,
+        headers::CODE,
+    ];
+    for name in labels {
+        headers::remove(dead_letter, name);
+    }
+    let payloads = &shared.writer.payloads;
+    if payloads.is_encrypted() {
+        return;
+    }
+    if let Ok(message) = payloads.message(&tracked.record) {
+        let entrypoint = message.entrypoint.as_str().to_owned();
+        headers::set(dead_letter, headers::ENTRYPOINT, entrypoint);
+        if let Some(envelope) = message.metadata.envelope() {
+            let (run, step) = (envelope.run.as_str().to_owned(), envelope.step);
+            headers::set(dead_letter, headers::RUN, run);
+            headers::set(dead_letter, headers::STEP, step.to_string());
+        }
+    }
+    if let Some(code) = reason.code {
+        headers::set(dead_letter, headers::CODE, code.to_string());
+    }
 }
 
 /// Makes the dead letter of a record that cannot be opened. Its reason has nothing of the message, and needs no key to be read.
@@ -82,10 +136,10 @@ pub(crate) fn write_unopened(
 pub(crate) fn write_within(
     tracked: &TrackedRecord,
     attempts: u32,
-    error: &str,
+    reason: impl Into<Reason>,
     shared: &Shared,
 ) -> Result<Record, Error> {
-    let dead_letter = write(tracked, attempts, error, shared)?;
+    let dead_letter = write(tracked, attempts, &reason.into(), shared)?;
     let largest = shared.description.largest_record;
     // A received record may be larger than the limit for records of kser. Then the limit of the topic decides.
     Ok(match tracked.record.size() > largest {
@@ -97,6 +151,10 @@ pub(crate) fn write_within(
 /// Removes headers of kser from a dead letter that is larger than `largest`: the record itself is never truncated.
 pub(crate) fn within(mut dead_letter: Record, largest: usize) -> Record {
     let ours = [
+        headers::ENTRYPOINT,
+        headers::RUN,
+        headers::STEP,
+        headers::CODE,
         headers::ERROR,
         headers::GROUP,
         headers::FIRST_FAILED,

@@ -507,7 +507,7 @@ fn hold_undecided(state: &mut DeliveryState<'_>, error: &Error) -> Disposition {
         }
         let (tracked, failed) = (&state.tracked, state.tracked.attempts.failed);
         let dead_letter =
-            dead_letter::write_within(tracked, failed, &error.report(), &processor.shared);
+            dead_letter::write_within(tracked, failed, &*error.report(), &processor.shared);
         if let Ok(dead_letter) = dead_letter {
             log_undecided(state, &report, "becomes a dead letter");
             return Disposition::ack_with(vec![dead_letter]);

@@ -79,7 +79,7 @@ async fn replacement_of(
     unsent.opened = payloads.text(record).ok();
     let Ok(message) = Message::decode(unsent.opened.as_deref().unwrap_or_default()) else {
         let failed = unsent.attempts.failed;
-        let dead_letter = dead_letter::write_within(&unsent, failed, &error.report(), shared)?;
+        let dead_letter = dead_letter::write_within(&unsent, failed, &*error.report(), shared)?;
         return Ok(Replacement::Records(vec![dead_letter]));
     };
     let given_up = give_up(processor, &unsent, &message, refusal::outcome(error));
@@ -154,5 +154,5 @@ fn replace_event(
 /// Writes the dead letter of the delivery itself.
 fn own_dead_letter(state: &DeliveryState<'_>, error: &Error) -> Result<Record, Error> {
     let (tracked, shared) = (&state.tracked, &state.processor.shared);
-    dead_letter::write_within(tracked, tracked.attempts.failed, &error.report(), shared)
+    dead_letter::write_within(tracked, tracked.attempts.failed, &*error.report(), shared)
 }

@@ -27,7 +27,7 @@ pub(crate) fn defer_ahead(
     let processor = state.processor;
     if !state.may_wait() {
         let error = format!("the run stands at step {position}, before the one of this message");
-        let dead_letter = dead_letter::write_within(&state.tracked, 0, &error, &processor.shared)?;
+        let dead_letter = dead_letter::write_within(&state.tracked, 0, &*error, &processor.shared)?;
         return Ok(Disposition::ack_with(vec![dead_letter]));
     }
     let now = processor.shared.clock.now();

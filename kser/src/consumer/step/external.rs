@@ -2,7 +2,7 @@ use kser_core::sequencing::{Effect, Event, Rejected, StepKey, Transition};
 use kser_core::{Envelope, Error, Message, Metadata, Mode, Record, RunId, Status, headers};
 
 use super::ahead::{defer_ahead, late};
-use crate::consumer::delivery::dead_letter;
+use crate::consumer::delivery::dead_letter::{self, Reason};
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::engine::records::STEP_ENDED;
@@ -164,7 +164,7 @@ async fn accept(
                 rejected @ (Rejected::UnknownStep | Rejected::NotExternal),
                 _,
             ) => {
-                let dead_letter = dead_letter_of(state, 0, &rejected.to_string())?;
+                let dead_letter = dead_letter_of(state, 0, &*rejected.to_string())?;
                 return Ok(Disposition::ack_with(vec![dead_letter]));
             }
             SwapOutcome::Rejected(rejected, _) => {
@@ -197,25 +197,29 @@ fn dead_letter_of_step(
     after: &Transition,
 ) -> Result<Record, Error> {
     let (shared, topic) = (scope.shared(), &state.tracked.record.topic);
-    let text = dead_letter::text(after.progress.last_outcome());
+    let outcome = after.progress.last_outcome();
     let attempts = after.progress.attempts();
     let here = before.here.as_ref();
     let here = here.filter(|here| here.key.entrypoint.as_str() != STEP_ENDED);
     let progress = scope.progress_of_sent(envelope, before);
     let record = here.and_then(|here| scope.step_record(here, &progress)?.ok());
     let Some(record) = record else {
-        return dead_letter_of(state, attempts, &text);
+        return dead_letter_of(state, attempts, outcome);
     };
     let step_topic = record.topic.to_string();
     let mut unsent = state.tracked.unsent(record, &*shared.clock);
     unsent.record.topic = topic.clone();
-    let mut dead_letter = dead_letter::write_within(&unsent, attempts, &text, shared)?;
+    let mut dead_letter = dead_letter::write_within(&unsent, attempts, outcome, shared)?;
     headers::set(&mut dead_letter, headers::TOPIC, step_topic);
     Ok(dead_letter)
 }
 
-fn dead_letter_of(state: &DeliveryState<'_>, attempts: u32, error: &str) -> Result<Record, Error> {
-    dead_letter::write_within(&state.tracked, attempts, error, &state.processor.shared)
+fn dead_letter_of(
+    state: &DeliveryState<'_>,
+    attempts: u32,
+    reason: impl Into<Reason>,
+) -> Result<Record, Error> {
+    dead_letter::write_within(&state.tracked, attempts, reason, &state.processor.shared)
 }
 
 /// Returns the step that a report is for: the step at which the run stands if the report has its position, otherwise the

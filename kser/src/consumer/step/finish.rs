@@ -256,8 +256,8 @@ fn acknowledge(
     scope.to_local_clock(&mut sent);
     // An attempt of a cancelled run may fail without a dead letter.
     if failed && scope.reply().is_none() {
-        let (error, made) = (dead_letter::text(outcome), progress.made_attempts());
-        let dead_letter = dead_letter::write_within(&state.tracked, made, &error, shared)?;
+        let made = progress.made_attempts();
+        let dead_letter = dead_letter::write_within(&state.tracked, made, outcome, shared)?;
         records.push(dead_letter);
     }
     let relayed = scope.output_ids(progress.version(), sent.len());

@@ -20,9 +20,8 @@ pub(crate) async fn give_up(
 ) -> Result<Disposition, Error> {
     let shared = &processor.shared;
     let outcome = with_task(outcome, message).cut_to(shared.writer.limits.outcome);
-    let error = dead_letter::text(&outcome);
     let failed = tracked.attempts.failed;
-    let dead_letter = dead_letter::write_within(tracked, failed, &error, shared)?;
+    let dead_letter = dead_letter::write_within(tracked, failed, &outcome, shared)?;
     let longest = shared.log.longest_text();
     let (entrypoint, uuid) = (&message.entrypoint, &message.uuid);
     kser_core::log::failed("Controller", entrypoint, uuid, &outcome, longest);
@@ -55,7 +54,7 @@ pub(crate) async fn give_up(
                 let mut records = scope.records(&applied.before, after)?;
                 if after.effects.contains(&Effect::DeadLetter) {
                     let made = after.progress.made_attempts().saturating_add(failed);
-                    let dead_letter = dead_letter::write_within(tracked, made, &error, shared)?;
+                    let dead_letter = dead_letter::write_within(tracked, made, &outcome, shared)?;
                     records.push(dead_letter);
                 }
                 return Ok(Disposition::ack_with(records));
@@ -101,6 +100,6 @@ pub(crate) fn refuse_other_content(
     let id = message.uuid.clone().into();
     let error = Error::Conflict { id };
     tracing::error!(target: "kser", topic = %tracked.record.topic, error = kser_core::log::report(&error), "a launch is refused; its message becomes a dead letter");
-    let dead_letter = dead_letter::write_within(tracked, 0, &error.report(), &processor.shared)?;
+    let dead_letter = dead_letter::write_within(tracked, 0, &*error.report(), &processor.shared)?;
     Ok(Disposition::ack_with(vec![dead_letter]))
 }

@@ -153,11 +153,11 @@ fn follow(
 ) -> Result<Disposition, Error> {
     let mut records = step.scope.records(before, after)?;
     if after.effects.contains(&Effect::DeadLetter) {
-        let text = dead_letter::text(after.progress.last_outcome());
+        let outcome = after.progress.last_outcome();
         let (made, shared) = (after.progress.made_attempts(), &state.processor.shared);
         let later = later_record(step, state, before, after)?;
         let failed = later.as_ref().unwrap_or(&state.tracked);
-        let dead_letter = dead_letter::write_within(failed, made, &text, shared)?;
+        let dead_letter = dead_letter::write_within(failed, made, outcome, shared)?;
         records.push(dead_letter);
     }
     Ok(Disposition::ack_with(records))
