@@ -48,6 +48,10 @@ pub struct Health {
     pub suspects: usize,
     /// The assigned partitions from which the backend hands out no record for now, with the reason.
     pub held: Vec<HeldPartition>,
+    /// The time for which readers of the member's outputs may wait after a kill of the member: until its open transaction times out.
+    /// `None` if a restart of the member ends the wait, as with an instance name, or if it has no transactions.
+    #[serde(rename = "readers_wait_after_kill_ms", serialize_with = "millis")]
+    pub readers_wait_after_kill: Option<Duration>,
 }
 
 /// A group that a member should be in and is not.

@@ -119,6 +119,7 @@ impl KafkaTransport {
             settle,
             retention,
             unfit,
+            readers_wait: self.0.config.readers_wait(instance),
         });
         let make =
             |channel: &Arc<PollChannel>,
@@ -256,6 +257,7 @@ impl KafkaTransport {
             settle,
             retention: None,
             unfit: Vec::new(),
+            readers_wait: None,
         }))
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct KafkaSubscription {
     pub(crate) retention: Option<Duration>,
     /// Delay topics whose settings put records at risk.
     pub(crate) unfit: Vec<UnfitTopic>,
+    /// The time for which readers of its outputs may wait after a kill.
+    pub(crate) readers_wait: Option<Duration>,
 }
 
 #[async_trait]
@@ -50,6 +52,7 @@ impl Subscription for KafkaSubscription {
         }
         health.retention = self.retention;
         health.unfit.clone_from(&self.unfit);
+        health.readers_wait_after_kill = self.readers_wait;
         health
     }
 
@@ -148,6 +151,7 @@ mod tests {
             settle: Arc::new(Nobody),
             retention: None,
             unfit: Vec::new(),
+            readers_wait: None,
         })
     }
 

@@ -264,6 +264,18 @@ impl KafkaConfig {
         config
     }
 
+    /// Returns the time for which readers of the outputs of a member may wait after a kill of it: the timeout of its transaction, and
+    /// the brokers' default interval of looking for those that have timed out. A restart under an instance name ends the wait.
+    pub(crate) fn readers_wait(&self, instance: Option<&str>) -> Option<Duration> {
+        const LOOK: Duration = Duration::from_secs(10);
+        if self.guarantee != Guarantee::ExactlyOnce || instance.is_some() {
+            return None;
+        }
+        let producer = self.transactional_producer("");
+        let timeout = producer.get("transaction.timeout.ms")?.parse().ok()?;
+        Some(Duration::from_millis(timeout) + LOOK)
+    }
+
     pub(crate) fn consumer(
         &self,
         group: &str,
