@@ -13,8 +13,10 @@ const COMMIT_OFFSETS: i16 = 8;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
 const DELETE_RECORDS: i16 = 21;
+const WRITE_MARKERS: i16 = 27;
 const CREATE_PARTITIONS: i16 = 37;
 const DELETE_OFFSETS: i16 = 47;
+const DESCRIBE_PRODUCERS: i16 = 61;
 
 /// The timeout of changes of topics, in milliseconds.
 const PATIENCE_MS: i32 = 30_000;
@@ -114,6 +116,52 @@ impl Admin {
             })
         });
         done.unwrap_or_else(|error| panic!("records of {topic} {partition}: {error}"));
+    }
+
+    /// Aborts the open transaction of a partition, as `kafka-transactions.sh abort` does: its producer and its coordinator do not learn
+    /// of it. Waits until there is one.
+    pub fn abort_transaction(&self, topic: &str, partition: u32) {
+        let aborted = retry(|| {
+            let leader = self.metadata()?.leader(topic, partition)?;
+            let mut broker = BrokerConnection::open(&leader)?;
+            let (producer, epoch) = open_transaction(&mut broker, topic, partition)?;
+            let body = Request::new()
+                .compact_list(1)
+                .i64(producer)
+                .i16(epoch)
+                // It is not committed.
+                .i8(0)
+                .compact_list(1)
+                .compact_text(topic)
+                .compact_list(1)
+                .i32(int(partition))
+                .no_tags()
+                // The coordinator's epoch is unknown.
+                .i32(-1)
+                .no_tags()
+                .no_tags();
+            let mut answer = broker.call_compact(WRITE_MARKERS, 1, body)?;
+            let errors = answer.compact_list(|producer| {
+                let _id = producer.i64()?;
+                let errors = producer.compact_list(|topic| {
+                    let _name = topic.compact_text()?;
+                    let errors = topic.compact_list(|partition| {
+                        let (_index, error) = (partition.i32()?, partition.i16()?);
+                        partition.no_tags()?;
+                        Ok(error)
+                    })?;
+                    topic.no_tags()?;
+                    Ok(errors)
+                })?;
+                producer.no_tags()?;
+                Ok(errors.concat())
+            })?;
+            match errors.concat().into_iter().find(|error| *error != 0) {
+                Some(error) => Err(format!("error {error}")),
+                None => Ok(()),
+            }
+        });
+        aborted.unwrap_or_else(|error| panic!("the transaction of {topic} {partition}: {error}"));
     }
 
     /// Deletes the committed offsets of a group for a topic, as expiration does in time (`offsets.retention.minutes`). No
@@ -284,4 +332,45 @@ fn no_error(answers: impl IntoIterator<Item = (i16, String)>) -> Result<(), Stri
         Some((error, message)) => Err(format!("error {error} {message}")),
         None => Ok(()),
     }
+}
+
+/// Returns the id and the epoch of the producer that has an open transaction in a partition.
+fn open_transaction(
+    broker: &mut BrokerConnection,
+    topic: &str,
+    partition: u32,
+) -> Result<(i64, i16), String> {
+    let body = Request::new()
+        .compact_list(1)
+        .compact_text(topic)
+        .compact_list(1)
+        .i32(int(partition))
+        .no_tags()
+        .no_tags();
+    let mut answer = broker.call_compact(DESCRIBE_PRODUCERS, 0, body)?;
+    let _throttled = answer.i32()?;
+    let producers = answer.compact_list(|topic| {
+        let _name = topic.compact_text()?;
+        let producers = topic.compact_list(|partition| {
+            let (_index, _error) = (partition.i32()?, partition.i16()?);
+            let _message = partition.compact_text()?;
+            let producers = partition.compact_list(|producer| {
+                let (id, epoch) = (producer.i64()?, producer.i32()?);
+                let (_sequence, _at) = (producer.i32()?, producer.i64()?);
+                let (_coordinator, start) = (producer.i32()?, producer.i64()?);
+                producer.no_tags()?;
+                Ok((id, epoch, start))
+            })?;
+            partition.no_tags()?;
+            Ok(producers)
+        })?;
+        topic.no_tags()?;
+        Ok(producers.concat())
+    })?;
+    let open = producers
+        .concat()
+        .into_iter()
+        .find(|(_, _, start)| *start >= 0);
+    let (id, epoch, _) = open.ok_or("no transaction is open")?;
+    Ok((id, i16::try_from(epoch).map_err(|error| error.to_string())?))
 }

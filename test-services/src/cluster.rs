@@ -113,7 +113,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// Without [`ClusterBuilder::with_proxy`], as for the next three.
+    /// Without [`ClusterBuilder::with_proxy`], as for the next five.
     pub fn lose(&self, place: Place, loss: Loss) {
         self.proxy().lose(place, loss);
     }
@@ -122,6 +122,16 @@ impl Cluster {
     #[must_use]
     pub fn has_lost(&self, place: &Place) -> bool {
         self.proxy().has_lost(place)
+    }
+
+    /// Holds up the requests of a client to an API from now on, for at most eight seconds each.
+    pub fn hold(&self, client: &str, api: i16) {
+        self.proxy().hold(client, api);
+    }
+
+    /// Lets held requests go on.
+    pub fn release(&self, client: &str, api: i16) {
+        self.proxy().release(client, api);
     }
 
     /// Has the brokers seem to offer an API up to a version, as older ones do, to a client that connects from now on.

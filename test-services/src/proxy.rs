@@ -4,16 +4,21 @@
 //! versions: the API, its version, the correlation id and the client id. Bodies pass untouched, but for the versions of the APIs,
 //! which can be lowered. The broker advertises the address of the proxy, so that its clients have no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::ports;
 
 /// The number of the API that tells the versions of all.
 const API_VERSIONS: i16 = 18;
+/// The longest time for which a request is held up.
+const HOLD: Duration = Duration::from_secs(8);
+/// The interval at which a held request is looked at.
+const PAUSE: Duration = Duration::from_millis(5);
 /// A frame that is longer is an error of this proxy.
 const LONGEST: usize = 256 << 20;
 
@@ -51,6 +56,8 @@ struct State {
     losses: Vec<(Place, Loss)>,
     /// The losses that have happened.
     lost: Vec<Place>,
+    /// The requests that are held up: the client and the API.
+    held: BTreeSet<(String, i16)>,
     /// The greatest versions of APIs that the broker seems to offer to a client, where these are lower than its own.
     versions: BTreeMap<String, BTreeMap<i16, i16>>,
 }
@@ -86,6 +93,16 @@ impl Proxy {
         lock(&self.state).lost.contains(place)
     }
 
+    /// Holds up the requests of a client to an API from now on, for at most eight seconds each.
+    pub(crate) fn hold(&self, client: &str, api: i16) {
+        lock(&self.state).held.insert((client.to_owned(), api));
+    }
+
+    /// Lets held requests go on.
+    pub(crate) fn release(&self, client: &str, api: i16) {
+        lock(&self.state).held.remove(&(client.to_owned(), api));
+    }
+
     /// Has the broker seem to offer an API up to a version, to a client that connects from now on.
     pub(crate) fn limit_version(&self, client: &str, api: i16, greatest: i16) {
         let mut state = lock(&self.state);
@@ -119,6 +136,7 @@ fn connect(client: TcpStream, broker: u16, state: &Arc<Mutex<State>>) {
     let requests = thread::spawn(move || {
         let _ = pump(&from_client, &to_server, |frame| {
             let header = Header::read(frame)?;
+            wait_while_held(&state, &header);
             match next_loss(&state, &header) {
                 Some(Loss::Request) => return None,
                 Some(Loss::Answer) => lock(&of_requests).push(header.correlation),
@@ -190,6 +208,17 @@ fn pump(
             return Ok(());
         }
         to.write_all(&[&length[..], &frame].concat())?;
+    }
+}
+
+/// Waits while requests like this are held up.
+fn wait_while_held(state: &Mutex<State>, header: &Header) {
+    let request = (header.client.clone(), header.api);
+    for _ in 0..HOLD.as_millis() / PAUSE.as_millis() {
+        if !lock(state).held.contains(&request) {
+            return;
+        }
+        thread::sleep(PAUSE);
     }
 }
 

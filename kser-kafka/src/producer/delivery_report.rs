@@ -1,5 +1,6 @@
 //! The delivery reports of the brokers for published records.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
@@ -19,10 +20,15 @@ use crate::clock::Time;
 use crate::error::{code, failed, not_published};
 use crate::rebootstrap::Rebootstrap;
 
+/// The offset of the first record of a transaction in each partition, by topic.
+pub(crate) type FirstOffsets = BTreeMap<String, BTreeMap<i32, i64>>;
+
 /// Receives the delivery report of each record.
 pub(crate) struct DeliveryReports {
     broker_errors: BrokerErrors,
     time: Time,
+    /// The offset of the first record in each partition, since they were forgotten. Only a transactional producer needs them.
+    first_offsets: Option<Mutex<FirstOffsets>>,
     /// The number of connections that were lost.
     disconnects: AtomicUsize,
     /// The producer, once it is created.
@@ -35,6 +41,7 @@ impl DeliveryReports {
         Self {
             broker_errors: broker_errors.for_another_client(),
             time,
+            first_offsets: None,
             disconnects: AtomicUsize::new(0),
             producer: OnceLock::new(),
         }
@@ -47,6 +54,34 @@ impl DeliveryReports {
         let made = Arc::new(BackgroundDrop::new(made));
         let _ = made.context().producer.set(Arc::downgrade(&made));
         Ok(made)
+    }
+
+    /// Keeps the offsets of the first records of each transaction.
+    pub(super) fn with_first_offsets(mut self) -> Self {
+        self.first_offsets = Some(Mutex::default());
+        self
+    }
+
+    /// Takes the offset of the first record in each partition since the last call.
+    pub(crate) fn take_first_offsets(&self) -> FirstOffsets {
+        let Some(offsets) = &self.first_offsets else {
+            return FirstOffsets::new();
+        };
+        std::mem::take(&mut *offsets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note_offset(&self, message: &BorrowedMessage<'_>) {
+        let Some(offsets) = &self.first_offsets else {
+            return;
+        };
+        let mut offsets = offsets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_topic) = offsets.get_mut(message.topic()) {
+            let offset = message.offset();
+            of_topic.entry(message.partition()).or_insert(offset);
+            return;
+        }
+        let first = BTreeMap::from([(message.partition(), message.offset())]);
+        offsets.insert(message.topic().to_owned(), first);
     }
 
     /// Returns the number of connections that the client has lost.
@@ -116,6 +151,9 @@ impl ProducerContext for DeliveryReports {
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
         if let (Ok(message), Some(sent)) = (result, slot.sent) {
             self.measure(sent, message);
+        }
+        if let Ok(message) = result {
+            self.note_offset(message);
         }
         let error = result.as_ref().err().map(|(error, message)| {
             not_published(

@@ -347,7 +347,8 @@ pub(crate) fn make_transactional_client(
     broker_errors: &BrokerErrors,
     time: Time,
 ) -> Result<Arc<ProducerClient>, Error> {
-    DeliveryReports::new(broker_errors, time).make_client(config)
+    let reports = DeliveryReports::new(broker_errors, time);
+    reports.with_first_offsets().make_client(config)
 }
 
 /// Sends records with a producer, without waiting. Calls `failed` with the position and the error of each record that failed as soon

@@ -11,6 +11,7 @@ use rdkafka::producer::Producer;
 
 use super::link::{StatedOffsets, ThreadEvent};
 use super::window::{Answer, Step};
+use crate::clock::monotonic;
 use crate::error::{failed, no_thread};
 use crate::producer::ProducerClient;
 
@@ -18,7 +19,9 @@ use crate::producer::ProducerClient;
 const CALL: Duration = Duration::from_secs(10);
 /// The timeout of an abort. A producer whose transaction is not aborted by then is given up, which aborts it, too.
 const ABORT: Duration = Duration::from_secs(2);
-/// The timeout of reading the metadata of a topic.
+/// The age of a transaction from which on it is looked up before it is committed. An operator who aborts it has seen it open.
+const OLD: Duration = Duration::from_secs(1);
+/// The timeout of reading the metadata of a topic, or the end of a log.
 const LEARN: Duration = Duration::from_secs(5);
 
 /// A call of the producer.
@@ -48,8 +51,20 @@ impl ProducerCalls {
         let (calls, received) = mpsc::channel::<Call>();
         let of_thread = Arc::clone(&producer);
         let run = move || {
+            let mut begun = monotonic();
             while let Ok(call) = received.recv() {
-                let (step, answer, error) = make(&of_thread, call);
+                if matches!(call, Call::Begin(_)) {
+                    begun = monotonic();
+                    let _ = of_thread.context().take_first_offsets();
+                }
+                let ended = match call {
+                    Call::Commit if begun.elapsed() >= OLD => ended_by_another(&of_thread),
+                    _ => None,
+                };
+                let (step, answer, error) = match ended {
+                    Some(error) => (Step::Commit, Answer::Abort, Some(error)),
+                    None => make(&of_thread, call),
+                };
                 let answered = ThreadEvent::Answered {
                     producer: number,
                     step,
@@ -69,6 +84,35 @@ impl ProducerCalls {
     pub(super) fn call(&self, call: Call) {
         let _ = self.calls.send(call);
     }
+}
+
+/// Looks for partitions in which the transaction is not open any more, since another program has ended it there: its records are
+/// aborted, and its coordinator, which does not know that, would commit the others. While it is open, readers of committed records
+/// do not get past its first record.
+fn ended_by_another(producer: &ProducerClient) -> Option<Error> {
+    for (topic, partitions) in producer.context().take_first_offsets() {
+        for (partition, first) in partitions {
+            let client = producer.client();
+            match client.fetch_watermarks(&topic, partition, LEARN) {
+                Ok((_, stable)) if stable <= first => {}
+                Ok((_, stable)) => {
+                    tracing::error!(
+                        target: "kser_kafka",
+                        topic, partition, offset = first, stable,
+                        "committing a transaction failed: another program has aborted it in {topic} [{partition}]; its records \
+                         are sent again",
+                    );
+                    let what = format!("committing a transaction that is aborted in {topic}");
+                    return Some(failed(what, None, KafkaError::Canceled));
+                }
+                Err(error) => {
+                    let what = format!("looking up a transaction in {topic} before its commit");
+                    return Some(failed(what, None, error));
+                }
+            }
+        }
+    }
+    None
 }
 
 fn make(producer: &ProducerClient, call: Call) -> (Step, Answer, Option<Error>) {

@@ -67,6 +67,15 @@ fn noise(length: usize) -> String {
     chars.take(length).collect()
 }
 
+/// Settles the records that are there, until none comes any more.
+async fn settled_texts(member: &mut dyn Subscription) -> Vec<String> {
+    let mut texts = settled(member, 1).await;
+    while let Ok(more) = tokio::time::timeout(QUIET, settled(member, 1)).await {
+        texts.extend(more);
+    }
+    texts
+}
+
 /// Leaves a group. On a busy machine the client may go on leaving in the background.
 async fn leave(member: Box<dyn Subscription>) {
     if let Err(error) = member.close().await {
@@ -221,6 +230,34 @@ test_services::cluster_tests!(
         connect(&cluster.bootstrap(), "newer", Guarantee::ExactlyOnce).await;
     }
 
+    /// Its coordinator does not learn of it, and would commit the offsets alone.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_transaction_that_an_operator_aborts_is_sent_again() {
+        const ADD_OFFSETS_TO_TXN: i16 = 25;
+        let cluster = tokio::task::spawn_blocking(proxied).await.unwrap();
+        let admin = cluster.admin();
+        let topics = ["operated", "operated.out"].map(|name| {
+            admin.create_topic(name, 1, 1);
+            Topic::new(name).unwrap()
+        });
+        let transport = connect(&cluster.bootstrap(), "operated", Guarantee::ExactlyOnce).await;
+        let mut member = common::member(&transport, &topics[0]).await;
+        common::publish(&transport, &topics[0], &["a"]).await;
+        let delivery = receive(&mut *member, 1).await.remove(0);
+        cluster.hold("operated", ADD_OFFSETS_TO_TXN);
+        let outputs = vec![output(&topics[1], "a".to_owned())];
+        let settled = tokio::spawn(async move { delivery.ticket.settle(outputs).await.unwrap() });
+        let abort = move || admin.abort_transaction("operated.out", 0);
+        tokio::task::spawn_blocking(abort).await.unwrap();
+        // No operator is faster.
+        tokio::time::sleep(QUIET * 2).await;
+        cluster.release("operated", ADD_OFFSETS_TO_TXN);
+        assert!(!settled.await.unwrap().is_lost());
+        let mut reader = common::member(&transport, &topics[1]).await;
+        assert_eq!(settled_texts(&mut *reader).await, ["a"]);
+        leave(member).await;
+    }
+
     /// Neither a record that is too large for its topic, nor many small ones that are too large together, abort a window: its
     /// producer would be replaced.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -296,6 +333,8 @@ test_services::kafka_tests!(
         let (input, to) = (topic(&[]), topic(&[]));
         let transport = exactly_once(test_services::kafka()).await;
         let mut member = common::member(&transport, &input).await;
+        let wait = Duration::from_secs(30 + 10);
+        assert_eq!(member.health().readers_wait_after_kill, Some(wait));
         common::publish(&transport, &input, &["long"]).await;
         let long = receive(&mut *member, 1).await.remove(0);
         let mut reader = common::member(&transport, &to).await;
@@ -365,6 +404,11 @@ test_services::kafka_tests!(
         let (input, to) = (topic(&[]), topic(&[]));
         let transport = exactly_once(test_services::kafka()).await;
         let mut first = named(&transport, &input, "one").await;
+        assert_eq!(
+            first.health().readers_wait_after_kill,
+            None,
+            "it has a name"
+        );
         common::publish(&transport, &input, &["a"]).await;
         let late = receive(&mut *first, 1).await.remove(0);
         let mut second = named(&transport, &input, "one").await;
