@@ -14,8 +14,14 @@ const LONGEST_NAME: usize = 200;
 
 /// Writes the log line of a step that is over: `DiceRoll.Success: dice.DiceRoll[872c…]: You made a 1` at INFO, or
 /// `DiceRoll.Failed: …` at ERROR, with its run, step, attempt and duration as fields; of an operation that is built,
-/// `DiceLaunch.Built: …`. A line that no subscriber asks for costs no allocation, and no look at the clock.
-pub(super) fn log_end(step: &StepExecution<'_>, attempted: &Attempted, after: &Transition) {
+/// `DiceLaunch.Built: …`. A line that no subscriber asks for costs no allocation, and no look at the clock. `ended` is the
+/// time of the end, if the caller has read it.
+pub(super) fn log_end(
+    step: &StepExecution<'_>,
+    attempted: &Attempted,
+    after: &Transition,
+    ended: Option<Timestamp>,
+) {
     let outcome = after.progress.last_outcome();
     let is_success = outcome.is_success();
     let is_enabled = match is_success {
@@ -35,7 +41,8 @@ pub(super) fn log_end(step: &StepExecution<'_>, attempted: &Attempted, after: &T
     let name = clean(step.message.entrypoint.as_str(), LONGEST_NAME);
     let uuid = clean(step.message.uuid.as_str(), LONGEST_NAME);
     let run = step.scope.id().map(|run| clean(run.as_str(), LONGEST_NAME));
-    let elapsed = step.scope.now().since(attempted.began);
+    let ended = ended.unwrap_or_else(|| step.scope.now());
+    let elapsed = ended.since(attempted.began);
     macro_rules! at {
         ($level:expr) => {
             tracing::event!(

@@ -92,15 +92,17 @@ impl<'p> StepExecution<'p> {
         }
     }
 
-    /// Tells the observer of the end of an attempt that began at `began`. Without an observer the clock is not read.
-    pub(super) fn observe_end(&self, began: Timestamp, result: AttemptResult) {
-        if let Some(observer) = &self.processor.observer {
-            observer.observe(&Observation::AttemptEnded {
-                entrypoint: &self.message.entrypoint,
-                result,
-                duration: self.scope.now().since(began),
-            });
-        }
+    /// Tells the observer of the end of an attempt that began at `began`, and returns the time of the end. Without an observer the
+    /// clock is not read.
+    pub(super) fn observe_end(&self, began: Timestamp, result: AttemptResult) -> Option<Timestamp> {
+        let observer = self.processor.observer.as_ref()?;
+        let ended = self.scope.now();
+        observer.observe(&Observation::AttemptEnded {
+            entrypoint: &self.message.entrypoint,
+            result,
+            duration: ended.since(began),
+        });
+        Some(ended)
     }
 
     /// Keeps where the run stands for the next start.

@@ -109,9 +109,9 @@ pub(super) async fn finish<'p>(
             (None, true) => AttemptResult::Success,
             (None, false) => AttemptResult::Failed,
         };
-        step.observe_end(attempted.began, result);
+        let ended = step.observe_end(attempted.began, result);
         if goes_on && let Some(record) = written.records.pop() {
-            end_line::log_end(&step, &attempted, &after);
+            end_line::log_end(&step, &attempted, &after, ended);
             *view.progress = after.progress;
             in_a_row::take_next(state, &step.message, record, view);
             return Ok(ControlFlow::Continue(()));
@@ -122,7 +122,7 @@ pub(super) async fn finish<'p>(
                 Ok(retry(step, state, view, after, written.records, not_before))
             }
             None => {
-                end_line::log_end(&step, &attempted, &after);
+                end_line::log_end(&step, &attempted, &after, ended);
                 acknowledge(&step, state, &after, written)
             }
         };
