@@ -1,11 +1,13 @@
 //! How fast stored steps are on PostgreSQL and SQLite, over the memory transport, beside a bare client that writes the same rows
 //! in groups, in the same run. Every figure is the median of several runs.
 //!
-//! The arguments are the figures that are wanted: `postgres`, `sqlite`, `long` (one operation of 40 steps), and `rows`, which
-//! fills the tables with 1,000,000 finished and 10,000 running runs, and is not among those without an argument. `runs=5` sets the
+//! The arguments are the figures that are wanted: `postgres`, `sqlite`, `long` (one operation of 40 steps), `plans` (one of 100,
+//! 1,000 and 10,000 steps), `kill` (a worker that is killed and started again), and `rows`, which fills the tables with 1,000,000
+//! finished and 10,000 running runs. The last three are not among those without an argument. `runs=5` sets the
 //! number of runs, `seconds=3` their length.
 
 mod bare;
+mod kill;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +72,7 @@ impl Settings {
 
     fn wants(&self, name: &str) -> bool {
         match self.wanted.is_empty() {
-            true => name != "rows",
+            true => !["rows", "plans", "kill"].contains(&name),
             false => self.wanted.iter().any(|wanted| wanted == name),
         }
     }
@@ -151,13 +153,13 @@ async fn operations(store: Arc<dyn StateStore>, in_flight: usize, length: Durati
     rate
 }
 
-/// Returns the milliseconds a step of one operation of 40 steps.
-async fn long(store: Arc<dyn StateStore>) -> f64 {
+/// Returns the milliseconds a step of one operation of so many steps.
+async fn long(store: Arc<dyn StateStore>, steps: usize) -> f64 {
     let client = client(store).await;
     let consumer = client.consumer(registry()).spawn();
     let mut last = 0.0;
     // The first one warms the statements up.
-    for steps in [3_usize, 40] {
+    for steps in [3, steps] {
         let began = Instant::now();
         let order = Order {
             steps,
@@ -242,15 +244,71 @@ async fn one_long(settings: &Settings, file: &Path) {
     let (_server, url) = server();
     let postgres = open(&url).await;
     let step = settings
-        .figures(async || long(postgres.clone()).await)
+        .figures(async || long(postgres.clone(), 40).await)
         .await;
     print("postgres, one operation of 40 steps", "ms a step", 2, &step);
     let sqlite = SqliteStore::open(file)
         .await
         .expect("the file can be opened");
     let sqlite = Arc::new(sqlite);
-    let step = settings.figures(async || long(sqlite.clone()).await).await;
+    let step = settings
+        .figures(async || long(sqlite.clone(), 40).await)
+        .await;
     print("sqlite, one operation of 40 steps", "ms a step", 2, &step);
+}
+
+/// Compares the cost of a step in operations of different lengths.
+async fn plans(settings: &Settings, file: &Path) {
+    let (_server, url) = server();
+    let sqlite = SqliteStore::open(file)
+        .await
+        .expect("the file can be opened");
+    let stores: [(&str, Arc<dyn StateStore>); 2] =
+        [("postgres", open(&url).await), ("sqlite", Arc::new(sqlite))];
+    for (name, store) in stores {
+        for steps in [100, 1_000, 10_000] {
+            let step = settings.figures(async || long(Arc::clone(&store), steps).await);
+            print(
+                &format!("{name}, one operation of {steps} steps"),
+                "ms a step",
+                3,
+                &step.await,
+            );
+        }
+    }
+}
+
+/// Measures how fast operations go on after a kill.
+async fn kills(settings: &Settings) {
+    for name in ["postgres", "sqlite"] {
+        let (mut on, mut done) = (Vec::new(), Vec::new());
+        for run in 0..settings.runs {
+            let (_server, url) = server();
+            let file =
+                std::env::temp_dir().join(format!("kser-bench-{}-{run}.db", std::process::id()));
+            let path = file.display().to_string();
+            let recovery = kill::kill(if name == "sqlite" { &path } else { &url }).await;
+            on.push(recovery.on);
+            done.push(recovery.done);
+            remove(&file);
+        }
+        for (what, mut figures) in [("goes on", on), ("is done", done)] {
+            figures.sort_by(f64::total_cmp);
+            let figures = Figures {
+                median: figures[figures.len() / 2],
+                least: figures[0],
+                most: figures[figures.len() - 1],
+            };
+            let what = format!("{name}, 500 operations of 3 steps after kill -9, {what} after");
+            print(&what, "s", 2, &figures);
+        }
+    }
+}
+
+fn remove(file: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+    }
 }
 
 /// Compares the speed, and the pages of lists, with few and with very many rows.
@@ -312,6 +370,7 @@ async fn rows(settings: &Settings) {
 
 #[tokio::main]
 async fn main() {
+    kill::work().await;
     let settings = Settings::read();
     let file = std::env::temp_dir().join(format!("kser-bench-{}.db", std::process::id()));
     if settings.wants("postgres") {
@@ -323,10 +382,14 @@ async fn main() {
     if settings.wants("long") {
         one_long(&settings, &file).await;
     }
+    if settings.wants("plans") {
+        plans(&settings, &file).await;
+    }
+    if settings.wants("kill") {
+        kills(&settings).await;
+    }
     if settings.wants("rows") {
         rows(&settings).await;
     }
-    for end in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{end}", file.display()));
-    }
+    remove(&file);
 }
