@@ -1,4 +1,5 @@
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -32,4 +33,8 @@ pub struct StoreHealth {
     /// The number of runs that failed or were cancelled and that the store has removed by itself, because it keeps no
     /// more of them. They cannot be repaired any more.
     pub forgotten: u64,
+    /// The age of the oldest transaction that is open in the database, another program's among them; `None` where there is none, or
+    /// where the store does not know. The old versions of rows stay as long as it is open, and looks for what is due become
+    /// slower by the minute. A store may answer with the age at an earlier call.
+    pub oldest_snapshot: Option<Duration>,
 }

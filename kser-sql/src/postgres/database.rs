@@ -20,6 +20,7 @@ use super::queue::{Caller, Job, Queue, Write};
 use super::reader::{Reader, Reads};
 use super::reads::FoundRow;
 use super::schema::migrate;
+use super::snapshots::OldestSnapshot;
 use super::statements::Statements;
 use super::waiters::{Looker, Waiters};
 use super::writer::Writer;
@@ -40,6 +41,7 @@ pub(super) struct Database {
     reads: Link,
     pub(super) statements: Arc<Statements>,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) oldest_snapshot: Arc<OldestSnapshot>,
     /// Dropping it ends the thread.
     _open: oneshot::Sender<()>,
 }
@@ -73,13 +75,14 @@ impl Database {
         let parts = is_open
             .await
             .unwrap_or_else(|_| Err(Failure::permanent("the thread of the store has ended")));
-        let (queue, states, reads, statements, waiters) = parts?;
+        let (queue, states, reads, statements, waiters, oldest_snapshot) = parts?;
         Ok(Self {
             queue,
             states,
             reads,
             statements,
             waiters,
+            oldest_snapshot,
             _open: open,
         })
     }
@@ -125,7 +128,14 @@ impl Database {
     }
 }
 
-type Parts = (Arc<Queue>, Arc<Reads>, Link, Arc<Statements>, Arc<Waiters>);
+type Parts = (
+    Arc<Queue>,
+    Arc<Reads>,
+    Link,
+    Arc<Statements>,
+    Arc<Waiters>,
+    Arc<OldestSnapshot>,
+);
 
 /// Makes the connections, and starts the tasks that use them.
 async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
@@ -179,5 +189,8 @@ async fn start(config: PostgresConfig) -> Result<Parts, Failure> {
         process,
     };
     tokio::spawn(looker.run());
-    Ok((queue, states, reads, statements, waiters))
+    let oldest_snapshot = Arc::<OldestSnapshot>::default();
+    let keep = Arc::clone(&oldest_snapshot).keep(reads.clone(), Arc::clone(&statements));
+    tokio::spawn(keep);
+    Ok((queue, states, reads, statements, waiters, oldest_snapshot))
 }

@@ -7,6 +7,7 @@ mod reader;
 mod reads;
 mod schema;
 mod session;
+mod snapshots;
 mod statements;
 mod waiters;
 mod writer;
@@ -344,7 +345,10 @@ impl StateStore for PostgresStore {
         Watch::none()
     }
 
+    /// The age of the oldest open transaction is that at an earlier call, of a second ago or more.
     fn health(&self) -> StoreHealth {
-        StoreHealth::default()
+        let mut health = StoreHealth::default();
+        health.oldest_snapshot = self.0.database.oldest_snapshot.age();
+        health
     }
 }

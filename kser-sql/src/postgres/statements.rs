@@ -55,6 +55,7 @@ pub(super) struct Statements {
     pub(super) run: String,
     pub(super) attempts: String,
     pub(super) listen_for: String,
+    pub(super) oldest_snapshot: String,
     schema: String,
 }
 
@@ -152,6 +153,10 @@ impl Statements {
                 "INSERT INTO kser.listeners AS l VALUES ($1, {now} + $2, {now} + $3)
                  ON CONFLICT (process) DO UPDATE SET runs_until = excluded.runs_until, due_until = excluded.due_until",
             ),
+            // A transaction keeps old rows while it has a snapshot or a number. One that vacuums does not.
+            oldest_snapshot: "SELECT floor(extract(epoch FROM max(clock_timestamp() - xact_start)) * 1000)::int8 FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+                     AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)".to_owned(),
             schema: schema.to_owned(),
         }
     }

@@ -287,4 +287,33 @@ test_services::postgres_tests!(
         let next = store.register(&"worker".into()).await.unwrap().value;
         assert!(next.supersedes(&life));
     }
+
+    #[tokio::test]
+    async fn the_health_tells_the_age_of_a_forgotten_transaction() {
+        let server = test_services::postgres();
+        let url = schema::new(server);
+        let store = PostgresStore::open(&url).await.unwrap();
+        let (program, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        // Only a transaction with a number or a snapshot keeps old rows.
+        program
+            .batch_execute("BEGIN; SELECT txid_current()")
+            .await
+            .unwrap();
+        let wait_for = async |is_reached: fn(Duration) -> bool| {
+            let reached = async || {
+                let age = store.health().oldest_snapshot;
+                is_reached(age.unwrap_or_default())
+            };
+            while !reached().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let limit = Duration::from_secs(120);
+        let old = tokio::time::timeout(limit, wait_for(|age| age > Duration::from_secs(4))).await;
+        old.expect("the transaction grows old");
+        program.batch_execute("ROLLBACK").await.unwrap();
+        let over = tokio::time::timeout(limit, wait_for(|age| age < Duration::from_secs(4))).await;
+        over.expect("the transaction is over");
+    }
 );
