@@ -1,8 +1,10 @@
 //! Publishes the records again that a transport in memory has lost with an earlier process.
 
+use std::collections::BTreeSet;
+
 use kser_core::sequencing::{Effect, Transition};
 use kser_core::store::{RunFilter, RunInfo};
-use kser_core::{Error, NotPublished, Status};
+use kser_core::{Error, NotPublished, RunId, Status, Timestamp};
 
 use crate::engine::stored::{Stored, run_ref};
 
@@ -17,26 +19,22 @@ pub(crate) async fn publish_lost_records(stored: Stored<'_>) {
     let Some(lost) = stored.shared.lost_records.take() else {
         return;
     };
+    let mut known = BTreeSet::new();
     let mut published = 0;
-    for status in [Status::Running, Status::Pending] {
-        let mut filter = RunFilter::default().with_status(status);
-        loop {
-            let page = filter.clone().with_page(filter.skip, PAGE);
-            let runs = match stored.store.list(&page).await {
-                Ok(runs) => runs,
-                Err(error) => return failed(&error),
-            };
-            filter.skip += runs.len();
-            let is_last = runs.len() < PAGE;
-            for run in runs.iter().filter(|run| run.progress.updated() < lost) {
-                match publish_pending(stored, run).await {
-                    Ok(()) => published += 1,
-                    Err(error) => failed(&error),
-                }
+    // Runs that change while the pages are read move others to pages that were read before. So nothing is published before all
+    // pages are read; and they are read again, since other processes may have changed runs.
+    loop {
+        let runs = match pending(stored, lost, &known).await {
+            Ok(runs) if runs.is_empty() => break,
+            Ok(runs) => runs,
+            Err(error) => return failed(&error),
+        };
+        for run in runs {
+            match publish_pending(stored, &run, lost).await {
+                Ok(()) => published += 1,
+                Err(error) => failed(&error),
             }
-            if is_last {
-                break;
-            }
+            known.insert(run);
         }
     }
     if published > 0 {
@@ -44,14 +42,41 @@ pub(crate) async fn publish_lost_records(stored: Stored<'_>) {
     }
 }
 
+/// Lists the runs that have not changed since `lost`, but for those that are known.
+async fn pending(
+    stored: Stored<'_>,
+    lost: Timestamp,
+    known: &BTreeSet<RunId>,
+) -> Result<BTreeSet<RunId>, Error> {
+    let mut pending = BTreeSet::new();
+    for status in [Status::Running, Status::Pending] {
+        let mut filter = RunFilter::default().with_status(status);
+        loop {
+            let page = filter.clone().with_page(filter.skip, PAGE);
+            let runs = stored.store.list(&page).await?;
+            filter.skip += runs.len();
+            let is_last = runs.len() < PAGE;
+            let old = |run: &RunInfo| run.progress.updated() < lost && !known.contains(&run.id);
+            pending.extend(runs.into_iter().filter(old).map(|run| run.id));
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok(pending)
+}
+
 fn failed(error: &Error) {
     tracing::warn!(target: "kser", error = kser_core::log::report(error), "publishing the records of an earlier process failed; a sweep publishes them");
 }
 
-async fn publish_pending(stored: Stored<'_>, info: &RunInfo) -> Result<(), Error> {
-    let run = run_ref(info)?;
-    let view = stored.view(&info.id).await?;
-    if view.progress.revision() != info.progress.revision() {
+async fn publish_pending(stored: Stored<'_>, id: &RunId, lost: Timestamp) -> Result<(), Error> {
+    let Some(info) = stored.store.run(id).await? else {
+        return Ok(());
+    };
+    let run = run_ref(&info)?;
+    let view = stored.view(id).await?;
+    if view.progress.updated() >= lost {
         return Ok(());
     }
     let publish = Effect::Publish {

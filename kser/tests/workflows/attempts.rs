@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Diary, Note, both, note, noting};
+use crate::common::{Diary, Game, Note, both, note, noting};
 use crate::faulty::{Deaf, Loss};
 use kser::backend::StateStore;
 use kser::memory::{MemoryStore, MemoryTransport};
@@ -210,6 +210,28 @@ async fn a_lease_is_renewed_when_it_is_due_and_not_when_the_store_wakes() -> Res
     // Its start, its end, and one each ten seconds.
     let writes = store.writes();
     assert!((6..=9).contains(&writes), "{writes} writes");
+    consumer.stop().await
+}
+
+/// A launch marks no outputs that the store does not keep, a wait reads nothing before the end, and the start of a step is one
+/// write with the end of the one before it.
+#[tokio::test(start_paused = true)]
+async fn an_operation_of_three_steps_is_eight_calls_of_its_store() -> Result<(), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock));
+    let kser = kser::Client::builder(transport)
+        .store(store.clone())
+        .clock(clock)
+        .build()
+        .await?;
+    let game = |_: Game| async { Ok::<_, TaskError>(vec![Step::new(note("x")); 3]) };
+    let registry = Registry::new().operation(game).task(|_: Note| async {});
+    let consumer = kser.consumer(registry.build()?).spawn();
+    let game = Game { notes: Vec::new() };
+    kser.producer().launch(game).await?.result().await?;
+    // The insert, the wait for the end, start and end of the build, the start of the first step, and the end of each step.
+    assert_eq!(store.calls(), 8);
     consumer.stop().await
 }
 

@@ -11,6 +11,7 @@ use kser::{Client, Context, Error, Registry, Status, Step, TaskError};
 use tokio::task::JoinHandle;
 
 use crate::common::{Diary, Game, Note, note};
+use crate::faulty::{CallLoss, Deaf};
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -208,5 +209,91 @@ async fn an_encrypted_run_leaves_no_text_in_the_file() -> Result<(), Error> {
     let other = connect().await?;
     let outcomes = other.runs().outcomes(&"run-1".into()).await?;
     assert_eq!(outcomes.last().unwrap().message(), secret);
+    Ok(())
+}
+
+/// Each call of the store that moves a run of three steps is lost once: it is not carried out, or its answer does not come.
+#[tokio::test(start_paused = true)]
+async fn each_call_of_a_run_on_a_file_may_be_lost() -> Result<(), Error> {
+    let (file, diary) = (File::new(), Diary::default());
+    let store = Deaf::new(SqliteStore::open(file.path()).await?);
+    let client = Client::builder_from_url("memory://").store(store.clone());
+    let client = client.build().await?;
+    let consumer = consume(&client, registry(&diary, "")?);
+    for loss in [CallLoss::Question, CallLoss::Answer] {
+        let mut number = 0;
+        loop {
+            let id = RunId::from(format!("{loss:?} {number}"));
+            let noted = diary.read().len();
+            store.lose_call(number, loss);
+            // The call of the caller may be the one that is lost.
+            while let Err(error) = client.producer().launch(game()).with_id(id.clone()).await {
+                assert!(
+                    error.is_temporary() || matches!(error, Error::MaybeSent { .. }),
+                    "{error}"
+                );
+            }
+            while let Err(error) = client.runs().wait(&id).await {
+                assert!(error.is_temporary(), "{error}");
+            }
+            let has_lost = store.has_lost_call();
+            store.lose_call(i64::MAX, loss);
+            let done = client.runs().status(&id).await?;
+            assert_eq!(done.outcome.message(), "c");
+            let attempts = client.runs().attempts(&id).await?;
+            let accepted: Vec<_> = attempts
+                .iter()
+                .map(|one| (one.position, one.status))
+                .collect();
+            let success = |position| (position, Status::Success);
+            assert_eq!(accepted, [0, 1, 2, 3].map(success), "{id}");
+            let notes = diary.read().split_off(noted);
+            let notes: Vec<&str> = notes.iter().map(|note| &note[..1]).collect();
+            assert_eq!(notes, ["a", "b", "c"], "each step ran once: {id}");
+            if !has_lost {
+                break;
+            }
+            number += 1;
+        }
+        assert!(number >= 6, "a run has more calls than {number}");
+    }
+    consumer.abort();
+    Ok(())
+}
+
+/// The runs that end meanwhile hide none of the others from the consumer that looks for the runs of an earlier process.
+#[tokio::test(start_paused = true)]
+async fn all_of_many_runs_go_on_at_once_after_a_crash() -> Result<(), Error> {
+    const RUNS: usize = 250;
+    let (file, diary) = (File::new(), Diary::default());
+    let client = file.client().await?;
+    let id = |number: usize| RunId::from(format!("game {number}"));
+    let mut launches = tokio::task::JoinSet::new();
+    for number in 0..RUNS {
+        let launch = client.producer().launch(game()).with_id(id(number));
+        launches.spawn(async move { launch.await.map(drop) });
+    }
+    while let Some(launched) = launches.join_next().await {
+        launched.unwrap()?;
+    }
+    // The next process begins later than the last launch.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+
+    let client = file.client().await?;
+    let began = tokio::time::Instant::now();
+    let consumer = consume(&client, registry(&diary, "")?);
+    for number in 0..RUNS {
+        assert_eq!(
+            client.runs().wait(&id(number)).await?.status,
+            Status::Success
+        );
+    }
+    // A sweep finds a run after a minute.
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    consumer.abort();
     Ok(())
 }

@@ -17,7 +17,7 @@ use kser::message::Topic;
 use tokio::sync::watch;
 
 #[allow(unused_imports, reason = "not every test needs a store that fails")]
-pub(crate) use store::{Deaf, Loss};
+pub(crate) use store::{CallLoss, Deaf, Loss};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(dead_code, reason = "not every test needs all of them")]

@@ -1,8 +1,8 @@
-//! A memory store that fails on demand.
+//! A store that fails on demand.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use kser::backend::store::{
 };
 use kser::backend::{StateStore, StoreId};
 use kser::consumer::{Instance, StoreHealth};
-use kser::memory::MemoryStore;
 use kser::message::Topic;
 use kser::operation::PlannedStep;
 use kser::run::{Attempt, RunFilter, RunId, RunInfo};
@@ -59,24 +58,42 @@ pub(crate) enum Loss {
     RenewalAndThenReads,
     /// Nothing can be read.
     Reads,
+    /// One call of a run is lost, see [`Deaf::lose_call`].
+    Call(CallLoss),
+}
+
+/// The loss of one call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(dead_code, reason = "not every test needs all of them")]
+pub(crate) enum CallLoss {
+    /// The call is not carried out.
+    Question,
+    /// The call is carried out, and not answered.
+    Answer,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Deaf {
-    inner: Arc<MemoryStore>,
+    inner: Arc<dyn StateStore>,
     loss: Arc<Mutex<Loss>>,
     writes: Arc<AtomicUsize>,
+    /// The calls that insert, read, write or await runs.
+    calls: Arc<AtomicUsize>,
+    /// The calls until the one that is lost.
+    left: Arc<AtomicI64>,
     sweeps: Arc<AtomicUsize>,
     /// The versions that were written and not answered.
     lost: Arc<Mutex<BTreeSet<(RunId, u64)>>>,
 }
 
 impl Deaf {
-    pub(crate) fn new(inner: MemoryStore) -> Self {
+    pub(crate) fn new(inner: impl StateStore) -> Self {
         Self {
             inner: Arc::new(inner),
             loss: Arc::new(Mutex::new(Loss::Nothing)),
             writes: Arc::default(),
+            calls: Arc::default(),
+            left: Arc::default(),
             sweeps: Arc::default(),
             lost: Arc::default(),
         }
@@ -92,6 +109,39 @@ impl Deaf {
     #[allow(dead_code, reason = "not every test needs it")]
     pub(crate) fn sweeps(&self) -> usize {
         self.sweeps.load(Ordering::SeqCst)
+    }
+
+    /// Counts the calls that insert, read, write or await runs.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Loses the call with this number from here on, counted from 0.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn lose_call(&self, number: i64, loss: CallLoss) {
+        self.left.store(number, Ordering::SeqCst);
+        self.lose(Loss::Call(loss));
+    }
+
+    /// Says whether the call that was to be lost was lost.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn has_lost_call(&self) -> bool {
+        self.left.load(Ordering::SeqCst) < 0
+    }
+
+    /// Makes a call, unless it is the one that is lost.
+    async fn call<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let loss = *self.loss.lock().unwrap();
+        let loss = match loss {
+            Loss::Call(loss) if self.left.fetch_sub(1, Ordering::SeqCst) == 0 => loss,
+            _ => return call.await,
+        };
+        if loss == CallLoss::Answer {
+            let _ = call.await;
+        }
+        Err(super::failed(true))
     }
 
     pub(crate) fn lose(&self, loss: Loss) {
@@ -179,7 +229,7 @@ impl Deaf {
 #[async_trait::async_trait]
 impl StateStore for Deaf {
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
-        let inserted = self.inner.insert(run).await;
+        let inserted = self.call(self.inner.insert(run)).await;
         match self.loses(Loss::InsertAnswers) {
             true => Err(super::failed(true)),
             false => inserted,
@@ -198,7 +248,7 @@ impl StateStore for Deaf {
         if self.loses(Loss::Reads) {
             return Err(super::failed(true));
         }
-        self.inner.read(id).await
+        self.call(self.inner.read(id)).await
     }
 
     async fn swap(
@@ -243,7 +293,7 @@ impl StateStore for Deaf {
             self.renew(id).await?;
         }
         let version = write.progress.version();
-        let swapped = self.inner.swap(id, expected, write).await;
+        let swapped = self.call(self.inner.swap(id, expected, write)).await;
         let loss = *self.loss.lock().unwrap();
         let mut lost = self.lost.lock().unwrap();
         match loss {
@@ -287,7 +337,7 @@ impl StateStore for Deaf {
             self.lose(Loss::Nothing);
             return Err(super::failed(true));
         }
-        self.inner.relayed(outputs).await
+        self.call(self.inner.relayed(outputs)).await
     }
 
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
@@ -304,7 +354,7 @@ impl StateStore for Deaf {
             let Timed { now, value, .. } = self.inner.read(id).await?;
             return Ok(Timed::new(now, value.into_progress()));
         }
-        self.inner.await_end(id).await
+        self.call(self.inner.await_end(id)).await
     }
 
     async fn await_due(&self) -> Result<(), Error> {
