@@ -30,6 +30,9 @@ use crate::encoding::{millis, signed};
 /// The first and the longest pause between two looks for changes by other processes.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// The writes that remove old runs in one sweep at most.
+const MOST_REMOVALS: usize = 50;
+
 /// Keeps runs in a file of SQLite, which all processes of one machine may use at once. Clones share its connections.
 ///
 /// A write is on the disk when its call returns (WAL, `synchronous = FULL`). Writes that wait at the same moment go into one
@@ -40,9 +43,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 ///
 /// **Waking.** A change by this process wakes its waiters at once, one by another process within a second.
 ///
-/// The store removes no run by itself: see [`purge`](StateStore::purge).
+/// The store keeps every run, unless [`with_retention`](Self::with_retention) limits the age of the finished ones, or
+/// [`purge`](StateStore::purge) removes a run.
 #[derive(Debug, Clone)]
-pub struct SqliteStore(Arc<Inner>);
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+    /// The age at which a finished run is removed.
+    retention: Option<Duration>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -80,18 +88,54 @@ impl SqliteStore {
     pub async fn open_with_clock(path: impl AsRef<Path>, clock: impl Clock) -> Result<Self, Error> {
         let database = Database::open(path.as_ref().to_owned()).await?;
         let id: String = database.read(reads::store_id).await?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             database,
             id: id.into(),
             clock: Arc::new(clock),
             latest: AtomicU64::new(0),
-        })))
+        });
+        Ok(Self {
+            inner,
+            retention: None,
+        })
+    }
+
+    /// Removes runs that ended this long ago, as [`purge`](StateStore::purge) does: also those that failed or were cancelled,
+    /// which cannot be repaired from then on. A run with an attempt under way or an output to relay is kept. Unless set, all runs
+    /// are kept.
+    ///
+    /// The sweeps of the consumers of this store remove them, a few thousand in a sweep.
+    #[must_use]
+    pub const fn with_retention(mut self, age: Duration) -> Self {
+        self.retention = Some(age);
+        self
+    }
+
+    /// Removes runs whose retention is over.
+    async fn remove_old(&self) -> Result<(), Error> {
+        let Some(age) = self.retention else {
+            return Ok(());
+        };
+        let now = self.now();
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let at = Timestamp::from_millis(now.as_millis().saturating_sub(age));
+        for _ in 0..MOST_REMOVALS {
+            let remove = move |connection: &_| {
+                let removed = writes::purge_ended(connection, at, now)?;
+                Ok((removed, Wake::default()))
+            };
+            let (_, is_full) = self.inner.database.write(remove).await?;
+            if !is_full {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the time, which never goes back.
     fn now(&self) -> Timestamp {
-        let now = self.0.clock.now().as_millis();
-        let latest = self.0.latest.fetch_max(now, Ordering::Relaxed);
+        let now = self.inner.clock.now().as_millis();
+        let latest = self.inner.latest.fetch_max(now, Ordering::Relaxed);
         Timestamp::from_millis(latest.max(now))
     }
 
@@ -110,7 +154,7 @@ impl SqliteStore {
             if timeout(looks.next_pause(), changed.as_mut()).await.is_ok() {
                 return Ok(());
             }
-            let seen = self.0.database.read(reads::data_version).await?;
+            let seen = self.inner.database.read(reads::data_version).await?;
             if looks.seen.replace(seen) != Some(seen) {
                 return Ok(());
             }
@@ -152,7 +196,7 @@ fn inserted(answer: InsertAnswer, id: &RunId) -> Result<Inserted, Error> {
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn id(&self) -> Result<Timed<StoreId>, Error> {
-        Ok(self.timed(self.0.id.clone()))
+        Ok(self.timed(self.inner.id.clone()))
     }
 
     async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
@@ -161,7 +205,7 @@ impl StateStore for SqliteStore {
             let life = writes::register(connection, &name, now)?;
             Ok((life, Wake::default()))
         };
-        let life = self.0.database.write(register).await?;
+        let life = self.inner.database.write(register).await?;
         Ok(self.timed(Owner::new(instance.clone(), life)))
     }
 
@@ -169,7 +213,7 @@ impl StateStore for SqliteStore {
         let id = run.id.clone();
         let insert = Insert::new(run, self.now())?;
         let answer = self
-            .0
+            .inner
             .database
             .write(move |connection| insert.write(connection))
             .await?;
@@ -180,7 +224,7 @@ impl StateStore for SqliteStore {
     async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
         let run = id.clone();
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::found(connection, &run));
         let found = read.await?.read(id)?;
@@ -197,7 +241,7 @@ impl StateStore for SqliteStore {
         let fetch = write.fetch;
         drop(write);
         let answer = self
-            .0
+            .inner
             .database
             .write(move |connection| swap.write(connection))
             .await?;
@@ -213,7 +257,7 @@ impl StateStore for SqliteStore {
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
         let run = id.clone();
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::step(connection, &run, position));
         let step = read.await?;
@@ -230,7 +274,7 @@ impl StateStore for SqliteStore {
         let waited = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
         let (topic, at) = (topic.clone(), millis(self.now()).saturating_sub(waited));
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::due(connection, &topic, at, whole(limit)));
         let due = read.await?;
@@ -238,9 +282,10 @@ impl StateStore for SqliteStore {
     }
 
     async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+        self.remove_old().await?;
         let at = millis(self.now());
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::outputs_due(connection, at, whole(limit)));
         let rows = read.await?.into_iter();
@@ -256,7 +301,7 @@ impl StateStore for SqliteStore {
             }
             Ok(((), Wake::default()))
         };
-        Ok(self.0.database.write(relay).await?)
+        Ok(self.inner.database.write(relay).await?)
     }
 
     /// Waits without a limit. A change by another process is seen within a second.
@@ -264,16 +309,16 @@ impl StateStore for SqliteStore {
         let mut looks = Looks::new();
         loop {
             // Made before the look, so that no change is missed.
-            let changed = self.0.database.waiters.change_of(id);
+            let changed = self.inner.database.waiters.change_of(id);
             let run = id.clone();
             let stored = self
-                .0
+                .inner
                 .database
                 .read(move |connection| reads::version(connection, &run))
                 .await?;
             if stored != Some(signed(version)) {
                 drop(changed);
-                self.0.database.waiters.forget(id);
+                self.inner.database.waiters.forget(id);
                 return Ok(());
             }
             self.wait(changed, &mut looks).await?;
@@ -299,7 +344,7 @@ impl StateStore for SqliteStore {
             // It may have ended before, or in another process.
             let run = id.clone();
             let read = self
-                .0
+                .inner
                 .database
                 .read(move |connection| reads::has_ended(connection, &run));
             if read.await? {
@@ -316,11 +361,14 @@ impl StateStore for SqliteStore {
         let mut looks = Looks::new();
         loop {
             // Made before the look, so that no write is missed.
-            let earlier = self.0.database.waiters.earlier_due();
-            let due = self.0.database.read(reads::earliest_due).await?;
+            let earlier = self.inner.database.waiters.earlier_due();
+            let due = self.inner.database.read(reads::earliest_due).await?;
             let now = millis(self.now());
             let wait = due.map(|due| due.saturating_sub(now));
-            self.0.database.waiters.sleep_until(due.unwrap_or(i64::MAX));
+            self.inner
+                .database
+                .waiters
+                .sleep_until(due.unwrap_or(i64::MAX));
             match wait.map(u64::try_from) {
                 Some(Err(_) | Ok(0)) => return Ok(()),
                 Some(Ok(wait)) => {
@@ -336,7 +384,7 @@ impl StateStore for SqliteStore {
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
         let id = id.clone();
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::run(connection, &id));
         read.await?.map(reads::InfoRow::read).transpose()
@@ -345,7 +393,7 @@ impl StateStore for SqliteStore {
     async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
         let id = id.clone();
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::attempts(connection, &id, whole(skip), whole(limit)));
         read.await?
@@ -357,7 +405,7 @@ impl StateStore for SqliteStore {
     async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
         let filter = filter.clone();
         let read = self
-            .0
+            .inner
             .database
             .read(move |connection| reads::list(connection, &filter));
         read.await?.into_iter().map(reads::InfoRow::read).collect()
@@ -366,7 +414,7 @@ impl StateStore for SqliteStore {
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         let (id, now) = (id.clone(), self.now());
         Ok(self
-            .0
+            .inner
             .database
             .write(move |connection| writes::purge(connection, &id, now))
             .await?)

@@ -34,8 +34,10 @@ const MIGRATIONS: [Migration; 1] = [Migration {
         version INTEGER NOT NULL,
         stamp INTEGER NOT NULL,
         look_at INTEGER,
+        ended INTEGER,
         progress TEXT NOT NULL
     ) STRICT;
+    CREATE INDEX kser_runs_ended ON kser_runs (ended) WHERE ended IS NOT NULL;
     CREATE TABLE kser_tombstones (
         id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, status TEXT NOT NULL, purged INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;

@@ -19,6 +19,8 @@ pub(super) struct ProgressRow {
     version: i64,
     stamp: i64,
     look_at: Option<i64>,
+    /// The time of the end of a run of which no attempt is under way.
+    finished: Option<i64>,
     text: String,
 }
 
@@ -32,6 +34,8 @@ impl ProgressRow {
             version: signed(revision.version),
             stamp: signed(revision.stamp),
             look_at: progress.check_at().map(millis),
+            finished: (progress.status().is_terminal() && !progress.is_started())
+                .then(|| millis(progress.updated())),
             text: json(progress)?,
         })
     }
@@ -108,8 +112,8 @@ impl Insert {
         let progress = &self.progress;
         connection
             .prepare_cached(
-                "INSERT INTO kser_runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO kser_runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress, ended)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 run.id.as_str(),
@@ -123,6 +127,7 @@ impl Insert {
                 progress.stamp,
                 progress.look_at,
                 progress.text,
+                progress.finished,
             ])?;
         let number = connection.last_insert_rowid();
         connection
@@ -186,7 +191,7 @@ impl Swap {
         let progress = &self.progress;
         let mut update = connection.prepare_cached(
             "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic),
-                 position = ?10
+                 position = ?10, ended = ?11
              WHERE id = ?7 AND version = ?8 AND stamp = ?9 RETURNING number",
         )?;
         let written = update.query_row(
@@ -201,6 +206,7 @@ impl Swap {
                 self.expected.0,
                 self.expected.1,
                 progress.position,
+                progress.finished,
             ],
             |row| row.get(0),
         );
@@ -336,6 +342,30 @@ pub(super) fn purge(connection: &Connection, id: &RunId, now: Timestamp) -> Resu
         due: None,
     };
     Ok((true, wake))
+}
+
+/// The runs that one write removes at most, so that other writes need not wait for long.
+const REMOVED: i64 = 100;
+
+/// Removes runs that ended before `at` and have no output to relay. Returns how many, and whether there may be more.
+pub(super) fn purge_ended(
+    connection: &Connection,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(usize, bool)> {
+    let mut list = connection.prepare_cached(
+        "SELECT id FROM kser_runs r WHERE ended < ?1
+         AND NOT EXISTS (SELECT 1 FROM kser_outputs o WHERE o.run = r.number) ORDER BY ended LIMIT ?2",
+    )?;
+    let ids = list.query_map([millis(at), REMOVED], |row| {
+        Ok(RunId::from(row.get_ref(0)?.as_str()?))
+    })?;
+    let ids: Vec<RunId> = ids.collect::<Result<_>>()?;
+    for id in &ids {
+        purge(connection, id, now)?;
+    }
+    let is_full = i64::try_from(ids.len()) == Ok(REMOVED);
+    Ok((ids.len(), is_full))
 }
 
 /// Begins a life of an instance. Its number is at least the time, so that it grows also after a backup was restored.

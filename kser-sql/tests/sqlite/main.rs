@@ -5,3 +5,4 @@ mod conformance;
 mod faults;
 mod file;
 mod processes;
+mod retention;
