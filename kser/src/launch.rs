@@ -188,6 +188,9 @@ impl Launch {
                 reason: "it is empty".to_owned(),
             });
         }
+        if let (Some(id), Mode::Stored) = (&self.id, mode) {
+            NewRun::check_id(id)?;
+        }
         let mut run = RunRef {
             id: self.id.unwrap_or_else(|| shared.ids.next_id().into()),
             name: self.name,

@@ -9,6 +9,7 @@ macro_rules! __store_contract {
             inserting "Inserting" {
                 "A run is inserted once: a second insert of its id changes nothing, and says whether the content is the same." => a_run_is_inserted_once;
                 "A text that differs in one byte is another id." => ids_are_told_apart_by_every_byte;
+                "An id has up to [`LONGEST_ID`] bytes; an insert of a longer one is [`Error::TooLarge`](crate::Error::TooLarge)." => a_longer_id_is_refused;
                 "Of many that insert one id at once, one is told that it is new." => of_many_inserts_one_is_new;
                 "A run may be inserted with its plan or without." => a_run_may_come_with_its_plan;
                 "Outputs that come with a run are kept exactly if the run is new." => outputs_come_with_a_new_run;

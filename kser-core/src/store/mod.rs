@@ -23,6 +23,9 @@ use crate::{Error, Instance, RunId, StoreId, Topic};
 /// The time that the writer of an output has to publish it before other consumers may.
 pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The most bytes of the id of a run, which an index of a database can hold.
+pub const LONGEST_ID: usize = 1024;
+
 /// Keeps the state of runs, which all consumers share, as the rules of [`sequencing`](crate::sequencing) need it.
 ///
 /// The sections are the contract. Each sentence is a test of the same meaning in `kser-testkit`.

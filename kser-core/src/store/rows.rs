@@ -4,10 +4,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::OUTPUT_PATIENCE;
 use super::standing::{Found, Standing, Tombstone};
+use super::{LONGEST_ID, OUTPUT_PATIENCE};
 use crate::sequencing::{PlannedStep, Progress};
-use crate::{Name, Outcome, Record, RunId, Status, Timestamp, Topic};
+use crate::{Error, Name, Outcome, Record, RunId, Status, Timestamp, Topic};
 
 /// An answer of the store, with the time of its clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,23 @@ impl NewRun {
             outputs: Vec::new(),
             outputs_due_in: OUTPUT_PATIENCE,
             unless_purged: false,
+        }
+    }
+
+    /// Refuses an id that a store does not keep.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] for an id of more than [`LONGEST_ID`](super::LONGEST_ID) bytes.
+    pub fn check_id(id: &RunId) -> Result<(), Error> {
+        let size = id.as_str().len();
+        match size <= LONGEST_ID {
+            true => Ok(()),
+            false => Err(Error::TooLarge {
+                what: "bytes of the id of the operation".into(),
+                size,
+                limit: LONGEST_ID,
+            }),
         }
     }
 

@@ -129,6 +129,7 @@ impl StateStore for MemoryStore {
     }
 
     async fn insert(&self, run: NewRun) -> Result<Timed<Inserted>, Error> {
+        NewRun::check_id(&run.id)?;
         let mut dropped = Dropped::default();
         let mut runs = self.runs();
         let now = runs.now();

@@ -159,6 +159,7 @@ pub(super) enum InsertAnswer {
 
 impl Insert {
     pub(super) fn new(run: NewRun) -> Result<Self, Error> {
+        NewRun::check_id(&run.id)?;
         Ok(Self {
             progress: ProgressRow::of(&run.progress)?,
             steps: steps(&run.id, &run.plan),

@@ -67,6 +67,7 @@ pub(super) enum InsertAnswer {
 
 impl Insert {
     pub(super) fn new(run: NewRun, now: Timestamp) -> std::result::Result<Self, Error> {
+        NewRun::check_id(&run.id)?;
         Ok(Self {
             progress: ProgressRow::of(&run.progress)?,
             steps: steps(&run.id, &run.plan),

@@ -3,7 +3,8 @@
 use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
-use kser_core::store::{Inserted, OUTPUT_PATIENCE};
+use kser_core::store::{Found, Inserted, LONGEST_ID, OUTPUT_PATIENCE};
+use kser_core::{Error, RunId};
 use tokio::task::JoinSet;
 
 use super::{ALL, Inhabitant, new_run, output, plan};
@@ -26,7 +27,7 @@ pub async fn a_run_is_inserted_once(harness: &StoreHarness) {
 
 #[doc = sentence!(ids_are_told_apart_by_every_byte)]
 pub async fn ids_are_told_apart_by_every_byte(harness: &StoreHarness) {
-    let long = "x".repeat(1000);
+    let long = "x".repeat(900);
     let names = [
         "a",
         "A",
@@ -53,6 +54,34 @@ pub async fn ids_are_told_apart_by_every_byte(harness: &StoreHarness) {
         let info = run.store.run(&run.id).await.unwrap().unwrap();
         assert_eq!(info.id, run.id);
     }
+}
+
+#[doc = sentence!(a_longer_id_is_refused)]
+pub async fn a_longer_id_is_refused(harness: &StoreHarness) {
+    // A letter of four bytes does not count as one.
+    let id = |bytes: usize| {
+        let start = harness.id("\u{1f3b2}").to_string();
+        RunId::from(format!("{start:x<bytes$}", bytes = bytes - 3))
+    };
+    let (longest, longer) = (id(LONGEST_ID), id(LONGEST_ID + 1));
+    assert_eq!(longest.as_str().len(), LONGEST_ID);
+    let now = harness.store().read(&longest).await.unwrap().now;
+    let insert = async |id: &RunId| {
+        let run = new_run(harness, id, "long", now);
+        harness
+            .store()
+            .insert(run)
+            .await
+            .map(|inserted| inserted.value)
+    };
+    assert_eq!(insert(&longest).await.unwrap(), Inserted::New);
+    let refused = insert(&longer).await;
+    assert!(
+        matches!(refused, Err(Error::TooLarge { .. })),
+        "{refused:?}"
+    );
+    let read = harness.store().read(&longer).await.unwrap().value;
+    assert_eq!(read, Found::Unknown);
 }
 
 #[doc = sentence!(of_many_inserts_one_is_new)]

@@ -8,6 +8,7 @@ use crate::store::{Slip, Sloppy};
 const TABLE: &[(Slip, &str)] = &[
     (Slip::SaysNewTwice, "a_run_is_inserted_once"),
     (Slip::FoldsCase, "ids_are_told_apart_by_every_byte"),
+    (Slip::TakesAnyId, "a_longer_id_is_refused"),
     (Slip::SaysNewTwice, "of_many_inserts_one_is_new"),
     (Slip::InsertsNoPlan, "a_run_may_come_with_its_plan"),
     (

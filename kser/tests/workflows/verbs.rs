@@ -287,3 +287,18 @@ async fn a_verb_keeps_its_actor_and_its_reason() -> Result<(), Error> {
     assert_eq!(outcomes.len(), 1);
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_too_long_is_refused_before_anything_is_written() -> Result<(), Error> {
+    let kser = client(Mode::Stored).await;
+    let launch = |bytes: usize| {
+        let steps = vec![Step::new(note("a"))];
+        let launch = kser.producer().launch_steps("test.Run", steps);
+        launch.with_id("x".repeat(bytes))
+    };
+    let refused = launch(1025).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { .. }), "{refused:?}");
+    launch(1024).await?;
+    assert_eq!(kser.runs().list(&RunFilter::default()).await?.len(), 1);
+    Ok(())
+}
