@@ -43,7 +43,7 @@ pub mod sequencing {
 /// The arguments and answers of a [`StateStore`].
 pub mod store {
     pub use kser_core::store::{
-        Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, Standing, Swapped, Timed,
-        Watch, Write,
+        DueRun, Found, Inserted, LONGEST_ID, NewRun, OUTPUT_PATIENCE, Output, OutputId, Standing,
+        Swapped, TOMBSTONE_KEPT, Timed, Tombstone, Watch, Write,
     };
 }

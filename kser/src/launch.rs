@@ -388,7 +388,8 @@ async fn again(stored: Stored<'_>, run: &RunRef) -> Result<(), Error> {
     let info = info.ok_or_else(|| Error::UnknownRun { id: run.id.clone() })?;
     let run = run_ref(&info)?;
     let event = |_: &_| Event::Launched;
-    let launched = stored.carry_out(&run, Some(&info.launch), None, event, |_, _| Ok(()));
+    let view = stored.view(&run.id).await?;
+    let launched = stored.carry_out(&run, view, Some(&info.launch), None, event, |_, _| Ok(()));
     match launched.await?.published {
         Ok(()) => Ok(()),
         Err(not) => Err(maybe_sent(not.into_error(), &run.id.clone().into())),

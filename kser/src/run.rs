@@ -39,7 +39,7 @@ use std::time::Duration;
 
 pub use kser_core::sequencing::Rejected;
 use kser_core::store::Watch;
-pub use kser_core::store::{Attempt, RunFilter, RunInfo};
+pub use kser_core::store::{Attempt, Intervention, RunFilter, RunInfo};
 use kser_core::{Error, Name, Outcome, TaskId};
 pub use kser_core::{RunId, Status, Timestamp, UnknownStatus};
 use serde::Serialize;

@@ -341,7 +341,8 @@ impl Runs {
         let by = self.by.as_ref().map(|(actor, reason)| {
             Intervention::new(verb.to_owned(), actor.clone(), reason.clone())
         });
-        let done = stored.carry_out(&run, launch, by.as_ref(), event, fits);
+        let view = stored.view(id).await?;
+        let done = stored.carry_out(&run, view, launch, by.as_ref(), event, fits);
         let done = done.await?;
         let operation = &run.name;
         stored

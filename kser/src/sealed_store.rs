@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Standing, StoreHealth,
-    Swapped, Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Standing,
+    StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, Outcome, Raw, RunId, StateStore, StoreId, Topic};
 use uuid::Uuid;
@@ -178,6 +178,17 @@ impl SealedStore {
         }
     }
 
+    async fn open_due(&self, run: DueRun) -> Result<DueRun, Error> {
+        let place = Place::of(&run.info.id);
+        let (mut here, mut next) = (run.here, run.next);
+        for step in [&mut here, &mut next] {
+            if let Some(sealed) = step.take() {
+                *step = Some(self.open_step(sealed, &place).await?);
+            }
+        }
+        Ok(DueRun::new(self.open_info(run.info).await?, here, next))
+    }
+
     async fn open_info(&self, mut info: RunInfo) -> Result<RunInfo, Error> {
         let place = Place::of(&info.id);
         info.launch = self
@@ -256,12 +267,26 @@ impl StateStore for SealedStore {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
-        self.store.due(topic, waited, limit).await
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
+        let mut due = self.store.due(topic, waited, limit, hold).await?;
+        let mut opened = Vec::with_capacity(due.value.len());
+        for run in std::mem::take(&mut due.value) {
+            let id = run.info.id.clone();
+            match self.open_due(run).await {
+                Ok(run) => opened.push(run),
+                // One run that cannot be read does not hold up the others.
+                Err(error) => {
+                    tracing::error!(target: "kser", run = ?id, error = kser_core::log::report(&error), "decrypting a run that does not move failed; it is tried again later");
+                }
+            }
+        }
+        due.value = opened;
+        Ok(due)
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
-        self.store.outputs_due(limit).await
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
+        self.store.outputs_due(limit, hold).await
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {

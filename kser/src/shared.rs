@@ -7,7 +7,7 @@ use kser_core::{
     Clock, Description, Error, IdSource, Interest, Mode, Name, NotPublished, Record, RunId,
     StateStore, Subscription, Topic, TopicSpec, Transport,
 };
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::engine::event_watcher::{EventWatcher, WatchedRun};
 use crate::engine::records::RecordWriter;
@@ -35,8 +35,6 @@ pub(crate) struct Shared {
     pub(crate) event_watcher: Arc<EventWatcher>,
     /// The consumers, as the waiters see them.
     pub(crate) failures: Arc<Failures>,
-    /// Lets one consumer at a time publish the outputs that their writer did not.
-    pub(crate) relaying: Arc<Semaphore>,
     pub(crate) lost_records: Arc<LostRecords>,
     /// Set once the topic of the events exists, on a transport that makes topics at their first use.
     pub(crate) ready: Arc<OnceCell<()>>,

@@ -40,10 +40,14 @@ macro_rules! __store_contract {
                 "It is due for the topic that was written last with it, and for no other." => a_run_is_due_for_its_topic_alone;
                 "The earliest comes first, and never more than the limit." => the_earliest_is_first_and_the_limit_holds;
                 "A run without `check_at` is never due." => a_run_that_needs_no_look_is_never_due;
+                "A run that is due is told with its description and the steps near its progress." => a_run_that_is_due_is_told_whole;
+                "A run that was claimed is not due for any caller before the claim is over; a claim of no time changes nothing." => a_claimed_run_is_not_due;
+                "A swap ends the claim of its run." => a_swap_ends_a_claim;
             }
             outputs "Outputs" {
                 "An output is not due before [`OUTPUT_PATIENCE`] has passed since it was written, and is due from then on until it is relayed." => an_output_is_due_once_its_writer_had_its_time;
                 "A write may say that its outputs are due earlier or later." => outputs_are_due_when_their_write_says;
+                "An output that was claimed is not due for any caller before the claim is over." => a_claimed_output_is_not_due;
                 "A relayed output never comes back." => a_relayed_output_never_comes_back;
                 "Relaying twice changes nothing." => relaying_twice_changes_nothing;
             }

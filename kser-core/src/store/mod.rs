@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::rows::{
-    Attempt, Inserted, Intervention, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped, Timed,
-    Write,
+    Attempt, DueRun, Inserted, Intervention, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped,
+    Timed, Write,
 };
 pub use self::standing::{Found, Standing, TOMBSTONE_KEPT, Tombstone};
 pub use self::watch::{StoreHealth, Watch};
@@ -64,7 +64,8 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Returns one step of a run's plan, counted from 1; `None` when there is none.
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error>;
 
-    /// Lists runs that wait for a record of `topic` and that a sweep should check, at most `limit`.
+    /// Lists runs that wait for a record of `topic` and that a sweep should check, at most `limit`, and claims them for the time
+    /// `hold`: no other caller gets them meanwhile.
     ///
     /// `waited` is how long the oldest record of the topic has waited: a run whose record may still wait, too, is not due.
     async fn due(
@@ -72,10 +73,12 @@ pub trait StateStore: Debug + Send + Sync + 'static {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error>;
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error>;
 
-    /// Lists outputs that were written and perhaps not published, the earliest first, at most `limit`.
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error>;
+    /// Lists outputs that were written and perhaps not published, the earliest first, at most `limit`, and claims them for the
+    /// time `hold`.
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error>;
 
     /// Marks outputs as published.
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error>;
@@ -161,12 +164,13 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
-        (**self).due(topic, waited, limit).await
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
+        (**self).due(topic, waited, limit, hold).await
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
-        (**self).outputs_due(limit).await
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
+        (**self).outputs_due(limit, hold).await
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {

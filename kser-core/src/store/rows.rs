@@ -298,6 +298,26 @@ impl Output {
     }
 }
 
+/// A run that does not move: all that a sweep needs to publish it again.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct DueRun {
+    /// The description.
+    pub info: RunInfo,
+    /// The step at the position of the progress; `None` where the plan has none.
+    pub here: Option<PlannedStep>,
+    /// The step after it; `None` where the plan has none.
+    pub next: Option<PlannedStep>,
+}
+
+impl DueRun {
+    /// Makes a run that is due from its parts.
+    #[must_use]
+    pub const fn new(info: RunInfo, here: Option<PlannedStep>, next: Option<PlannedStep>) -> Self {
+        Self { info, here, next }
+    }
+}
+
 /// A run as an operator sees it.
 ///
 /// Displays as one line: id, entrypoint, status, step and the time of the last change. As JSON, `launch` is a text.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
-    Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
+    Swapped, Timed, Watch, Write,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Topic};
 
@@ -179,17 +179,18 @@ impl StateStore for MemoryStore {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
-        let value = runs.due(topic, now, waited, limit);
+        let value = runs.due(topic, now, waited, limit, hold);
         Ok(Timed::new(now, value))
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
         let mut runs = self.runs();
         let now = runs.now();
-        let value = runs.outputs_due(now, limit);
+        let value = runs.outputs_due(now, limit, hold);
         Ok(Timed::new(now, value))
     }
 

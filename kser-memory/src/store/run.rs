@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kser_core::sequencing::{PlannedStep, Progress};
-use kser_core::store::{Attempt, NewRun, RunFilter, RunInfo, Standing};
+use kser_core::store::{Attempt, DueRun, NewRun, RunFilter, RunInfo, Standing};
 use kser_core::{Name, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 
@@ -22,6 +22,8 @@ pub(super) struct Run {
     pub(super) plan: Arc<[PlannedStep]>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) outputs: Vec<Kept>,
+    /// The time at which the run is due: that of its progress, or the end of a claim.
+    pub(super) look_at: Option<Timestamp>,
     /// The turn in which the run was finished; `None` for a run that is not.
     pub(super) finished: Option<u64>,
     /// Wakes the waits for a change. Made by the first wait, and removed by the change.
@@ -74,6 +76,7 @@ impl Run {
             launch: run.launch,
             digest: run.digest,
             created,
+            look_at: run.progress.check_at(),
             progress: Arc::new(run.progress),
             plan: run.plan.into(),
             attempts: Vec::new(),
@@ -131,6 +134,13 @@ impl Run {
             self.created,
             Progress::clone(&self.progress),
         )
+    }
+
+    /// Describes the run for a sweep.
+    pub(super) fn due(&self, id: &RunId) -> DueRun {
+        let position = self.progress.position();
+        let (here, next) = (self.step(position), self.step(position.saturating_add(1)));
+        DueRun::new(self.info(id), here, next)
     }
 
     pub(super) fn wake(&mut self) {

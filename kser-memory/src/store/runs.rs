@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision};
-use kser_core::store::{NewRun, Output, OutputId, RunFilter, RunInfo, Tombstone, Write};
+use kser_core::store::{DueRun, NewRun, Output, OutputId, RunFilter, RunInfo, Tombstone, Write};
 use kser_core::{Clock, Record, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
@@ -166,7 +166,8 @@ impl Runs {
             topic,
             ..
         } = write;
-        let (before, after) = (run.progress.check_at(), progress.check_at());
+        let (before, after) = (run.look_at, progress.check_at());
+        run.look_at = after;
         let version = progress.version();
         let number = run.number;
         let ended = run.finished.is_some() || progress.status().is_terminal();
@@ -198,17 +199,35 @@ impl Runs {
         SwapAnswer::Written(step)
     }
 
+    /// Lists the runs of a topic that are due, and claims them.
     pub(super) fn due(
-        &self,
+        &mut self,
         topic: &Topic,
         now: Timestamp,
         waited: Duration,
         limit: usize,
-    ) -> Vec<RunId> {
+        hold: Duration,
+    ) -> Vec<DueRun> {
         let due = self.due.get(topic).into_iter().flatten();
-        let due = due.take_while(|(at, _)| *at + waited <= now);
-        let ids = due.filter_map(|(_, number)| self.launched.get(number).cloned());
-        ids.take(limit).collect()
+        let due = due.take_while(|(at, _)| *at + waited <= now).take(limit);
+        let due: Vec<(Timestamp, u64)> = due.copied().collect();
+        let mut told = Vec::with_capacity(due.len());
+        for (at, number) in due {
+            let Some(id) = self.launched.get(&number).cloned() else {
+                continue;
+            };
+            let Some(run) = self.runs.get_mut(&id) else {
+                continue;
+            };
+            told.push(run.due(&id));
+            if !hold.is_zero() {
+                let until = now + hold;
+                run.look_at = Some(until);
+                self.look_no_more(topic, at, number);
+                self.look_at(topic, until, number);
+            }
+        }
+        told
     }
 
     /// Returns when the earliest run or output is due, and a future that is ready once an earlier one is written.
@@ -229,9 +248,38 @@ impl Runs {
         }
     }
 
-    pub(super) fn outputs_due(&self, now: Timestamp, limit: usize) -> Vec<Output> {
+    /// Lists the outputs that are due, and claims them.
+    pub(super) fn outputs_due(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+        hold: Duration,
+    ) -> Vec<Output> {
         let due = self.outputs.iter().take_while(|((at, _), _)| *at <= now);
-        due.take(limit).map(|(_, output)| output.clone()).collect()
+        let due = due.take(limit);
+        let due: Vec<_> = due
+            .map(|(place, output)| (*place, output.clone()))
+            .collect();
+        if !hold.is_zero() {
+            for (place, output) in &due {
+                self.move_output(*place, now + hold, &output.id);
+            }
+        }
+        due.into_iter().map(|(_, output)| output).collect()
+    }
+
+    /// Defers an output, which stays in its order.
+    fn move_output(&mut self, place: (Timestamp, u64), due: Timestamp, id: &OutputId) {
+        let moved = (due, place.1);
+        if let Some(output) = self.outputs.remove(&place) {
+            self.outputs.insert(moved, output);
+            self.wake_before(due);
+        }
+        let kept = self.runs.get_mut(&id.run).into_iter();
+        let mut kept = kept.flat_map(|run| &mut run.outputs);
+        if let Some(kept) = kept.find(|kept| kept.place == place) {
+            kept.place = moved;
+        }
     }
 
     pub(super) fn relayed(&mut self, outputs: &[OutputId]) {
@@ -265,7 +313,7 @@ impl Runs {
         }
         let mut run = self.runs.remove(id)?;
         self.launched.remove(&run.number);
-        if let Some(at) = run.progress.check_at() {
+        if let Some(at) = run.look_at {
             self.look_no_more(&run.topic, at, run.number);
         }
         if let Some(turn) = run.finished {

@@ -60,7 +60,7 @@ async fn a_run_is_not_forgotten_before_its_outputs_are_relayed() {
     let run = launch(&store, "a").await;
     cancel(&store, &run, 2).await;
     tokio::time::advance(OUTPUT_PATIENCE).await;
-    let due = store.outputs_due(10).await.unwrap().value;
+    let due = store.outputs_due(10, Duration::ZERO).await.unwrap().value;
     let due: Vec<_> = due.into_iter().map(|output| output.id).collect();
     assert_eq!(due.len(), 2);
     store.relayed(&due[..1]).await.unwrap();
@@ -109,7 +109,7 @@ fn its_time_does_not_go_back_between_runtimes() {
         let runtime = builder.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             tokio::time::advance(Duration::from_secs(advance)).await;
-            store.outputs_due(1).await.unwrap().now
+            store.outputs_due(1, Duration::ZERO).await.unwrap().now
         })
     };
     let ahead = now(3600);

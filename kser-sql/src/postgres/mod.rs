@@ -20,8 +20,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
-    Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
+    Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use tokio::time::timeout;
@@ -32,9 +32,9 @@ pub use self::config::PostgresConfig;
 use self::database::Database;
 use self::failure::Failure;
 use self::queue::Write as Job;
-use self::reads::{run_id, value};
+use self::reads::value;
 use self::waiters::{Until, Woken};
-use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, whole};
+use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, wait, whole};
 use crate::encoding::{millis, signed, time};
 
 /// The longest pause between two looks for something that another process has made due.
@@ -222,24 +222,25 @@ impl StateStore for PostgresStore {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
         // The sum with the time of the database has to fit.
-        let waited = i64::try_from(waited.as_millis())
-            .unwrap_or(i64::MAX)
-            .min(i64::MAX / 4);
+        let (waited, hold) = (wait(waited), wait(hold));
         let sql = &self.0.database.statements.due;
         let rows = self
-            .read_rows(sql, &[&topic.as_str(), &waited, &whole(limit)])
+            .read_rows(sql, &[&topic.as_str(), &waited, &whole(limit), &hold])
             .await?;
-        let row = one(&rows)?;
-        let ids: Vec<&[u8]> = value(row, 1)?;
-        let ids: Result<Vec<RunId>, Error> = ids.into_iter().map(run_id).collect();
-        Ok(self.timed(time(value(row, 0)?), ids?))
+        let now = time(value(one(&rows)?, 5)?);
+        let mut due = Vec::with_capacity(rows.len());
+        for row in &rows {
+            due.extend(reads::due(row)?);
+        }
+        Ok(self.timed(now, due))
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
         let sql = &self.0.database.statements.outputs_due;
-        let rows = self.read_rows(sql, &[&whole(limit)]).await?;
+        let rows = self.read_rows(sql, &[&whole(limit), &wait(hold)]).await?;
         let outputs: Result<Vec<Output>, Error> = rows.iter().map(reads::output).collect();
         let now = match rows.first() {
             Some(row) => time(value(row, 0)?),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kser_core::sequencing::Progress;
-use kser_core::store::{Attempt, Found, Output, OutputId, RunInfo, Standing, Tombstone};
+use kser_core::store::{Attempt, DueRun, Found, Output, OutputId, RunInfo, Standing, Tombstone};
 use kser_core::{Error, RunId};
 use tokio_postgres::Row;
 
@@ -114,7 +114,7 @@ pub(super) fn value<'a, T: tokio_postgres::types::FromSql<'a>>(
 }
 
 /// Reads the id of a run, which is stored as bytes.
-pub(super) fn run_id(bytes: &[u8]) -> Result<RunId, Error> {
+fn run_id(bytes: &[u8]) -> Result<RunId, Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable(BACKEND, "the id of a run"))?;
     Ok(RunId::from(text))
 }
@@ -149,6 +149,22 @@ pub(super) fn info(row: &Row) -> Result<RunInfo, Error> {
         time(value(row, 3)?),
         read_progress(value(row, 4)?)?,
     ))
+}
+
+/// Reads a run that is due; `None` for the row that only tells the time.
+pub(super) fn due(row: &Row) -> Result<Option<DueRun>, Error> {
+    if value::<Option<&[u8]>>(row, 0)?.is_none() {
+        return Ok(None);
+    }
+    let info = info(row)?;
+    let position = number(row, 6)?;
+    let read = |step: Option<&[u8]>, position: u32| {
+        step.map(|step| read_step(step, &info.id, position))
+            .transpose()
+    };
+    let here = read(value(row, 7)?, position)?;
+    let next = read(value(row, 8)?, position.saturating_add(1))?;
+    Ok(Some(DueRun::new(info, here, next)))
 }
 
 /// Reads an attempt.

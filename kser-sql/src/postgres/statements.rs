@@ -117,11 +117,22 @@ impl Statements {
             ),
             // A row is in a slot of its due time, and slots are in the order of time.
             due: text(
-                "WITH clock AS MATERIALIZED (SELECT {now} AS now)
-                 SELECT now, ARRAY(
-                     SELECT id FROM kser.runs WHERE topic = $1 AND due_slot IS NOT NULL AND due_slot <= (now - $2::int8) >> 14
-                     AND look_at <= now - $2::int8 ORDER BY due_slot, look_at, number LIMIT $3
-                 ) FROM clock",
+                "WITH clock AS MATERIALIZED (SELECT {now} AS now),
+                 due AS MATERIALIZED (
+                     SELECT number FROM kser.runs WHERE topic = $1 AND due_slot IS NOT NULL
+                     AND due_slot <= ((SELECT now FROM clock) - $2::int8) >> 14 AND look_at <= (SELECT now FROM clock) - $2::int8
+                     ORDER BY due_slot, look_at, number LIMIT $3 FOR UPDATE SKIP LOCKED
+                 ), claimed AS (
+                     UPDATE kser.runs r SET look_at = (SELECT now FROM clock) + $4::int8 FROM due
+                     WHERE r.number = due.number AND $4::int8 > 0
+                 )
+                 SELECT d.id, d.name, d.message, d.created, d.progress, now, d.position,
+                     (SELECT h.step FROM kser.steps h WHERE h.run = d.number AND h.position = d.position),
+                     (SELECT n.step FROM kser.steps n WHERE n.run = d.number AND n.position = d.position + 1)
+                 FROM clock LEFT JOIN (
+                     SELECT r.*, l.message FROM due JOIN kser.runs r ON r.number = due.number JOIN kser.launches l ON l.run = r.number
+                 ) d ON true
+                 ORDER BY d.look_at, d.number",
             ),
             earliest_due: text(
                 "WITH RECURSIVE topics (topic) AS (
@@ -139,9 +150,17 @@ impl Statements {
                  ), (SELECT min(due) FROM kser.outputs))",
             ),
             outputs_due: text(
-                "SELECT {now}, r.id, o.version, o.place, o.topic, o.record_key, o.headers, o.payload, o.not_before
-                 FROM kser.outputs o JOIN kser.runs r ON r.number = o.run
-                 WHERE o.due <= (SELECT {now}) ORDER BY o.due, o.number LIMIT $1",
+                "WITH clock AS MATERIALIZED (SELECT {now} AS now),
+                 due AS MATERIALIZED (
+                     SELECT number FROM kser.outputs WHERE due <= (SELECT now FROM clock) ORDER BY due, number LIMIT $1
+                     FOR UPDATE SKIP LOCKED
+                 ), claimed AS (
+                     UPDATE kser.outputs o SET due = (SELECT now FROM clock) + $2::int8 FROM due
+                     WHERE o.number = due.number AND $2::int8 > 0
+                 )
+                 SELECT now, r.id, o.version, o.place, o.topic, o.record_key, o.headers, o.payload, o.not_before
+                 FROM clock, due JOIN kser.outputs o ON o.number = due.number JOIN kser.runs r ON r.number = o.run
+                 ORDER BY o.due, o.number",
             ),
             run: text(&format!("{INFO} WHERE id = $1")),
             attempts: text(

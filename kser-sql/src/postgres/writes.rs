@@ -683,7 +683,7 @@ pub(super) async fn register(
 }
 
 /// Converts a wait to the milliseconds that a statement adds to the time of the database.
-fn wait(wait: Duration) -> i64 {
+pub(super) fn wait(wait: Duration) -> i64 {
     let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
     millis.min(i64::MAX / 4)
 }

@@ -15,14 +15,14 @@ use async_trait::async_trait;
 use kser_clock::SystemClock;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
-    Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
+    Swapped, Timed, Watch, Write,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use tokio::time::timeout;
 
 use self::database::Database;
-use self::reads::whole;
+use self::reads::{DueRow, OutputRow, whole};
 use self::waiters::Wake;
 use self::writes::{Insert, InsertAnswer, Swap, SwapAnswer};
 use crate::encoding::{millis, signed};
@@ -270,26 +270,57 @@ impl StateStore for SqliteStore {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
+        let (database, now) = (&self.inner.database, self.now());
         let waited = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
-        let (topic, at) = (topic.clone(), millis(self.now()).saturating_sub(waited));
-        let read = self
-            .inner
-            .database
-            .read(move |connection| reads::due(connection, &topic, at, whole(limit)));
-        let due = read.await?;
-        Ok(self.timed(due))
+        let (at, limit) = (millis(now).saturating_sub(waited), whole(limit));
+        let asked = topic.clone();
+        let is_any = move |connection: &_| reads::is_any_due(connection, &asked, at);
+        let topic = topic.clone();
+        // Most of the time nothing is due, and nothing is written.
+        let due = match database.read(is_any).await? {
+            false => Vec::new(),
+            true if hold.is_zero() => {
+                let read = move |connection: &_| reads::due(connection, &topic, at, limit);
+                let due = database.read(read).await?;
+                due.into_iter().map(|(_, due)| due).collect()
+            }
+            true => {
+                let until = millis(now + hold);
+                let claim = move |connection: &_| {
+                    let due = writes::claim(connection, &topic, at, limit, until)?;
+                    Ok((due, Wake::default()))
+                };
+                database.write(claim).await?
+            }
+        };
+        let due: Result<Vec<DueRun>, Error> = due.into_iter().map(DueRow::read).collect();
+        Ok(self.timed(due?))
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
         self.remove_old().await?;
-        let at = millis(self.now());
-        let read = self
-            .inner
-            .database
-            .read(move |connection| reads::outputs_due(connection, at, whole(limit)));
-        let rows = read.await?.into_iter();
-        let outputs: Result<Vec<Output>, Error> = rows.map(reads::OutputRow::read).collect();
+        let (database, now) = (&self.inner.database, self.now());
+        let (at, limit) = (millis(now), whole(limit));
+        let is_any = move |connection: &_| reads::is_any_output_due(connection, at);
+        let due = match database.read(is_any).await? {
+            false => Vec::new(),
+            true if hold.is_zero() => {
+                let read = move |connection: &_| reads::outputs_due(connection, at, limit);
+                let due = database.read(read).await?;
+                due.into_iter().map(|(_, due)| due).collect()
+            }
+            true => {
+                let until = millis(now + hold);
+                let claim = move |connection: &_| {
+                    let due = writes::claim_outputs(connection, at, limit, until)?;
+                    Ok((due, Wake::default()))
+                };
+                database.write(claim).await?
+            }
+        };
+        let outputs: Result<Vec<Output>, Error> = due.into_iter().map(OutputRow::read).collect();
         Ok(self.timed(outputs?))
     }
 
@@ -327,7 +358,7 @@ impl StateStore for SqliteStore {
 
     /// Waits without a limit. The end in another process is seen within a second.
     async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
-        let waiters = &self.0.database.waiters;
+        let waiters = &self.inner.database.waiters;
         let mut looks = Looks::new();
         let _forgets = waiters.forget_later(id);
         let end = waiters.end_of(id);

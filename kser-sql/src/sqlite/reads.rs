@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kser_core::sequencing::Progress;
 use kser_core::store::{
-    Attempt, Found, NewRun, Output, OutputId, RunFilter, RunInfo, Standing, Tombstone,
+    Attempt, DueRun, Found, NewRun, Output, OutputId, RunFilter, RunInfo, Standing, Tombstone,
 };
 use kser_core::{Error, RunId, Topic};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params};
@@ -168,21 +168,58 @@ pub(super) fn step(connection: &Connection, id: &RunId, position: u32) -> Result
         .optional()
 }
 
-/// Lists the runs of a topic that are due at `at`.
+/// A run that is due as its columns.
+pub(super) struct DueRow {
+    info: InfoRow,
+    position: u32,
+    here: Option<String>,
+    next: Option<String>,
+}
+
+impl DueRow {
+    pub(super) fn read(self) -> std::result::Result<DueRun, Error> {
+        let id = self.info.id.clone();
+        let read = |step: Option<String>, position: u32| {
+            step.map(|step| read_step(&step, &id, position)).transpose()
+        };
+        let here = read(self.here, self.position)?;
+        let next = read(self.next, self.position.saturating_add(1))?;
+        Ok(DueRun::new(self.info.read()?, here, next))
+    }
+}
+
+/// Says whether a run of a topic is due at `at`, which is rare.
+pub(super) fn is_any_due(connection: &Connection, topic: &Topic, at: i64) -> Result<bool> {
+    let mut find = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM kser_runs WHERE topic = ?1 AND look_at IS NOT NULL AND look_at <= ?2)",
+    )?;
+    find.query_row(params![topic.as_str(), at], |row| row.get(0))
+}
+
+/// Lists the runs of a topic that are due at `at`, with their numbers.
 pub(super) fn due(
     connection: &Connection,
     topic: &Topic,
     at: i64,
     limit: i64,
-) -> Result<Vec<RunId>> {
+) -> Result<Vec<(i64, DueRow)>> {
     let mut list = connection.prepare_cached(
-        "SELECT id FROM kser_runs WHERE topic = ?1 AND look_at IS NOT NULL AND look_at <= ?2
-         ORDER BY look_at, number LIMIT ?3",
+        "SELECT id, name, message, created, progress, number, position,
+             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position),
+             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position + 1)
+         FROM kser_runs r JOIN kser_launches ON run = number
+         WHERE topic = ?1 AND look_at IS NOT NULL AND look_at <= ?2 ORDER BY look_at, number LIMIT ?3",
     )?;
-    let ids = list.query_map(params![topic.as_str(), at, limit], |row| {
-        Ok(RunId::from(row.get_ref(0)?.as_str()?))
+    let due = list.query_map(params![topic.as_str(), at, limit], |row| {
+        let due = DueRow {
+            info: InfoRow::of(row)?,
+            position: row.get(6)?,
+            here: row.get(7)?,
+            next: row.get(8)?,
+        };
+        Ok((row.get(5)?, due))
     })?;
-    ids.collect()
+    due.collect()
 }
 
 /// Returns the earliest time at which a run or an output is due. It asks the index once for each topic.
@@ -219,15 +256,26 @@ impl OutputRow {
     }
 }
 
-/// Lists the outputs that are due at `at`.
-pub(super) fn outputs_due(connection: &Connection, at: i64, limit: i64) -> Result<Vec<OutputRow>> {
+/// Says whether an output is due at `at`, which is rare.
+pub(super) fn is_any_output_due(connection: &Connection, at: i64) -> Result<bool> {
+    let mut find =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM kser_outputs WHERE due <= ?1)")?;
+    find.query_row([at], |row| row.get(0))
+}
+
+/// Lists the outputs that are due at `at`, with their numbers.
+pub(super) fn outputs_due(
+    connection: &Connection,
+    at: i64,
+    limit: i64,
+) -> Result<Vec<(i64, OutputRow)>> {
     let mut list = connection.prepare_cached(
-        "SELECT r.id, o.version, o.place, o.topic, o.record_key, o.headers, o.payload, o.not_before
+        "SELECT r.id, o.version, o.place, o.topic, o.record_key, o.headers, o.payload, o.not_before, o.number
          FROM kser_outputs o JOIN kser_runs r ON r.number = o.run
          WHERE o.due <= ?1 ORDER BY o.due, o.number LIMIT ?2",
     )?;
     let outputs = list.query_map(params![at, limit], |row| {
-        Ok(OutputRow {
+        let output = OutputRow {
             id: OutputId {
                 run: RunId::from(row.get_ref(0)?.as_str()?),
                 version: row.get::<_, i64>(1)?.cast_unsigned(),
@@ -240,7 +288,8 @@ pub(super) fn outputs_due(connection: &Connection, at: i64, limit: i64) -> Resul
                 payload: row.get(6)?,
                 not_before: row.get(7)?,
             },
-        })
+        };
+        Ok((row.get(8)?, output))
     })?;
     outputs.collect()
 }

@@ -2,11 +2,14 @@
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision, carried};
 use kser_core::store::{Attempt, NewRun, OutputId, TOMBSTONE_KEPT, Write};
-use kser_core::{Error, Outcome, Raw, Record, RunId, Timestamp};
+use kser_core::{Error, Outcome, Raw, Record, RunId, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::failure::BACKEND;
-use super::reads::{FoundRow, StandingRow, TombstoneRow, found, standing, step_text, tombstone};
+use super::reads::{
+    self, DueRow, FoundRow, OutputRow, StandingRow, TombstoneRow, found, standing, step_text,
+    tombstone,
+};
 use super::waiters::{End, Wake};
 use crate::encoding::{RecordRow, millis, signed, unreadable};
 
@@ -292,6 +295,43 @@ impl AttemptRow {
         ])?;
         Ok(())
     }
+}
+
+/// Lists the runs of a topic that are due at `at`, and claims them until `until`.
+pub(super) fn claim(
+    connection: &Connection,
+    topic: &Topic,
+    at: i64,
+    limit: i64,
+    until: i64,
+) -> Result<Vec<DueRow>> {
+    let due = reads::due(connection, topic, at, limit)?;
+    let mut claim =
+        connection.prepare_cached("UPDATE kser_runs SET look_at = ?1 WHERE number = ?2")?;
+    let mut rows = Vec::with_capacity(due.len());
+    for (number, row) in due {
+        claim.execute([until, number])?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Lists the outputs that are due at `at`, and claims them until `until`.
+pub(super) fn claim_outputs(
+    connection: &Connection,
+    at: i64,
+    limit: i64,
+    until: i64,
+) -> Result<Vec<OutputRow>> {
+    let due = reads::outputs_due(connection, at, limit)?;
+    let mut claim =
+        connection.prepare_cached("UPDATE kser_outputs SET due = ?1 WHERE number = ?2")?;
+    let mut rows = Vec::with_capacity(due.len());
+    for (number, row) in due {
+        claim.execute([until, number])?;
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 /// Marks an output as published.

@@ -240,7 +240,10 @@ test_services::postgres_tests!(
         let wrong = Progress::launched(ahead);
         store.insert(new(id(1), wrong)).await.unwrap();
         let topic = kser_core::Topic::new("test").unwrap();
-        let due = store.due(&topic, Duration::ZERO, 9).await.unwrap();
+        let due = store
+            .due(&topic, Duration::ZERO, 9, Duration::ZERO)
+            .await
+            .unwrap();
         assert!(due.value.is_empty() && due.now < progress.check_at().unwrap());
     }
 

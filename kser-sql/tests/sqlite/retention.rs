@@ -54,15 +54,15 @@ async fn a_run_is_removed_at_the_age_of_the_retention() {
         matches!(found, Found::Stands(_))
     };
     tokio::time::sleep(6 * DAY).await;
-    store.outputs_due(1).await.unwrap();
+    store.outputs_due(1, Duration::ZERO).await.unwrap();
     assert!(is_kept(&ended[0]).await, "it is not that old");
     tokio::time::sleep(2 * DAY).await;
-    all.outputs_due(1).await.unwrap();
+    all.outputs_due(1, Duration::ZERO).await.unwrap();
     assert!(
         is_kept(&ended[0]).await,
         "a store without a retention removes none"
     );
-    let due = store.outputs_due(10).await.unwrap().value;
+    let due = store.outputs_due(10, Duration::ZERO).await.unwrap().value;
     assert_eq!(due.len(), 1);
     for id in &ended {
         assert!(!is_kept(id).await, "{id}");
@@ -70,7 +70,7 @@ async fn a_run_is_removed_at_the_age_of_the_retention() {
     assert!(is_kept(&active.0).await, "it has not ended");
     assert!(is_kept(&unsent.0).await, "it has an output to relay");
     store.relayed(&[due[0].id.clone()]).await.unwrap();
-    store.outputs_due(1).await.unwrap();
+    store.outputs_due(1, Duration::ZERO).await.unwrap();
     assert!(!is_kept(&unsent.0).await);
     let found = store.read(&ended[0]).await.unwrap().value;
     assert!(matches!(found, Found::Purged(_)), "late records are known");

@@ -3,8 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
-    Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
+    Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Topic};
 use kser_memory::MemoryStore;
@@ -194,13 +194,14 @@ impl StateStore for SimStore {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
-        let read = self.runs.due(topic, waited, limit);
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
+        let read = self.runs.due(topic, waited, limit, hold);
         self.read_call(self.own("due"), read).await
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
-        let read = self.runs.outputs_due(limit);
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
+        let read = self.runs.outputs_due(limit, hold);
         self.read_call(self.own("outputs due"), read).await
     }
 

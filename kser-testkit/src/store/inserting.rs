@@ -7,7 +7,7 @@ use kser_core::store::{Found, Inserted, LONGEST_ID, OUTPUT_PATIENCE};
 use kser_core::{Error, RunId};
 use tokio::task::JoinSet;
 
-use super::{ALL, Inhabitant, new_run, output, plan};
+use super::{ALL, Inhabitant, NO_CLAIM, new_run, output, plan};
 use crate::StoreHarness;
 
 #[doc = sentence!(a_run_is_inserted_once)]
@@ -125,7 +125,7 @@ pub async fn outputs_come_with_a_new_run(harness: &StoreHarness) {
     let other = new_run(harness, &id, "other", now).with_outputs(vec![output("other")]);
     assert_eq!(store.insert(other).await.unwrap().value, Inserted::Other);
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
-    let mut due = store.outputs_due(ALL).await.unwrap().value;
+    let mut due = store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     due.retain(|due| due.id.run == id);
     assert_eq!(due.len(), 1, "{due:?}");
     assert_eq!((due[0].id.version, due[0].id.index), (version, 0));

@@ -31,6 +31,9 @@ use crate::StoreHarness;
 /// More rows than the tests write, and still a number that a database takes.
 const ALL: usize = 1_000_000;
 
+/// No claim: looking changes nothing.
+const NO_CLAIM: Duration = Duration::ZERO;
+
 /// A run that is inserted, as its steps see it.
 #[derive(Debug)]
 struct Inhabitant<'a> {
@@ -121,6 +124,11 @@ impl<'a> Inhabitant<'a> {
         let now = Timestamp::default();
         let patience = Progress::launched(now).check_at().unwrap().since(now);
         Self::insert(harness, name, (0, 0), patience.saturating_sub(wait)).await
+    }
+
+    /// Inserts a run that stands at a step, and is due.
+    async fn old(harness: &'a StoreHarness, name: &str, place: (usize, u32)) -> Self {
+        Self::insert(harness, name, place, Duration::from_secs(3600)).await
     }
 
     async fn insert(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser_core::store::{OUTPUT_PATIENCE, Output, OutputId, Write};
 
-use super::{ALL, Inhabitant, bare_output, new_run, output};
+use super::{ALL, Inhabitant, NO_CLAIM, bare_output, new_run, output};
 use crate::StoreHarness;
 
 #[doc = sentence!(an_output_is_due_once_its_writer_had_its_time)]
@@ -27,7 +27,7 @@ pub async fn an_output_is_due_once_its_writer_had_its_time(harness: &StoreHarnes
             assert_eq!((&due.id, &due.record), (&id, &record));
         }
     }
-    let first = run.store.outputs_due(1).await.unwrap().value;
+    let first = run.store.outputs_due(1, NO_CLAIM).await.unwrap().value;
     assert_eq!(first.len(), 1, "no more than the limit");
 }
 
@@ -52,6 +52,30 @@ pub async fn outputs_are_due_when_their_write_says(harness: &StoreHarness) {
     assert_eq!(due(&run).await.len(), 1, "not yet those of the swap");
     tokio::time::sleep(wait + Duration::from_secs(1)).await;
     assert_eq!(due(&run).await.len(), 3);
+}
+
+#[doc = sentence!(a_claimed_output_is_not_due)]
+pub async fn a_claimed_output_is_not_due(harness: &StoreHarness) {
+    let run = sender(harness, "claimed").await;
+    tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
+    let hold = Duration::from_secs(3);
+    let claim = async |limit| {
+        let due = run.store.outputs_due(limit, hold).await.unwrap().value;
+        let ours = due.into_iter().filter(|due| due.id.run == run.id);
+        ours.map(|due| due.id.index).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(ALL).await, [0, 1]);
+    assert!(claim(ALL).await.is_empty());
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(claim(ALL).await, [0, 1], "the claim is over");
+    let first = OutputId {
+        run: run.id.clone(),
+        version: run.progress.version() + 1,
+        index: 0,
+    };
+    run.store.relayed(&[first]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(claim(ALL).await, [1], "a claimed output is relayed");
 }
 
 #[doc = sentence!(a_relayed_output_never_comes_back)]
@@ -85,6 +109,6 @@ async fn sender<'a>(harness: &'a StoreHarness, name: &str) -> Inhabitant<'a> {
 }
 
 async fn due(run: &Inhabitant<'_>) -> Vec<Output> {
-    let due = run.store.outputs_due(ALL).await.unwrap().value;
+    let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     due.into_iter().filter(|due| due.id.run == run.id).collect()
 }

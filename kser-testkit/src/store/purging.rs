@@ -6,7 +6,7 @@ use std::time::Duration;
 use kser_core::store::{Attempt, Found, Inserted, OUTPUT_PATIENCE, RunFilter, Swapped, Write};
 use kser_core::{Outcome, Status};
 
-use super::{ALL, Inhabitant, new_run, output};
+use super::{ALL, Inhabitant, NO_CLAIM, new_run, output};
 use crate::StoreHarness;
 
 #[doc = sentence!(a_purged_run_is_gone)]
@@ -35,7 +35,7 @@ pub async fn a_purged_run_is_gone(harness: &StoreHarness) {
     assert_eq!(run.store.run(&run.id).await.unwrap(), None);
     assert!(run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty());
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
-    let due = run.store.outputs_due(ALL).await.unwrap().value;
+    let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     assert!(due.iter().all(|due| due.id.run != run.id));
     assert!(
         !run.store.purge(&run.id).await.unwrap(),

@@ -7,7 +7,7 @@ use kser_core::sequencing::Revision;
 use kser_core::store::{Attempt, Found, OUTPUT_PATIENCE, Standing, Swapped, Write};
 use tokio::task::JoinSet;
 
-use super::{ALL, Inhabitant, odd_outcome, output, plan};
+use super::{ALL, Inhabitant, NO_CLAIM, odd_outcome, output, plan};
 use crate::StoreHarness;
 
 #[doc = sentence!(a_swap_writes_if_the_version_is_the_expected_one)]
@@ -105,7 +105,7 @@ pub async fn a_swap_that_is_repeated_has_written_once(harness: &StoreHarness) {
     let attempts = run.store.attempts(&run.id, 0, 10).await.unwrap();
     assert_eq!(attempts.len(), 1);
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
-    let due = run.store.outputs_due(ALL).await.unwrap().value;
+    let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     assert_eq!(due.iter().filter(|due| due.id.run == run.id).count(), 1);
     // Another write of the same version is another one, and so is one without a stamp.
     for stamp in [8, 0] {
@@ -139,7 +139,7 @@ pub async fn plan_attempt_and_outputs_of_a_swap_are_written_with_it(harness: &St
         [write.attempt.unwrap()]
     );
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
-    let due = run.store.outputs_due(ALL).await.unwrap().value;
+    let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     let due: Vec<_> = due.into_iter().filter(|due| due.id.run == run.id).collect();
     assert_eq!(due.len(), 1, "one of the two swaps wrote: {due:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser_core::store::Write;
 
-use super::Inhabitant;
+use super::{Inhabitant, NO_CLAIM};
 use crate::StoreHarness;
 
 #[doc = sentence!(the_time_never_goes_back)]
@@ -42,11 +42,11 @@ pub async fn every_answer_tells_the_time(harness: &StoreHarness) {
             .unwrap()
             .now,
         store
-            .due(&harness.topic(), Duration::ZERO, 1)
+            .due(&harness.topic(), Duration::ZERO, 1, NO_CLAIM)
             .await
             .unwrap()
             .now,
-        store.outputs_due(1).await.unwrap().now,
+        store.outputs_due(1, NO_CLAIM).await.unwrap().now,
         store.register(&"instance".into()).await.unwrap().now,
         store.id().await.unwrap().now,
     ];

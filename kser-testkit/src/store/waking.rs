@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser_core::store::{OUTPUT_PATIENCE, Write};
 
-use super::{ALL, Inhabitant, output};
+use super::{ALL, Inhabitant, NO_CLAIM, output};
 use crate::StoreHarness;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -101,8 +101,11 @@ pub async fn wakes_when_something_is_due(harness: &StoreHarness) {
     let (topic, expected) = (harness.topic(), harness.id("soon"));
     let waiting = tokio::spawn(async move {
         loop {
-            let due = store.due(&topic, Duration::ZERO, ALL).await.unwrap();
-            if due.value.contains(&expected) {
+            let due = store
+                .due(&topic, Duration::ZERO, ALL, NO_CLAIM)
+                .await
+                .unwrap();
+            if due.value.iter().any(|due| due.info.id == expected) {
                 return;
             }
             store.await_due().await.unwrap();
@@ -118,7 +121,14 @@ pub async fn wakes_when_something_is_due(harness: &StoreHarness) {
     write.outputs = vec![output("a")];
     late.swap(write).await;
     let due = async {
-        while late.store.outputs_due(ALL).await.unwrap().value.is_empty() {
+        while late
+            .store
+            .outputs_due(ALL, NO_CLAIM)
+            .await
+            .unwrap()
+            .value
+            .is_empty()
+        {
             late.store.await_due().await.unwrap();
         }
     };

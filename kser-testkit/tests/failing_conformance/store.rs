@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter, RunInfo,
-    StoreHealth, Swapped, Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter,
+    RunInfo, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
@@ -39,6 +39,8 @@ pub(crate) enum Slip {
     DueWithoutWait,
     DueForOneTopic,
     AllAreDue,
+    ClaimsNothing,
+    ClaimsForEver,
     DueTheLatestFirst,
     IgnoresLimits,
     ForgetsOutputs,
@@ -66,6 +68,7 @@ pub(crate) struct Sloppy {
     reads: AtomicU64,
     first_read: Mutex<BTreeMap<RunId, Progress>>,
     relayed: Mutex<BTreeSet<OutputId>>,
+    claimed: Mutex<BTreeSet<RunId>>,
 }
 
 impl Sloppy {
@@ -76,6 +79,7 @@ impl Sloppy {
             reads: AtomicU64::new(0),
             first_read: Mutex::default(),
             relayed: Mutex::default(),
+            claimed: Mutex::default(),
         }
     }
 
@@ -237,7 +241,8 @@ impl StateStore for Sloppy {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
         let limit = match self.slip {
             Slip::IgnoresLimits => usize::MAX,
             _ => limit,
@@ -246,20 +251,39 @@ impl StateStore for Sloppy {
             Slip::DueWithoutWait => Duration::ZERO,
             _ => waited,
         };
-        let mut due = self.inner.due(topic, waited, limit).await?;
+        let hold = match self.slip {
+            Slip::ClaimsNothing => Duration::ZERO,
+            _ => hold,
+        };
+        let mut due = self.inner.due(topic, waited, limit, hold).await?;
         match self.slip {
+            Slip::ClaimsForEver => {
+                let mut claimed = self.claimed.lock().unwrap();
+                due.value.retain(|run| !claimed.contains(&run.info.id));
+                if !hold.is_zero() {
+                    claimed.extend(due.value.iter().map(|run| run.info.id.clone()));
+                }
+            }
+            Slip::TellsNoNeighbour => due.value.iter_mut().for_each(|run| run.here = None),
             Slip::DueTheLatestFirst => due.value.reverse(),
             Slip::AllAreDue => {
                 let all = self.inner.list(&RunFilter::default()).await?;
-                due.value = all.into_iter().map(|info| info.id).collect();
+                due.value = all
+                    .into_iter()
+                    .map(|info| DueRun::new(info, None, None))
+                    .collect();
             }
             _ => {}
         }
         Ok(due)
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
-        self.inner.outputs_due(limit).await
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
+        let hold = match self.slip {
+            Slip::ClaimsNothing => Duration::ZERO,
+            _ => hold,
+        };
+        self.inner.outputs_due(limit, hold).await
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {

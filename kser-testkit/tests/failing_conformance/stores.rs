@@ -59,6 +59,10 @@ const TABLE: &[(Slip, &str)] = &[
         "the_earliest_is_first_and_the_limit_holds",
     ),
     (Slip::AllAreDue, "a_run_that_needs_no_look_is_never_due"),
+    (Slip::TellsNoNeighbour, "a_run_that_is_due_is_told_whole"),
+    (Slip::ClaimsNothing, "a_claimed_run_is_not_due"),
+    (Slip::ClaimsForEver, "a_swap_ends_a_claim"),
+    (Slip::ClaimsNothing, "a_claimed_output_is_not_due"),
     (
         Slip::ForgetsOutputs,
         "an_output_is_due_once_its_writer_had_its_time",

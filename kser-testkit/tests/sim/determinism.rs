@@ -6,7 +6,7 @@ use crate::shop::{Checkout, handlers};
 
 /// What the builds for tests and for release have both said. What a run does, or how it is told, is another number: when
 /// that is meant, the new ones belong here.
-const HASHES: [&str; 3] = ["83f360cd406383a8", "63f3f7c0867e160c", "b97a4c402a10b0d7"];
+const HASHES: [&str; 3] = ["5b03e6a783c76201", "63f3f7c0867e160c", "b97a4c402a10b0d7"];
 
 /// The hash over the traces of runs of a row.
 fn hash(setup: Setup) -> String {

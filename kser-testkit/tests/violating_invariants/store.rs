@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth, Swapped,
-    Timed, Watch, Write,
+    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
+    Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId, Topic};
 use serde_json::{Value, json};
@@ -167,19 +167,20 @@ impl StateStore for Bad {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
         let waited = match self.flaw {
             Flaw::SweepsWhatWaits => Duration::ZERO,
             _ => waited,
         };
         self.inner
-            .due(topic, waited, limit)
+            .due(topic, waited, limit, hold)
             .await
             .map(|due| self.shown(due))
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
-        let mut due = self.inner.outputs_due(limit).await?;
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
+        let mut due = self.inner.outputs_due(limit, hold).await?;
         if self.flaw == Flaw::LosesOutputs {
             due.value.clear();
         }

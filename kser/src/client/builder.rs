@@ -4,7 +4,6 @@ use std::sync::Arc;
 use kser_clock::SystemClock;
 use kser_core::log::LogOptions;
 use kser_core::{Clock, Error, IdSource, Limits, Mode, StateStore, Transport};
-use tokio::sync::Semaphore;
 
 use super::Client;
 use super::url::{Backend, open, open_store};
@@ -244,7 +243,6 @@ impl ClientBuilder {
             store_clock,
             event_watcher: Arc::new(EventWatcher::default()),
             failures: Arc::default(),
-            relaying: Arc::new(Semaphore::new(1)),
             ready: Arc::default(),
             unread: Arc::default(),
             log: Arc::new(payloads.log_options(self.log)),

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, StepKey};
-use kser_core::store::OutputId;
+use kser_core::store::{DueRun, OutputId, Standing};
 use kser_core::{Error, Metadata, Mode, Record, RunId, Topic};
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +20,10 @@ use crate::shared::Shared;
 /// The number of runs or outputs that are read from the store at once.
 const AT_ONCE: usize = 100;
 
-/// After how many outputs that cannot be published one look ends: the store lists them again each time.
+/// The time for which a sweep claims the runs and outputs that are due. Those that it cannot publish are due again then.
+const CLAIM: Duration = Duration::from_secs(30);
+
+/// After how many outputs that cannot be published one look ends.
 const MOST_STUCK: usize = 6_400;
 
 /// The time after which a sweep of a topic whose runs fail ends: in an outage each run may fail only after a timeout, and the
@@ -36,9 +39,8 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     };
     let stored = Stored { shared, store };
     publish_lost_records(stored).await;
-    let mut passed = BTreeMap::new();
     loop {
-        if let Err(error) = sweep_once(stored, queues, &mut passed).await {
+        if let Err(error) = sweep_once(stored, queues).await {
             tracing::warn!(target: "kser", error = kser_core::log::report(&error), "a sweep failed; the next one goes on");
         }
         sleep(options.sweep_every).await;
@@ -47,61 +49,37 @@ pub(crate) async fn sweep(shared: &Shared, options: &Options, queues: &Queues) {
     }
 }
 
-async fn sweep_once(
-    stored: Stored<'_>,
-    queues: &Queues,
-    passed: &mut BTreeMap<Topic, BTreeSet<RunId>>,
-) -> Result<(), Error> {
+async fn sweep_once(stored: Stored<'_>, queues: &Queues) -> Result<(), Error> {
     let mut swept = Ok(());
     for (topic, waited) in queues.read() {
-        let passed = passed.entry(topic.clone()).or_default();
         // The runs of a topic that cannot be written to do not hold up those of the others.
-        swept = swept.and(sweep_topic(stored, &topic, waited, passed).await);
+        swept = swept.and(sweep_topic(stored, &topic, waited).await);
     }
     swept.and(relay(stored).await)
 }
 
 /// Sweeps the runs that wait for a record of a topic whose oldest record has waited so long. A run that fails does not hold up
-/// the others. A look that ends early leaves in `passed` the runs that it has tried in vain; the next look begins behind them.
-async fn sweep_topic(
-    stored: Stored<'_>,
-    topic: &Topic,
-    waited: Duration,
-    passed: &mut BTreeSet<RunId>,
-) -> Result<(), Error> {
-    // The runs that stay in the list, and those of the page before.
-    let (mut stuck, mut before) = (std::mem::take(passed), BTreeSet::new());
+/// the others: it is claimed, so that the store lists it again later.
+async fn sweep_topic(stored: Stored<'_>, topic: &Topic, waited: Duration) -> Result<(), Error> {
     let mut failing = Failing::default();
     loop {
-        let limit = beyond(stuck.len());
-        let due = stored.store.due(topic, waited, limit).await?;
+        let due = stored.store.due(topic, waited, AT_ONCE, CLAIM).await?;
         let due = stored.shared.store_clock.observe(due);
-        let (is_all, mut looked) = (due.len() < limit, BTreeSet::new());
-        for id in due {
-            if stuck.contains(&id) {
-                continue;
-            }
-            if before.contains(&id) {
-                stuck.insert(id);
-                continue;
-            }
-            let since = Instant::now();
-            if let Err(error) = look_after(stored, &id).await {
+        let is_all = due.len() < AT_ONCE;
+        for run in due {
+            let (id, since) = (run.info.id.clone(), Instant::now());
+            if let Err(error) = look_after(stored, run).await {
                 failing.note(&id, error, since.elapsed());
-                stuck.insert(id.clone());
             }
-            looked.insert(id);
             if failing.spent >= LONGEST_FAILING {
-                *passed = stuck;
                 failing.tell(topic);
                 return Ok(());
             }
         }
-        if is_all || looked.is_empty() {
+        if is_all {
             failing.tell(topic);
             return Ok(());
         }
-        before = looked;
     }
 }
 
@@ -129,19 +107,15 @@ impl Failing {
 }
 
 /// Publishes a run that does not move. A run that fails for good is due later and later.
-async fn look_after(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
-    match nudge(stored, id).await {
+async fn look_after(stored: Stored<'_>, due: DueRun) -> Result<(), Error> {
+    let id = due.info.id.clone();
+    match nudge(stored, due).await {
         Err(error) if !error.is_temporary() => {
             tracing::error!(target: "kser", run = ?id, error = kser_core::log::report(&error), "publishing a run that does not move failed; it is tried again later");
-            defer(stored, id).await
+            defer(stored, &id).await
         }
         nudged => nudged,
     }
-}
-
-/// Returns how many are asked for when the first ones of a list are known to stay in it.
-fn beyond(stuck: usize) -> usize {
-    stuck + stuck.max(AT_ONCE)
 }
 
 /// Defers the next sweep of a run whose records cannot be written, as if they were published.
@@ -161,18 +135,14 @@ async fn defer(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
 }
 
 /// Of many sweepers one wins the swap, and publishes.
-async fn nudge(stored: Stored<'_>, id: &RunId) -> Result<(), Error> {
-    let Some(info) = stored.store.run(id).await? else {
-        return Ok(());
-    };
-    let run = run_ref(&info)?;
-    let swept = stored.carry_out(
-        &run,
-        Some(&info.launch),
-        None,
-        |_| Event::Swept,
-        |_, _| Ok(()),
-    );
+async fn nudge(stored: Stored<'_>, due: DueRun) -> Result<(), Error> {
+    let DueRun {
+        info, here, next, ..
+    } = due;
+    let (id, run) = (&info.id, run_ref(&info)?);
+    let view = RunView::of_standing(Standing::new(info.progress, here, next));
+    let launch = Some(&info.launch);
+    let swept = stored.carry_out(&run, view, launch, None, |_| Event::Swept, |_, _| Ok(()));
     let swept = match swept.await {
         Ok(swept) => swept,
         Err(Error::UnknownRun { .. } | Error::Rejected { .. }) => return Ok(()),
@@ -213,8 +183,9 @@ async fn unsendable(stored: Stored<'_>, run: &RunRef, error: &Error) -> Result<(
             },
         }
     };
+    let view = stored.view(&run.id).await?;
     let ended = stored
-        .carry_out(run, None, None, ended, |_, _| Ok(()))
+        .carry_out(run, view, None, None, ended, |_, _| Ok(()))
         .await?;
     ended.published.map_err(kser_core::NotPublished::into_error)
 }
@@ -228,40 +199,31 @@ fn the_build() -> StepKey {
     }
 }
 
-/// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others, nor have them
-/// published twice. Of the consumers of a client only one does this at a time: the store lists an output until it is
-/// marked as relayed, and two of them would publish it twice.
+/// Publishes the outputs that their writer did not. Those that cannot be published do not hold up the others: they are claimed,
+/// so that the store lists them again later, and no other consumer publishes them at the same time.
 async fn relay(stored: Stored<'_>) -> Result<(), Error> {
-    let Ok(_turn) = stored.shared.relaying.try_acquire() else {
-        return Ok(());
-    };
-    let (mut stuck, mut first): (BTreeSet<OutputId>, _) = (BTreeSet::new(), None);
+    let (mut failures, mut first) = (0, None);
     loop {
-        let limit = beyond(stuck.len());
-        let due = stored.store.outputs_due(limit).await?;
+        let due = stored.store.outputs_due(AT_ONCE, CLAIM).await?;
         let due = stored.shared.store_clock.observe(due);
-        let is_all = due.len() < limit;
-        let new = due.into_iter().filter(|output| !stuck.contains(&output.id));
-        let (ids, records): (Vec<OutputId>, Vec<_>) = new
-            .map(|output| (output.id, here(stored.shared, output.record)))
-            .unzip();
-        if ids.is_empty() {
+        let is_all = due.len() < AT_ONCE;
+        if due.is_empty() {
             return first.map_or(Ok(()), Err);
         }
+        let (ids, records): (Vec<OutputId>, Vec<_>) = due
+            .into_iter()
+            .map(|output| (output.id, here(stored.shared, output.record)))
+            .unzip();
         let published = stored.shared.publish(records.clone()).await;
         let failed = published.err().map(|error| error.failed);
         let failed = give_up(stored.shared, &records, failed.unwrap_or_default()).await;
         let failed: BTreeMap<usize, Error> = failed.into_iter().collect();
-        let (unsent, sent): (Vec<_>, Vec<_>) = ids
-            .iter()
-            .cloned()
-            .enumerate()
-            .partition(|(index, _)| failed.contains_key(index));
-        let sent: Vec<OutputId> = sent.into_iter().map(|(_, id)| id).collect();
+        let sent = (0..).zip(ids).filter(|(at, _)| !failed.contains_key(at));
+        let sent: Vec<OutputId> = sent.map(|(_, id)| id).collect();
         stored.store.relayed(&sent).await?;
-        stuck.extend(unsent.into_iter().map(|(_, id)| id));
+        failures += failed.len();
         first = first.or_else(|| failed.into_values().next());
-        if is_all || stuck.len() >= MOST_STUCK {
+        if is_all || failures >= MOST_STUCK {
             return first.map_or(Ok(()), Err);
         }
     }

@@ -65,7 +65,7 @@ impl Stored<'_> {
         Ok(after.with_stamp(self.shared.next_stamp()))
     }
 
-    /// Applies an event to a run as it is stored, and publishes the records that follow. `event` makes the event from the
+    /// Applies an event to a run as it was read, and publishes the records that follow. `event` makes the event from the
     /// state of the run, and `fits` may refuse it. `by` is the actor of a verb.
     ///
     /// The records are written with the run, and the store keeps them until they are published: neither a crash nor dropping
@@ -73,6 +73,7 @@ impl Stored<'_> {
     pub(crate) async fn carry_out<F, C>(
         &self,
         run: &RunRef,
+        mut view: RunView,
         launch: Option<&Bytes>,
         by: Option<&Intervention>,
         event: F,
@@ -83,7 +84,6 @@ impl Stored<'_> {
         C: Fn(&RunView, Event) -> Result<(), Error> + Send,
     {
         loop {
-            let mut view = self.view(&run.id).await?;
             let event = event(&view);
             fits(&view, event.clone())?;
             let after = self.decide(&view, event);
@@ -102,10 +102,13 @@ impl Stored<'_> {
                 outputs: records.clone(),
                 begins_next: false,
             };
-            if let WriteOutcome::Yes = self.write(run, &mut view, &after, &along).await? {
-                let version = after.progress.version();
-                let published = self.relay(&run.id, version, records).await;
-                return Ok(CarriedOut { after, published });
+            match self.write(run, &mut view, &after, &along).await? {
+                WriteOutcome::Yes => {
+                    let version = after.progress.version();
+                    let published = self.relay(&run.id, version, records).await;
+                    return Ok(CarriedOut { after, published });
+                }
+                WriteOutcome::Elsewhere(actual) => view = actual.must_stand(&run.id)?,
             }
         }
     }
@@ -115,8 +118,8 @@ impl Stored<'_> {
     where
         F: Fn(&RunView) -> Event + Send,
     {
+        let mut view = self.view(&run.id).await?;
         loop {
-            let view = self.view(&run.id).await?;
             let event = event(&view);
             match self
                 .apply_to(run, view, event, WriteExtras::default())
@@ -127,7 +130,7 @@ impl Stored<'_> {
                     let id = run.id.clone();
                     return Err(Error::Rejected { id, source });
                 }
-                SwapOutcome::Conflict(_) => {}
+                SwapOutcome::Conflict(actual) => view = actual.must_stand(&run.id)?,
             }
         }
     }
@@ -273,10 +276,7 @@ impl Stored<'_> {
 
     /// Reads where a run stands, and the steps near.
     pub(crate) async fn view(&self, id: &RunId) -> Result<RunView, Error> {
-        match self.read(id).await? {
-            Elsewhere::Stands(view) => Ok(view),
-            Elsewhere::Purged | Elsewhere::Unknown => Err(Error::UnknownRun { id: id.clone() }),
-        }
+        self.read(id).await?.must_stand(id)
     }
 
     /// Reads the state of a run.
@@ -378,6 +378,14 @@ impl Elsewhere {
             Found::Purged(_) => Ok(Self::Purged),
             Found::Unknown => Ok(Self::Unknown),
             _ => Err(unknown_answer()),
+        }
+    }
+
+    /// Returns the state of a run that the store has.
+    fn must_stand(self, id: &RunId) -> Result<RunView, Error> {
+        match self {
+            Self::Stands(view) => Ok(view),
+            Self::Purged | Self::Unknown => Err(Error::UnknownRun { id: id.clone() }),
         }
     }
 }

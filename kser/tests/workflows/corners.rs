@@ -231,7 +231,10 @@ async fn a_run_is_due_in_time_whatever_the_clock_of_its_producer() {
         let topic = Topic::new("test").unwrap();
         let mut due = Vec::new();
         for _ in 0..2 {
-            let runs = store.due(&topic, Duration::ZERO, 10).await.unwrap();
+            let runs = store
+                .due(&topic, Duration::ZERO, 10, Duration::ZERO)
+                .await
+                .unwrap();
             due.push(runs.value.len());
             sleep(Duration::from_secs(61)).await;
         }

@@ -135,6 +135,43 @@ async fn runs_that_fail_slowly_do_not_hold_up_outputs() -> Result<(), Error> {
     consumer.stop().await
 }
 
+/// The list of the runs that are due has all that is needed to publish them.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_reads_no_run_by_itself() -> Result<(), Error> {
+    let setup = Setup::new().await?;
+    let lost = (0..200).map(|number| (format!("run {number}"), "x".to_owned()));
+    setup.lose(lost).await?;
+    let before = setup.store.reads();
+    let consumer = setup.kser.consumer(setup.registry()?).spawn();
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(setup.diary.read().len(), 200);
+    let reads = setup.store.reads() - before;
+    assert!(reads < 20, "{reads} reads");
+    consumer.stop().await
+}
+
+/// Each has claimed the outputs that it publishes.
+#[tokio::test(start_paused = true)]
+async fn two_clients_over_a_store_publish_an_output_once() -> Result<(), Error> {
+    let setup = Setup::new().await?;
+    setup
+        .insert("first", "elsewhere", vec![record("test", "x")?])
+        .await?;
+    setup.transport.fail(Fault::Slow);
+    let other = Client::builder(setup.transport.clone()).store(Arc::clone(&setup.store));
+    let other = other.clock(setup.transport.clock()).build().await?;
+    let consumers = [
+        setup.kser.consumer(setup.registry()?).spawn(),
+        other.consumer(setup.registry()?).spawn(),
+    ];
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(setup.diary.read(), ["x"]);
+    for consumer in consumers {
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_consumers_of_a_connection_publish_an_output_once() -> Result<(), Error> {
     let setup = Setup::new().await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kser::Error;
 use kser::backend::sequencing::{Event, Owner, Progress, Revision, StepKey, StepWindow, apply};
 use kser::backend::store::{
-    Found, Inserted, NewRun, Output, OutputId, Swapped, Timed, Watch, Write,
+    DueRun, Found, Inserted, NewRun, Output, OutputId, Swapped, Timed, Watch, Write,
 };
 use kser::backend::{StateStore, StoreId};
 use kser::consumer::{Instance, StoreHealth};
@@ -82,6 +82,7 @@ pub(crate) struct Deaf {
     /// The calls until the one that is lost.
     left: Arc<AtomicI64>,
     sweeps: Arc<AtomicUsize>,
+    reads: Arc<AtomicUsize>,
     /// The versions that were written and not answered.
     lost: Arc<Mutex<BTreeSet<(RunId, u64)>>>,
 }
@@ -95,6 +96,7 @@ impl Deaf {
             calls: Arc::default(),
             left: Arc::default(),
             sweeps: Arc::default(),
+            reads: Arc::default(),
             lost: Arc::default(),
         }
     }
@@ -142,6 +144,12 @@ impl Deaf {
             let _ = call.await;
         }
         Err(super::failed(true))
+    }
+
+    /// Counts the reads of single runs and steps.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
     }
 
     pub(crate) fn lose(&self, loss: Loss) {
@@ -245,6 +253,7 @@ impl StateStore for Deaf {
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         if self.loses(Loss::Reads) {
             return Err(super::failed(true));
         }
@@ -311,6 +320,7 @@ impl StateStore for Deaf {
     }
 
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         if self.loses(Loss::Reads) {
             return Err(super::failed(true));
         }
@@ -322,13 +332,14 @@ impl StateStore for Deaf {
         topic: &Topic,
         waited: Duration,
         limit: usize,
-    ) -> Result<Timed<Vec<RunId>>, Error> {
-        self.inner.due(topic, waited, limit).await
+        hold: Duration,
+    ) -> Result<Timed<Vec<DueRun>>, Error> {
+        self.inner.due(topic, waited, limit, hold).await
     }
 
-    async fn outputs_due(&self, limit: usize) -> Result<Timed<Vec<Output>>, Error> {
+    async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
-        self.inner.outputs_due(limit).await
+        self.inner.outputs_due(limit, hold).await
     }
 
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
@@ -362,6 +373,7 @@ impl StateStore for Deaf {
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.run(id).await
     }
 
