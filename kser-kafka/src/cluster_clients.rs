@@ -1,5 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use kser_core::{Error, NotPublished, Record, Topic, TopicSpec, UnfitTopic};
@@ -93,6 +96,19 @@ impl ClusterClients {
             true => self.refused_waits(records).await,
             false => refused,
         }
+    }
+
+    /// Reads the limits of the topics of records on a thread of its own, for callers that must not wait.
+    pub(crate) fn read_limits(self: &Arc<Self>, records: &[Record]) {
+        let topics: BTreeSet<_> = records.iter().map(|record| record.topic.clone()).collect();
+        let cluster = Arc::clone(self);
+        let thread = thread::Builder::new().name("kser-kafka-ask".to_owned());
+        // Without the thread a later record tries again.
+        let _ = thread.spawn(move || {
+            for topic in &topics {
+                let _ = block_on(cluster.limits.of(&cluster.admin, topic));
+            }
+        });
     }
 
     /// Creates the topics that were missing, if [`KafkaConfig::with_create`] is set. Returns whether there are some.
@@ -266,6 +282,28 @@ impl ClusterClients {
         match failed.is_empty() {
             true => Ok(()),
             false => Err(NotPublished::new(failed)),
+        }
+    }
+}
+
+/// Wakes a thread that waits for a future.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => thread::park(),
         }
     }
 }

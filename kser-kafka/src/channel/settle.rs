@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::channel::{PollChannel, RecordId};
 use crate::cluster_clients::ClusterClients;
 use crate::delay;
+use crate::topics::limits::CachedLimits;
 use crate::transaction::{Answers, EndedRecord, TransactionLink, none_published};
 
 /// Settles the deliveries of one member: publishes the outputs, and then marks the record as done for the next commit.
@@ -57,7 +58,7 @@ impl Settle for Settler {
 
 impl HandIn for Settler {
     /// A delayed record has to be awaited, since the limits of its topics may have to be asked for. In transactions the limits of all
-    /// topics are compared.
+    /// topics are compared, as far as they are known.
     fn hand_in(&self, mut ended: EndedDelivery) -> Result<(), EndedDelivery> {
         let id = RecordId::of_ticket(ended.id());
         if !self.channel.is_live(id.assignment) {
@@ -71,9 +72,11 @@ impl HandIn for Settler {
                 return Err(ended);
             }
             if !self.cluster.config.compresses() {
-                let Some(limits) = self.cluster.limits.check_cached(ended.outputs()) else {
-                    return Err(ended);
-                };
+                let limits = self.cluster.limits.check_cached(ended.outputs());
+                let limits = limits.unwrap_or_else(|| {
+                    self.cluster.read_limits(ended.outputs());
+                    CachedLimits::default()
+                });
                 transactions.bound_batches(limits.smallest);
                 if !limits.too_large.is_empty() {
                     let outputs = ended.take_outputs();

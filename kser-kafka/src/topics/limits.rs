@@ -46,7 +46,7 @@ pub(crate) struct CachedLimits {
 
 impl TopicLimits {
     /// Compares records with the limits of their topics, without asking the brokers. `None` if this caller has to
-    /// [read](Self::read) them first: one caller for each topic and minute is told so, and the others go on with those that are
+    /// [read](Self::read) them: one caller for each topic and minute is told so, and the others go on with those that are
     /// known.
     pub(crate) fn check_cached(&self, records: &[Record]) -> Option<CachedLimits> {
         let now = monotonic();
@@ -100,7 +100,8 @@ impl TopicLimits {
         refuse(&found, record, wait, compresses)
     }
 
-    async fn of(&self, admin: &TopicAdmin, topic: &Topic) -> Arc<SettingsByTopic> {
+    /// Returns the settings of a topic and of its delay topics, which are read if they are not cached.
+    pub(crate) async fn of(&self, admin: &TopicAdmin, topic: &Topic) -> Arc<SettingsByTopic> {
         let now = monotonic();
         if let Some(found) = self.cached(topic, now) {
             return found;
