@@ -212,7 +212,7 @@ async fn many_wait() -> Tested {
     };
     let kser = patiently(observed).await?;
     let consumer = kser.consumer(registry).with_buffer(HELD, 16 << 20).spawn();
-    let long = Duration::from_secs(120) + frozen * 4;
+    let long = Duration::from_secs(300) + frozen * 4;
     until("some arrive", long, || arrivals.count() > tasks / 20).await?;
     let began = Instant::now();
     cluster.freeze(1);
