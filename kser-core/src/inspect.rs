@@ -5,10 +5,10 @@ use async_trait::async_trait;
 use crate::{Error, Record, Room, Timestamp, Topic};
 
 /// Shows the topics and groups of a backend without taking part: it joins no group, settles no delivery and commits no offset.
-/// [`Transport::inspect`](crate::Transport::inspect) gives it; the section "Looking" of that trait's contract says what it shows.
+/// [`Transport::inspect`](crate::Transport::inspect) gives it; the section "Looking" of that trait's contract has the rules.
 ///
-/// It is for people and their tools, who look at dead letters while a program replays them. The methods may take a second, and
-/// need the rights to read topics and to describe groups.
+/// Operators and their tools look at dead letters with it while a program replays them. A call may take a second, and needs the
+/// rights to read topics and to describe groups.
 #[async_trait]
 pub trait Inspect: Debug + Send + Sync + 'static {
     /// Lists the topics by name, without those of the backend itself.

@@ -19,7 +19,7 @@ use crate::producer::ProducerClient;
 const CALL: Duration = Duration::from_secs(10);
 /// The timeout of an abort. A producer whose transaction is not aborted by then is given up, which aborts it, too.
 const ABORT: Duration = Duration::from_secs(2);
-/// The age of a transaction from which on it is looked up before it is committed. An operator who aborts it has seen it open.
+/// The age from which on the thread looks a transaction up before it commits it: an operator aborts a transaction that stays open.
 const OLD: Duration = Duration::from_secs(1);
 /// The timeout of reading the metadata of a topic, or the end of a log.
 const LEARN: Duration = Duration::from_secs(5);
