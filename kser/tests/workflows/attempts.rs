@@ -11,6 +11,15 @@ use kser::memory::{MemoryStore, MemoryTransport};
 use kser::{Context, Error, IntoTask, Registry, RetryPolicy, Status, Step, Task, TaskError};
 use tokio::time::sleep;
 
+/// Makes a client over a store that counts its calls.
+async fn counted() -> Result<(kser::Client, Deaf), Error> {
+    let transport = MemoryTransport::new();
+    let clock = transport.clock();
+    let store = Deaf::new(MemoryStore::with_clock(clock));
+    let client = kser::Client::builder(transport).store(store.clone());
+    Ok((client.clock(clock).build().await?, store))
+}
+
 /// A task that takes too long, and notes what it is told of that.
 struct Slow(Diary);
 
@@ -217,14 +226,7 @@ async fn a_lease_is_renewed_when_it_is_due_and_not_when_the_store_wakes() -> Res
 /// write with the end of the one before it.
 #[tokio::test(start_paused = true)]
 async fn an_operation_of_three_steps_is_eight_calls_of_its_store() -> Result<(), Error> {
-    let transport = MemoryTransport::new();
-    let clock = transport.clock();
-    let store = Deaf::new(MemoryStore::with_clock(clock));
-    let kser = kser::Client::builder(transport)
-        .store(store.clone())
-        .clock(clock)
-        .build()
-        .await?;
+    let (kser, store) = counted().await?;
     let game = |_: Game| async { Ok::<_, TaskError>(vec![Step::new(note("x")); 3]) };
     let registry = Registry::new().operation(game).task(|_: Note| async {});
     let consumer = kser.consumer(registry.build()?).spawn();
@@ -238,14 +240,7 @@ async fn an_operation_of_three_steps_is_eight_calls_of_its_store() -> Result<(),
 /// A retry in hand starts from the state that the failure has written: each attempt is two swaps, and none conflicts.
 #[tokio::test(start_paused = true)]
 async fn a_stored_retry_in_hand_asks_for_no_swap_in_vain() -> Result<(), Error> {
-    let transport = MemoryTransport::new();
-    let clock = transport.clock();
-    let store = Deaf::new(MemoryStore::with_clock(clock));
-    let kser = kser::Client::builder(transport)
-        .store(store.clone())
-        .clock(clock)
-        .build()
-        .await?;
+    let (kser, store) = counted().await?;
     let tries = Arc::new(AtomicUsize::new(0));
     let tried = Arc::clone(&tries);
     let task = move |_: Note| {
