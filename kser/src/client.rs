@@ -29,13 +29,15 @@
 mod builder;
 mod url;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use kser_clock::SystemClock;
 pub use kser_core::log::LogOptions;
 pub use kser_core::{Clock, IdSource, Limits, Mode};
-use kser_core::{Error, Inspect, Registry, Timestamp, Transport};
+use kser_core::{Error, Inspect, Registry, Timestamp, Topic, Transport};
 
 pub use self::builder::ClientBuilder;
 use crate::consumer::Consumer;
@@ -215,6 +217,22 @@ impl Client {
     #[must_use]
     pub fn inspect(&self) -> Option<Arc<dyn Inspect>> {
         self.0.transport.inspect()
+    }
+
+    /// Returns the routes, with the prefix of the URL.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.0.writer.routes
+    }
+
+    /// Returns the retention of topics, given with the prefix. A topic that keeps its records for ever is absent, as is one that the
+    /// backend does not know.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] when the transport does not answer.
+    pub async fn retention(&self, topics: &[Topic]) -> Result<BTreeMap<Topic, Duration>, Error> {
+        Ok(self.0.transport.describe(topics).await?.retention)
     }
 
     /// Creates the missing topics of the entrypoints of `registry`: the topics themselves with this many partitions

@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use kser_core::sequencing::{Event, Progress, StepKey};
 use kser_core::{
-    Envelope, Error, Message, Mode, NotSettled, Origin, Record, RunId, Status, Timestamp, Topic,
-    headers,
+    Envelope, Error, Message, Mode, NotSettled, Origin, Record, RecordPlace, RunId, Status,
+    Timestamp, Topic, headers,
 };
 
 pub use crate::dead_letters::{DeadLetters, FailedReplay, ReplayReport};
@@ -77,6 +77,17 @@ impl DeadLetter {
     /// Returns the topic and place of the dead letter itself.
     pub(crate) const fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Returns the place of the dead letter in the topic of the dead letters, as a view of
+    /// [`Client::inspect`](crate::Client::inspect) shows it.
+    #[must_use]
+    pub const fn record_place(&self) -> RecordPlace {
+        let (_, origin) = &self.place;
+        RecordPlace {
+            partition: origin.partition,
+            offset: origin.offset,
+        }
     }
 
     /// Returns the record as it was given up, our headers behind the others.

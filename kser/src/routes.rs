@@ -85,6 +85,12 @@ impl Routes {
         Ok(self)
     }
 
+    /// Returns the text before the names of all topics and groups; empty for none.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Returns where the messages of an entrypoint go, prefix included.
     ///
     /// # Errors

@@ -1,0 +1,213 @@
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use kser::backend::{GroupProgress, Inspect, RecordPlace, Room, UnsettledQuery};
+use kser::message::Topic;
+use kser::run::Timestamp;
+use serde::Serialize;
+
+use crate::error::OpsError;
+use crate::letter::DEAD_LETTERS;
+use crate::ops::Ops;
+
+/// A part of the name of each topic in which records wait until they are due.
+const DELAY: &str = ".delay.";
+
+/// The end of the name of the topic of the events.
+const EVENTS: &str = "kser.events";
+
+/// The number of partitions of a topic whose oldest record is looked for: those with the most records.
+const ASKED: usize = 16;
+
+/// A work topic, with its dead letters.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TopicLine {
+    /// The name, with the prefix.
+    pub topic: String,
+    /// The group that receives from it.
+    pub group: String,
+    /// The progress of the group.
+    pub work: Backlog,
+    /// The dead letters; `None` when their topic does not exist.
+    pub letters: Option<Backlog>,
+    /// The time for which the topic of the dead letters keeps them; `None` for ever, and where it is unknown.
+    #[serde(
+        serialize_with = "crate::json::seconds",
+        rename = "letters_kept_seconds"
+    )]
+    pub letters_kept: Option<Duration>,
+}
+
+/// The records of a topic that a group has not settled.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// The number of records that are not settled.
+    pub waiting: u64,
+    /// The number of offsets that are settled out of order, beyond the first record that is not.
+    pub settled_beyond: u64,
+    /// The time at which the oldest waiting record was published, of the 16 partitions with the most; `None` where nothing waits, or
+    /// the backend does not know it.
+    #[serde(serialize_with = "crate::json::time")]
+    pub oldest: Option<Timestamp>,
+    /// The partitions, by their numbers.
+    pub partitions: Vec<PartitionLine>,
+}
+
+/// The progress of a group in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PartitionLine {
+    /// The number of the partition.
+    pub partition: i32,
+    /// The offset below which all records are settled; `None` for a group that has settled none.
+    pub settled_below: Option<i64>,
+    /// The offset of the next record that will be published.
+    pub end: i64,
+    /// The number of records that are not settled.
+    pub waiting: u64,
+    /// The number of offsets that are settled out of order.
+    pub settled_beyond: u64,
+    /// The time at which the oldest waiting record was published, if it was looked for.
+    #[serde(serialize_with = "crate::json::time")]
+    pub oldest: Option<Timestamp>,
+}
+
+impl Backlog {
+    /// Reads the progress of a group in a topic, and the age of the oldest record of each partition.
+    async fn read(inspect: &dyn Inspect, group: &str, topic: &Topic) -> Result<Self, OpsError> {
+        let progress = inspect.progress(group, topic).await?;
+        let mut lines: Vec<_> = progress.iter().map(PartitionLine::new).collect();
+        lines.sort_by_key(|line| Reverse(line.waiting));
+        for line in lines.iter_mut().take(ASKED).filter(|line| line.waiting > 0) {
+            line.oldest = oldest(inspect, group, topic, line.partition).await?;
+        }
+        lines.sort_by_key(|line| line.partition);
+        let mut backlog = Self::default();
+        lines.into_iter().for_each(|line| backlog.add(line));
+        Ok(backlog)
+    }
+
+    fn add(&mut self, line: PartitionLine) {
+        self.waiting += line.waiting;
+        self.settled_beyond += line.settled_beyond;
+        self.oldest = match (self.oldest, line.oldest) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.partitions.push(line);
+    }
+}
+
+impl PartitionLine {
+    fn new(progress: &GroupProgress) -> Self {
+        let from = progress.settled_below.unwrap_or(progress.start);
+        let open = progress.end - from.max(progress.start);
+        let open = u64::try_from(open).unwrap_or_default();
+        Self {
+            partition: progress.partition,
+            settled_below: progress.settled_below,
+            end: progress.end,
+            waiting: progress.unsettled,
+            settled_beyond: open.saturating_sub(progress.unsettled),
+            oldest: None,
+        }
+    }
+}
+
+/// Returns the time at which the first unsettled record of a partition was published.
+async fn oldest(
+    inspect: &dyn Inspect,
+    group: &str,
+    topic: &Topic,
+    partition: i32,
+) -> Result<Option<Timestamp>, OpsError> {
+    let start = RecordPlace {
+        partition,
+        offset: -1,
+    };
+    let query = UnsettledQuery::new(group, topic.clone()).after(start);
+    let mut view = inspect.unsettled(query).await?;
+    let first = view.next(Room::records(1)).await?.pop();
+    let first = first.filter(|first| first.place.partition == partition);
+    Ok(first.and_then(|first| first.published))
+}
+
+impl Ops {
+    /// Lists the work topics, with the progress of their groups and their dead letters, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`OpsError::Needs`] without Kafka, [`OpsError::Kser`] when it does not answer.
+    pub async fn topics(&self) -> Result<Vec<TopicLine>, OpsError> {
+        let inspect = self.inspect("looking at topics")?;
+        let all = inspect.topics().await?;
+        let routes = self.client.routes();
+        let is_work = |topic: &&Topic| is_work(routes.prefix(), topic);
+        let letters_of = |topic: &Topic| {
+            let name = format!("{topic}{DEAD_LETTERS}");
+            all.iter().find(|found| found.as_str() == name).cloned()
+        };
+        let letters: Vec<_> = all.iter().filter(is_work).filter_map(letters_of).collect();
+        let kept = self.client.retention(&letters).await?;
+        let mut lines = Vec::new();
+        for topic in all.iter().filter(is_work) {
+            let group = routes.group(topic);
+            let letters = letters_of(topic);
+            let kept = letters
+                .as_ref()
+                .and_then(|letters| kept.get(letters).copied());
+            lines.push(TopicLine {
+                topic: topic.to_string(),
+                work: Backlog::read(&*inspect, &group, topic).await?,
+                letters: match &letters {
+                    Some(topic) => {
+                        let group = routes.group(topic);
+                        Some(Backlog::read(&*inspect, &group, topic).await?)
+                    }
+                    None => None,
+                },
+                letters_kept: kept,
+                group,
+            });
+        }
+        Ok(lines)
+    }
+}
+
+/// Says whether a topic holds the messages of tasks. A topic that no program of kser has made is one, too: it may be routed to.
+fn is_work(prefix: &str, topic: &Topic) -> bool {
+    let Some(name) = topic.as_str().strip_prefix(prefix) else {
+        return false;
+    };
+    !name.ends_with(DEAD_LETTERS) && !name.contains(DELAY) && name != EVENTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_beyond_the_first_waiting_one_are_counted() {
+        let line = |below, unsettled| {
+            let progress = GroupProgress::new(0, 10, 100, below, unsettled);
+            PartitionLine::new(&progress).settled_beyond
+        };
+        assert_eq!(line(Some(40), 60), 0);
+        assert_eq!(line(Some(40), 20), 40);
+        assert_eq!(line(None, 90), 0);
+        assert_eq!(line(Some(5), 90), 0);
+        assert_eq!(line(Some(100), 0), 0);
+    }
+
+    #[test]
+    fn topics_of_work_are_told_from_those_around_them() {
+        let is_work = |prefix: &str, name: &str| is_work(prefix, &Topic::new(name).unwrap());
+        assert!(is_work("", "dice") && is_work("test.", "test.dice"));
+        for around in ["dice.dlt", "dice.delay.1s", "kser.events"] {
+            assert!(!is_work("", around), "{around}");
+        }
+        assert!(!is_work("test.", "test.kser.events") && !is_work("test.", "dice"));
+    }
+}
