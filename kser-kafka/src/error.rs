@@ -57,6 +57,14 @@ pub(crate) fn failed(
     }
 }
 
+/// Says whether a request failed without an answer.
+pub(crate) fn is_silence(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut)
+    )
+}
+
 /// Converts the error of a thread that cannot be started.
 pub(crate) fn no_thread(source: std::io::Error) -> Error {
     Error::Backend {

@@ -19,6 +19,9 @@ const CALM: Duration = Duration::from_secs(120);
 
 /// The outage of all brokers of a client, after which the client gets its bootstrap servers again: librdkafka does that by itself,
 /// but can fail to ([`add_bootstrap_servers`]). Clones share the outage.
+///
+/// A client that has lost its brokers to an answer that names none, such as that of a broker which the controller has fenced, reports
+/// nothing. So the outage is noted, too, where a client hears no broker for long, or a request or a record times out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rebootstrap(Arc<Mutex<Outage>>);
 
@@ -32,7 +35,7 @@ struct Outage {
 }
 
 impl Rebootstrap {
-    /// Notes that the client reported all brokers to be down. Returns whether there was no start to come before.
+    /// Notes that no broker answers the client, or that it reported all to be down. Returns whether there was no start to come before.
     pub(crate) fn note_outage(&self) -> bool {
         self.outage().report(monotonic())
     }

@@ -12,7 +12,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::broker_log::BrokerErrors;
 use crate::channel::{PollChannel, QueuedRecord, RecordId};
 use crate::clock::monotonic;
-use crate::error::{code, failed, is_missing};
+use crate::error::{code, failed, is_missing, is_silence};
 
 /// The interval at which new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
@@ -91,6 +91,9 @@ impl BroadcastReader {
             if monotonic() >= self.next_look {
                 self.next_look = monotonic() + LOOK;
                 if let Err(error) = self.look_for_partitions(false) {
+                    if is_silence(&error) {
+                        self.consumer.context().rebootstrap.note_outage();
+                    }
                     tracing::debug!(target: "kser_kafka", %error, "looking for new partitions failed; retrying in 10s");
                 }
             }

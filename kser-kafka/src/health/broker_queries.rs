@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker_log::BrokerErrors;
 use crate::clock::monotonic;
-use crate::error::{failed, is_missing, no_thread};
+use crate::error::{failed, is_missing, is_silence, no_thread};
 use crate::offsets::log_bounds;
 use crate::partition_map::PartitionMap;
 
@@ -118,6 +118,7 @@ fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> QueryAnswer 
                 answer.ends = Some(ends);
             }
             Err(error) => {
+                note_silence(client, &error);
                 tracing::debug!(target: "kser_kafka", %error, "reading the ends of logs failed");
             }
         }
@@ -129,11 +130,19 @@ fn answer_to(client: &BaseConsumer<BrokerErrors>, query: &Query) -> QueryAnswer 
                 answer.n_classic = Some(count);
             }
             Err(error) => {
+                note_silence(client, &error);
                 tracing::debug!(target: "kser_kafka", group, %error, "reading the members of a group failed");
             }
         }
     }
     answer
+}
+
+/// Has the client start again after a request without an answer: it may know no broker any more.
+fn note_silence(client: &BaseConsumer<BrokerErrors>, error: &KafkaError) {
+    if is_silence(error) {
+        client.context().rebootstrap.note_outage();
+    }
 }
 
 fn absent(client: &BaseConsumer<BrokerErrors>, topics: &[Topic]) -> Absent {
@@ -144,6 +153,7 @@ fn absent(client: &BaseConsumer<BrokerErrors>, topics: &[Topic]) -> Absent {
             Ok(Some(false)) => drop(absent.missing.insert(topic.clone())),
             Ok(None) => drop(absent.unknown.insert(topic.clone())),
             Err(error) => {
+                note_silence(client, &error);
                 tracing::debug!(target: "kser_kafka", %topic, %error, "checking whether a topic exists failed");
                 // Each of the others could time out, too.
                 absent.unknown.extend(topics.iter().skip(index).cloned());

@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(15);
 /// The time after a pause in which the fetch offset of the client may be ahead of the records that it has fetched.
 const SETTLE: Duration = Duration::from_secs(5);
+/// The time after which a client without an answer of a broker starts again. The answers to heartbeats and fetches come more often.
+const SILENCE: Duration = Duration::from_secs(10);
 /// The interval at which the ends of logs are read: for the lag of the topics, and for delay topics.
 const ENDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -152,14 +154,19 @@ impl HealthMonitor {
             true => (&health.delays, ENDS.1),
         };
         self.survey.turn(partitions, every, group);
-        let answered = [
-            context.answered_at(),
-            self.survey.answered_at(),
-            Some(self.answered_at),
-        ];
-        health.last_heard = answered.into_iter().max().flatten().map(|at| at.elapsed());
+        let answered = context.answered_at().max(Some(self.answered_at));
+        self.note_silence(context, answered);
+        let answered = answered.max(self.survey.answered_at());
+        health.last_heard = answered.map(|at| at.elapsed());
         health.missing = self.survey.missing();
         context.channel.set_health(health);
+    }
+
+    /// Has the client start again that has heard no broker for long. It reports that all its brokers are down only if it knows one.
+    fn note_silence(&self, context: &MemberContext, answered: Option<Instant>) {
+        if answered.is_some_and(|at| monotonic().saturating_duration_since(at) >= SILENCE) {
+            context.broker_errors.rebootstrap.note_outage();
+        }
     }
 
     /// Explains why a partition is stuck: its log has more records, and none of them has arrived for long.

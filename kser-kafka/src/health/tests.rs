@@ -2,6 +2,7 @@ use kser_core::{Interest, Subscription, Transport};
 use rdkafka::mocking::MockCluster;
 
 use super::*;
+use crate::broker_log::BrokerErrors;
 use crate::progress::{MetadataBudget, WriterId};
 use crate::{KafkaConfig, KafkaTransport};
 
@@ -97,4 +98,25 @@ async fn partitions_whose_records_cannot_be_read_are_held_with_the_reason() {
         assert!(reason.contains("Decompression"), "{reason}");
     }
     member.close().await.unwrap();
+}
+
+#[test]
+fn a_client_that_hears_no_broker_gets_its_bootstrap_servers_again() {
+    let config = KafkaConfig::new("localhost:1");
+    let context = MemberContext::new(
+        crate::member::tests::member(),
+        Arc::default(),
+        BrokerErrors::default(),
+        "g".to_owned(),
+        &config,
+    );
+    let settings = config.consumer("g", None, 1);
+    let queries = Arc::new(BrokerQueries::without_brokers());
+    let mut monitor = HealthMonitor::new(&settings, queries, Vec::new(), LOOK);
+    monitor.look(&context);
+    let rebootstrap = &context.broker_errors.rebootstrap;
+    assert_eq!(rebootstrap.next_start(), None);
+    monitor.answered_at = monotonic().checked_sub(SILENCE).unwrap();
+    monitor.look(&context);
+    assert!(rebootstrap.next_start().is_some());
 }

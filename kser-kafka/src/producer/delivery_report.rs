@@ -89,6 +89,12 @@ impl DeliveryReports {
         self.disconnects.load(Ordering::Acquire)
     }
 
+    /// Says whether the client is to get its bootstrap servers again.
+    #[cfg(test)]
+    pub(super) fn starts_again(&self) -> bool {
+        self.broker_errors.rebootstrap.next_start().is_some()
+    }
+
     /// Notes that all brokers are down, and has a thread start the client again: it may have nothing to send, and the thread that
     /// polls it is not ours.
     fn note_outage(&self) {
@@ -154,6 +160,11 @@ impl ProducerContext for DeliveryReports {
         }
         if let Ok(message) = result {
             self.note_offset(message);
+        }
+        // A client that knows no broker reports no outage.
+        if matches!(result, Err((error, _)) if code(error) == Some(RDKafkaErrorCode::MessageTimedOut))
+        {
+            self.note_outage();
         }
         let error = result.as_ref().err().map(|(error, message)| {
             not_published(

@@ -122,3 +122,19 @@ async fn nothing_is_sent_without_room_or_before_calls_that_wait() {
     drop(room);
     assert!(publisher.room_for(&records_of(&[1])).is_some());
 }
+
+#[tokio::test]
+async fn a_client_whose_records_time_out_gets_its_bootstrap_servers_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let silent = Duration::from_secs(60);
+    cluster.broker_round_trip_time(1, silent).unwrap();
+    let mut config = crate::KafkaConfig::new(cluster.bootstrap_servers()).producer();
+    config.set("message.timeout.ms", "1000");
+    let time = Time::new(Arc::new(SystemClock::new()));
+    let publisher = Publisher::new(config, BrokerErrors::default(), time).unwrap();
+    assert!(!publisher.producer().context().starts_again());
+    let record = Record::new(Topic::new("t").unwrap(), None);
+    assert!(publisher.publish(&[record]).await.is_err());
+    assert!(publisher.producer().context().starts_again());
+}

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::KafkaConfig;
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
-use crate::error::{failed, is_missing, no_thread};
+use crate::error::{failed, is_missing, is_silence, no_thread};
 use crate::topics::readiness;
 
 /// The timeout of a request.
@@ -275,14 +275,6 @@ impl TopicAdmin {
         };
         answered.map_err(|error| failed(what, broker_error(), error))
     }
-}
-
-/// Says whether a request failed without an answer.
-fn is_silence(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut)
-    )
 }
 
 /// Returns the timeouts of a request that changes topics.
