@@ -112,6 +112,14 @@ impl Context {
         self.change(|inner| inner.runs = Some(runs))
     }
 
+    /// Sets the trace context, which the messages that the handler sends carry.
+    #[must_use]
+    pub fn with_traceparent(self, traceparent: &str) -> Self {
+        self.change(|inner| {
+            inner.metadata = std::mem::take(&mut inner.metadata).with_traceparent(traceparent);
+        })
+    }
+
     /// Sets the outcome of the step before.
     #[must_use]
     pub fn with_previous(self, previous: Outcome) -> Self {

@@ -7,6 +7,7 @@ use kser_core::sequencing::{Event, PlannedStep, Progress, StepWindow, Transition
 use kser_core::store::{Inserted, NewRun};
 use kser_core::{Error, Metadata, Mode, Name, Object, Plan, Raw, Record, RunId, Step, Topic};
 use serde::Serialize;
+use tracing::{Instrument, Span};
 
 use crate::engine::digest::digest;
 use crate::engine::run_change::RunChange;
@@ -19,6 +20,7 @@ use crate::publish::maybe_sent;
 use crate::run::Run;
 use crate::sealed_store::SealedStore;
 use crate::shared::Shared;
+use crate::traces::send_span;
 
 /// An operation that is launched when this is awaited.
 #[must_use = "nothing is launched until this is awaited"]
@@ -48,6 +50,7 @@ struct Begin {
     launch: bytes::Bytes,
     digest: String,
     records: Vec<Record>,
+    span: Span,
 }
 
 impl Launch {
@@ -199,19 +202,22 @@ impl Launch {
             others: None,
             home: None,
         };
-        let begin = match self.what {
+        let span = trace(shared, &mut run);
+        let mut begin = match self.what {
             What::Operation(params) => ask(shared, &run, params?, self.step_events)?,
             What::Steps(steps) => build(shared, &mut run, steps, self.step_events)?,
         };
+        begin.span = span;
         Ok((run, begin))
     }
 
     async fn go(self) -> Result<Run, Error> {
         let shared = Arc::clone(&self.shared);
         let (run, begin) = self.begin()?;
+        let span = begin.span.clone();
         let launched = match run.is_stored() {
-            true => launch_stored(&shared, &run, begin).await,
-            false => launch_carried(&shared, &run, begin).await,
+            true => launch_stored(&shared, &run, begin).instrument(span).await,
+            false => launch_carried(&shared, &run, begin).instrument(span).await,
         };
         if launched.is_ok() {
             let operation = &run.name;
@@ -237,6 +243,15 @@ impl Begin {
     }
 }
 
+/// Makes the span of the launch, and has all messages of the run carry its context.
+fn trace(shared: &Shared, run: &mut RunRef) -> Span {
+    let Ok(topic) = shared.topic_of(&run.name) else {
+        return Span::none();
+    };
+    let (named, id) = ((&run.name, &run.id.clone().into()), Some(&run.id));
+    send_span(shared.tracer(), &topic, named, id, &mut run.metadata)
+}
+
 /// Makes the start of a run of an operation: a message for the consumer that has the operation and builds its steps.
 fn ask(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Result<Begin, Error> {
     let now = now(shared, run);
@@ -253,6 +268,7 @@ fn ask(shared: &Shared, run: &RunRef, params: Object, step_events: bool) -> Resu
         plan: Vec::new(),
         launch,
         digest,
+        span: Span::none(),
     })
 }
 
@@ -310,6 +326,7 @@ fn build(
         progress: after.progress,
         plan,
         records,
+        span: Span::none(),
     })
 }
 

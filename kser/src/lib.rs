@@ -33,6 +33,7 @@ pub mod run;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod task;
+pub mod traces;
 
 mod dead_letters;
 mod encryption_health;

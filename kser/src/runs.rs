@@ -7,6 +7,8 @@ use kser_core::sequencing::{
 use kser_core::store::{Attempt, Inserted, Intervention, NewRun, RunFilter, RunInfo};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId, Timestamp};
 
+use tracing::Instrument;
+
 use crate::engine::run_ref::RunRef;
 use crate::engine::run_view::RunView;
 use crate::engine::stored::{Stored, run_ref};
@@ -16,6 +18,7 @@ use crate::observer::Observation;
 use crate::publish::{is_refusal, maybe_sent};
 use crate::run::{Run, RunState};
 use crate::shared::Shared;
+use crate::traces::verb_span;
 
 /// How many attempts are read at once.
 const PAGE: usize = 1000;
@@ -270,11 +273,13 @@ impl Runs {
             1 => Outcome::default(),
             _ => self.accepted(&origin, from - 1).await?,
         };
-        let run = RunRef {
+        let mut run = RunRef {
             id: new,
             ..run_ref(&origin)?
         };
-        begin_fork(stored, &run, &origin, plan, from, forwarded).await?;
+        let span = verb_span(stored.shared.tracer(), "fork", &run.id, &mut run.metadata);
+        let begun = begin_fork(stored, &run, &origin, plan, from, forwarded);
+        begun.instrument(span).await?;
         stored.shared.observe(&Observation::RunRepaired {
             operation: &run.name,
             verb: "fork",
@@ -335,7 +340,8 @@ impl Runs {
     {
         let stored = self.stored(verb)?;
         let info = info(stored, id).await?;
-        let run = run_ref(&info)?;
+        let mut run = run_ref(&info)?;
+        let span = verb_span(stored.shared.tracer(), verb, id, &mut run.metadata);
         let launch = Some(&info.launch);
         let fits = |view: &RunView, event| stored.must_fit(&run, view, event, launch);
         let by = self.by.as_ref().map(|(actor, reason)| {
@@ -343,7 +349,7 @@ impl Runs {
         });
         let view = stored.view(id).await?;
         let done = stored.carry_out(&run, view, launch, by.as_ref(), event, fits);
-        let done = done.await?;
+        let done = done.instrument(span).await?;
         let operation = &run.name;
         stored
             .shared

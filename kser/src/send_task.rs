@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use kser_core::{Error, Message, Metadata, Name, Object, Raw, Record, TaskId, Timestamp, Topic};
 use serde::Serialize;
+use tracing::{Instrument, Span};
 
 use crate::publish::publish_one;
 use crate::shared::Shared;
+use crate::traces::send_span;
 
 /// A task whose record is written.
 pub(crate) struct Prepared {
     pub(crate) entrypoint: Name,
     pub(crate) uuid: TaskId,
     pub(crate) record: Record,
+    pub(crate) span: Span,
 }
 
 /// A task that is sent when this is awaited.
@@ -94,6 +97,8 @@ impl SendTask {
         };
         let mut message = Message::new(uuid.clone(), self.entrypoint, self.params?);
         message.metadata = self.metadata?;
+        let named = (&message.entrypoint, &message.uuid);
+        let span = send_span(shared.tracer(), &topic, named, None, &mut message.metadata);
         let mut record = shared.writer.message(topic, &message)?;
         record.key = self.key.map(|key| shared.writer.payloads.record_key(key));
         let due = |delay: Duration| -> Timestamp { shared.clock.now() + delay };
@@ -101,6 +106,7 @@ impl SendTask {
             entrypoint: message.entrypoint,
             uuid,
             record: record.with_not_before(self.delay.map(due)),
+            span,
         })
     }
 
@@ -110,11 +116,13 @@ impl SendTask {
             entrypoint,
             uuid,
             record,
+            span,
         } = self.prepare()?;
         if let Some(delay) = delay {
             keeps(&shared, &record.topic, delay, &mut BTreeMap::new()).await?;
         }
-        publish_one(&shared, record, &entrypoint, &uuid).await?;
+        let published = publish_one(&shared, record, &entrypoint, &uuid);
+        published.instrument(span).await?;
         Ok(uuid)
     }
 }

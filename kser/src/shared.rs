@@ -16,6 +16,7 @@ use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
 use crate::lost_records::LostRecords;
 use crate::observer::{ClientObserver, Observation, Observer};
+use crate::traces::Tracer;
 use crate::unread::UnreadTopics;
 
 /// The parts of a client that its producers, consumers and handles have in common.
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) writer: RecordWriter,
     pub(crate) mode: Mode,
     pub(crate) observer: Option<Arc<dyn ClientObserver>>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) description: Description,
     pub(crate) event_watcher: Arc<EventWatcher>,
     /// The consumers, as the waiters see them.
@@ -91,6 +93,11 @@ impl Shared {
     pub(crate) fn observer(&self) -> Option<&dyn Observer> {
         let observer = self.observer.as_deref();
         observer.map(|observer| -> &dyn Observer { observer })
+    }
+
+    /// Returns the tracer of the client, if it has one.
+    pub(crate) fn tracer(&self) -> Option<&dyn Tracer> {
+        self.tracer.as_deref()
     }
 
     /// Tells the observer of the end of a run, if the transition is one.

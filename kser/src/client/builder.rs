@@ -19,6 +19,7 @@ use crate::routes::Routes;
 use crate::sealed_store::SealedStore;
 use crate::shared::Shared;
 use crate::system::RandomIds;
+use crate::traces::Tracer;
 
 /// The settings of a [`Client`], from [`Client::builder`] or [`Client::builder_from_url`]. They are fixed once it is built.
 ///
@@ -48,6 +49,7 @@ pub struct ClientBuilder {
     ids: Arc<dyn IdSource>,
     mode: Option<Mode>,
     observer: Option<Arc<dyn ClientObserver>>,
+    tracer: Option<Arc<dyn Tracer>>,
     #[cfg(feature = "encryption")]
     encryption: Option<Encryption>,
 }
@@ -87,6 +89,7 @@ impl ClientBuilder {
             ids: Arc::new(RandomIds),
             mode: None,
             observer: None,
+            tracer: None,
             #[cfg(feature = "encryption")]
             encryption: None,
         }
@@ -173,6 +176,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Has `tracer` connect the spans of the client with traces, such as the `OtelTracer` of the crate `kser-observe`: see
+    /// [`traces`](crate::traces). Defaults to none, which costs nothing.
+    pub fn tracer(mut self, tracer: impl Tracer) -> Self {
+        self.tracer = Some(Arc::new(tracer));
+        self
+    }
+
     /// Encrypts the messages and events of the client, and the values that its store keeps. By default nothing is encrypted.
     ///
     /// Topics, headers and, unless they are hashed, the keys of records stay readable. With encryption, log lines and the headers of dead
@@ -253,12 +263,14 @@ impl ClientBuilder {
                 limits: self.limits,
                 store: store_id,
                 payloads,
+                has_trace_header: self.tracer.is_some(),
             },
             transport: backend.transport,
             store,
             clock,
             mode,
             observer: self.observer,
+            tracer: self.tracer,
             description,
         })))
     }

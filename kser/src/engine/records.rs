@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use kser_core::sequencing::{Effect, PlannedStep, Progress, SentStep};
 use kser_core::{
-    Envelope, Error, Limits, Message, Mode, Name, Object, Outcome, Outgoing, Raw, Record, Status,
-    StoreId, Timestamp, Topic,
+    Envelope, Error, Limits, Message, Metadata, Mode, Name, Object, Outcome, Outgoing, Raw, Record,
+    Status, StoreId, Timestamp, Topic,
 };
 
 use crate::engine::event::RunEvent;
@@ -12,6 +12,7 @@ use crate::engine::run_change::RunChange;
 use crate::engine::run_ref::RunRef;
 use crate::payloads::Payloads;
 use crate::routes::Routes;
+use crate::traces;
 
 /// The entrypoint of the message that ends an external step.
 pub(crate) const STEP_ENDED: &str = "kser.StepEnded";
@@ -23,6 +24,8 @@ pub(crate) struct RecordWriter {
     pub(crate) limits: Limits,
     pub(crate) store: Option<StoreId>,
     pub(crate) payloads: Payloads,
+    /// Whether records have the trace context of their message as a header, too.
+    pub(crate) has_trace_header: bool,
 }
 
 impl RecordWriter {
@@ -117,7 +120,8 @@ impl RecordWriter {
     /// Writes the record of a message that asks for a run.
     pub(crate) fn launch_record(&self, run: &RunRef, text: Bytes) -> Result<Record, Error> {
         let topic = self.routes.topic(&run.name)?;
-        Ok(self.keyed(self.record(topic, text)?, run.id.as_str()))
+        let record = self.traced(self.record(topic, text)?, &run.metadata);
+        Ok(self.keyed(record, run.id.as_str()))
     }
 
     /// Writes the record of a message that asked for a run before: with the version that is current, by which it is told
@@ -291,7 +295,8 @@ impl RecordWriter {
                 // The consumer that receives the launch stores the run: no store knows it yet.
                 let text =
                     self.asking(&run, &Progress::launched(now), message.params.clone(), None)?;
-                self.within(self.record(topic, text)?, message)?
+                let record = self.record(topic, text)?;
+                self.within(self.traced(record, &message.metadata), message)?
             }
             false => self.message(topic, message)?,
         };
@@ -327,7 +332,15 @@ impl RecordWriter {
 
     /// Writes a message whose payload is within the limit.
     pub(crate) fn message(&self, topic: Topic, message: &Message) -> Result<Record, Error> {
-        self.within(self.record(topic, message.encode()?)?, message)
+        let record = self.record(topic, message.encode()?)?;
+        self.within(self.traced(record, &message.metadata), message)
+    }
+
+    fn traced(&self, record: Record, metadata: &Metadata) -> Record {
+        match self.has_trace_header {
+            true => traces::with_header(record, metadata),
+            false => record,
+        }
     }
 
     /// Writes a record without a key, whose payload is the sealed text.

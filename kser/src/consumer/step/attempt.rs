@@ -1,10 +1,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::sequencing::Event;
 use kser_core::{AwaitRun, Context, Error, Outcome, Plan, TaskError, Timestamp};
 use tracing::{Instrument, Span};
 
+use super::attempt_span;
 use super::execution::StepExecution;
 use super::handler::{self, Bounds, Ended};
 use super::job::Job;
@@ -60,7 +62,11 @@ impl<'p> EndedAttempt<'p> {
         started: StartedStep<'p>,
         state: &mut DeliveryState<'p>,
     ) -> Result<ControlFlow<Disposition, Self>, Error> {
-        let StartedStep { step, view } = started;
+        let StartedStep {
+            mut step,
+            view,
+            waited,
+        } = started;
         let began = step.scope.now();
         let (attempt, counted) = (view.progress.attempts(), view.progress.counted_attempts());
         let waits = Arc::new(RunWaits::new(
@@ -72,10 +78,14 @@ impl<'p> EndedAttempt<'p> {
         let runs: Arc<dyn AwaitRun> = Arc::<RunWaits>::clone(&waits);
         state.waits = Some(waits);
         let ctx = context(&step, &view).with_runs(runs);
+        let first_failed = view.progress.first_failed();
+        let first_failed = first_failed.or(state.tracked.attempts.first);
+        let failing = first_failed.map_or(Duration::ZERO, |first| began.since(first));
+        let (span, ctx) = enter_trace(&mut step, state, ctx, waited.max(failing));
         let entrypoint = &step.message.entrypoint;
         let started = Observation::AttemptStarted { entrypoint };
         step.processor.observe(&started);
-        let (ended, view) = bounded(state, &step, &ctx, view, began).await;
+        let (ended, view) = bounded(state, &step, &ctx, span, view, began).await;
         let attempted = Attempted {
             attempt,
             counted,
@@ -111,11 +121,30 @@ impl<'p> EndedAttempt<'p> {
     }
 }
 
+/// Makes the span of the attempt. What the run and the handler send carries its context.
+fn enter_trace(
+    step: &mut StepExecution<'_>,
+    state: &DeliveryState<'_>,
+    ctx: Context,
+    waited: Duration,
+) -> (Span, Context) {
+    let Some(tracer) = step.processor.shared.tracer() else {
+        return (attempt_span::plain(step, &ctx), ctx);
+    };
+    let (span, context) = attempt_span::traced(tracer, step, state, &ctx, waited);
+    let Some(context) = context else {
+        return (span, ctx);
+    };
+    step.scope.follow_trace(&context);
+    (span, ctx.with_traceparent(&context))
+}
+
 /// Runs the handler within its bounds, and keeps the lease.
 async fn bounded(
     state: &DeliveryState<'_>,
     step: &StepExecution<'_>,
     ctx: &Context,
+    span: Span,
     view: RunView,
     began: Timestamp,
 ) -> (Ended<Product>, RunView) {
@@ -146,7 +175,7 @@ async fn bounded(
         kill: &processor.kill,
         limit: step.job.time_limit(),
     };
-    let handler = run_handler(step, ctx).instrument(span(step, ctx));
+    let handler = run_handler(step, ctx).instrument(span.clone());
     let ended = match handler::run(handler, bounds, &mut lease).await {
         Ended::Overdue(error) => {
             step.job.tell_failed(ctx, &error).await;
@@ -154,6 +183,9 @@ async fn bounded(
         }
         ended => ended,
     };
+    if let Ended::Returned(Err(error)) = &ended {
+        attempt_span::note_error(&span, error);
+    }
     (ended, lease.into_view().unwrap_or(view))
 }
 
@@ -187,19 +219,4 @@ fn context(step: &StepExecution<'_>, view: &RunView) -> Context {
         .with_fence(scope.fence(view))
         .with_log(Arc::clone(&scope.shared().log))
         .with_end_at_debug()
-}
-
-/// Makes the span around one attempt. It takes up the trace of `metadata.tracing.traceparent` (W3C trace context), which the
-/// messages that follow hand on.
-fn span(step: &StepExecution<'_>, ctx: &Context) -> Span {
-    tracing::info_span!(
-        target: "kser",
-        "kser.step",
-        uuid = ?step.message.uuid,
-        entrypoint = ?step.message.entrypoint,
-        run = step.scope.id().map(tracing::field::debug),
-        step = step.key.position,
-        attempt = ctx.attempt(),
-        traceparent = step.message.metadata.traceparent().map(tracing::field::debug),
-    )
 }

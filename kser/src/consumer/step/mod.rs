@@ -4,6 +4,7 @@
 mod ahead;
 mod attempt;
 mod attempt_end;
+mod attempt_span;
 mod end_line;
 pub(crate) mod execution;
 mod external;

@@ -1,5 +1,6 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::{Error, Handler, Message, Name, Outcome, TaskError};
 
@@ -135,7 +136,11 @@ async fn run<'p>(
     };
     let begun = state.in_a_row.as_mut().and_then(|row| row.begun.take());
     let started = match begun {
-        Some(view) => StartedStep { step, view },
+        Some(view) => StartedStep {
+            step,
+            view,
+            waited: Duration::ZERO,
+        },
         None => match StartedStep::begin(step, state).await? {
             ControlFlow::Continue(started) => started,
             ControlFlow::Break(disposition) => return Ok(ControlFlow::Break(disposition)),

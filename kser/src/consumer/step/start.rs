@@ -1,8 +1,9 @@
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use kser_core::sequencing::{Effect, Event, Progress, Rejected, Transition};
 use kser_core::store::Attempt;
-use kser_core::{Error, Outcome, TaskError};
+use kser_core::{Error, Outcome, TaskError, Timestamp};
 
 use super::ahead::{defer_ahead, late};
 use super::execution::StepExecution;
@@ -22,6 +23,8 @@ use crate::engine::stored::{Elsewhere, SwapOutcome, WriteExtras};
 pub(crate) struct StartedStep<'p> {
     pub(super) step: Box<StepExecution<'p>>,
     pub(super) view: RunView,
+    /// The time for which the run had not changed before; zero where that is not known.
+    pub(super) waited: Duration,
 }
 
 impl<'p> StartedStep<'p> {
@@ -57,9 +60,10 @@ impl<'p> StartedStep<'p> {
                     let (before, after) = (applied.before, applied.after);
                     let is_here = after.progress.position() == step.key.position;
                     if after.changed && after.progress.is_started() && is_here {
+                        let waited = waited(&before, &after);
                         let progress = Box::new(after.progress);
                         let view = RunView { progress, ..before };
-                        return Ok(ControlFlow::Continue(Self { step, view }));
+                        return Ok(ControlFlow::Continue(Self { step, view, waited }));
                     }
                     return follow(&step, state, &before, &after).map(ControlFlow::Break);
                 }
@@ -68,7 +72,8 @@ impl<'p> StartedStep<'p> {
                     // The message is older than the state that the lost write was based on: the start that is found is this one.
                     if state.unsure.contains(&view.progress.revision()) {
                         state.unsure.clear();
-                        return Ok(ControlFlow::Continue(Self { step, view }));
+                        let waited = Duration::ZERO;
+                        return Ok(ControlFlow::Continue(Self { step, view, waited }));
                     }
                     match Lineage::of(&step.message, &view.progress) {
                         Lineage::OfTheRun => {}
@@ -93,6 +98,15 @@ impl<'p> StartedStep<'p> {
                 }
             }
         }
+    }
+}
+
+/// Returns the time for which a run had not changed. The state of a lone task has no time.
+fn waited(before: &RunView, after: &Transition) -> Duration {
+    let changed = before.progress.updated();
+    match changed == Timestamp::default() {
+        true => Duration::ZERO,
+        false => after.progress.updated().since(changed),
     }
 }
 

@@ -24,6 +24,7 @@ use super::run_ref::RunRef;
 use super::run_view::RunView;
 use super::stored::{Applied, SwapOutcome, WriteExtras, WriteOutcome};
 use crate::shared::Shared;
+use crate::traces::set_context;
 
 /// A run, or a lone task, as seen from one of its messages: reads its state, applies events, and writes on.
 #[derive(Debug)]
@@ -233,6 +234,16 @@ impl<'a> RunScope<'a> {
         if self.leased_run().is_none() {
             attempts.add(self.now());
         }
+    }
+
+    /// Has the messages that follow carry a trace context.
+    pub(crate) fn follow_trace(&mut self, traceparent: &str) {
+        let run = match self {
+            Self::Lone(_) => return,
+            Self::Carried(carried) => &mut carried.run,
+            Self::Stored(stored) => &mut stored.run,
+        };
+        set_context(&mut run.metadata, Some(traceparent.to_owned()));
     }
 
     /// Has the steps of a plan that was just built ride along, where the state is carried.
