@@ -5,10 +5,14 @@ mod counters;
 mod exposition;
 mod histogram;
 mod monitor;
+#[cfg(feature = "otel")]
+mod otel;
 mod probes;
 mod server;
 
 pub use self::exposition::MetricsFormat;
 pub use self::monitor::Monitor;
+#[cfg(feature = "otel")]
+pub use self::otel::OtelTracer;
 pub use self::probes::{Finding, ProbeReport};
 pub use self::server::{Server, ServerError};
