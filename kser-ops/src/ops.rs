@@ -1,3 +1,8 @@
+pub(crate) mod groups;
+pub(crate) mod letters;
+pub(crate) mod status;
+pub(crate) mod topics;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;

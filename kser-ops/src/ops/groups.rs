@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::error::OpsError;
 use crate::ops::Ops;
-use crate::topics::{Backlog, TopicLine};
+use crate::ops::topics::{Backlog, TopicLine};
 
 /// A group and a topic that it receives from.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::duration::Spoken;
 use crate::error::OpsError;
+use crate::ops::topics::TopicLine;
 use crate::ops::{Ops, Part};
-use crate::topics::TopicLine;
 
 /// The age of a waiting record from which on its topic needs a hand.
 const LATE: Duration = Duration::from_secs(300);
@@ -157,7 +157,7 @@ fn at<S: serde::Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topics::Backlog;
+    use crate::ops::topics::Backlog;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_849_200_000);
 
