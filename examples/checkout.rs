@@ -164,7 +164,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", run.result().await?.message());
     assert!(db.with(|tables| tables.charges.len()) <= 1);
 
-    for attempt in kser.runs().attempts(run.id()).await? {
+    for attempt in kser.runs().all_attempts(run.id()).await? {
         let (step, number) = (attempt.position, attempt.attempt);
         println!(
             "step {step} attempt {number}: {} {}",

@@ -28,7 +28,8 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 5] = [
+    /// All statuses.
+    pub(crate) const ALL: [Self; 5] = [
         Self::Pending,
         Self::Running,
         Self::Success,

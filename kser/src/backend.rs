@@ -43,7 +43,8 @@ pub mod sequencing {
 /// The arguments and answers of a [`StateStore`].
 pub mod store {
     pub use kser_core::store::{
-        DueRun, Found, Inserted, LONGEST_ID, NewRun, OUTPUT_PATIENCE, Output, OutputId, Standing,
-        Swapped, TOMBSTONE_KEPT, Timed, Tombstone, Watch, Write,
+        Attempt, Cursor, DueRun, Found, Inserted, LARGEST_PAGE, LONGEST_ID, NewRun,
+        OUTPUT_PATIENCE, Output, OutputId, Page, RunFilter, RunInfo, RunSummary, Standing, Swapped,
+        TOMBSTONE_KEPT, Timed, Tombstone, Watch, Write, page_size,
     };
 }

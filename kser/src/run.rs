@@ -24,10 +24,9 @@
 //! run.resume().await?; // The step that failed runs again.
 //! run.wait().await?;
 //!
-//! let mut failed = RunFilter::default();
-//! failed.status = Some(Status::Failed);
-//! for info in kser.runs().list(&failed).await? {
-//!     println!("{info}");
+//! let failed = RunFilter::default().with_status(Status::Failed);
+//! for run in kser.runs().list(&failed).await?.rows {
+//!     println!("{run}");
 //! }
 //! # consumer.stop().await
 //! # }
@@ -39,7 +38,9 @@ use std::time::Duration;
 
 pub use kser_core::sequencing::Rejected;
 use kser_core::store::Watch;
-pub use kser_core::store::{Attempt, Intervention, RunFilter, RunInfo};
+pub use kser_core::store::{
+    Attempt, Cursor, Intervention, InvalidCursor, Page, RunFilter, RunInfo, RunSummary,
+};
 use kser_core::{Error, Name, Outcome, TaskId};
 pub use kser_core::{RunId, Status, Timestamp, UnknownStatus};
 use serde::Serialize;

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use kser_core::sequencing::{
     Effect, Event, PlannedStep, Progress, Rejected, StepKey, Transition, apply,
 };
-use kser_core::store::{Attempt, Inserted, Intervention, NewRun, RunFilter, RunInfo};
+use kser_core::store::{
+    Attempt, Cursor, Inserted, Intervention, NewRun, Page, RunFilter, RunInfo, RunSummary,
+};
 use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId, Timestamp};
 
 use tracing::Instrument;
@@ -20,8 +22,8 @@ use crate::run::{Run, RunState};
 use crate::shared::Shared;
 use crate::traces::verb_span;
 
-/// How many attempts are read at once.
-const PAGE: usize = 1000;
+/// The number of attempts that are read at once: each may have a large outcome.
+const PAGE: usize = 100;
 
 /// Looks at runs, and repairs them, by their ids. All of it but [`wait_since`](Self::wait_since) needs a state store; without one
 /// nothing is sent.
@@ -141,11 +143,31 @@ impl Runs {
     ///
     /// As [`status`](Self::status).
     pub async fn outcomes(&self, id: &RunId) -> Result<Vec<Outcome>, Error> {
-        let attempts = self.attempts(id).await?;
+        let attempts = self.all_attempts(id).await?;
         let done = attempts
             .into_iter()
             .filter(|attempt| attempt.position > 0 && attempt.status == Status::Success);
         Ok(done.map(|attempt| attempt.outcome).collect())
+    }
+
+    /// Returns a page of the attempts at the steps, in the order in which they ended: those that follow the cursor of the page before,
+    /// at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status), and [`Error::Invalid`] for a cursor of another run.
+    pub async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        let stored = self.stored("attempts")?;
+        let page = stored.store.attempts(id, after, limit).await?;
+        if page.rows.is_empty() {
+            info(stored, id).await?;
+        }
+        Ok(page)
     }
 
     /// Returns every attempt at every step, in the order in which they ended.
@@ -153,27 +175,61 @@ impl Runs {
     /// # Errors
     ///
     /// As [`status`](Self::status).
-    pub async fn attempts(&self, id: &RunId) -> Result<Vec<Attempt>, Error> {
-        let stored = self.stored("attempts")?;
-        info(stored, id).await?;
+    pub async fn all_attempts(&self, id: &RunId) -> Result<Vec<Attempt>, Error> {
         let mut all = Vec::new();
+        let mut after = None;
         loop {
-            let page = stored.store.attempts(id, all.len(), PAGE).await?;
-            let last = page.len() < PAGE;
-            all.extend(page);
-            if last {
+            let page = self.attempts(id, after.as_ref(), PAGE).await?;
+            all.extend(page.rows);
+            after = page.next;
+            if after.is_none() {
                 return Ok(all);
             }
         }
     }
 
-    /// Lists runs, the latest launched first.
+    /// Returns the description of a run, with its launch message and its progress.
     ///
     /// # Errors
     ///
     /// As [`status`](Self::status).
-    pub async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+    pub async fn info(&self, id: &RunId) -> Result<RunInfo, Error> {
+        info(self.stored("look at a run")?, id).await
+    }
+
+    /// Returns a page of the runs that fit a filter, the latest launched first. The cursor of the page leads to the next one, also
+    /// while runs are launched and purged:
+    ///
+    /// ```
+    /// # use kser::run::{RunFilter, Status};
+    /// # async fn print(kser: kser::Client) -> Result<(), kser::Error> {
+    /// let mut failed = RunFilter::default().with_status(Status::Failed);
+    /// loop {
+    ///     let page = kser.runs().list(&failed).await?;
+    ///     page.rows.iter().for_each(|run| println!("{run}"));
+    ///     if page.next.is_none() {
+    ///         return Ok(());
+    ///     }
+    ///     failed = failed.with_after(page.next);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status), and [`Error::Invalid`] for a cursor of another filter.
+    pub async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.stored("list")?.store.list(filter).await
+    }
+
+    /// Counts the runs that fit a filter, and stops at `most`: for a display such as "1,000+", which costs the same however many there
+    /// are. The cursor and the limit of the filter have no effect.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        self.stored("count")?.store.count(filter, most).await
     }
 
     /// Cancels a run: no further step starts. A running attempt is told, and its outcome is kept.
@@ -322,7 +378,7 @@ impl Runs {
         if progress.position() == position + 1 {
             return Ok(progress.outcome().clone());
         }
-        let attempts = self.attempts(&origin.id).await?;
+        let attempts = self.all_attempts(&origin.id).await?;
         let done = attempts
             .into_iter()
             .rev()

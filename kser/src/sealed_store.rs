@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, Standing,
-    StoreHealth, Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
+    RunSummary, Standing, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, Outcome, Raw, RunId, StateStore, StoreId, Topic};
 use uuid::Uuid;
@@ -317,22 +317,27 @@ impl StateStore for SealedStore {
         }
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
         let place = Place::of(id);
-        let mut attempts = self.store.attempts(id, skip, limit).await?;
-        for attempt in &mut attempts {
+        let mut attempts = self.store.attempts(id, after, limit).await?;
+        for attempt in &mut attempts.rows {
             let field = place.field(&attempt_field(attempt))?;
             attempt.outcome = self.open_outcome(&attempt.outcome, &field).await?;
         }
         Ok(attempts)
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
-        let mut runs = Vec::new();
-        for info in self.store.list(filter).await? {
-            runs.push(self.open_info(info).await?);
-        }
-        Ok(runs)
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        self.store.list(filter).await
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        self.store.count(filter, most).await
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

@@ -60,7 +60,16 @@ macro_rules! __store_contract {
             }
             history "History" {
                 "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte, and with the actor and the reason of a verb." => attempts_come_in_order_byte_for_byte;
-                "A list has the runs that fit its filter, the latest launched first, and pages through all of them once." => a_list_pages_through_the_latest_first;
+                "They come in pages: each has the attempts that follow its cursor, no more than its limit." => attempts_come_in_pages;
+            }
+            browsing "Browsing" {
+                "A list has the runs that fit its filter, the latest launched first." => a_list_has_the_runs_that_fit_the_latest_first;
+                "It tells the status, the position and the time of the last write of a run." => a_list_tells_the_last_write;
+                "A page has no more runs than its limit, and a cursor exactly if the list goes on." => a_page_has_a_cursor_if_the_list_goes_on;
+                "The pages lead through each run once that is there all the time, while others are inserted and purged." => the_pages_lead_through_each_run_once;
+                "A cursor leads on after the run was purged at which its page ended." => a_cursor_outlives_the_run_at_its_place;
+                "A cursor of another filter, or of another run, is [`Error::Invalid`](crate::Error::Invalid)." => a_cursor_of_another_list_is_refused;
+                "A count has the runs that fit the filter, and is no larger than asked for." => a_count_stops_where_it_is_asked;
             }
             purging "Purging" {
                 "A purged run is gone with its plan, attempts and outputs." => a_purged_run_is_gone;

@@ -1,6 +1,8 @@
 //! The state store: the trait, and the values of its methods.
 
+mod browse;
 mod contract;
+mod cursor;
 mod rows;
 mod standing;
 mod watch;
@@ -11,9 +13,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::browse::{LARGEST_PAGE, Page, RunFilter, RunSummary, page_size};
+pub use self::cursor::{Cursor, InvalidCursor};
 pub use self::rows::{
-    Attempt, DueRun, Inserted, Intervention, NewRun, Output, OutputId, RunFilter, RunInfo, Swapped,
-    Timed, Write,
+    Attempt, DueRun, Inserted, Intervention, NewRun, Output, OutputId, RunInfo, Swapped, Timed,
+    Write,
 };
 pub use self::standing::{Found, Standing, TOMBSTONE_KEPT, Tombstone};
 pub use self::watch::{StoreHealth, Watch};
@@ -110,11 +114,28 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Returns the description of a run, for people; `None` when there is no such run.
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error>;
 
-    /// Returns the attempts at the steps of a run after the first `skip` of them, at most `limit`.
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error>;
+    /// Returns a page of the attempts at the steps of a run, those that follow the cursor `after`; the first ones without one. A page
+    /// has [`page_size(limit)`](page_size) attempts at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a cursor of another run.
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error>;
 
-    /// Lists runs, the latest launched first.
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error>;
+    /// Returns a page of the runs that fit a filter, the latest launched first. Its rows are small: no content of the runs is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a cursor of another filter.
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error>;
+
+    /// Counts the runs that fit a filter, whatever its cursor and its limit are, and stops at `most`: so many are there, or more.
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error>;
 
     /// Removes a run that has ended, but for its [`Tombstone`]. Returns whether there was one.
     async fn purge(&self, id: &RunId) -> Result<bool, Error>;
@@ -193,12 +214,21 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
         (**self).run(id).await
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        (**self).attempts(id, skip, limit).await
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        (**self).attempts(id, after, limit).await
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         (**self).list(filter).await
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        (**self).count(filter, most).await
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

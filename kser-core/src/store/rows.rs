@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::browse::RunSummary;
 use super::standing::{Found, Standing, Tombstone};
 use super::{LONGEST_ID, OUTPUT_PATIENCE};
 use crate::sequencing::{PlannedStep, Progress};
@@ -367,65 +368,10 @@ impl RunInfo {
 
 impl fmt::Display for RunInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (position, steps) = (self.progress.position(), self.progress.steps());
-        write!(f, "{} {} {} ", self.id, self.name, self.status())?;
-        match steps {
-            0 => f.write_str("not built")?,
-            _ => write!(f, "step {} of {steps}", position.min(steps))?,
-        }
-        write!(f, ", changed {}", self.progress.updated())
+        fmt::Display::fmt(&RunSummary::from(self), f)
     }
 }
 
 fn text<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
     String::from_utf8_lossy(bytes).serialize(serializer)
-}
-
-/// A filter for the list of runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RunFilter {
-    /// The operation of the runs; `None` for any.
-    pub name: Option<Name>,
-    /// The status of the runs; `None` for any.
-    pub status: Option<Status>,
-    /// The number of runs to skip.
-    pub skip: usize,
-    /// The largest number of runs to list. Defaults to 100.
-    pub limit: usize,
-}
-
-impl Default for RunFilter {
-    fn default() -> Self {
-        Self {
-            name: None,
-            status: None,
-            skip: 0,
-            limit: 100,
-        }
-    }
-}
-
-impl RunFilter {
-    /// Lists runs of this operation only.
-    #[must_use]
-    pub fn with_name(mut self, name: impl Into<Name>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Lists runs with this status only.
-    #[must_use]
-    pub const fn with_status(mut self, status: Status) -> Self {
-        self.status = Some(status);
-        self
-    }
-
-    /// Leaves out the first `skip` runs and lists at most `limit`.
-    #[must_use]
-    pub const fn with_page(mut self, skip: usize, limit: usize) -> Self {
-        self.skip = skip;
-        self.limit = limit;
-        self
-    }
 }

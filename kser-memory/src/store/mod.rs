@@ -1,4 +1,5 @@
 mod finished;
+mod listed;
 mod run;
 mod runs;
 mod tombstones;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
-    Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
+    RunSummary, StoreHealth, Swapped, Timed, Watch, Write, page_size,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Topic};
 
@@ -256,14 +257,35 @@ impl StateStore for MemoryStore {
         Ok(self.runs().get(id).map(|run| run.info(id)))
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        let after = after.map_or(Ok(0), |cursor| cursor.attempt(id))?;
+        let (skip, size) = (
+            usize::try_from(after).unwrap_or(usize::MAX),
+            page_size(limit),
+        );
         let runs = self.runs();
         let attempts = runs.get(id).into_iter().flat_map(|run| &run.attempts);
-        Ok(attempts.skip(skip).take(limit).cloned().collect())
+        let rows = (after + 1..).zip(attempts.skip(skip).take(size + 1).cloned());
+        let rows = rows.collect();
+        drop(runs);
+        let page = Page::of(rows, size, |(number, _)| Cursor::after_attempt(id, *number));
+        Ok(page.map(|(_, attempt)| attempt))
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
-        Ok(self.runs().list(filter))
+    /// Reads the rows of the page only, however many runs there are.
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        self.runs().list(filter)
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let count = self.runs().count(filter, most);
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

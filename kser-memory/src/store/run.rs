@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kser_core::sequencing::{PlannedStep, Progress};
-use kser_core::store::{Attempt, DueRun, NewRun, RunFilter, RunInfo, Standing};
+use kser_core::store::{Attempt, DueRun, NewRun, RunInfo, RunSummary, Standing};
 use kser_core::{Name, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 
@@ -120,10 +120,8 @@ impl Run {
         AROUND + self.launch.len() + outcomes.sum::<usize>() + steps.sum::<usize>()
     }
 
-    pub(super) fn fits(&self, filter: &RunFilter) -> bool {
-        let named = filter.name.as_ref().is_none_or(|name| *name == self.name);
-        let status = self.progress.status();
-        named && filter.status.is_none_or(|wanted| wanted == status)
+    pub(super) fn summary(&self, id: &RunId) -> RunSummary {
+        RunSummary::new(id.clone(), self.name.clone(), self.created, &self.progress)
     }
 
     pub(super) fn info(&self, id: &RunId) -> RunInfo {

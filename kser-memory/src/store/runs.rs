@@ -3,12 +3,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kser_core::sequencing::{PlannedStep, Progress, Revision};
-use kser_core::store::{DueRun, NewRun, Output, OutputId, RunFilter, RunInfo, Tombstone, Write};
-use kser_core::{Clock, Record, RunId, Timestamp, Topic};
+use kser_core::store::{
+    DueRun, NewRun, Output, OutputId, Page, RunFilter, RunSummary, Tombstone, Write,
+};
+use kser_core::{Clock, Error, Record, RunId, Timestamp, Topic};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::finished::{Finished, Limits};
+use super::listed::Listed;
 use super::run::{Kept, Run, Shown};
 use super::tombstones::Tombstones;
 
@@ -19,6 +22,7 @@ pub(super) struct Runs {
     runs: HashMap<RunId, Run>,
     /// The ids by the numbers of the runs, in the order of their launches.
     launched: BTreeMap<u64, RunId>,
+    listed: Listed,
     /// The checks by the topics in which the records of the runs wait.
     due: BTreeMap<Topic, BTreeSet<(Timestamp, u64)>>,
     outputs: BTreeMap<(Timestamp, u64), Output>,
@@ -63,6 +67,7 @@ impl Runs {
         Self {
             runs: HashMap::default(),
             launched: BTreeMap::new(),
+            listed: Listed::default(),
             due: BTreeMap::new(),
             outputs: BTreeMap::new(),
             finished: Finished::default(),
@@ -113,6 +118,8 @@ impl Runs {
         let (outputs, due_in) = (std::mem::take(&mut new.outputs), new.outputs_due_in);
         let version = new.progress.version();
         self.launched.insert(number, id.clone());
+        self.listed
+            .insert(&new.name, new.progress.status(), (now, number));
         self.runs.insert(id.clone(), Run::new(new, number, now));
         self.keep_outputs(&id, version, outputs, now + due_in);
         self.note_end(&id);
@@ -166,6 +173,9 @@ impl Runs {
             topic,
             ..
         } = write;
+        let statuses = (run.progress.status(), progress.status());
+        self.listed
+            .change(&run.name, statuses, (run.created, run.number));
         let (before, after) = (run.look_at, progress.check_at());
         run.look_at = after;
         let version = progress.version();
@@ -297,13 +307,22 @@ impl Runs {
         }
     }
 
-    /// Lists runs, the latest launched first.
-    pub(super) fn list(&self, filter: &RunFilter) -> Vec<RunInfo> {
-        let latest_first = self.launched.values().rev();
-        let runs = latest_first.filter_map(|id| Some((id, self.runs.get(id)?)));
-        let fitting = runs.filter(|(_, run)| run.fits(filter));
-        let page = fitting.skip(filter.skip).take(filter.limit);
-        page.map(|(id, run)| run.info(id)).collect()
+    /// Returns a page of the runs, the latest launched first.
+    pub(super) fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        let size = filter.page_size();
+        let places = self.listed.page(filter, size + 1)?.into_iter();
+        let run = |(_, number)| {
+            let id = self.launched.get(&number)?;
+            Some((number, self.runs.get(id)?.summary(id)))
+        };
+        let cursor = |(number, run): &(u64, RunSummary)| filter.cursor(run.created, *number);
+        let page = Page::of(places.filter_map(run).collect(), size, cursor);
+        Ok(page.map(|(_, run)| run))
+    }
+
+    /// Counts the runs that fit a filter, but no more than `most`.
+    pub(super) fn count(&self, filter: &RunFilter, most: usize) -> usize {
+        self.listed.count(filter, most)
     }
 
     /// Removes a run that has ended, with all of its data.
@@ -313,6 +332,9 @@ impl Runs {
         }
         let mut run = self.runs.remove(id)?;
         self.launched.remove(&run.number);
+        let status = run.progress.status();
+        self.listed
+            .remove(&run.name, status, (run.created, run.number));
         if let Some(at) = run.look_at {
             self.look_no_more(&run.topic, at, run.number);
         }

@@ -37,8 +37,8 @@ async fn cancel(store: &MemoryStore, (id, before): &(RunId, Progress), outputs: 
 }
 
 async fn ids(store: &MemoryStore) -> Vec<String> {
-    let runs = store.list(&RunFilter::default()).await.unwrap();
-    runs.iter().map(|run| run.id.to_string()).collect()
+    let page = store.list(&RunFilter::default()).await.unwrap();
+    page.rows.iter().map(|run| run.id.to_string()).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -119,7 +119,7 @@ pub(crate) async fn kill(url: &str) -> Recovery {
     worker.kill().expect("it runs");
     worker.wait().expect("it has ended");
     for number in 0..OPERATIONS {
-        let attempts = runs.attempts(&id(number)).await.expect("it is stored");
+        let attempts = runs.all_attempts(&id(number)).await.expect("it is stored");
         let accepted = attempts.iter().filter(|one| one.outcome.is_success());
         let accepted: Vec<u32> = accepted.map(|one| one.position).collect();
         assert_eq!(accepted, [0, 1, 2, 3], "each step is accepted once");

@@ -20,8 +20,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
-    Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
+    RunSummary, StoreHealth, Swapped, Timed, Watch, Write, page_size,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use tokio::time::timeout;
@@ -30,12 +30,13 @@ use tokio_postgres::types::ToSql;
 
 pub use self::config::PostgresConfig;
 use self::database::Database;
-use self::failure::Failure;
+use self::failure::{BACKEND, Failure};
 use self::queue::Write as Job;
 use self::reads::value;
 use self::waiters::{Until, Woken};
 use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, wait, whole};
 use crate::encoding::{millis, signed, time};
+use crate::pages::{SummaryRow, attempt_place, attempts_page, place, unsigned};
 
 /// The longest pause between two looks for something that another process has made due.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -116,6 +117,22 @@ impl PostgresStore {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
         Ok(self.0.database.read(sql, values).await?)
+    }
+
+    /// Reads the runs that fit a filter, at most `most`.
+    async fn read_fitting<'a>(
+        &'a self,
+        filter: &RunFilter,
+        most: i64,
+        statement: impl FnOnce(bool) -> &'a str + Send,
+    ) -> Result<Vec<Row>, Error> {
+        let statuses: Vec<&str> = filter.statuses().iter().map(|one| one.as_str()).collect();
+        let (created, number) = place(filter)?;
+        let from = filter.launched_from.map_or(0, millis);
+        let name = filter.name.as_ref().map(|name| name.as_str().as_bytes());
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&statuses, &created, &number, &from, &most];
+        values.extend(name.iter().map(|name| name as &(dyn ToSql + Sync)));
+        self.read_rows(statement(name.is_some()), &values).await
     }
 
     /// Returns the time of the database, and that at which something is due.
@@ -308,29 +325,34 @@ impl StateStore for PostgresStore {
         rows.first().map(reads::info).transpose()
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        let id = id.as_str().as_bytes();
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        let (run, after) = (id.as_str().as_bytes(), attempt_place(id, after)?);
+        let most = whole(page_size(limit) + 1);
         let sql = &self.0.database.statements.attempts;
-        let rows = self
-            .read_rows(sql, &[&id, &whole(skip), &whole(limit)])
-            .await?;
-        rows.iter().map(reads::attempt).collect()
+        let rows = self.read_rows(sql, &[&run, &after, &most]).await?;
+        let rows: Result<Vec<_>, Error> = rows.iter().map(reads::attempt).collect();
+        Ok(attempts_page(rows?, id, limit))
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
-        let (limit, skip) = (whole(filter.limit), whole(filter.skip));
-        let name = filter.name.as_ref().map(|name| name.as_str().as_bytes());
-        let status = filter.status.map(|status| status.as_str());
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&limit, &skip];
-        values.extend(name.iter().map(|name| name as &(dyn ToSql + Sync)));
-        values.extend(status.iter().map(|status| status as &(dyn ToSql + Sync)));
-        let sql = self
-            .0
-            .database
-            .statements
-            .list(name.is_some(), status.is_some());
-        let rows = self.read_rows(&sql, &values).await?;
-        rows.iter().map(reads::info).collect()
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        let most = whole(filter.page_size() + 1);
+        let statement = |by_name| self.0.database.statements.list(by_name);
+        let rows = self.read_fitting(filter, most, statement).await?;
+        let rows: Result<Vec<_>, Error> = rows.iter().map(reads::summary).collect();
+        SummaryRow::page(rows?, filter, BACKEND)
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        let filter = filter.clone().with_after(None);
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let statement = |by_name| self.0.database.statements.count(by_name);
+        let rows = self.read_fitting(&filter, most, statement).await?;
+        Ok(unsigned(value(one(&rows)?, 0)?))
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use super::failure::{BACKEND, Failure};
 use super::writes::read_step;
 use crate::encoding::{RecordRow, time, unreadable};
+use crate::pages::SummaryRow;
 
 /// The state of an id as its columns.
 #[derive(Debug)]
@@ -167,8 +168,23 @@ pub(super) fn due(row: &Row) -> Result<Option<DueRun>, Error> {
     Ok(Some(DueRun::new(info, here, next)))
 }
 
-/// Reads an attempt.
-pub(super) fn attempt(row: &Row) -> Result<Attempt, Error> {
+/// Reads a row of a list.
+pub(super) fn summary(row: &Row) -> Result<SummaryRow<Vec<u8>>, Error> {
+    Ok(SummaryRow {
+        id: run_id(value(row, 0)?)?,
+        name: text(row, 1, "the name of an operation")?,
+        status: value(row, 2)?,
+        position: value(row, 3)?,
+        steps: value(row, 4)?,
+        updated: value(row, 5)?,
+        created: value(row, 6)?,
+        number: value(row, 7)?,
+        progress: value(row, 8)?,
+    })
+}
+
+/// Reads an attempt, with its version.
+pub(super) fn attempt(row: &Row) -> Result<(i64, Attempt), Error> {
     let unreadable = || unreadable(BACKEND, "an attempt");
     let outcome = serde_json::from_slice(value(row, 7)?).map_err(|_| unreadable())?;
     let entrypoint = text(row, 1, "the name of a task")?;
@@ -185,7 +201,7 @@ pub(super) fn attempt(row: &Row) -> Result<Attempt, Error> {
     let by: Option<&[u8]> = value(row, 8)?;
     let by = by.map(serde_json::from_slice).transpose();
     attempt.by = by.map_err(|_| unreadable())?;
-    Ok(attempt)
+    Ok((value(row, 9)?, attempt))
 }
 
 fn number(row: &Row, column: usize) -> Result<u32, Error> {

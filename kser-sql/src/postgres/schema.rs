@@ -8,7 +8,7 @@ use super::config::PostgresConfig;
 use super::failure::Failure;
 use super::session::Session;
 
-/// A change of the tables. It only adds, so that programs of the version before go on.
+/// A change of the tables. It only adds columns and tables, so that programs of the version before go on.
 struct Migration {
     /// The version of the oldest program that may still work with the tables after it.
     oldest_reader: i64,
@@ -19,7 +19,9 @@ struct Migration {
 ///
 /// `due_slot` is the due time in steps of 16 s. It changes with few of the writes of a run, so that most of them change no index:
 /// PostgreSQL then keeps the new row on the page of the old one.
-const MIGRATIONS: [Migration; 1] = [Migration {
+/// The columns `steps` and `updated` are those of the progress of version `noted`: a program that does not know them writes the others
+/// only.
+const MIGRATIONS: [Migration; 2] = [Migration {
     oldest_reader: 1,
     statements: "
     CREATE TABLE kser.meta (name text PRIMARY KEY, value text NOT NULL);
@@ -69,6 +71,15 @@ const MIGRATIONS: [Migration; 1] = [Migration {
     CREATE UNLOGGED TABLE kser.listeners (
         process bigint PRIMARY KEY, runs_until bigint NOT NULL, due_until bigint NOT NULL
     );
+    ",
+}, Migration {
+    oldest_reader: 1,
+    statements: "
+    ALTER TABLE kser.runs ADD COLUMN steps bigint, ADD COLUMN updated bigint, ADD COLUMN noted bigint;
+    CREATE INDEX runs_listed ON kser.runs (status, created, number);
+    CREATE INDEX runs_named ON kser.runs (name, status, created, number);
+    DROP INDEX kser.runs_status;
+    DROP INDEX kser.runs_name;
     ",
 }];
 

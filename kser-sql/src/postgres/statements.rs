@@ -42,6 +42,8 @@ impl Parts {
 pub(super) struct Statements {
     swaps: Vec<String>,
     inserts: Vec<String>,
+    lists: [String; 2],
+    counts: [String; 2],
     pub(super) found: String,
     pub(super) relay: String,
     pub(super) purge: String,
@@ -56,7 +58,6 @@ pub(super) struct Statements {
     pub(super) attempts: String,
     pub(super) listen_for: String,
     pub(super) oldest_snapshot: String,
-    schema: String,
 }
 
 impl Statements {
@@ -64,6 +65,8 @@ impl Statements {
         let text = |sql: &str| in_schema(&sql.replace("{now}", NOW), schema);
         Self {
             swaps: (0..16).map(|parts| text(&swap(Parts::of_index(parts)))).collect(),
+            lists: [false, true].map(|by_name| text(&list(by_name))),
+            counts: [false, true].map(|by_name| text(&count(by_name))),
             inserts: (0..16).map(|parts| text(&insert(Parts::of_index(parts)))).collect(),
             found: text(
                 // A join with the step that is wanted would be made by the number of the run alone, and read its whole plan.
@@ -164,9 +167,9 @@ impl Statements {
             ),
             run: text(&format!("{INFO} WHERE id = $1")),
             attempts: text(
-                "SELECT a.position, entrypoint, attempt, started, ended, worker, a.status, outcome, intervention
-                 FROM kser.attempts a JOIN kser.runs r ON r.number = a.run
-                 WHERE r.id = $1 ORDER BY a.version LIMIT $3 OFFSET $2",
+                "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
+                 FROM kser.attempts WHERE run = (SELECT number FROM kser.runs WHERE id = $1) AND version > $2
+                 ORDER BY version LIMIT $3",
             ),
             listen_for: text(
                 "INSERT INTO kser.listeners AS l VALUES ($1, {now} + $2, {now} + $3)
@@ -176,7 +179,6 @@ impl Statements {
             oldest_snapshot: "SELECT floor(extract(epoch FROM max(clock_timestamp() - xact_start)) * 1000)::int8 FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
                      AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)".to_owned(),
-            schema: schema.to_owned(),
         }
     }
 
@@ -190,16 +192,14 @@ impl Statements {
         &self.inserts[parts.index()]
     }
 
-    /// Returns the statement that lists runs. Each kind of filter has one of its own, so that each is answered by its index.
-    pub(super) fn list(&self, by_name: bool, by_status: bool) -> String {
-        let filter = match (by_name, by_status) {
-            (false, false) => "",
-            (true, false) => "WHERE name = $3",
-            (false, true) => "WHERE status = $3",
-            (true, true) => "WHERE name = $3 AND status = $4",
-        };
-        let sql = format!("{INFO} {filter} ORDER BY number DESC LIMIT $1 OFFSET $2");
-        in_schema(&sql, &self.schema)
+    /// Returns the statement that lists runs, of one operation or of any.
+    pub(super) fn list(&self, by_name: bool) -> &str {
+        &self.lists[usize::from(by_name)]
+    }
+
+    /// Returns the statement that counts runs, of one operation or of any.
+    pub(super) fn count(&self, by_name: bool) -> &str {
+        &self.counts[usize::from(by_name)]
     }
 
     /// The statements that a connection prepares at its start: those of an operation without outputs.
@@ -228,6 +228,43 @@ impl Statements {
 const INFO: &str =
     "SELECT id, name, message, created, progress FROM kser.runs JOIN kser.launches ON run = number";
 
+/// Lists runs, the latest launched first. `$1` is the statuses, `$2` and `$3` the place before which the runs were launched, `$4` the
+/// time since which, `$5` the most rows, `$6` the operation.
+///
+/// Each status is looked up on its own, the latest first, so that no more rows are read than one page for each.
+fn list(by_name: bool) -> String {
+    let named = named(by_name);
+    format!(
+        "SELECT r.id, r.name, r.status, r.position, r.steps, r.updated, r.created, r.number, r.written
+         FROM unnest($1::text[]) AS s(status), LATERAL (
+             SELECT id, name, f.status, position, steps, updated, created, number,
+                 CASE WHEN noted IS NOT DISTINCT FROM version THEN NULL ELSE progress END AS written
+             FROM kser.runs f WHERE {named} f.status = s.status
+             AND (created, number) < ($2::int8, $3::int8) AND created >= $4 ORDER BY created DESC, number DESC LIMIT $5
+         ) r ORDER BY r.created DESC, r.number DESC LIMIT $5"
+    )
+}
+
+/// Counts runs, but no more than `$5`. The values are those of a list.
+fn count(by_name: bool) -> String {
+    let named = named(by_name);
+    format!(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM unnest($1::text[]) AS s(status), LATERAL (
+                 SELECT 1 FROM kser.runs f WHERE {named} f.status = s.status
+                 AND (created, number) < ($2::int8, $3::int8) AND created >= $4 LIMIT $5
+             ) r LIMIT $5
+         ) c"
+    )
+}
+
+const fn named(by_name: bool) -> &'static str {
+    match by_name {
+        true => "name = $6 AND",
+        false => "",
+    }
+}
+
 /// Swaps, in the order of their ids. It answers with a row for each that has written.
 ///
 /// The values of plans and outputs are in arrays for the whole group; each swap has the place of its first one and their number.
@@ -245,7 +282,9 @@ fn swap(parts: Parts) -> String {
         columns.push_str(&format!(", {name}"));
         carried.push_str(&format!(", s.{name}"));
     };
-    add(array("int8"), "position");
+    for name in ["position", "step_count", "updated"] {
+        add(array("int8"), name);
+    }
     let mut along = String::new();
     if parts.fetches {
         add(array("int8"), "wanted");
@@ -295,7 +334,8 @@ fn swap(parts: Parts) -> String {
     format!(
         "WITH written AS (
              UPDATE kser.runs r SET status = s.status, version = s.version, stamp = s.stamp, look_at = s.look_at,
-                 progress = s.progress, topic = coalesce(s.topic, r.topic), position = s.position
+                 progress = s.progress, topic = coalesce(s.topic, r.topic), position = s.position,
+                 steps = s.step_count, updated = s.updated, noted = s.version
              FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::bytea[],
                  $9::text[]{sources})
                  AS s(id, old_version, old_stamp, status, version, stamp, look_at, progress, topic{columns})
@@ -319,6 +359,7 @@ fn insert(parts: Parts) -> String {
         text
     };
     let (position, stays) = (array("int8"), array("bool"));
+    let (steps, updated) = (array("int8"), array("int8"));
     let mut along = String::new();
     if parts.plans {
         let (first, count, steps) = (array("int8"), array("int8"), array("bytea"));
@@ -344,11 +385,13 @@ fn insert(parts: Parts) -> String {
     }
     format!(
         "WITH found AS (
-             INSERT INTO kser.runs AS r (id, name, topic, digest, created, status, version, stamp, look_at, progress, position)
-             SELECT s.id, s.name, s.topic, s.digest, {{now}}, s.status, s.version, s.stamp, s.look_at, s.progress, s.position
+             INSERT INTO kser.runs AS r (id, name, topic, digest, created, status, version, stamp, look_at, progress, position,
+                 steps, updated, noted)
+             SELECT s.id, s.name, s.topic, s.digest, {{now}}, s.status, s.version, s.stamp, s.look_at, s.progress, s.position,
+                 s.step_count, s.updated, s.version
              FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::bytea[],
-                 {position}, {stays})
-                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress, position, stays)
+                 {position}, {stays}, {steps}, {updated})
+                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress, position, stays, step_count, updated)
              WHERE NOT (s.stays AND EXISTS (SELECT 1 FROM kser.tombstones t WHERE t.id = s.id))
              ON CONFLICT (id) DO UPDATE SET digest = r.digest
              RETURNING r.number, r.id, r.name, r.digest, r.version, r.stamp, r.xmax = 0 AS is_new

@@ -42,6 +42,8 @@ struct ProgressRow {
     /// Whether the run has ended.
     ended: bool,
     position: i64,
+    steps: i64,
+    updated: i64,
     version: i64,
     stamp: i64,
     look_at: Option<i64>,
@@ -55,6 +57,8 @@ impl ProgressRow {
             status: progress.status().as_str(),
             ended: progress.status().is_terminal(),
             position: progress.position().into(),
+            steps: progress.steps().into(),
+            updated: millis(progress.updated()),
             version: signed(revision.version),
             stamp: signed(revision.stamp),
             look_at: progress.check_at().map(millis),
@@ -231,6 +235,8 @@ impl Insert {
             &launches,
             &progress.positions,
             &stays,
+            &progress.steps,
+            &progress.updated,
         ];
         if parts.plans {
             values.extend([&plans.first as Value<'_>, &plans.count, &steps]);
@@ -316,6 +322,8 @@ impl Insert {
 struct Columns<'a> {
     statuses: Vec<&'static str>,
     positions: Vec<i64>,
+    steps: Vec<i64>,
+    updated: Vec<i64>,
     versions: Vec<i64>,
     stamps: Vec<i64>,
     looks: Vec<Option<i64>>,
@@ -328,6 +336,8 @@ impl<'a> Columns<'a> {
         for row in rows {
             columns.statuses.push(row.status);
             columns.positions.push(row.position);
+            columns.steps.push(row.steps);
+            columns.updated.push(row.updated);
             columns.versions.push(row.version);
             columns.stamps.push(row.stamp);
             columns.looks.push(row.look_at);
@@ -465,6 +475,8 @@ impl Swap {
             &ended,
             &process,
             &progress.positions,
+            &progress.steps,
+            &progress.updated,
         ];
         if parts.fetches {
             values.push(&fetches);

@@ -15,17 +15,19 @@ use async_trait::async_trait;
 use kser_clock::SystemClock;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
-    Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
+    RunSummary, StoreHealth, Swapped, Timed, Watch, Write, page_size,
 };
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use tokio::time::timeout;
 
 use self::database::Database;
+use self::failure::BACKEND;
 use self::reads::{DueRow, OutputRow, whole};
 use self::waiters::Wake;
 use self::writes::{Insert, InsertAnswer, Swap, SwapAnswer};
 use crate::encoding::{millis, signed};
+use crate::pages::{SummaryRow, attempt_place, attempts_page, place, unsigned};
 
 /// The first and the longest pause between two looks for changes by other processes.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -421,25 +423,33 @@ impl StateStore for SqliteStore {
         read.await?.map(reads::InfoRow::read).transpose()
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        let id = id.clone();
-        let read = self
-            .inner
-            .database
-            .read(move |connection| reads::attempts(connection, &id, whole(skip), whole(limit)));
-        read.await?
-            .into_iter()
-            .map(reads::AttemptRow::read)
-            .collect()
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        let (run, after) = (id.clone(), attempt_place(id, after)?);
+        let most = whole(page_size(limit) + 1);
+        let read = move |connection: &_| reads::attempts(connection, &run, after, most);
+        let rows = self.inner.database.read(read).await?.into_iter();
+        let rows: Result<Vec<_>, Error> = rows.map(reads::AttemptRow::read).collect();
+        Ok(attempts_page(rows?, id, limit))
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
-        let filter = filter.clone();
-        let read = self
-            .inner
-            .database
-            .read(move |connection| reads::list(connection, &filter));
-        read.await?.into_iter().map(reads::InfoRow::read).collect()
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        let (asked, place) = (filter.clone(), place(filter)?);
+        let read = move |connection: &_| reads::list(connection, &asked, place);
+        let rows = self.inner.database.read(read).await?;
+        SummaryRow::page(rows, filter, BACKEND)
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        let filter = filter.clone().with_after(None);
+        let place = place(&filter)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let read = move |connection: &_| reads::count(connection, &filter, place, most);
+        Ok(unsigned(self.inner.database.read(read).await?))
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

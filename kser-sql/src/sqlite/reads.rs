@@ -5,12 +5,14 @@ use kser_core::sequencing::Progress;
 use kser_core::store::{
     Attempt, DueRun, Found, NewRun, Output, OutputId, RunFilter, RunInfo, Standing, Tombstone,
 };
-use kser_core::{Error, RunId, Topic};
-use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params};
+use kser_core::{Error, RunId, Status, Topic};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, params, params_from_iter};
 
 use super::failure::BACKEND;
 use super::writes::read_step;
-use crate::encoding::{RecordRow, time, unreadable};
+use crate::encoding::{RecordRow, millis, time, unreadable};
+use crate::pages::SummaryRow;
 
 /// Reads a progress that [`ProgressRow`](super::writes::ProgressRow) has encoded.
 pub(super) fn read_progress(text: &str) -> std::result::Result<Progress, Error> {
@@ -336,33 +338,83 @@ pub(super) fn run(connection: &Connection, id: &RunId) -> Result<Option<InfoRow>
     find.query_row([id.as_str()], InfoRow::of).optional()
 }
 
-/// Lists runs, the latest launched first.
-pub(super) fn list(connection: &Connection, filter: &RunFilter) -> Result<Vec<InfoRow>> {
-    let name = filter.name.as_ref().map(|name| name.as_str().to_owned());
-    let status = filter.status.map(|status| status.as_str());
-    // A statement of its own for each kind of filter, so that each is answered by its index.
-    let (mut wanted, mut values): (Vec<&str>, Vec<&dyn ToSql>) = (Vec::new(), Vec::new());
-    if let Some(name) = &name {
-        wanted.push("name = ?");
-        values.push(name);
+/// A row of a list.
+pub(super) type Summary = SummaryRow<Vec<u8>>;
+
+fn summary(row: &Row<'_>) -> Result<Summary> {
+    let progress: Option<String> = row.get(8)?;
+    Ok(Summary {
+        id: RunId::from(row.get_ref(0)?.as_str()?),
+        name: row.get(1)?,
+        status: row.get(2)?,
+        position: row.get(3)?,
+        steps: row.get(4)?,
+        updated: row.get(5)?,
+        created: row.get(6)?,
+        number: row.get(7)?,
+        progress: progress.map(String::into_bytes),
+    })
+}
+
+/// Makes the statement that selects `columns` of the runs that fit a filter, and its values. `?1` and `?2` are the place before which
+/// the runs were launched, `?3` the time since which, `?4` the most rows.
+///
+/// Each status is looked up on its own, the latest first, so that no more rows are read than one page for each.
+fn fitting(
+    filter: &RunFilter,
+    (created, number): (i64, i64),
+    most: i64,
+    (columns, order): (&str, &str),
+) -> (String, Vec<Value>) {
+    let from = filter.launched_from.map_or(0, millis);
+    let mut values: Vec<Value> = [created, number, from, most].map(Value::from).into();
+    let mut named = "";
+    if let Some(name) = &filter.name {
+        values.push(name.as_str().to_owned().into());
+        named = "name = ?5 AND";
     }
-    if let Some(status) = &status {
-        wanted.push("status = ?");
-        values.push(status);
-    }
-    let wanted = match wanted.is_empty() {
-        true => String::new(),
-        false => format!("WHERE {}", wanted.join(" AND ")),
+    let of_status = |status: &Status| {
+        format!(
+            "SELECT * FROM (SELECT {columns} FROM kser_runs WHERE {named} status = '{status}'
+                 AND (created, number) < (?1, ?2) AND created >= ?3 {order} LIMIT ?4)"
+        )
     };
-    let (limit, skip) = (whole(filter.limit), whole(filter.skip));
-    values.extend([&limit as &dyn ToSql, &skip]);
-    let sql = format!("{INFO} {wanted} ORDER BY number DESC LIMIT ? OFFSET ?");
+    let statuses: Vec<String> = filter.statuses().iter().map(of_status).collect();
+    (statuses.join(" UNION ALL "), values)
+}
+
+/// Lists runs, the latest launched first: one more than a page has.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &RunFilter,
+    place: (i64, i64),
+) -> Result<Vec<Summary>> {
+    const COLUMNS: &str = "id, name, status, position, steps, updated, created, number,
+        CASE WHEN noted IS version THEN NULL ELSE progress END AS written";
+    const ORDER: &str = "ORDER BY created DESC, number DESC";
+    let most = whole(filter.page_size() + 1);
+    let (fitting, values) = fitting(filter, place, most, (COLUMNS, ORDER));
+    let sql = format!("SELECT * FROM ({fitting}) {ORDER} LIMIT ?4");
     let mut list = connection.prepare_cached(&sql)?;
-    list.query_map(&values[..], InfoRow::of)?.collect()
+    list.query_map(params_from_iter(values), summary)?.collect()
+}
+
+/// Counts runs, but no more than `most`.
+pub(super) fn count(
+    connection: &Connection,
+    filter: &RunFilter,
+    place: (i64, i64),
+    most: i64,
+) -> Result<i64> {
+    let (fitting, values) = fitting(filter, place, most, ("1", ""));
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM ({fitting}) LIMIT ?4)");
+    let mut count = connection.prepare_cached(&sql)?;
+    count.query_row(params_from_iter(values), |row| row.get(0))
 }
 
 /// An attempt as its columns.
 pub(super) struct AttemptRow {
+    version: i64,
     position: u32,
     entrypoint: String,
     attempt: u32,
@@ -375,7 +427,7 @@ pub(super) struct AttemptRow {
 }
 
 impl AttemptRow {
-    pub(super) fn read(self) -> std::result::Result<Attempt, Error> {
+    pub(super) fn read(self) -> std::result::Result<(i64, Attempt), Error> {
         let unreadable = || unreadable(BACKEND, "an attempt");
         let outcome = serde_json::from_str(&self.outcome).map_err(|_| unreadable())?;
         let mut attempt = Attempt::new(
@@ -390,23 +442,24 @@ impl AttemptRow {
         attempt.status = self.status.parse().map_err(|_| unreadable())?;
         let by = self.by.as_deref().map(serde_json::from_str).transpose();
         attempt.by = by.map_err(|_| unreadable())?;
-        Ok(attempt)
+        Ok((self.version, attempt))
     }
 }
 
-/// Returns the attempts at the steps of a run.
+/// Returns the attempts at the steps of a run that follow the version `after`.
 pub(super) fn attempts(
     connection: &Connection,
     id: &RunId,
-    skip: i64,
+    after: i64,
     limit: i64,
 ) -> Result<Vec<AttemptRow>> {
     let mut list = connection.prepare_cached(
-        "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention FROM kser_attempts
-         WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) ORDER BY version LIMIT ?3 OFFSET ?2",
+        "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
+         FROM kser_attempts WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) AND version > ?2 ORDER BY version LIMIT ?3",
     )?;
-    let attempts = list.query_map(params![id.as_str(), skip, limit], |row| {
+    let attempts = list.query_map(params![id.as_str(), after, limit], |row| {
         Ok(AttemptRow {
+            version: row.get(9)?,
             position: row.get(0)?,
             entrypoint: row.get(1)?,
             attempt: row.get(2)?,

@@ -7,14 +7,16 @@ use super::failure::Failure;
 /// The oldest SQLite whose statements these are, as `sqlite3_libversion_number` tells it: 3.37.
 const OLDEST: i32 = 3_037_000;
 
-/// A change of the tables. It only adds, so that programs of the version before go on.
+/// A change of the tables. It only adds columns and tables, so that programs of the version before go on.
 struct Migration {
     /// The version of the oldest program that may still work with the tables after it.
     oldest_reader: i64,
     statements: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
+/// The columns `steps` and `updated` are those of the progress of version `noted`: a program that does not know them writes the others
+/// only.
+const MIGRATIONS: [Migration; 2] = [Migration {
     oldest_reader: 1,
     statements: "
     CREATE TABLE kser_meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -64,6 +66,17 @@ const MIGRATIONS: [Migration; 1] = [Migration {
     ) STRICT;
     CREATE INDEX kser_outputs_due ON kser_outputs (due, number);
     CREATE UNIQUE INDEX kser_outputs_of_run ON kser_outputs (run, version, place);
+    ",
+}, Migration {
+    oldest_reader: 1,
+    statements: "
+    ALTER TABLE kser_runs ADD COLUMN steps INTEGER;
+    ALTER TABLE kser_runs ADD COLUMN updated INTEGER;
+    ALTER TABLE kser_runs ADD COLUMN noted INTEGER;
+    CREATE INDEX kser_runs_listed ON kser_runs (status, created, number);
+    CREATE INDEX kser_runs_named ON kser_runs (name, status, created, number);
+    DROP INDEX kser_runs_status;
+    DROP INDEX kser_runs_name;
     ",
 }];
 

@@ -19,6 +19,8 @@ pub(super) struct ProgressRow {
     /// Whether the run has ended.
     ended: bool,
     position: u32,
+    steps: u32,
+    updated: i64,
     version: i64,
     stamp: i64,
     look_at: Option<i64>,
@@ -34,6 +36,8 @@ impl ProgressRow {
             status: progress.status().as_str(),
             ended: progress.status().is_terminal(),
             position: progress.position(),
+            steps: progress.steps(),
+            updated: millis(progress.updated()),
             version: signed(revision.version),
             stamp: signed(revision.stamp),
             look_at: progress.check_at().map(millis),
@@ -116,8 +120,9 @@ impl Insert {
         let progress = &self.progress;
         connection
             .prepare_cached(
-                "INSERT INTO kser_runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress, ended)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT INTO kser_runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress, ended,
+                     steps, updated, noted)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?8)",
             )?
             .execute(params![
                 run.id.as_str(),
@@ -132,6 +137,8 @@ impl Insert {
                 progress.look_at,
                 progress.text,
                 progress.finished,
+                progress.steps,
+                progress.updated,
             ])?;
         let number = connection.last_insert_rowid();
         connection
@@ -195,7 +202,7 @@ impl Swap {
         let progress = &self.progress;
         let mut update = connection.prepare_cached(
             "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic),
-                 position = ?10, ended = ?11
+                 position = ?10, ended = ?11, steps = ?12, updated = ?13, noted = ?2
              WHERE id = ?7 AND version = ?8 AND stamp = ?9 RETURNING number",
         )?;
         let written = update.query_row(
@@ -211,6 +218,8 @@ impl Swap {
                 self.expected.1,
                 progress.position,
                 progress.finished,
+                progress.steps,
+                progress.updated,
             ],
             |row| row.get(0),
         );

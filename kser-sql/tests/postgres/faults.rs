@@ -133,7 +133,10 @@ test_services::postgres_tests!(
             (info.id, info.name, info.launch),
             (run.id.clone(), run.name, run.launch)
         );
-        assert_eq!(store.attempts(&run.id, 0, 9).await.unwrap(), [attempt]);
+        assert_eq!(
+            store.attempts(&run.id, None, 9).await.unwrap().rows,
+            [attempt]
+        );
         assert!(store.run(&"a".into()).await.unwrap().is_none());
     }
 
@@ -149,7 +152,7 @@ test_services::postgres_tests!(
         write.attempt = Some(Attempt::new(0, "test.Run".into(), 1, now, outcome.clone()));
         let revision = before.revision();
         store.swap(&id(0), revision, write).await.unwrap();
-        let attempts = store.attempts(&id(0), 0, 10).await.unwrap();
+        let attempts = store.attempts(&id(0), None, 10).await.unwrap().rows;
         assert!(attempts.len() == 1 && attempts[0].outcome == outcome);
     }
 

@@ -9,3 +9,4 @@ mod proxy;
 mod runs;
 mod schema;
 mod trips;
+mod upgrade;

@@ -172,7 +172,7 @@ async fn lose_each(loss: Loss) {
             .unwrap();
         run.result().await.unwrap();
         let run = format!("lost {lost}").into();
-        let attempts = store.attempts(&run, 0, 99).await.unwrap();
+        let attempts = store.attempts(&run, None, 99).await.unwrap().rows;
         let positions: Vec<u32> = attempts.iter().map(|attempt| attempt.position).collect();
         assert_eq!(
             positions,

@@ -113,7 +113,11 @@ async fn an_outcome_of_thirty_megabytes_comes_back() {
         .swap(&"large".into(), before.revision(), write)
         .await
         .unwrap();
-    let attempts = store.attempts(&"large".into(), 0, 10).await.unwrap();
+    let attempts = store
+        .attempts(&"large".into(), None, 10)
+        .await
+        .unwrap()
+        .rows;
     assert!(attempts.len() == 1 && attempts[0].outcome == outcome);
 }
 

@@ -6,3 +6,4 @@ mod faults;
 mod file;
 mod processes;
 mod retention;
+mod upgrade;

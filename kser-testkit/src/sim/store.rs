@@ -3,8 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
-    Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
+    RunSummary, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Topic};
 use kser_memory::MemoryStore;
@@ -243,13 +243,23 @@ impl StateStore for SimStore {
             .await
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        let read = self.runs.attempts(id, skip, limit);
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        let read = self.runs.attempts(id, after, limit);
         self.read_call(self.of(id, "attempts"), read).await
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.read_call(self.own("list"), self.runs.list(filter))
+            .await
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        self.read_call(self.own("count"), self.runs.count(filter, most))
             .await
     }
 

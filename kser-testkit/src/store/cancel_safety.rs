@@ -36,7 +36,13 @@ pub async fn a_dropped_write_is_whole_or_absent(harness: &StoreHarness) {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let written = run.read().await.unwrap().version() != run.progress.version();
         let planned = run.store.step(&run.id, 1).await.unwrap().is_some();
-        let told = !run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty();
+        let told = !run
+            .store
+            .attempts(&run.id, None, 10)
+            .await
+            .unwrap()
+            .rows
+            .is_empty();
         assert_eq!((planned, told), (written, written));
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::rules::store_sentences::sentence;
 use kser_core::Status;
-use kser_core::store::{Attempt, Intervention, RunFilter, Write};
+use kser_core::store::{Attempt, Intervention, Page, Write};
 
+use super::browsing::write_attempts;
 use super::{Inhabitant, odd_outcome};
 use crate::StoreHarness;
 
@@ -33,38 +34,30 @@ pub async fn attempts_come_in_order_byte_for_byte(harness: &StoreHarness) {
         run.swap(Write::new(given_back.clone())).await;
         run.progress = given_back;
     }
-    assert_eq!(run.store.attempts(&run.id, 0, 100).await.unwrap(), written);
-    assert_eq!(
-        run.store.attempts(&run.id, 3, 1).await.unwrap(),
-        written[3..4]
-    );
-    assert!(run.store.attempts(&run.id, 5, 10).await.unwrap().is_empty());
+    let told = run.store.attempts(&run.id, None, 100).await.unwrap();
+    assert_eq!(told, Page::new(written, None));
 }
 
-#[doc = sentence!(a_list_pages_through_the_latest_first)]
-pub async fn a_list_pages_through_the_latest_first(harness: &StoreHarness) {
-    let mut expected = Vec::new();
-    for number in 0..7 {
-        let run = Inhabitant::new(harness, &format!("list {number}")).await;
-        match number % 3 {
-            0 => drop(run.swap(Write::new(run.cancelled())).await),
-            _ => expected.insert(0, run.id.clone()),
+#[doc = sentence!(attempts_come_in_pages)]
+pub async fn attempts_come_in_pages(harness: &StoreHarness) {
+    write_attempts(Inhabitant::new(harness, "pages").await, 7).await;
+    let (store, id) = (harness.store(), harness.id("pages"));
+    for (limit, sizes) in [
+        (3, vec![3, 3, 1]),
+        (7, vec![7]),
+        (6, vec![6, 1]),
+        (0, vec![1; 7]),
+    ] {
+        let (mut after, mut told) = (None, Vec::new());
+        for (index, size) in sizes.iter().enumerate() {
+            let page = store.attempts(&id, after.as_ref(), limit).await.unwrap();
+            assert_eq!(page.rows.len(), *size, "a limit of {limit}");
+            told.extend(page.rows.into_iter().map(|attempt| attempt.attempt));
+            assert_eq!(page.next.is_some(), index + 1 < sizes.len());
+            after = page.next;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert_eq!(told, [1, 2, 3, 4, 5, 6, 7]);
     }
-    let filter = RunFilter::default()
-        .with_name(harness.operation())
-        .with_status(Status::Pending);
-    let mut seen = Vec::new();
-    loop {
-        let filter = filter.clone().with_page(seen.len(), 3);
-        let page = harness.store().list(&filter).await.unwrap();
-        if page.is_empty() {
-            break;
-        }
-        seen.extend(page.into_iter().map(|info| info.id));
-    }
-    assert_eq!(seen, expected);
-    let none = RunFilter::default().with_name("test.Other");
-    assert!(harness.store().list(&none).await.unwrap().is_empty());
+    let none = store.attempts(&harness.id("nobody"), None, 10).await;
+    assert_eq!(none.unwrap(), Page::new(Vec::new(), None));
 }

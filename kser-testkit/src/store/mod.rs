@@ -4,6 +4,7 @@
     reason = "the sentences link from the contract, in kser-core"
 )]
 
+pub mod browsing;
 pub mod cancel_safety;
 pub mod due;
 pub mod history;
@@ -159,12 +160,11 @@ impl<'a> Inhabitant<'a> {
 
     /// The progress after the run was cancelled: the simplest change there is.
     fn cancelled(&self) -> Progress {
-        let cancelled = apply(
-            &self.progress,
-            StepWindow::default(),
-            Event::Cancelled,
-            self.now(),
-        );
+        self.cancelled_at(self.now())
+    }
+
+    fn cancelled_at(&self, now: Timestamp) -> Progress {
+        let cancelled = apply(&self.progress, StepWindow::default(), Event::Cancelled, now);
         let cancelled = cancelled.unwrap();
         assert!(!cancelled.effects.contains(&Effect::DeadLetter));
         cancelled.progress

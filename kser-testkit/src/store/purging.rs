@@ -29,11 +29,23 @@ pub async fn a_purged_run_is_gone(harness: &StoreHarness) {
         .store
         .list(&RunFilter::default().with_name(harness.operation()))
         .await;
-    let listed: Vec<_> = listed.unwrap().into_iter().map(|info| info.id).collect();
+    let listed: Vec<_> = listed
+        .unwrap()
+        .rows
+        .into_iter()
+        .map(|info| info.id)
+        .collect();
     assert_eq!(listed, std::slice::from_ref(&neighbour.id));
     assert_eq!(run.store.step(&run.id, 1).await.unwrap(), None);
     assert_eq!(run.store.run(&run.id).await.unwrap(), None);
-    assert!(run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty());
+    assert!(
+        run.store
+            .attempts(&run.id, None, 10)
+            .await
+            .unwrap()
+            .rows
+            .is_empty()
+    );
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
     let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     assert!(due.iter().all(|due| due.id.run != run.id));

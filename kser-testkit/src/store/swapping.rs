@@ -102,7 +102,7 @@ pub async fn a_swap_that_is_repeated_has_written_once(harness: &StoreHarness) {
         first,
         "its answer was lost, say"
     );
-    let attempts = run.store.attempts(&run.id, 0, 10).await.unwrap();
+    let attempts = run.store.attempts(&run.id, None, 10).await.unwrap().rows;
     assert_eq!(attempts.len(), 1);
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;
     let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
@@ -131,11 +131,18 @@ pub async fn plan_attempt_and_outputs_of_a_swap_are_written_with_it(harness: &St
     let lost = run.store.swap(&run.id, wrong, write.clone()).await.unwrap();
     assert!(matches!(lost.value, Swapped::Conflict(_)));
     assert_eq!(run.store.step(&run.id, 1).await.unwrap(), None);
-    assert!(run.store.attempts(&run.id, 0, 10).await.unwrap().is_empty());
+    assert!(
+        run.store
+            .attempts(&run.id, None, 10)
+            .await
+            .unwrap()
+            .rows
+            .is_empty()
+    );
     assert!(matches!(run.swap(write.clone()).await, Swapped::Written(_)));
     assert!(run.store.step(&run.id, 1).await.unwrap().is_some());
     assert_eq!(
-        run.store.attempts(&run.id, 0, 10).await.unwrap(),
+        run.store.attempts(&run.id, None, 10).await.unwrap().rows,
         [write.attempt.unwrap()]
     );
     tokio::time::sleep(OUTPUT_PATIENCE + Duration::from_secs(1)).await;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, RunFilter,
-    RunInfo, StoreHealth, Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, Page,
+    RunFilter, RunInfo, RunSummary, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
@@ -53,6 +53,15 @@ pub(crate) enum Slip {
     ForgetsAttempts,
     ForgetsActors,
     ListsTheOldestFirst,
+    IgnoresTimes,
+    ListsAsLaunched,
+    PagesForEver,
+    PagesByOffset,
+    LosesPlaces,
+    TakesAnyCursor,
+    CountsAll,
+    CountsThePage,
+    ForgetsCursors,
     PurgesNothing,
     LeavesNoTombstone,
     RevivesAlways,
@@ -69,6 +78,7 @@ pub(crate) struct Sloppy {
     first_read: Mutex<BTreeMap<RunId, Progress>>,
     relayed: Mutex<BTreeSet<OutputId>>,
     claimed: Mutex<BTreeSet<RunId>>,
+    places: Mutex<BTreeMap<String, RunId>>,
 }
 
 impl Sloppy {
@@ -80,6 +90,7 @@ impl Sloppy {
             first_read: Mutex::default(),
             relayed: Mutex::default(),
             claimed: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
@@ -107,6 +118,20 @@ impl Sloppy {
             }
             _ => {}
         }
+    }
+
+    /// Lists runs by how many were listed before.
+    async fn page_by_offset(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        let offset = match &filter.after {
+            Some(_) => usize::try_from(filter.place()?.1).unwrap(),
+            None => 0,
+        };
+        let all = filter.clone().with_after(None).with_limit(usize::MAX);
+        let mut rows = self.inner.list(&all).await?.rows;
+        rows.drain(..offset.min(rows.len()));
+        let next = u64::try_from(offset + filter.limit).unwrap();
+        let later = Timestamp::from_millis(u64::MAX);
+        Ok(Page::of(rows, filter.limit, |_| filter.cursor(later, next)))
     }
 
     /// Writes an attempt, and leaves the progress as it is.
@@ -267,11 +292,11 @@ impl StateStore for Sloppy {
             Slip::TellsNoNeighbour => due.value.iter_mut().for_each(|run| run.here = None),
             Slip::DueTheLatestFirst => due.value.reverse(),
             Slip::AllAreDue => {
-                let all = self.inner.list(&RunFilter::default()).await?;
-                due.value = all
-                    .into_iter()
-                    .map(|info| DueRun::new(info, None, None))
-                    .collect();
+                due.value.clear();
+                for run in self.inner.list(&RunFilter::default()).await?.rows {
+                    let info = self.inner.run(&run.id).await?.unwrap();
+                    due.value.push(DueRun::new(info, None, None));
+                }
             }
             _ => {}
         }
@@ -331,16 +356,67 @@ impl StateStore for Sloppy {
         self.inner.run(&self.id_of(id)).await
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        self.inner.attempts(id, skip, limit).await
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        let after = match self.slip {
+            Slip::ForgetsCursors => None,
+            Slip::TakesAnyCursor => after.filter(|cursor| cursor.attempt(id).is_ok()),
+            _ => after,
+        };
+        self.inner.attempts(id, after, limit).await
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
-        let mut listed = self.inner.list(filter).await?;
-        if self.slip == Slip::ListsTheOldestFirst {
-            listed.reverse();
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
+        let mut asked = filter.clone();
+        match self.slip {
+            Slip::PagesByOffset => return self.page_by_offset(filter).await,
+            Slip::IgnoresTimes => asked = asked.with_launched(None, None).with_after(None),
+            Slip::TakesAnyCursor if filter.place().is_err() => asked.after = None,
+            Slip::LosesPlaces => {
+                let place = filter.after.as_ref().map(ToString::to_string);
+                let lost = place.and_then(|text| self.places.lock().unwrap().get(&text).cloned());
+                if let Some(run) = lost
+                    && self.inner.run(&run).await?.is_none()
+                {
+                    asked.after = Some(filter.cursor(Timestamp::default(), 0));
+                }
+            }
+            _ => {}
         }
-        Ok(listed)
+        let mut page = self.inner.list(&asked).await?;
+        match self.slip {
+            Slip::ListsTheOldestFirst => page.rows.reverse(),
+            Slip::ListsAsLaunched => page
+                .rows
+                .iter_mut()
+                .for_each(|run| run.updated = run.created),
+            Slip::PagesForEver if page.next.is_none() => {
+                page.next = Some(filter.cursor(Timestamp::default(), 0));
+            }
+            Slip::LosesPlaces => {
+                if let (Some(next), Some(last)) = (&page.next, page.rows.last()) {
+                    let mut places = self.places.lock().unwrap();
+                    places.insert(next.to_string(), last.id.clone());
+                }
+            }
+            _ => {}
+        }
+        Ok(page)
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        match self.slip {
+            Slip::CountsAll => self.inner.count(filter, u64::MAX).await,
+            Slip::CountsThePage => {
+                let page = self.inner.list(filter).await?;
+                Ok(most.min(u64::try_from(page.rows.len()).unwrap()))
+            }
+            _ => self.inner.count(filter, most).await,
+        }
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

@@ -86,10 +86,25 @@ const TABLE: &[(Slip, &str)] = &[
         "attempts_come_in_order_byte_for_byte",
     ),
     (Slip::ForgetsActors, "attempts_come_in_order_byte_for_byte"),
+    (Slip::ForgetsCursors, "attempts_come_in_pages"),
     (
         Slip::ListsTheOldestFirst,
-        "a_list_pages_through_the_latest_first",
+        "a_list_has_the_runs_that_fit_the_latest_first",
     ),
+    (
+        Slip::IgnoresTimes,
+        "a_list_has_the_runs_that_fit_the_latest_first",
+    ),
+    (Slip::ListsAsLaunched, "a_list_tells_the_last_write"),
+    (
+        Slip::PagesForEver,
+        "a_page_has_a_cursor_if_the_list_goes_on",
+    ),
+    (Slip::PagesByOffset, "the_pages_lead_through_each_run_once"),
+    (Slip::LosesPlaces, "a_cursor_outlives_the_run_at_its_place"),
+    (Slip::TakesAnyCursor, "a_cursor_of_another_list_is_refused"),
+    (Slip::CountsAll, "a_count_stops_where_it_is_asked"),
+    (Slip::CountsThePage, "a_count_stops_where_it_is_asked"),
     (Slip::PurgesNothing, "a_purged_run_is_gone"),
     (Slip::LeavesNoTombstone, "a_purged_run_leaves_a_tombstone"),
     (

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, DueRun, Found, Inserted, NewRun, Output, OutputId, RunFilter, RunInfo, StoreHealth,
-    Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
+    RunSummary, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, Status, StoreId, Topic};
 use serde_json::{Value, json};
@@ -207,12 +207,21 @@ impl StateStore for Bad {
         self.inner.run(id).await
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        self.inner.attempts(id, skip, limit).await
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        self.inner.attempts(id, after, limit).await
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.inner.list(filter).await
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        self.inner.count(filter, most).await
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {

@@ -1,9 +1,7 @@
 //! Publishes the records again that a transport in memory has lost with an earlier process.
 
-use std::collections::BTreeSet;
-
 use kser_core::sequencing::{Effect, Transition};
-use kser_core::store::{RunFilter, RunInfo};
+use kser_core::store::RunFilter;
 use kser_core::{Error, NotPublished, RunId, Status, Timestamp};
 
 use crate::engine::stored::{Stored, run_ref};
@@ -19,22 +17,12 @@ pub(crate) async fn publish_lost_records(stored: Stored<'_>) {
     let Some(lost) = stored.shared.lost_records.take() else {
         return;
     };
-    let mut known = BTreeSet::new();
     let mut published = 0;
-    // Runs that change while the pages are read move others to pages that were read before. So nothing is published before all
-    // pages are read; and they are read again, since other processes may have changed runs.
-    loop {
-        let runs = match pending(stored, lost, &known).await {
-            Ok(runs) if runs.is_empty() => break,
-            Ok(runs) => runs,
+    // A run whose status changes between the two lists has changed since the transport began.
+    for status in [Status::Running, Status::Pending] {
+        match publish_all(stored, status, lost).await {
+            Ok(runs) => published += runs,
             Err(error) => return failed(&error),
-        };
-        for run in runs {
-            match publish_pending(stored, &run, lost).await {
-                Ok(()) => published += 1,
-                Err(error) => failed(&error),
-            }
-            known.insert(run);
         }
     }
     if published > 0 {
@@ -42,28 +30,23 @@ pub(crate) async fn publish_lost_records(stored: Stored<'_>) {
     }
 }
 
-/// Lists the runs that have not changed since `lost`, but for those that are known.
-async fn pending(
-    stored: Stored<'_>,
-    lost: Timestamp,
-    known: &BTreeSet<RunId>,
-) -> Result<BTreeSet<RunId>, Error> {
-    let mut pending = BTreeSet::new();
-    for status in [Status::Running, Status::Pending] {
-        let mut filter = RunFilter::default().with_status(status);
-        loop {
-            let page = filter.clone().with_page(filter.skip, PAGE);
-            let runs = stored.store.list(&page).await?;
-            filter.skip += runs.len();
-            let is_last = runs.len() < PAGE;
-            let old = |run: &RunInfo| run.progress.updated() < lost && !known.contains(&run.id);
-            pending.extend(runs.into_iter().filter(old).map(|run| run.id));
-            if is_last {
-                break;
+/// Publishes the pending steps of the runs with a status, page by page. Returns the number of runs.
+async fn publish_all(stored: Stored<'_>, status: Status, lost: Timestamp) -> Result<usize, Error> {
+    let mut filter = RunFilter::default().with_status(status).with_limit(PAGE);
+    let mut published = 0;
+    loop {
+        let page = stored.store.list(&filter).await?;
+        for run in page.rows.iter().filter(|run| run.updated < lost) {
+            match publish_pending(stored, &run.id, lost).await {
+                Ok(()) => published += 1,
+                Err(error) => failed(&error),
             }
         }
+        if page.next.is_none() {
+            return Ok(published);
+        }
+        filter = filter.with_after(page.next);
     }
-    Ok(pending)
 }
 
 fn failed(error: &Error) {

@@ -119,7 +119,7 @@ async fn a_value_is_opened_in_its_own_place_only() {
     assert_eq!(swapped.unwrap().value, Swapped::Written(None));
     let info = rows.run(&one).await.unwrap().unwrap();
     let failure = info.progress.failure().unwrap().clone();
-    let attempt = rows.attempts(&one, 0, 1).await.unwrap().remove(0);
+    let attempt = rows.attempts(&one, None, 1).await.unwrap().rows.remove(0);
     let params = rows.step(&one, 1).await.unwrap().unwrap().params;
     let outcome = info.progress.outcome().clone();
     let place = Place::of(&one);
@@ -257,9 +257,15 @@ async fn a_status_of_an_attempt_stays_readable() {
     write.attempt = Some(Attempt::new(1, name(), 1, NOW, outcome.clone()));
     let swapped = sealed.store().swap(&id, run.progress.revision(), write);
     swapped.await.unwrap();
-    let kept = rows.attempts(&id, 0, 1).await.unwrap().remove(0);
+    let kept = rows.attempts(&id, None, 1).await.unwrap().rows.remove(0);
     assert_eq!((kept.status, kept.outcome.code()), (Status::Failed, 500));
     assert!(!format!("{kept:?}").contains("secret"));
-    let opened = sealed.store().attempts(&id, 0, 1).await.unwrap().remove(0);
+    let opened = sealed
+        .store()
+        .attempts(&id, None, 1)
+        .await
+        .unwrap()
+        .rows
+        .remove(0);
     assert_eq!(opened.outcome, outcome);
 }

@@ -178,7 +178,7 @@ async fn killed_on_postgres() -> Tested {
     log.in_order(TRIPS)?;
     let mut accepted = 0;
     for run in &runs {
-        let attempts = store.attempts(run.id(), 0, 100).await?;
+        let attempts = store.attempts(run.id(), None, 100).await?.rows;
         let good = attempts
             .iter()
             .filter(|attempt| attempt.status == Status::Success);

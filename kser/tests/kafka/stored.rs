@@ -70,7 +70,7 @@ async fn exactly_once() -> Tested {
         }
     }
     for run in &runs {
-        let attempts = kser.runs().attempts(run.id()).await?;
+        let attempts = kser.runs().all_attempts(run.id()).await?;
         for position in 0..=LEGS {
             let at = attempts
                 .iter()

@@ -67,7 +67,7 @@ async fn a_write_whose_answer_is_lost_is_known_within_a_second_and_is_no_crash()
         assert!(began.elapsed() < 8 * SECOND, "{:?}", began.elapsed());
         assert_eq!(diary.read(), ["a"; 4], "each step ran once");
         let run = run.unwrap();
-        let attempts = kser.runs().attempts(run.id()).await.unwrap();
+        let attempts = kser.runs().all_attempts(run.id()).await.unwrap();
         assert_eq!(attempts.len(), 4, "{attempts:?}");
         assert!(attempts.iter().all(|attempt| attempt.attempt == 1));
         consumer.stop().await.unwrap();
@@ -89,7 +89,7 @@ async fn a_start_is_known_after_an_outage_that_began_with_its_answer() {
     let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
-    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    let attempts = kser.runs().all_attempts(run.id()).await.unwrap();
     assert_eq!(attempts[0].attempt, 1);
     consumer.stop().await.unwrap();
 }
@@ -111,7 +111,7 @@ async fn a_start_is_known_after_an_outage_also_when_the_message_is_older() {
     assert_eq!(state.status, Status::Success);
     assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
     assert_eq!(diary.read(), ["a"]);
-    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    let attempts = kser.runs().all_attempts(run.id()).await.unwrap();
     assert_eq!(attempts.len(), 1, "{attempts:?}");
     assert_eq!(attempts[0].attempt, 1);
     consumer.stop().await.unwrap();
@@ -155,7 +155,7 @@ async fn an_end_is_written_after_a_conflict_without_a_read() {
     let state = run.wait_timeout(HOUR).await.unwrap();
     assert_eq!(state.status, Status::Success);
     assert_eq!(diary.read(), ["a"; 2], "each step ran once");
-    let attempts = kser.runs().attempts(run.id()).await.unwrap();
+    let attempts = kser.runs().all_attempts(run.id()).await.unwrap();
     assert!(attempts.iter().all(|attempt| attempt.attempt == 1));
     consumer.stop().await.unwrap();
 }
@@ -345,7 +345,7 @@ async fn leases_are_renewed_while_handlers_block_their_threads() {
     for run in &runs {
         let state = run.wait_timeout(HOUR).await.unwrap();
         assert_eq!(state.status, Status::Success);
-        let attempts = kser.runs().attempts(run.id()).await.unwrap();
+        let attempts = kser.runs().all_attempts(run.id()).await.unwrap();
         assert_eq!(attempts.len(), 1);
     }
     consumer.stop().await.unwrap();

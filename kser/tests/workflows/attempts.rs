@@ -110,7 +110,7 @@ async fn an_attempt_that_is_lost_has_its_row() -> Result<(), Error> {
         .with_instance("second")
         .spawn();
     run.result().await?;
-    let rows = store.attempts(run.id(), 0, 10).await?;
+    let rows = store.attempts(run.id(), None, 10).await?.rows;
     let rows: Vec<_> = rows
         .iter()
         .map(|row| (row.position, row.status, row.worker.as_str()))
@@ -190,7 +190,7 @@ async fn a_lost_attempt_of_a_cancelled_run_has_its_row_too() -> Result<(), Error
     let stored = store.read(run.id()).await?.value.into_progress().unwrap();
     assert_eq!(stored.status(), Status::Cancelled);
     assert!(!stored.is_started(), "{stored:?}");
-    let rows = store.attempts(run.id(), 0, 10).await?;
+    let rows = store.attempts(run.id(), None, 10).await?.rows;
     let rows: Vec<_> = rows
         .iter()
         .map(|row| (row.position, row.status, row.worker.as_str()))

@@ -180,7 +180,7 @@ async fn a_fork_that_is_refused_leaves_no_run_and_one_of_unknown_fate_has_an_id(
     let refused = run.fork(1).await.unwrap_err();
     assert!(matches!(refused, Error::MissingTopic { .. }), "{refused}");
     let runs = kser.runs().list(&kser::run::RunFilter::default()).await?;
-    assert_eq!(runs.len(), 1);
+    assert_eq!(runs.rows.len(), 1);
     faulty.fail(Fault::Silence);
     let Err(Error::MaybeSent { id, .. }) = run.fork(1).await else {
         panic!("nobody knows whether it begins");
@@ -241,7 +241,7 @@ async fn what_a_topic_does_not_take_is_refused_and_not_perhaps_sent() -> Result<
         "{launched:?}"
     );
     let runs = kser.runs().list(&kser::run::RunFilter::default()).await?;
-    assert_eq!(runs, Vec::new());
+    assert_eq!(runs.rows, []);
     Ok(())
 }
 

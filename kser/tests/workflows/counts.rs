@@ -66,7 +66,7 @@ async fn deploys_are_counted_nowhere() -> Result<(), Error> {
     }
     let consumer = kser.consumer(stuck(&diary)).spawn();
     assert_eq!(run.wait().await?.status, Status::Failed);
-    let attempts = kser.runs().attempts(run.id()).await?;
+    let attempts = kser.runs().all_attempts(run.id()).await?;
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].attempt, 1);
     let mut letters = kser.dead_letters("test").await?;

@@ -640,7 +640,7 @@ async fn every_value_of_a_stored_run_is_an_envelope() -> Result<(), Error> {
     );
     let first = store.step(&id, 1).await?.unwrap();
     assert_eq!(first.key.entrypoint.as_str(), "test.Note");
-    let attempts = store.attempts(&id, 0, 100).await?;
+    let attempts = store.attempts(&id, None, 100).await?.rows;
     assert!(attempts.len() >= 3);
     let kept = format!("{info:?} {first:?} {attempts:?}");
     let launch = String::from_utf8_lossy(&info.launch).into_owned();

@@ -90,7 +90,7 @@ async fn until(diary: &Diary, text: &str) {
 
 /// The attempts of a run: position, number, and whether it succeeded.
 async fn attempts(store: &Deaf, id: &RunId) -> Vec<(u32, u32, bool)> {
-    let rows = store.attempts(id, 0, 100).await.unwrap();
+    let rows = store.attempts(id, None, 100).await.unwrap().rows;
     let row = |row: &kser::run::Attempt| (row.position, row.attempt, row.outcome.is_success());
     rows.iter().map(row).collect()
 }

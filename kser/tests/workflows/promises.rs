@@ -77,7 +77,7 @@ proptest! {
             let (kser, diary) = (client(Mode::Stored).await, Diary::default());
             let runs = troubled(&kser, &diary, &lives, Duration::from_secs(5)).await;
             for run in runs {
-                let attempts = kser.runs().attempts(&run).await.unwrap();
+                let attempts = kser.runs().all_attempts(&run).await.unwrap();
                 let accepted = attempts.iter().filter(|attempt| attempt.status == Status::Success);
                 let positions: Vec<_> = accepted.map(|attempt| attempt.position).collect();
                 assert_eq!(positions, [1, 2, 3]);

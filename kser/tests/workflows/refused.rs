@@ -49,6 +49,7 @@ async fn a_plan_that_cannot_run_is_refused() -> Result<(), Error> {
         kser.runs()
             .list(&kser::run::RunFilter::default())
             .await?
+            .rows
             .is_empty()
     );
     Ok(())

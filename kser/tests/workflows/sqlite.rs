@@ -151,7 +151,7 @@ async fn a_step_that_kills_its_process_three_times_fails_its_run() -> Result<(),
     let consumer = consume(&client, registry(&diary, "b")?);
     let ended = client.runs().wait(&id).await?;
     assert_eq!((ended.status, begun()), (Status::Failed, 3), "{ended:?}");
-    let lost = client.runs().attempts(&id).await?;
+    let lost = client.runs().all_attempts(&id).await?;
     let lost = lost.iter().filter(|attempt| attempt.position == 2).count();
     assert_eq!(lost, 3, "each of them has its row");
     let mut dead_letters = client.dead_letters("test").await?;
@@ -240,7 +240,7 @@ async fn each_call_of_a_run_on_a_file_may_be_lost() -> Result<(), Error> {
             store.lose_call(i64::MAX, loss);
             let done = client.runs().status(&id).await?;
             assert_eq!(done.outcome.message(), "c");
-            let attempts = client.runs().attempts(&id).await?;
+            let attempts = client.runs().all_attempts(&id).await?;
             let accepted: Vec<_> = attempts
                 .iter()
                 .map(|one| (one.position, one.status))

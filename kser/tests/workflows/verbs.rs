@@ -27,6 +27,9 @@ async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
         runs.status(&id).await.map(|_| ()),
         runs.wait(&id).await.map(|_| ()),
         runs.list(&RunFilter::default()).await.map(|_| ()),
+        runs.count(&RunFilter::default(), 1).await.map(|_| ()),
+        runs.attempts(&id, None, 1).await.map(|_| ()),
+        runs.info(&id).await.map(|_| ()),
     ];
     for refused in refused {
         let error = refused.unwrap_err();
@@ -119,7 +122,7 @@ async fn the_outcome_of_a_failure_names_its_task() -> Result<(), Error> {
     let run = kser.producer().launch_steps("test.Run", steps).await?;
     let state = run.wait().await?;
     assert_eq!(state.outcome.uuid(), Some(&run.id().step(1)));
-    let attempts = kser.runs().attempts(run.id()).await?;
+    let attempts = kser.runs().all_attempts(run.id()).await?;
     assert_eq!(attempts[0].outcome.uuid(), Some(&run.id().step(1)));
     consumer.stop().await
 }
@@ -150,19 +153,27 @@ async fn a_run_its_attempts_and_the_health_can_be_printed() -> Result<(), Box<dy
     );
 
     let listed = kser.runs().list(&RunFilter::default()).await?;
-    assert_eq!(listed[0].status(), Status::Failed);
-    let line = listed[0].to_string();
-    let changed = listed[0].progress.updated();
+    let listed = &listed.rows[0];
+    assert_eq!(listed.status, Status::Failed);
+    let line = listed.to_string();
+    let changed = listed.updated;
     assert_eq!(
         line,
         format!("order-7 test.Run FAILED step 1 of 1, changed {changed}")
     );
-    let json = serde_json::to_value(&listed[0])?;
+    let json = serde_json::to_value(listed)?;
+    assert_eq!(
+        (&json["status"], &json["steps"]),
+        (&"FAILED".into(), &1.into())
+    );
+    let info = kser.runs().info(run.id()).await?;
+    assert_eq!(info.to_string(), line);
+    let json = serde_json::to_value(&info)?;
     assert_eq!(json["progress"]["status"], "FAILED");
     let launch: serde_json::Value = serde_json::from_str(json["launch"].as_str().ok_or("a text")?)?;
     assert_eq!(launch["uuid"], "order-7");
 
-    let attempts = serde_json::to_value(kser.runs().attempts(run.id()).await?)?;
+    let attempts = serde_json::to_value(kser.runs().all_attempts(run.id()).await?)?;
     assert_eq!(attempts[0]["outcome"]["retval"]["error"]["code"], 422);
     let health = serde_json::to_value(consumer.handle().health())?;
     assert_eq!(
@@ -262,7 +273,7 @@ async fn a_verb_keeps_its_actor_and_its_reason() -> Result<(), Error> {
     skip.skip_step(id, &first, Outcome::text("done")).await?;
     // Without an actor a verb that ends no step has no row.
     run.cancel().await?;
-    let attempts = runs.attempts(id).await?;
+    let attempts = runs.all_attempts(id).await?;
     let told: Vec<_> = attempts
         .iter()
         .map(|attempt| {
@@ -299,6 +310,7 @@ async fn an_id_that_is_too_long_is_refused_before_anything_is_written() -> Resul
     let refused = launch(1025).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge { .. }), "{refused:?}");
     launch(1024).await?;
-    assert_eq!(kser.runs().list(&RunFilter::default()).await?.len(), 1);
+    let listed = kser.runs().list(&RunFilter::default()).await?;
+    assert_eq!(listed.rows.len(), 1);
     Ok(())
 }

@@ -15,7 +15,7 @@ use kser::backend::{StateStore, StoreId};
 use kser::consumer::{Instance, StoreHealth};
 use kser::message::Topic;
 use kser::operation::PlannedStep;
-use kser::run::{Attempt, RunFilter, RunId, RunInfo};
+use kser::run::{Attempt, Cursor, Page, RunFilter, RunId, RunInfo, RunSummary};
 
 /// The version of a run that was launched with its steps.
 const BUILT: u64 = 3;
@@ -377,12 +377,21 @@ impl StateStore for Deaf {
         self.inner.run(id).await
     }
 
-    async fn attempts(&self, id: &RunId, skip: usize, limit: usize) -> Result<Vec<Attempt>, Error> {
-        self.inner.attempts(id, skip, limit).await
+    async fn attempts(
+        &self,
+        id: &RunId,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Attempt>, Error> {
+        self.inner.attempts(id, after, limit).await
     }
 
-    async fn list(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+    async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.inner.list(filter).await
+    }
+
+    async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
+        self.inner.count(filter, most).await
     }
 
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
