@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::deadline::{retry, retry_for};
 use crate::installation::succeed;
 use crate::ports;
+use crate::secure::Secure;
 use crate::watchdog::Watchdog;
 
 /// The user of all connections, who needs no password.
@@ -37,6 +38,16 @@ const ACCESS: &str = "\
 host all locked 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 ";
+
+/// The further settings of a server with TLS.
+const TLS: &str = "\
+ssl = on
+ssl_cert_file = 'broker.pem'
+ssl_key_file = 'broker.key'
+";
+
+/// The access to a server with TLS.
+const TLS_ACCESS: &str = "hostssl all all 127.0.0.1/32 trust\n";
 
 /// A shell script that writes its process id to a file for the watchdog before it becomes the server.
 const BECOME_SERVER: &str = r#"echo $$ >"$0/postmaster" && exec "$@""#;
@@ -74,10 +85,26 @@ impl Postgres {
     /// If the server cannot be started.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::make(settings).unwrap_or_else(|error| panic!("{error}"))
+        Self::make(settings, false).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn make(settings: &[(&str, &str)]) -> Result<Self, String> {
+    /// Starts a server that takes connections with TLS only, with a certificate for `localhost` and 127.0.0.1. Needs `openssl`.
+    ///
+    /// # Panics
+    ///
+    /// If the server cannot be started.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        Self::make(&[], true).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Returns the file of the authority of a server that has been started with TLS.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("data/ca.pem")
+    }
+
+    fn make(settings: &[(&str, &str)], tls: bool) -> Result<Self, String> {
         let watchdog = match account() {
             // The user of the server may not be able to enter the target folder.
             Some(_) => Watchdog::new_in(&std::env::temp_dir().join("kser-test-services"))?,
@@ -105,8 +132,13 @@ impl Postgres {
         for (name, value) in settings {
             let _ = writeln!(configuration, "{name} = '{value}'");
         }
+        if tls {
+            configuration.push_str(TLS);
+            certify(&data)?;
+        }
         fs::write(data.join("postgresql.auto.conf"), configuration).map_err(text)?;
-        fs::write(data.join("pg_hba.conf"), ACCESS).map_err(text)?;
+        let access = if tls { TLS_ACCESS } else { ACCESS };
+        fs::write(data.join("pg_hba.conf"), access).map_err(text)?;
         let server = Self {
             port,
             folder,
@@ -341,6 +373,18 @@ impl Drop for Server {
         let _ = self.process.wait();
         // From now on another process may get the id.
         let _ = fs::remove_file(self.folder.join("postmaster"));
+    }
+}
+
+/// Makes the certificates of a server in its data folder, and gives it its key.
+fn certify(data: &Path) -> Result<(), String> {
+    Secure::new(data.to_owned()).make()?;
+    let key = data.join("broker.key");
+    let text = |error| format!("{}: {error}", key.display());
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).map_err(text)?;
+    match account() {
+        Some((user, group)) => chown(&key, Some(user), Some(group)).map_err(text),
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 use kser_core::Error;
 use tokio_postgres::Config;
 
+use super::tls::Tls;
+
 /// The schema of the tables, unless another one is set.
 const SCHEMA: &str = "kser";
 /// The longest name that PostgreSQL keeps whole.
@@ -22,6 +24,7 @@ const CONFIRM: Duration = Duration::from_secs(20);
 pub struct PostgresConfig {
     pub(super) client: Config,
     pub(super) schema: String,
+    pub(super) tls: Tls,
 }
 
 impl PostgresConfig {
@@ -31,16 +34,28 @@ impl PostgresConfig {
     /// default), `application_name` and `target_session_attrs=read-write`, and `schema`, the schema of the tables (`kser` by
     /// default).
     ///
+    /// | option | meaning, as in `libpq` |
+    /// |---|---|
+    /// | `sslmode=disable`, `prefer` | no TLS; TLS if the server has it, the default |
+    /// | `sslmode=require` | TLS, whoever the server is |
+    /// | `sslmode=verify-ca`, `verify-full` | TLS with a certificate of a root, which names the host, too |
+    /// | `sslrootcert=/path/ca.pem` | the roots, in place of those of the system |
+    /// | `sslcert=/path/client.pem`, `sslkey=/path/client.key` | the certificate of the client |
+    ///
+    /// They need the cargo feature `postgres-tls`. A password belongs behind `verify-full`: `prefer` and `require` do not tell the
+    /// server from another that has come in between.
+    ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if it is no such URL. The error does not show it, because it may hold a password.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let mut schema = SCHEMA.to_owned();
         let (place, query) = split_options(url);
-        let mut options = Vec::new();
+        let (mut options, mut of_tls) = (Vec::new(), Vec::new());
         for option in query.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some(("schema", name)) => schema = name.to_owned(),
+                Some((name, value)) if name.starts_with("ssl") => of_tls.push((name, value)),
                 _ => options.push(option),
             }
         }
@@ -48,12 +63,25 @@ impl PostgresConfig {
             true => place.to_owned(),
             false => format!("{place}?{}", options.join("&")),
         };
-        let client = rest.parse().map_err(|error: tokio_postgres::Error| {
+        let mut client: Config = rest.parse().map_err(|error: tokio_postgres::Error| {
             // The cause names options and parts, never their values.
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             invalid(cause.unwrap_or_else(|| error.to_string()))
         })?;
-        Self::with_client(client).with_schema(schema)
+        let mut tls = Tls::default();
+        for (name, value) in of_tls {
+            if !tls.take(&mut client, name, value).map_err(invalid)? {
+                return Err(invalid(format!("there is no option `{name}`")));
+            }
+        }
+        if let Some(reason) = tls.refusal(&client) {
+            return Err(invalid(reason.to_owned()));
+        }
+        let config = Self {
+            tls,
+            ..Self::with_client(client)
+        };
+        config.with_schema(schema)
     }
 
     /// Makes the settings from those of the client.
@@ -74,6 +102,7 @@ impl PostgresConfig {
         Self {
             client,
             schema: SCHEMA.to_owned(),
+            tls: Tls::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod schema;
 mod session;
 mod snapshots;
 mod statements;
+mod tls;
 mod waiters;
 mod writer;
 mod writes;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Statement};
 
 use super::config::PostgresConfig;
 use super::failure::Failure;
@@ -46,7 +46,11 @@ impl Session {
         let token = format!("{:016x}", RandomState::new().hash_one(0_u8));
         let own = client.get_options().unwrap_or_default().to_owned();
         client.options(format!("{own} {SETTINGS} -c kser.connection={token}"));
-        let connected = timeout(ANSWER, client.connect(NoTls));
+        #[cfg(feature = "postgres-tls")]
+        let connector = super::tls::connector(&config.tls).map_err(Failure::permanent)?;
+        #[cfg(not(feature = "postgres-tls"))]
+        let connector = tokio_postgres::NoTls;
+        let connected = timeout(ANSWER, client.connect(connector));
         let connected = connected
             .await
             .map_err(|_| Failure::lost("the server does not answer a connection"))?;

@@ -8,5 +8,6 @@ mod processes;
 mod proxy;
 mod runs;
 mod schema;
+mod tls;
 mod trips;
 mod upgrade;
