@@ -24,6 +24,13 @@ const CONFIRM: Duration = Duration::from_secs(20);
 pub struct PostgresConfig {
     pub(super) client: Config,
     pub(super) schema: String,
+    #[cfg_attr(
+        not(feature = "postgres-tls"),
+        expect(
+            dead_code,
+            reason = "it is as unless set: `from_url` refuses the others"
+        )
+    )]
     pub(super) tls: Tls,
 }
 
