@@ -52,6 +52,8 @@
 //! `KSER_TEST_KAFKA=host:port` makes [`kafka`] use a running Kafka, which should not create topics automatically. Tests fail if
 //! it does not answer. Clusters ignore the variable.
 //!
+//! `KSER_TEST_POSTGRES=/usr/lib/postgresql/18/bin` runs the programs in that folder, and those of the package that it lacks.
+//!
 //! # Cleanup
 //!
 //! Brokers and their data are removed when their cluster is dropped, and when the test process ends, even by `kill -9`. Only

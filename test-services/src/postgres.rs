@@ -420,8 +420,13 @@ fn command(name: &str) -> Result<Command, String> {
     Ok(command)
 }
 
-/// Returns the path of a program of PostgreSQL.
+/// Returns the path of a program of PostgreSQL: in the folder of `KSER_TEST_POSTGRES`, or else of the system's package.
 fn binary(name: &str) -> Result<PathBuf, String> {
+    let asked = std::env::var_os("KSER_TEST_POSTGRES");
+    let asked = asked.map(|folder| Path::new(&folder).join(name));
+    if let Some(program) = asked.filter(|program| program.exists()) {
+        return Ok(program);
+    }
     match option_env!("TEST_SERVICES_POSTGRES") {
         Some(folder) => Ok(Path::new(folder).join(name)),
         None => Err("PostgreSQL is not installed".to_owned()),

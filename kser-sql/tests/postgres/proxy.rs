@@ -65,6 +65,9 @@ impl Proxy {
     }
 }
 
+/// The message before the one that begins a connection, from a client that would have TLS.
+const ASKS_FOR_TLS: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
 async fn pass_on(mut client: TcpStream, mut server: TcpStream, left: Arc<AtomicI64>, kind: Kind) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
@@ -74,11 +77,12 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, left: Arc<AtomicI
         tokio::select! {
             sent = read(&mut from_client) => {
                 let Some(mut sent) = sent else { return };
-                if first && kind == Kind::DropsSettings {
+                let asks_for_tls = sent == ASKS_FOR_TLS;
+                if first && !asks_for_tls && kind == Kind::DropsSettings {
                     sent = without_settings(&sent);
                 }
                 let is_statement = !first && has_statement(&sent);
-                first = false;
+                first &= asks_for_tls;
                 if is_statement && left.fetch_sub(1, Ordering::SeqCst) == 0 {
                     if kind == Kind::Loses(Loss::Statement) {
                         return;
