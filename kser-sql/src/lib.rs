@@ -17,4 +17,7 @@ pub use postgres::{PostgresConfig, PostgresStore};
 pub use rusqlite;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+/// The client of PostgreSQL, for transactions of the program's own.
+#[cfg(feature = "postgres")]
+pub use tokio_postgres;
 pub use transaction::RunTransaction;

@@ -143,7 +143,7 @@ impl Launch {
     /// # Cancel safety
     ///
     /// Roll the transaction back after dropping the future.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub async fn launch_in(
         self,
         transaction: &mut impl kser_sql::RunTransaction,

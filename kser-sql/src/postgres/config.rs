@@ -120,10 +120,7 @@ impl PostgresConfig {
     /// [`Error::Invalid`] unless the name has 1 to 63 lower-case letters, digits and underscores, and begins with no digit.
     pub fn with_schema(mut self, schema: impl Into<String>) -> Result<Self, Error> {
         self.schema = schema.into();
-        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-        let begins = self.schema.bytes().next().is_some_and(is_letter);
-        let fits = |byte: u8| is_letter(byte) || byte.is_ascii_digit();
-        if begins && self.schema.len() <= LONGEST_NAME && self.schema.bytes().all(fits) {
+        if is_schema(&self.schema) {
             return Ok(self);
         }
         let reason = "a schema has 1 to 63 lower-case letters, digits and underscores, and begins with no digit";
@@ -139,6 +136,14 @@ impl Debug for PostgresConfig {
             .field("schema", &self.schema)
             .finish_non_exhaustive()
     }
+}
+
+/// Says whether a store may have this schema.
+pub(super) fn is_schema(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let begins = name.bytes().next().is_some_and(is_letter);
+    let fits = |byte: u8| is_letter(byte) || byte.is_ascii_digit();
+    begins && name.len() <= LONGEST_NAME && name.bytes().all(fits)
 }
 
 /// Splits a URL at its options. A password may contain a question mark, too.

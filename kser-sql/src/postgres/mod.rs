@@ -10,6 +10,7 @@ mod session;
 mod snapshots;
 mod statements;
 mod tls;
+mod transaction;
 mod waiters;
 mod writer;
 mod writes;
@@ -146,6 +147,20 @@ impl PostgresStore {
     }
 }
 
+/// Reads the answer of an insert.
+fn inserted(answer: InsertAnswer, id: &RunId) -> Result<Inserted, Error> {
+    Ok(match answer {
+        InsertAnswer::New => Inserted::New,
+        InsertAnswer::Same(found) => match found.read(id)? {
+            Found::Stands(standing) => Inserted::Same(standing),
+            // It was purged since.
+            _ => return Err(Failure::lost("the run has gone since").into()),
+        },
+        InsertAnswer::Other => Inserted::Other,
+        InsertAnswer::Purged(tombstone) => Inserted::Purged(tombstone.read()?),
+    })
+}
+
 /// Returns the row of a statement that always has one.
 fn one(rows: &[Row]) -> Result<&Row, Failure> {
     rows.first()
@@ -180,18 +195,7 @@ impl StateStore for PostgresStore {
             .database
             .write(|caller| Job::Insert(insert, caller))
             .await?;
-        let answer = answer.try_map(|answer| {
-            Ok::<_, Error>(match answer {
-                InsertAnswer::New => Inserted::New,
-                InsertAnswer::Same(found) => match found.read(&id)? {
-                    Found::Stands(standing) => Inserted::Same(standing),
-                    // It was purged since.
-                    _ => return Err(Failure::lost("the run has gone since").into()),
-                },
-                InsertAnswer::Other => Inserted::Other,
-                InsertAnswer::Purged(tombstone) => Inserted::Purged(tombstone.read()?),
-            })
-        })?;
+        let answer = answer.try_map(|answer| inserted(answer, &id))?;
         Ok(self.timed(answer.now, answer.value))
     }
 

@@ -144,6 +144,25 @@ impl Session {
     }
 }
 
+/// A connection, or a transaction on it, that executes a statement.
+pub(super) trait Query: Sync {
+    fn rows(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<Vec<Row>, Failure>> + Send;
+}
+
+impl Query for Session {
+    fn rows(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<Vec<Row>, Failure>> + Send {
+        self.query(sql, values)
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.driver.abort();

@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::failure::{BACKEND, Failure};
 use super::reads::{FoundRow, TombstoneRow};
-use super::session::Session;
+use super::session::{Query, Session};
 use super::statements::{Parts, Statements};
 use crate::encoding::{RecordRow, millis, signed, time, unreadable};
 
@@ -191,7 +191,7 @@ impl Insert {
     /// Inserts runs, whose ids differ, and answers in their order.
     pub(super) async fn write_all(
         runs: &[&Self],
-        session: &Session,
+        session: &impl Query,
         statements: &Statements,
     ) -> Result<Vec<Answer<InsertAnswer>>, Failure> {
         let mut sorted: Vec<&Self> = runs.to_vec();
@@ -245,7 +245,7 @@ impl Insert {
             values.extend([&outputs.first as Value<'_>, &outputs.count, &dues]);
             values.extend(kept.values());
         }
-        let rows = session.query(statements.insert(parts), &values).await?;
+        let rows = session.rows(statements.insert(parts), &values).await?;
         let written = by_id(&rows)?;
         // The steps near a run that another transaction has just inserted are seen by a later statement only.
         let mut known = Vec::new();
@@ -259,7 +259,7 @@ impl Insert {
             true => Vec::new(),
             false => {
                 let wanted: Vec<Option<i64>> = known.iter().map(|_| None).collect();
-                session.query(&statements.found, &[&known, &wanted]).await?
+                session.rows(&statements.found, &[&known, &wanted]).await?
             }
         };
         let looked = by_id(&looked)?;

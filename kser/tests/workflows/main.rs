@@ -26,6 +26,7 @@ mod key_loading;
 mod languages;
 mod late;
 mod launch_in;
+mod launch_in_postgres;
 mod log_targets;
 mod operations;
 mod promises;
