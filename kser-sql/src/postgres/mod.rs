@@ -5,6 +5,7 @@ mod link;
 mod queue;
 mod reader;
 mod reads;
+mod retention;
 mod schema;
 mod session;
 mod snapshots;
@@ -57,9 +58,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// **Faults.** After the loss of a connection another one is made. A call is tried again for ten seconds, a write by its stamp,
 /// which tells whether it was written; then its error is a temporary one.
 ///
-/// The store removes no run by itself: see [`purge`](StateStore::purge).
+/// The store keeps every run, unless [`with_retention`](Self::with_retention) limits the age of the finished ones, or
+/// [`purge`](StateStore::purge) removes a run.
 #[derive(Debug, Clone)]
-pub struct PostgresStore(Arc<Inner>);
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+    /// The age at which a finished run is removed.
+    retention: Option<Duration>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -99,17 +105,32 @@ impl PostgresStore {
         let row = one(&rows)?;
         let id: String = value(row, 0)?;
         let latest = AtomicI64::new(value(row, 1)?);
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             database,
             id: id.into(),
             latest,
-        })))
+        });
+        Ok(Self {
+            inner,
+            retention: None,
+        })
+    }
+
+    /// Removes runs that ended this long ago, as [`purge`](StateStore::purge) does: also those that failed or were cancelled,
+    /// which cannot be repaired from then on. A run with an attempt under way or an output to relay is kept. Unless set, all runs
+    /// are kept.
+    ///
+    /// The sweeps of the consumers of this store remove them, a few thousand in a sweep.
+    #[must_use]
+    pub const fn with_retention(mut self, age: Duration) -> Self {
+        self.retention = Some(age);
+        self
     }
 
     /// Adds the time of the database, which never goes back.
     fn timed<T>(&self, now: Timestamp, value: T) -> Timed<T> {
         let now = millis(now);
-        let latest = self.0.latest.fetch_max(now, Ordering::Relaxed);
+        let latest = self.inner.latest.fetch_max(now, Ordering::Relaxed);
         Timed::new(time(latest.max(now)), value)
     }
 
@@ -118,7 +139,7 @@ impl PostgresStore {
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        Ok(self.0.database.read(sql, values).await?)
+        Ok(self.inner.database.read(sql, values).await?)
     }
 
     /// Reads the runs that fit a filter, at most `most`.
@@ -140,7 +161,7 @@ impl PostgresStore {
     /// Returns the time of the database, and that at which something is due.
     async fn earliest_due(&self) -> Result<(i64, Option<i64>), Error> {
         let rows = self
-            .read_rows(&self.0.database.statements.earliest_due, &[])
+            .read_rows(&self.inner.database.statements.earliest_due, &[])
             .await?;
         let row = one(&rows)?;
         Ok((value(row, 0)?, value(row, 1)?))
@@ -171,16 +192,16 @@ fn one(rows: &[Row]) -> Result<&Row, Failure> {
 impl StateStore for PostgresStore {
     async fn id(&self) -> Result<Timed<StoreId>, Error> {
         let rows = self
-            .read_rows(&self.0.database.statements.store_id, &[])
+            .read_rows(&self.inner.database.statements.store_id, &[])
             .await?;
         let now = time(value(one(&rows)?, 1)?);
-        Ok(self.timed(now, self.0.id.clone()))
+        Ok(self.timed(now, self.inner.id.clone()))
     }
 
     async fn register(&self, instance: &Instance) -> Result<Timed<Owner>, Error> {
         let name = instance.to_string();
         let life: Answer<u64> = self
-            .0
+            .inner
             .database
             .write(|caller| Job::Register(name, caller))
             .await?;
@@ -191,7 +212,7 @@ impl StateStore for PostgresStore {
         let id = run.id.clone();
         let insert = Box::new(Insert::new(run)?);
         let answer = self
-            .0
+            .inner
             .database
             .write(|caller| Job::Insert(insert, caller))
             .await?;
@@ -200,7 +221,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn read(&self, id: &RunId) -> Result<Timed<Found>, Error> {
-        let answer = self.0.database.found(id).await?;
+        let answer = self.inner.database.found(id).await?;
         let answer = answer.try_map(|found| found.read(id))?;
         Ok(self.timed(answer.now, answer.value))
     }
@@ -215,7 +236,7 @@ impl StateStore for PostgresStore {
         let fetch = write.fetch;
         drop(write);
         let answer = self
-            .0
+            .inner
             .database
             .write(|caller| Job::Swap(swap, caller))
             .await?;
@@ -233,7 +254,7 @@ impl StateStore for PostgresStore {
 
     async fn step(&self, id: &RunId, position: u32) -> Result<Option<PlannedStep>, Error> {
         let bytes = id.as_str().as_bytes();
-        let sql = &self.0.database.statements.step;
+        let sql = &self.inner.database.statements.step;
         let rows = self.read_rows(sql, &[&bytes, &i64::from(position)]).await?;
         let read = |row| read_step(value(row, 0)?, id, position);
         rows.first().map(read).transpose()
@@ -248,7 +269,7 @@ impl StateStore for PostgresStore {
     ) -> Result<Timed<Vec<DueRun>>, Error> {
         // The sum with the time of the database has to fit.
         let (waited, hold) = (wait(waited), wait(hold));
-        let sql = &self.0.database.statements.due;
+        let sql = &self.inner.database.statements.due;
         let rows = self
             .read_rows(sql, &[&topic.as_str(), &waited, &whole(limit), &hold])
             .await?;
@@ -261,12 +282,15 @@ impl StateStore for PostgresStore {
     }
 
     async fn outputs_due(&self, limit: usize, hold: Duration) -> Result<Timed<Vec<Output>>, Error> {
-        let sql = &self.0.database.statements.outputs_due;
+        if let Some(age) = self.retention {
+            retention::remove_old(self, age).await?;
+        }
+        let sql = &self.inner.database.statements.outputs_due;
         let rows = self.read_rows(sql, &[&whole(limit), &wait(hold)]).await?;
         let outputs: Result<Vec<Output>, Error> = rows.iter().map(reads::output).collect();
         let now = match rows.first() {
             Some(row) => time(value(row, 0)?),
-            None => time(self.0.latest.load(Ordering::Relaxed)),
+            None => time(self.inner.latest.load(Ordering::Relaxed)),
         };
         Ok(self.timed(now, outputs?))
     }
@@ -274,7 +298,7 @@ impl StateStore for PostgresStore {
     async fn relayed(&self, outputs: &[OutputId]) -> Result<(), Error> {
         let outputs = outputs.to_vec();
         Ok(self
-            .0
+            .inner
             .database
             .write(|caller| Job::Relay(outputs, caller))
             .await?)
@@ -283,13 +307,13 @@ impl StateStore for PostgresStore {
     /// Waits without a limit. A change by another process is seen within a second.
     async fn changed(&self, id: &RunId, version: u64) -> Result<(), Error> {
         let until = Until::VersionIsNot(signed(version));
-        self.0.database.waiters.wait(id, until).await;
+        self.inner.database.waiters.wait(id, until).await;
         Ok(())
     }
 
     /// Waits without a limit. The end in another process is seen at once by a notification, or within a second.
     async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
-        let waiters = &self.0.database.waiters;
+        let waiters = &self.inner.database.waiters;
         match waiters.wait(id, Until::Ended).await {
             Woken::Ended(Answer { now, value }) => {
                 let progress = reads::read_progress(value.as_bytes())?;
@@ -305,7 +329,7 @@ impl StateStore for PostgresStore {
     /// Sleeps until the earliest run or output is due, and looks again when an earlier one is written; one of another process is
     /// seen within a second. Needs a tokio runtime with time.
     async fn await_due(&self) -> Result<(), Error> {
-        let waiters = &self.0.database.waiters;
+        let waiters = &self.inner.database.waiters;
         let _interest = waiters.listen_for_due();
         loop {
             // Made before the look, so that no write is missed.
@@ -325,7 +349,7 @@ impl StateStore for PostgresStore {
     async fn run(&self, id: &RunId) -> Result<Option<RunInfo>, Error> {
         let id = id.as_str().as_bytes();
         let rows = self
-            .read_rows(&self.0.database.statements.run, &[&id])
+            .read_rows(&self.inner.database.statements.run, &[&id])
             .await?;
         rows.first().map(reads::info).transpose()
     }
@@ -338,7 +362,7 @@ impl StateStore for PostgresStore {
     ) -> Result<Page<Attempt>, Error> {
         let (run, after) = (id.as_str().as_bytes(), attempt_place(id, after)?);
         let most = whole(page_size(limit) + 1);
-        let sql = &self.0.database.statements.attempts;
+        let sql = &self.inner.database.statements.attempts;
         let rows = self.read_rows(sql, &[&run, &after, &most]).await?;
         let rows: Result<Vec<_>, Error> = rows.iter().map(reads::attempt).collect();
         Ok(attempts_page(rows?, id, limit))
@@ -346,7 +370,7 @@ impl StateStore for PostgresStore {
 
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         let most = whole(filter.page_size() + 1);
-        let statement = |by_name| self.0.database.statements.list(by_name);
+        let statement = |by_name| self.inner.database.statements.list(by_name);
         let rows = self.read_fitting(filter, most, statement).await?;
         let rows: Result<Vec<_>, Error> = rows.iter().map(reads::summary).collect();
         SummaryRow::page(rows?, filter, BACKEND)
@@ -355,7 +379,7 @@ impl StateStore for PostgresStore {
     async fn count(&self, filter: &RunFilter, most: u64) -> Result<u64, Error> {
         let filter = filter.clone().with_after(None);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let statement = |by_name| self.0.database.statements.count(by_name);
+        let statement = |by_name| self.inner.database.statements.count(by_name);
         let rows = self.read_fitting(&filter, most, statement).await?;
         Ok(unsigned(value(one(&rows)?, 0)?))
     }
@@ -363,7 +387,7 @@ impl StateStore for PostgresStore {
     async fn purge(&self, id: &RunId) -> Result<bool, Error> {
         let id = id.clone();
         Ok(self
-            .0
+            .inner
             .database
             .write(|caller| Job::Purge(id, caller))
             .await?)
@@ -376,7 +400,7 @@ impl StateStore for PostgresStore {
     /// The age of the oldest open transaction is that at an earlier call, of a second ago or more.
     fn health(&self) -> StoreHealth {
         let mut health = StoreHealth::default();
-        health.oldest_snapshot = self.0.database.oldest_snapshot.age();
+        health.oldest_snapshot = self.inner.database.oldest_snapshot.age();
         health
     }
 }

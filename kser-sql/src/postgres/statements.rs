@@ -47,6 +47,8 @@ pub(super) struct Statements {
     pub(super) found: String,
     pub(super) relay: String,
     pub(super) purge: String,
+    pub(super) remove: String,
+    pub(super) old: String,
     pub(super) register: String,
     pub(super) store_id: String,
     pub(super) versions: String,
@@ -82,26 +84,25 @@ impl Statements {
                 "DELETE FROM kser.outputs o USING unnest($1::bytea[], $2::int8[], $3::int8[]) AS s(id, version, place)
                  JOIN kser.runs r ON r.id = s.id WHERE o.run = r.number AND o.version = s.version AND o.place = s.place",
             ),
-            purge: text(
-                &"WITH gone AS (
-                     DELETE FROM kser.runs WHERE id = $1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')
-                     RETURNING number, id, name, digest, status
-                 ), buried AS (
-                     INSERT INTO kser.tombstones (id, name, digest, status, purged)
-                     SELECT id, name, digest, status, {now} FROM gone
-                     ON CONFLICT (id) DO UPDATE SET name = excluded.name, digest = excluded.digest,
-                         status = excluded.status, purged = excluded.purged
-                 ), forgotten AS (
-                     DELETE FROM kser.tombstones WHERE id IN (
-                         SELECT id FROM kser.tombstones WHERE purged < (SELECT {now}) - {kept} AND id <> $1 ORDER BY purged LIMIT 8
-                     )
-                 ), launches AS (DELETE FROM kser.launches d USING gone WHERE d.run = gone.number),
-                 steps AS (DELETE FROM kser.steps d USING gone WHERE d.run = gone.number),
-                 attempts AS (DELETE FROM kser.attempts d USING gone WHERE d.run = gone.number),
-                 outputs AS (DELETE FROM kser.outputs d USING gone WHERE d.run = gone.number)
-                 SELECT number, (SELECT pg_notify($2, '') FROM kser.listeners WHERE process <> $3 AND runs_until > {now} LIMIT 1)
-                 FROM gone"
-                    .replace("{kept}", &TOMBSTONE_KEPT.as_millis().to_string()),
+            purge: text(&purge(
+                "id = $1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')",
+                ", (SELECT pg_notify($2, '') FROM kser.listeners WHERE process <> $3 AND runs_until > {now} LIMIT 1)",
+                8,
+            )),
+            remove: text(&purge(
+                "(id, version) IN (SELECT * FROM unnest($1::bytea[], $2::int8[]))
+                     AND NOT EXISTS (SELECT FROM kser.outputs o WHERE o.run = r.number)",
+                "",
+                200,
+            )),
+            // The columns of a program that does not know them tell nothing.
+            old: text(
+                "WITH clock AS MATERIALIZED (SELECT {now} - $2::int8 AS at)
+                 SELECT id, version, progress, created, number, at FROM clock, LATERAL (
+                     SELECT id, version, progress, created, number FROM kser.runs WHERE status = $1 AND created < at
+                     AND (created, number) > ($3::int8, $4::int8) AND (noted IS DISTINCT FROM version OR updated < at)
+                     ORDER BY created, number LIMIT 100
+                 ) r ORDER BY created, number",
             ),
             register: text(
                 "INSERT INTO kser.instances AS i VALUES ($1, {now})
@@ -227,6 +228,30 @@ impl Statements {
 
 const INFO: &str =
     "SELECT id, name, message, created, progress FROM kser.runs JOIN kser.launches ON run = number";
+
+/// Removes runs with all of their rows, but for their tombstones, and as many of the tombstones that are old.
+fn purge(which: &str, notify: &str, forgotten: u32) -> String {
+    let kept = TOMBSTONE_KEPT.as_millis();
+    format!(
+        "WITH gone AS (
+             DELETE FROM kser.runs r WHERE {which} RETURNING r.number, r.id, r.name, r.digest, r.status
+         ), buried AS (
+             INSERT INTO kser.tombstones (id, name, digest, status, purged)
+             SELECT id, name, digest, status, {{now}} FROM gone
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, digest = excluded.digest,
+                 status = excluded.status, purged = excluded.purged
+         ), forgotten AS (
+             DELETE FROM kser.tombstones WHERE id IN (
+                 SELECT id FROM kser.tombstones WHERE purged < (SELECT {{now}}) - {kept} AND id NOT IN (SELECT id FROM gone)
+                 ORDER BY purged LIMIT {forgotten}
+             )
+         ), launches AS (DELETE FROM kser.launches d USING gone WHERE d.run = gone.number),
+         steps AS (DELETE FROM kser.steps d USING gone WHERE d.run = gone.number),
+         attempts AS (DELETE FROM kser.attempts d USING gone WHERE d.run = gone.number),
+         outputs AS (DELETE FROM kser.outputs d USING gone WHERE d.run = gone.number)
+         SELECT number{notify} FROM gone"
+    )
+}
 
 /// Lists runs, the latest launched first. `$1` is the statuses, `$2` and `$3` the place before which the runs were launched, `$4` the
 /// time since which, `$5` the most rows, `$6` the operation.

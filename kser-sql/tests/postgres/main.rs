@@ -6,6 +6,7 @@ mod faults;
 mod outages;
 mod processes;
 mod proxy;
+mod retention;
 mod runs;
 mod schema;
 mod tls;
