@@ -8,6 +8,7 @@
 
 mod bare;
 mod kill;
+mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kser::{Client, Entrypoint, Registry, Step, TaskError};
-use kser_core::store::RunFilter;
-use kser_core::{StateStore, Status};
+use kser_core::StateStore;
 use kser_sql::{PostgresStore, SqliteStore};
 use serde::{Deserialize, Serialize};
 use test_services::Postgres;
@@ -311,63 +311,6 @@ fn remove(file: &Path) {
     }
 }
 
-/// Compares the speed, and the pages of lists, with few and with very many rows.
-async fn rows(settings: &Settings) {
-    let (server, url) = server();
-    let store = open(&url).await;
-    let fill = |runs: u32, status: &str| {
-        server.execute(&format!(
-            "WITH made AS (
-                 INSERT INTO kser.runs (id, name, topic, digest, created, status, position, version, stamp, look_at, progress)
-                 SELECT convert_to('{status}' || n, 'UTF8'), convert_to('shop.Old', 'UTF8'), 'old', 'd', 1700000000000 + n, '{status}', 4, 8, n,
-                     CASE WHEN '{status}' = 'RUNNING' THEN 4000000000000 + n END, (SELECT progress FROM kser.runs LIMIT 1)
-                 FROM generate_series(1, {runs}) AS n RETURNING number
-             ) INSERT INTO kser.launches SELECT number, 'launch' FROM made"
-        ));
-    };
-    let measure = async |what: &str| {
-        let rate = settings.figures(async || operations(store.clone(), 64, settings.length).await);
-        print(
-            &format!("postgres, {what}, 64 in flight"),
-            "steps a second",
-            0,
-            &rate.await,
-        );
-        let filters = [
-            ("by time", RunFilter::default()),
-            (
-                "by status",
-                RunFilter::default().with_status(Status::Running),
-            ),
-            ("by operation", RunFilter::default().with_name("shop.Order")),
-        ];
-        for (name, filter) in filters {
-            let page = settings.figures(async || {
-                let began = Instant::now();
-                store.list(&filter).await.expect("a page");
-                began.elapsed().as_secs_f64() * 1000.0
-            });
-            print(
-                &format!("postgres, {what}, a page {name}"),
-                "ms",
-                1,
-                &page.await,
-            );
-        }
-    };
-    operations(store.clone(), 64, Duration::from_secs(1)).await;
-    fill(1_000, "RUNNING");
-    measure("1,000 rows").await;
-    server.execute(
-        "DELETE FROM kser.launches WHERE run IN (SELECT number FROM kser.runs WHERE topic = 'old')",
-    );
-    server.execute("DELETE FROM kser.runs WHERE topic = 'old'");
-    fill(1_000_000, "SUCCESS");
-    fill(10_000, "RUNNING");
-    server.execute("VACUUM ANALYZE");
-    measure("1,000,000 finished and 10,000 running rows").await;
-}
-
 #[tokio::main]
 async fn main() {
     kill::work().await;
@@ -389,7 +332,7 @@ async fn main() {
         kills(&settings).await;
     }
     if settings.wants("rows") {
-        rows(&settings).await;
+        rows::rows(&settings, &file).await;
     }
     remove(&file);
 }
