@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::columns::Answer;
 use super::config::PostgresConfig;
 use super::failure::Failure;
 use super::link::{Link, LinkSetup};
@@ -24,7 +25,6 @@ use super::snapshots::OldestSnapshot;
 use super::statements::Statements;
 use super::waiters::{Looker, Waiters};
 use super::writer::Writer;
-use super::writes::Answer;
 
 /// The groups of writes that are under way at most, each on a connection of its own.
 const WRITERS: usize = 2;

@@ -1,6 +1,8 @@
+mod columns;
 mod config;
 mod database;
 mod failure;
+mod inserts;
 mod link;
 mod queue;
 mod reader;
@@ -10,6 +12,7 @@ mod schema;
 mod session;
 mod snapshots;
 mod statements;
+mod swaps;
 mod tls;
 mod transaction;
 mod waiters;
@@ -31,13 +34,15 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use self::columns::{Answer, read_step, wait, whole};
 pub use self::config::PostgresConfig;
 use self::database::Database;
 use self::failure::{BACKEND, Failure};
+use self::inserts::{Insert, InsertAnswer};
 use self::queue::Write as Job;
 use self::reads::value;
+use self::swaps::{Swap, SwapAnswer};
 use self::waiters::{Until, Woken};
-use self::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer, read_step, wait, whole};
 use crate::encoding::{millis, signed, time};
 use crate::pages::{SummaryRow, attempt_place, attempts_page, place, unsigned};
 

@@ -8,8 +8,10 @@ use kser_core::store::OutputId;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::columns::Answer;
 use super::failure::Failure;
-use super::writes::{Answer, Insert, InsertAnswer, Swap, SwapAnswer};
+use super::inserts::{Insert, InsertAnswer};
+use super::swaps::{Swap, SwapAnswer};
 
 /// The writes of a group at most, so that the first of them does not wait for long.
 const LARGEST_GROUP: usize = 256;

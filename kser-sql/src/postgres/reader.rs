@@ -7,12 +7,12 @@ use kser_core::{RunId, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
+use super::columns::Answer;
 use super::failure::Failure;
 use super::link::Link;
 use super::queue::Caller;
 use super::reads::FoundRow;
 use super::statements::Statements;
-use super::writes::Answer;
 use crate::encoding::time;
 
 /// The reads of a group at most. Outcomes may be large, and those of a group are in memory at once.

@@ -6,8 +6,8 @@ use kser_core::store::{Attempt, DueRun, Found, Output, OutputId, RunInfo, Standi
 use kser_core::{Error, RunId};
 use tokio_postgres::Row;
 
+use super::columns::read_step;
 use super::failure::{BACKEND, Failure};
-use super::writes::read_step;
 use crate::encoding::{RecordRow, time, unreadable};
 use crate::pages::SummaryRow;
 

@@ -7,8 +7,8 @@ use kser_core::sequencing::Progress;
 use tokio_postgres::Row;
 
 use super::PostgresStore;
+use super::columns::wait;
 use super::reads::{read_progress, value};
-use super::writes::wait;
 
 /// The statuses of a run that has ended.
 const ENDED: [&str; 3] = ["SUCCESS", "FAILED", "CANCELLED"];

@@ -8,9 +8,9 @@ use tokio_postgres::{Row, Transaction};
 use super::config::is_schema;
 use super::failure::Failure;
 use super::inserted;
+use super::inserts::Insert;
 use super::session::Query;
 use super::statements::Statements;
-use super::writes::Insert;
 use crate::RunTransaction;
 
 impl Query for Transaction<'_> {

@@ -10,10 +10,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::Row;
 
+use super::columns::Answer;
 use super::failure::Failure;
 use super::link::Link;
 use super::statements::Statements;
-use super::writes::Answer;
 
 /// The first and the longest pause between two looks at a run for which a caller waits. Changes by this process need none.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));

@@ -7,12 +7,14 @@ use kser_core::store::OutputId;
 use tokio::time::sleep;
 
 use super::failure::Failure;
+use super::inserts::Insert;
 use super::link::Link;
 use super::queue::{Caller, Job, Queue, Write};
 use super::session::Session;
 use super::statements::Statements;
+use super::swaps::Swap;
 use super::waiters::{Waiters, Woken};
-use super::writes::{self, Insert, Swap};
+use super::writes;
 
 /// The pause before failed writes are repeated.
 const PAUSE: Duration = Duration::from_millis(10);
