@@ -16,7 +16,7 @@ use crate::exposition::{self, MetricsFormat, Scrape};
 use crate::probes::{Limits, ProbeReport};
 use crate::server::{self, Server, ServerError};
 
-/// Counts what the clients of a process do, exports the counts as metrics, and answers probes.
+/// Counts the events of the clients of a process, exports the counts as metrics, and answers probes.
 ///
 /// Give a clone to [`ClientBuilder::observer`](kser::client::ClientBuilder::observer) of each client, then
 /// [`serve`](Self::serve). Clones share their counts. The settings are those of the value that serves: set them first.

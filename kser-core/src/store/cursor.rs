@@ -15,7 +15,7 @@ const FORM: &str = "c1";
 /// belongs to the filter of its list, or to the run of its attempts: another one refuses it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The hash of what is listed.
+    /// The hash of the name of the list.
     scope: u64,
     place: (u64, u64),
 }

@@ -34,7 +34,7 @@ pub struct StoreHealth {
     /// more of them. They cannot be repaired any more.
     pub forgotten: u64,
     /// The age of the oldest transaction that is open in the database, another program's among them; `None` where there is none, or
-    /// where the store does not know. The old versions of rows stay as long as it is open, and looks for what is due become
+    /// where the store does not know. The old versions of rows stay as long as it is open, and looks for due runs become
     /// slower by the minute. A store may answer with the age at an earlier call.
     pub oldest_snapshot: Option<Duration>,
 }

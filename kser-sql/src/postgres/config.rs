@@ -44,7 +44,7 @@ impl PostgresConfig {
     /// | option | meaning, as in `libpq` |
     /// |---|---|
     /// | `sslmode=disable`, `prefer` | no TLS; TLS if the server has it, the default |
-    /// | `sslmode=require` | TLS, whoever the server is |
+    /// | `sslmode=require` | TLS, and no check of the server |
     /// | `sslmode=verify-ca`, `verify-full` | TLS with a certificate of a root, which names the host, too |
     /// | `sslrootcert=/path/ca.pem` | the roots, in place of those of the system |
     /// | `sslcert=/path/client.pem`, `sslkey=/path/client.key` | the certificate of the client |

@@ -39,7 +39,7 @@ impl Counted {
     }
 
     /// Returns the number of statements that steps had executed: all but those that a store executes from time to time, to look
-    /// for the changes of other processes, and for what is due.
+    /// for the changes of other processes, and for due runs.
     fn statements(&self) -> f64 {
         let (_, name) = self.url.split_once("schema=").unwrap();
         let count = self.server.execute(&format!(

@@ -216,7 +216,7 @@ pub async fn a_count_stops_where_it_is_asked(harness: &StoreHarness) {
     assert_eq!(count(&since, 9).await, 3);
     let until = filter.clone().with_launched(None, Some(rows[2].created));
     assert_eq!(count(&until, 9).await, 3);
-    // A page is no part of what is counted.
+    // The cursor and the limit do not change a count.
     let page = harness.store().list(&filter.clone().with_limit(2)).await;
     let second = filter.with_limit(2).with_after(page.unwrap().next);
     assert_eq!(count(&second, 9).await, 6);
