@@ -37,10 +37,11 @@ use std::time::Duration;
 pub use kser_clock::SystemClock;
 pub use kser_core::log::LogOptions;
 pub use kser_core::{Clock, IdSource, Limits, Mode};
-use kser_core::{Error, Inspect, Registry, Timestamp, Topic, Transport};
+use kser_core::{Error, Inspect, Record, Registry, Timestamp, Topic, Transport};
 
 pub use self::builder::ClientBuilder;
 use crate::consumer::Consumer;
+use crate::dead_letter::check_replay;
 use crate::dead_letters::DeadLetters;
 use crate::events::Events;
 pub use crate::launch::Launch;
@@ -192,6 +193,17 @@ impl Client {
     /// [`Error::MissingTopic`] when there is none, on a transport that does not make topics at their first use.
     pub async fn dead_letters(&self, topic: impl AsRef<str>) -> Result<DeadLetters, Error> {
         DeadLetters::open(Arc::clone(&self.0), topic.as_ref()).await
+    }
+
+    /// Says whether the replay of a dead letter, as a view of [`inspect`](Self::inspect) shows it, would be refused now. It asks the
+    /// rules that [`DeadLetter::replay`](crate::dead_letter::DeadLetter::replay) asks, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the replay: [`Error::Rejected`] when the stored run does not stand at this step, [`Error::UnknownRun`] when the
+    /// store has no such run, [`Error::NeedsStore`] for a stored run without a store, [`Error::Backend`] when that does not answer.
+    pub async fn check_replay(&self, letter: &Record) -> Result<(), Error> {
+        check_replay(&self.0, letter).await
     }
 
     /// Returns a view of the topics and groups that takes no part in them: dead letters and waiting records are looked at while

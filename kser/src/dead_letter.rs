@@ -26,6 +26,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kser_core::sequencing::{Event, Progress, StepKey};
 use kser_core::{
     Envelope, Error, Message, Mode, NotSettled, Origin, Record, RecordPlace, RunId, Status,
@@ -37,6 +38,7 @@ use crate::dead_letters::{Place, Session};
 use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::EventWatcher;
 use crate::engine::run_ref::RunRef;
+use crate::engine::run_view::RunView;
 use crate::engine::scope::message::is_stored_run;
 use crate::engine::stored::{Applied, Stored, run_ref};
 use crate::payloads::Payloads;
@@ -343,36 +345,60 @@ async fn envelope_of(
     Ok(launched.map(|run| Envelope::new(run.id, run.name, Mode::Stored)))
 }
 
+/// Refuses the replay of a dead letter as [`DeadLetter::replay`] does, by the same rules, and changes nothing.
+pub(crate) async fn check_replay(shared: &Shared, record: &Record) -> Result<(), Error> {
+    let Ok(message) = shared.writer.payloads.message(record) else {
+        // Replayed as it is.
+        return Ok(());
+    };
+    let envelope = envelope_of(shared, &message, record).await?;
+    let Some(envelope) = envelope.filter(is_stored_run) else {
+        return Ok(());
+    };
+    let (stored, run, _) = stored_run(shared, &envelope).await?;
+    let view = stored.view(&run.id).await?;
+    let decided = stored.decide(&view, retried(&view, &message, &envelope));
+    let decided = decided.map_err(|source| Error::Rejected { id: run.id, source });
+    decided.map(drop)
+}
+
 /// Returns the records that a stored run publishes when the step of a dead letter is tried again.
 async fn retry_stored(
     shared: &Shared,
     message: &Message,
     envelope: &Envelope,
 ) -> Result<Vec<Record>, Error> {
+    let (stored, run, launch) = stored_run(shared, envelope).await?;
+    let applied = stored.apply(&run, |view| retried(view, message, envelope));
+    let Applied { before, after } = &applied.await?;
+    let records = stored.records(&run, before, after, Some(&launch))?;
+    Ok(stored.to_local_clock(records))
+}
+
+/// Returns the run of a dead letter, with its launch message.
+async fn stored_run<'s>(
+    shared: &'s Shared,
+    envelope: &Envelope,
+) -> Result<(Stored<'s>, RunRef, Bytes), Error> {
     let store = shared.store("the replay of a step whose state is stored")?;
-    let stored = Stored { shared, store };
     let info = store.run(&envelope.run).await?;
     let info = info.ok_or_else(|| Error::UnknownRun {
         id: envelope.run.clone(),
     })?;
-    let run: RunRef = run_ref(&info)?;
-    let applied = stored
-        .apply(&run, |view| Event::Retried {
-            step: StepKey {
-                position: envelope.step,
-                uuid: message.uuid.clone(),
-                entrypoint: view
-                    .here
-                    .as_ref()
-                    .filter(|here| here.key.uuid == message.uuid)
-                    .map_or_else(
-                        || message.entrypoint.clone(),
-                        |here| here.key.entrypoint.clone(),
-                    ),
-            },
-        })
-        .await?;
-    let Applied { before, after } = &applied;
-    let records = stored.records(&run, before, after, Some(&info.launch))?;
-    Ok(stored.to_local_clock(records))
+    let run = run_ref(&info)?;
+    Ok((Stored { shared, store }, run, info.launch))
+}
+
+/// Returns the event that tries the step of a dead letter again.
+fn retried(view: &RunView, message: &Message, envelope: &Envelope) -> Event {
+    let here = view.here.as_ref();
+    let here = here.filter(|here| here.key.uuid == message.uuid);
+    let named = here.map_or(&message.entrypoint, |here| &here.key.entrypoint);
+    Event::Retried {
+        step: StepKey {
+            position: envelope.step,
+            uuid: message.uuid.clone(),
+            entrypoint: named.clone(),
+        },
+    }
 }
