@@ -1,5 +1,8 @@
 pub(crate) mod groups;
+pub(crate) mod letter_act;
+pub(crate) mod letter_plan;
 pub(crate) mod letters;
+pub(crate) mod pace;
 pub(crate) mod status;
 pub(crate) mod topics;
 
@@ -173,6 +176,11 @@ impl Ops {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.wall()
+    }
+
+    /// Says whether there is a state store that answers.
+    pub(crate) const fn has_store(&self) -> bool {
+        matches!(self.store, Part::Open { .. })
     }
 
     pub(crate) fn needs_kafka(&self, what: &'static str) -> Result<(), OpsError> {

@@ -28,16 +28,16 @@ impl Ops {
     pub async fn groups(&self, group: Option<&str>) -> Result<Vec<GroupLine>, OpsError> {
         let inspect = self.inspect("looking at groups")?;
         let known = inspect.groups().await?;
-        let lines = self.topics().await?.into_iter().map(|line| {
+        let lines = self.topics().await?.into_iter().filter_map(|line| {
             let TopicLine {
                 topic, group, work, ..
             } = line;
-            GroupLine {
+            Some(GroupLine {
                 known: known.contains(&group),
                 group,
                 topic,
-                work,
-            }
+                work: work?,
+            })
         });
         let Some(name) = group else {
             return Ok(lines.collect());

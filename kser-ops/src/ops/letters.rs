@@ -28,6 +28,8 @@ pub struct LetterFilter {
     pub since: Option<Timestamp>,
     /// The places; empty for any.
     pub addresses: Vec<LetterAddress>,
+    /// The most replays that the letters have had before; `None` for any number.
+    pub max_replays: Option<u64>,
 }
 
 impl LetterFilter {
@@ -39,6 +41,7 @@ impl LetterFilter {
             run,
             since,
             addresses,
+            max_replays,
         } = self;
         cause.as_ref().is_none_or(|cause| cause.is_of(letter.cause))
             && run
@@ -46,6 +49,7 @@ impl LetterFilter {
                 .is_none_or(|run| letter.run.as_ref() == Some(run))
             && since.is_none_or(|since| letter.failed().is_some_and(|failed| failed >= since))
             && (addresses.is_empty() || addresses.contains(&letter.address))
+            && max_replays.is_none_or(|most| letter.replays <= most)
     }
 }
 
@@ -177,6 +181,12 @@ impl LetterView {
     ///
     /// [`OpsError::Kser`] when the backend does not answer. The view has ended then.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Letter>>, OpsError> {
+        let page = self.next_records().await?;
+        Ok(page.map(|page| page.into_iter().map(|(letter, _)| letter).collect()))
+    }
+
+    /// Returns the next letters with their records, as [`next_page`](Self::next_page) does.
+    pub(crate) async fn next_records(&mut self) -> Result<Option<Vec<(Letter, Record)>>, OpsError> {
         loop {
             let Some(view) = &mut self.view else {
                 let Some((topic, group)) = self.topics.pop_front() else {
@@ -192,10 +202,11 @@ impl LetterView {
                 continue;
             }
             self.read += u64::try_from(shown.len()).unwrap_or(u64::MAX);
-            let letters = shown.iter().map(Letter::read);
-            return Ok(Some(
-                letters.filter(|letter| self.filter.takes(letter)).collect(),
-            ));
+            let letters = shown
+                .into_iter()
+                .map(|shown| (Letter::read(&shown), shown.record));
+            let taken = letters.filter(|(letter, _)| self.filter.takes(letter));
+            return Ok(Some(taken.collect()));
         }
     }
 

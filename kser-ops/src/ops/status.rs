@@ -126,15 +126,16 @@ pub fn letters_left(line: &TopicLine, now: Timestamp) -> Option<Duration> {
 
 /// Says that records of a topic wait for long.
 fn late(line: &TopicLine, now: Timestamp) -> Option<Need> {
-    let age = now.since(line.work.oldest?);
+    let work = line.work.as_ref()?;
+    let age = now.since(work.oldest?);
     let (topic, group) = (&line.topic, &line.group);
-    let beyond = match line.work.settled_beyond {
+    let beyond = match work.settled_beyond {
         0 => String::new(),
         n => format!(", while {n} behind it are settled"),
     };
     let text = format!(
         "{} records of {topic} wait, the oldest for {}{beyond}",
-        line.work.waiting,
+        work.waiting,
         Spoken(age)
     );
     let need = Need::new("late", text, format!("kser groups {group}"));
@@ -177,7 +178,7 @@ mod tests {
         let line = TopicLine {
             topic: "dice".to_owned(),
             group: "kser.dice".to_owned(),
-            work,
+            work: Some(work),
             letters,
             letters_kept: kept.map(Duration::from_secs),
         };

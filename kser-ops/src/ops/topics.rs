@@ -1,4 +1,5 @@
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kser::backend::{GroupProgress, Inspect, RecordPlace, Room, UnsettledQuery};
@@ -19,7 +20,7 @@ const EVENTS: &str = "kser.events";
 /// The number of partitions of a topic whose oldest record is looked for: those with the most records.
 const ASKED: usize = 16;
 
-/// A work topic, with its dead letters.
+/// A work topic, with its dead letters. One of them may not exist: dead letters outlive a topic that was deleted or renamed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TopicLine {
@@ -27,8 +28,8 @@ pub struct TopicLine {
     pub topic: String,
     /// The group that receives from it.
     pub group: String,
-    /// The progress of the group.
-    pub work: Backlog,
+    /// The progress of the group; `None` when the topic does not exist, while that of its dead letters does.
+    pub work: Option<Backlog>,
     /// The dead letters; `None` when their topic does not exist.
     pub letters: Option<Backlog>,
     /// The time for which the topic of the dead letters keeps them; `None` for ever, and where it is unknown.
@@ -144,36 +145,55 @@ impl Ops {
         let inspect = self.inspect("looking at topics")?;
         let all = inspect.topics().await?;
         let routes = self.client.routes();
-        let is_work = |topic: &&Topic| is_work(routes.prefix(), topic);
-        let letters_of = |topic: &Topic| {
-            let name = format!("{topic}{DEAD_LETTERS}");
-            all.iter().find(|found| found.as_str() == name).cloned()
-        };
-        let letters: Vec<_> = all.iter().filter(is_work).filter_map(letters_of).collect();
+        let found = work_topics(routes.prefix(), all);
+        let letters: Vec<_> = found.values().filter_map(|it| it.letters.clone()).collect();
         let kept = self.client.retention(&letters).await?;
         let mut lines = Vec::new();
-        for topic in all.iter().filter(is_work) {
-            let group = routes.group(topic);
-            let letters = letters_of(topic);
-            let kept = letters
-                .as_ref()
-                .and_then(|letters| kept.get(letters).copied());
+        for (topic, Found { is_there, letters }) in found {
+            let group = routes.group(&topic);
+            let letters_kept = letters.as_ref().and_then(|it| kept.get(it).copied());
             lines.push(TopicLine {
-                topic: topic.to_string(),
-                work: Backlog::read(&*inspect, &group, topic).await?,
+                work: match is_there {
+                    true => Some(Backlog::read(&*inspect, &group, &topic).await?),
+                    false => None,
+                },
                 letters: match &letters {
-                    Some(topic) => {
-                        let group = routes.group(topic);
-                        Some(Backlog::read(&*inspect, &group, topic).await?)
+                    Some(letters) => {
+                        let group = routes.group(letters);
+                        Some(Backlog::read(&*inspect, &group, letters).await?)
                     }
                     None => None,
                 },
-                letters_kept: kept,
+                letters_kept,
+                topic: topic.to_string(),
                 group,
             });
         }
         Ok(lines)
     }
+}
+
+/// A work topic as the backend has it.
+#[derive(Default)]
+struct Found {
+    is_there: bool,
+    letters: Option<Topic>,
+}
+
+/// Finds the work topics, those among them that only their dead letters tell of.
+fn work_topics(prefix: &str, all: Vec<Topic>) -> BTreeMap<Topic, Found> {
+    let mut found: BTreeMap<_, Found> = BTreeMap::new();
+    for topic in all {
+        let plain = topic.as_str().strip_suffix(DEAD_LETTERS).map(Topic::new);
+        match plain {
+            Some(Ok(plain)) if is_work(prefix, &plain) => {
+                found.entry(plain).or_default().letters = Some(topic);
+            }
+            None if is_work(prefix, &topic) => found.entry(topic).or_default().is_there = true,
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Says whether a topic holds the messages of tasks. A topic that no program of kser has made is one, too: it may be routed to.

@@ -1,0 +1,282 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use kser::Error;
+use kser::backend::RecordPlace;
+use kser::dead_letter::DeadLetter;
+use kser::message::Topic;
+use kser::run::{RunId, Status};
+use serde::Serialize;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::error::OpsError;
+use crate::letter::{DEAD_LETTERS, LetterAddress};
+use crate::ops::Ops;
+use crate::ops::letter_plan::{LeftLetter, LetterPlan, LetterVerb, REASONS, Targets, refusal};
+use crate::ops::letters::LetterFilter;
+use crate::ops::pace::Pace;
+
+/// The time without a letter after which those that are expected are taken to be in other hands: that of a rebalance.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The time between two looks at the runs of replayed letters.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The number of runs that are followed at the same time. The ends of earlier ones stay unknown.
+const FOLLOWED: usize = 1000;
+
+/// The result of an act on letters, also while it goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LetterReport {
+    /// The number of letters that are replayed or discarded.
+    pub done: u64,
+    /// The number of runs among them that have succeeded.
+    pub succeeded: u64,
+    /// The number of runs that have failed again.
+    pub failed_again: u64,
+    /// The number of letters whose runs had not ended, or cannot be followed: those of lone tasks, and of runs that no store keeps.
+    pub unknown: u64,
+    /// The number of letters that are left, since the rules refuse them or another session has them.
+    pub refused: u64,
+    /// The letters that are left, with the reasons, at most a thousand.
+    pub left: Vec<LeftLetter>,
+    /// The number of letters that were not tried.
+    pub not_tried: u64,
+    /// The reason why the act stopped before its end.
+    pub stopped: Option<String>,
+}
+
+impl LetterReport {
+    /// Says whether all letters of the plan are done.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.refused == 0 && self.not_tried == 0
+    }
+}
+
+impl Ops {
+    /// Carries a plan out: joins the group of the dead letters, takes those of the plan in their order, and leaves all others where they
+    /// are. `tell` is called after each letter.
+    ///
+    /// An act that is killed has settled the letters that it has done, and no others: make a plan again, and go on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpsError::Kser`] when the backend fails before a letter is taken. An error after that is in the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no letter. The letter in hand may be done or not.
+    pub async fn act_on_letters(
+        &self,
+        plan: &LetterPlan,
+        pace: &Pace,
+        tell: impl FnMut(&LetterReport) + Send,
+    ) -> Result<LetterReport, OpsError> {
+        self.needs_kafka("an act on dead letters")?;
+        let mut act = Act {
+            ops: self,
+            verb: plan.verb,
+            pace,
+            report: LetterReport::default(),
+            followed: VecDeque::new(),
+            next: Instant::now(),
+            looked: Instant::now(),
+            tell,
+        };
+        for (topic, targets) in &plan.targets {
+            match act.report.stopped {
+                None => act.topic(topic, targets.clone()).await?,
+                Some(_) => act.report.not_tried += len(targets),
+            }
+        }
+        act.follow(Instant::now() + pace.wait).await;
+        act.report.unknown += act.still_followed();
+        Ok(act.report)
+    }
+}
+
+fn len<K, V>(of: &BTreeMap<K, V>) -> u64 {
+    u64::try_from(of.len()).unwrap_or(u64::MAX)
+}
+
+/// An act that goes on.
+struct Act<'a, F> {
+    ops: &'a Ops,
+    verb: LetterVerb,
+    pace: &'a Pace,
+    report: LetterReport,
+    /// The runs that have not ended.
+    followed: VecDeque<RunId>,
+    /// The time of the next letter.
+    next: Instant,
+    /// The time of the last look at the runs.
+    looked: Instant,
+    tell: F,
+}
+
+impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
+    /// Takes the letters of one topic.
+    async fn topic(&mut self, topic: &Topic, mut targets: Targets) -> Result<(), OpsError> {
+        let prefix = self.ops.client.routes().prefix();
+        let plain = topic
+            .as_str()
+            .strip_prefix(prefix)
+            .unwrap_or(topic.as_str());
+        let plain = plain.strip_suffix(DEAD_LETTERS).unwrap_or(plain);
+        let mut session = self.ops.client.dead_letters(plain).await?;
+        while !targets.is_empty() && self.report.stopped.is_none() {
+            let letter = match timeout(PATIENCE, session.next()).await {
+                Ok(letter) => letter?,
+                Err(_) => break,
+            };
+            let place = letter.record_place();
+            let Some(run) = targets.remove(&place) else {
+                letter.keep();
+                continue;
+            };
+            sleep_until(self.next).await;
+            self.one(topic, letter, run).await;
+            self.brake().await;
+        }
+        match self.report.stopped {
+            Some(_) => self.report.not_tried += len(&targets),
+            None => self.leave_missing(topic, targets).await?,
+        }
+        // The letters that are left are free for others at once.
+        session.close().await?;
+        Ok(())
+    }
+
+    /// Takes one letter.
+    async fn one(&mut self, topic: &Topic, letter: DeadLetter, run: Option<RunId>) {
+        self.next = Instant::now() + self.pace.interval();
+        let address = LetterAddress::new(topic.clone(), letter.record_place());
+        let done = match self.verb {
+            LetterVerb::Replay => letter.replay().await,
+            LetterVerb::Discard => letter.discard().await,
+        };
+        match done {
+            Ok(()) => {
+                self.report.done += 1;
+                if self.verb == LetterVerb::Replay {
+                    self.add(run);
+                }
+            }
+            Err(error) => self.refuse(address, run, &error),
+        }
+        (self.tell)(&self.report);
+    }
+
+    fn refuse(&mut self, address: LetterAddress, run: Option<RunId>, error: &Error) {
+        if error.is_temporary() {
+            self.report.stopped = Some(error.report());
+            self.report.not_tried += 1;
+            return;
+        }
+        self.leave(LeftLetter::new(address, run, refusal(error)));
+    }
+
+    fn leave(&mut self, left: LeftLetter) {
+        self.report.refused += 1;
+        if self.report.left.len() < REASONS {
+            self.report.left.push(left);
+        }
+    }
+
+    /// Says why letters have not come: they are gone, or another session has them.
+    async fn leave_missing(&mut self, topic: &Topic, targets: Targets) -> Result<(), OpsError> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let mut there = Vec::new();
+        let mut view = self
+            .ops
+            .letters(Some(topic.as_str()), LetterFilter::default())
+            .await?;
+        while let Some(page) = view.next_page().await? {
+            let places = page.iter().map(|letter| letter.address.place());
+            there.extend(places.filter(|place| targets.contains_key(place)));
+        }
+        for (place, run) in targets {
+            let is_there = there.binary_search(&place).is_ok();
+            self.leave(missing(topic, place, run, is_there));
+        }
+        Ok(())
+    }
+
+    /// Follows the run of a letter that was replayed.
+    fn add(&mut self, run: Option<RunId>) {
+        match run {
+            Some(run) if self.ops.has_store() => self.followed.push_back(run),
+            _ => self.report.unknown += 1,
+        }
+        if self.followed.len() > FOLLOWED {
+            self.followed.pop_front();
+            self.report.unknown += 1;
+        }
+    }
+
+    fn still_followed(&self) -> u64 {
+        u64::try_from(self.followed.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Stops the act if its canary has not succeeded, or too many runs have failed again.
+    async fn brake(&mut self) {
+        if self.pace.canary > 0 && self.report.done == self.pace.canary {
+            self.follow(Instant::now() + self.pace.wait).await;
+            let (failed, open) = (self.report.failed_again, self.still_followed());
+            if failed > 0 || open > 0 {
+                let of = self.pace.canary;
+                self.report.stopped = Some(format!(
+                    "of the first {of}, {failed} failed again, and {open} had not ended in time"
+                ));
+            }
+        } else if self.pace.stop_after.is_some() && self.looked.elapsed() >= LOOK {
+            self.look().await;
+        }
+        let failed = self.report.failed_again;
+        let most = self.pace.stop_after.filter(|most| failed >= *most);
+        if most.is_some() && self.report.stopped.is_none() {
+            self.report.stopped = Some(format!("{failed} runs failed again"));
+        }
+    }
+
+    /// Waits until the runs that are followed have ended, at most until `end`.
+    async fn follow(&mut self, end: Instant) {
+        loop {
+            self.look().await;
+            (self.tell)(&self.report);
+            if self.followed.is_empty() || Instant::now() >= end {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Looks once whether the runs that are followed have ended. A store that does not answer ends nothing.
+    async fn look(&mut self) {
+        self.looked = Instant::now();
+        let runs = self.ops.client.runs();
+        let mut open = VecDeque::new();
+        for run in std::mem::take(&mut self.followed) {
+            match runs.status(&run).await.map(|state| state.status) {
+                Ok(Status::Success) => self.report.succeeded += 1,
+                Ok(Status::Failed) => self.report.failed_again += 1,
+                Ok(Status::Cancelled) | Err(Error::UnknownRun { .. }) => self.report.unknown += 1,
+                Ok(Status::Pending | Status::Running) | Err(_) => open.push_back(run),
+            }
+        }
+        self.followed = open;
+    }
+}
+
+fn missing(topic: &Topic, place: RecordPlace, run: Option<RunId>, is_there: bool) -> LeftLetter {
+    let reason = match is_there {
+        true => "another session has it in hand; run it again when that has ended",
+        false => "it was replayed or discarded meanwhile",
+    };
+    let address = LetterAddress::new(topic.clone(), place);
+    LeftLetter::new(address, run, reason.to_owned())
+}
