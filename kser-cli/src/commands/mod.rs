@@ -1,0 +1,33 @@
+//! The commands that ask a backend: each asks the model, and prints the answer.
+
+mod bulk;
+mod letters;
+mod status;
+mod topics;
+
+use kser_ops::{Ops, OpsError};
+
+use crate::args::Command;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::terminal::Terminal;
+
+/// Runs a command that asks a backend.
+///
+/// # Errors
+///
+/// Those of the question or act.
+pub async fn run(
+    command: Command,
+    ops: &Ops,
+    out: &mut Output,
+    terminal: &mut dyn Terminal,
+) -> Result<Exit, OpsError> {
+    match command {
+        Command::Status => status::show(ops, out).await,
+        Command::Letters(command) => letters::run(command, ops, out, terminal).await,
+        Command::Topics => topics::topics(ops, out).await,
+        Command::Groups { group } => topics::groups(group.as_deref(), ops, out).await,
+        Command::Health(_) | Command::Completions { .. } | Command::Man => Ok(Exit::Usage),
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `kser`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kser_cli::main()
+}
