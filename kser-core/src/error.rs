@@ -63,6 +63,15 @@ pub enum Error {
         /// The time for which the topic keeps its records.
         kept: Duration,
     },
+    /// A topic refuses the record as it is, for another reason than its size: on Kafka a compacted topic takes no record without a
+    /// key.
+    #[error("topic {topic} refuses the record")]
+    RefusedByTopic {
+        /// The topic.
+        topic: String,
+        /// The error of the transport.
+        source: Source,
+    },
     /// A name cannot be that of a topic, in Kafka as here.
     #[error("{name:?} cannot be a topic name: {reason}")]
     InvalidTopic {
@@ -219,7 +228,7 @@ impl Error {
     /// Says whether a topic refuses the record as it is, so that no retry will send it.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
-        self.is_too_large() || matches!(self, Self::NotKept { .. })
+        self.is_too_large() || matches!(self, Self::NotKept { .. } | Self::RefusedByTopic { .. })
     }
 
     /// Returns the text of the error followed by those of its causes, as `error: cause: cause`. `Display` leaves the causes

@@ -87,6 +87,13 @@ pub(crate) fn not_published(error: KafkaError, topic: &str, size: usize) -> Erro
                 limit: None,
             }
         }
+        // The client may tell the same of all records of the batch.
+        Some(RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidTimestamp) => {
+            Error::RefusedByTopic {
+                topic: topic.to_owned(),
+                source: Box::new(error),
+            }
+        }
         _ => failed(format!("publishing to {topic}"), None, error),
     }
 }

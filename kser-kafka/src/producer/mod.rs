@@ -127,9 +127,7 @@ impl Publisher {
         let publisher = Arc::clone(self);
         let again = record.clone();
         self.start(&self.producer(), &record, move |sent| match sent {
-            Err(error @ Error::TooLargeForTopic { .. }) => {
-                publisher.send_alone(again, error, done);
-            }
+            Err(error) if is_of_batch(&error) => publisher.send_alone(again, error, done),
             sent => done(sent),
         });
     }
@@ -167,16 +165,16 @@ impl Publisher {
         }
     }
 
-    /// Retries records that were refused with MESSAGE_TOO_LARGE, each in a batch of its own. Brokers refuse whole batches, and
-    /// the client does not split them: small records fail along with a large one, and many small records fail together.
+    /// Retries records that were refused, each in a batch of its own. Brokers refuse whole batches, and the client does not split
+    /// them: small records fail along with a large one, and many small records fail together.
     async fn publish_alone(
         &self,
         records: &[Record],
         failed: Vec<(usize, Error)>,
     ) -> Vec<(usize, Error)> {
-        let is_refused =
-            |(_, error): &(usize, Error)| matches!(error, Error::TooLargeForTopic { .. });
-        let (refused, mut failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(is_refused);
+        let (refused, mut failed): (Vec<_>, Vec<_>) = failed
+            .into_iter()
+            .partition(|(_, error)| is_of_batch(error));
         if refused.is_empty() {
             return failed;
         }
@@ -374,6 +372,14 @@ pub(crate) fn send_to(
             slot.finish(Some(error));
         }
     }
+}
+
+/// Says whether a batch was refused, which may be for another record of it.
+const fn is_of_batch(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::TooLargeForTopic { .. } | Error::RefusedByTopic { .. }
+    )
 }
 
 fn log_no_single_producer(error: &Error) {

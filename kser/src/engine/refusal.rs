@@ -5,6 +5,7 @@ pub(crate) fn outcome(error: &Error) -> Outcome {
     let (name, code) = match error {
         Error::TooLarge { .. } | Error::TooLargeForTopic { .. } => ("TooLarge", 413),
         Error::NotKept { .. } => ("NotKept", 507),
+        Error::RefusedByTopic { .. } => ("Refused", 422),
         Error::InvalidStep { .. } => ("InvalidPlan", 400),
         Error::InvalidTopic { .. } => ("InvalidTopic", 400),
         Error::MissingTopic { .. } => ("MissingTopic", 404),
