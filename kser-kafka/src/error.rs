@@ -106,6 +106,18 @@ pub(crate) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     }
 }
 
+/// Returns the code of the client's error that is a cause of this one, if there is one.
+pub(crate) fn client_code(error: &Error) -> Option<RDKafkaErrorCode> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<KafkaError>() {
+            return code(error);
+        }
+        source = cause.source();
+    }
+    None
+}
+
 /// Returns the client's description of an error, as it appears in the client's log.
 pub(crate) fn description(code: RDKafkaErrorCode) -> String {
     let text = code.to_string();

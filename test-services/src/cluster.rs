@@ -124,12 +124,12 @@ impl Cluster {
         self.proxy().has_lost(place)
     }
 
-    /// Holds up the requests of a client to an API from now on, for at most eight seconds each.
+    /// Holds up the answers to the requests of a client to an API from now on, for at most eight seconds each.
     pub fn hold(&self, client: &str, api: i16) {
         self.proxy().hold(client, api);
     }
 
-    /// Lets held requests go on.
+    /// Lets held answers go on.
     pub fn release(&self, client: &str, api: i16) {
         self.proxy().release(client, api);
     }

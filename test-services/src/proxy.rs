@@ -15,9 +15,9 @@ use crate::ports;
 
 /// The number of the API that tells the versions of all.
 const API_VERSIONS: i16 = 18;
-/// The longest time for which a request is held up.
+/// The longest time for which an answer is held up.
 const HOLD: Duration = Duration::from_secs(8);
-/// The interval at which a held request is looked at.
+/// The interval at which a held answer is looked at.
 const PAUSE: Duration = Duration::from_millis(5);
 /// A frame that is longer is an error of this proxy.
 const LONGEST: usize = 256 << 20;
@@ -56,7 +56,7 @@ struct State {
     losses: Vec<(Place, Loss)>,
     /// The losses that have happened.
     lost: Vec<Place>,
-    /// The requests that are held up: the client and the API.
+    /// The requests whose answers are held up: the client and the API.
     held: BTreeSet<(String, i16)>,
     /// The greatest versions of APIs that the broker seems to offer to a client, where these are lower than its own.
     versions: BTreeMap<String, BTreeMap<i16, i16>>,
@@ -93,12 +93,12 @@ impl Proxy {
         lock(&self.state).lost.contains(place)
     }
 
-    /// Holds up the requests of a client to an API from now on, for at most eight seconds each.
+    /// Holds up the answers to the requests of a client to an API from now on, for at most eight seconds each.
     pub(crate) fn hold(&self, client: &str, api: i16) {
         lock(&self.state).held.insert((client.to_owned(), api));
     }
 
-    /// Lets held requests go on.
+    /// Lets held answers go on.
     pub(crate) fn release(&self, client: &str, api: i16) {
         lock(&self.state).held.remove(&(client.to_owned(), api));
     }
@@ -128,7 +128,7 @@ fn connect(client: TcpStream, broker: u16, state: &Arc<Mutex<State>>) {
     let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else {
         return;
     };
-    // The correlation ids of the requests whose answers are lost, and those of the requests for the versions, with their own.
+    // The correlation ids of the requests whose answers are lost, and the headers of the requests without an answer.
     let awaited = Arc::<Mutex<Vec<i32>>>::default();
     let asked = Arc::<Mutex<BTreeMap<i32, Header>>>::default();
     let (of_requests, asked_by_requests) = (Arc::clone(&awaited), Arc::clone(&asked));
@@ -136,25 +136,25 @@ fn connect(client: TcpStream, broker: u16, state: &Arc<Mutex<State>>) {
     let requests = thread::spawn(move || {
         let _ = pump(&from_client, &to_server, |frame| {
             let header = Header::read(frame)?;
-            wait_while_held(&state, &header);
             match next_loss(&state, &header) {
                 Some(Loss::Request) => return None,
                 Some(Loss::Answer) => lock(&of_requests).push(header.correlation),
                 None => {}
             }
-            if header.api == API_VERSIONS {
-                lock(&asked_by_requests).insert(header.correlation, header);
-            }
+            lock(&asked_by_requests).insert(header.correlation, header);
             Some(())
         });
         cut(&from_client, &to_server);
     });
     let _ = pump(&server, &client, |frame| {
         let correlation = i32::from_be_bytes(frame.get(..4)?.try_into().ok()?);
-        if let Some(asked) = lock(&asked).remove(&correlation)
-            && let Some(limits) = lock(&of_answers).versions.get(&asked.client)
-        {
-            limit_versions(frame, asked.version, limits);
+        if let Some(asked) = lock(&asked).remove(&correlation) {
+            wait_while_held(&of_answers, &asked);
+            if asked.api == API_VERSIONS
+                && let Some(limits) = lock(&of_answers).versions.get(&asked.client)
+            {
+                limit_versions(frame, asked.version, limits);
+            }
         }
         (!lock(&awaited).contains(&correlation)).then_some(())
     });
@@ -211,7 +211,7 @@ fn pump(
     }
 }
 
-/// Waits while requests like this are held up.
+/// Waits while the answers to requests like this are held up.
 fn wait_while_held(state: &Mutex<State>, header: &Header) {
     let request = (header.client.clone(), header.api);
     for _ in 0..HOLD.as_millis() / PAUSE.as_millis() {

@@ -262,6 +262,16 @@ impl Assignment {
         }
     }
 
+    /// Marks a record as done that the confirmed commit of a transaction says to be done.
+    pub(crate) fn mark_committed(&mut self, offset: i64) {
+        if self.forget(offset)
+            && let Some(progress) = &mut self.progress
+        {
+            self.forward_failures.forget(offset);
+            progress.mark_committed(offset);
+        }
+    }
+
     /// Notes that a record was released after `failed` failed attempts.
     pub(crate) fn note_release(&mut self, offset: i64, failed: u32) {
         if let Some(progress) = &mut self.progress {

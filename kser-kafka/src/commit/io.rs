@@ -1,7 +1,7 @@
 //! Writes offset commits without waiting, and confirms them by reading them back. The client's synchronous commit has no
 //! timeout: with a frozen broker it does not return.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -99,29 +99,35 @@ pub(crate) fn next_request(
     request
 }
 
-/// Collects the changes of the partitions of these records, and of others as far as they fit into one request. Returns also
-/// whether the metadata describes all records that are done in the first.
+/// Collects the commits of the partitions of these records as if they were done, and the changes of other partitions as far as they
+/// fit into one request. Returns also whether the metadata describes all records that are done in the first.
 pub(crate) fn statement(
     member: &mut Member,
     covers: &[(u64, RecordId)],
     size: &RequestSize,
     group: &str,
 ) -> (Vec<CommitEntry>, bool) {
-    let covered: BTreeSet<_> = covers.iter().map(|(_, id)| id.assignment).collect();
-    let (mut request, mut is_complete) = (CommitRequest::default(), true);
-    let limit = size.bytes();
-    for is_covered in [true, false] {
-        member.each_active(|assignment| {
-            let is_next = covered.contains(&assignment.id) == is_covered;
-            if !is_next || (request.is_full && !is_covered) {
-                return;
-            }
-            if let Some(entry) = change(assignment) {
-                is_complete &= !is_covered || entry.commit.is_complete;
-                request.is_full = !request.add(entry, group, limit);
-            }
-        });
+    let mut covered = BTreeMap::<_, Vec<_>>::new();
+    for (_, id) in covers {
+        covered.entry(id.assignment).or_default().push(id.offset);
     }
+    let (mut request, mut is_complete) = (CommitRequest::default(), true);
+    for (assignment, done) in &covered {
+        if let Some(assignment) = member.activate(*assignment)
+            && let Some(entry) = change_with(assignment, done)
+        {
+            is_complete &= entry.commit.is_complete;
+            request.is_full = !request.add(entry, group, size.bytes());
+        }
+    }
+    member.each_active(|assignment| {
+        if !request.is_full
+            && !covered.contains_key(&assignment.id)
+            && let Some(entry) = change(assignment)
+        {
+            request.is_full = !request.add(entry, group, size.bytes());
+        }
+    });
     (request.entries, is_complete)
 }
 
@@ -131,8 +137,20 @@ pub(crate) fn changes(member: &mut Member) -> Vec<CommitEntry> {
 }
 
 fn change(assignment: &mut Assignment) -> Option<CommitEntry> {
+    change_with(assignment, &[])
+}
+
+/// Returns the commit of a partition as if these records were done, if there is anything new.
+fn change_with(assignment: &mut Assignment, done: &[i64]) -> Option<CommitEntry> {
     let progress = assignment.progress.as_mut()?;
-    let commit = (progress.has_changes()).then(|| progress.commit())??;
+    let ends_any = done.iter().any(|offset| progress.holds(*offset));
+    if !ends_any && !progress.has_changes() {
+        return None;
+    }
+    let commit = match ends_any {
+        true => progress.commit_with(done)?,
+        false => progress.commit()?,
+    };
     Some(CommitEntry {
         assignment: assignment.id,
         topic: assignment.topic.as_str().to_owned(),

@@ -141,10 +141,7 @@ impl MemberContext {
     /// Takes the error that ends the member, if there is one.
     pub(crate) fn take_end(&self) -> Option<Error> {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let transactions = self.transactions.as_ref();
-        ended
-            .take()
-            .or_else(|| transactions.and_then(|link| link.take_end()))
+        ended.take()
     }
 
     fn client_report(&self) -> MutexGuard<'_, ClientReport> {

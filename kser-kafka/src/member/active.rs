@@ -6,7 +6,7 @@ use crate::member::pressure::Pressure;
 
 impl Member {
     /// Returns an assignment in order to change it, and marks it as active.
-    pub(super) fn activate(&mut self, id: u64) -> Option<&mut Assignment> {
+    pub(crate) fn activate(&mut self, id: u64) -> Option<&mut Assignment> {
         let assignment = self.assignments.get_mut(&id)?;
         self.active.insert(id);
         Some(assignment)

@@ -185,9 +185,11 @@ impl Member {
         assignment.is_some_and(|assignment| assignment.progress.is_some())
     }
 
-    /// Marks a record as done for a statement of offsets.
-    pub(crate) fn mark_settled(&mut self, id: RecordId) {
-        self.mark_done(id);
+    /// Marks a record as done that the confirmed commit of a transaction says to be done.
+    pub(crate) fn mark_committed(&mut self, id: RecordId) {
+        if let Some(assignment) = self.activate(id.assignment) {
+            assignment.mark_committed(id.offset);
+        }
     }
 
     /// Lists the assigned partitions.

@@ -28,7 +28,7 @@ pub(crate) use self::writer_id::WriterId;
 
 use self::counts::{Counts, SUSPECT};
 use self::failed::Failed;
-use self::metadata::CommitMetadata;
+use self::metadata::{CommitMetadata, Suspect};
 use self::offset_set::OffsetSet;
 use self::window::Window;
 
@@ -37,7 +37,7 @@ use self::window::Window;
 /// Every offset below `next` is done, held, or without a record: a partition delivers its records in order, so that a skipped
 /// offset does not exist. If reading starts at another offset (the log was truncated, an operator reset the group), a new value
 /// is needed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PartitionProgress {
     /// The offset of the next record. `None` until a group without a committed offset receives its first record.
     next: Option<i64>,
@@ -175,6 +175,19 @@ impl PartitionProgress {
         }
     }
 
+    /// Notes that a record is done, which the confirmed commit of a transaction says already: see
+    /// [`commit_with`](Self::commit_with).
+    pub(crate) fn mark_committed(&mut self, offset: i64) {
+        let revision = self.revision;
+        self.mark_done(offset);
+        self.revision = revision;
+    }
+
+    /// Says whether a record was received and is not done.
+    pub(crate) fn holds(&self, offset: i64) -> bool {
+        self.held.contains(offset)
+    }
+
     /// Notes that a suspected poison message, with two or more crashed deliveries, waits to start. It may start once a commit
     /// that names it is confirmed, see [`may_begin`](Self::may_begin). Other records need no request.
     pub(crate) fn begin(&mut self, offset: i64) {
@@ -217,6 +230,24 @@ impl PartitionProgress {
     ///
     /// Only one commit may be in flight: an older one that arrives after a newer one would revert it.
     pub(crate) fn commit(&mut self) -> Option<Commit> {
+        let (commit, named) = self.write()?;
+        self.counts.note_named(&named, commit.revision);
+        Some(commit)
+    }
+
+    /// Returns the next commit as if these records were done, for a transaction that may be aborted. They are marked by
+    /// [`mark_committed`](Self::mark_committed) once it is committed.
+    pub(crate) fn commit_with(&mut self, done: &[i64]) -> Option<Commit> {
+        let mut as_if = self.clone();
+        done.iter().for_each(|offset| as_if.mark_done(*offset));
+        let (commit, named) = as_if.write()?;
+        self.counts.note_named(&named, commit.revision);
+        (self.revision, self.window) = (as_if.revision, as_if.window);
+        Some(commit)
+    }
+
+    /// Writes the next commit. Returns also the suspected poison messages that it names.
+    fn write(&mut self) -> Option<(Commit, Vec<Suspect>)> {
         let (offset, next) = (self.first_not_done()?, self.next?);
         self.counts.forget_below(offset);
         self.failed.forget_below(offset);
@@ -234,16 +265,16 @@ impl PartitionProgress {
         }
         self.counts.write(&mut metadata);
         let encoded = metadata.encode(offset, self.budget);
-        let named = &metadata.suspects[..encoded.n_suspects];
-        self.counts.note_named(named, self.revision);
-        Some(Commit {
+        let commit = Commit {
             offset,
             metadata: encoded.text,
             epoch: self.epoch,
             is_complete: encoded.map_is_complete,
             revision: self.revision,
             ahead: metadata.ahead,
-        })
+        };
+        metadata.suspects.truncate(encoded.n_suspects);
+        Some((commit, metadata.suspects))
     }
 
     /// Notes that a commit is durable.

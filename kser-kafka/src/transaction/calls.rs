@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kser_core::{Error, Topic};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -11,7 +11,6 @@ use rdkafka::producer::Producer;
 
 use super::link::{StatedOffsets, ThreadEvent};
 use super::window::{Answer, Step};
-use crate::clock::monotonic;
 use crate::error::{failed, no_thread};
 use crate::producer::ProducerClient;
 
@@ -31,7 +30,9 @@ pub(super) enum Call {
     /// Begin a transaction, after the metadata of topics that were missing is read again.
     Begin(Vec<Topic>),
     SendOffsets(Arc<StatedOffsets>),
-    Commit,
+    /// Commit a transaction whose first output was sent at this time, and begin the next one, of which the brokers learn with its
+    /// first output.
+    Commit(Instant),
     Abort,
 }
 
@@ -51,20 +52,26 @@ impl ProducerCalls {
         let (calls, received) = mpsc::channel::<Call>();
         let of_thread = Arc::clone(&producer);
         let run = move || {
-            let mut begun = monotonic();
+            let mut has_begun = false;
             while let Ok(call) = received.recv() {
-                if matches!(call, Call::Begin(_)) {
-                    begun = monotonic();
-                    let _ = of_thread.context().take_first_offsets();
-                }
-                let ended = match call {
-                    Call::Commit if begun.elapsed() >= OLD => ended_by_another(&of_thread),
-                    _ => None,
+                let is_begun = std::mem::take(&mut has_begun);
+                let (step, answer, error) = match call {
+                    Call::Begin(missing) => {
+                        learn(&of_thread, missing);
+                        match is_begun {
+                            true => (Step::Begin, Answer::Done, None),
+                            false => begin(&of_thread),
+                        }
+                    }
+                    Call::Commit(sent) if sent.elapsed() >= OLD => {
+                        match ended_by_another(&of_thread) {
+                            Some(error) => (Step::Commit, Answer::Abort, Some(error)),
+                            None => make(&of_thread, call),
+                        }
+                    }
+                    call => make(&of_thread, call),
                 };
-                let (step, answer, error) = match ended {
-                    Some(error) => (Step::Commit, Answer::Abort, Some(error)),
-                    None => make(&of_thread, call),
-                };
+                let is_committed = (step, answer) == (Step::Commit, Answer::Done);
                 let answered = ThreadEvent::Answered {
                     producer: number,
                     step,
@@ -73,6 +80,13 @@ impl ProducerCalls {
                 };
                 if answers.send(answered).is_err() {
                     return;
+                }
+                if is_committed {
+                    // Otherwise the next call to begin tells the error.
+                    has_begun = begin(&of_thread).1 == Answer::Done;
+                    if has_begun {
+                        let _ = answers.send(ThreadEvent::BegunAhead { producer: number });
+                    }
                 }
             }
         };
@@ -115,6 +129,21 @@ fn ended_by_another(producer: &ProducerClient) -> Option<Error> {
     None
 }
 
+/// Reads the metadata of topics that were missing.
+fn learn(producer: &ProducerClient, missing: Vec<Topic>) {
+    for topic in missing {
+        // A topic that is still missing fails when it is sent to.
+        let _ = producer
+            .client()
+            .fetch_metadata(Some(topic.as_str()), LEARN);
+    }
+}
+
+fn begin(producer: &ProducerClient) -> (Step, Answer, Option<Error>) {
+    let _ = producer.context().take_first_offsets();
+    make(producer, Call::Begin(Vec::new()))
+}
+
 fn make(producer: &ProducerClient, call: Call) -> (Step, Answer, Option<Error>) {
     let before = producer.context().n_disconnects();
     let (step, what, result) = match call {
@@ -122,13 +151,7 @@ fn make(producer: &ProducerClient, call: Call) -> (Step, Answer, Option<Error>) 
             let result = producer.init_transactions(CALL);
             (Step::Fence, "starting transactions", result)
         }
-        Call::Begin(missing) => {
-            for topic in missing {
-                // A topic that is still missing fails when it is sent to.
-                let _ = producer
-                    .client()
-                    .fetch_metadata(Some(topic.as_str()), LEARN);
-            }
+        Call::Begin(_) => {
             let result = producer.begin_transaction();
             (Step::Begin, "beginning a transaction", result)
         }
@@ -137,7 +160,7 @@ fn make(producer: &ProducerClient, call: Call) -> (Step, Answer, Option<Error>) 
                 producer.send_offsets_to_transaction(&stated.offsets, &stated.metadata, CALL);
             (Step::SendOffsets, "sending the offsets", result)
         }
-        Call::Commit => {
+        Call::Commit(_) => {
             // Otherwise the client waits for up to 100 ms, although all records are reported.
             while producer.in_flight_count() > 0 {
                 thread::yield_now();

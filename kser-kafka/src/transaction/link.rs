@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use kser_core::{EndedDelivery, Error, NotPublished, Record};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::window::{Answer, Event, Failure, Statement, Step};
 use crate::channel::{PollChannel, RecordId};
 use crate::commit::CommitEntry;
+use crate::error::client_code;
 
 /// The state that the transaction thread of a member shares with its poll thread and its tickets.
 #[derive(Debug)]
@@ -23,14 +25,12 @@ pub(crate) struct TransactionLink {
     wants_offsets: AtomicBool,
     /// The smallest limit of the topics of the outputs, in bytes. The batches of the producer must fit.
     batch_bytes: AtomicUsize,
-    /// The changes that the poll thread has stated are in the open transaction.
+    /// The poll thread has stated changes for the open transaction.
     is_stated: AtomicBool,
     /// The entries of the last statement.
     pub(super) stated: Mutex<Vec<CommitEntry>>,
     /// The reason why the last transaction failed.
     failing: Mutex<Option<String>>,
-    /// The error that ends the member.
-    broken: Mutex<Option<Error>>,
 }
 
 /// The owner of a transaction thread, which ends with it.
@@ -67,6 +67,10 @@ pub(super) enum ThreadEvent {
         answer: Answer,
         error: Option<Error>,
     },
+    /// The producer has begun a transaction after it has committed one.
+    BegunAhead {
+        producer: u64,
+    },
     Stated(Statement, Option<Arc<StatedOffsets>>),
 }
 
@@ -94,8 +98,8 @@ pub(super) enum PollRequest {
     },
     /// Read the committed offsets back, and compare them with the last statement.
     ReadBack,
-    /// The last statement is committed.
-    Committed,
+    /// The last statement is committed, which covers these records.
+    Committed(Vec<RecordId>),
 }
 
 /// An ended delivery, or a delayed record that is due, with its outputs.
@@ -127,7 +131,6 @@ impl TransactionLink {
             is_stated: AtomicBool::new(false),
             stated: Mutex::default(),
             failing: Mutex::default(),
-            broken: Mutex::default(),
         }
     }
 
@@ -199,16 +202,6 @@ impl TransactionLink {
     pub(super) fn set_failing(&self, reason: Option<String>) {
         *lock(&self.failing) = reason;
     }
-
-    pub(super) fn fail(&self, error: Error) {
-        lock(&self.broken).get_or_insert(error);
-        self.channel.wakeup.wake();
-    }
-
-    /// Takes the error that ends the member, if there is one.
-    pub(crate) fn take_end(&self) -> Option<Error> {
-        lock(&self.broken).take()
-    }
 }
 
 impl EndedRecord {
@@ -250,7 +243,8 @@ pub(crate) fn none_published(outputs: usize, failed: Vec<(usize, Error)>) -> Not
 /// Returns the reason of a failure, for the window.
 pub(super) fn reason(error: &Error) -> Failure {
     match error {
-        Error::TooLargeForTopic { .. } => Failure::Size,
+        Error::TooLargeForTopic { .. } | Error::RefusedByTopic { .. } => Failure::Batch,
+        error if client_code(error) == Some(RDKafkaErrorCode::PurgeQueue) => Failure::Unsent,
         error if error.is_temporary() => Failure::Unknown,
         _ => Failure::Refused,
     }

@@ -38,13 +38,18 @@ pub(crate) fn serve(
                 let outcome = read_back(link, consumer, context);
                 link.answer(ThreadEvent::Window(Event::ReadBack(outcome)));
             }
-            PollRequest::Committed => {
+            PollRequest::Committed(done) => {
                 let entries = std::mem::take(&mut *lock(&link.stated));
+                let mut member = context.member();
+                for id in done {
+                    member.mark_committed(id);
+                }
                 for entry in &entries {
-                    if let Some(progress) = context.member().progress(entry.assignment) {
+                    if let Some(progress) = member.progress(entry.assignment) {
                         progress.confirm(&entry.commit);
                     }
                 }
+                drop(member);
                 // A window without offsets needs no broker.
                 if !entries.is_empty() {
                     context.request_size.note_success();
@@ -93,9 +98,9 @@ pub(crate) fn finish_partitions(
     }
 }
 
-/// States the offsets as if the records were done. The group's metadata is taken before the records are filtered by the
-/// assignments that are live: the broker takes offsets of a partition that the member has lost, so that only this filter
-/// refuses them.
+/// States the offsets as if the records were done, which they are only once the transaction is committed. The group's metadata is
+/// taken before the records are filtered by the assignments that are live: the broker takes offsets of a partition that the member
+/// has lost, so that only this filter refuses them.
 fn state(
     link: &TransactionLink,
     consumer: &BaseConsumer<MemberContext>,
@@ -113,9 +118,6 @@ fn state(
     let Some(metadata) = metadata.filter(|_| !consumer.assignment_lost()) else {
         return (Statement::NotNow, None);
     };
-    for (_, id) in covers {
-        member.mark_settled(*id);
-    }
     let (entries, has_room) =
         commit::statement(&mut member, covers, &context.request_size, &context.group);
     drop(member);

@@ -71,6 +71,8 @@ pub(crate) fn start(
         failures: BTreeMap::new(),
         calls: None,
         is_unused: true,
+        has_begun: false,
+        sent: monotonic(),
         batch_bytes: BATCH,
         producers: 0,
         attempt: 0,
@@ -112,6 +114,10 @@ struct TransactionThread {
     failures: BTreeMap<u64, Vec<(usize, Error)>>,
     calls: Option<ProducerCalls>,
     is_unused: bool,
+    /// The producer has begun the next transaction.
+    has_begun: bool,
+    /// The time from which on the brokers may know the transaction.
+    sent: Instant,
     /// The greatest size of a batch of the producer, in bytes.
     batch_bytes: usize,
     /// The number of producers so far. Answers of earlier ones are ignored.
@@ -246,9 +252,16 @@ impl TransactionThread {
                 answer,
                 error,
             } if producer == self.producers => {
-                self.deadline = None;
+                // A member that stops asks for an abort while the offsets are sent. That call waits behind this one.
+                if matches!(self.deadline, Some((_, Due::Hung(hung))) if hung == step) {
+                    self.deadline = None;
+                }
                 if matches!(step, Step::Abort | Step::Fence) {
                     self.link.set_stated(false);
+                }
+                if step == Step::Begin {
+                    // This is the transaction that has begun ahead.
+                    self.has_begun = false;
                 }
                 tracing::trace!(target: "kser_kafka", group = self.settings.group, ?step, ?answer, "a call of the transactional producer returned");
                 if let Some(error) = error {
@@ -260,9 +273,13 @@ impl TransactionThread {
                 }
                 self.answer(step, answer);
             }
+            ThreadEvent::BegunAhead { producer } if producer == self.producers => {
+                self.has_begun = true;
+            }
             ThreadEvent::Failed { .. }
             | ThreadEvent::Reported { .. }
-            | ThreadEvent::Answered { .. } => {}
+            | ThreadEvent::Answered { .. }
+            | ThreadEvent::BegunAhead { .. } => {}
         }
     }
 
@@ -285,7 +302,7 @@ impl TransactionThread {
             self.missing.extend(Topic::new(topic));
         }
         // An output with an unknown outcome is sent again.
-        if reason != Failure::Unknown {
+        if !matches!(reason, Failure::Unknown | Failure::Unsent) {
             let failures = self.failures.entry(number).or_default();
             failures.push((position, error));
         }
@@ -333,6 +350,7 @@ impl TransactionThread {
         let producer = make_transactional_client(&settings, &errors, self.time.clone())?;
         let events = self.link.events.clone();
         self.calls = Some(ProducerCalls::start(producer, self.producers, events)?);
+        self.has_begun = false;
         Ok(())
     }
 
@@ -360,6 +378,10 @@ impl TransactionThread {
                 return self.answer(step, Answer::GiveUp);
             }
             Step::Begin => {
+                self.sent = monotonic();
+                if std::mem::take(&mut self.has_begun) && self.missing.is_empty() {
+                    return self.answer(step, Answer::Done);
+                }
                 let missing = std::mem::take(&mut self.missing);
                 Call::Begin(missing.into_iter().collect())
             }
@@ -367,7 +389,7 @@ impl TransactionThread {
                 Some(stated) => Call::SendOffsets(Arc::clone(stated)),
                 None => return self.answer(step, Answer::Abort),
             },
-            Step::Commit => Call::Commit,
+            Step::Commit => Call::Commit(self.sent),
             Step::Abort => Call::Abort,
         };
         self.set_deadline(self.settings.hung, Due::Hung(step));
@@ -418,7 +440,11 @@ impl TransactionThread {
             self.pauses = 0;
             self.failing = None;
             self.link.set_failing(None);
-            self.link.ask(PollRequest::Committed);
+            let settled = ends.iter().filter_map(|(number, ending)| {
+                let ended = self.ended.get(number)?;
+                (*ending == Ending::Settled).then_some(ended.id)
+            });
+            self.link.ask(PollRequest::Committed(settled.collect()));
             self.link.set_stated(false);
         }
         for (number, ending) in ends {
@@ -431,12 +457,6 @@ impl TransactionThread {
                 Ending::Refused => {
                     let failed = self.failures.remove(&number).unwrap_or_default();
                     Err(none_published(ended.outputs.len(), failed))
-                }
-                Ending::Broken => {
-                    self.link.fail(Error::TimedOut {
-                        what: "a transaction that was repeated, and whose outputs are now refused",
-                    });
-                    Ok(false)
                 }
             };
             ended.finish(result, &self.link.channel);

@@ -10,6 +10,8 @@ use crate::channel::RecordId;
 const ABORTS: u32 = 2;
 /// The number of calls in a row that may ask to be repeated before the transaction is aborted.
 const REPEATS: u32 = 5;
+/// The number of refused records that the window remembers until their substitutes are handed in.
+const REFUSED: usize = 1000;
 
 /// The bounds of a window.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +57,6 @@ pub(crate) enum Ending {
     Lost,
     /// Some outputs are refused. Nothing of the delivery is visible.
     Refused,
-    /// The same, for a delivery that the poll thread counts as done: the member has to end, so that the record is redelivered.
-    Broken,
 }
 
 /// The next work of the owner.
@@ -96,12 +96,14 @@ pub(crate) enum Answer {
 /// The reason why an output of a delivery is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The broker refuses the size of a batch, which may be another record's.
-    Size,
+    /// The broker refuses a batch, which may be for another record of it.
+    Batch,
     /// The broker refuses the record.
     Refused,
     /// The outcome is unknown, as after a timeout.
     Unknown,
+    /// The client has dropped the record before it was sent, since the transaction is aborted.
+    Unsent,
 }
 
 #[derive(Debug)]
@@ -152,7 +154,7 @@ enum Phase {
     Called(Step),
     /// The outputs are to be sent.
     Filled,
-    /// The reports have not come yet.
+    /// The reports have not come yet, or the offsets are not sent: see [`Offsets`].
     Sending,
     /// The call is to be made after a pause.
     Paused(Step),
@@ -164,6 +166,21 @@ enum Phase {
     Ended,
 }
 
+/// The offsets of a transaction, which are stated and sent while the reports of its outputs are awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offsets {
+    /// The poll thread is to be asked.
+    Unstated,
+    Asked,
+    Stated,
+    /// The call has not returned yet.
+    Called,
+    /// They are sent, or there are none.
+    Sent,
+    /// The transaction has to be aborted once the reports are there.
+    Failed,
+}
+
 /// The window, and the deliveries that wait for the next.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -173,18 +190,21 @@ pub(crate) struct Window {
     /// The deliveries of the transaction, in the order of sending.
     filled: Vec<Ended>,
     unreported: BTreeSet<u64>,
+    offsets: Offsets,
     failed: Vec<(u64, Failure)>,
     /// The outcome of an output is unknown. The client reports records so that it drops after another was refused.
     has_unknown: bool,
     lost: Vec<u64>,
     /// The poll thread could state nothing, which is no fault of the transaction.
     was_not_now: bool,
-    /// The deliveries that a statement has covered and no transaction has committed. The next statement covers them, too.
-    stated: BTreeSet<u64>,
+    /// The records whose outputs were refused. What is handed in for them next, such as their dead letters, has a window of its own.
+    refused: BTreeSet<RecordId>,
+    /// The deliveries in the queue that have a window of their own.
+    lone: BTreeSet<u64>,
     /// The outcome of the commit is unknown.
     in_doubt: bool,
     wants_offsets: bool,
-    /// The producer sends each record in a batch of its own, since a batch was refused for its size.
+    /// The producer sends each record in a batch of its own, since a batch was refused.
     alone: bool,
     /// The same, of the producer that the next fence makes.
     next_alone: bool,
@@ -204,11 +224,13 @@ impl Window {
             queue: VecDeque::new(),
             filled: Vec::new(),
             unreported: BTreeSet::new(),
+            offsets: Offsets::Unstated,
             failed: Vec::new(),
             has_unknown: false,
             lost: Vec::new(),
             was_not_now: false,
-            stated: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            lone: BTreeSet::new(),
             in_doubt: false,
             wants_offsets: false,
             alone: false,
@@ -244,6 +266,7 @@ impl Window {
                 self.phase = Phase::Sending;
                 Action::Send(self.filled.iter().map(|ended| ended.number).collect())
             }
+            Phase::Sending => self.state_or_send_offsets(),
             Phase::Paused(_) | Phase::PausedIdle if self.is_stopped => self.end(),
             Phase::Paused(step) => {
                 self.phase = Phase::Pausing(step);
@@ -255,18 +278,14 @@ impl Window {
             }
             Phase::Pausing(_) | Phase::PausingIdle if self.is_stopped => self.end(),
             Phase::Ended => Action::End,
-            Phase::Idle
-            | Phase::Called(_)
-            | Phase::Sending
-            | Phase::Pausing(_)
-            | Phase::PausingIdle => Action::Wait,
+            Phase::Idle | Phase::Called(_) | Phase::Pausing(_) | Phase::PausingIdle => Action::Wait,
         }
     }
 
     /// Applies an event. An answer to another step than the last is ignored.
     pub(crate) fn handle(&mut self, event: Event) {
         match (event, self.phase) {
-            (Event::HandedIn(ended), _) => self.queue.push_back(ended),
+            (Event::HandedIn(ended), _) => self.enqueue(ended),
             (Event::OffsetsWanted, _) => self.wants_offsets = true,
             (Event::Stopped, _) => self.stop(),
             (Event::Paused, Phase::Pausing(step)) => self.phase = Phase::Next(step),
@@ -281,25 +300,34 @@ impl Window {
                 _ => self.give_up(),
             },
             (Event::Reported(number), Phase::Sending) => self.note_report(number),
-            (Event::Failed(_, Failure::Unknown), Phase::Sending) => self.has_unknown = true,
+            (Event::Failed(_, Failure::Unknown | Failure::Unsent), Phase::Sending)
+            | (Event::Failed(_, Failure::Unknown), Phase::Called(Step::Abort)) => {
+                self.has_unknown = true;
+            }
             // Such a report may come late, as during the abort.
-            (Event::Failed(number, failure @ (Failure::Size | Failure::Refused)), _)
+            (Event::Failed(number, failure @ (Failure::Batch | Failure::Refused)), _)
                 if self.filled.iter().any(|ended| ended.number == number) =>
             {
                 self.failed.push((number, failure));
             }
-            (Event::GaveReportsUp, Phase::Sending) => self.phase = Phase::Next(Step::Abort),
-            (Event::Stated(statement), Phase::Called(Step::State)) => self.take(statement),
-            (Event::OffsetsSent(answer), Phase::Called(Step::SendOffsets)) => match answer {
-                Answer::Done | Answer::DoneDoubtfully => self.phase = Phase::Next(Step::Commit),
-                Answer::Again => self.repeat(Step::SendOffsets),
-                Answer::Abort => self.phase = Phase::Next(Step::Abort),
-                Answer::GiveUp => self.give_up(),
-            },
+            (Event::GaveReportsUp, Phase::Sending) => {
+                self.unreported.clear();
+                self.proceed();
+            }
+            (Event::Stated(statement), Phase::Sending) => self.take(statement),
+            (Event::OffsetsSent(answer), Phase::Sending) => self.note_offsets(answer),
             (Event::Committed(answer), Phase::Called(Step::Commit)) => self.note_commit(answer),
             (Event::Aborted(answer), Phase::Called(Step::Abort)) => self.note_abort(answer),
             _ => {}
         }
+    }
+
+    /// Adds a delivery to the queue. The outputs in place of refused ones may be refused, too, and then abort no other delivery.
+    fn enqueue(&mut self, ended: Ended) {
+        if self.refused.remove(&ended.id) {
+            self.lone.insert(ended.number);
+        }
+        self.queue.push_back(ended);
     }
 
     fn call(&mut self, step: Step) -> Action {
@@ -328,9 +356,8 @@ impl Window {
         self.is_stopped = true;
         self.phase = match self.phase {
             // The poll thread does not answer any more.
-            Phase::Called(Step::State) | Phase::Sending | Phase::Filled => Phase::Next(Step::Abort),
+            Phase::Sending | Phase::Filled | Phase::Next(Step::Commit) => Phase::Next(Step::Abort),
             Phase::Called(Step::ReadBack | Step::Fence) => Phase::Next(Step::Fence),
-            Phase::Next(Step::State | Step::SendOffsets | Step::Commit) => Phase::Next(Step::Abort),
             other => other,
         };
     }
@@ -351,9 +378,10 @@ impl Window {
         self.alone = self.next_alone;
     }
 
-    /// Says whether a batch was refused for its size, so that each of its records has to be tried in a batch of its own.
+    /// Says whether a batch of several records was refused, so that each of them has to be tried in a batch of its own.
     fn is_vague(&self) -> bool {
-        !self.alone && self.failed.iter().any(|(_, why)| *why == Failure::Size)
+        let is_one = self.filled.iter().map(|ended| ended.records).sum::<usize>() == 1;
+        !self.alone && !is_one && self.failed.iter().any(|(_, why)| *why == Failure::Batch)
     }
 
     /// Says whether the producer that the fence makes sends each record in a batch of its own.
@@ -375,17 +403,19 @@ impl Window {
         self.phase = Phase::Idle;
     }
 
-    /// Takes deliveries from the queue, in order, up to the limits; at least one. All that were stated are taken, since the next
-    /// statement covers them.
+    /// Takes deliveries from the queue, in order, up to the limits; at least one. A delivery whose outputs were refused before is
+    /// taken alone.
     fn fill(&mut self) {
         let (mut records, mut bytes) = (0, 0);
         let mut partitions = BTreeSet::new();
         while let Some(next) = self.queue.front() {
             let is_new = !partitions.contains(&next.id.assignment);
-            let fits = records + next.records <= self.limits.records
+            let is_lone = self.lone.contains(&next.number);
+            let fits = !is_lone
+                && records + next.records <= self.limits.records
                 && bytes + next.bytes <= self.limits.bytes
                 && partitions.len() + usize::from(is_new) <= self.limits.partitions;
-            if !fits && !self.filled.is_empty() && !self.stated.contains(&next.number) {
+            if !fits && !self.filled.is_empty() {
                 break;
             }
             records += next.records;
@@ -393,6 +423,9 @@ impl Window {
             partitions.insert(next.id.assignment);
             self.filled.push(*next);
             self.queue.pop_front();
+            if is_lone {
+                break;
+            }
         }
         self.wants_offsets = false;
         self.failed.clear();
@@ -400,19 +433,45 @@ impl Window {
         self.lost.clear();
         let with_outputs = self.filled.iter().filter(|ended| ended.records > 0);
         self.unreported = with_outputs.map(|ended| ended.number).collect();
+        self.offsets = Offsets::Unstated;
         self.phase = match self.unreported.is_empty() {
-            true => Phase::Next(Step::State),
+            true => Phase::Sending,
             false => Phase::Filled,
         };
     }
 
+    /// Has the offsets stated, and then sent, while the reports are awaited. A transaction that will be aborted needs none.
+    fn state_or_send_offsets(&mut self) -> Action {
+        let (next, step) = match self.offsets {
+            Offsets::Unstated => (Offsets::Asked, Step::State),
+            Offsets::Stated if !self.has_unpublished() => (Offsets::Called, Step::SendOffsets),
+            _ => return Action::Wait,
+        };
+        self.offsets = next;
+        Action::Call(step)
+    }
+
     fn note_report(&mut self, number: u64) {
-        if self.unreported.remove(&number) && self.unreported.is_empty() {
-            self.phase = match self.has_unpublished() {
-                false => Phase::Next(Step::State),
-                true => Phase::Next(Step::Abort),
-            };
+        if self.unreported.remove(&number) {
+            self.proceed();
         }
+    }
+
+    /// Goes on once all outputs are reported, and the poll thread and the producer have answered for the offsets.
+    fn proceed(&mut self) {
+        if !self.unreported.is_empty() {
+            return;
+        }
+        let has_unpublished = self.has_unpublished();
+        self.phase = match self.offsets {
+            Offsets::Sent if !has_unpublished => Phase::Next(Step::Commit),
+            Offsets::Sent | Offsets::Failed => Phase::Next(Step::Abort),
+            Offsets::Unstated | Offsets::Stated if has_unpublished => Phase::Next(Step::Abort),
+            // One call at a time.
+            Offsets::Unstated | Offsets::Asked | Offsets::Stated | Offsets::Called => {
+                Phase::Sending
+            }
+        };
     }
 
     fn has_unpublished(&self) -> bool {
@@ -421,39 +480,42 @@ impl Window {
 
     /// Says whether an output of the transaction is not published, so that the other reports may not come.
     pub(crate) fn awaits_last_reports(&self) -> bool {
-        self.phase == Phase::Sending && self.has_unpublished()
+        self.phase == Phase::Sending && !self.unreported.is_empty() && self.has_unpublished()
     }
 
     fn take(&mut self, statement: Statement) {
-        self.phase = match statement {
-            Statement::Offsets => {
-                self.stated
-                    .extend(self.filled.iter().map(|ended| ended.number));
-                Phase::Next(Step::SendOffsets)
-            }
+        self.offsets = match statement {
+            Statement::Offsets => Offsets::Stated,
+            Statement::Nothing if self.filled.is_empty() => Offsets::Sent,
             Statement::Lost(numbers) => {
                 self.lost = numbers;
-                Phase::Next(Step::Abort)
+                Offsets::Failed
             }
-            Statement::Nothing if self.filled.is_empty() => Phase::Next(Step::Commit),
             // The member does not hold these records any more.
             Statement::Nothing => {
                 self.lost = self.filled.iter().map(|ended| ended.number).collect();
-                Phase::Next(Step::Abort)
+                Offsets::Failed
             }
             Statement::NotNow => {
                 self.was_not_now = true;
-                Phase::Next(Step::Abort)
+                Offsets::Failed
             }
         };
+        self.proceed();
     }
 
-    fn repeat(&mut self, step: Step) {
-        self.repeats += 1;
-        self.phase = match self.repeats < REPEATS {
-            true => Phase::Next(step),
-            false => Phase::Next(Step::Abort),
+    fn note_offsets(&mut self, answer: Answer) {
+        self.offsets = match answer {
+            Answer::Done | Answer::DoneDoubtfully => Offsets::Sent,
+            Answer::Again if self.repeats + 1 < REPEATS => {
+                self.repeats += 1;
+                Offsets::Stated
+            }
+            // The client does not send the records that are left. It reports all before the abort returns.
+            Answer::Again | Answer::Abort => return self.phase = Phase::Next(Step::Abort),
+            Answer::GiveUp => return self.give_up(),
         };
+        self.proceed();
     }
 
     fn note_commit(&mut self, answer: Answer) {
@@ -509,10 +571,10 @@ impl Window {
 
     /// Ends the deliveries of a committed transaction.
     fn settle(&mut self) {
-        let filled = self.filled.drain(..);
-        self.ends
-            .extend(filled.map(|ended| (ended.number, Ending::Settled)));
-        self.stated.clear();
+        for ended in self.filled.drain(..) {
+            self.lone.remove(&ended.number);
+            self.ends.push((ended.number, Ending::Settled));
+        }
         self.committed = true;
         self.aborts = 0;
         self.repeats = 0;
@@ -529,13 +591,19 @@ impl Window {
                 self.queue.push_front(ended);
                 continue;
             }
-            let was_stated = self.stated.remove(&number);
-            let end = match (is_refused, was_stated) {
-                (true, true) => Ending::Broken,
-                (true, false) => Ending::Refused,
-                (false, _) => Ending::Lost,
+            self.lone.remove(&number);
+            let end = match is_refused {
+                true => Ending::Refused,
+                false => Ending::Lost,
             };
+            if is_refused {
+                self.refused.insert(ended.id);
+            }
             self.ends.push((number, end));
+        }
+        // Records that were released, or lost with their partitions, are not handed in again.
+        while self.refused.len() > REFUSED {
+            self.refused.pop_first();
         }
         self.ends.reverse();
         self.failed.clear();

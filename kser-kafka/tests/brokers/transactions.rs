@@ -233,7 +233,7 @@ test_services::cluster_tests!(
     /// Its coordinator does not learn of it, and would commit the offsets alone.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_transaction_that_an_operator_aborts_is_sent_again() {
-        const ADD_OFFSETS_TO_TXN: i16 = 25;
+        const PRODUCE: i16 = 0;
         let cluster = tokio::task::spawn_blocking(proxied).await.unwrap();
         let admin = cluster.admin();
         let topics = ["operated", "operated.out"].map(|name| {
@@ -244,14 +244,14 @@ test_services::cluster_tests!(
         let mut member = common::member(&transport, &topics[0]).await;
         common::publish(&transport, &topics[0], &["a"]).await;
         let delivery = receive(&mut *member, 1).await.remove(0);
-        cluster.hold("operated", ADD_OFFSETS_TO_TXN);
+        cluster.hold("operated", PRODUCE);
         let outputs = vec![output(&topics[1], "a".to_owned())];
         let settled = tokio::spawn(async move { delivery.ticket.settle(outputs).await.unwrap() });
         let abort = move || admin.abort_transaction("operated.out", 0);
         tokio::task::spawn_blocking(abort).await.unwrap();
         // No operator is faster.
         tokio::time::sleep(QUIET * 2).await;
-        cluster.release("operated", ADD_OFFSETS_TO_TXN);
+        cluster.release("operated", PRODUCE);
         assert!(!settled.await.unwrap().is_lost());
         let mut reader = common::member(&transport, &topics[1]).await;
         assert_eq!(settled_texts(&mut *reader).await, ["a"]);
@@ -460,6 +460,65 @@ test_services::kafka_tests!(
             let _ = not.ticket.settle(Vec::new()).await.unwrap();
         }
         leave(member).await;
+    }
+
+    /// A compacted topic takes no record without a key, and refuses the batch for it. The dead letter that takes its place is
+    /// committed, and so are the others, although the topic of dead letters refuses the first one, too.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_without_a_key_for_a_compacted_topic_holds_no_other_up() {
+        let (input, letters) = (topic(&[]), topic(&[]));
+        let to = topic(&[("cleanup.policy", "compact")]);
+        for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {
+            let transport = connect(test_services::kafka(), "kser", guarantee).await;
+            let mut member = common::member(&transport, &input).await;
+            common::publish(&transport, &input, &["a", "b", "c"]).await;
+            let mut settles = tokio::task::JoinSet::new();
+            for delivery in receive(&mut *member, 3).await {
+                let (to, letters) = (to.clone(), letters.clone());
+                settles.spawn(async move {
+                    let text = text(&delivery.record);
+                    let mut sent = output(&to, text.clone());
+                    if text == "b" {
+                        sent.key = None;
+                    }
+                    let is_bad = sent.key.is_none();
+                    let mut ticket = delivery.ticket;
+                    // Others of its batch may have to be tried again.
+                    for _ in 0..9 {
+                        let not = match ticket.settle(vec![sent.clone()]).await {
+                            Ok(_) => return assert!(!is_bad, "it is refused"),
+                            Err(not) => not,
+                        };
+                        let Error::Unpublished { source } = &not.source else {
+                            panic!("{:?}", not.source);
+                        };
+                        if source.failed[0].1.is_refused() {
+                            assert!(is_bad, "{source:?}");
+                            let told = common::told(&source.failed[0].1);
+                            assert!(told.contains("refuses the record"), "{told}");
+                            sent = output(&letters, text.clone());
+                            let settled = not.ticket.settle(vec![sent]).await;
+                            return assert!(!settled.unwrap().is_lost());
+                        }
+                        ticket = not.ticket;
+                    }
+                    panic!("{text} is not settled");
+                });
+            }
+            while let Some(settled) = settles.join_next().await {
+                settled.unwrap();
+            }
+            let mut reader = common::member(&transport, &letters).await;
+            assert_eq!(settled(&mut *reader, 1).await, ["b"]);
+            leave(reader).await;
+            leave(member).await;
+        }
+        let transport = exactly_once(test_services::kafka()).await;
+        let mut reader = common::member(&transport, &to).await;
+        let mut seen = settled_texts(&mut *reader).await;
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, ["a", "c"]);
     }
 
     /// The broker refuses the batch for one record, which comes back. The others are committed.

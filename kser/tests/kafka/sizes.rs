@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::common::place::Place;
-use crate::common::road::{self, Diary, all_arrive, walk};
+use crate::common::road::{self, Diary, Trip, all_arrive, walk};
 use crate::common::{Tested, expect, on_cluster, on_kafka, until};
 use kser::dead_letter::DeadLetter;
 use kser::task::task_fn;
@@ -47,6 +47,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             refused_step(true)
         }),
         on_kafka(
+            "x_a_step_that_aborts_a_transaction_ends_its_run_and_no_other",
+            aborted_step,
+        ),
+        on_kafka(
             "a_step_that_its_dead_letters_do_not_take_either_is_had_again_from_the_one_before",
             no_letter,
         ),
@@ -86,6 +90,22 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn load() -> Load {
     Load {
         text: "x".repeat(LARGE),
+    }
+}
+
+/// Makes a load that no compression makes much smaller.
+fn noisy_load() -> Load {
+    let next = |state: &u64| {
+        Some(
+            state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1),
+        )
+    };
+    let states = std::iter::successors(Some(1_u64), next).take(LARGE);
+    let text = states.map(|state| char::from(b'0' + (state >> 58) as u8));
+    Load {
+        text: text.collect(),
     }
 }
 
@@ -178,6 +198,39 @@ async fn refused_step(stored: bool) -> Tested {
     kser.producer().send(walk("next", 0)).await?;
     until("the next runs", LONG, || diary.texts("done").len() == 2).await?;
     expect(diary.texts("done") == ["first", "next"], || diary.output())?;
+    Ok(consumer.stop().await?)
+}
+
+/// The sizes of compressed records are known to the brokers only, which refuse the batch, and abort the transaction. The dead letter
+/// has one of its own.
+async fn aborted_step() -> Tested {
+    let (place, diary) = (Place::new(), Diary::default());
+    small(&place, &["load"], false).await?;
+    let url = format!("{}&delivery=exactly-once&compression.type=lz4", place.url());
+    let kser = kser::connect(&url).await?;
+    let consumer = kser.consumer(registry(&diary)).spawn();
+    let mut runs = Vec::new();
+    for trip in 0..10 {
+        runs.push(kser.producer().launch(Trip { trip, ms: 5 }).await?);
+    }
+    let steps = vec![Step::new(walk("first", 0)), Step::new(noisy_load())];
+    let run = kser.producer().launch_steps("road.Freight", steps).await?;
+    for trip in 10..20 {
+        runs.push(kser.producer().launch(Trip { trip, ms: 5 }).await?);
+    }
+    let state = run.wait_timeout(LONG).await?;
+    expect(state.status == Status::Failed, || format!("{state:?}"))?;
+    let error = state.outcome.error().ok_or("it says no error")?;
+    expect(error.code() == 413, || error.to_string())?;
+    all_arrive(&runs, LONG).await?;
+    let letter = letter(&kser, "load").await?;
+    let entrypoint = letter.message()?.entrypoint;
+    expect(entrypoint.as_str() == "load.Load", || {
+        entrypoint.to_string()
+    })?;
+    letter.keep();
+    // The walk, and the operation and the legs of each trip.
+    expect(diary.texts("ran").len() == 81, || diary.output())?;
     Ok(consumer.stop().await?)
 }
 

@@ -5,6 +5,7 @@ mod counting;
 mod doing;
 mod model;
 mod texts;
+mod transactions;
 mod truncation;
 
 use super::*;

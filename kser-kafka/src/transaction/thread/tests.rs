@@ -90,7 +90,7 @@ impl Harness {
                     self.read_backs += 1;
                     link.answer(ThreadEvent::Window(Event::ReadBack(Some(false))));
                 }
-                Some(PollRequest::Committed) => {}
+                Some(PollRequest::Committed(_)) => {}
                 None => link.channel.wakeup.wait(Duration::from_millis(10)),
             }
         }

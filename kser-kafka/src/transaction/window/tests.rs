@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -28,12 +28,15 @@ struct Model {
     gaps: bool,
     /// The committed deliveries, in order.
     committed: Vec<RecordId>,
-    /// The statement that the poll thread has made, and the assignments that it has.
+    /// The statement that the poll thread has made, and the assignments that it has lost.
     stated: Vec<RecordId>,
     lost: BTreeSet<u64>,
+    /// The reports and answers of the transaction that have not come yet.
+    pending: Vec<Event>,
     /// The records whose outputs are refused.
     poison: BTreeSet<RecordId>,
-    marked: BTreeSet<RecordId>,
+    /// The deliveries whose outputs take the place of refused ones.
+    substitutes: BTreeSet<u64>,
     ends: BTreeMap<u64, Ending>,
     handed_in: Vec<Ended>,
 }
@@ -65,9 +68,34 @@ impl Model {
     }
 
     fn abort(&mut self) {
+        self.pending.clear();
         self.outputs.clear();
         self.inputs.clear();
         self.is_open = false;
+    }
+
+    /// Hands a dead letter in for each delivery that was refused, with other deliveries between.
+    fn hand_substitutes_in(&mut self, window: &mut Window) {
+        let refused = self.ends.iter().filter(|(_, end)| **end == Ending::Refused);
+        let refused: Vec<_> = refused.map(|(number, _)| *number).collect();
+        for number in refused {
+            let id = self.ended(number).id;
+            self.poison.remove(&id);
+            let (substitute, other) = (number + 1000, number + 2000);
+            self.substitutes.insert(substitute);
+            for next in [
+                ended(other, 3, 1),
+                Ended {
+                    number: substitute,
+                    id,
+                    records: 1,
+                    bytes: 20,
+                },
+            ] {
+                self.handed_in.push(next);
+                window.handle(Event::HandedIn(next));
+            }
+        }
     }
 
     fn ended(&self, number: u64) -> Ended {
@@ -76,6 +104,12 @@ impl Model {
     }
 
     fn call(&mut self, window: &mut Window, step: Step) {
+        if !matches!(step, Step::State | Step::SendOffsets) {
+            // The client reports all before an abort returns.
+            let failures = self.pending.drain(..);
+            let failures = failures.filter(|event| matches!(event, Event::Failed(..)));
+            failures.for_each(|event| window.handle(event));
+        }
         // A repeated request arrives at a bad moment, unless its producer is fenced.
         if self.ghost && step != Step::Fence && self.is_open {
             self.ghost = false;
@@ -122,7 +156,7 @@ impl Model {
                 if matches!(answer, Answer::Done) || decision == 3 {
                     self.inputs.clone_from(&self.stated);
                 }
-                window.handle(Event::OffsetsSent(answer));
+                self.pending.push(Event::OffsetsSent(answer));
             }
             Step::Commit => {
                 let answer = match decision {
@@ -155,38 +189,26 @@ impl Model {
         }
     }
 
-    fn state(&mut self, window: &mut Window, decision: u8) {
+    /// States offsets as if the deliveries were done. Nothing is left of a statement whose transaction is aborted.
+    fn state(&mut self, window: &Window, decision: u8) {
         let covers = window.covers();
         let lost = covers
             .iter()
             .filter(|(_, id)| self.lost.contains(&id.assignment));
         let lost: Vec<_> = lost.map(|(number, _)| *number).collect();
-        if !lost.is_empty() {
-            return window.handle(Event::Stated(Statement::Lost(lost)));
-        }
-        if decision == 1 {
-            return window.handle(Event::Stated(Statement::NotNow));
-        }
-        self.stated = covers.iter().map(|(_, id)| *id).collect();
-        // The offsets say all that was stated before and is not committed, too.
-        let before = self.marked.iter();
-        let before =
-            before.filter(|id| !self.committed.contains(id) && !self.lost.contains(&id.assignment));
-        for id in before {
-            assert!(
-                self.stated.contains(id),
-                "{id:?} would be acknowledged without its outputs"
-            );
-        }
-        self.marked.extend(&self.stated);
-        let statement = match covers.is_empty() {
-            true => Statement::Nothing,
-            false => Statement::Offsets,
+        let statement = match decision {
+            _ if !lost.is_empty() => Statement::Lost(lost),
+            1 => Statement::NotNow,
+            _ if covers.is_empty() => Statement::Nothing,
+            _ => Statement::Offsets,
         };
-        window.handle(Event::Stated(statement));
+        if statement == Statement::Offsets {
+            self.stated = covers.iter().map(|(_, id)| *id).collect();
+        }
+        self.pending.push(Event::Stated(statement));
     }
 
-    fn send(&mut self, window: &mut Window, numbers: &[u64]) {
+    fn send(&mut self, numbers: &[u64]) {
         let sent: Vec<_> = numbers.iter().map(|number| self.ended(*number)).collect();
         let records: usize = sent.iter().map(|it| it.records).sum();
         let is_bounded = records <= LIMITS.records
@@ -198,10 +220,16 @@ impl Model {
                 .len()
                 <= LIMITS.partitions;
         assert!(is_bounded || sent.len() == 1, "{sent:?}");
+        let is_substitute = |it: &Ended| self.substitutes.contains(&it.number);
+        assert!(
+            sent.len() == 1 || !sent.iter().any(is_substitute),
+            "a substitute has a window of its own: {sent:?}"
+        );
         assert!(
             !self.gaps,
             "the producer is used after a record that was not published"
         );
+        assert!(self.pending.is_empty(), "one transaction at a time");
         let has_poison = sent.iter().any(|it| self.poison.contains(&it.id));
         for ended in sent {
             if ended.records == 0 {
@@ -210,38 +238,59 @@ impl Model {
             self.outputs.push(ended.id);
             let failure = match self.decide(12) {
                 1 => Some(Failure::Unknown),
-                _ if has_poison && !self.alone => Some(Failure::Size),
-                _ => self.poison.contains(&ended.id).then_some(Failure::Size),
+                _ if has_poison && !self.alone && records > 1 => Some(Failure::Batch),
+                _ => self.poison.contains(&ended.id).then_some(Failure::Batch),
             };
             self.gaps |= failure.is_some();
             if let Some(failure) = failure {
-                window.handle(Event::Failed(ended.number, failure));
+                self.pending.push(Event::Failed(ended.number, failure));
             }
             // The client reports some records behind a failure only after their timeout.
             if !self.gaps || self.decide(2) == 1 {
-                window.handle(Event::Reported(ended.number));
+                self.pending.push(Event::Reported(ended.number));
             }
         }
-        if window.awaits_last_reports() {
-            window.handle(Event::GaveReportsUp);
+    }
+
+    /// Has the next report or answer come. The reports come in order, those of failures before them, and the answers for the
+    /// offsets at any time between.
+    fn happen(&mut self, window: &mut Window) -> bool {
+        let is_of_offsets =
+            |event: &Event| matches!(event, Event::Stated(_) | Event::OffsetsSent(_));
+        let (of_offsets, reports): (Vec<_>, Vec<_>) =
+            self.pending.drain(..).partition(is_of_offsets);
+        let (mut of_offsets, mut reports) = (VecDeque::from(of_offsets), VecDeque::from(reports));
+        let goes_first = self.decide(2) == 0;
+        let event = match goes_first {
+            true => of_offsets.pop_front().or_else(|| reports.pop_front()),
+            false => reports.pop_front().or_else(|| of_offsets.pop_front()),
+        };
+        self.pending.extend(of_offsets);
+        self.pending.extend(reports);
+        match event {
+            Some(event) => window.handle(event),
+            None if window.awaits_last_reports() => window.handle(Event::GaveReportsUp),
+            None => return false,
         }
+        true
     }
 
     /// Carries out actions until the window waits, or for a number of steps.
     fn run(&mut self, window: &mut Window, steps: usize) -> bool {
         for _ in 0..steps {
             match window.next_action() {
+                Action::Wait if self.happen(window) => {}
                 Action::Wait | Action::End => return true,
                 Action::Pause => window.handle(Event::Paused),
                 Action::Call(step) => self.call(window, step),
-                Action::Send(numbers) => self.send(window, &numbers),
+                Action::Send(numbers) => self.send(&numbers),
                 Action::Finish { ends, .. } => {
                     for (number, ending) in ends {
                         let id = self.ended(number).id;
                         let is_visible = self.committed.contains(&id);
                         match ending {
                             Ending::Settled => assert!(is_visible, "{id:?} is not committed"),
-                            Ending::Refused | Ending::Broken => {
+                            Ending::Refused => {
                                 assert!(self.poison.contains(&id) && !is_visible, "{id:?}");
                             }
                             Ending::Lost => assert!(self.lost.contains(&id.assignment), "{id:?}"),
@@ -306,6 +355,9 @@ proptest! {
             let of = model.committed.iter().filter(|id| id.assignment == assignment);
             prop_assert!(of.map(|id| id.offset).is_sorted(), "in the order of the hand-ins");
         }
+        model.hand_substitutes_in(&mut window);
+        prop_assert!(model.run(&mut window, 10_000), "it comes to rest");
+        prop_assert_eq!(model.ends.len(), model.handed_in.len(), "each delivery has an end: {:?}", window);
     }
 
     /// A stop ends each delivery, whatever the window does meanwhile.
@@ -344,7 +396,8 @@ fn reach(window: &mut Window, model: &mut Model, step: Step) {
         match window.next_action() {
             Action::Call(call) if call == step => return,
             Action::Call(call) => model.call(window, call),
-            Action::Send(numbers) => model.send(window, &numbers),
+            Action::Send(numbers) => model.send(&numbers),
+            Action::Wait if model.happen(window) => {}
             other => panic!("{other:?} before {step:?}"),
         }
     }
@@ -386,17 +439,59 @@ fn a_record_that_alone_is_refused_comes_back_and_the_others_are_committed() {
     assert_eq!(ends, [settled, settled, Ending::Refused, settled]);
 }
 
+/// The substitute may be refused, too. A small dead letter follows it, and has a window of its own again.
 #[test]
-fn a_delivery_that_was_stated_and_is_then_refused_ends_the_member() {
+fn outputs_in_place_of_refused_ones_have_a_window_of_their_own() {
+    let (mut window, mut model) = handed_in(2);
+    let id = ended(1, 1, 1).id;
+    model.poison.insert(id);
+    assert!(model.run(&mut window, 1000));
+    assert_eq!(model.ends[&1], Ending::Refused);
+    for (number, ending) in [(2, Ending::Refused), (12, Ending::Settled)] {
+        if ending == Ending::Settled {
+            model.poison.clear();
+        }
+        model.substitutes.insert(number);
+        for number in [number - 1, number, number + 1] {
+            let mut next = ended(number + 100, 2, 1);
+            if model.substitutes.contains(&number) {
+                next = Ended { number, id, ..next };
+            }
+            model.handed_in.push(next);
+            window.handle(Event::HandedIn(next));
+        }
+        assert!(model.run(&mut window, 1000));
+        assert_eq!(model.ends[&number], ending);
+    }
+    let settled = model.ends.values().filter(|it| **it == Ending::Settled);
+    assert_eq!(settled.count(), 6);
+}
+
+/// The statement is made, and the offsets are sent, while the reports are awaited. The next statement is made without the delivery.
+#[test]
+fn a_delivery_whose_offset_is_sent_and_whose_output_is_refused_comes_back() {
+    let (mut window, mut model) = handed_in(2);
+    model.poison.insert(ended(0, 1, 1).id);
+    reach(&mut window, &mut model, Step::SendOffsets);
+    model.inputs.clone_from(&model.stated);
+    window.handle(Event::OffsetsSent(Answer::Done));
+    assert!(model.run(&mut window, 1000));
+    assert_eq!(model.ends[&0], Ending::Refused);
+    assert_eq!(model.ends[&1], Ending::Settled);
+}
+
+/// The client reports the records that it has not sent yet only after the abort.
+#[test]
+fn offsets_that_are_refused_abort_the_transaction_before_its_reports() {
     let (mut window, mut model) = handed_in(1);
     reach(&mut window, &mut model, Step::SendOffsets);
+    model.pending.clear();
     window.handle(Event::OffsetsSent(Answer::Abort));
-    reach(&mut window, &mut model, Step::Abort);
-    model.poison.insert(ended(0, 1, 1).id);
+    assert_eq!(window.next_action(), Action::Call(Step::Abort));
     model.abort();
     window.handle(Event::Aborted(Answer::Done));
     assert!(model.run(&mut window, 1000));
-    assert_eq!(model.ends[&0], Ending::Broken);
+    assert_eq!(model.ends[&0], Ending::Settled);
 }
 
 #[test]
