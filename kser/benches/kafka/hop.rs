@@ -4,17 +4,22 @@ use std::time::{Duration, Instant};
 use kser::{Client, Registry, Step};
 
 use crate::raw;
-use crate::setup::{RUNS, Setup, Work, median, percentile, text};
+use crate::setup::{RUNS, Setup, Work, median, options, percentile, text};
 
 const HOPS: usize = 500;
 const STEPS: usize = 40;
 
-/// A hop of an operation (from the end of a task to the start of the next), and an operation of 40 steps.
+/// A hop of an operation (from the end of a task to the start of the next), and an operation of 40 steps. Exactly once, the bare
+/// client makes a transaction.
 pub(crate) fn run(setup: &Setup) {
     let (mut bare, mut ours, mut forty) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let (kser, prefix) = setup.runtime.block_on(setup.connect(6));
-        let mut hops = raw::hops(&setup.servers, &format!("{prefix}out"), HOPS);
+        let topic = format!("{prefix}out");
+        let mut hops = match options().contains("exactly-once") {
+            true => raw::transactions(&setup.servers, &topic, HOPS),
+            false => raw::hops(&setup.servers, &topic, HOPS),
+        };
         bare.push(percentile(&mut hops, 0.5));
         let mut hops = setup.runtime.block_on(hops_of_operations(&kser));
         ours.push(percentile(&mut hops, 0.5));

@@ -166,3 +166,55 @@ pub(crate) fn hops(servers: &str, topic: &str, count: usize) -> Vec<Duration> {
     }
     hops.split_off(50)
 }
+
+/// From begin to poll, one at a time with a pause between: a hop by a transaction of one record and one offset.
+pub(crate) fn transactions(servers: &str, topic: &str, count: usize) -> Vec<Duration> {
+    let consumer = consumer(
+        servers,
+        &[
+            ("fetch.wait.max.ms", "50"),
+            ("isolation.level", "read_committed"),
+        ],
+    );
+    let context = Batches(vec![AtomicU64::new(0)]);
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", servers)
+        .set("transactional.id", format!("raw-{}", uuid::Uuid::new_v4()))
+        .set("linger.ms", "0")
+        .set("retry.backoff.ms", "10");
+    let producer: ThreadedProducer<Batches> = config
+        .create_with_context(context)
+        .expect("a producer is made");
+    producer.init_transactions(WAIT).expect("it may");
+    consumer.subscribe(&[topic]).expect("it subscribes");
+    while consumer.assignment().expect("it has one").count() == 0 {
+        consumer.poll(Duration::from_millis(1));
+    }
+    let payload = vec![b'x'; 300];
+    let mut hops = Vec::new();
+    for number in 0..count + 50 {
+        std::thread::sleep(Duration::from_millis(5));
+        let began = Instant::now();
+        producer.begin_transaction().expect("it begins");
+        send(&producer, topic, Some(&number.to_le_bytes()), &payload, 0);
+        while producer.in_flight_count() > 0 {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(topic, 0, Offset::Offset(1))
+            .expect("an offset");
+        let metadata = consumer.group_metadata().expect("it is a member");
+        producer
+            .send_offsets_to_transaction(&offsets, &metadata, WAIT)
+            .expect("they are sent");
+        producer.commit_transaction(WAIT).expect("it commits");
+        while consumer
+            .poll(Duration::from_secs(1))
+            .is_none_or(|message| message.is_err())
+        {}
+        hops.push(began.elapsed());
+    }
+    hops.split_off(50)
+}
