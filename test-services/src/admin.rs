@@ -14,12 +14,37 @@ const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
 const DELETE_RECORDS: i16 = 21;
 const WRITE_MARKERS: i16 = 27;
+const CREATE_ACLS: i16 = 30;
 const CREATE_PARTITIONS: i16 = 37;
 const DELETE_OFFSETS: i16 = 47;
 const DESCRIBE_PRODUCERS: i16 = 61;
 
 /// The timeout of changes of topics, in milliseconds.
 const PATIENCE_MS: i32 = 30_000;
+
+/// A kind of things to which users have rights.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Topics.
+    Topic = 2,
+    /// Groups of consumers.
+    Group = 3,
+    /// The transactional ids of producers.
+    TransactionalId = 5,
+}
+
+/// A right of a user.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Right {
+    /// Reading.
+    Read = 3,
+    /// Writing.
+    Write = 4,
+    /// Describing.
+    Describe = 8,
+}
 
 /// Changes topics and groups of a Kafka cluster, and runs its console tools.
 ///
@@ -116,6 +141,25 @@ impl Admin {
             })
         });
         done.unwrap_or_else(|error| panic!("records of {topic} {partition}: {error}"));
+    }
+
+    /// Gives a user a right on all topics, groups or transactional ids whose names begin so. The brokers need an authorizer
+    /// (`authorizer.class.name`).
+    pub fn allow(&self, user: &str, right: Right, on: Resource, prefix: &str) {
+        const PREFIXED: i8 = 4;
+        const ALLOW: i8 = 3;
+        let body = Request::new()
+            .list(1)
+            .i8(on as i8)
+            .text(prefix)
+            .i8(PREFIXED)
+            .text(&format!("User:{user}"))
+            .text("*")
+            .i8(right as i8)
+            .i8(ALLOW);
+        self.change(CREATE_ACLS, 1, body, |answer| {
+            Ok((answer.i16()?, answer.text()?))
+        });
     }
 
     /// Aborts the open transaction of a partition, as `kafka-transactions.sh abort` does: its producer and its coordinator do not learn

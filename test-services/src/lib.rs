@@ -84,7 +84,7 @@ mod shared;
 mod watchdog;
 mod wire;
 
-pub use admin::Admin;
+pub use admin::{Admin, Resource, Right};
 pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
 pub use java::java;

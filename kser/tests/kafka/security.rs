@@ -4,12 +4,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::common::road::{self, Diary, walk};
+use crate::common::road::{self, Diary, Trip, walk};
 use crate::common::{Tested, on_cluster, trials, until};
-use kser::Error;
 use kser::kafka::{KafkaConfig, KafkaTransport};
+use kser::{Error, Status};
 use libtest_mimic::Trial;
-use test_services::{Access, Cluster};
+use test_services::{Access, Cluster, Resource, Right};
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_wrong_certificate_is_said,
         a_certificate_that_is_no_file_is_said,
         a_plain_client_at_a_secure_listener_is_told_to_use_tls,
+        the_rights_of_the_guide_are_enough_and_a_missing_one_is_said,
     ]
 }
 
@@ -92,6 +93,69 @@ async fn a_certificate_that_is_no_file_is_said() -> Tested {
 async fn a_plain_client_at_a_secure_listener_is_told_to_use_tls() -> Tested {
     let text = refused(KafkaConfig::new(access().bootstrap)).await;
     assert!(text.contains("a listener that wants TLS"), "{text}");
+    Ok(())
+}
+
+/// The rights are those of the README of kser-kafka: each line of it is given here, and no more.
+async fn the_rights_of_the_guide_are_enough_and_a_missing_one_is_said() -> Tested {
+    let start = || {
+        let builder = Cluster::builder().with_sasl_ssl();
+        let builder = builder.with_property(
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        );
+        // Those of the plain listener.
+        builder
+            .with_property("super.users", "User:ANONYMOUS")
+            .start()
+    };
+    let cluster = tokio::task::spawn_blocking(start).await?;
+    let (access, admin) = (cluster.access(), cluster.admin());
+    let plain = format!("kafka://{}?prefix=shop.", cluster.bootstrap());
+    let owner = kser::connect(&plain).await?;
+    let diary = Diary::default();
+    owner
+        .ensure_topics(&road::registry(diary.clone()), Some(2))
+        .await?;
+    let allow = |right, on| admin.allow(access.user, right, on, "shop.");
+    let url = |delivery: &str| {
+        format!(
+            "kafka://{}?prefix=shop.&security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-256&sasl.username={}&\
+             sasl.password={}&ssl.ca.location={}&delivery={delivery}",
+            access.bootstrap,
+            access.user,
+            access.password,
+            access.ca.display()
+        )
+    };
+    allow(Right::Read, Resource::Topic);
+    allow(Right::Write, Resource::Topic);
+    allow(Right::Read, Resource::Group);
+    let exactly_once = kser::connect(&url("exactly-once")).await?;
+    let refused = exactly_once
+        .consumer(road::registry(diary.clone()))
+        .run()
+        .await;
+    let text = told(&refused.unwrap_err());
+    for said in [
+        "`Write` and `Describe` on transactional ids that begin with shop.",
+        "delivery=at-least-once",
+        "Transactional Id authorization failed",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    for (trip, delivery) in [(0, "at-least-once"), (1, "exactly-once")] {
+        if trip == 1 {
+            allow(Right::Write, Resource::TransactionalId);
+            allow(Right::Describe, Resource::TransactionalId);
+        }
+        let kser = kser::connect(&url(delivery)).await?;
+        let consumer = kser.consumer(road::registry(diary.clone())).spawn();
+        let run = kser.producer().launch(Trip { trip, ms: 0 }).await?;
+        let state = run.wait_timeout(Duration::from_secs(60)).await?;
+        assert_eq!(state.status, Status::Success, "{delivery}: {state:?}");
+        consumer.stop().await?;
+    }
     Ok(())
 }
 
