@@ -14,6 +14,7 @@ mod outside;
 mod partitions;
 mod records;
 mod recreated;
+mod refused;
 mod starts;
 mod strict;
 mod sweep;

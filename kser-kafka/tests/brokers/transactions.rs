@@ -13,7 +13,7 @@ use test_services::{Admin, Cluster, Loss, Place};
 use tokio::sync::Semaphore;
 
 /// The timeout of expected events.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// A time in which a record would come.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
 /// The number of copies that run at once.
@@ -29,7 +29,7 @@ pub(crate) const OF_MEMBERS: [i16; 10] = [1, 2, 3, 9, 10, 11, 12, 13, 14, 18];
 /// InitProducerId.
 pub(crate) const AT_LEAST_ONCE: [i16; 5] = [0, 8, 9, 11, 22];
 
-async fn exactly_once(servers: &str) -> KafkaTransport {
+pub(crate) async fn exactly_once(servers: &str) -> KafkaTransport {
     connect(servers, "kser", Guarantee::ExactlyOnce).await
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn output(topic: &Topic, payload: String) -> Record {
 }
 
 /// Makes a text that no compression makes much shorter.
-fn noise(length: usize) -> String {
+pub(crate) fn noise(length: usize) -> String {
     let next = |state: &u64| {
         Some(
             state
@@ -68,7 +68,7 @@ fn noise(length: usize) -> String {
 }
 
 /// Settles the records that are there, until none comes any more.
-async fn settled_texts(member: &mut dyn Subscription) -> Vec<String> {
+pub(crate) async fn settled_texts(member: &mut dyn Subscription) -> Vec<String> {
     let mut texts = settled(member, 1).await;
     while let Ok(more) = tokio::time::timeout(QUIET, settled(member, 1)).await {
         texts.extend(more);
@@ -77,7 +77,7 @@ async fn settled_texts(member: &mut dyn Subscription) -> Vec<String> {
 }
 
 /// Leaves a group. On a busy machine the client may go on leaving in the background.
-async fn leave(member: Box<dyn Subscription>) {
+pub(crate) async fn leave(member: Box<dyn Subscription>) {
     if let Err(error) = member.close().await {
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
     }
@@ -196,7 +196,7 @@ pub(crate) fn cases(guarantee: Guarantee, apis: &[i16], nths: std::ops::Range<us
 }
 
 /// Returns a broker behind a proxy, which is started by the first call and ends with the process.
-fn proxied() -> &'static Cluster {
+pub(crate) fn proxied() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         // A busy broker is not to lose the session of its own controller.
@@ -422,157 +422,5 @@ test_services::kafka_tests!(
         assert_eq!(settled(&mut *reader, 2).await, ["a", "b"]);
         let more = tokio::time::timeout(QUIET, receive(&mut *reader, 1)).await;
         assert!(more.is_err(), "the late output is visible");
-    }
-
-    /// The broker refuses the records behind it, too, and the client reports these only after `message.timeout.ms`.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_refused_output_comes_back_before_the_records_behind_it_time_out() {
-        let input = topic(&[]);
-        let to = topic(&[("max.message.bytes", "2000")]);
-        let config = KafkaConfig::new(test_services::kafka());
-        let config = config.with_delivery(Guarantee::ExactlyOnce);
-        let settings = [
-            ("batch.num.messages", "1"),
-            ("message.timeout.ms", "600000"),
-            ("transaction.timeout.ms", "600000"),
-            // The client does not know the size of a compressed record, so that the broker is asked.
-            ("compression.type", "lz4"),
-        ];
-        let with = |config: KafkaConfig, (key, value)| config.with(key, value).unwrap();
-        let config = settings.into_iter().fold(config, with);
-        let transport = KafkaTransport::with_config(config).await.unwrap();
-        let mut member = common::member(&transport, &input).await;
-        common::publish(&transport, &input, &["a"; 3]).await;
-        for delivery in receive(&mut *member, 3).await {
-            let texts = ["before".to_owned(), noise(5000), "behind".to_owned()];
-            let outputs = texts.map(|text| output(&to, text)).to_vec();
-            let settled = tokio::time::timeout(LONG, delivery.ticket.settle(outputs));
-            let not = settled.await.expect("it comes back").unwrap_err();
-            let Error::Unpublished { source } = &not.source else {
-                panic!("{:?}", not.source);
-            };
-            let refused = source
-                .failed
-                .iter()
-                .filter(|(_, error)| matches!(error, Error::TooLargeForTopic { .. }));
-            let positions: Vec<_> = refused.map(|(position, _)| *position).collect();
-            assert_eq!(positions, [1], "{:?}", source.failed);
-            let _ = not.ticket.settle(Vec::new()).await.unwrap();
-        }
-        leave(member).await;
-    }
-
-    /// A compacted topic takes no record without a key, and refuses the batch for it. The dead letter that takes its place is
-    /// committed, and so are the others, although the topic of dead letters refuses the first one, too.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_record_without_a_key_for_a_compacted_topic_holds_no_other_up() {
-        let (input, letters) = (topic(&[]), topic(&[]));
-        let to = topic(&[("cleanup.policy", "compact")]);
-        for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {
-            let transport = connect(test_services::kafka(), "kser", guarantee).await;
-            let mut member = common::member(&transport, &input).await;
-            common::publish(&transport, &input, &["a", "b", "c"]).await;
-            let mut settles = tokio::task::JoinSet::new();
-            for delivery in receive(&mut *member, 3).await {
-                let (to, letters) = (to.clone(), letters.clone());
-                settles.spawn(async move {
-                    let text = text(&delivery.record);
-                    let mut sent = output(&to, text.clone());
-                    if text == "b" {
-                        sent.key = None;
-                    }
-                    let is_bad = sent.key.is_none();
-                    let mut ticket = delivery.ticket;
-                    // Others of its batch may have to be tried again.
-                    for _ in 0..9 {
-                        let not = match ticket.settle(vec![sent.clone()]).await {
-                            Ok(_) => return assert!(!is_bad, "it is refused"),
-                            Err(not) => not,
-                        };
-                        let Error::Unpublished { source } = &not.source else {
-                            panic!("{:?}", not.source);
-                        };
-                        if source.failed[0].1.is_refused() {
-                            assert!(is_bad, "{source:?}");
-                            let told = common::told(&source.failed[0].1);
-                            assert!(told.contains("refuses the record"), "{told}");
-                            sent = output(&letters, text.clone());
-                            let settled = not.ticket.settle(vec![sent]).await;
-                            return assert!(!settled.unwrap().is_lost());
-                        }
-                        ticket = not.ticket;
-                    }
-                    panic!("{text} is not settled");
-                });
-            }
-            while let Some(settled) = settles.join_next().await {
-                settled.unwrap();
-            }
-            let mut reader = common::member(&transport, &letters).await;
-            assert_eq!(settled(&mut *reader, 1).await, ["b"]);
-            leave(reader).await;
-            leave(member).await;
-        }
-        let transport = exactly_once(test_services::kafka()).await;
-        let mut reader = common::member(&transport, &to).await;
-        let mut seen = settled_texts(&mut *reader).await;
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen, ["a", "c"]);
-    }
-
-    /// The broker refuses the batch for one record, which comes back. The others are committed.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_record_that_its_topic_refuses_aborts_its_own_delivery_alone() {
-        let input = topic(&[]);
-        let to = topic(&[("max.message.bytes", "2000")]);
-        let config = KafkaConfig::new(test_services::kafka());
-        let config = config.with_delivery(Guarantee::ExactlyOnce);
-        // The sizes of compressed records are unknown before.
-        let config = config.with("compression.type", "lz4").unwrap();
-        let transport = KafkaTransport::with_config(config).await.unwrap();
-        let mut member = common::member(&transport, &input).await;
-        common::publish(&transport, &input, &["a", "b", "c"]).await;
-        let held = receive(&mut *member, 3).await;
-        let mut settles = tokio::task::JoinSet::new();
-        for delivery in held {
-            let text = text(&delivery.record);
-            let sent = if text == "b" {
-                noise(5000)
-            } else {
-                text.clone()
-            };
-            let outputs = vec![output(&to, sent)];
-            settles.spawn(async move { (text, delivery.ticket.settle(outputs).await) });
-        }
-        let mut refused = 0;
-        while let Some(settled) = settles.join_next().await {
-            let (text, settled) = settled.unwrap();
-            match settled {
-                Ok(settled) => assert!(!settled.is_lost() && text != "b"),
-                Err(not) => {
-                    refused += 1;
-                    let Error::Unpublished { source } = &not.source else {
-                        panic!("{:?}", not.source);
-                    };
-                    let (position, why) = &source.failed[0];
-                    let is_right = matches!(
-                        why,
-                        Error::TooLargeForTopic {
-                            limit: Some(2000),
-                            ..
-                        }
-                    );
-                    assert!(*position == 0 && is_right && text == "b", "{why:?}");
-                    let _ = not.ticket.settle(Vec::new()).await.unwrap();
-                }
-            }
-        }
-        assert_eq!(refused, 1);
-        let mut reader = common::member(&transport, &to).await;
-        let mut seen = settled(&mut *reader, 2).await;
-        seen.sort_unstable();
-        assert_eq!(seen, ["a", "c"]);
-        leave(member).await;
     }
 );
