@@ -44,7 +44,9 @@ pub use kser_core;
 pub use plan::Plan;
 #[doc(hidden)]
 pub use sim::InjectedBug;
-pub use sim::{ByHand, Consumers, Guarantee, Run, Setup, SimStore, SimTransport, Trace, World};
+pub use sim::{
+    ByHand, Consumers, Guarantee, Run, Setup, SimClock, SimStore, SimTransport, Trace, World,
+};
 pub use store_harness::StoreHarness;
 #[doc(hidden)]
 pub use suite::{run_paused, run_real};

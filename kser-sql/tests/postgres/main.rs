@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod conformance;
+mod crashes;
 mod faults;
 mod outages;
 mod processes;

@@ -1,7 +1,7 @@
 //! A proxy that loses connections at a chosen statement.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,12 +21,16 @@ pub(crate) struct Proxy {
     address: String,
     /// The statements until the one at which the connection is lost; none while it is negative.
     left: Arc<AtomicI64>,
+    /// Set once nothing passes any more.
+    ended: Arc<AtomicBool>,
 }
 
 /// What the proxy does beside passing on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Loses(Loss),
+    /// Passes nothing on from the first loss on, as if the process of the client had crashed.
+    EndsAt(Loss),
     /// Leaves out the settings of a connection, as a pooler does.
     DropsSettings,
 }
@@ -37,12 +41,14 @@ impl Proxy {
         let proxy = Self {
             address: listener.local_addr().unwrap().to_string(),
             left: Arc::new(AtomicI64::new(-1)),
+            ended: Arc::default(),
         };
-        let left = Arc::clone(&proxy.left);
+        let this = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if let Ok(server) = TcpStream::connect(&server).await {
-                    tokio::spawn(pass_on(client, server, Arc::clone(&left), kind));
+                    let this = this.clone();
+                    tokio::spawn(async move { this.pass_on(client, server, kind).await });
                 }
             }
         });
@@ -59,47 +65,54 @@ impl Proxy {
         self.left.store(statement, Ordering::SeqCst);
     }
 
+    /// Says whether nothing passes any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
     /// Says whether the connection of the chosen statement was lost.
     pub(crate) fn has_lost(&self) -> bool {
         self.left.load(Ordering::SeqCst) < 0
+    }
+
+    async fn pass_on(&self, mut client: TcpStream, mut server: TcpStream, kind: Kind) {
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_server, mut to_server) = server.split();
+        let mut first = true;
+        let mut lost = false;
+        loop {
+            tokio::select! {
+                sent = read(&mut from_client) => {
+                    let Some(mut sent) = sent.filter(|_| !self.has_ended()) else { return };
+                    let asks_for_tls = sent == ASKS_FOR_TLS;
+                    if first && !asks_for_tls && kind == Kind::DropsSettings {
+                        sent = without_settings(&sent);
+                    }
+                    let is_statement = !first && has_statement(&sent);
+                    first &= asks_for_tls;
+                    if is_statement && self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+                        self.ended.store(matches!(kind, Kind::EndsAt(_)), Ordering::SeqCst);
+                        match kind {
+                            Kind::Loses(Loss::Statement) | Kind::EndsAt(Loss::Statement) => return,
+                            _ => lost = true,
+                        }
+                    }
+                    if to_server.write_all(&sent).await.is_err() { return }
+                }
+                answered = read(&mut from_server) => {
+                    let Some(answered) = answered else { return };
+                    if self.has_ended() && !lost { return }
+                    // The server is ready for the next statement: the transaction has ended.
+                    if lost && answered.ends_with(b"Z\0\0\0\x05I") { return }
+                    if !lost && to_client.write_all(&answered).await.is_err() { return }
+                }
+            }
+        }
     }
 }
 
 /// The message before the one that begins a connection, from a client that would have TLS.
 const ASKS_FOR_TLS: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-
-async fn pass_on(mut client: TcpStream, mut server: TcpStream, left: Arc<AtomicI64>, kind: Kind) {
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    let mut first = true;
-    let mut lost = false;
-    loop {
-        tokio::select! {
-            sent = read(&mut from_client) => {
-                let Some(mut sent) = sent else { return };
-                let asks_for_tls = sent == ASKS_FOR_TLS;
-                if first && !asks_for_tls && kind == Kind::DropsSettings {
-                    sent = without_settings(&sent);
-                }
-                let is_statement = !first && has_statement(&sent);
-                first &= asks_for_tls;
-                if is_statement && left.fetch_sub(1, Ordering::SeqCst) == 0 {
-                    if kind == Kind::Loses(Loss::Statement) {
-                        return;
-                    }
-                    lost = true;
-                }
-                if to_server.write_all(&sent).await.is_err() { return }
-            }
-            answered = read(&mut from_server) => {
-                let Some(answered) = answered else { return };
-                // The server is ready for the next statement: the transaction has ended.
-                if lost && answered.ends_with(b"Z\0\0\0\x05I") { return }
-                if !lost && to_client.write_all(&answered).await.is_err() { return }
-            }
-        }
-    }
-}
 
 /// Says whether messages execute something: bind and execute, or a simple query.
 fn has_statement(messages: &[u8]) -> bool {

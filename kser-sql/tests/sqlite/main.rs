@@ -6,4 +6,5 @@ mod faults;
 mod file;
 mod processes;
 mod retention;
+mod sweeps;
 mod upgrade;

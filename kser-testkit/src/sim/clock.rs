@@ -10,7 +10,7 @@ const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// The time of a simulated run: tokio's paused clock, counted on from a moment that is the same in every run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SimClock {
+pub struct SimClock {
     start: Instant,
 }
 

@@ -9,6 +9,7 @@ mod driver;
 mod envelopes;
 mod facts;
 mod finished;
+mod given_store;
 mod idle;
 mod labels;
 mod outbox;
@@ -34,6 +35,7 @@ use kser_core::Error;
 
 pub(crate) use self::broker::{CommitMove, Published, Spot};
 pub use self::by_hand::ByHand;
+pub use self::clock::SimClock;
 pub use self::consumers::Consumers;
 pub(crate) use self::facts::{AttemptFacts, EffectFacts, Facts, RecordIdentity, TaskFacts};
 pub(crate) use self::finished::{End, Finished};

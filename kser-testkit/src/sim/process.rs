@@ -2,8 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use kser::Client;
 use kser::consumer::ConsumerHandle;
-use kser_core::Error;
-use kser_memory::MemoryStore;
+use kser_core::{Error, StateStore};
 use tokio::task::JoinHandle;
 
 use super::Guarantee;
@@ -28,7 +27,7 @@ pub(crate) struct Process {
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) shared: Shared,
-    pub(crate) rows: MemoryStore,
+    pub(crate) rows: Arc<dyn StateStore>,
     pub(crate) guarantee: Guarantee,
 }
 
@@ -83,7 +82,7 @@ impl Host {
             .ids(SimIds::new(ids));
         let builder = match self.guarantee {
             Guarantee::Stored => {
-                let store = SimStore::with_port(port.clone(), self.rows.clone());
+                let store = SimStore::with_port(port.clone(), Arc::clone(&self.rows));
                 builder.store(wrap.store(Arc::new(store)))
             }
             Guarantee::ExactlyOnce | Guarantee::AtLeastOnce => builder,

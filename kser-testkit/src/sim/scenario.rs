@@ -10,7 +10,7 @@ use super::idle::Idle;
 use super::process::Host;
 use super::sites::FaultPlan;
 use super::state::Shared;
-use super::store::rows;
+use super::store::in_memory;
 use super::{Setup, World};
 use crate::choices::{Choices, DecisionTape};
 use crate::heartbeat::Heartbeat;
@@ -34,8 +34,8 @@ impl<S> Scenario<'_, S> {
     pub(crate) fn by_hand(&self) -> ByHand<S> {
         let (runtime, idle) = runtime(&self.heartbeat);
         let begun = {
-            let _inside = runtime.enter();
-            self.begin(idle, FaultPlan::Nothing, Choices::boring())
+            let begun = self.begin(idle, FaultPlan::Nothing, Choices::boring());
+            runtime.block_on(begun)
         };
         let Begun {
             shared,
@@ -53,7 +53,11 @@ impl<S> Scenario<'_, S> {
         }
     }
 
-    fn begin(&self, idle: Idle, trouble: FaultPlan, choices: Choices) -> Begun<S> {
+    #[expect(
+        clippy::future_not_send,
+        reason = "a run stays on the thread of its test"
+    )]
+    async fn begin(&self, idle: Idle, trouble: FaultPlan, choices: Choices) -> Begun<S> {
         self.heartbeat.begin_run();
         let shared = Shared::new(self.setup.clone(), idle, true);
         let mut world = World::new(shared.clone(), self.setup.clone());
@@ -66,9 +70,13 @@ impl<S> Scenario<'_, S> {
             state.facts.watched = tasks;
             state.heartbeat = self.heartbeat.clone();
         });
+        let rows = match self.setup.open_store(*shared.clock()).await {
+            Some(store) => store,
+            None => Arc::new(in_memory(&shared)),
+        };
         let place = Host {
             shared: shared.clone(),
-            rows: rows(&shared),
+            rows,
             guarantee: self.setup.guarantee,
         };
         let driver = Driver::new(place, world, DecisionTape::new(choices), self.heal_within);
@@ -85,7 +93,7 @@ impl<S> Scenario<'_, S> {
         reason = "a run stays on the thread of its test"
     )]
     async fn run_here(&self, idle: Idle, trouble: FaultPlan, choices: Choices) -> Finished<S> {
-        let begun = self.begin(idle, trouble, choices);
+        let begun = self.begin(idle, trouble, choices).await;
         let (shared, mut driver) = (begun.shared, begun.driver);
         let end = driver.drive().await;
         let leaked = driver.end().await;

@@ -1,8 +1,13 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kser_core::Settling;
+use kser_core::{Error, Settling, StateStore};
 
+use super::clock::SimClock;
 use super::envelopes::Envelopes;
+use super::given_store::GivenStore;
 
 /// The simulated surroundings of the consumers: where states live, how the transport settles, and how long things take.
 ///
@@ -24,6 +29,19 @@ pub struct Setup {
     #[doc(hidden)]
     pub broken: Option<InjectedBug>,
     pub(crate) envelopes: Envelopes,
+    opener: Option<Opener>,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<GivenStore, Error>> + Send>>;
+
+/// Opens the store of a simulated run.
+#[derive(Clone)]
+struct Opener(Arc<dyn Fn(SimClock) -> Opening + Send + Sync>);
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
+    }
 }
 
 /// A bug of the simulated broker, which the invariants have to find.
@@ -64,6 +82,7 @@ impl Setup {
             largest_record: 1_048_576,
             broken: None,
             envelopes: Envelopes::none(),
+            opener: None,
         }
     }
 
@@ -71,6 +90,41 @@ impl Setup {
     #[must_use]
     pub const fn stored() -> Self {
         Self::new(Guarantee::Stored)
+    }
+
+    /// States in a store of the test, such as a `SqliteStore` on a new file: each simulated run opens one, whose time has to be
+    /// that of the clock. The simulation stands still until the store has answered, so that it must not wait for a timer. A store with a
+    /// clock of its own, as a server has, is not for simulations.
+    ///
+    /// # Panics
+    ///
+    /// The simulated run panics when the store cannot be opened.
+    #[must_use]
+    pub fn stored_in<S, F>(open: impl Fn(SimClock) -> F + Send + Sync + 'static) -> Self
+    where
+        S: StateStore,
+        F: Future<Output = Result<S, Error>> + Send + 'static,
+    {
+        let opener = move |clock| -> Opening {
+            let opening = open(clock);
+            Box::pin(async move { Ok(GivenStore::new(opening.await?)) })
+        };
+        Self {
+            opener: Some(Opener(Arc::new(opener))),
+            ..Self::stored()
+        }
+    }
+
+    /// Opens the store of a run; `None` where the setup gives none.
+    pub(crate) async fn open_store(&self, clock: SimClock) -> Option<Arc<dyn StateStore>> {
+        let Opener(open) = self.opener.as_ref()?;
+        match open(clock).await {
+            Ok(store) => Some(Arc::new(store)),
+            Err(error) => panic!(
+                "the store of the simulation cannot be opened: {}",
+                error.report()
+            ),
+        }
     }
 
     /// States in the messages, settled as Kafka's transactions do. kser's Kafka transport does not offer them yet.

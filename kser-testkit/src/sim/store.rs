@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,14 +16,14 @@ use super::{Idle, Setup};
 use crate::faults::Kind;
 use crate::invariants;
 
-/// Keeps the runs of a simulated run: a [`MemoryStore`] on simulated time.
+/// Keeps the runs of a simulated run: a [`MemoryStore`] on simulated time, unless the [`Setup`] gives another store.
 ///
 /// Inside a [`Sim`](crate::Sim) each consumer has its own handle, and each call waits until the simulation lets it
 /// through. A store that is made with [`new`](Self::new) stands alone, as the conformance suite tests it.
 #[derive(Debug, Clone)]
 pub struct SimStore {
     port: Port,
-    runs: MemoryStore,
+    runs: Arc<dyn StateStore>,
 }
 
 impl SimStore {
@@ -34,12 +35,12 @@ impl SimStore {
     #[must_use]
     pub fn new() -> Self {
         let shared = Shared::new(Setup::default(), Idle::default(), false);
-        let runs = rows(&shared);
+        let runs = Arc::new(in_memory(&shared));
         let port = Port::open(&shared, "alone", None);
         Self { port, runs }
     }
 
-    pub(crate) const fn with_port(port: Port, runs: MemoryStore) -> Self {
+    pub(crate) const fn with_port(port: Port, runs: Arc<dyn StateStore>) -> Self {
         Self { port, runs }
     }
 
@@ -103,8 +104,8 @@ impl SimStore {
     }
 }
 
-/// The rows of a simulated run.
-pub(crate) fn rows(shared: &Shared) -> MemoryStore {
+/// Makes the store of a simulated run that is given none.
+pub(crate) fn in_memory(shared: &Shared) -> MemoryStore {
     MemoryStore::with_clock(*shared.clock()).with_id("sim")
 }
 
