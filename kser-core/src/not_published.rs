@@ -6,7 +6,8 @@ use crate::Error;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NotPublished {
-    /// The positions of the records in the call, with the reasons.
+    /// The positions of the records in the call, with the reasons. A record that is not published because of another comes after
+    /// that.
     pub failed: Vec<(usize, Error)>,
 }
 

@@ -58,7 +58,7 @@ impl Settle for Settler {
 
 impl HandIn for Settler {
     /// A delayed record has to be awaited, since the limits of its topics may have to be asked for. In transactions the limits of all
-    /// topics are compared, as far as they are known.
+    /// topics are compared, as far as they are known, and a record that is too large is awaited, too, since they may be old.
     fn hand_in(&self, mut ended: EndedDelivery) -> Result<(), EndedDelivery> {
         let id = RecordId::of_ticket(ended.id());
         if !self.channel.is_live(id.assignment) {
@@ -77,13 +77,10 @@ impl HandIn for Settler {
                     self.cluster.read_limits(ended.outputs());
                     CachedLimits::default()
                 });
-                transactions.bound_batches(limits.smallest);
                 if !limits.too_large.is_empty() {
-                    let outputs = ended.take_outputs();
-                    let not = none_published(outputs.len(), limits.too_large);
-                    ended.report_unpublished(outputs, not);
-                    return Ok(());
+                    return Err(ended);
                 }
+                transactions.bound_batches(limits.smallest);
             }
             let outputs = ended.take_outputs().into();
             let answers = Answers::HandIn(ended);

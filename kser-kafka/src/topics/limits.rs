@@ -14,6 +14,9 @@ use crate::topics::admin::{TopicAdmin, TopicSettings};
 /// The time for which the settings of a topic are cached.
 const CACHED_FOR: Duration = Duration::from_secs(60);
 
+/// The time for which cached settings refuse records, so that one is sent soon after its topic takes it.
+const REFUSES_FOR: Duration = Duration::from_secs(1);
+
 /// The cached settings of topics and of their delay topics.
 #[derive(Debug, Default)]
 pub(crate) struct TopicLimits(Mutex<BTreeMap<Topic, CachedSettings>>);
@@ -76,13 +79,41 @@ impl TopicLimits {
         Some(limits)
     }
 
-    /// Reads the limits of the topics of records that are not cached, and compares the records with them.
+    /// Reads the limits of the topics of records that are not cached, or that refuse one and are a second old, and compares the
+    /// records with them.
     pub(crate) async fn read(&self, admin: &TopicAdmin, records: &[Record]) -> CachedLimits {
         let topics: BTreeSet<_> = records.iter().map(|record| &record.topic).collect();
-        for topic in topics {
+        for topic in &topics {
+            let _ = self.of(admin, topic).await;
+        }
+        let limits = self.check_cached(records).unwrap_or_default();
+        let refused = limits.too_large.iter();
+        let refused = refused.filter_map(|(index, _)| Some(&records.get(*index)?.topic));
+        if !self.forget_older(refused, REFUSES_FOR) {
+            return limits;
+        }
+        for topic in &topics {
             let _ = self.of(admin, topic).await;
         }
         self.check_cached(records).unwrap_or_default()
+    }
+
+    /// Forgets the settings of these topics that were read so long ago. Returns whether there are any.
+    fn forget_older<'a>(&self, topics: impl Iterator<Item = &'a Topic>, age: Duration) -> bool {
+        let now = monotonic();
+        let mut cached = self.lock();
+        let is_old = |settings: &CachedSettings| {
+            let read = settings.read.as_ref();
+            read.is_some_and(|(at, _)| now.duration_since(*at) >= age)
+        };
+        let mut has_forgotten = false;
+        for topic in topics {
+            if cached.get(topic).is_some_and(is_old) {
+                cached.remove(topic);
+                has_forgotten = true;
+            }
+        }
+        has_forgotten
     }
 
     /// Refuses a delayed record if a topic on its way does not take it, or does not keep it for long enough. If the brokers do
@@ -278,6 +309,23 @@ mod tests {
         assert!(refuse(&short, &record(1), Duration::from_secs(9), false).is_ok());
         let enough = found(&[("t.delay.10s", Some(11), None)]);
         assert!(refuse(&enough, &record(1), Duration::from_secs(40), false).is_ok());
+    }
+
+    #[test]
+    fn a_limit_that_refuses_a_record_is_forgotten_after_a_second() {
+        let limits = TopicLimits::default();
+        let read = |ago| {
+            let settings = CachedSettings {
+                read: Some((monotonic() - ago, Arc::new(found(&[("t", None, Some(9))])))),
+                asked: None,
+            };
+            limits.lock().insert(topic("t"), settings);
+            limits.forget_older([topic("t")].iter(), REFUSES_FOR)
+        };
+        assert!(!read(REFUSES_FOR / 2));
+        assert!(limits.lock().contains_key(&topic("t")));
+        assert!(read(REFUSES_FOR));
+        assert!(!limits.lock().contains_key(&topic("t")));
     }
 
     #[test]

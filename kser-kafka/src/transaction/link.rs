@@ -228,16 +228,19 @@ impl EndedRecord {
     }
 }
 
-/// Returns the error of a delivery of which nothing is published: of the outputs that were refused, and of the others.
+/// Returns the error of a delivery of which nothing is published: of the outputs that were refused, and then of the others, since the
+/// first reason is the one that the caller is told.
 pub(crate) fn none_published(outputs: usize, failed: Vec<(usize, Error)>) -> NotPublished {
-    let mut errors: BTreeMap<_, _> = failed.into_iter().collect();
-    let all = (0..outputs).map(|index| {
-        let other = Error::TimedOut {
+    let refused: BTreeMap<_, _> = failed.into_iter().collect();
+    let others = (0..outputs).filter(|index| !refused.contains_key(index));
+    let aborted = |index| {
+        let error = Error::TimedOut {
             what: "a transaction that was aborted for another record",
         };
-        (index, errors.remove(&index).unwrap_or(other))
-    });
-    NotPublished::new(all.collect())
+        (index, error)
+    };
+    let others: Vec<_> = others.map(aborted).collect();
+    NotPublished::new(refused.into_iter().chain(others).collect())
 }
 
 /// Returns the reason of a failure, for the window.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::place::Place;
 use crate::common::road::{self, Diary, Trip, all_arrive, walk};
-use crate::common::{Tested, expect, on_cluster, on_kafka, until};
+use crate::common::{AT_LEAST_ONCE, EXACTLY_ONCE, Tested, expect, on_cluster, on_kafka, until};
 use kser::dead_letter::DeadLetter;
 use kser::task::task_fn;
 use kser::{
@@ -79,7 +79,12 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_retry_that_cannot_wait_is_the_last_and_its_letter_says_why",
             refused_wait,
         ),
-        on_cluster("a_step_is_replayed_once_its_topic_takes_it", replayed),
+        on_cluster("a_step_is_replayed_once_its_topic_takes_it", || {
+            replayed(AT_LEAST_ONCE)
+        }),
+        on_cluster("x_a_step_is_replayed_once_its_topic_takes_it", || {
+            replayed(EXACTLY_ONCE)
+        }),
         on_cluster(
             "a_dead_letter_that_is_too_large_itself_is_held_and_named",
             held_letter,
@@ -204,10 +209,10 @@ async fn refused_step(stored: bool) -> Tested {
 /// The sizes of compressed records are known to the brokers only, which refuse the batch, and abort the transaction. The dead letter
 /// has one of its own.
 async fn aborted_step() -> Tested {
-    let (place, diary) = (Place::new(), Diary::default());
+    let place = Place::new().with(EXACTLY_ONCE).with("compression.type=lz4");
+    let diary = Diary::default();
     small(&place, &["load"], false).await?;
-    let url = format!("{}&delivery=exactly-once&compression.type=lz4", place.url());
-    let kser = kser::connect(&url).await?;
+    let kser = kser::connect(&place.url()).await?;
     let consumer = kser.consumer(registry(&diary)).spawn();
     let mut runs = Vec::new();
     for trip in 0..10 {
@@ -415,8 +420,8 @@ async fn held_letter() -> Tested {
     Ok(consumer.stop().await?)
 }
 
-async fn replayed() -> Tested {
-    let (place, diary) = (Place::new(), Diary::default());
+async fn replayed(delivery: &str) -> Tested {
+    let (place, diary) = (Place::new().with(delivery), Diary::default());
     let kser = small(&place, &["load"], false).await?;
     let consumer = kser.consumer(registry(&diary)).spawn();
     let run = kser.producer().launch(Haul {}).await?;

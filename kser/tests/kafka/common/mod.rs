@@ -17,6 +17,10 @@ use libtest_mimic::{Failed, Trial};
 /// Sessions end soon, so that a test need not wait for them.
 pub(crate) const SHORT_SESSION: &str = "session.timeout.ms=1500&heartbeat.interval.ms=300";
 
+/// Each of the guarantees, as an option of the URL.
+pub(crate) const AT_LEAST_ONCE: &str = "delivery=at-least-once";
+pub(crate) const EXACTLY_ONCE: &str = "delivery=exactly-once";
+
 /// What a test returns.
 pub(crate) type Tested = Result<(), Failed>;
 

@@ -9,12 +9,24 @@ const SEES_SOON: &str = "topic.metadata.refresh.interval.ms=500";
 pub(crate) struct Place {
     pub(crate) prefix: String,
     pub(crate) admin: Admin,
+    /// More options of the URL.
+    options: String,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         let (prefix, admin) = (prefix(), Admin::new(test_services::kafka()));
-        Self { prefix, admin }
+        Self {
+            prefix,
+            admin,
+            options: SEES_SOON.to_owned(),
+        }
+    }
+
+    /// Adds an option to the URL.
+    pub(crate) fn with(self, option: &str) -> Self {
+        let options = format!("{}&{option}", self.options);
+        Self { options, ..self }
     }
 
     /// Forgets what the group of the road has committed, as time does.
@@ -28,9 +40,10 @@ impl Place {
 
     pub(crate) fn url(&self) -> String {
         format!(
-            "kafka://{}?prefix={}&{SEES_SOON}",
+            "kafka://{}?prefix={}&{}",
             test_services::kafka(),
-            self.prefix
+            self.prefix,
+            self.options
         )
     }
 
