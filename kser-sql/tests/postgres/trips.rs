@@ -1,5 +1,9 @@
 //! The round trips of a step: the statements that the server counts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use kser::memory::MemoryTransport;
 use kser::{Client, Entrypoint, Registry, Step};
 use kser_core::Status;
@@ -7,6 +11,7 @@ use kser_core::Status;
 use kser_sql::PostgresStore;
 use serde::{Deserialize, Serialize};
 use test_services::Postgres;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::schema;
@@ -131,6 +136,49 @@ test_services::postgres_tests!(
         }
         let each = (counted.statements() - before) / (64.0 * 4.0 * 3.0);
         assert!(each <= 0.5, "{each} statements a step");
+        consumer.stop().await.unwrap();
+    }
+
+    /// A consumer looks for leases that are due from time to time, and renews all of them at once.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn leases_that_are_due_at_one_time_share_their_round_trips() {
+        const RUNS: u32 = 64;
+        let counted = Counted::new();
+        let client = counted.client(&MemoryTransport::new()).await;
+        let (begun, end) = (Arc::<AtomicU32>::default(), Arc::<Notify>::default());
+        let (count, wait) = (Arc::clone(&begun), Arc::clone(&end));
+        let work = move |_: Here| {
+            let end = Arc::clone(&wait).notified_owned();
+            count.fetch_add(1, Ordering::SeqCst);
+            end
+        };
+        let registry = Registry::new().task(work).build().unwrap();
+        let lease = Duration::from_secs(3);
+        let consumer = client.consumer(registry).with_lease_duration(lease);
+        let consumer = consumer.with_concurrency(64).spawn();
+        let mut runs = Vec::new();
+        for _ in 0..RUNS {
+            let run = client
+                .producer()
+                .launch_steps("here.Run", vec![Step::new(Here {})]);
+            runs.push(run.await.unwrap());
+        }
+        while begun.load(Ordering::SeqCst) < RUNS {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let before = counted.statements();
+        // Each lease is renewed about four times.
+        tokio::time::sleep(lease * 3 / 2).await;
+        let each = (counted.statements() - before) / f64::from(RUNS);
+        assert!(
+            each > 0.0 && each <= 1.0,
+            "{each} statements a run for four renewals"
+        );
+        end.notify_waiters();
+        for run in runs {
+            assert_eq!(run.wait().await.unwrap().status, Status::Success);
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), RUNS, "no lease was lost");
         consumer.stop().await.unwrap();
     }
 );

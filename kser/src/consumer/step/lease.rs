@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use kser_core::sequencing::{Event, Owner, Progress, StepKey};
 use kser_core::{Cancellation, Error, Status};
 use tokio::runtime::Handle;
@@ -122,15 +124,14 @@ impl Leases {
         }
     }
 
-    /// Begins to renew the leases that are due, side by side: a write that the store does not answer holds up no other lease.
+    /// Begins to renew the leases that are due, side by side: a write that the store does not answer holds up no other lease. All
+    /// writes are begun before the first is answered, so that the store can write them together.
     pub(super) fn renew_due(&self, renewals: &mut JoinSet<()>, runtime: &Handle) {
         while renewals.try_join_next().is_some() {}
-        for held in self.due() {
-            let renewal = async move {
-                held.renew().await;
-                held.state().renewing = false;
-            };
-            renewals.spawn_on(renewal, runtime);
+        let due = self.due();
+        if !due.is_empty() {
+            let each = due.into_iter().map(Held::renew_once);
+            renewals.spawn_on(join_all(each).map(drop), runtime);
         }
     }
 
@@ -269,6 +270,12 @@ impl Held {
         stored.store.changed(&self.run.id, version).await?;
         self.look(stored.read(&self.run.id).await?);
         Ok(())
+    }
+
+    /// Carries out a renewal that has begun.
+    async fn renew_once(self: Arc<Self>) {
+        self.renew().await;
+        self.state().renewing = false;
     }
 
     /// Renews, or learns why that is not possible. While the store does not answer, the lease may still be this consumer's.
