@@ -198,6 +198,15 @@ impl SealedStore {
         info.progress = self.open_progress(info.progress, &place).await?;
         Ok(info)
     }
+
+    async fn open_attempts(&self, id: &RunId, attempts: &mut [Attempt]) -> Result<(), Error> {
+        let place = Place::of(id);
+        for attempt in attempts {
+            let field = place.field(&attempt_field(attempt))?;
+            attempt.outcome = self.open_outcome(&attempt.outcome, &field).await?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -323,13 +332,19 @@ impl StateStore for SealedStore {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<Attempt>, Error> {
-        let place = Place::of(id);
         let mut attempts = self.store.attempts(id, after, limit).await?;
-        for attempt in &mut attempts.rows {
-            let field = place.field(&attempt_field(attempt))?;
-            attempt.outcome = self.open_outcome(&attempt.outcome, &field).await?;
-        }
+        self.open_attempts(id, &mut attempts.rows).await?;
         Ok(attempts)
+    }
+
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let mut attempts = self.store.latest_attempts(id, limit).await?;
+        self.open_attempts(id, &mut attempts).await?;
+        Ok(attempts)
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        self.store.find(prefix, limit).await
     }
 
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {

@@ -61,8 +61,10 @@ macro_rules! __store_contract {
             history "History" {
                 "The attempts of a run are told in the order in which they were written, with their outcomes byte for byte, and with the actor and the reason of a verb." => attempts_come_in_order_byte_for_byte;
                 "They come in pages: each has the attempts that follow its cursor, no more than its limit." => attempts_come_in_pages;
+                "The last of them are told without those before, in the same order." => the_latest_attempts_are_told_alone;
             }
             browsing "Browsing" {
+                "Runs are found by the beginning of their ids, in the order of their bytes, no more than the limit." => runs_are_found_by_the_beginning_of_their_ids;
                 "A list has the runs that fit its filter, the latest launched first." => a_list_has_the_runs_that_fit_the_latest_first;
                 "It tells the status, the position and the time of the last write of a run." => a_list_tells_the_last_write;
                 "A page has no more runs than its limit, and a cursor exactly if the list goes on." => a_page_has_a_cursor_if_the_list_goes_on;

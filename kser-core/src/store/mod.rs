@@ -127,6 +127,12 @@ pub trait StateStore: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Page<Attempt>, Error>;
 
+    /// Returns the last attempts at the steps of a run, at most [`page_size(limit)`](page_size), in the order in which they were written.
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error>;
+
+    /// Returns the ids of runs that begin with `prefix`, in the order of their bytes, at most [`page_size(limit)`](page_size).
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error>;
+
     /// Returns a page of the runs that fit a filter, the latest launched first. Its rows are small: no content of the runs is read.
     ///
     /// # Errors
@@ -221,6 +227,14 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
         limit: usize,
     ) -> Result<Page<Attempt>, Error> {
         (**self).attempts(id, after, limit).await
+    }
+
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        (**self).latest_attempts(id, limit).await
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        (**self).find(prefix, limit).await
     }
 
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {

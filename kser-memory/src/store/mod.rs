@@ -277,6 +277,17 @@ impl StateStore for MemoryStore {
         Ok(page.map(|(_, attempt)| attempt))
     }
 
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let runs = self.runs();
+        let attempts = runs.get(id).map_or(&[][..], |run| &run.attempts);
+        let skipped = attempts.len().saturating_sub(page_size(limit));
+        Ok(attempts.iter().skip(skipped).cloned().collect())
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        Ok(self.runs().find(prefix, page_size(limit)))
+    }
+
     /// Reads the rows of the page only, however many runs there are.
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.runs().list(filter)

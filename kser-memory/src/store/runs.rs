@@ -307,6 +307,15 @@ impl Runs {
         }
     }
 
+    /// Returns the ids that begin with a prefix, in the order of their bytes. It looks at each id: no index is kept for it, since a
+    /// store in memory is asked from within its program, which knows the ids.
+    pub(super) fn find(&self, prefix: &str, limit: usize) -> Vec<RunId> {
+        let ids = self.runs.keys();
+        let mut found: Vec<&RunId> = ids.filter(|id| id.as_str().starts_with(prefix)).collect();
+        found.sort_unstable();
+        found.into_iter().take(limit).cloned().collect()
+    }
+
     /// Returns a page of the runs, the latest launched first.
     pub(super) fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         let size = filter.page_size();

@@ -373,6 +373,24 @@ impl StateStore for PostgresStore {
         Ok(attempts_page(rows?, id, limit))
     }
 
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let (run, most) = (id.as_str().as_bytes(), whole(page_size(limit)));
+        let sql = &self.inner.database.statements.latest_attempts;
+        let rows = self.read_rows(sql, &[&run, &most]).await?;
+        let attempts = rows.iter().rev().map(|row| Ok(reads::attempt(row)?.1));
+        attempts.collect()
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        let (from, most) = (prefix.as_bytes(), whole(page_size(limit)));
+        let sql = &self.inner.database.statements.find;
+        let rows = self.read_rows(sql, &[&from, &most]).await?;
+        let found = rows.iter().map(|row| reads::run_id(value(row, 0)?));
+        let mut found = found.collect::<Result<Vec<RunId>, Error>>()?;
+        found.retain(|id| id.as_str().starts_with(prefix));
+        Ok(found)
+    }
+
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         let most = whole(filter.page_size() + 1);
         let statement = |by_name| self.inner.database.statements.list(by_name);

@@ -115,7 +115,7 @@ pub(super) fn value<'a, T: tokio_postgres::types::FromSql<'a>>(
 }
 
 /// Reads the id of a run, which is stored as bytes.
-fn run_id(bytes: &[u8]) -> Result<RunId, Error> {
+pub(super) fn run_id(bytes: &[u8]) -> Result<RunId, Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable(BACKEND, "the id of a run"))?;
     Ok(RunId::from(text))
 }

@@ -58,6 +58,8 @@ pub(super) struct Statements {
     pub(super) outputs_due: String,
     pub(super) run: String,
     pub(super) attempts: String,
+    pub(super) latest_attempts: String,
+    pub(super) find: String,
     pub(super) listen_for: String,
     pub(super) oldest_snapshot: String,
 }
@@ -167,11 +169,9 @@ impl Statements {
                  ORDER BY o.due, o.number",
             ),
             run: text(&format!("{INFO} WHERE id = $1")),
-            attempts: text(
-                "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
-                 FROM kser.attempts WHERE run = (SELECT number FROM kser.runs WHERE id = $1) AND version > $2
-                 ORDER BY version LIMIT $3",
-            ),
+            attempts: text(&format!("{ATTEMPTS} AND version > $2 ORDER BY version LIMIT $3")),
+            latest_attempts: text(&format!("{ATTEMPTS} ORDER BY version DESC LIMIT $2")),
+            find: text("SELECT id FROM kser.runs WHERE id >= $1 ORDER BY id LIMIT $2"),
             listen_for: text(
                 "INSERT INTO kser.listeners AS l VALUES ($1, {now} + $2, {now} + $3)
                  ON CONFLICT (process) DO UPDATE SET runs_until = excluded.runs_until, due_until = excluded.due_until",
@@ -225,6 +225,11 @@ impl Statements {
         usual
     }
 }
+
+/// The attempts at the steps of the run `$1`.
+const ATTEMPTS: &str =
+    "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
+     FROM kser.attempts WHERE run = (SELECT number FROM kser.runs WHERE id = $1)";
 
 const INFO: &str =
     "SELECT id, name, message, created, progress FROM kser.runs JOIN kser.launches ON run = number";

@@ -437,6 +437,22 @@ impl StateStore for SqliteStore {
         Ok(attempts_page(rows?, id, limit))
     }
 
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let (run, most) = (id.clone(), whole(page_size(limit)));
+        let read = move |connection: &_| reads::latest_attempts(connection, &run, most);
+        let rows = self.inner.database.read(read).await?.into_iter();
+        let attempts = rows.rev().map(|row| Ok(row.read()?.1));
+        attempts.collect()
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        let (from, most) = (prefix.to_owned(), whole(page_size(limit)));
+        let read = move |connection: &_| reads::find(connection, &from, most);
+        let mut found = self.inner.database.read(read).await?;
+        found.retain(|id| id.as_str().starts_with(prefix));
+        Ok(found)
+    }
+
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         let (asked, place) = (filter.clone(), place(filter)?);
         let read = move |connection: &_| reads::list(connection, &asked, place);

@@ -426,7 +426,27 @@ pub(super) struct AttemptRow {
     by: Option<String>,
 }
 
+/// The attempts at the steps of the run `?1`.
+const ATTEMPTS: &str =
+    "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
+     FROM kser_attempts WHERE run = (SELECT number FROM kser_runs WHERE id = ?1)";
+
 impl AttemptRow {
+    fn of(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            version: row.get(9)?,
+            position: row.get(0)?,
+            entrypoint: row.get(1)?,
+            attempt: row.get(2)?,
+            started: row.get(3)?,
+            ended: row.get(4)?,
+            worker: row.get(5)?,
+            status: row.get(6)?,
+            outcome: row.get(7)?,
+            by: row.get(8)?,
+        })
+    }
+
     pub(super) fn read(self) -> std::result::Result<(i64, Attempt), Error> {
         let unreadable = || unreadable(BACKEND, "an attempt");
         let outcome = serde_json::from_str(&self.outcome).map_err(|_| unreadable())?;
@@ -453,25 +473,32 @@ pub(super) fn attempts(
     after: i64,
     limit: i64,
 ) -> Result<Vec<AttemptRow>> {
-    let mut list = connection.prepare_cached(
-        "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
-         FROM kser_attempts WHERE run = (SELECT number FROM kser_runs WHERE id = ?1) AND version > ?2 ORDER BY version LIMIT ?3",
-    )?;
-    let attempts = list.query_map(params![id.as_str(), after, limit], |row| {
-        Ok(AttemptRow {
-            version: row.get(9)?,
-            position: row.get(0)?,
-            entrypoint: row.get(1)?,
-            attempt: row.get(2)?,
-            started: row.get(3)?,
-            ended: row.get(4)?,
-            worker: row.get(5)?,
-            status: row.get(6)?,
-            outcome: row.get(7)?,
-            by: row.get(8)?,
-        })
-    })?;
+    let which = "AND version > ?2 ORDER BY version LIMIT ?3";
+    let mut list = connection.prepare_cached(&format!("{ATTEMPTS} {which}"))?;
+    let attempts = list.query_map(params![id.as_str(), after, limit], AttemptRow::of)?;
     attempts.collect()
+}
+
+/// Returns the last attempts at the steps of a run, the latest first.
+pub(super) fn latest_attempts(
+    connection: &Connection,
+    id: &RunId,
+    limit: i64,
+) -> Result<Vec<AttemptRow>> {
+    let which = "ORDER BY version DESC LIMIT ?2";
+    let mut list = connection.prepare_cached(&format!("{ATTEMPTS} {which}"))?;
+    let attempts = list.query_map(params![id.as_str(), limit], AttemptRow::of)?;
+    attempts.collect()
+}
+
+/// Returns the ids from `from` on, by their bytes.
+pub(super) fn find(connection: &Connection, from: &str, limit: i64) -> Result<Vec<RunId>> {
+    let sql = "SELECT id FROM kser_runs WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    let mut find = connection.prepare_cached(sql)?;
+    let ids = find.query_map(params![from, limit], |row| {
+        Ok(RunId::from(row.get_ref(0)?.as_str()?))
+    })?;
+    ids.collect()
 }
 
 /// Converts a limit to the number that a statement takes.

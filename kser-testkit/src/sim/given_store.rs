@@ -162,6 +162,14 @@ impl StateStore for GivenStore {
         stand_still(self.store.attempts(id, after, limit)).await
     }
 
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        stand_still(self.store.latest_attempts(id, limit)).await
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        stand_still(self.store.find(prefix, limit)).await
+    }
+
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         stand_still(self.store.list(filter)).await
     }

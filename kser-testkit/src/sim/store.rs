@@ -254,6 +254,16 @@ impl StateStore for SimStore {
         self.read_call(self.of(id, "attempts"), read).await
     }
 
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let read = self.runs.latest_attempts(id, limit);
+        self.read_call(self.of(id, "latest_attempts"), read).await
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        let read = self.runs.find(prefix, limit);
+        self.read_call(self.own("find"), read).await
+    }
+
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.read_call(self.own("list"), self.runs.list(filter))
             .await

@@ -270,3 +270,25 @@ async fn ids(harness: &StoreHarness, filter: &RunFilter) -> Vec<RunId> {
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
+
+#[doc = sentence!(runs_are_found_by_the_beginning_of_their_ids)]
+pub async fn runs_are_found_by_the_beginning_of_their_ids(harness: &StoreHarness) {
+    let names = [
+        "found B", "found a", "found a%", "found a1", "found a2", "found b", "fount",
+    ];
+    for name in names.iter().rev() {
+        Inhabitant::new(harness, name).await;
+    }
+    let found = async |prefix: &str, limit| {
+        let prefix = harness.id(prefix);
+        harness.store().find(prefix.as_str(), limit).await.unwrap()
+    };
+    let ids = |names: &[&str]| -> Vec<RunId> { names.iter().map(|it| harness.id(it)).collect() };
+    assert_eq!(found("found ", 10).await, ids(&names[..6]));
+    assert_eq!(found("found a", 10).await, ids(&names[1..5]));
+    assert_eq!(found("found a", 2).await, ids(&names[1..3]));
+    assert_eq!(found("found a", 0).await, ids(&names[1..2]));
+    assert_eq!(found("found B", 10).await, ids(&names[..1]));
+    assert_eq!(found("found a%", 10).await, ids(&names[2..3]));
+    assert_eq!(found("found c", 10).await, []);
+}

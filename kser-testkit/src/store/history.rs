@@ -61,3 +61,21 @@ pub async fn attempts_come_in_pages(harness: &StoreHarness) {
     let none = store.attempts(&harness.id("nobody"), None, 10).await;
     assert_eq!(none.unwrap(), Page::new(Vec::new(), None));
 }
+
+#[doc = sentence!(the_latest_attempts_are_told_alone)]
+pub async fn the_latest_attempts_are_told_alone(harness: &StoreHarness) {
+    write_attempts(Inhabitant::new(harness, "latest").await, 7).await;
+    let (store, id) = (harness.store(), harness.id("latest"));
+    for (limit, expected) in [
+        (3, vec![5, 6, 7]),
+        (7, vec![1, 2, 3, 4, 5, 6, 7]),
+        (9, vec![1, 2, 3, 4, 5, 6, 7]),
+        (0, vec![7]),
+    ] {
+        let latest = store.latest_attempts(&id, limit).await.unwrap();
+        let told: Vec<_> = latest.iter().map(|attempt| attempt.attempt).collect();
+        assert_eq!(told, expected, "a limit of {limit}");
+    }
+    let none = store.latest_attempts(&harness.id("nobody"), 10).await;
+    assert_eq!(none.unwrap(), []);
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
-    Attempt, Cursor, DueRun, Found, Inserted, NewRun, OUTPUT_PATIENCE, Output, OutputId, Page,
-    RunFilter, RunInfo, RunSummary, StoreHealth, Swapped, Timed, Watch, Write,
+    Attempt, Cursor, DueRun, Found, Inserted, LARGEST_PAGE, NewRun, OUTPUT_PATIENCE, Output,
+    OutputId, Page, RunFilter, RunInfo, RunSummary, StoreHealth, Swapped, Timed, Watch, Write,
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
@@ -62,6 +62,9 @@ pub(crate) enum Slip {
     CountsAll,
     CountsThePage,
     ForgetsCursors,
+    TellsTheFirst,
+    FindsWithoutLimit,
+    FindsAnyCase,
     PurgesNothing,
     LeavesNoTombstone,
     RevivesAlways,
@@ -368,6 +371,24 @@ impl StateStore for Sloppy {
             _ => after,
         };
         self.inner.attempts(id, after, limit).await
+    }
+
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        match self.slip {
+            Slip::TellsTheFirst => Ok(self.inner.attempts(id, None, limit).await?.rows),
+            _ => self.inner.latest_attempts(id, limit).await,
+        }
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        let limit = match self.slip {
+            Slip::FindsWithoutLimit => LARGEST_PAGE,
+            _ => limit,
+        };
+        match self.slip {
+            Slip::FindsAnyCase => self.inner.find(&prefix.to_lowercase(), limit).await,
+            _ => self.inner.find(prefix, limit).await,
+        }
     }
 
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {

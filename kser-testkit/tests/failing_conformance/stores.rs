@@ -87,6 +87,15 @@ const TABLE: &[(Slip, &str)] = &[
     ),
     (Slip::ForgetsActors, "attempts_come_in_order_byte_for_byte"),
     (Slip::ForgetsCursors, "attempts_come_in_pages"),
+    (Slip::TellsTheFirst, "the_latest_attempts_are_told_alone"),
+    (
+        Slip::FindsWithoutLimit,
+        "runs_are_found_by_the_beginning_of_their_ids",
+    ),
+    (
+        Slip::FindsAnyCase,
+        "runs_are_found_by_the_beginning_of_their_ids",
+    ),
     (
         Slip::ListsTheOldestFirst,
         "a_list_has_the_runs_that_fit_the_latest_first",

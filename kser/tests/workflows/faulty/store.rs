@@ -386,6 +386,14 @@ impl StateStore for Deaf {
         self.inner.attempts(id, after, limit).await
     }
 
+    async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        self.inner.latest_attempts(id, limit).await
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        self.inner.find(prefix, limit).await
+    }
+
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         self.inner.list(filter).await
     }
