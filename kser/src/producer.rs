@@ -47,6 +47,12 @@ impl Producer {
         )
     }
 
+    /// Returns a future that sends a task by its name, as [`send`](Self::send) does: for a program that does not have the type of its
+    /// params.
+    pub fn send_named(&self, entrypoint: impl Into<Name>, params: Object) -> SendTask {
+        SendTask::new(Arc::clone(&self.shared), entrypoint.into(), Ok(params))
+    }
+
     /// Sends many tasks at once. Returns for each, in order, the result that awaiting it alone would have returned.
     pub async fn send_all(
         &self,
@@ -98,6 +104,12 @@ impl Producer {
     pub fn launch<P: Entrypoint>(&self, params: P) -> Launch {
         let params = Object::new(&params).map_err(Error::from);
         Launch::operation(Arc::clone(&self.shared), P::PATH.into(), params)
+    }
+
+    /// Returns a future that launches an operation by its name, as [`launch`](Self::launch) does: for a program that does not have the
+    /// type of its params.
+    pub fn launch_named(&self, name: impl Into<Name>, params: Object) -> Launch {
+        Launch::operation(Arc::clone(&self.shared), name.into(), Ok(params))
     }
 
     /// Returns a future that launches bare steps under a name when it is awaited. No operation of that name is needed.

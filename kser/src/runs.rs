@@ -1,20 +1,17 @@
 mod fork;
+mod verb;
 
 use std::sync::Arc;
 
-use kser_core::sequencing::{Event, Progress, Rejected, StepKey};
-use kser_core::store::{Attempt, Cursor, Intervention, Page, RunFilter, RunInfo, RunSummary};
-use kser_core::{Error, NotPublished, Outcome, RunId, Status, TaskId, Timestamp};
-use tracing::Instrument;
+use kser_core::sequencing::{Progress, Rejected};
+use kser_core::store::{Attempt, Cursor, Page, RunFilter, RunInfo, RunSummary};
+use kser_core::{Error, Outcome, RunId, Status, TaskId, Timestamp};
 
-use crate::engine::run_view::RunView;
-use crate::engine::stored::{Stored, run_ref};
+pub use self::verb::RunVerb;
+use crate::engine::stored::Stored;
 use crate::events::end_since;
-use crate::observer::Observation;
-use crate::publish::is_refusal;
 use crate::run::RunState;
 use crate::shared::Shared;
-use crate::traces::verb_span;
 
 /// The number of attempts that are read at once: each may have a large outcome.
 const PAGE: usize = 100;
@@ -233,7 +230,7 @@ impl Runs {
     /// [`Error::Rejected`] for a run that has succeeded or failed; cancelling one twice is no error. Otherwise as
     /// [`status`](Self::status).
     pub async fn cancel(&self, id: &RunId) -> Result<(), Error> {
-        self.apply("cancel", id, |_| Event::Cancelled).await
+        self.act(id, &RunVerb::Cancel).await
     }
 
     /// Resumes a run at the step at which it failed or was cancelled. Finished steps do not run again.
@@ -242,7 +239,7 @@ impl Runs {
     ///
     /// [`Error::Rejected`] for a run that has not failed and was not cancelled. Otherwise as [`status`](Self::status).
     pub async fn resume(&self, id: &RunId) -> Result<(), Error> {
-        self.apply("resume", id, |_| Event::Resumed).await
+        self.act(id, &RunVerb::Resume).await
     }
 
     /// Tries the step at which a run stands again, now. The build is the step whose id is the run's.
@@ -251,10 +248,7 @@ impl Runs {
     ///
     /// [`Error::Rejected`] when the run does not stand at that step. Otherwise as [`status`](Self::status).
     pub async fn retry_step(&self, id: &RunId, step: &TaskId) -> Result<(), Error> {
-        let event = |view: &RunView| Event::Retried {
-            step: step_named(view, id, step),
-        };
-        self.apply("retry step", id, event).await
+        self.act(id, &RunVerb::RetryStep(step.clone())).await
     }
 
     /// Counts the step at which a run stands as done with this outcome, and goes on.
@@ -268,11 +262,8 @@ impl Runs {
         step: &TaskId,
         outcome: Outcome,
     ) -> Result<(), Error> {
-        let event = |view: &RunView| Event::Skipped {
-            step: step_named(view, id, step),
-            outcome: outcome.clone(),
-        };
-        self.apply("skip step", id, event).await
+        let verb = RunVerb::SkipStep(step.clone(), outcome);
+        self.act(id, &verb).await
     }
 
     /// Ends the external step at which a run stands, as a report from outside does.
@@ -282,12 +273,32 @@ impl Runs {
     /// [`Error::Rejected`] when the run does not stand at that step, or it is no external one. Otherwise as
     /// [`status`](Self::status).
     pub async fn report(&self, id: &RunId, step: &TaskId, outcome: Outcome) -> Result<(), Error> {
-        let event = |view: &RunView| Event::Reported {
-            step: step_named(view, id, step),
-            outcome: outcome.clone(),
-            seen: 0,
-        };
-        self.apply("report", id, event).await
+        let verb = RunVerb::Report(step.clone(), outcome);
+        self.act(id, &verb).await
+    }
+
+    /// Returns the ids of runs that begin with `prefix`, in the order of their bytes, at most `limit`: a person writes a part of an id.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
+        self.stored("find")?.store.find(prefix, limit).await
+    }
+
+    /// Returns the last attempts at the steps of a run, at most `limit`, in the order in which they ended. Those of a run of many steps
+    /// cost no more than those of a small one.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
+        let stored = self.stored("attempts")?;
+        let attempts = stored.store.latest_attempts(id, limit).await?;
+        if attempts.is_empty() {
+            info(stored, id).await?;
+        }
+        Ok(attempts)
     }
 
     /// Forgets a run that has ended. Says whether there was one.
@@ -296,52 +307,26 @@ impl Runs {
     ///
     /// [`Error::Rejected`] for a run that goes on. Otherwise as [`status`](Self::status), but for an unknown id.
     pub async fn purge(&self, id: &RunId) -> Result<bool, Error> {
-        let stored = self.stored("purge")?;
-        if stored.store.purge(id).await? {
+        if self.stored("purge")?.store.purge(id).await? {
             return Ok(true);
         }
-        let progress = stored
-            .shared
-            .store_clock
-            .observe(stored.store.read(id).await?);
-        match progress.progress().map(Progress::status) {
-            Some(status) if !status.is_terminal() => Err(Error::Rejected {
-                id: id.clone(),
-                source: Rejected::NotEnded(status),
-            }),
-            _ => Ok(false),
+        match self.check_purge(id).await {
+            Ok(()) | Err(Error::UnknownRun { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    async fn apply<F>(&self, verb: &'static str, id: &RunId, event: F) -> Result<(), Error>
-    where
-        F: Fn(&RunView) -> Event + Send,
-    {
-        let stored = self.stored(verb)?;
-        let info = info(stored, id).await?;
-        let mut run = run_ref(&info)?;
-        let span = verb_span(stored.shared.tracer(), verb, id, &mut run.metadata);
-        let launch = Some(&info.launch);
-        let fits = |view: &RunView, event| stored.must_fit(&run, view, event, launch);
-        let by = self.by.as_ref().map(|(actor, reason)| {
-            Intervention::new(verb.to_owned(), actor.clone(), reason.clone())
-        });
-        let view = stored.view(id).await?;
-        let done = stored.carry_out(&run, view, launch, by.as_ref(), event, fits);
-        let done = done.instrument(span).await?;
-        let operation = &run.name;
-        stored
-            .shared
-            .observe(&Observation::RunRepaired { operation, verb });
-        match done.published.map_err(NotPublished::into_error) {
-            Err(error) if is_refusal(&error) => Err(error),
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(target: "kser", run = ?id, verb, error, "publishing what follows from a verb failed; a sweep publishes it");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+    /// Says whether [`purge`](Self::purge) would be refused now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] for a run that goes on. Otherwise as [`status`](Self::status).
+    pub async fn check_purge(&self, id: &RunId) -> Result<(), Error> {
+        let progress = self.stored("purge")?.view(id).await?.progress;
+        let (id, status) = (id.clone(), progress.status());
+        let source = Rejected::NotEnded(status);
+        let ended = status.is_terminal().then_some(());
+        ended.ok_or(Error::Rejected { id, source })
     }
 
     fn stored(&self, verb: &'static str) -> Result<Stored<'_>, Error> {
@@ -364,21 +349,4 @@ fn state(id: &RunId, progress: &Progress) -> RunState {
         progress.steps(),
         progress.last_outcome().clone(),
     )
-}
-
-/// The step of that id, if the run stands there; else one that the rules refuse.
-fn step_named(view: &RunView, run: &RunId, step: &TaskId) -> StepKey {
-    let position = view.progress.position();
-    match &view.here {
-        Some(here) if here.key.uuid == *step => here.key.clone(),
-        _ => StepKey {
-            // The rules do not know the name of a build: it is the run's.
-            position: match step.as_str() == run.as_str() {
-                true => position,
-                false => position.max(1),
-            },
-            uuid: step.clone(),
-            entrypoint: "".into(),
-        },
-    }
 }

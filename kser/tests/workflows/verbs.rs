@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::{self, Diary, client, note, noting, told};
 use kser::client::{Clock, Mode};
 use kser::memory::MemoryClock;
-use kser::run::{RunFilter, RunId};
+use kser::run::{RunFilter, RunId, RunVerb};
 use kser::{Error, Outcome, Status, Step};
 
 #[tokio::test(start_paused = true)]
@@ -30,6 +30,10 @@ async fn without_a_store_verbs_say_so_and_send_nothing() -> Result<(), Error> {
         runs.count(&RunFilter::default(), 1).await.map(|_| ()),
         runs.attempts(&id, None, 1).await.map(|_| ()),
         runs.info(&id).await.map(|_| ()),
+        runs.latest_attempts(&id, 1).await.map(|_| ()),
+        runs.find("r", 1).await.map(|_| ()),
+        runs.check(&id, &RunVerb::Cancel).await.map(|_| ()),
+        runs.check_purge(&id).await,
     ];
     for refused in refused {
         let error = refused.unwrap_err();
@@ -313,4 +317,103 @@ async fn an_id_that_is_too_long_is_refused_before_anything_is_written() -> Resul
     let listed = kser.runs().list(&RunFilter::default()).await?;
     assert_eq!(listed.rows.len(), 1);
     Ok(())
+}
+
+/// A run that stands somewhere.
+async fn standing(kser: &kser::Client, state: &str) -> Result<kser::Run, Error> {
+    let first = match state {
+        "failed" => Step::new(common::Doomed {}),
+        "external" => Step::new(note("a")).external(Duration::from_secs(60)),
+        _ => Step::new(note("a")),
+    };
+    let steps = vec![first, Step::new(note("b"))];
+    let run = kser.producer().launch_steps("test.Run", steps).await?;
+    let bad = |_: common::Doomed| async { Err::<(), _>(kser::TaskError::new("Doomed", "no")) };
+    let registry = noting(&Diary::default()).into_builder().task(bad).build()?;
+    match state {
+        "failed" | "done" => {
+            let consumer = kser.consumer(registry).spawn();
+            run.wait().await?;
+            consumer.stop().await?;
+        }
+        "cancelled" => run.cancel().await?,
+        _ => {}
+    }
+    Ok(run)
+}
+
+/// A preview says what the verb then does, in each state.
+#[tokio::test(start_paused = true)]
+async fn a_verb_does_what_its_check_says() -> Result<(), Error> {
+    let (mut allowed, mut refused) = (0, 0);
+    for state in ["launched", "external", "failed", "cancelled", "done"] {
+        for verb in 0..9 {
+            let kser = client(Mode::Stored).await;
+            let run = standing(&kser, state).await?;
+            let (runs, id) = (kser.runs(), run.id());
+            let bad = Outcome::from(&kser::TaskError::new("No", "no"));
+            let verb = match verb {
+                0 => RunVerb::Cancel,
+                1 => RunVerb::Resume,
+                2 => RunVerb::RetryStep(id.step(1)),
+                3 => RunVerb::RetryStep(id.step(2)),
+                4 => RunVerb::RetryStep(id.as_str().into()),
+                5 => RunVerb::SkipStep(id.step(1), Outcome::text("by hand")),
+                6 => RunVerb::SkipStep(id.step(1), bad),
+                7 => RunVerb::Report(id.step(1), Outcome::text("from outside")),
+                _ => RunVerb::Report(id.step(1), Outcome::text("x".repeat(2_000_000))),
+            };
+            let before = run.status().await?;
+            let checked = runs.check(id, &verb).await;
+            assert_eq!(run.status().await?, before, "a check changes nothing");
+            let done = runs.act(id, &verb).await;
+            let after = run.status().await?;
+            match (&checked, &done) {
+                (Ok(checked), Ok(())) => {
+                    allowed += 1;
+                    assert_eq!(*checked, after, "{state}: {verb}");
+                }
+                (Err(checked), Err(done)) => {
+                    refused += 1;
+                    assert_eq!(told(checked), told(done), "{state}: {verb}");
+                }
+                _ => panic!("{state}: {verb}: {checked:?}, then {done:?}"),
+            }
+            let (may_purge, purged) = (runs.check_purge(id).await, runs.purge(id).await);
+            assert_eq!(may_purge.is_ok(), purged.is_ok(), "{state}: purge");
+        }
+    }
+    assert!(allowed > 10 && refused > 10, "{allowed} and {refused}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_found_and_their_latest_attempts_read() -> Result<(), Error> {
+    let kser = client(Mode::Stored).await;
+    let run = standing(&kser, "done").await?;
+    let (runs, id) = (kser.runs(), run.id());
+    assert_eq!(runs.find(&id.as_str()[..6], 10).await?, vec![id.clone()]);
+    assert_eq!(runs.find("nothing", 10).await?, []);
+    let all = runs.all_attempts(id).await?;
+    assert_eq!(runs.latest_attempts(id, 1).await?, all[all.len() - 1..]);
+    assert_eq!(runs.latest_attempts(id, 10).await?, all);
+    let unknown = runs.latest_attempts(&"nobody".into(), 1).await;
+    assert!(matches!(unknown, Err(Error::UnknownRun { .. })));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_and_an_operation_are_sent_by_name() -> Result<(), Error> {
+    let kser = client(Mode::Stored).await;
+    let diary = Diary::default();
+    let consumer = kser.consumer(noting(&diary)).spawn();
+    let params = kser::message::Object::new(&note("by name"))?;
+    let name = <common::Note as kser::Entrypoint>::PATH;
+    kser.producer().send_named(name, params.clone()).await?;
+    let run = kser.producer().launch_named(name, params).await?;
+    // There is no operation of this name: its dead letter comes after ten minutes.
+    let ended = run.wait().await?;
+    assert_eq!((ended.status, ended.steps), (Status::Failed, 0));
+    assert_eq!(diary.read(), ["by name"]);
+    consumer.stop().await
 }
