@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Topic;
 
@@ -101,7 +101,7 @@ impl UnfitTopic {
 }
 
 /// A partition from which the backend hands out no record, with the reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HeldPartition {
     /// The topic.

@@ -51,6 +51,7 @@ mod outcome;
 mod outgoing;
 mod panic;
 mod params;
+pub mod presence;
 mod record;
 mod registry;
 mod retcode;

@@ -21,6 +21,7 @@ mod heartbeat;
 mod invariants;
 mod names;
 mod plan;
+pub mod presence;
 mod quiet;
 mod records;
 pub mod rules;

@@ -82,6 +82,12 @@ macro_rules! __store_contract {
             instances "Instances" {
                 "Registering an instance answers an incarnation that is larger than every one before it." => each_life_of_an_instance_is_larger;
             }
+            presence "Presence" {
+                "Where the store keeps announcements ([`presence`](Self::presence)), the latest one of each consumer is listed, byte for byte, and once." => the_latest_announcement_of_each_consumer_is_listed;
+                "It is listed with the time since it was written, by the clock of the store, and only while that is no longer than asked for." => an_announcement_is_listed_with_its_age;
+                "A consumer that withdraws is not listed, and may announce itself again. A consumer that is not there may withdraw." => a_consumer_that_withdraws_is_not_listed;
+                "Listing changes nothing, and many consumers may announce themselves at once." => many_consumers_announce_themselves_at_once;
+            }
             cancel_safety "Cancel safety" {
                 "Dropping the future of a write leaves the write done or not done, never half done." => a_dropped_write_is_whole_or_absent;
             }

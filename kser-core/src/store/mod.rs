@@ -21,6 +21,7 @@ pub use self::rows::{
 };
 pub use self::standing::{Found, Standing, TOMBSTONE_KEPT, Tombstone};
 pub use self::watch::{StoreHealth, Watch};
+use crate::presence::PresenceStore;
 use crate::sequencing::{Owner, PlannedStep, Progress, Revision};
 use crate::{Error, Instance, RunId, StoreId, Topic};
 
@@ -152,6 +153,11 @@ pub trait StateStore: Debug + Send + Sync + 'static {
 
     /// Returns the health of the store, without a call to a backend.
     fn health(&self) -> StoreHealth;
+
+    /// Returns the part of the store that keeps the announcements of consumers; `None`, as by default, when it keeps none.
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        None
+    }
 }
 
 #[async_trait]
@@ -255,6 +261,10 @@ impl<T: StateStore + ?Sized> StateStore for Arc<T> {
 
     fn health(&self) -> StoreHealth {
         (**self).health()
+    }
+
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        (**self).presence()
     }
 }
 

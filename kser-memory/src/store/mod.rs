@@ -1,5 +1,6 @@
 mod finished;
 mod listed;
+mod presence;
 mod run;
 mod runs;
 mod tombstones;
@@ -10,6 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kser_core::presence::PresenceStore;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
@@ -18,6 +20,7 @@ use kser_core::store::{
 use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Topic};
 
 use self::finished::Limits;
+use self::presence::Announcements;
 use self::runs::{Dropped, InsertAnswer, Known, Runs, SwapAnswer};
 use crate::MemoryClock;
 
@@ -45,6 +48,7 @@ static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("ks
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     runs: Arc<Mutex<Runs>>,
+    announcements: Arc<Mutex<Announcements>>,
     id: StoreId,
     limits: Limits,
 }
@@ -63,6 +67,7 @@ impl MemoryStore {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         Self {
             runs: Arc::new(Mutex::new(Runs::new(Arc::new(clock)))),
+            announcements: Arc::default(),
             id: StoreId::from(format!("memory-{:016x}-{number}", *PROCESS)),
             limits: Limits::default(),
         }
@@ -106,6 +111,11 @@ impl MemoryStore {
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announcements(&self) -> MutexGuard<'_, Announcements> {
+        let announcements = self.announcements.lock();
+        announcements.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -316,6 +326,10 @@ impl StateStore for MemoryStore {
         let mut health = StoreHealth::default();
         health.forgotten = self.runs().finished.forgotten();
         health
+    }
+
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        Some(Arc::new(self.clone()))
     }
 }
 

@@ -4,6 +4,7 @@ mod database;
 mod failure;
 mod inserts;
 mod link;
+mod presence;
 mod queue;
 mod reader;
 mod reads;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kser_core::presence::PresenceStore;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
@@ -425,5 +427,9 @@ impl StateStore for PostgresStore {
         let mut health = StoreHealth::default();
         health.oldest_snapshot = self.inner.database.oldest_snapshot.age();
         health
+    }
+
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        Some(Arc::new(self.clone()))
     }
 }

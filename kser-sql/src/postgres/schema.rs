@@ -21,7 +21,7 @@ struct Migration {
 /// PostgreSQL then keeps the new row on the page of the old one.
 /// The columns `steps` and `updated` are those of the progress of version `noted`: a program that does not know them writes the others
 /// only.
-const MIGRATIONS: [Migration; 2] = [Migration {
+const MIGRATIONS: [Migration; 3] = [Migration {
     oldest_reader: 1,
     statements: "
     CREATE TABLE kser.meta (name text PRIMARY KEY, value text NOT NULL);
@@ -80,6 +80,14 @@ const MIGRATIONS: [Migration; 2] = [Migration {
     CREATE INDEX runs_named ON kser.runs (name, status, created, number);
     DROP INDEX kser.runs_status;
     DROP INDEX kser.runs_name;
+    ",
+}, Migration {
+    oldest_reader: 1,
+    // Unlogged, because consumers announce themselves again within seconds.
+    statements: "
+    CREATE UNLOGGED TABLE kser.consumers (
+        id bytea PRIMARY KEY, written bigint NOT NULL, announcement bytea NOT NULL
+    ) WITH (fillfactor = 50);
     ",
 }];
 

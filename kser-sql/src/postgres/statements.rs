@@ -62,6 +62,9 @@ pub(super) struct Statements {
     pub(super) find: String,
     pub(super) listen_for: String,
     pub(super) oldest_snapshot: String,
+    pub(super) announce: String,
+    pub(super) withdraw: String,
+    pub(super) consumers: String,
 }
 
 impl Statements {
@@ -175,6 +178,20 @@ impl Statements {
             listen_for: text(
                 "INSERT INTO kser.listeners AS l VALUES ($1, {now} + $2, {now} + $3)
                  ON CONFLICT (process) DO UPDATE SET runs_until = excluded.runs_until, due_until = excluded.due_until",
+            ),
+            // Consumers that announce themselves at once do not wait for each other.
+            announce: text(
+                "WITH clock AS MATERIALIZED (SELECT {now} AS now),
+                 old AS MATERIALIZED (
+                     SELECT id FROM kser.consumers WHERE written < (SELECT now FROM clock) - $3::int8 AND id <> $1 FOR UPDATE SKIP LOCKED
+                 ), forgotten AS (DELETE FROM kser.consumers c USING old WHERE c.id = old.id)
+                 INSERT INTO kser.consumers SELECT $1, now, $2 FROM clock
+                 ON CONFLICT (id) DO UPDATE SET written = excluded.written, announcement = excluded.announcement",
+            ),
+            withdraw: text("DELETE FROM kser.consumers WHERE id = $1"),
+            consumers: text(
+                "WITH clock AS MATERIALIZED (SELECT {now} AS now)
+                 SELECT id, announcement, now - written FROM kser.consumers, clock WHERE written >= now - $1::int8 ORDER BY id",
             ),
             // A transaction keeps old rows while it has a snapshot or a number. One that vacuums does not.
             oldest_snapshot: "SELECT floor(extract(epoch FROM max(clock_timestamp() - xact_start)) * 1000)::int8 FROM pg_stat_activity

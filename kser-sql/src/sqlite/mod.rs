@@ -1,5 +1,6 @@
 mod database;
 mod failure;
+mod presence;
 mod reads;
 mod schema;
 mod transaction;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kser_clock::SystemClock;
+use kser_core::presence::PresenceStore;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
@@ -483,5 +485,9 @@ impl StateStore for SqliteStore {
 
     fn health(&self) -> StoreHealth {
         StoreHealth::default()
+    }
+
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        Some(Arc::new(self.clone()))
     }
 }

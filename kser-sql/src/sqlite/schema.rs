@@ -16,7 +16,7 @@ struct Migration {
 
 /// The columns `steps` and `updated` are those of the progress of version `noted`: a program that does not know them writes the others
 /// only.
-const MIGRATIONS: [Migration; 2] = [Migration {
+const MIGRATIONS: [Migration; 3] = [Migration {
     oldest_reader: 1,
     statements: "
     CREATE TABLE kser_meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -77,6 +77,13 @@ const MIGRATIONS: [Migration; 2] = [Migration {
     CREATE INDEX kser_runs_named ON kser_runs (name, status, created, number);
     DROP INDEX kser_runs_status;
     DROP INDEX kser_runs_name;
+    ",
+}, Migration {
+    oldest_reader: 1,
+    statements: "
+    CREATE TABLE kser_consumers (
+        id TEXT NOT NULL PRIMARY KEY, written INTEGER NOT NULL, announcement TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
     ",
 }];
 

@@ -9,12 +9,13 @@ use crate::schema;
 
 /// Puts the tables back as they were before the second migration.
 const BEFORE_PAGES: &str = "
+    DROP TABLE kser.consumers;
     DROP INDEX kser.runs_listed;
     DROP INDEX kser.runs_named;
     CREATE INDEX runs_status ON kser.runs (status, number);
     CREATE INDEX runs_name ON kser.runs (name, status, number);
     ALTER TABLE kser.runs DROP COLUMN steps, DROP COLUMN updated, DROP COLUMN noted;
-    DELETE FROM kser.migrations WHERE version = 2;
+    DELETE FROM kser.migrations WHERE version >= 2;
 ";
 
 async fn cancel(store: &PostgresStore) {

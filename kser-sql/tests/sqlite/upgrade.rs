@@ -10,6 +10,7 @@ use crate::file::File;
 
 /// Puts the tables back as they were before the second migration.
 const BEFORE_PAGES: &str = "
+    DROP TABLE kser_consumers;
     DROP INDEX kser_runs_listed;
     DROP INDEX kser_runs_named;
     CREATE INDEX kser_runs_status ON kser_runs (status, number);
@@ -17,7 +18,7 @@ const BEFORE_PAGES: &str = "
     ALTER TABLE kser_runs DROP COLUMN steps;
     ALTER TABLE kser_runs DROP COLUMN updated;
     ALTER TABLE kser_runs DROP COLUMN noted;
-    DELETE FROM kser_migrations WHERE version = 2;
+    DELETE FROM kser_migrations WHERE version >= 2;
 ";
 
 async fn cancel(store: &SqliteStore) {

@@ -12,6 +12,7 @@ pub mod inserting;
 pub mod instances;
 pub mod outputs;
 pub mod plans;
+pub mod presence;
 pub mod purging;
 pub mod swapping;
 pub mod time;

@@ -3,6 +3,7 @@
 
 mod inspect;
 mod member;
+mod presence;
 mod store;
 mod stores;
 mod ticket;

@@ -1,11 +1,12 @@
 //! A state store with one flaw.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kser_core::presence::PresenceStore;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Cursor, DueRun, Found, Inserted, LARGEST_PAGE, NewRun, OUTPUT_PATIENCE, Output,
@@ -13,6 +14,8 @@ use kser_core::store::{
 };
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Timestamp, Topic};
 use kser_memory::MemoryStore;
+
+use crate::presence::SloppyPresence;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Slip {
@@ -70,6 +73,10 @@ pub(crate) enum Slip {
     RevivesAlways,
     PurgesTheLiving,
     ForgetsLives,
+    KeepsTheFirstAnnouncement,
+    ListsAllAnnouncements,
+    IgnoresWithdrawals,
+    ListingForgets,
     WritesInTwo,
 }
 
@@ -454,5 +461,8 @@ impl StateStore for Sloppy {
 
     fn health(&self) -> StoreHealth {
         self.inner.health()
+    }
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        Some(SloppyPresence::of(&self.inner, self.slip))
     }
 }

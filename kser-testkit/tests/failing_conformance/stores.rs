@@ -122,6 +122,22 @@ const TABLE: &[(Slip, &str)] = &[
     ),
     (Slip::PurgesTheLiving, "only_a_run_that_has_ended_is_purged"),
     (Slip::ForgetsLives, "each_life_of_an_instance_is_larger"),
+    (
+        Slip::KeepsTheFirstAnnouncement,
+        "the_latest_announcement_of_each_consumer_is_listed",
+    ),
+    (
+        Slip::ListsAllAnnouncements,
+        "an_announcement_is_listed_with_its_age",
+    ),
+    (
+        Slip::IgnoresWithdrawals,
+        "a_consumer_that_withdraws_is_not_listed",
+    ),
+    (
+        Slip::ListingForgets,
+        "many_consumers_announce_themselves_at_once",
+    ),
     (Slip::WritesInTwo, "a_dropped_write_is_whole_or_absent"),
 ];
 
