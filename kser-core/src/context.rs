@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use tracing::Level;
 
 use crate::log::{LogOptions, clean, is_enabled, line};
+use crate::presence::TaskProgress;
 use crate::{
     AwaitRun, Cancellation, Entrypoint, Message, Metadata, Name, Object, Outcome, Outgoing, Raw,
     RunId, Status, TaskError, TaskId, Topic,
@@ -30,6 +31,8 @@ struct Inner {
     ends_at_debug: bool,
     runs: Option<Arc<dyn AwaitRun>>,
     outputs: Mutex<Vec<Outgoing>>,
+    /// Made at the first report, and shared with the copies.
+    progress: OnceLock<Arc<Mutex<Option<TaskProgress>>>>,
 }
 
 impl Context {
@@ -51,6 +54,7 @@ impl Context {
             ends_at_debug: false,
             runs: None,
             outputs: Mutex::default(),
+            progress: OnceLock::new(),
         }))
     }
 
@@ -243,6 +247,34 @@ impl Context {
         }
     }
 
+    /// Reports the progress of the handler to operators: `done` of `total`, such as 37 of 100 pages. A total of 0 is not known. It is
+    /// cheap, and never fails the task: the consumer announces the latest report every five seconds.
+    ///
+    /// A number over the total counts as the total; a text is cut after 200 characters. Where messages are encrypted, operators
+    /// see the numbers only.
+    ///
+    /// ```
+    /// # use kser_core::Context;
+    /// async fn print(ctx: &Context, pages: u64) {
+    ///     for page in 0..pages {
+    ///         ctx.progress(page, pages, "pages");
+    ///         // Prints the page.
+    ///     }
+    /// }
+    /// ```
+    pub fn progress(&self, done: u64, total: u64, text: &str) {
+        let latest = self.0.progress.get_or_init(Arc::default).lock();
+        let mut latest = latest.unwrap_or_else(PoisonError::into_inner);
+        *latest = Some(TaskProgress::new(done, total, text));
+    }
+
+    /// Returns the latest progress that the handler has reported.
+    #[must_use]
+    pub fn latest_progress(&self) -> Option<TaskProgress> {
+        let latest = self.0.progress.get()?.lock();
+        latest.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Sends a task if this task succeeds, with the metadata of this task.
     ///
     /// # Errors
@@ -411,6 +443,7 @@ impl Inner {
             ends_at_debug: self.ends_at_debug,
             runs: self.runs.clone(),
             outputs: Mutex::new(outputs.unwrap_or_else(PoisonError::into_inner).clone()),
+            progress: self.progress.get_or_init(Arc::default).clone().into(),
         }
     }
 }

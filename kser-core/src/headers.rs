@@ -49,6 +49,9 @@ pub const CODE: &str = "kser-code";
 /// The number of replays of the record, as a decimal number.
 pub const REPLAY: &str = "kser-replay";
 
+/// The time of the announcement of a consumer, in milliseconds since 1970.
+pub const ANNOUNCED: &str = "kser-announced";
+
 /// The largest number of replays that is written and accepted.
 pub const REPLAYS: u64 = 1000;
 
@@ -62,6 +65,12 @@ const SKEW: Duration = Duration::from_secs(60);
 #[must_use]
 pub fn attempts(record: &Record) -> Option<u32> {
     number(record.header(ATTEMPTS)?, ATTEMPTS)
+}
+
+/// Reads the time of the announcement of a consumer.
+#[must_use]
+pub fn announced(record: &Record) -> Option<Timestamp> {
+    number(record.header(ANNOUNCED)?, ANNOUNCED).map(Timestamp::from_millis)
 }
 
 /// Reads the number of replays, which is at most 1,000.

@@ -215,6 +215,8 @@ pub struct TopicSpec {
     pub partitions: Option<u32>,
     /// Whether records are kept for groups that join later. A topic that is not kept is for observers only.
     pub kept: bool,
+    /// Whether only the latest record of each key matters, and that for an hour at most. A record without a payload removes its key.
+    pub latest_only: bool,
 }
 
 impl TopicSpec {
@@ -225,6 +227,7 @@ impl TopicSpec {
             topic,
             partitions: None,
             kept: true,
+            latest_only: false,
         }
     }
 
@@ -235,6 +238,19 @@ impl TopicSpec {
             topic,
             partitions: None,
             kept: false,
+            latest_only: false,
+        }
+    }
+
+    /// Makes the spec of a topic of which only observers read the latest record of each key, such as that of the announcements of
+    /// consumers: one partition.
+    #[must_use]
+    pub const fn latest(topic: Topic) -> Self {
+        Self {
+            topic,
+            partitions: Some(1),
+            kept: false,
+            latest_only: true,
         }
     }
 
@@ -257,6 +273,8 @@ pub struct Description {
     /// Whether deliveries may be handed in ([`Ticket::hand_in`](crate::Ticket::hand_in)). It tells people, and kser does not
     /// depend on it: each ticket knows whether its delivery can be.
     pub hand_ins: bool,
+    /// Whether a topic is created at its first use.
+    pub creates_topics: bool,
     /// The largest record that a topic takes by default, as [`Record::size`] counts it. kser creates no larger record. A
     /// received record may be larger, where its topic takes it, and is passed on as it is.
     pub largest_record: usize,
@@ -275,6 +293,7 @@ impl Description {
             settling,
             forgets: false,
             hand_ins: false,
+            creates_topics: false,
             largest_record,
             retention: BTreeMap::new(),
             unread: None,
@@ -285,6 +304,13 @@ impl Description {
     #[must_use]
     pub const fn forgetting(mut self) -> Self {
         self.forgets = true;
+        self
+    }
+
+    /// Says whether the backend creates a topic at its first use.
+    #[must_use]
+    pub const fn with_creates_topics(mut self, creates_topics: bool) -> Self {
+        self.creates_topics = creates_topics;
         self
     }
 

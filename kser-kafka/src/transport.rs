@@ -298,7 +298,8 @@ impl Transport for KafkaTransport {
             Guarantee::ExactlyOnce => Settling::Together,
         };
         let description = Description::new(settling, Record::LARGEST);
-        let mut description = description.taking_hand_ins();
+        let creates = self.0.config.create.is_some();
+        let mut description = description.taking_hand_ins().with_creates_topics(creates);
         description.retention = self.0.admin.retention(topics).await?;
         Ok(description)
     }

@@ -36,8 +36,9 @@ use std::time::Duration;
 
 pub use kser_clock::SystemClock;
 pub use kser_core::log::LogOptions;
+use kser_core::presence::PresenceStore;
 pub use kser_core::{Clock, IdSource, Limits, Mode};
-use kser_core::{Error, Inspect, Record, Registry, Timestamp, Topic, Transport};
+use kser_core::{Error, Inspect, Record, Registry, Timestamp, Topic, TopicSpec, Transport};
 
 pub use self::builder::ClientBuilder;
 use crate::consumer::Consumer;
@@ -45,6 +46,7 @@ use crate::dead_letter::check_replay;
 use crate::dead_letters::DeadLetters;
 use crate::events::Events;
 pub use crate::launch::Launch;
+use crate::presence::{AnnouncedConsumer, PresencePlace};
 pub use crate::producer::Producer;
 pub use crate::routes::Routes;
 use crate::runs::Runs;
@@ -231,6 +233,54 @@ impl Client {
         self.0.transport.inspect()
     }
 
+    /// Lists the consumers that are alive, as they announce themselves every five seconds: those of all processes that share the
+    /// store, or, without a store, the cluster and the prefix. Looking takes nothing: no group gets a member, and no offset is
+    /// committed.
+    ///
+    /// A consumer that stops gracefully is not listed any more. One that crashed is silent after 20 seconds, and forgotten after
+    /// ten minutes.
+    ///
+    /// ```
+    /// # #[derive(serde::Serialize, serde::Deserialize, kser::Entrypoint)]
+    /// # #[entrypoint("hall.Greet")]
+    /// # struct Greet { name: String }
+    /// # async fn greet(greet: Greet) -> String { greet.name }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kser::Error> {
+    /// # let kser = kser::connect("memory://").await?;
+    /// # let registry = kser::Registry::new().task(greet).build()?;
+    /// let consumer = kser.consumer(registry).with_instance("hall-0").with_version("1.4.2").spawn();
+    /// # while kser.announced_consumers().await?.is_empty() { tokio::task::yield_now().await }
+    /// for consumer in kser.announced_consumers().await? {
+    ///     println!("{} {:?}", consumer.presence.id, consumer.presence.state);
+    /// }
+    /// consumer.stop().await?;
+    /// assert_eq!(kser.announced_consumers().await?, []);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where neither the store nor the transport keeps announcements, [`Error::MissingTopic`] when the topic
+    /// of the announcements does not exist, [`Error::Backend`] when the backend does not answer.
+    pub async fn announced_consumers(&self) -> Result<Vec<AnnouncedConsumer>, Error> {
+        self.presence_place()?.list().await
+    }
+
+    /// Returns the store of the announcements of consumers, such as for the tests of a backend.
+    #[doc(hidden)]
+    pub fn presence_store(&self) -> Result<Arc<dyn PresenceStore>, Error> {
+        Ok(Arc::clone(&self.presence_place()?.store))
+    }
+
+    fn presence_place(&self) -> Result<&PresencePlace, Error> {
+        self.0.presence.as_ref().ok_or_else(|| Error::Unsupported {
+            what: "looking at consumers".to_owned(),
+            hint: "neither the store nor the transport keeps their announcements".to_owned(),
+        })
+    }
+
     /// Returns the routes, with the prefix of the URL.
     #[must_use]
     pub fn routes(&self) -> &Routes {
@@ -248,7 +298,8 @@ impl Client {
     }
 
     /// Creates the missing topics of the entrypoints of `registry`: the topics themselves with this many partitions
-    /// (`None` for the backend's default), the topics of their dead letters and delays, and the topic of the events.
+    /// (`None` for the backend's default), the topics of their dead letters and delays, the topic of the events, and, without a store,
+    /// that of the announcements of consumers.
     ///
     /// # Errors
     ///
@@ -258,7 +309,10 @@ impl Client {
         registry: &Registry,
         partitions: Option<u32>,
     ) -> Result<(), Error> {
-        let topics = crate::topics::needed(&self.0.writer.routes, registry, partitions)?;
+        let mut topics = crate::topics::needed(&self.0.writer.routes, registry, partitions)?;
+        let presence = self.0.presence.as_ref();
+        let of_consumers = presence.and_then(|place| place.topic.clone());
+        topics.extend(of_consumers.map(TopicSpec::latest));
         self.0.transport.ensure_topics(&topics).await
     }
 }

@@ -29,6 +29,7 @@ pub mod observer;
 pub mod operation;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod presence;
 pub mod run;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

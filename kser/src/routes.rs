@@ -5,6 +5,9 @@ use kser_core::{Error, Name, Topic};
 /// The topic of the status changes of runs.
 const EVENTS: &str = "kser.events";
 
+/// The topic of the announcements of consumers, where no store keeps them.
+const CONSUMERS: &str = "kser.consumers";
+
 /// Says to which topic an entrypoint's messages go, and which group executes a topic.
 ///
 /// Without a route, an entrypoint's topic is its first segment (`dice` of `dice.DiceRoll`), and a topic's group is
@@ -41,7 +44,7 @@ impl Routes {
     /// [`Error::InvalidTopic`] when a topic cannot begin so.
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Result<Self, Error> {
         self.prefix = prefix.into();
-        Topic::new(format!("{}{EVENTS}", self.prefix))?;
+        Topic::new(format!("{}{CONSUMERS}", self.prefix))?;
         Ok(self)
     }
 
@@ -135,6 +138,11 @@ impl Routes {
     /// Returns the topic of the events.
     pub(crate) fn events(&self) -> Result<Topic, Error> {
         Ok(Topic::new(format!("{}{EVENTS}", self.prefix))?)
+    }
+
+    /// Returns the topic of the announcements of consumers.
+    pub(crate) fn consumers(&self) -> Result<Topic, Error> {
+        Ok(Topic::new(format!("{}{CONSUMERS}", self.prefix))?)
     }
 }
 

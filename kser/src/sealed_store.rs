@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use kser_core::presence::PresenceStore;
 use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
@@ -365,6 +366,11 @@ impl StateStore for SealedStore {
 
     fn health(&self) -> StoreHealth {
         self.store.health()
+    }
+
+    /// Announcements have names and ids only: see [`Presence`](kser_core::presence::Presence).
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        self.store.presence()
     }
 }
 

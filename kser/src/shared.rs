@@ -16,6 +16,7 @@ use crate::engine::store_clock::StoreClock;
 use crate::failures::Failures;
 use crate::lost_records::LostRecords;
 use crate::observer::{ClientObserver, Observation, Observer};
+use crate::presence::PresencePlace;
 use crate::traces::Tracer;
 use crate::unread::UnreadTopics;
 
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) observer: Option<Arc<dyn ClientObserver>>,
     pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) description: Description,
+    /// Where consumers announce themselves; `None` where the backends keep no announcements.
+    pub(crate) presence: Option<PresencePlace>,
     pub(crate) event_watcher: Arc<EventWatcher>,
     /// The consumers, as the waiters see them.
     pub(crate) failures: Arc<Failures>,

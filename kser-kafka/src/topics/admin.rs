@@ -345,7 +345,13 @@ impl Creation {
         let replication = TopicReplication::Fixed(-1);
         let mut topic = NewTopic::new(spec.topic.as_str(), partitions.unwrap_or(-1), replication)
             .set("cleanup.policy", "delete");
-        if !spec.kept {
+        if spec.latest_only {
+            // Records are removed a segment at a time.
+            topic = topic
+                .set("cleanup.policy", "compact,delete")
+                .set("retention.ms", "3600000")
+                .set("segment.ms", "600000");
+        } else if !spec.kept {
             // Readers without a group read a record when it is written, or look back for a while.
             topic = topic.set("retention.ms", "86400000");
         }

@@ -104,7 +104,8 @@ impl Transport for MemoryTransport {
 
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
         let description = Description::new(Settling::Together, self.broker.largest_record);
-        let mut description = description.forgetting().taking_hand_ins();
+        let description = description.forgetting().taking_hand_ins();
+        let mut description = description.with_creates_topics(true);
         self.broker.with(|state, _| {
             let unread = topics.iter().filter(|topic| state.is_unread(topic));
             description.unread = Some(unread.cloned().collect());

@@ -14,8 +14,8 @@ use crate::ops::Ops;
 /// A part of the name of each topic in which records wait until they are due.
 const DELAY: &str = ".delay.";
 
-/// The end of the name of the topic of the events.
-const EVENTS: &str = "kser.events";
+/// The ends of the names of the topics that only observers read: the events, and the announcements of consumers.
+const OBSERVED: [&str; 2] = ["kser.events", "kser.consumers"];
 
 /// The number of partitions of a topic whose oldest record is looked for: those with the most records.
 const ASKED: usize = 16;
@@ -201,7 +201,7 @@ fn is_work(prefix: &str, topic: &Topic) -> bool {
     let Some(name) = topic.as_str().strip_prefix(prefix) else {
         return false;
     };
-    !name.ends_with(DEAD_LETTERS) && !name.contains(DELAY) && name != EVENTS
+    !name.ends_with(DEAD_LETTERS) && !name.contains(DELAY) && !OBSERVED.contains(&name)
 }
 
 #[cfg(test)]
@@ -225,7 +225,7 @@ mod tests {
     fn topics_of_work_are_told_from_those_around_them() {
         let is_work = |prefix: &str, name: &str| is_work(prefix, &Topic::new(name).unwrap());
         assert!(is_work("", "dice") && is_work("test.", "test.dice"));
-        for around in ["dice.dlt", "dice.delay.1s", "kser.events"] {
+        for around in ["dice.dlt", "dice.delay.1s", "kser.events", "kser.consumers"] {
             assert!(!is_work("", around), "{around}");
         }
         assert!(!is_work("test.", "test.kser.events") && !is_work("test.", "dice"));

@@ -15,6 +15,7 @@ use crate::engine::store_clock::StoreClock;
 use crate::lost_records::LostRecords;
 use crate::observer::ClientObserver;
 use crate::payloads::Payloads;
+use crate::presence::{PresencePlace, TopicPresence};
 use crate::routes::Routes;
 use crate::sealed_store::SealedStore;
 use crate::shared::Shared;
@@ -239,6 +240,13 @@ impl ClientBuilder {
         let payloads = Payloads::default();
         let store = store.map(|store| SealedStore::around(store, &payloads));
         let description = backend.transport.describe(&[]).await?;
+        let presence = match store.as_ref().and_then(|store| store.presence()) {
+            Some(store) => Some(PresencePlace { store, topic: None }),
+            None => {
+                let (transport, topic) = (&backend.transport, routes.consumers()?);
+                TopicPresence::place(transport, topic, &clock, description.creates_topics)
+            }
+        };
         let store_clock = StoreClock::new(Arc::clone(&clock));
         let store_id = match &store {
             Some(store) => Some(store_clock.observe(store.id().await?)),
@@ -272,6 +280,7 @@ impl ClientBuilder {
             observer: self.observer,
             tracer: self.tracer,
             description,
+            presence,
         })))
     }
 }

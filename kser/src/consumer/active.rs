@@ -1,23 +1,28 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kser_core::{Name, RunId, TaskId, Timestamp};
-use serde::Serialize;
+pub use kser_core::presence::RunningTask;
+use kser_core::{Context, RunId, Timestamp};
 
-/// An attempt that runs at this moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct RunningTask {
-    /// The name of the entrypoint.
-    pub entrypoint: Name,
-    /// The id of the task.
-    pub uuid: TaskId,
-    /// The run of which it is a step.
-    pub run: Option<RunId>,
-    /// The number of the attempt, counted from 1.
-    pub attempt: u32,
-    /// The start of the attempt.
-    pub since: Timestamp,
+/// An attempt that runs at this moment, with the context of its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct RunningAttempt {
+    pub(super) ctx: Context,
+    pub(super) run: Option<RunId>,
+    pub(super) since: Timestamp,
+}
+
+impl RunningAttempt {
+    /// Describes the attempt, with the progress that its handler has reported last.
+    pub(crate) fn task(&self) -> RunningTask {
+        let (entrypoint, uuid) = (self.ctx.entrypoint().clone(), self.ctx.uuid().clone());
+        let mut task = RunningTask::new(entrypoint, uuid, self.since);
+        task.run.clone_from(&self.run);
+        task.step = self.ctx.step();
+        task.attempt = self.ctx.attempt();
+        task.progress = self.ctx.latest_progress();
+        task
+    }
 }
 
 /// A registry of the items that are active at this moment, the oldest first.

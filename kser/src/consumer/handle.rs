@@ -6,10 +6,11 @@ use kser_core::{Cancellation, Error, Health, HeldPartition};
 use serde::{Serialize, Serializer};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::active::{ActiveSet, RunningTask};
+use super::active::{ActiveSet, RunningAttempt, RunningTask};
 use super::graceful_leave::GracefulLeave;
 use super::options::{LEAVE_TIMEOUT, leave_timeout};
 use super::paused::Paused;
+use super::presence_health::{Announcements, PresenceHealth};
 use crate::encryption_health::EncryptionHealth;
 
 /// Stops, pauses and looks at a consumer. Cloning is cheap.
@@ -20,7 +21,8 @@ pub struct ConsumerHandle(Arc<Inner>);
 struct Inner {
     stop: Cancellation,
     paused: Paused,
-    running: ActiveSet<RunningTask>,
+    running: ActiveSet<RunningAttempt>,
+    announcements: Announcements,
     health: Mutex<(ConsumerHealth, Option<Instant>)>,
     state: Mutex<ConsumerState>,
     graceful_leave: Mutex<Option<Arc<GracefulLeave>>>,
@@ -70,6 +72,8 @@ pub struct ConsumerHealth {
     pub store: Option<StoreHealth>,
     /// The encryption of the client; `None` where it does not encrypt.
     pub encryption: Option<EncryptionHealth>,
+    /// The announcements to operators; `None` before the first one, and where the consumer does not announce itself.
+    pub presence: Option<PresenceHealth>,
     /// Whether the consumer is paused: it takes no new deliveries.
     pub paused: bool,
     /// Whether the consumer was asked to stop: it takes no new deliveries, and finishes the running ones.
@@ -86,6 +90,7 @@ impl ConsumerHandle {
             stop: Cancellation::default(),
             paused: Paused::new(),
             running: ActiveSet::default(),
+            announcements: Announcements::default(),
             health: Mutex::default(),
             state: Mutex::default(),
             graceful_leave: Mutex::default(),
@@ -112,7 +117,8 @@ impl ConsumerHandle {
     /// Lists the running attempts, the oldest first.
     #[must_use]
     pub fn running(&self) -> Vec<RunningTask> {
-        self.0.running.list()
+        let running = self.0.running.list().into_iter();
+        running.map(|attempt| attempt.task()).collect()
     }
 
     /// Tells how the consumer was, at most a second ago.
@@ -124,6 +130,7 @@ impl ConsumerHandle {
         health.paused = self.0.paused.is_paused();
         health.stopping = self.0.stop.is_cancelled();
         health.state = self.state();
+        health.presence = self.0.announcements.health();
         health
     }
 
@@ -194,8 +201,12 @@ impl ConsumerHandle {
         &self.0.paused
     }
 
-    pub(super) fn tasks(&self) -> &ActiveSet<RunningTask> {
+    pub(super) fn tasks(&self) -> &ActiveSet<RunningAttempt> {
         &self.0.running
+    }
+
+    pub(super) fn announcements(&self) -> &Announcements {
+        &self.0.announcements
     }
 }
 

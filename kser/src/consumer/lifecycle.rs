@@ -7,6 +7,7 @@ use kser_core::{Cancellation, Error, Instance, Interest, Mode, Settling, Subscri
 use tokio::task::JoinSet;
 
 use super::active::ActiveSet;
+use super::announcer::Announcer;
 use super::dispatcher::Dispatcher;
 use super::exclusive::Exclusive;
 use super::graceful_leave::GracefulLeave;
@@ -35,6 +36,7 @@ pub(super) async fn serve(consumer: Consumer) -> Result<(), Error> {
 
 async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error> {
     let handle = consumer.handle();
+    let read = topics(&consumer).unwrap_or_default();
     let watch = match consumer.options.signals {
         true => Some(Watch::start(handle.clone(), consumer.options.deadline)?),
         false => None,
@@ -62,6 +64,7 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
     let options = processor.options.clone();
     // Ended when they are dropped: after the last attempt has ended.
     let _renewals = Renewals::start(&processor);
+    let announcer = Announcer::start(&processor, &handle, read);
     let mut dispatcher = Dispatcher::new(Arc::clone(&processor));
     let ended = tokio::select! {
         biased;
@@ -72,6 +75,7 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
     };
     stop.cancel();
     let graceful = end(dispatcher, &processor, subscriptions, &handle).await;
+    announcer.end().await;
     if let Some(watch) = watch {
         watch.ended(graceful);
     }

@@ -24,6 +24,7 @@
 //! ```
 
 mod active;
+mod announcer;
 mod delivery;
 mod dispatcher;
 mod exclusive;
@@ -38,6 +39,7 @@ mod parked;
 mod paused;
 mod pending_topic;
 mod places;
+mod presence_health;
 mod processor;
 mod queues;
 mod signals;
@@ -59,6 +61,7 @@ pub use self::active::RunningTask;
 pub use self::handle::{ConsumerHandle, ConsumerHealth, ConsumerState, RunningConsumer};
 use self::lifecycle::serve;
 use self::options::{LEAST_LEASE, MOST_TASKS, Options, within};
+pub use self::presence_health::PresenceHealth;
 use self::state_guard::topics;
 use self::step::layers::Layers;
 use self::step::layers::TaskRequest;
@@ -215,6 +218,20 @@ impl Consumer {
         if let Some(name) = name.filter(|name| !name.is_empty()) {
             self.options.instance = Some(name.into());
         }
+        self
+    }
+
+    /// Tells operators the version of the program, such as `1.4.2`, in the announcements of the consumer.
+    pub fn with_version(mut self, version: impl Into<String>) -> Self {
+        self.options.version = Some(version.into());
+        self
+    }
+
+    /// Does not announce the consumer to operators. By default it announces itself every five seconds, as
+    /// [`Client::announced_consumers`](crate::Client::announced_consumers) lists it: in the state store, or, without a store, in the
+    /// topic `kser.consumers`, if that exists.
+    pub fn without_presence(mut self) -> Self {
+        self.options.announces = false;
         self
     }
 

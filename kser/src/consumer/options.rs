@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) deadline: Duration,
     pub(crate) sweep_every: Duration,
     pub(crate) signals: bool,
+    pub(crate) announces: bool,
+    pub(crate) version: Option<String>,
 }
 
 impl Default for Options {
@@ -37,6 +39,8 @@ impl Default for Options {
             deadline: Duration::from_secs(25),
             sweep_every: Duration::from_secs(10),
             signals: false,
+            announces: true,
+            version: None,
         }
     }
 }

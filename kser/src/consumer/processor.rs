@@ -6,7 +6,7 @@ use kser_core::sequencing::Owner;
 use kser_core::{Cancellation, HeldPartition, Name, Registry};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::active::{ActiveSet, RunningTask};
+use super::active::{ActiveSet, RunningAttempt};
 use super::exclusive::Exclusive;
 use super::graceful_leave::Running;
 use super::options::Options;
@@ -28,7 +28,7 @@ pub(crate) struct Processor {
     pub(crate) options: Options,
     pub(crate) owner: Owner,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) running: ActiveSet<RunningTask>,
+    pub(crate) running: ActiveSet<RunningAttempt>,
     /// The attempts at steps of stored runs.
     pub(crate) attempts: ActiveSet<Running>,
     /// The partitions of which deliveries are held, because their results cannot be published.

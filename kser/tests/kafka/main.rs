@@ -9,6 +9,7 @@ mod frozen;
 mod kills;
 mod languages;
 mod members;
+mod presence;
 mod rebalance;
 mod security;
 mod sizes;
@@ -34,6 +35,7 @@ fn main() {
         ("kills", kills::trials()),
         ("languages", languages::trials()),
         ("members", members::trials()),
+        ("presence", presence::trials()),
         ("rebalance", rebalance::trials()),
         ("security", security::trials()),
         ("sizes", sizes::trials()),

@@ -29,6 +29,7 @@ mod launch_in;
 mod launch_in_postgres;
 mod log_targets;
 mod operations;
+mod presence;
 mod promises;
 mod purged;
 mod refused;

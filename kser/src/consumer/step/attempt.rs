@@ -13,7 +13,7 @@ use super::job::Job;
 use super::lease::Lease;
 use super::run_waits::RunWaits;
 use super::start::StartedStep;
-use crate::consumer::active::RunningTask;
+use crate::consumer::active::RunningAttempt;
 use crate::consumer::delivery::disposition::Disposition;
 use crate::consumer::delivery::state::DeliveryState;
 use crate::consumer::graceful_leave::Running;
@@ -149,11 +149,9 @@ async fn bounded(
     began: Timestamp,
 ) -> (Ended<Product>, RunView) {
     let processor = step.processor;
-    let _running = processor.running.insert(RunningTask {
-        entrypoint: step.message.entrypoint.clone(),
-        uuid: step.message.uuid.clone(),
+    let _running = processor.running.insert(RunningAttempt {
+        ctx: ctx.clone(),
         run: step.scope.id().cloned(),
-        attempt: ctx.attempt(),
         since: began,
     });
     let leased = step.scope.leased_run();

@@ -15,6 +15,7 @@ use kser::backend::{StateStore, StoreId};
 use kser::consumer::{Instance, StoreHealth};
 use kser::message::Topic;
 use kser::operation::PlannedStep;
+use kser::presence::PresenceStore;
 use kser::run::{Attempt, Cursor, Page, RunFilter, RunId, RunInfo, RunSummary};
 
 /// The version of a run that was launched with its steps.
@@ -85,6 +86,7 @@ pub(crate) struct Deaf {
     reads: Arc<AtomicUsize>,
     /// The versions that were written and not answered.
     lost: Arc<Mutex<BTreeSet<(RunId, u64)>>>,
+    presence: Option<Arc<dyn PresenceStore>>,
 }
 
 impl Deaf {
@@ -98,7 +100,14 @@ impl Deaf {
             sweeps: Arc::default(),
             reads: Arc::default(),
             lost: Arc::default(),
+            presence: None,
         }
+    }
+
+    /// Keeps announcements elsewhere.
+    pub(crate) fn with_presence(mut self, presence: impl PresenceStore) -> Self {
+        self.presence = Some(Arc::new(presence));
+        self
     }
 
     /// Counts the swaps that were asked for.
@@ -412,5 +421,8 @@ impl StateStore for Deaf {
 
     fn health(&self) -> StoreHealth {
         self.inner.health()
+    }
+    fn presence(&self) -> Option<Arc<dyn PresenceStore>> {
+        self.presence.clone()
     }
 }
