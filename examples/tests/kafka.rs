@@ -6,10 +6,15 @@ use std::process::{Child, Command, Stdio};
 
 /// Lets an example talk to the Kafka of this process, under a prefix of its own.
 fn example(name: &str, prefix: &str) -> Command {
+    example_with(name, prefix, "")
+}
+
+/// Lets an example do so with another option in its URL.
+fn example_with(name: &str, prefix: &str, option: &str) -> Command {
     let servers = test_services::kafka();
     // A Kafka that was started by hand may remember the last time.
     let url = format!(
-        "kafka://{servers}?create=3&prefix={prefix}-{}.",
+        "kafka://{servers}?create=3&prefix={prefix}-{}.&{option}",
         std::process::id()
     );
     let mut command = Command::new(program(name));
@@ -58,6 +63,25 @@ test_services::kafka_tests!(
         let text = printed(example("dice", "dice"));
         assert_eq!(rolls(&text), 3, "{text}");
         assert_eq!(text.lines().last(), Some("SUCCESS"), "{text}");
+    }
+
+    /// The log says which delivery is on.
+    #[test]
+    fn dice_are_rolled_exactly_once_out_of_the_box_and_at_least_once_on_request() {
+        for (prefix, option, said) in [
+            ("once", "", "delivery is exactly once"),
+            (
+                "least",
+                "delivery=at-least-once",
+                "delivery is at least once",
+            ),
+        ] {
+            let text = printed(example_with("dice", prefix, option));
+            let group = format!("group {prefix}-{}.kser.dice: {said}", std::process::id());
+            assert!(text.contains(&group), "{text}");
+            assert_eq!(rolls(&text), 3, "{text}");
+            assert_eq!(text.lines().last(), Some("SUCCESS"), "{text}");
+        }
     }
 
     #[test]

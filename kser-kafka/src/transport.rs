@@ -76,7 +76,7 @@ impl KafkaTransport {
             BrokerErrors::default(),
         )?);
         admin.reach().await?;
-        if config.guarantee == Guarantee::ExactlyOnce {
+        if config.delivery() == Guarantee::ExactlyOnce {
             broker_versions::check(&config).await?;
         }
         Ok(Self(Arc::new(ClusterClients {
@@ -103,7 +103,7 @@ impl KafkaTransport {
             Arc::new(PollChannel::default()),
             Arc::new(PollChannel::default()),
         );
-        if self.0.config.guarantee == Guarantee::AtLeastOnce {
+        if self.0.config.delivery() == Guarantee::AtLeastOnce {
             tracing::info!(target: "kser_kafka", group, "group {group}: delivery is at least once");
         }
         let transactions = self.begin_transactions(&group, instance, &channel).await?;
@@ -168,7 +168,7 @@ impl KafkaTransport {
         instance: Option<&str>,
         channel: &Arc<PollChannel>,
     ) -> Result<Option<TransactionOwner>, Error> {
-        if self.0.config.guarantee != Guarantee::ExactlyOnce {
+        if self.0.config.delivery() != Guarantee::ExactlyOnce {
             return Ok(None);
         }
         let id = match instance {
@@ -293,7 +293,7 @@ impl Transport for KafkaTransport {
     }
 
     async fn describe(&self, topics: &[Topic]) -> Result<Description, Error> {
-        let settling = match self.0.config.guarantee {
+        let settling = match self.0.config.delivery() {
             Guarantee::AtLeastOnce => Settling::InOrder,
             Guarantee::ExactlyOnce => Settling::Together,
         };

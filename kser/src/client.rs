@@ -125,8 +125,9 @@ impl Client {
     /// | `kafka://host:port,host:port` | Apache Kafka, feature `kafka` | none: runs are carried in their messages |
     ///
     /// Behind the `?` of a Kafka URL may stand any setting of its client, such as `?security.protocol=SASL_SSL`, and
-    /// `create=6`, which makes topics with 6 partitions where they are missing, and `delivery=exactly-once`: see `KafkaConfig`. `?prefix=` puts a text
-    /// before the names of topics and groups, to keep tenants or stages apart.
+    /// `create=6`, which makes topics with 6 partitions where they are missing: see `KafkaConfig`. `delivery=exactly-once` is the
+    /// default, and `delivery=at-least-once` is it beside a state store, which decides by itself which end of a step counts.
+    /// `?prefix=` puts a text before the names of topics and groups, to keep tenants or stages apart.
     pub fn builder_from_url(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder::from_url(url)
     }

@@ -78,7 +78,8 @@ pub(crate) const OF_PRODUCERS: [(&str, &str); 6] = [
 /// The settings of transactional producers.
 pub(crate) const OF_TRANSACTIONS: [(&str, &str); 2] = [
     ("transaction.timeout.ms", "30000"),
-    ("retry.backoff.ms", "10"),
+    // The brokers ask to wait while the transaction before is being completed, which takes about a millisecond.
+    ("retry.backoff.ms", "2"),
 ];
 
 /// The settings of consumers.

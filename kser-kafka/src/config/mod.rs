@@ -75,7 +75,9 @@ pub struct KafkaConfig {
     pub(crate) commit_every: Duration,
     revoke_grace: Duration,
     pub(crate) create: Option<u32>,
-    pub(crate) guarantee: Guarantee,
+    /// The guarantee that is asked for, if there is one.
+    guarantee: Option<Guarantee>,
+    default_guarantee: Guarantee,
     pub(crate) metadata: MetadataBudget,
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a partition whose log has more records may deliver none until it counts as stuck.
@@ -92,7 +94,8 @@ impl KafkaConfig {
             commit_every: Duration::from_millis(25),
             revoke_grace: Duration::from_secs(1),
             create: None,
-            guarantee: Guarantee::default(),
+            guarantee: None,
+            default_guarantee: Guarantee::default(),
             metadata: MetadataBudget::default(),
             clock: Arc::new(SystemClock::new()),
             stuck_after: Duration::from_secs(30),
@@ -203,11 +206,25 @@ impl KafkaConfig {
         self
     }
 
-    /// Sets the guarantee for the deliveries of a group. Defaults to [`Guarantee::AtLeastOnce`].
+    /// Sets the guarantee for the deliveries of a group. Defaults to [`Guarantee::AtLeastOnce`]. The URLs of kser's clients default to
+    /// [`Guarantee::ExactlyOnce`] where no state store is beside them.
     #[must_use]
     pub const fn with_delivery(mut self, guarantee: Guarantee) -> Self {
-        self.guarantee = guarantee;
+        self.guarantee = Some(guarantee);
         self
+    }
+
+    /// Sets the guarantee where neither [`with_delivery`](Self::with_delivery) nor the option `delivery` of the URL does.
+    #[must_use]
+    pub const fn with_default_delivery(mut self, guarantee: Guarantee) -> Self {
+        self.default_guarantee = guarantee;
+        self
+    }
+
+    /// Returns the guarantee for the deliveries of a group.
+    #[must_use]
+    pub fn delivery(&self) -> Guarantee {
+        self.guarantee.unwrap_or(self.default_guarantee)
     }
 
     /// Sets the shortest time from one commit to the next. Defaults to 25 ms; more than a day counts as a day. A settled record
@@ -268,7 +285,7 @@ impl KafkaConfig {
     /// the brokers' default interval of looking for those that have timed out. A restart under an instance name ends the wait.
     pub(crate) fn readers_wait(&self, instance: Option<&str>) -> Option<Duration> {
         const LOOK: Duration = Duration::from_secs(10);
-        if self.guarantee != Guarantee::ExactlyOnce || instance.is_some() {
+        if self.delivery() != Guarantee::ExactlyOnce || instance.is_some() {
             return None;
         }
         let producer = self.transactional_producer("");

@@ -161,14 +161,23 @@ fn the_parts_of_a_url_are_read_as_the_url_is() {
 }
 
 #[test]
-fn delivery_is_at_least_once_unless_the_url_says_otherwise() {
-    let guarantee = |url: &str| KafkaConfig::from_url(url).map(|config| config.guarantee);
+fn delivery_is_the_default_unless_the_url_says_otherwise() {
+    let guarantee = |url: &str| KafkaConfig::from_url(url).map(|config| config.delivery());
     for (url, expected) in [
         ("kafka://a:1", Guarantee::AtLeastOnce),
         ("kafka://a:1?delivery=at-least-once", Guarantee::AtLeastOnce),
         ("kafka://a:1?delivery=exactly-once", Guarantee::ExactlyOnce),
     ] {
         assert_eq!(guarantee(url).unwrap(), expected, "{url}");
+        let config = KafkaConfig::from_url(url).unwrap();
+        let config = config.with_default_delivery(Guarantee::ExactlyOnce);
+        let is_said = url.contains("delivery");
+        let expected = if is_said {
+            expected
+        } else {
+            Guarantee::ExactlyOnce
+        };
+        assert_eq!(config.delivery(), expected, "{url}");
     }
     let error = guarantee("kafka://a:1?delivery=twice").unwrap_err();
     assert!(error.to_string().contains("`exactly-once`"), "{error}");

@@ -127,13 +127,13 @@ impl Setup {
         }
     }
 
-    /// States in the messages, settled as Kafka's transactions do. kser's Kafka transport does not offer them yet.
+    /// States in the messages, settled by transactions, as `kser::connect("kafka://...")` gives it.
     #[must_use]
     pub const fn exactly_once() -> Self {
         Self::new(Guarantee::ExactlyOnce)
     }
 
-    /// States in the messages, on an at-least-once transport, as `kser::connect("kafka://...")` gives it.
+    /// States in the messages, on an at-least-once transport, as `kser::connect("kafka://...?delivery=at-least-once")` gives it.
     #[must_use]
     pub const fn at_least_once() -> Self {
         Self::new(Guarantee::AtLeastOnce)

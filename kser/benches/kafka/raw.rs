@@ -182,7 +182,7 @@ pub(crate) fn transactions(servers: &str, topic: &str, count: usize) -> Vec<Dura
         .set("bootstrap.servers", servers)
         .set("transactional.id", format!("raw-{}", uuid::Uuid::new_v4()))
         .set("linger.ms", "0")
-        .set("retry.backoff.ms", "10");
+        .set("retry.backoff.ms", "2");
     let producer: ThreadedProducer<Batches> = config
         .create_with_context(context)
         .expect("a producer is made");

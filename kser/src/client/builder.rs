@@ -204,7 +204,10 @@ impl ClientBuilder {
     pub async fn build(self) -> Result<Client, Error> {
         let backend = match self.source {
             Source::Transport(transport) => Backend::new(transport),
-            Source::Url(url) => open(&url).await?,
+            Source::Url(url) => {
+                let has_store = matches!(self.store, Store::Some(_) | Store::Url(_));
+                open(&url, has_store).await?
+            }
         };
         let store = match self.store {
             Store::Implied => backend.store,

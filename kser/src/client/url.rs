@@ -25,10 +25,10 @@ impl Backend {
     }
 }
 
-/// Opens the backend that a URL names.
-pub(super) async fn open(url: &str) -> Result<Backend, Error> {
+/// Opens the backend that a URL names. `has_store`: a state store beside it keeps the runs.
+pub(super) async fn open(url: &str, has_store: bool) -> Result<Backend, Error> {
     let url = Url::parse(url)?;
-    let mut backend = open_scheme(&url).await?;
+    let mut backend = open_scheme(&url, has_store).await?;
     backend.prefix = url.prefix.map(str::to_owned);
     Ok(backend)
 }
@@ -79,7 +79,14 @@ fn no_store(scheme: &str) -> Error {
     not(feature = "kafka"),
     expect(clippy::unused_async, reason = "the memory transport opens at once")
 )]
-async fn open_scheme(url: &Url<'_>) -> Result<Backend, Error> {
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(
+        unused_variables,
+        reason = "the memory transport has one guarantee only"
+    )
+)]
+async fn open_scheme(url: &Url<'_>, has_store: bool) -> Result<Backend, Error> {
     match url.scheme {
         #[cfg(feature = "memory")]
         "memory" => {
@@ -95,6 +102,11 @@ async fn open_scheme(url: &Url<'_>) -> Result<Backend, Error> {
         "kafka" => {
             let options = url.options.iter().copied();
             let config = kser_kafka::KafkaConfig::from_url_parts(url.place, options)?;
+            // A store decides which end of a step counts, and needs no transactions.
+            let config = config.with_default_delivery(match has_store {
+                true => kser_kafka::Guarantee::AtLeastOnce,
+                false => kser_kafka::Guarantee::ExactlyOnce,
+            });
             let transport = kser_kafka::KafkaTransport::with_config(config).await?;
             Ok(Backend::new(Arc::new(transport)))
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Tested, connect, expect, on_cluster, patiently, until, url_of};
+use crate::common::{AT_LEAST_ONCE, Tested, connect, expect, on_cluster, patiently, until, url_of};
 use kser::{Client, Context, Entrypoint, Registry, TaskError};
 use kser_observe::{Monitor, Server, ServerError};
 use libtest_mimic::Trial;
@@ -198,7 +198,7 @@ async fn many_wait() -> Tested {
     let tasks = usize::try_from(setting("KSER_WAITING", 5000))?;
     let frozen = Duration::from_secs(setting("KSER_FROZEN_SECONDS", 3));
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(1)).await?;
-    let url = url_of(&cluster.bootstrap(), "");
+    let url = url_of(&cluster.bootstrap(), AT_LEAST_ONCE);
     let arrivals = Arrivals::default();
     let registry = registry(&arrivals)?;
     send(&connect(&url, &registry, 4).await?, tasks).await?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::common::judge;
 use crate::common::process::Setup;
 use crate::common::road::{self, Bomb, Diary, LEGS, Log, Stuck, Trip, all_arrive, walk};
-use crate::common::{Random, SHORT_SESSION, Tested, connect, expect, on_kafka, prefix, until, url};
+use crate::common::{
+    AT_LEAST_ONCE, Random, SHORT_SESSION, Tested, connect, expect, on_kafka, prefix, until, url,
+};
 use kser::backend::StateStore as _;
 use kser::postgres::PostgresStore;
 use kser::{Outcome, Registry, Status, Step};
@@ -82,7 +84,7 @@ async fn three_deploys() -> Tested {
 /// Launches operations of three steps and kills the only consumer again and again. Without a name the next one waits for
 /// the end of its predecessor's session. After two kills it catches up: a third would count as the doing of a task.
 async fn killed_at_random(instance: Option<&str>, kills: u32) -> Tested {
-    let url = url(SHORT_SESSION);
+    let url = url(&format!("{SHORT_SESSION}&{AT_LEAST_ONCE}"));
     let (log, killed, runs) = launch_and_kill(&url, instance, kills).await?;
     log.in_order(u32::try_from(runs)?)?;
     let doubles = log.only_doubles_of(&killed, COMMITTED)?;

@@ -343,7 +343,7 @@ async fn bare() -> Tested {
 }
 
 async fn missing_output() -> Tested {
-    let (place, diary) = (Place::new(), Diary::default());
+    let (place, diary) = (Place::new().with(AT_LEAST_ONCE), Diary::default());
     let kser = small(&place, &[], false).await?;
     let consumer = kser.consumer(registry(&diary)).spawn();
     let topic = "nowhere".to_owned();
