@@ -1,9 +1,13 @@
 //! The arguments of the program.
 
+mod runs;
+
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kser_ops::{CausePrefix, LetterAddress};
+
+pub use self::runs::{By, Launch, RunActs, RunFilter, RunTimes, Runs, Send, StepAct};
 
 /// Shows dead letters, topics and groups of kser, names the points that need a hand, and repairs
 ///
@@ -74,6 +78,13 @@ pub enum Colour {
 pub enum Command {
     /// Summarizes everything on one screen, with the points that need a hand
     Status,
+    /// Shows the runs of a state store, waits for them, and repairs them
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Launches an operation
+    Launch(Launch),
+    /// Sends a task
+    Send(Send),
     /// Shows, replays and discards dead letters
     #[command(subcommand)]
     Letters(Letters),

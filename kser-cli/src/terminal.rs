@@ -5,6 +5,9 @@ pub trait Terminal: Send {
     /// Shows a text and asks a question; `None` when there is no terminal.
     fn ask(&mut self, shown: &str, question: &str) -> Option<String>;
 
+    /// Prints a line at once, to the standard output.
+    fn tell(&mut self, line: &str);
+
     /// Shows that an act goes on.
     fn progress(&mut self, done: u64, of: u64);
 
@@ -43,6 +46,11 @@ impl Terminal for ProcessTerminal {
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer)
+    }
+
+    fn tell(&mut self, line: &str) {
+        // A reader that has closed the pipe has seen enough.
+        let _ = writeln!(anstream::stdout(), "{line}");
     }
 
     fn progress(&mut self, done: u64, of: u64) {

@@ -23,3 +23,8 @@ pub(crate) fn seconds<S: Serializer>(
         None => to.serialize_none(),
     }
 }
+
+/// Writes a time.
+pub(crate) fn at<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(at)
+}

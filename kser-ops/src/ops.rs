@@ -1,8 +1,14 @@
+pub(crate) mod brake;
 pub(crate) mod groups;
 pub(crate) mod letter_act;
 pub(crate) mod letter_plan;
 pub(crate) mod letters;
 pub(crate) mod pace;
+pub(crate) mod run_act;
+pub(crate) mod run_causes;
+pub(crate) mod run_handles;
+pub(crate) mod run_plan;
+pub(crate) mod runs;
 pub(crate) mod status;
 pub(crate) mod topics;
 
@@ -185,6 +191,10 @@ impl Ops {
 
     pub(crate) fn needs_kafka(&self, what: &'static str) -> Result<(), OpsError> {
         self.kafka.must_be_open(what, "Kafka")
+    }
+
+    pub(crate) fn needs_store(&self, what: &'static str) -> Result<(), OpsError> {
+        self.store.must_be_open(what, "a state store")
     }
 
     /// Returns the view of topics and groups.

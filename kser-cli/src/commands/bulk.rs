@@ -1,8 +1,6 @@
-use kser_ops::{LeftLetter, LetterPlan, LetterReport, LetterVerb, Ops, OpsError, Pace};
-use serde::Serialize;
+use kser_ops::{Ends, OpsError};
 
-use super::letters::filter;
-use crate::args::{Act, Consent};
+use crate::args::Consent;
 use crate::exit::Exit;
 use crate::output::{Output, clean, count};
 use crate::terminal::Terminal;
@@ -10,64 +8,106 @@ use crate::terminal::Terminal;
 /// The reasons that are shown.
 const SHOWN: usize = 10;
 
-/// The plan of an act, and its report if it was carried out.
-#[derive(Serialize)]
-struct Document<'a> {
-    plan: &'a LetterPlan,
-    report: Option<&'a LetterReport>,
+/// An act as it is shown beforehand.
+pub(super) struct Preview<'a> {
+    /// The name of one thing and of many.
+    pub(super) nouns: [&'a str; 2],
+    /// The rest of the sentence `5 runs would be …`.
+    pub(super) would_be: &'a str,
+    pub(super) taken: u64,
+    pub(super) refused: u64,
+    /// The things that are left, with the reasons.
+    pub(super) left: Vec<(String, &'a str)>,
+    /// The line about the things that are taken.
+    pub(super) about: Option<String>,
 }
 
-/// Acts on dead letters: shows the plan, asks for the number, and carries it out.
-pub(super) async fn letters(
-    verb: LetterVerb,
-    act: Act,
-    max_replays: Option<u64>,
-    pace: &Pace,
-    ops: &Ops,
-    out: &mut Output,
-    terminal: &mut dyn Terminal,
-) -> Result<Exit, OpsError> {
-    let mut filter = filter(&act.filter, ops);
-    let is_named = act.addresses.len() == 1;
-    filter.max_replays = max_replays.filter(|_| !is_named);
-    filter.addresses = act.addresses;
-    let plan = ops.plan_letters(verb, act.topic.as_deref(), filter).await?;
-    let is_meant = is_named && !act.consent.dry_run;
-    if !out.is_json() && (!is_meant || plan.taken == 0) {
-        print_plan(&plan, out);
-    }
-    let consent = match (plan.taken, is_meant) {
-        (0, _) => None,
-        (_, true) => Some(()),
-        _ => ask(&act.consent, plan.taken, out, terminal)?,
-    };
-    let report = match consent {
-        Some(()) => {
-            let tell = |report: &LetterReport| terminal.progress(report.done, plan.taken);
-            Some(ops.act_on_letters(&plan, pace, tell).await?)
+/// The result of an act.
+pub(super) struct Done<'a> {
+    pub(super) done: u64,
+    /// The word for that which is done.
+    pub(super) participle: &'a str,
+    /// The ends of the runs, if they are followed.
+    pub(super) ends: Option<Ends>,
+    pub(super) refused: u64,
+    pub(super) left: Vec<(String, &'a str)>,
+    pub(super) not_tried: u64,
+    pub(super) stopped: Option<&'a str>,
+}
+
+impl Preview<'_> {
+    /// Prints the act unless it is meant, and asks for the number. Says whether the act is to be done.
+    pub(super) fn consent(
+        &self,
+        consent: &Consent,
+        is_named: bool,
+        out: &mut Output,
+        terminal: &mut dyn Terminal,
+    ) -> Result<bool, OpsError> {
+        let is_meant = is_named && !consent.dry_run && self.taken > 0;
+        if !out.is_json() && !is_meant {
+            self.print(out);
         }
-        None => None,
-    };
-    terminal.end_progress();
-    match (out.is_json(), &report) {
-        (true, report) => out.document(&Document {
-            plan: &plan,
-            report: report.as_ref(),
-        })?,
-        (false, Some(report)) => print_report(verb, report, out),
-        (false, None) if plan.taken > 0 => out.line("nothing was done"),
-        (false, None) => {}
+        match self.taken {
+            0 => Ok(false),
+            _ if is_meant => Ok(true),
+            taken => ask(consent, taken, out, terminal),
+        }
     }
-    Ok(end(&plan, report.as_ref(), act.consent.dry_run))
+
+    fn print(&self, out: &mut Output) {
+        let noun = self.nouns[usize::from(self.taken != 1)];
+        out.line(format!(
+            "{} {noun} would be {}",
+            count(self.taken),
+            self.would_be
+        ));
+        if let Some(about) = &self.about {
+            out.line(about);
+        }
+        print_left("would be left", self.refused, &self.left, out);
+    }
+
+    /// Returns the end of an act that was not done.
+    pub(super) const fn end(&self, dry_run: bool) -> Exit {
+        match (self.taken, self.refused) {
+            (0, 0) => Exit::Done,
+            (0, _) => Exit::Refused,
+            _ if dry_run => Exit::Done,
+            _ => Exit::Refused,
+        }
+    }
 }
 
-fn end(plan: &LetterPlan, report: Option<&LetterReport>, dry_run: bool) -> Exit {
-    match report {
-        Some(report) if !report.is_complete() => Exit::Part,
-        Some(report) if report.failed_again > 0 => Exit::Bad,
-        None if plan.taken > 0 && !dry_run => Exit::Refused,
-        _ if plan.refused > 0 && plan.taken == 0 => Exit::Refused,
-        _ => Exit::Done,
+impl Done<'_> {
+    pub(super) fn print(&self, out: &mut Output) {
+        let mut line = format!("{} {}", count(self.done), self.participle);
+        if let Some(ends) = self.ends {
+            line += &format!(
+                " · {} succeeded · {} failed again · {} still run or cannot be followed",
+                count(ends.succeeded),
+                count(ends.failed_again),
+                count(ends.unknown)
+            );
+        }
+        out.line(line);
+        if let Some(stopped) = self.stopped {
+            let left = count(self.not_tried);
+            let stopped = clean(stopped, 400);
+            out.alert(&format!("stopped: {stopped}; {left} were not tried"));
+        }
+        print_left("left", self.refused, &self.left, out);
+    }
+
+    /// Returns the end of the act.
+    pub(super) fn end(&self) -> Exit {
+        let failed = self.ends.is_some_and(|ends| ends.failed_again > 0);
+        match (self.done, self.refused, self.not_tried) {
+            (0, 1.., 0) => Exit::Refused,
+            (_, 0, 0) if failed => Exit::Bad,
+            (_, 0, 0) => Exit::Done,
+            _ => Exit::Part,
+        }
     }
 }
 
@@ -77,15 +117,15 @@ fn ask(
     taken: u64,
     out: &mut Output,
     terminal: &mut dyn Terminal,
-) -> Result<Option<()>, OpsError> {
+) -> Result<bool, OpsError> {
     let refused = |reason| Err(OpsError::Refused { reason });
     match consent.yes {
-        Some(yes) if yes == taken => return Ok(Some(())),
+        Some(yes) if yes == taken => return Ok(true),
         Some(yes) => {
             let reason = format!("--yes says {yes}, and it would take {taken}: nothing was done");
             return refused(reason);
         }
-        None if consent.dry_run => return Ok(None),
+        None if consent.dry_run => return Ok(false),
         None => {}
     }
     if out.is_json() {
@@ -95,72 +135,26 @@ fn ask(
     }
     let question = format!("This is a dry run. Type {taken} to go on: ");
     let shown = std::mem::take(out.text_mut());
-    match terminal.ask(&shown, &question) {
-        Some(answer) => Ok((answer.trim() == taken.to_string()).then_some(())),
-        None => {
-            *out.text_mut() = shown;
-            out.line(format!("This is a dry run: --yes {taken} does it."));
-            Ok(None)
-        }
-    }
+    let answer = terminal.ask(&shown, &question);
+    let Some(answer) = answer else {
+        *out.text_mut() = shown;
+        out.line(format!("This is a dry run: --yes {taken} does it."));
+        return Ok(false);
+    };
+    Ok(answer.trim() == taken.to_string())
 }
 
-fn print_plan(plan: &LetterPlan, out: &mut Output) {
-    let verb = match plan.verb {
-        LetterVerb::Discard => "would be discarded",
-        _ => "would be replayed; done steps would not run again",
-    };
-    let letters = match plan.taken {
-        1 => "letter",
-        _ => "letters",
-    };
-    out.line(format!("{} dead {letters} {verb}", count(plan.taken)));
-    if let (Some(sample), Some(oldest)) = (&plan.sample, plan.oldest) {
-        let error = clean(&sample.error, 200);
-        let oldest = out.ago(Some(oldest));
-        out.line(format!(
-            "the oldest failed {oldest} ago; the first is {}: {error}",
-            sample.address
-        ));
-    }
-    print_left("would be left", plan.refused, &plan.left, out);
-}
-
-fn print_left(how: &str, refused: u64, left: &[LeftLetter], out: &mut Output) {
+fn print_left(how: &str, refused: u64, left: &[(String, &str)], out: &mut Output) {
     if refused == 0 {
         return;
     }
     out.line(format!("{} {how}:", count(refused)));
-    for left in left.iter().take(SHOWN) {
-        out.line(format!("  {}  {}", left.address, clean(&left.reason, 200)));
+    for (name, reason) in left.iter().take(SHOWN) {
+        let name = clean(name, 200);
+        out.line(format!("  {name}  {}", clean(reason, 200)));
     }
     let shown = u64::try_from(left.len().min(SHOWN)).unwrap_or_default();
     if refused > shown {
         out.line(format!("  … and {} more", count(refused - shown)));
     }
-}
-
-fn print_report(verb: LetterVerb, report: &LetterReport, out: &mut Output) {
-    let done = count(report.done);
-    match verb {
-        LetterVerb::Discard => out.line(format!("{done} discarded")),
-        _ => {
-            let (succeeded, failed) = (report.succeeded, report.failed_again);
-            let unknown = report.unknown;
-            out.line(format!(
-                "{done} replayed · {} succeeded · {} failed again · {} still run or cannot be followed",
-                count(succeeded),
-                count(failed),
-                count(unknown)
-            ));
-        }
-    }
-    if let Some(stopped) = &report.stopped {
-        let left = count(report.not_tried);
-        out.alert(&format!(
-            "stopped: {}; {left} were not tried",
-            clean(stopped, 400)
-        ));
-    }
-    print_left("left", report.refused, &report.left, out);
 }

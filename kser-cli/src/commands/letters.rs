@@ -1,7 +1,7 @@
 use kser::run::Timestamp;
 use kser_ops::{Causes, Letter, LetterAddress, LetterFilter, Ops, OpsError};
 
-use super::bulk;
+use super::letter_acts;
 use crate::args::{Filter, Letters, Which};
 use crate::exit::Exit;
 use crate::output::{Output, clean, count, or_dash};
@@ -33,11 +33,11 @@ pub(super) async fn run(
             (pace.canary, pace.rate, pace.wait) = (canary, rate, wait);
             pace.stop_after = stop_after;
             let verb = kser_ops::LetterVerb::Replay;
-            bulk::letters(verb, act, Some(max_replays), &pace, ops, out, terminal).await
+            letter_acts::act(verb, act, Some(max_replays), &pace, ops, out, terminal).await
         }
         Letters::Discard { act } => {
             let (verb, pace) = (kser_ops::LetterVerb::Discard, kser_ops::Pace::default());
-            bulk::letters(verb, act, None, &pace, ops, out, terminal).await
+            letter_acts::act(verb, act, None, &pace, ops, out, terminal).await
         }
     }
 }

@@ -1,9 +1,15 @@
 //! The commands that ask a backend: each asks the model, and prints the answer.
 
 mod bulk;
+mod input;
+mod launch;
+mod letter_acts;
 mod letters;
+mod run_acts;
+mod runs;
 mod status;
 mod topics;
+mod watch;
 
 use kser_ops::{Ops, OpsError};
 
@@ -25,6 +31,9 @@ pub async fn run(
 ) -> Result<Exit, OpsError> {
     match command {
         Command::Status => status::show(ops, out).await,
+        Command::Runs(command) => runs::run(command, ops, out, terminal).await,
+        Command::Launch(asked) => launch::launch(asked, ops, out).await,
+        Command::Send(asked) => launch::send(asked, ops, out).await,
         Command::Letters(command) => letters::run(command, ops, out, terminal).await,
         Command::Topics => topics::topics(ops, out).await,
         Command::Groups { group } => topics::groups(group.as_deref(), ops, out).await,

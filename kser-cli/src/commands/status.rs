@@ -1,8 +1,8 @@
-use kser_ops::{Ops, OpsError, Part, Spoken, Summary, letters_left};
+use kser_ops::{Ops, OpsError, Part, RunCounts, Spoken, Summary, letters_left};
 
 use super::topics::waiting;
 use crate::exit::Exit;
-use crate::output::{Output, clean};
+use crate::output::{Output, clean, count};
 
 /// Summarizes everything. The exit code is that of a backend that did not answer.
 pub(super) async fn show(ops: &Ops, out: &mut Output) -> Result<Exit, OpsError> {
@@ -30,6 +30,16 @@ fn print(summary: &Summary, out: &mut Output) {
         shown("Kafka", kafka),
         shown("store", store)
     ));
+    if let Some(runs) = &summary.runs {
+        let bounded = |number: u64| match number {
+            RunCounts::MOST.. => format!("{}+", count(RunCounts::MOST)),
+            number => count(number),
+        };
+        let [open, failed, cancelled] = [runs.open, runs.failed, runs.cancelled].map(bounded);
+        out.line(format!(
+            "runs: {open} open · {failed} failed · {cancelled} cancelled"
+        ));
+    }
     if let Some(topics) = &summary.topics {
         let rows = topics.iter().map(|line| {
             let (work, letters) = (line.work.as_ref(), line.letters.as_ref());

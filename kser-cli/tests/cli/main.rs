@@ -3,5 +3,6 @@
 mod acts;
 mod process;
 mod readme;
+mod runs;
 mod shown;
 mod world;

@@ -45,7 +45,8 @@ fn wrong_usage_is_exit_code_2() {
             &["letters", "ls", "--cause", "xyz"],
             "4 to 8 hexadecimal digits",
         ),
-        (&["runs"], "unrecognized subcommand"),
+        (&["runs"], "kser runs [OPTIONS] <COMMAND>"),
+        (&["run"], "unrecognized subcommand"),
         (&["health", "--url", "https://a"], "http://host:port"),
     ] {
         let (code, out, error) = run(arguments);
@@ -143,6 +144,66 @@ fn health_asks_a_program() {
     assert_eq!((code, &health["live"]), (Some(0), &true.into()));
     drop(server);
     assert_eq!(ask(&["--live"]).0, Some(5));
+}
+
+#[test]
+fn runs_of_a_store_have_exit_codes() {
+    let store = format!("sqlite://{}", file("runs").display());
+    let ask = |arguments: &[&str]| run(&[arguments, &["--store", &store]].concat());
+    let (code, out, _) = ask(&["runs", "ls"]);
+    assert_eq!((code, out.as_str()), (Some(0), "there are no such runs\n"));
+    let (code, out, _) = ask(&["runs", "ls", "--json"]);
+    let page: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &page["runs"]), (Some(0), &serde_json::json!([])));
+    let (code, out, error) = ask(&["runs", "resume", "0000000000", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((code, out.as_str()), (Some(3), ""));
+    let expected = serde_json::json!({"error": {"kind": "not_found",
+        "message": "no run begins with 0000000000", "temporary": false}});
+    assert_eq!(error, expected);
+    let (code, _, error) = ask(&["launch", "shop.Order"]);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(
+        error.contains("a launch needs Kafka: it is not named"),
+        "{error}"
+    );
+    let (code, _, error) = run(&[
+        "runs",
+        "ls",
+        "--kafka",
+        "kafka://127.0.0.1:1",
+        "--timeout",
+        "1s",
+    ]);
+    assert!(code == Some(5) || code == Some(2), "{error}");
+    let (code, _, error) = ask(&["runs", "ls", "--after", "c1-nothing"]);
+    assert_eq!(code, Some(2), "{error}");
+}
+
+#[test]
+fn a_database_that_is_away_shows_no_password() {
+    let store = "postgres://kser:hunter2@127.0.0.1:1/shop";
+    let (code, out, error) = run(&["runs", "ls", "--store", store, "--timeout", "2s"]);
+    assert_eq!((code, out.as_str()), (Some(5), ""), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+/// A program that is older than the tables says so, and touches nothing.
+#[test]
+fn a_store_of_a_newer_version_is_refused() {
+    let path = file("newer");
+    let store = format!("sqlite://{}", path.display());
+    assert_eq!(run(&["status", "--store", &store]).0, Some(0));
+    let tables = rusqlite::Connection::open(&path).unwrap();
+    let later = "INSERT INTO kser_migrations VALUES (99, 99)";
+    tables.execute(later, ()).unwrap();
+    let (code, out, error) = run(&["status", "--store", &store]);
+    assert_eq!(out, "", "{error}");
+    assert!(
+        code.is_some_and(|code| [2, 5].contains(&code)),
+        "{code:?}: {error}"
+    );
+    assert!(error.contains("99"), "{error}");
 }
 
 #[test]

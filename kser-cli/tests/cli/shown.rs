@@ -139,6 +139,28 @@ async fn text_of_a_message_cannot_write_to_the_terminal() {
     }
 }
 
+/// A letter whose payload and error are envelopes is shown, replayed and discarded as any other.
+#[tokio::test(start_paused = true)]
+async fn an_encrypted_letter_is_shown_without_the_key() {
+    let world = World::new().await;
+    let sealed = "{\"kser_sealed\":2,\"data\":\"AAAA\"}";
+    let letter = super::world::letter("vault", None, None, sealed, 60);
+    kser::backend::Transport::publish(&world.transport, vec![letter])
+        .await
+        .unwrap();
+    let list = world.kser("letters ls vault").await;
+    assert_eq!(list.exit, Exit::Done);
+    let text = "encrypted: the error cannot be read without the key";
+    assert!(
+        list.text.contains(text) && !list.text.contains("AAAA"),
+        "{list:?}"
+    );
+    assert_eq!(
+        world.kser("letters discard vault/0/0").await.exit,
+        Exit::Done
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn things_that_are_not_there_have_an_exit_code() {
     let world = World::new().await.with_letters().await;

@@ -1,5 +1,5 @@
 use kser::backend::{Record, Transport, headers};
-use kser::client::{Client, Clock};
+use kser::client::{Client, Clock, Limits};
 use kser::memory::{MemoryStore, MemoryTransport};
 use kser::message::Topic;
 use kser::run::Timestamp;
@@ -35,12 +35,14 @@ pub(crate) struct Answer {
     pub(crate) exit: Exit,
     pub(crate) error: Option<String>,
     pub(crate) asked: Option<String>,
+    pub(crate) told: Vec<String>,
 }
 
 /// A person who types an answer, if there is one.
 struct Person {
     types: Option<String>,
     asked: Option<String>,
+    told: Vec<String>,
 }
 
 impl Terminal for Person {
@@ -50,6 +52,10 @@ impl Terminal for Person {
         Some(types)
     }
 
+    fn tell(&mut self, line: &str) {
+        self.told.push(line.to_owned());
+    }
+
     fn progress(&mut self, _: u64, _: u64) {}
 
     fn end_progress(&mut self) {}
@@ -57,8 +63,20 @@ impl Terminal for Person {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::on(MemoryStore::new()).await
+    }
+
+    /// Makes a world whose store stands still in time.
+    pub(crate) async fn still() -> Self {
+        Self::on(MemoryStore::with_clock(Still)).await
+    }
+
+    async fn on(store: MemoryStore) -> Self {
         let transport = MemoryTransport::new();
-        let builder = Client::builder(transport.clone()).store(MemoryStore::new());
+        let mut limits = Limits::default();
+        (limits.outcome, limits.message) = (20_000_000, 20_000_000);
+        let builder = Client::builder(transport.clone()).store(store);
+        let builder = builder.limits(limits);
         let client = builder.build().await.expect("a client");
         let part = |url: &str| Part::Open {
             url: url.to_owned(),
@@ -140,7 +158,11 @@ impl World {
             global, command, ..
         } = Cli::try_parse_from(arguments).expect("arguments");
         let mut out = Output::new(global.json, width, NOW);
-        let mut person = Person { types, asked: None };
+        let mut person = Person {
+            types,
+            asked: None,
+            told: Vec::new(),
+        };
         let ended = kser_cli::run(command, &self.ops, &mut out, &mut person).await;
         let text = anstream::adapter::strip_str(&out.into_text()).to_string();
         let error = ended.as_ref().err().map(ToString::to_string);
@@ -149,6 +171,7 @@ impl World {
             text,
             error,
             asked: person.asked,
+            told: person.told,
         }
     }
 

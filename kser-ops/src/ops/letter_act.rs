@@ -1,17 +1,18 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kser::Error;
 use kser::backend::RecordPlace;
 use kser::dead_letter::DeadLetter;
 use kser::message::Topic;
-use kser::run::{RunId, Status};
+use kser::run::RunId;
 use serde::Serialize;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::error::OpsError;
 use crate::letter::{DEAD_LETTERS, LetterAddress};
 use crate::ops::Ops;
+use crate::ops::brake::{Brake, Ends};
 use crate::ops::letter_plan::{LeftLetter, LetterPlan, LetterVerb, REASONS, Targets, refusal};
 use crate::ops::letters::LetterFilter;
 use crate::ops::pace::Pace;
@@ -19,24 +20,15 @@ use crate::ops::pace::Pace;
 /// The time without a letter after which those that are expected are taken to be in other hands: that of a rebalance.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The time between two looks at the runs of replayed letters.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// The number of runs that are followed at the same time. The ends of earlier ones stay unknown.
-const FOLLOWED: usize = 1000;
-
 /// The result of an act on letters, also while it goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LetterReport {
     /// The number of letters that are replayed or discarded.
     pub done: u64,
-    /// The number of runs among them that have succeeded.
-    pub succeeded: u64,
-    /// The number of runs that have failed again.
-    pub failed_again: u64,
-    /// The number of letters whose runs had not ended, or cannot be followed: those of lone tasks, and of runs that no store keeps.
-    pub unknown: u64,
+    /// The ends of their runs.
+    #[serde(flatten)]
+    pub ends: Ends,
     /// The number of letters that are left, since the rules refuse them or another session has them.
     pub refused: u64,
     /// The letters that are left, with the reasons, at most a thousand.
@@ -78,11 +70,8 @@ impl Ops {
         let mut act = Act {
             ops: self,
             verb: plan.verb,
-            pace,
+            brake: Brake::new(self, pace),
             report: LetterReport::default(),
-            followed: VecDeque::new(),
-            next: Instant::now(),
-            looked: Instant::now(),
             tell,
         };
         for (topic, targets) in &plan.targets {
@@ -91,9 +80,18 @@ impl Ops {
                 Some(_) => act.report.not_tried += len(targets),
             }
         }
-        act.follow(Instant::now() + pace.wait).await;
-        act.report.unknown += act.still_followed();
-        Ok(act.report)
+        let Act {
+            brake,
+            mut report,
+            mut tell,
+            ..
+        } = act;
+        let ends = brake.finish(|ends| {
+            report.ends = ends;
+            tell(&report);
+        });
+        report.ends = ends.await;
+        Ok(report)
     }
 }
 
@@ -105,14 +103,8 @@ fn len<K, V>(of: &BTreeMap<K, V>) -> u64 {
 struct Act<'a, F> {
     ops: &'a Ops,
     verb: LetterVerb,
-    pace: &'a Pace,
+    brake: Brake<'a>,
     report: LetterReport,
-    /// The runs that have not ended.
-    followed: VecDeque<RunId>,
-    /// The time of the next letter.
-    next: Instant,
-    /// The time of the last look at the runs.
-    looked: Instant,
     tell: F,
 }
 
@@ -136,9 +128,11 @@ impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
                 letter.keep();
                 continue;
             };
-            sleep_until(self.next).await;
+            self.brake.turn().await;
             self.one(topic, letter, run).await;
-            self.brake().await;
+            if self.report.stopped.is_none() {
+                self.check().await;
+            }
         }
         match self.report.stopped {
             Some(_) => self.report.not_tried += len(&targets),
@@ -151,7 +145,6 @@ impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
 
     /// Takes one letter.
     async fn one(&mut self, topic: &Topic, letter: DeadLetter, run: Option<RunId>) {
-        self.next = Instant::now() + self.pace.interval();
         let address = LetterAddress::new(topic.clone(), letter.record_place());
         let done = match self.verb {
             LetterVerb::Replay => letter.replay().await,
@@ -161,12 +154,29 @@ impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
             Ok(()) => {
                 self.report.done += 1;
                 if self.verb == LetterVerb::Replay {
-                    self.add(run);
+                    self.brake.add(run);
                 }
             }
             Err(error) => self.refuse(address, run, &error),
         }
+        self.report.ends = self.brake.ends();
         (self.tell)(&self.report);
+    }
+
+    /// Stops the act if the brake says so.
+    async fn check(&mut self) {
+        let Self {
+            brake,
+            report,
+            tell,
+            ..
+        } = self;
+        let done = report.done;
+        let stopped = brake.check(done, |ends| {
+            report.ends = ends;
+            tell(report);
+        });
+        report.stopped = stopped.await;
     }
 
     fn refuse(&mut self, address: LetterAddress, run: Option<RunId>, error: &Error) {
@@ -204,71 +214,6 @@ impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
             self.leave(missing(topic, place, run, is_there));
         }
         Ok(())
-    }
-
-    /// Follows the run of a letter that was replayed.
-    fn add(&mut self, run: Option<RunId>) {
-        match run {
-            Some(run) if self.ops.has_store() => self.followed.push_back(run),
-            _ => self.report.unknown += 1,
-        }
-        if self.followed.len() > FOLLOWED {
-            self.followed.pop_front();
-            self.report.unknown += 1;
-        }
-    }
-
-    fn still_followed(&self) -> u64 {
-        u64::try_from(self.followed.len()).unwrap_or(u64::MAX)
-    }
-
-    /// Stops the act if its canary has not succeeded, or too many runs have failed again.
-    async fn brake(&mut self) {
-        if self.pace.canary > 0 && self.report.done == self.pace.canary {
-            self.follow(Instant::now() + self.pace.wait).await;
-            let (failed, open) = (self.report.failed_again, self.still_followed());
-            if failed > 0 || open > 0 {
-                let of = self.pace.canary;
-                self.report.stopped = Some(format!(
-                    "of the first {of}, {failed} failed again, and {open} had not ended in time"
-                ));
-            }
-        } else if self.pace.stop_after.is_some() && self.looked.elapsed() >= LOOK {
-            self.look().await;
-        }
-        let failed = self.report.failed_again;
-        let most = self.pace.stop_after.filter(|most| failed >= *most);
-        if most.is_some() && self.report.stopped.is_none() {
-            self.report.stopped = Some(format!("{failed} runs failed again"));
-        }
-    }
-
-    /// Waits until the runs that are followed have ended, at most until `end`.
-    async fn follow(&mut self, end: Instant) {
-        loop {
-            self.look().await;
-            (self.tell)(&self.report);
-            if self.followed.is_empty() || Instant::now() >= end {
-                return;
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    /// Looks once whether the runs that are followed have ended. A store that does not answer ends nothing.
-    async fn look(&mut self) {
-        self.looked = Instant::now();
-        let runs = self.ops.client.runs();
-        let mut open = VecDeque::new();
-        for run in std::mem::take(&mut self.followed) {
-            match runs.status(&run).await.map(|state| state.status) {
-                Ok(Status::Success) => self.report.succeeded += 1,
-                Ok(Status::Failed) => self.report.failed_again += 1,
-                Ok(Status::Cancelled) | Err(Error::UnknownRun { .. }) => self.report.unknown += 1,
-                Ok(Status::Pending | Status::Running) | Err(_) => open.push_back(run),
-            }
-        }
-        self.followed = open;
     }
 }
 

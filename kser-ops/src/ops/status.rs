@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kser::run::Timestamp;
+use kser::run::{RunFilter, Status, Timestamp};
 use serde::Serialize;
 
 use crate::duration::Spoken;
@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(24 * 3600);
 #[non_exhaustive]
 pub struct Summary {
     /// The time of day.
-    #[serde(serialize_with = "at")]
+    #[serde(serialize_with = "crate::json::at")]
     pub now: Timestamp,
     /// Kafka as it was found.
     pub kafka: Part,
@@ -27,15 +27,48 @@ pub struct Summary {
     pub store: Part,
     /// The work topics; `None` without Kafka.
     pub topics: Option<Vec<TopicLine>>,
+    /// The runs; `None` without a store.
+    pub runs: Option<RunCounts>,
     /// The points that need a hand, the most urgent first.
     pub needs: Vec<Need>,
+}
+
+/// The number of runs of a store that have not succeeded. Each number is exact below [`RunCounts::MOST`], and means so many or more at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RunCounts {
+    /// The number of runs that have not ended.
+    pub open: u64,
+    /// The number of runs that have failed.
+    pub failed: u64,
+    /// The number of runs that were cancelled.
+    pub cancelled: u64,
+}
+
+impl RunCounts {
+    /// The largest number.
+    pub const MOST: u64 = 1000;
+
+    async fn read(ops: &Ops) -> Result<Self, OpsError> {
+        let count = async |status| {
+            let filter = RunFilter::default().with_status(status);
+            ops.count_runs(&filter, Self::MOST).await
+        };
+        let (pending, running) = (count(Status::Pending).await?, count(Status::Running).await?);
+        Ok(Self {
+            open: (pending + running).min(Self::MOST),
+            failed: count(Status::Failed).await?,
+            cancelled: count(Status::Cancelled).await?,
+        })
+    }
 }
 
 /// A point that needs a hand, with the command that shows more or mends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Need {
-    /// The point, one of a closed list: `kafka_failed`, `store_failed`, `letters_deleted_soon`, `late`, `letters`.
+    /// The point, one of a closed list: `kafka_failed`, `store_failed`, `letters_deleted_soon`, `late`,
+    /// `letters`, `runs_failed`.
     pub kind: &'static str,
     /// The point, for people.
     pub text: String,
@@ -64,11 +97,16 @@ impl Ops {
             Part::Open { .. } => Some(self.topics().await?),
             _ => None,
         };
+        let runs = match self.store() {
+            Part::Open { .. } => Some(RunCounts::read(self).await?),
+            _ => None,
+        };
         let mut summary = Summary {
             now: self.now(),
             kafka: self.kafka().clone(),
             store: self.store().clone(),
             topics,
+            runs,
             needs: Vec::new(),
         };
         summary.needs = needs(&summary);
@@ -96,6 +134,7 @@ fn needs(summary: &Summary) -> Vec<Need> {
     );
     found.extend(topics.iter().filter_map(|line| late(line, summary.now)));
     found.extend(topics.iter().filter_map(letters));
+    found.extend(summary.runs.as_ref().and_then(failed));
     found
 }
 
@@ -146,13 +185,28 @@ fn late(line: &TopicLine, now: Timestamp) -> Option<Need> {
 fn letters(line: &TopicLine) -> Option<Need> {
     let waiting = line.letters.as_ref()?.waiting;
     let topic = &line.topic;
-    let text = format!("{waiting} dead letters of {topic}");
+    let noun = match waiting {
+        1 => "letter",
+        _ => "letters",
+    };
+    let text = format!("{waiting} dead {noun} of {topic}");
     let command = format!("kser letters causes {topic}");
     (waiting > 0).then(|| Need::new("letters", text, command))
 }
 
-fn at<S: serde::Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(at)
+/// Says that runs have failed.
+fn failed(runs: &RunCounts) -> Option<Need> {
+    let text = match runs.failed {
+        0 => return None,
+        1 => "1 run has failed".to_owned(),
+        RunCounts::MOST.. => format!("{} runs or more have failed", RunCounts::MOST),
+        failed => format!("{failed} runs have failed"),
+    };
+    Some(Need::new(
+        "runs_failed",
+        text,
+        "kser runs causes".to_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -187,6 +241,7 @@ mod tests {
             kafka: Part::Absent,
             store: Part::Absent,
             topics: Some(vec![line]),
+            runs: None,
             needs: Vec::new(),
         };
         needs(&summary).into_iter().map(|need| need.kind).collect()
@@ -221,11 +276,16 @@ mod tests {
             kafka: failed,
             store: Part::Absent,
             topics: None,
+            runs: Some(RunCounts {
+                failed: 3,
+                ..RunCounts::default()
+            }),
             needs: Vec::new(),
         };
-        let [need] = &needs(&summary)[..] else {
-            panic!("one point");
+        let [need, failed] = &needs(&summary)[..] else {
+            panic!("two points");
         };
         assert_eq!(need.text, "Kafka (kafka://k1) cannot be asked: no answer");
+        assert_eq!(failed.text, "3 runs have failed");
     }
 }
