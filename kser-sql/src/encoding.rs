@@ -1,7 +1,9 @@
 //! The forms in which rows keep the values of the contract.
 
 use bytes::Bytes;
+use kser_core::sequencing::{Outcomes, Progress};
 use kser_core::{Error, Record, Timestamp, Topic};
+use serde::Serialize;
 
 /// A header: a name, and a value that may be absent.
 pub(crate) type Header = (String, Option<Bytes>);
@@ -19,6 +21,57 @@ pub(crate) fn unreadable(backend: &'static str, row: &'static str) -> Error {
         )
         .into(),
     }
+}
+
+/// Writes a value as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Encode {
+        source: source.into(),
+    })
+}
+
+/// The JSON of a progress, in the columns of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct ProgressText {
+    /// The progress, without its outcomes.
+    pub(crate) progress: String,
+    /// The outcomes; `None` where the run keeps those that it has.
+    pub(crate) outcomes: Option<String>,
+}
+
+impl ProgressText {
+    pub(crate) fn of(progress: &Progress, keeps_outcomes: bool) -> Result<Self, Error> {
+        let outcomes = (!keeps_outcomes).then(|| json(&progress.outcomes()));
+        Ok(Self {
+            progress: json(&progress.clone().with_outcomes(Outcomes::default()))?,
+            outcomes: outcomes.transpose()?,
+        })
+    }
+
+    /// Reads the progress; its outcomes are the default ones where the run keeps those that it has.
+    pub(crate) fn read(&self, backend: &'static str) -> Result<Progress, Error> {
+        let outcomes = self.outcomes.as_deref().map(str::as_bytes);
+        read_progress(backend, self.progress.as_bytes(), outcomes)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.progress.len() + self.outcomes.as_ref().map_or(0, String::len)
+    }
+}
+
+/// Reads a progress from its columns. The tables before the fourth migration have the outcomes in the progress.
+pub(crate) fn read_progress(
+    backend: &'static str,
+    progress: &[u8],
+    outcomes: Option<&[u8]>,
+) -> Result<Progress, Error> {
+    let unreadable = || unreadable(backend, "the progress of a run");
+    let progress: Progress = serde_json::from_slice(progress).map_err(|_| unreadable())?;
+    let Some(outcomes) = outcomes else {
+        return Ok(progress);
+    };
+    let outcomes = serde_json::from_slice(outcomes).map_err(|_| unreadable())?;
+    Ok(progress.with_outcomes(outcomes))
 }
 
 /// Converts a number to the signed one of the same bits, which a column holds.

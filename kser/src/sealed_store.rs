@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use kser_core::presence::PresenceStore;
-use kser_core::sequencing::{Owner, PlannedStep, Progress, Revision};
+use kser_core::sequencing::{Outcomes, Owner, PlannedStep, Progress, Revision};
 use kser_core::store::{
     Attempt, Cursor, DueRun, Found, Inserted, NewRun, Output, OutputId, Page, RunFilter, RunInfo,
     RunSummary, Standing, StoreHealth, Swapped, Timed, Watch, Write,
@@ -245,7 +245,10 @@ impl StateStore for SealedStore {
         mut write: Write,
     ) -> Result<Timed<Swapped>, Error> {
         let place = Place::of(id);
-        write.progress = self.seal_progress(write.progress, &place)?;
+        write.progress = match write.keeps_outcomes {
+            true => write.progress.with_outcomes(Outcomes::default()),
+            false => self.seal_progress(write.progress, &place)?,
+        };
         write.plan = match write.plan {
             Some(plan) => Some(self.seal_plan(plan, &place)?),
             None => None,

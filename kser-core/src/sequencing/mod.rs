@@ -16,5 +16,5 @@ pub use apply::{MAX_CRASHES, apply};
 pub use carried::SentStep;
 pub use event::{Effect, Event, Transition};
 pub use plan::{External, Plan, PlannedStep, StepKey, StepWindow};
-pub use progress::{Lease, Owner, Progress, Revision};
+pub use progress::{Lease, Outcomes, Owner, Progress, Revision};
 pub use rejected::Rejected;

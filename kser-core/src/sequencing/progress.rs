@@ -1,9 +1,11 @@
 mod json;
+mod outcomes;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::outcomes::Outcomes;
 use crate::{Envelope, Fields, Instance, Outcome, Status, Timestamp};
 
 /// The time that a published step has to start before it is published again, the first time.

@@ -21,6 +21,7 @@ macro_rules! __store_contract {
                 "A swap that does not write changes nothing, and answers with the state that is stored." => a_swap_that_does_not_write_changes_nothing;
                 "A swap that is repeated with its stamp answers that it has written, and writes nothing a second time." => a_swap_that_is_repeated_has_written_once;
                 "The plan, the attempt and the outputs of a swap are written exactly if its progress is." => plan_attempt_and_outputs_of_a_swap_are_written_with_it;
+                "A swap that keeps the outcomes leaves those of the run as they are, whatever its progress has." => a_swap_may_keep_the_outcomes;
                 "The next read of any process returns the progress that a swap has written." => the_next_read_returns_a_swap;
                 "A swap answers with the step of the plan that was asked for, also one that it wrote." => a_swap_answers_with_the_step_that_was_asked_for;
             }

@@ -159,6 +159,9 @@ pub struct Write {
     /// The topic of the record that moves the run on: that of the pending step, or that of its report where the step is an
     /// external one. `None` leaves it unchanged.
     pub topic: Option<Topic>,
+    /// Whether the run keeps its [outcomes](crate::sequencing::Outcomes), whatever those of `progress` are: a store need not write
+    /// them again, however large they are. `false` unless set.
+    pub keeps_outcomes: bool,
 }
 
 impl Write {
@@ -173,6 +176,7 @@ impl Write {
             outputs_due_in: OUTPUT_PATIENCE,
             fetch: None,
             topic: None,
+            keeps_outcomes: false,
         }
     }
 }

@@ -344,6 +344,14 @@ impl World {
         if !after.changed {
             assert_eq!(after.progress, self.progress, "unchanged is the same");
         }
+        if after.progress.keeps_outcomes_of(&self.progress) {
+            let kept = self.progress.outcomes();
+            assert_eq!(
+                after.progress.outcomes(),
+                kept,
+                "a store keeps the outcomes"
+            );
+        }
         let ended = after.progress.status().is_terminal() && !self.progress.status().is_terminal();
         self.ends += usize::from(ended);
         self.progress = after.progress.clone();

@@ -164,15 +164,19 @@ impl Runs {
             return SwapAnswer::Conflict(Known::Stands(run.shown()));
         }
         let Write {
-            progress,
+            mut progress,
             plan,
             attempt,
             outputs,
             outputs_due_in,
             fetch,
             topic,
+            keeps_outcomes,
             ..
         } = write;
+        if keeps_outcomes {
+            progress = progress.with_outcomes(run.progress.outcomes());
+        }
         let statuses = (run.progress.status(), progress.status());
         self.listed
             .change(&run.name, statuses, (run.created, run.number));

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::failure::{BACKEND, Failure};
-use crate::encoding::{RecordRow, millis, signed, unreadable};
+use crate::encoding::{ProgressText, RecordRow, millis, signed, unreadable};
 
 /// A value of a statement.
 pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -43,11 +43,11 @@ pub(super) struct ProgressRow {
     pub(super) version: i64,
     pub(super) stamp: i64,
     pub(super) look_at: Option<i64>,
-    pub(super) text: String,
+    pub(super) text: ProgressText,
 }
 
 impl ProgressRow {
-    pub(super) fn of(progress: &Progress) -> Result<Self, Error> {
+    pub(super) fn of(progress: &Progress, keeps_outcomes: bool) -> Result<Self, Error> {
         let revision = progress.revision();
         Ok(Self {
             status: progress.status().as_str(),
@@ -58,15 +58,9 @@ impl ProgressRow {
             version: signed(revision.version),
             stamp: signed(revision.stamp),
             look_at: progress.check_at().map(millis),
-            text: json(progress)?,
+            text: ProgressText::of(progress, keeps_outcomes)?,
         })
     }
-}
-
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|source| Error::Encode {
-        source: source.into(),
-    })
 }
 
 /// The columns of a group: the values of each row, and for values of which a row has several, the place of its first one.
@@ -147,6 +141,7 @@ pub(super) struct Columns<'a> {
     pub(super) stamps: Vec<i64>,
     pub(super) looks: Vec<Option<i64>>,
     pub(super) texts: Vec<&'a [u8]>,
+    pub(super) outcomes: Vec<Option<&'a [u8]>>,
 }
 
 impl<'a> Columns<'a> {
@@ -160,7 +155,9 @@ impl<'a> Columns<'a> {
             columns.versions.push(row.version);
             columns.stamps.push(row.stamp);
             columns.looks.push(row.look_at);
-            columns.texts.push(row.text.as_bytes());
+            columns.texts.push(row.text.progress.as_bytes());
+            let outcomes = row.text.outcomes.as_deref();
+            columns.outcomes.push(outcomes.map(str::as_bytes));
         }
         columns
     }

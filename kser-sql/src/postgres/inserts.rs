@@ -38,7 +38,7 @@ impl Insert {
     pub(super) fn new(run: NewRun) -> Result<Self, Error> {
         NewRun::check_id(&run.id)?;
         Ok(Self {
-            progress: ProgressRow::of(&run.progress)?,
+            progress: ProgressRow::of(&run.progress, false)?,
             steps: steps(&run.id, &run.plan),
             due_in: wait(run.outputs_due_in),
             outputs: run.outputs.iter().map(RecordRow::of).collect(),
@@ -110,6 +110,7 @@ impl Insert {
             &stays,
             &progress.steps,
             &progress.updated,
+            &progress.outcomes,
         ];
         if parts.plans {
             values.extend([&plans.first as Value<'_>, &plans.count, &steps]);

@@ -280,7 +280,7 @@ impl StateStore for PostgresStore {
         let rows = self
             .read_rows(sql, &[&topic.as_str(), &waited, &whole(limit), &hold])
             .await?;
-        let now = time(value(one(&rows)?, 5)?);
+        let now = time(value(one(&rows)?, 9)?);
         let mut due = Vec::with_capacity(rows.len());
         for row in &rows {
             due.extend(reads::due(row)?);
@@ -322,10 +322,7 @@ impl StateStore for PostgresStore {
     async fn await_end(&self, id: &RunId) -> Result<Timed<Option<Progress>>, Error> {
         let waiters = &self.inner.database.waiters;
         match waiters.wait(id, Until::Ended).await {
-            Woken::Ended(Answer { now, value }) => {
-                let progress = reads::read_progress(value.as_bytes())?;
-                Ok(self.timed(now, Some(progress)))
-            }
+            Woken::Ended(Answer { now, value }) => Ok(self.timed(now, Some(value.read(BACKEND)?))),
             Woken::Changed => {
                 let Timed { now, value, .. } = self.read(id).await?;
                 Ok(Timed::new(now, value.into_progress()))

@@ -1,14 +1,13 @@
 //! The values of the rows that are read.
 
 use bytes::Bytes;
-use kser_core::sequencing::Progress;
 use kser_core::store::{Attempt, DueRun, Found, Output, OutputId, RunInfo, Standing, Tombstone};
 use kser_core::{Error, RunId};
 use tokio_postgres::Row;
 
 use super::columns::read_step;
 use super::failure::{BACKEND, Failure};
-use crate::encoding::{RecordRow, time, unreadable};
+use crate::encoding::{RecordRow, read_progress, time, unreadable};
 use crate::pages::SummaryRow;
 
 /// The state of an id as its columns.
@@ -16,6 +15,7 @@ use crate::pages::SummaryRow;
 pub(super) enum FoundRow {
     Stands {
         progress: Vec<u8>,
+        outcomes: Option<Vec<u8>>,
         position: u32,
         here: Option<Vec<u8>>,
         next: Option<Vec<u8>>,
@@ -55,6 +55,7 @@ impl FoundRow {
             let position: i64 = row.try_get(6)?;
             return Ok(Self::Stands {
                 progress,
+                outcomes: row.try_get(13)?,
                 position: u32::try_from(position).unwrap_or(u32::MAX),
                 here: row.try_get(7)?,
                 next: row.try_get(8)?,
@@ -75,6 +76,7 @@ impl FoundRow {
         Ok(match self {
             Self::Stands {
                 progress,
+                outcomes,
                 position,
                 here,
                 next,
@@ -84,18 +86,13 @@ impl FoundRow {
                 };
                 let here = read(here, position)?;
                 let next = read(next, position.saturating_add(1))?;
-                let progress = read_progress(&progress)?;
+                let progress = read_progress(BACKEND, &progress, outcomes.as_deref())?;
                 Found::Stands(Box::new(Standing::new(progress, here, next)))
             }
             Self::Purged(tombstone) => Found::Purged(tombstone.read()?),
             Self::Unknown => Found::Unknown,
         })
     }
-}
-
-/// Reads a progress as it is stored.
-pub(super) fn read_progress(text: &[u8]) -> Result<Progress, Error> {
-    serde_json::from_slice(text).map_err(|_| unreadable(BACKEND, "the progress of a run"))
 }
 
 /// Reads a text that is stored as bytes.
@@ -148,7 +145,7 @@ pub(super) fn info(row: &Row) -> Result<RunInfo, Error> {
         text(row, 1, "the name of an operation")?.into(),
         Bytes::copy_from_slice(launch),
         time(value(row, 3)?),
-        read_progress(value(row, 4)?)?,
+        read_progress(BACKEND, value(row, 4)?, value(row, 5)?)?,
     ))
 }
 

@@ -8,7 +8,9 @@ use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::columns::wait;
-use super::reads::{read_progress, value};
+use super::failure::BACKEND;
+use super::reads::value;
+use crate::encoding::read_progress;
 
 /// The statuses of a run that has ended.
 const ENDED: [&str; 3] = ["SUCCESS", "FAILED", "CANCELLED"];
@@ -28,7 +30,7 @@ impl<'a> Old<'a> {
         Ok(Self {
             id: value(row, 0)?,
             version: value(row, 1)?,
-            progress: read_progress(value(row, 2)?)?,
+            progress: read_progress(BACKEND, value(row, 2)?, None)?,
         })
     }
 

@@ -8,7 +8,7 @@ use super::config::PostgresConfig;
 use super::failure::Failure;
 use super::session::Session;
 
-/// A change of the tables. It only adds columns and tables, so that programs of the version before go on.
+/// A change of the tables. It only adds columns and tables, so that programs of the version before go on where `oldest_reader` says so.
 struct Migration {
     /// The version of the oldest program that may still work with the tables after it.
     oldest_reader: i64,
@@ -21,7 +21,10 @@ struct Migration {
 /// PostgreSQL then keeps the new row on the page of the old one.
 /// The columns `steps` and `updated` are those of the progress of version `noted`: a program that does not know them writes the others
 /// only.
-const MIGRATIONS: [Migration; 3] = [Migration {
+///
+/// The column `outcomes` has the outcomes of the progress. It is null in a row that a program before the fourth migration has written
+/// last, which has them in `progress`. Such a program would not find those of later rows, and is refused.
+const MIGRATIONS: [Migration; 4] = [Migration {
     oldest_reader: 1,
     statements: "
     CREATE TABLE kser.meta (name text PRIMARY KEY, value text NOT NULL);
@@ -89,6 +92,9 @@ const MIGRATIONS: [Migration; 3] = [Migration {
         id bytea PRIMARY KEY, written bigint NOT NULL, announcement bytea NOT NULL
     ) WITH (fillfactor = 50);
     ",
+}, Migration {
+    oldest_reader: 4,
+    statements: "ALTER TABLE kser.runs ADD COLUMN outcomes bytea;",
 }];
 
 /// The questions whether the schema, and the table of migrations in it, are there. They read the catalog as other tables: the

@@ -81,7 +81,7 @@ impl Statements {
                      (SELECT t.step FROM kser.steps t WHERE t.run = r.number AND t.position = s.wanted), r.position,
                      (SELECT h.step FROM kser.steps h WHERE h.run = r.number AND h.position = r.position),
                      (SELECT n.step FROM kser.steps n WHERE n.run = r.number AND n.position = r.position + 1),
-                     d.name, d.digest, d.status, d.purged
+                     d.name, d.digest, d.status, d.purged, r.outcomes
                  FROM unnest($1::bytea[], $2::int8[]) AS s(id, wanted) LEFT JOIN kser.runs r ON r.id = s.id
                  LEFT JOIN kser.tombstones d ON d.id = s.id AND r.id IS NULL",
             ),
@@ -135,9 +135,9 @@ impl Statements {
                      UPDATE kser.runs r SET look_at = (SELECT now FROM clock) + $4::int8 FROM due
                      WHERE r.number = due.number AND $4::int8 > 0
                  )
-                 SELECT d.id, d.name, d.message, d.created, d.progress, now, d.position,
+                 SELECT d.id, d.name, d.message, d.created, d.progress, d.outcomes, d.position,
                      (SELECT h.step FROM kser.steps h WHERE h.run = d.number AND h.position = d.position),
-                     (SELECT n.step FROM kser.steps n WHERE n.run = d.number AND n.position = d.position + 1)
+                     (SELECT n.step FROM kser.steps n WHERE n.run = d.number AND n.position = d.position + 1), now
                  FROM clock LEFT JOIN (
                      SELECT r.*, l.message FROM due JOIN kser.runs r ON r.number = due.number JOIN kser.launches l ON l.run = r.number
                  ) d ON true
@@ -248,8 +248,7 @@ const ATTEMPTS: &str =
     "SELECT position, entrypoint, attempt, started, ended, worker, status, outcome, intervention, version
      FROM kser.attempts WHERE run = (SELECT number FROM kser.runs WHERE id = $1)";
 
-const INFO: &str =
-    "SELECT id, name, message, created, progress FROM kser.runs JOIN kser.launches ON run = number";
+const INFO: &str = "SELECT id, name, message, created, progress, outcomes FROM kser.runs JOIN kser.launches ON run = number";
 
 /// Removes runs with all of their rows, but for their tombstones, and as many of the tombstones that are old.
 fn purge(which: &str, notify: &str, forgotten: u32) -> String {
@@ -323,7 +322,11 @@ fn swap(parts: Parts) -> String {
         next += 1;
         text
     };
-    let (mut sources, mut columns, mut carried) = (String::new(), String::new(), String::new());
+    let (mut sources, mut columns, mut carried) = (
+        format!(", {}", array("bytea")),
+        ", outcomes".to_owned(),
+        String::new(),
+    );
     let mut add = |source: String, name: &str| {
         sources.push_str(&format!(", {source}"));
         columns.push_str(&format!(", {name}"));
@@ -382,7 +385,8 @@ fn swap(parts: Parts) -> String {
         "WITH written AS (
              UPDATE kser.runs r SET status = s.status, version = s.version, stamp = s.stamp, look_at = s.look_at,
                  progress = s.progress, topic = coalesce(s.topic, r.topic), position = s.position,
-                 steps = s.step_count, updated = s.updated, noted = s.version
+                 steps = s.step_count, updated = s.updated, noted = s.version,
+                 outcomes = coalesce(s.outcomes, r.outcomes, r.progress)
              FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::bytea[],
                  $9::text[]{sources})
                  AS s(id, old_version, old_stamp, status, version, stamp, look_at, progress, topic{columns})
@@ -406,7 +410,7 @@ fn insert(parts: Parts) -> String {
         text
     };
     let (position, stays) = (array("int8"), array("bool"));
-    let (steps, updated) = (array("int8"), array("int8"));
+    let (steps, updated, outcomes) = (array("int8"), array("int8"), array("bytea"));
     let mut along = String::new();
     if parts.plans {
         let (first, count, steps) = (array("int8"), array("int8"), array("bytea"));
@@ -433,12 +437,13 @@ fn insert(parts: Parts) -> String {
     format!(
         "WITH found AS (
              INSERT INTO kser.runs AS r (id, name, topic, digest, created, status, version, stamp, look_at, progress, position,
-                 steps, updated, noted)
+                 steps, updated, noted, outcomes)
              SELECT s.id, s.name, s.topic, s.digest, {{now}}, s.status, s.version, s.stamp, s.look_at, s.progress, s.position,
-                 s.step_count, s.updated, s.version
+                 s.step_count, s.updated, s.version, s.outcomes
              FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::bytea[],
-                 {position}, {stays}, {steps}, {updated})
-                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress, position, stays, step_count, updated)
+                 {position}, {stays}, {steps}, {updated}, {outcomes})
+                 AS s(id, name, topic, digest, status, version, stamp, look_at, progress, position, stays, step_count, updated,
+                     outcomes)
              WHERE NOT (s.stays AND EXISTS (SELECT 1 FROM kser.tombstones t WHERE t.id = s.id))
              ON CONFLICT (id) DO UPDATE SET digest = r.digest
              RETURNING r.number, r.id, r.name, r.digest, r.version, r.stamp, r.xmax = 0 AS is_new

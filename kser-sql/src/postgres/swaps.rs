@@ -6,14 +6,15 @@ use kser_core::{Error, RunId, Timestamp};
 use tokio_postgres::Row;
 
 use super::columns::{
-    Answer, Columns, Lists, Outputs, ProgressRow, Value, by_id, earliest_due, json, size, steps,
-    wait, whole,
+    Answer, Columns, Lists, Outputs, ProgressRow, Value, by_id, earliest_due, size, steps, wait,
+    whole,
 };
 use super::failure::Failure;
 use super::reads::FoundRow;
 use super::session::Session;
 use super::statements::{Parts, Statements};
-use crate::encoding::{RecordRow, millis, signed, time};
+use super::waiters::Woken;
+use crate::encoding::{RecordRow, json, millis, signed, time};
 
 /// A swap.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Swap {
         Ok(Self {
             id: id.clone(),
             expected: (signed(expected.version), signed(expected.stamp)),
-            progress: ProgressRow::of(&write.progress)?,
+            progress: ProgressRow::of(&write.progress, write.keeps_outcomes)?,
             topic: write.topic.as_ref().map(ToString::to_string),
             steps: write.plan.as_ref().map(|plan| steps(id, plan)),
             attempt: write.attempt.as_ref().map(AttemptRow::of).transpose()?,
@@ -56,12 +57,16 @@ impl Swap {
         &self.id
     }
 
-    /// Returns the progress with which the run has ended, if the swap has written that.
-    pub(super) fn ended_at(&self, answer: &Answer<SwapAnswer>) -> Option<Answer<String>> {
+    /// Returns the answer to the callers that wait for the end of the run, if the swap has written that.
+    pub(super) fn end(&self, answer: &Answer<SwapAnswer>) -> Option<Woken> {
         let is_written = matches!(answer.value, SwapAnswer::Written(_));
-        (is_written && self.progress.ended).then(|| Answer {
-            now: answer.now,
-            value: self.progress.text.clone(),
+        let (now, text) = (answer.now, &self.progress.text);
+        (is_written && self.progress.ended).then(|| match text.outcomes {
+            Some(_) => Woken::Ended(Answer {
+                now,
+                value: text.clone(),
+            }),
+            None => Woken::Changed,
         })
     }
 
@@ -136,6 +141,7 @@ impl Swap {
             &channel,
             &ended,
             &process,
+            &progress.outcomes,
             &progress.positions,
             &progress.steps,
             &progress.updated,

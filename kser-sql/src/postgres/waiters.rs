@@ -14,6 +14,7 @@ use super::columns::Answer;
 use super::failure::Failure;
 use super::link::Link;
 use super::statements::Statements;
+use crate::encoding::ProgressText;
 
 /// The first and the longest pause between two looks at a run for which a caller waits. Changes by this process need none.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -62,7 +63,7 @@ pub(super) enum Woken {
     /// The wait is over by a look, or by a write of this process after which the caller reads.
     Changed,
     /// This process has ended the run, with this progress.
-    Ended(Answer<String>),
+    Ended(Answer<ProgressText>),
 }
 
 /// The end of a wait for a run, which ends in any case when there is no such run.

@@ -87,8 +87,8 @@ impl Writer {
             Ok(answers) => {
                 for (job, answer) in group.into_iter().zip(answers) {
                     if let Write::Swap(swap, caller) = job.write {
-                        match swap.ended_at(&answer) {
-                            Some(ended) => self.waiters.wake_all(swap.id(), &Woken::Ended(ended)),
+                        match swap.end(&answer) {
+                            Some(end) => self.waiters.wake_all(swap.id(), &end),
                             None => self.waiters.wake(swap.id()),
                         }
                         self.waiters.wake_for_due(swap.due(answer.now));

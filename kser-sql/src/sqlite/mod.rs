@@ -372,7 +372,7 @@ impl StateStore for SqliteStore {
         loop {
             if timeout(looks.next_pause(), came.as_mut()).await.is_ok() {
                 if let Some(progress) = end.progress.get() {
-                    return Ok(self.timed(Some(reads::read_progress(progress)?)));
+                    return Ok(self.timed(Some(progress.read(BACKEND)?)));
                 }
                 break;
             }

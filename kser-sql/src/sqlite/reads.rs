@@ -11,17 +11,33 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params, params_f
 
 use super::failure::BACKEND;
 use super::writes::read_step;
-use crate::encoding::{RecordRow, millis, time, unreadable};
+use crate::encoding::{RecordRow, millis, read_progress, time, unreadable};
 use crate::pages::SummaryRow;
 
-/// Reads a progress that [`ProgressRow`](super::writes::ProgressRow) has encoded.
-pub(super) fn read_progress(text: &str) -> std::result::Result<Progress, Error> {
-    serde_json::from_str(text).map_err(|_| unreadable(BACKEND, "the progress of a run"))
+/// A progress as its columns.
+struct ProgressColumns {
+    progress: String,
+    outcomes: Option<String>,
+}
+
+impl ProgressColumns {
+    /// Takes the columns `progress` and `outcomes` from these places of a row.
+    fn of(row: &Row<'_>, (progress, outcomes): (usize, usize)) -> Result<Self> {
+        Ok(Self {
+            progress: row.get(progress)?,
+            outcomes: row.get(outcomes)?,
+        })
+    }
+
+    fn read(&self) -> std::result::Result<Progress, Error> {
+        let outcomes = self.outcomes.as_deref().map(str::as_bytes);
+        read_progress(BACKEND, self.progress.as_bytes(), outcomes)
+    }
 }
 
 /// The state of a run as its columns.
 pub(super) struct StandingRow {
-    progress: String,
+    progress: ProgressColumns,
     position: u32,
     here: Option<String>,
     next: Option<String>,
@@ -29,7 +45,7 @@ pub(super) struct StandingRow {
 
 impl StandingRow {
     pub(super) fn read(self, id: &RunId) -> std::result::Result<Box<Standing>, Error> {
-        let progress = read_progress(&self.progress)?;
+        let progress = self.progress.read()?;
         let read = |step: Option<String>, position: u32| {
             step.map(|step| read_step(&step, id, position)).transpose()
         };
@@ -108,12 +124,13 @@ pub(super) fn standing(connection: &Connection, id: &RunId) -> Result<Option<Sta
     let mut find = connection.prepare_cached(
         "SELECT progress, position,
              (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position),
-             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position + 1)
+             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position + 1),
+             (SELECT outcomes FROM kser_outcomes o WHERE o.run = r.number)
          FROM kser_runs r WHERE id = ?1",
     )?;
     let found = find.query_row([id.as_str()], |row| {
         Ok(StandingRow {
-            progress: row.get(0)?,
+            progress: ProgressColumns::of(row, (0, 4))?,
             position: row.get(1)?,
             here: row.get(2)?,
             next: row.get(3)?,
@@ -206,9 +223,9 @@ pub(super) fn due(
     limit: i64,
 ) -> Result<Vec<(i64, DueRow)>> {
     let mut list = connection.prepare_cached(
-        "SELECT id, name, message, created, progress, number, position,
+        "SELECT id, name, message, created, progress, (SELECT outcomes FROM kser_outcomes o WHERE o.run = r.number), position,
              (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position),
-             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position + 1)
+             (SELECT step FROM kser_steps s WHERE s.run = r.number AND s.position = r.position + 1), number
          FROM kser_runs r JOIN kser_launches ON run = number
          WHERE topic = ?1 AND look_at IS NOT NULL AND look_at <= ?2 ORDER BY look_at, number LIMIT ?3",
     )?;
@@ -219,7 +236,7 @@ pub(super) fn due(
             here: row.get(7)?,
             next: row.get(8)?,
         };
-        Ok((row.get(5)?, due))
+        Ok((row.get(9)?, due))
     })?;
     due.collect()
 }
@@ -302,11 +319,12 @@ pub(super) struct InfoRow {
     name: String,
     launch: Vec<u8>,
     created: i64,
-    progress: String,
+    progress: ProgressColumns,
 }
 
 const INFO: &str =
-    "SELECT id, name, message, created, progress FROM kser_runs JOIN kser_launches ON run = number";
+    "SELECT id, name, message, created, progress, (SELECT outcomes FROM kser_outcomes o WHERE o.run = r.number)
+     FROM kser_runs r JOIN kser_launches ON run = number";
 
 impl InfoRow {
     fn of(row: &Row<'_>) -> Result<Self> {
@@ -315,12 +333,12 @@ impl InfoRow {
             name: row.get(1)?,
             launch: row.get(2)?,
             created: row.get(3)?,
-            progress: row.get(4)?,
+            progress: ProgressColumns::of(row, (4, 5))?,
         })
     }
 
     pub(super) fn read(self) -> std::result::Result<RunInfo, Error> {
-        let progress = read_progress(&self.progress)?;
+        let progress = self.progress.read()?;
         let launch = Bytes::from(self.launch);
         Ok(RunInfo::new(
             self.id,

@@ -7,7 +7,7 @@ use super::failure::Failure;
 /// The oldest SQLite whose statements these are, as `sqlite3_libversion_number` tells it: 3.37.
 const OLDEST: i32 = 3_037_000;
 
-/// A change of the tables. It only adds columns and tables, so that programs of the version before go on.
+/// A change of the tables. It only adds columns and tables, so that programs of the version before go on where `oldest_reader` says so.
 struct Migration {
     /// The version of the oldest program that may still work with the tables after it.
     oldest_reader: i64,
@@ -16,7 +16,11 @@ struct Migration {
 
 /// The columns `steps` and `updated` are those of the progress of version `noted`: a program that does not know them writes the others
 /// only.
-const MIGRATIONS: [Migration; 3] = [Migration {
+///
+/// The table `kser_outcomes` has the outcomes of the progress, since SQLite writes a row anew whose other columns change. It has none
+/// for a run that a program before the fourth migration has written last, which has them in `progress`. Such a program would not find
+/// those of later runs, and is refused.
+const MIGRATIONS: [Migration; 4] = [Migration {
     oldest_reader: 1,
     statements: "
     CREATE TABLE kser_meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -85,6 +89,9 @@ const MIGRATIONS: [Migration; 3] = [Migration {
         id TEXT NOT NULL PRIMARY KEY, written INTEGER NOT NULL, announcement TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     ",
+}, Migration {
+    oldest_reader: 4,
+    statements: "CREATE TABLE kser_outcomes (run INTEGER PRIMARY KEY, outcomes TEXT NOT NULL) STRICT;",
 }];
 
 /// Makes the tables, or brings them up to date. Of many programs that do so at once one does, and the others wait.

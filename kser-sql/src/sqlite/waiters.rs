@@ -5,6 +5,8 @@ use kser_core::RunId;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use crate::encoding::ProgressText;
+
 /// The callers in this process that wait for a change: of a run, or of the time at which something is due.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(Mutex<Waiting>);
@@ -24,8 +26,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct AwaitedEnd {
     pub(super) came: Notify,
-    /// The progress at the end; none if the run was removed.
-    pub(super) progress: OnceLock<String>,
+    /// The progress at the end; none if the run was removed, or has kept its outcomes.
+    pub(super) progress: OnceLock<ProgressText>,
 }
 
 /// The changes of one write that callers may wait for.
@@ -42,7 +44,7 @@ pub(super) struct Wake {
 /// The end of a run.
 #[derive(Debug)]
 pub(super) enum End {
-    Ended(String),
+    Ended(ProgressText),
     Removed,
 }
 
@@ -82,7 +84,9 @@ impl Waiters {
             if let Some(end) = &wake.end
                 && let Some(awaited) = waiting.ends.remove(run)
             {
-                if let End::Ended(progress) = end {
+                if let End::Ended(progress) = end
+                    && progress.outcomes.is_some()
+                {
                     let _ = awaited.progress.set(progress.clone());
                 }
                 awaited.came.notify_waiters();

@@ -11,7 +11,7 @@ use super::reads::{
     tombstone,
 };
 use super::waiters::{End, Wake};
-use crate::encoding::{RecordRow, millis, signed, unreadable};
+use crate::encoding::{ProgressText, RecordRow, json, millis, signed, unreadable};
 
 /// A progress as its columns.
 pub(super) struct ProgressRow {
@@ -26,11 +26,11 @@ pub(super) struct ProgressRow {
     look_at: Option<i64>,
     /// The time of the end of a run of which no attempt is under way.
     finished: Option<i64>,
-    text: String,
+    text: ProgressText,
 }
 
 impl ProgressRow {
-    fn of(progress: &Progress) -> std::result::Result<Self, Error> {
+    fn of(progress: &Progress, keeps_outcomes: bool) -> std::result::Result<Self, Error> {
         let revision = progress.revision();
         Ok(Self {
             status: progress.status().as_str(),
@@ -43,15 +43,9 @@ impl ProgressRow {
             look_at: progress.check_at().map(millis),
             finished: (progress.status().is_terminal() && !progress.is_started())
                 .then(|| millis(progress.updated())),
-            text: json(progress)?,
+            text: ProgressText::of(progress, keeps_outcomes)?,
         })
     }
-}
-
-fn json(value: &impl serde::Serialize) -> std::result::Result<String, Error> {
-    serde_json::to_string(value).map_err(|source| Error::Encode {
-        source: source.into(),
-    })
 }
 
 /// A run that is inserted.
@@ -76,7 +70,7 @@ impl Insert {
     pub(super) fn new(run: NewRun, now: Timestamp) -> std::result::Result<Self, Error> {
         NewRun::check_id(&run.id)?;
         Ok(Self {
-            progress: ProgressRow::of(&run.progress)?,
+            progress: ProgressRow::of(&run.progress, false)?,
             steps: steps(&run.id, &run.plan),
             outputs: rows(&run.outputs),
             created: millis(now),
@@ -135,7 +129,7 @@ impl Insert {
                 progress.version,
                 progress.stamp,
                 progress.look_at,
-                progress.text,
+                progress.text.progress,
                 progress.finished,
                 progress.steps,
                 progress.updated,
@@ -144,6 +138,7 @@ impl Insert {
         connection
             .prepare_cached("INSERT INTO kser_launches VALUES (?1, ?2)")?
             .execute(params![number, &run.launch[..]])?;
+        write_outcomes(connection, number, progress)?;
         write_steps(connection, number, &self.steps)?;
         write_outputs(
             connection,
@@ -188,7 +183,7 @@ impl Swap {
         Ok(Self {
             id: id.clone(),
             expected: (signed(expected.version), signed(expected.stamp)),
-            progress: ProgressRow::of(&write.progress)?,
+            progress: ProgressRow::of(&write.progress, write.keeps_outcomes)?,
             topic: write.topic.as_ref().map(ToString::to_string),
             steps: write.plan.as_ref().map(|plan| steps(id, plan)),
             attempt: write.attempt.as_ref().map(AttemptRow::of).transpose()?,
@@ -200,6 +195,9 @@ impl Swap {
 
     pub(super) fn write(&self, connection: &Connection) -> Result<(SwapAnswer, Wake)> {
         let progress = &self.progress;
+        if progress.text.outcomes.is_none() {
+            self.keep_outcomes(connection)?;
+        }
         let mut update = connection.prepare_cached(
             "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic),
                  position = ?10, ended = ?11, steps = ?12, updated = ?13, noted = ?2
@@ -211,7 +209,7 @@ impl Swap {
                 progress.version,
                 progress.stamp,
                 progress.look_at,
-                progress.text,
+                progress.text.progress,
                 self.topic,
                 self.id.as_str(),
                 self.expected.0,
@@ -226,6 +224,7 @@ impl Swap {
         let Some(number) = written.optional()? else {
             return Ok((self.refused(connection)?, Wake::default()));
         };
+        write_outcomes(connection, number, progress)?;
         if let Some(steps) = &self.steps {
             connection
                 .prepare_cached("DELETE FROM kser_steps WHERE run = ?1")?
@@ -244,6 +243,17 @@ impl Swap {
         )?;
         let wake = wake(Some(&self.id), progress, &self.outputs, self.due);
         Ok((SwapAnswer::Written(self.fetched(connection, number)?), wake))
+    }
+
+    /// Keeps the outcomes of a run that a program before the fourth migration has written last.
+    fn keep_outcomes(&self, connection: &Connection) -> Result<()> {
+        let mut keep = connection.prepare_cached(
+            "INSERT INTO kser_outcomes SELECT number, progress FROM kser_runs r WHERE id = ?1 AND version = ?2 AND stamp = ?3
+             AND NOT EXISTS (SELECT 1 FROM kser_outcomes o WHERE o.run = r.number)",
+        )?;
+        let (version, stamp) = self.expected;
+        keep.execute(params![self.id.as_str(), version, stamp])?;
+        Ok(())
     }
 
     /// Answers a swap that has not written now: it is repeated, or the run stands elsewhere.
@@ -380,6 +390,7 @@ pub(super) fn purge(connection: &Connection, id: &RunId, now: Timestamp) -> Resu
     };
     for sql in [
         "DELETE FROM kser_launches WHERE run = ?1",
+        "DELETE FROM kser_outcomes WHERE run = ?1",
         "DELETE FROM kser_steps WHERE run = ?1",
         "DELETE FROM kser_attempts WHERE run = ?1",
         "DELETE FROM kser_outputs WHERE run = ?1",
@@ -451,6 +462,16 @@ pub(super) fn read_step(
 
 fn rows(records: &[Record]) -> Vec<RecordRow> {
     records.iter().map(RecordRow::of).collect()
+}
+
+/// Writes the outcomes of a progress, unless the run keeps those that it has.
+fn write_outcomes(connection: &Connection, number: i64, progress: &ProgressRow) -> Result<()> {
+    if let Some(outcomes) = &progress.text.outcomes {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO kser_outcomes VALUES (?1, ?2)")?
+            .execute(params![number, outcomes])?;
+    }
+    Ok(())
 }
 
 fn write_steps(connection: &Connection, number: i64, steps: &[String]) -> Result<()> {

@@ -15,6 +15,7 @@ const BEFORE_PAGES: &str = "
     CREATE INDEX runs_status ON kser.runs (status, number);
     CREATE INDEX runs_name ON kser.runs (name, status, number);
     ALTER TABLE kser.runs DROP COLUMN steps, DROP COLUMN updated, DROP COLUMN noted;
+    ALTER TABLE kser.runs DROP COLUMN outcomes;
     DELETE FROM kser.migrations WHERE version >= 2;
 ";
 

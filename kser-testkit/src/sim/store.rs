@@ -140,7 +140,7 @@ impl StateStore for SimStore {
                 let label = state.labels.known_run(&id);
                 match inserted.value {
                     Inserted::New => {
-                        state.wrote(self.port.life, &id, &progress, inserted.now);
+                        state.wrote(self.port.life, &id, (&progress, false), inserted.now);
                         state.kept(&id, progress.version(), outputs);
                         format!("inserts {label}")
                     }
@@ -169,12 +169,12 @@ impl StateStore for SimStore {
         let what = path.clone();
         let swap = async {
             let progress = write.progress.clone();
-            let outputs = write.outputs.clone();
+            let (outputs, keeps) = (write.outputs.clone(), write.keeps_outcomes);
             let swapped = self.runs.swap(id, expected, write).await?;
             let written = matches!(swapped.value, Swapped::Written(_));
             self.note(|state| match written {
                 true => {
-                    state.wrote(self.port.life, id, &progress, swapped.now);
+                    state.wrote(self.port.life, id, (&progress, keeps), swapped.now);
                     state.kept(id, progress.version(), outputs);
                     format!("writes {what}: {}", stand(&progress))
                 }

@@ -3,7 +3,7 @@
 use crate::rules::store_sentences::sentence;
 use std::time::Duration;
 
-use kser_core::sequencing::Revision;
+use kser_core::sequencing::{Outcomes, Revision};
 use kser_core::store::{Attempt, Found, OUTPUT_PATIENCE, Standing, Swapped, Write};
 use tokio::task::JoinSet;
 
@@ -149,6 +149,23 @@ pub async fn plan_attempt_and_outputs_of_a_swap_are_written_with_it(harness: &St
     let due = run.store.outputs_due(ALL, NO_CLAIM).await.unwrap().value;
     let due: Vec<_> = due.into_iter().filter(|due| due.id.run == run.id).collect();
     assert_eq!(due.len(), 1, "one of the two swaps wrote: {due:?}");
+}
+
+#[doc = sentence!(a_swap_may_keep_the_outcomes)]
+pub async fn a_swap_may_keep_the_outcomes(harness: &StoreHarness) {
+    let run = Inhabitant::with_steps(harness, "kept", 2).await;
+    let outcomes = run.progress.outcomes();
+    assert_ne!(outcomes, Outcomes::default());
+    let cancelled = run.cancelled();
+    let mut write = Write::new(cancelled.clone().with_outcomes(Outcomes::default()));
+    write.keeps_outcomes = true;
+    assert!(matches!(run.swap(write).await, Swapped::Written(_)));
+    let whole = cancelled.with_outcomes(outcomes);
+    assert_eq!(run.read().await, Some(whole.clone()));
+    let end = run.store.await_end(&run.id).await.unwrap().value;
+    assert_eq!(end, Some(whole.clone()));
+    let info = run.store.run(&run.id).await.unwrap().unwrap();
+    assert_eq!(info.progress, whole);
 }
 
 #[doc = sentence!(the_next_read_returns_a_swap)]

@@ -29,6 +29,7 @@ pub(crate) enum Slip {
     ConflictsTellNothing,
     WritesTheRestAnyway,
     ReadsStale,
+    WritesAllOutcomes,
     FetchesTheFirst,
     CountsFromZero,
     ForgetsKeys,
@@ -113,6 +114,7 @@ impl Sloppy {
 
     fn spoil(&self, write: &mut Write) {
         match self.slip {
+            Slip::WritesAllOutcomes => write.keeps_outcomes = false,
             Slip::ForgetsAttempts => write.attempt = None,
             Slip::ForgetsActors => {
                 if let Some(attempt) = &mut write.attempt {

@@ -35,6 +35,7 @@ const TABLE: &[(Slip, &str)] = &[
     (Slip::InsertsNoOutputs, "outputs_come_with_a_new_run"),
     (Slip::DueWithoutWait, "a_run_is_due_later_with_a_wait"),
     (Slip::DueForOneTopic, "a_run_is_due_for_its_topic_alone"),
+    (Slip::WritesAllOutcomes, "a_swap_may_keep_the_outcomes"),
     (Slip::ReadsStale, "the_next_read_returns_a_swap"),
     (
         Slip::FetchesTheFirst,

@@ -229,6 +229,7 @@ impl Stored<'_> {
         let goes_on = moved && progress.position() <= progress.steps();
         let next = view.next.as_deref().filter(|_| goes_on);
         let topic = next.and_then(|next| self.shared.writer.awaited(run, next).ok());
+        let keeps_outcomes = progress.keeps_outcomes_of(before);
         let write = || {
             let mut write = Write::new(progress.clone());
             write.plan.clone_from(&along.plan);
@@ -236,6 +237,7 @@ impl Stored<'_> {
             write.outputs.clone_from(&along.outputs);
             write.fetch = fetch;
             write.topic.clone_from(&topic);
+            write.keeps_outcomes = keeps_outcomes;
             write
         };
         match self.swap(&run.id, before.revision(), write).await? {

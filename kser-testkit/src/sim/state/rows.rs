@@ -11,11 +11,14 @@ impl State {
         &mut self,
         life: usize,
         run: &RunId,
-        progress: &Progress,
+        (progress, keeps_outcomes): (&Progress, bool),
         now: Timestamp,
     ) {
-        let envelopes = &self.broker.setup.envelopes;
-        let progress = &envelopes.open_progress(progress.clone());
+        let stored = self.facts.runs.get(run).and_then(|run| run.stored.as_ref());
+        let progress = &match stored.filter(|_| keeps_outcomes) {
+            Some(stored) => progress.clone().with_outcomes(stored.outcomes()),
+            None => self.broker.setup.envelopes.open_progress(progress.clone()),
+        };
         let inside = self.lives[life].consumer.is_some();
         let (facts, view) = self.observe();
         invariants::observe_write(facts, view, run, progress, now, inside);
