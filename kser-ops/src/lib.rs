@@ -3,8 +3,10 @@
 mod absent;
 mod access;
 mod causes;
+mod diagnosis;
 mod duration;
 mod error;
+mod estimate;
 mod fingerprint;
 mod json;
 mod letter;
@@ -14,8 +16,10 @@ mod text;
 
 pub use self::access::{Access, shown_url};
 pub use self::causes::{CauseCounter, Causes, LetterCause};
+pub use self::diagnosis::{Diagnosis, Queue, Reason, RunFacts};
 pub use self::duration::Spoken;
 pub use self::error::OpsError;
+pub use self::estimate::{Estimate, StepTimes};
 pub use self::fingerprint::{CauseId, CausePrefix, pattern};
 pub use self::letter::{Letter, LetterAddress};
 pub use self::ops::brake::Ends;

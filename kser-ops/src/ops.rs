@@ -1,4 +1,5 @@
 pub(crate) mod brake;
+pub(crate) mod diagnosis;
 pub(crate) mod groups;
 pub(crate) mod letter_act;
 pub(crate) mod letter_plan;

@@ -28,14 +28,26 @@ pub struct AnnouncedConsumer {
 }
 
 impl AnnouncedConsumer {
+    /// Describes a consumer by its latest announcement, and the age of that.
+    #[must_use]
+    pub fn new(presence: Presence, age: Duration) -> Self {
+        Self {
+            presence,
+            age,
+            is_silent: age >= PRESENCE_SILENT,
+        }
+    }
+
+    /// Returns the time for which an attempt of the consumer has run, as far as its announcement tells.
+    #[must_use]
+    pub fn running_for(&self, task: &RunningTask) -> Duration {
+        self.presence.now.since(task.since) + self.age
+    }
+
     /// Reads an announcement.
     fn read(announced: &Announced) -> Option<Self> {
         match Presence::parse(&announced.text) {
-            Ok(presence) => Some(Self {
-                presence,
-                age: announced.age,
-                is_silent: announced.age >= PRESENCE_SILENT,
-            }),
+            Ok(presence) => Some(Self::new(presence, announced.age)),
             Err(error) => {
                 let consumer = kser_core::log::clean(&announced.consumer, 200);
                 tracing::warn!(target: "kser", %consumer, %error, "reading the announcement of a consumer failed; it is left out");

@@ -49,7 +49,7 @@ use serde::de::DeserializeOwned;
 pub use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::WatchedRun;
 pub use crate::events::Events;
-pub use crate::runs::{RunVerb, Runs};
+pub use crate::runs::{RunPlace, RunVerb, Runs, StepPlace};
 use crate::shared::Shared;
 
 /// A handle of a run of an operation, as its launch returns it. Cloning is cheap.

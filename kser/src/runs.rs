@@ -1,4 +1,5 @@
 mod fork;
+mod place;
 mod verb;
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use kser_core::sequencing::{Progress, Rejected};
 use kser_core::store::{Attempt, Cursor, Page, RunFilter, RunInfo, RunSummary};
 use kser_core::{Error, Outcome, RunId, Status, TaskId, Timestamp};
 
+pub use self::place::{RunPlace, StepPlace};
 pub use self::verb::RunVerb;
 use crate::engine::stored::Stored;
 use crate::events::end_since;
