@@ -1,5 +1,6 @@
 //! The arguments of the program.
 
+mod events;
 mod runs;
 
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kser_ops::{CausePrefix, LetterAddress};
 
+pub use self::events::Events;
 pub use self::runs::{By, Launch, RunActs, RunFilter, RunTimes, Runs, Send, StepAct};
 
 /// Shows dead letters, topics and groups of kser, names the points that need a hand, and repairs
@@ -88,6 +90,12 @@ pub enum Command {
     /// Shows, replays and discards dead letters
     #[command(subcommand)]
     Letters(Letters),
+    /// Shows the events of runs: the changes of their status
+    #[command(subcommand)]
+    Events(Events),
+    /// Shows the consumers that are alive
+    #[command(subcommand)]
+    Consumers(Consumers),
     /// Lists topics, with the records that wait in them
     Topics,
     /// Lists groups, or shows the partitions of one
@@ -104,6 +112,19 @@ pub enum Command {
     },
     /// Prints the manual page
     Man,
+}
+
+/// The commands for consumers.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Consumers {
+    /// Lists the consumers that have announced themselves
+    Ls,
+    /// Shows a consumer, with the tasks that it runs
+    Show {
+        /// The id of the consumer, or its name
+        id: String,
+    },
 }
 
 /// The commands for dead letters.
@@ -153,6 +174,12 @@ pub enum Letters {
         /// The time that the runs have to end
         #[arg(long, value_parser = humantime::parse_duration, default_value = "60s", value_name = "TIME")]
         wait: Duration,
+    },
+    /// Writes letters again, at the end of their topic, so that their retention begins anew
+    Renew {
+        /// The letters, and the consent.
+        #[command(flatten)]
+        act: Act,
     },
     /// Forgets letters
     Discard {

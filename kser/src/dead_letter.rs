@@ -217,6 +217,16 @@ impl DeadLetter {
         self.settle(Vec::new()).await
     }
 
+    /// Writes the dead letter again, at the end of its topic, and settles it here: the time for which its topic keeps it begins anew.
+    /// Its headers stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`discard`](Self::discard).
+    pub async fn renew(self) -> Result<(), Error> {
+        self.settle(vec![self.record.clone()]).await
+    }
+
     /// Leaves the dead letter where it is, as dropping it does. It comes again in the next session.
     pub fn keep(self) {
         drop(self);

@@ -42,6 +42,12 @@ pub enum Runs {
         #[arg(long)]
         payloads: bool,
     },
+    /// Says why a run stands, and the next command
+    #[command(visible_alias = "diagnose")]
+    Why {
+        /// The id of the run, or its beginning
+        id: String,
+    },
     /// Shows the changes of a run until it ends
     Watch {
         /// The id of the run, or its beginning

@@ -65,6 +65,7 @@ fn preview<'a>(plan: &'a LetterPlan, out: &Output) -> Preview<'a> {
         nouns: ["dead letter", "dead letters"],
         would_be: match plan.verb {
             LetterVerb::Discard => "discarded",
+            LetterVerb::Renew => "written again, and kept anew",
             _ => "replayed; done steps would not run again",
         },
         taken: plan.taken,
@@ -78,9 +79,10 @@ fn done(verb: LetterVerb, report: &LetterReport) -> Done<'_> {
     let is_replay = verb == LetterVerb::Replay;
     Done {
         done: report.done,
-        participle: match is_replay {
-            true => "replayed",
-            false => "discarded",
+        participle: match verb {
+            LetterVerb::Discard => "discarded",
+            LetterVerb::Renew => "renewed",
+            _ => "replayed",
         },
         ends: is_replay.then_some(report.ends),
         refused: report.refused,

@@ -35,6 +35,10 @@ pub(super) async fn run(
             let verb = kser_ops::LetterVerb::Replay;
             letter_acts::act(verb, act, Some(max_replays), &pace, ops, out, terminal).await
         }
+        Letters::Renew { act } => {
+            let (verb, pace) = (kser_ops::LetterVerb::Renew, kser_ops::Pace::default());
+            letter_acts::act(verb, act, None, &pace, ops, out, terminal).await
+        }
         Letters::Discard { act } => {
             let (verb, pace) = (kser_ops::LetterVerb::Discard, kser_ops::Pace::default());
             letter_acts::act(verb, act, None, &pace, ops, out, terminal).await

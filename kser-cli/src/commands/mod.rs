@@ -1,6 +1,8 @@
 //! The commands that ask a backend: each asks the model, and prints the answer.
 
 mod bulk;
+mod consumers;
+mod events;
 mod input;
 mod launch;
 mod letter_acts;
@@ -35,6 +37,8 @@ pub async fn run(
         Command::Launch(asked) => launch::launch(asked, ops, out).await,
         Command::Send(asked) => launch::send(asked, ops, out).await,
         Command::Letters(command) => letters::run(command, ops, out, terminal).await,
+        Command::Events(command) => events::run(command, ops, out, terminal).await,
+        Command::Consumers(command) => consumers::run(&command, ops, out).await,
         Command::Topics => topics::topics(ops, out).await,
         Command::Groups { group } => topics::groups(group.as_deref(), ops, out).await,
         Command::Health(_) | Command::Completions { .. } | Command::Man => Ok(Exit::Usage),

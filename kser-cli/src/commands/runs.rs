@@ -1,5 +1,9 @@
 use kser::run::{RunFilter, Status, Timestamp};
-use kser_ops::{AttemptLine, Ops, OpsError, RunCauses, RunLine, RunPage, RunShown};
+use kser_ops::{
+    AttemptLine, Diagnosis, Estimate, Ops, OpsError, RunCauses, RunLine, RunPage, RunShown,
+};
+
+use serde::Serialize;
 
 use super::{launch, run_acts, watch};
 use crate::args::{RunTimes, Runs};
@@ -38,7 +42,24 @@ pub(super) async fn run(
         } => {
             let id = ops.find_run(&id).await?;
             let limit = limit.clamp(1, 999);
-            show(&ops.run(&id, limit, payloads).await?, out)
+            let run = ops.run(&id, limit, payloads).await?;
+            let diagnosis = ops.diagnose(&id).await?;
+            let left = ops.estimate(&id).await?;
+            let shown = Shown {
+                run: &run,
+                diagnosis: &diagnosis,
+                left: left.as_ref(),
+            };
+            shown.print(out)
+        }
+        Runs::Why { id } => {
+            let id = ops.find_run(&id).await?;
+            let diagnosis = ops.diagnose(&id).await?;
+            match out.is_json() {
+                true => out.document(&diagnosis)?,
+                false => print_diagnosis(&diagnosis, out),
+            }
+            Ok(Exit::Done)
         }
         Runs::Watch { id, limit } => watch::watch(&id, limit, ops, out, terminal).await,
         Runs::Wait { ids, limit } => watch::wait(&ids, limit, ops, out).await,
@@ -151,61 +172,63 @@ fn causes(found: &RunCauses, out: &mut Output) -> Result<Exit, OpsError> {
     Ok(Exit::Done)
 }
 
-fn show(shown: &RunShown, out: &mut Output) -> Result<Exit, OpsError> {
-    if out.is_json() {
-        out.document(shown)?;
-        return Ok(Exit::Done);
-    }
-    let run = &shown.run;
-    out.heading(&clean(&format!("{}  {}", run.operation, run.id), 2000));
-    let (launched, changed) = (out.ago(Some(run.launched)), out.ago(Some(run.changed)));
-    let status = format!(
-        "{} at step {}, launched {launched} ago ({}), changed {changed} ago",
-        run.status,
-        stands(run),
-        run.launched
-    );
-    match run.status {
-        Status::Failed => out.alert(&status),
-        _ => out.line(status),
-    }
-    if let Some(failure) = &run.failure {
-        out.line(format!(
-            "why   {}   (cause {})",
-            clean(&failure.error, 400),
-            failure.cause
-        ));
-    }
-    if let Some(next) = next(run) {
-        out.line(format!("next  {}", clean(&next, 2000)));
-    }
-    if shown.has_earlier {
-        let shown = shown.attempts.len();
-        out.line(format!("… the last {shown} attempts: -n {}", shown * 2));
-    }
-    let rows: Vec<_> = shown.attempts.iter().map(|row| attempt(row, out)).collect();
-    if !rows.is_empty() {
-        out.table(
-            [
-                "STEP", "TASK", "STATUS", "TRY", "ENDED", "RAN", "ON", "LEFT",
-            ],
-            rows,
-        );
-    }
-    Ok(Exit::Done)
+/// A run with the reason why it stands.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    run: &'a RunShown,
+    diagnosis: &'a Diagnosis,
+    /// The estimate of the time until the end.
+    left: Option<&'a Estimate>,
 }
 
-/// Returns the command that mends or follows a run.
-fn next(run: &RunLine) -> Option<String> {
-    let (id, step) = (&run.id, run.position);
-    match run.status {
-        Status::Failed if step == 0 => Some(format!("kser runs resume {id}")),
-        Status::Failed => Some(format!(
-            "kser runs resume {id}  or  kser runs skip {id} --step {step} --outcome '{{\"stdout\":\"…\"}}'"
-        )),
-        Status::Cancelled => Some(format!("kser runs resume {id}")),
-        Status::Pending | Status::Running => Some(format!("kser runs watch {id}")),
-        Status::Success => None,
+impl Shown<'_> {
+    fn print(&self, out: &mut Output) -> Result<Exit, OpsError> {
+        if out.is_json() {
+            out.document(self)?;
+            return Ok(Exit::Done);
+        }
+        let run = &self.run.run;
+        out.heading(&clean(&format!("{}  {}", run.operation, run.id), 2000));
+        let (launched, changed) = (out.ago(Some(run.launched)), out.ago(Some(run.changed)));
+        let status = format!(
+            "{} at step {}, launched {launched} ago ({}), changed {changed} ago",
+            run.status,
+            stands(run),
+            run.launched
+        );
+        match run.status {
+            Status::Failed => out.alert(&status),
+            _ => out.line(status),
+        }
+        print_diagnosis(self.diagnosis, out);
+        if let Some(failure) = &run.failure {
+            out.line(format!("cause {}", failure.cause));
+        }
+        if let Some(left) = self.left {
+            let (time, runs) = (kser_ops::Spoken(left.left), left.runs);
+            out.line(format!("left  about {time}, by the times of {runs} runs"));
+        }
+        if self.run.has_earlier {
+            let shown = self.run.attempts.len();
+            out.line(format!("… the last {shown} attempts: -n {}", shown * 2));
+        }
+        let rows = self.run.attempts.iter().map(|row| attempt(row, out));
+        let rows: Vec<_> = rows.collect();
+        if !rows.is_empty() {
+            let head = [
+                "STEP", "TASK", "STATUS", "TRY", "ENDED", "RAN", "ON", "LEFT",
+            ];
+            out.table(head, rows);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn print_diagnosis(diagnosis: &Diagnosis, out: &mut Output) {
+    out.line(format!("why   {}", clean(&diagnosis.text, 600)));
+    if !diagnosis.command.is_empty() {
+        out.line(format!("next  {}", clean(&diagnosis.command, 2000)));
     }
 }
 

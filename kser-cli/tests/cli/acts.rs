@@ -236,6 +236,32 @@ async fn an_act_that_is_killed_is_run_again() {
     );
 }
 
+/// Renewed letters are at the end of their topic, with the same headers.
+#[tokio::test(start_paused = true)]
+async fn letters_are_renewed() {
+    let world = World::new().await.with_letters().await;
+    let ls = async || {
+        let text = world.kser("letters ls billing --json").await.text;
+        let letters: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        letters
+    };
+    let before = ls().await;
+    let renewed = world.kser("letters renew --topic billing --yes 5").await;
+    assert_eq!(renewed.exit, Exit::Done, "{renewed:?}");
+    assert!(renewed.text.ends_with("\n5 renewed\n"), "{renewed:?}");
+    let after = ls().await;
+    assert_eq!(after.len(), 5);
+    for (before, after) in before.iter().zip(&after) {
+        assert_ne!(before["address"], after["address"]);
+        for field in ["cause", "run", "error", "attempts", "last_failed", "origin"] {
+            assert_eq!(before[field], after[field], "{field}");
+        }
+    }
+    let one = world.kser("letters renew billing/0/5").await;
+    assert_eq!((one.exit, one.text.as_str()), (Exit::Done, "1 renewed\n"));
+    assert_eq!(world.letters("billing").await, 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn letters_that_were_replayed_too_often_are_left_alone() {
     let world = World::new().await.with_letters().await;

@@ -100,6 +100,8 @@ async fn runs_are_shown_in_narrow_and_wide_terminals() {
         ("run_causes", "runs causes"),
         ("run", "runs show 7f3c1"),
         ("run_cancelled", "runs show e01b77"),
+        ("run_waits", "runs show e01b88"),
+        ("why", "runs why e01b88"),
         ("resume", "runs resume --status failed"),
         ("resume_left", "runs resume 7f3c1 c0ff --dry-run"),
         ("cancel_left", "runs cancel c0ff"),
@@ -422,6 +424,63 @@ async fn a_run_that_is_purged_meanwhile_is_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_events_of_runs_are_shown() {
+    let world = World::new().await;
+    world.launch("told-1", 0).await;
+    world.launch("told-2", 17).await;
+    let consumer = consumer(&world);
+    world.client.runs().wait(&"told-1".into()).await.unwrap();
+    world.client.runs().wait(&"told-2".into()).await.unwrap();
+    consumer.stop().await.unwrap();
+    let past = "events tail --since 1h --past";
+    let all = world.kser(past).await;
+    assert_eq!(all.text.lines().count(), 4, "{all:?}");
+    let of_run = world.kser(&format!("{past} --run told-2")).await.text;
+    assert!(
+        of_run.ends_with("FAILED step 2 of 2: Refused (402): order 17 is refused\n"),
+        "{of_run}"
+    );
+    let json = world.json(&format!("{past} --op billing.Invoice")).await;
+    assert_eq!(json.as_array().map(Vec::len), Some(4));
+    assert_eq!(world.kser("events tail --json").await.exit, Exit::Usage);
+    let follow = world.kser("events tail --since 1h");
+    let followed = tokio::time::timeout(Duration::from_secs(3), follow).await;
+    assert!(followed.is_err(), "it goes on until it is interrupted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn consumers_are_shown_while_they_are_alive() {
+    let world = World::new().await;
+    let none = world.kser("consumers ls").await;
+    assert_eq!(
+        (none.exit, none.text.as_str()),
+        (Exit::Done, "no consumer has announced itself\n")
+    );
+    let consumer = consumer(&world);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let list = world.kser("consumers ls").await.text;
+    assert!(
+        list.contains("billing-0") && list.contains("running"),
+        "{list}"
+    );
+    let json = world.json("consumers ls").await;
+    let id = json[0]["presence"]["id"].as_str().unwrap().to_owned();
+    for name in [id.as_str(), "billing-0"] {
+        let one = world.kser(&format!("consumers show {name}")).await.text;
+        assert!(
+            one.contains("names      billing.Charge, billing.Check"),
+            "{one}"
+        );
+    }
+    assert_eq!(
+        world.kser("consumers show nobody").await.exit,
+        Exit::NotFound
+    );
+    consumer.stop().await.unwrap();
+    assert_eq!(world.json("consumers ls").await, serde_json::json!([]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operation_is_launched_and_a_task_sent_by_name() {
     let world = World::new().await;
     let registry = Registry::new().task(check).task(charge).build().unwrap();
@@ -471,4 +530,29 @@ async fn a_large_outcome_is_cut() {
     let whole: Value =
         serde_json::from_str(&world.kser("runs outcome large-1").await.text).unwrap();
     assert_eq!(whole["stdout"].as_str().map(str::len), Some(large.len()));
+}
+
+/// The commands that a summary and a reason name are commands of the program.
+#[test]
+fn commands_that_are_named_can_be_typed() {
+    for line in [
+        "status",
+        "letters renew --topic billing",
+        "letters causes billing",
+        "groups kser.billing",
+        "topics",
+        "runs causes",
+        "runs outcome order-7",
+        "runs resume order-7",
+        "runs watch order-7",
+        "runs show order-7",
+        "runs report order-7 --step 4 --outcome JSON",
+        "runs retry order-7 --step 4",
+        "consumers show billing-2",
+        "consumers ls",
+    ] {
+        let arguments = ["kser"].into_iter().chain(line.split(' '));
+        let read = <kser_cli::args::Cli as clap::Parser>::try_parse_from(arguments);
+        assert!(read.is_ok(), "{line}: {read:?}");
+    }
 }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LetterReport {
-    /// The number of letters that are replayed or discarded.
+    /// The number of letters that are replayed, discarded or renewed.
     pub done: u64,
     /// The ends of their runs.
     #[serde(flatten)]
@@ -149,6 +149,7 @@ impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
         let done = match self.verb {
             LetterVerb::Replay => letter.replay().await,
             LetterVerb::Discard => letter.discard().await,
+            LetterVerb::Renew => letter.renew().await,
         };
         match done {
             Ok(()) => {

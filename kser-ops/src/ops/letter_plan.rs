@@ -23,6 +23,8 @@ pub enum LetterVerb {
     Replay,
     /// Forgets the letter.
     Discard,
+    /// Writes the letter again, at the end of its topic, so that its retention begins anew.
+    Renew,
 }
 
 /// The letters that an act would take, and those that it would leave, by the rules that the act itself asks. Nothing is done.
@@ -134,7 +136,7 @@ impl Ops {
                 );
                 let allowed = match verb {
                     LetterVerb::Replay => self.client.check_replay(&record).await,
-                    LetterVerb::Discard => Ok(()),
+                    LetterVerb::Discard | LetterVerb::Renew => Ok(()),
                 };
                 match allowed {
                     Ok(()) => plan.take(letter),

@@ -1,6 +1,6 @@
 use kser::Outcome;
 use kser::message::{Object, TaskId};
-use kser::run::{Run, RunId, RunState, Status};
+use kser::run::{Events, Run, RunId, RunState, Status, Timestamp};
 
 use crate::error::OpsError;
 use crate::ops::Ops;
@@ -83,6 +83,16 @@ impl Ops {
             Some(id) => launch.with_id(id).await?,
             None => launch.await?,
         })
+    }
+
+    /// Opens the events of all runs since a time: the changes of their status.
+    ///
+    /// # Errors
+    ///
+    /// As [`launch`](Self::launch), and those of [`kser::Client::events`].
+    pub async fn events(&self, from: Timestamp) -> Result<Events, OpsError> {
+        self.needs_kafka("the events of runs")?;
+        Ok(self.client.events(from).await?)
     }
 
     /// Sends a task by its name.

@@ -151,7 +151,7 @@ fn deleted_soon(line: &TopicLine, now: Timestamp) -> Option<Need> {
     let need = Need::new(
         "letters_deleted_soon",
         text,
-        format!("kser letters ls {topic}"),
+        format!("kser letters renew --topic {topic}"),
     );
     (left < SOON).then_some(need)
 }
