@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use kser::postgres::PostgresStore;
 use kser::{Client, Run, Status, Step};
 
 use crate::process::{Consumer, Note, Process, micros, seconds};
@@ -14,9 +15,26 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// The only consumer is killed (`kill -9`) in the middle of operations, and started again at once.
 pub(crate) fn run(setup: &Setup) {
+    run_with(setup, "");
+    let postgres = test_services::postgres();
+    run_with(
+        setup,
+        &format!("{}?schema=bench_{}", postgres.url(), micros()),
+    );
+}
+
+/// Kills the consumer of a client whose runs are in a store, or in their messages where the URL of the store is empty.
+fn run_with(setup: &Setup, store: &str) {
     for name in ["", "only"] {
-        let (kser, prefix) = setup.runtime.block_on(setup.connect(6));
-        let consumer = Consumer::new(setup.url(&prefix));
+        let connect = async {
+            if store.is_empty() {
+                return setup.connect(6).await;
+            }
+            let kept = PostgresStore::open(store).await.expect("the server runs");
+            setup.connect_as(6, |builder| builder.store(kept)).await
+        };
+        let (kser, prefix) = setup.runtime.block_on(connect);
+        let consumer = Consumer::new(setup.url(&prefix)).with_store(store);
         let consumer = consumer.with_instance(name).with_pause(PAUSE);
         let mut before = Vec::new();
         let runs = setup.runtime.block_on(launch(&kser));
@@ -33,8 +51,13 @@ pub(crate) fn run(setup: &Setup) {
             .first()
             .map_or(f64::NAN, |note| seconds(killed, note.at));
         let name = if name.is_empty() { "without" } else { "with" };
+        let kept = if store.is_empty() {
+            "in messages"
+        } else {
+            "on PostgreSQL"
+        };
         println!(
-            "kill -9 in the middle of {OPERATIONS} operations of {STEPS} steps of {} ms, {name} an instance name: {lost} lost, \
+            "kill -9 in the middle of {OPERATIONS} operations of {STEPS} steps of {} ms, {kept}, {name} an instance name: {lost} lost, \
              goes on after {goes_on:.2} s, all is done after {:.2} s; {}",
             PAUSE.as_millis(),
             seconds(killed, ended),

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
-use kser::{Error, Registry};
+use kser::postgres::PostgresStore;
+use kser::{Client, Error, Registry};
 
 use crate::setup::Work;
 
 const URL: &str = "KSER_BENCH_CONSUMER";
+const STORE: &str = "KSER_BENCH_STORE";
 const PAUSE: &str = "KSER_BENCH_PAUSE";
 const EVERY: &str = "KSER_BENCH_EVERY";
 
@@ -37,6 +39,8 @@ pub(crate) struct Note {
 #[derive(Clone)]
 pub(crate) struct Consumer {
     url: String,
+    /// The URL of the store on PostgreSQL; empty for none.
+    store: String,
     instance: &'static str,
     pause: Duration,
     every: u64,
@@ -47,6 +51,7 @@ impl Consumer {
     pub(crate) fn new(url: String) -> Self {
         Self {
             url,
+            store: String::new(),
             instance: "",
             pause: Duration::ZERO,
             every: 1,
@@ -55,6 +60,12 @@ impl Consumer {
 
     pub(crate) const fn with_instance(mut self, name: &'static str) -> Self {
         self.instance = name;
+        self
+    }
+
+    /// Has a store on PostgreSQL keep the runs.
+    pub(crate) fn with_store(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.store);
         self
     }
 
@@ -74,6 +85,7 @@ impl Consumer {
         let program = std::env::current_exe().expect("this program has a path");
         let mut child = Command::new(program)
             .env(URL, &self.url)
+            .env(STORE, &self.store)
             .env(PAUSE, self.pause.as_millis().to_string())
             .env(EVERY, self.every.to_string())
             .env("KSER_INSTANCE", self.instance)
@@ -216,6 +228,11 @@ async fn consume(url: &str) -> Result<(), Error> {
         }
     };
     let registry = Registry::new().task(task).build()?;
-    let consumer = kser::connect(url).await?.consumer(registry);
+    let mut client = Client::builder_from_url(url);
+    let store = std::env::var(STORE).unwrap_or_default();
+    if !store.is_empty() {
+        client = client.store(PostgresStore::open(&store).await?);
+    }
+    let consumer = client.build().await?.consumer(registry);
     consumer.with_instance_from_env().with_signals().run().await
 }
