@@ -13,7 +13,7 @@ use crate::histogram::Histogram;
 pub(crate) const OTHER: &str = "other";
 
 /// The topics that have a label of their own: a handler may send to topics that messages name.
-const MOST_TOPICS: usize = 200;
+pub(crate) const MOST_TOPICS: usize = 200;
 
 /// The ends of runs, in the order of [`RunCounts::ended`].
 pub(crate) const RUN_ENDS: [Status; 3] = [Status::Success, Status::Failed, Status::Cancelled];

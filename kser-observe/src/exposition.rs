@@ -1,9 +1,11 @@
 mod groups;
+mod watched;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kser::client::{Clock, SystemClock};
 use kser::consumer::{ConsumerHealth, ConsumerState};
 use kser::message::Name;
 use prometheus_client::collector::Collector;
@@ -13,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::counters::Counters;
 use crate::histogram::Histogram;
+use crate::watched::Look;
 
 /// A text format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub(crate) struct Scrape {
     pub(crate) consumers: Vec<ConsumerHealth>,
     /// The entrypoints of the running attempts, with the ages of these.
     pub(crate) running: Vec<(Name, Duration)>,
+    /// The latest look at the dead letters and the consumers, if a client is watched.
+    pub(crate) look: Option<Look>,
     pub(crate) hostname: Arc<str>,
     pub(crate) python_names: bool,
 }
@@ -296,6 +301,8 @@ impl Collector for Scrape {
         groups::write(&self.consumers, &mut out)?;
         self.write_consumers(&mut out)?;
         self.write_payloads(&mut out)?;
+        let now = SystemClock::new().wall();
+        watched::write(self.look.as_ref(), now, &mut out)?;
         Self::write_build(&mut out)
     }
 }

@@ -9,6 +9,7 @@ mod monitor;
 mod otel;
 mod probes;
 mod server;
+mod watched;
 
 pub use self::exposition::MetricsFormat;
 pub use self::monitor::Monitor;
@@ -16,3 +17,4 @@ pub use self::monitor::Monitor;
 pub use self::otel::OtelTracer;
 pub use self::probes::{Finding, ProbeReport};
 pub use self::server::{Server, ServerError};
+pub use self::watched::Watching;

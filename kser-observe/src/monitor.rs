@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use kser::client::Client;
 use kser::message::Name;
 use kser::observer::{ClientObserver, ConsumerInfo, Observation, Observer};
 use kser::task::Handler;
@@ -15,6 +16,7 @@ use crate::counters::{Counters, EntrypointCounts};
 use crate::exposition::{self, MetricsFormat, Scrape};
 use crate::probes::{Limits, ProbeReport};
 use crate::server::{self, Server, ServerError};
+use crate::watched::{Watched, Watching};
 
 /// Counts the events of the clients of a process, exports the counts as metrics, and answers probes.
 ///
@@ -34,6 +36,7 @@ struct State {
     counters: Arc<Counters>,
     consumers: Consumers,
     has_started: AtomicBool,
+    watched: Arc<Watched>,
 }
 
 impl Monitor {
@@ -111,10 +114,25 @@ impl Monitor {
             counters: Arc::clone(&self.state.counters),
             consumers: self.state.consumers.health(),
             running: self.state.consumers.running(),
+            look: self.state.watched.latest(),
             hostname: Arc::clone(&self.hostname),
             python_names: self.python_names,
         };
         scrape.write(format)
+    }
+
+    /// Looks at the dead letters of all topics of a client, and at the consumers of all processes that announce themselves, at once and
+    /// then every minute, on the current tokio runtime: for the metrics of dead letters that are about to be deleted, and of consumers
+    /// that are silent. Looking takes nothing: no group gets a member. One process of a service is enough, as one that also lives
+    /// when all consumers are gone.
+    ///
+    /// The looks end when the returned value is dropped. Where another client is watched, too, the latest look counts.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn watch(&self, client: &Client) -> Watching {
+        Arc::clone(&self.state.watched).watch(client.clone())
     }
 
     /// Answers the probes.

@@ -272,6 +272,44 @@ fn handlers_that_block_their_runtime_are_told_by_livez() -> Tested {
     Ok(())
 }
 
+/// Dead letters and consumers of all processes are looked at, and nothing is taken.
+#[tokio::test]
+async fn dead_letters_and_announced_consumers_are_watched() -> Tested {
+    let monitor = Monitor::new();
+    let kser = kser::connect("memory://").await?;
+    let consumer = kser.consumer(registry()?).spawn();
+    kser.producer().send(DiceRoll { fails: true }).await?;
+    while kser.announced_consumers().await?.is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut letters = kser.dead_letters("dice").await?;
+    let letter = letters.next().await?;
+    let watching = monitor.watch(&kser);
+    for expected in [
+        "kser_letters_waiting{topic=\"dice\"} 1.0",
+        "kser_announced_consumers{state=\"running\"} 1.0",
+        "kser_announced_consumers{state=\"silent\"} 0.0",
+    ] {
+        line(&monitor, expected).await;
+    }
+    let names = lines(&monitor);
+    let shows = |name: &str| names.iter().any(|line| line.starts_with(name));
+    assert!(
+        shows("kser_letter_oldest_seconds{topic=\"dice\"} "),
+        "{names:#?}"
+    );
+    assert!(shows("kser_watch_age_seconds "), "{names:#?}");
+    // In memory they are kept for ever.
+    assert!(!shows("kser_letters_retention_seconds{"), "{names:#?}");
+    letter.discard().await?;
+    drop(watching);
+    line(&monitor, "kser_letters_waiting{topic=\"dice\"} 1.0").await;
+    let _again = monitor.watch(&kser);
+    line(&monitor, "kser_letters_waiting{topic=\"dice\"} 0.0").await;
+    letters.close().await?;
+    Ok(consumer.stop().await?)
+}
+
 /// Finds the names of metrics in a text.
 fn names(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
