@@ -103,7 +103,9 @@ async fn empty(port: Port) {
 /// Settles a batch: publishes the outputs of all its deliveries, then acknowledges those whose outputs are published, or both
 /// together, one delivery after another.
 async fn settle(port: &Port, batch: &[HandedIn]) -> Vec<End> {
-    let settling = port.shared.with(|state| state.broker.setup.settling());
+    let settling = port
+        .shared
+        .with(|state| state.broker.setup.settling(port.life));
     let mut ends = Vec::with_capacity(batch.len());
     if settling == Settling::Together {
         for HandedIn { settle, ended } in batch {

@@ -158,7 +158,7 @@ impl Settle for SimSettle {
             let fits = outputs
                 .iter()
                 .try_for_each(|output| state.broker.fits(output));
-            fits.map(|()| state.broker.setup.settling())
+            fits.map(|()| state.broker.setup.settling(port.life))
         })?;
         if settling == Settling::Together {
             return self.settle_together(ticket, outputs).await;
@@ -199,7 +199,7 @@ impl HandIn for SimSettle {
             self.port.shared.with(|state| {
                 let broker = &state.broker;
                 let mut outputs = ended.outputs().iter();
-                broker.setup.settling() == Settling::Together
+                broker.setup.settling(self.port.life) == Settling::Together
                     && outputs.any(|output| broker.fits(output).is_err())
             })
         };

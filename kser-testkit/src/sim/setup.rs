@@ -29,6 +29,8 @@ pub struct Setup {
     #[doc(hidden)]
     pub broken: Option<InjectedBug>,
     pub(crate) envelopes: Envelopes,
+    /// Members of both kinds share the groups.
+    is_mixed: bool,
     opener: Option<Opener>,
 }
 
@@ -82,6 +84,7 @@ impl Setup {
             largest_record: 1_048_576,
             broken: None,
             envelopes: Envelopes::none(),
+            is_mixed: false,
             opener: None,
         }
     }
@@ -133,6 +136,15 @@ impl Setup {
         Self::new(Guarantee::ExactlyOnce)
     }
 
+    /// Members of both kinds in one group, as while its members are moved over from one delivery to the other: every other process
+    /// settles by transactions, and one that is started again is of either kind. The promise is that of at-least-once delivery.
+    #[must_use]
+    pub const fn moving_over() -> Self {
+        let mut setup = Self::at_least_once();
+        setup.is_mixed = true;
+        setup
+    }
+
     /// States in the messages, on an at-least-once transport, as `kser::connect("kafka://...?delivery=at-least-once")` gives it.
     #[must_use]
     pub const fn at_least_once() -> Self {
@@ -168,9 +180,11 @@ impl Setup {
         self
     }
 
-    /// How outputs and the mark on the input go together.
-    pub(crate) const fn settling(&self) -> Settling {
+    /// How outputs and the mark on the input go together in a life of a process.
+    pub(crate) const fn settling(&self, life: usize) -> Settling {
         match self.guarantee {
+            // A consumer that is started again is often of the other kind.
+            _ if self.is_mixed && matches!(life % 4, 1 | 2) => Settling::Together,
             Guarantee::ExactlyOnce => Settling::Together,
             Guarantee::Stored | Guarantee::AtLeastOnce => Settling::InOrder,
         }

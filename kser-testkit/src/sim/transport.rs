@@ -116,7 +116,7 @@ impl Transport for SimTransport {
     async fn describe(&self, _: &[Topic]) -> Result<Description, Error> {
         let described = self.port.shared.with(|state| {
             let setup = &state.broker.setup;
-            Description::new(setup.settling(), setup.largest_record)
+            Description::new(setup.settling(self.port.life), setup.largest_record)
         });
         // A topic exists from its first use on, and events are for observers only.
         Ok(described.forgetting().taking_hand_ins())

@@ -1,5 +1,7 @@
 //! kser itself: a workflow that uses its idempotency keys survives whatever goes wrong, in every row of the promises.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use kser::Status;
 use kser_testkit::faults::{Fault, Kind};
 use kser_testkit::{Effects, Faults, Run, Setup, Sim};
@@ -73,6 +75,46 @@ fn carried_at_least_once_any_single_fault_is_survived() {
     assert!(report.runs > 170, "{report:?}");
 }
 
+/// Members of both kinds take partitions, carried messages and their progress over from each other.
+#[test]
+fn carried_by_members_of_both_kinds_any_single_fault_is_survived() {
+    let kinds = [(); 2].map(|()| AtomicBool::new(false));
+    let note = |trace: kser_testkit::Trace| {
+        // The trace has the places of the faults.
+        for (kind, place) in kinds.iter().zip(["/settle", "/commit"]) {
+            kind.fetch_or(trace.has(place), Ordering::Relaxed);
+        }
+    };
+    // The consumer of the one order settles by transactions, and that of the other does not.
+    let sim = shop(true).on(Setup::moving_over());
+    let report = sim.faults(Faults::any_single()).check(|run| {
+        is_done(run);
+        note(run.trace());
+    });
+    assert!(report.runs > 120, "{report:?}");
+    let pickup = Sim::new(|world| {
+        let shop = world.effects("shop");
+        handlers(world.consumers(2), &shop, true);
+        (world.launch(Pickup { order: 42 }), shop)
+    });
+    let sim = pickup.on(Setup::moving_over());
+    let report = sim.faults(Faults::any_single()).check(|run| {
+        let (order, shop) = run.state;
+        run.assert_succeeded(order);
+        shop.assert_exactly_once(["reserve", "ship"]);
+        note(run.trace());
+    });
+    assert!(report.runs > 100, "{report:?}");
+    let kinds = kinds.map(AtomicBool::into_inner);
+    assert_eq!(kinds, [true, true], "there are members of both kinds");
+}
+
+#[test]
+fn carried_by_members_of_both_kinds_any_two_crashes_are_survived() {
+    let report = shop_of_two_crashes(Setup::moving_over());
+    assert!(report.runs > 150, "{report:?}");
+}
+
 #[test]
 fn stored_any_two_crashes_are_survived() {
     let report = shop_of_two_crashes(Setup::stored());
@@ -97,6 +139,7 @@ fn whatever_goes_wrong_here_and_there_is_survived() {
         Setup::stored(),
         Setup::exactly_once(),
         Setup::at_least_once(),
+        Setup::moving_over(),
     ] {
         let sim = shop(true)
             .on(setup)
