@@ -70,7 +70,7 @@ impl Output {
         Ok(())
     }
 
-    /// Adds a line, whose texts from outside are [cleaned](clean).
+    /// Adds a line, whose texts from outside are escaped and cut.
     pub fn line(&mut self, text: impl AsRef<str>) {
         self.text.push_str(text.as_ref());
         self.text.push('\n');
