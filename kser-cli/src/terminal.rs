@@ -5,8 +5,8 @@ pub trait Terminal: Send {
     /// Shows a text and asks a question; `None` when there is no terminal.
     fn ask(&mut self, shown: &str, question: &str) -> Option<String>;
 
-    /// Prints a line at once, to the standard output.
-    fn tell(&mut self, line: &str);
+    /// Prints a line at once, to the standard output. Says whether there is still a reader.
+    fn tell(&mut self, line: &str) -> bool;
 
     /// Shows that an act goes on.
     fn progress(&mut self, done: u64, of: u64);
@@ -48,9 +48,8 @@ impl Terminal for ProcessTerminal {
         Some(answer)
     }
 
-    fn tell(&mut self, line: &str) {
-        // A reader that has closed the pipe has seen enough.
-        let _ = writeln!(anstream::stdout(), "{line}");
+    fn tell(&mut self, line: &str) -> bool {
+        writeln!(anstream::stdout(), "{line}").is_ok()
     }
 
     fn progress(&mut self, done: u64, of: u64) {

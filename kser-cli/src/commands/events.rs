@@ -35,8 +35,9 @@ pub(super) async fn run(
     if !past {
         loop {
             let event = events.next().await?;
-            if fits(&event) {
-                terminal.tell(&line(&event));
+            // A reader that has closed the pipe has seen enough.
+            if fits(&event) && !terminal.tell(&line(&event)) {
+                return Ok(Exit::Done);
             }
         }
     }

@@ -28,12 +28,13 @@ pub(super) async fn watch(
         loop {
             let state = ops.run_state(&id).await?;
             let line = clean(&state.to_string(), 400);
-            if line != shown && !is_json {
-                terminal.tell(&line);
+            // A reader that has closed the pipe has seen enough.
+            if line != shown && !is_json && !terminal.tell(&line) {
+                return Ok(None);
             }
             shown = line;
             if state.status.is_terminal() {
-                return Ok(state);
+                return Ok(Some(state));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -42,7 +43,7 @@ pub(super) async fn watch(
     if is_json {
         out.document(&state)?;
     }
-    Ok(end(&state))
+    Ok(state.as_ref().map_or(Exit::Done, end))
 }
 
 /// Waits until runs have ended.

@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use kser_observe::Monitor;
 
-fn kser(arguments: &[&str]) -> Command {
+fn kser_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kser"));
     command.args(arguments).stdin(Stdio::null());
     command.env_remove("KSER_URL").env_remove("KSER_STORE");
@@ -16,7 +16,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
         status,
         stdout,
         stderr,
-    } = kser(arguments).output().expect("the program runs");
+    } = kser_command(arguments).output().expect("the program runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
@@ -208,7 +208,7 @@ fn a_store_of_a_newer_version_is_refused() {
 
 #[test]
 fn a_reader_that_closes_the_pipe_is_no_error() {
-    let mut child = kser(&["completions", "bash"])
+    let mut child = kser_command(&["completions", "bash"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -217,6 +217,61 @@ fn a_reader_that_closes_the_pipe_is_no_error() {
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0));
+}
+
+/// A command that goes on ends when its reader has gone.
+#[tokio::test(flavor = "current_thread")]
+async fn a_watch_ends_with_its_reader() {
+    #[derive(serde::Serialize, serde::Deserialize, kser::Entrypoint)]
+    #[entrypoint("shop.Pack")]
+    struct Pack {}
+
+    let store = format!("sqlite://{}", file("watch").display());
+    let kser = kser::connect_with_store("memory://", &store).await.unwrap();
+    let steps = vec![kser::Step::new(Pack {})];
+    let launch = kser.producer().launch_steps("shop.Order", steps);
+    let order = launch.with_id("order-7").await.unwrap();
+    let mut child = kser_command(&["runs", "watch", "order-7", "--store", &store])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 20];
+    let mut reader = child.stdout.take().unwrap();
+    reader.read_exact(&mut line).unwrap();
+    drop(reader);
+    order.cancel().await.unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(
+        (ended.status.code(), ended.stderr.len()),
+        (Some(0), 0),
+        "not 1, as of a cancelled run"
+    );
+}
+
+#[test]
+fn no_color_is_stronger_than_a_forced_one() {
+    let store = format!("sqlite://{}", file("no_color").display());
+    let status = [
+        "status",
+        "--store",
+        &store,
+        "--kafka",
+        "kafka://127.0.0.1:1",
+        "--timeout",
+        "1s",
+    ];
+    let coloured = |no_color: bool| {
+        let mut command = kser_command(&status);
+        command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        String::from_utf8(command.output().unwrap().stdout)
+            .unwrap()
+            .contains('\u{1b}')
+    };
+    assert!(coloured(false) && !coloured(true));
 }
 
 #[test]
@@ -237,7 +292,7 @@ fn help_completions_and_the_manual_are_there() {
         assert!(out.contains(text), "{arguments:?}: {out}");
     }
     // No secret of the environment is in the help.
-    let help = kser(&["--help"])
+    let help = kser_command(&["--help"])
         .env("KSER_URL", "kafka://k?sasl.password=hunter2")
         .output();
     assert!(!String::from_utf8_lossy(&help.unwrap().stdout).contains("hunter2"));

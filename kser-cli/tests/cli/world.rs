@@ -52,8 +52,9 @@ impl Terminal for Person {
         Some(types)
     }
 
-    fn tell(&mut self, line: &str) {
+    fn tell(&mut self, line: &str) -> bool {
         self.told.push(line.to_owned());
+        true
     }
 
     fn progress(&mut self, _: u64, _: u64) {}
