@@ -10,6 +10,7 @@ mod process;
 mod python_encryption;
 mod python_messages;
 mod python_steps;
+mod python_traces;
 mod values;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = java::trials();
     trials.extend(python_messages::trials());
     trials.extend(python_steps::trials());
+    trials.extend(python_traces::trials());
     trials.extend(python_encryption::trials());
     trials
 }
