@@ -54,6 +54,7 @@ impl ProgressText {
         read_progress(backend, self.progress.as_bytes(), outcomes)
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn len(&self) -> usize {
         self.progress.len() + self.outcomes.as_ref().map_or(0, String::len)
     }
