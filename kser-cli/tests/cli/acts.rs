@@ -210,7 +210,7 @@ async fn letters_in_other_hands_are_left() {
     assert_eq!((rest.exit, world.letters("billing").await), (Exit::Done, 0));
 }
 
-/// An act that ends in the middle has settled what it has done; the next one does the rest.
+/// A bulk replay that is killed has settled the letters that it replayed; a second replay does the rest.
 #[tokio::test(start_paused = true)]
 async fn an_act_that_is_killed_is_run_again() {
     let world = World::new().await;

@@ -310,7 +310,7 @@ async fn a_bulk_act_on_runs_is_a_dry_run_until_the_number_is_typed() {
     consumer.stop().await.unwrap();
 }
 
-/// An act that ends in the middle has done what it has counted; the next one does the rest.
+/// A bulk act that is killed has finished the runs that it counted; a second bulk act does the rest.
 #[tokio::test(start_paused = true)]
 async fn a_bulk_act_on_runs_that_is_killed_is_run_again() {
     let world = World::new().await;

@@ -38,7 +38,7 @@ pub(crate) struct Answer {
     pub(crate) told: Vec<String>,
 }
 
-/// A person who types an answer, if there is one.
+/// Stands for an operator at the terminal, who types this answer, or none.
 struct Person {
     types: Option<String>,
     asked: Option<String>,

@@ -197,7 +197,7 @@ pub(crate) struct Window {
     lost: Vec<u64>,
     /// The poll thread could state nothing, which is no fault of the transaction.
     was_not_now: bool,
-    /// The records whose outputs were refused. What is handed in for them next, such as their dead letters, has a window of its own.
+    /// The records whose outputs were refused. The outputs that follow for them, such as dead letters, have a window of their own.
     refused: BTreeSet<RecordId>,
     /// The deliveries in the queue that have a window of their own.
     lone: BTreeSet<u64>,

@@ -2,7 +2,7 @@
 //! Every operation ends.
 //!
 //! `KSER_SOAK_SECONDS` says how long; without it, 25. `KSER_SOAK_OPTIONS` adds options to the URL: without `delivery=at-least-once`
-//! each message of a step is visible once. Whom to kill when follows from `KSER_TEST_SEED`, which is printed; what
+//! each message of a step is visible once. The times and victims of the kills follow from `KSER_TEST_SEED`, which is printed; what
 //! is in flight at that moment does not.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

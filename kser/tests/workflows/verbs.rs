@@ -342,7 +342,7 @@ async fn standing(kser: &kser::Client, state: &str) -> Result<kser::Run, Error> 
     Ok(run)
 }
 
-/// A preview says what the verb then does, in each state.
+/// A preview tells the effect of the verb, in each state.
 #[tokio::test(start_paused = true)]
 async fn a_verb_does_what_its_check_says() -> Result<(), Error> {
     let (mut allowed, mut refused) = (0, 0);
