@@ -45,12 +45,16 @@ use kser_core::{Error, Name, Outcome, TaskId};
 pub use kser_core::{RunId, Status, Timestamp, UnknownStatus};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 pub use crate::engine::event::RunEvent;
 use crate::engine::event_watcher::WatchedRun;
 pub use crate::events::Events;
 pub use crate::runs::{RunPlace, RunVerb, Runs, StepPlace};
 use crate::shared::Shared;
+
+/// The age of a handle up to which its run has probably not ended, so that a wait does not ask the store first.
+const FRESH: Duration = Duration::from_millis(20);
 
 /// A handle of a run of an operation, as its launch returns it. Cloning is cheap.
 ///
@@ -61,6 +65,7 @@ pub struct Run {
     shared: Arc<Shared>,
     id: RunId,
     name: Name,
+    made: Instant,
     /// Set for a carried run.
     watched: Option<WatchedRun>,
     /// Keeps the run in the store while a handle of it exists.
@@ -148,6 +153,7 @@ impl Run {
             shared,
             id,
             name,
+            made: Instant::now(),
             watched: None,
             _kept: Arc::new(kept),
         }
@@ -158,6 +164,7 @@ impl Run {
             shared,
             id,
             name,
+            made: Instant::now(),
             watched: Some(watched),
             _kept: Arc::default(),
         }
@@ -193,7 +200,8 @@ impl Run {
                 ended = watched.ended() => ended.map(RunState::of_event),
                 error = self.shared.failures.failed() => Err(error),
             },
-            None => self.runs().wait_launched(&self.id).await,
+            None if self.made.elapsed() < FRESH => self.runs().wait_launched(&self.id).await,
+            None => self.runs().wait(&self.id).await,
         }
     }
 

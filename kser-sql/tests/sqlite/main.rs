@@ -8,3 +8,4 @@ mod processes;
 mod retention;
 mod sweeps;
 mod upgrade;
+mod waits;
