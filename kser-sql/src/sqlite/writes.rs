@@ -138,7 +138,9 @@ impl Insert {
         connection
             .prepare_cached("INSERT INTO kser_launches VALUES (?1, ?2)")?
             .execute(params![number, &run.launch[..]])?;
-        write_outcomes(connection, number, progress)?;
+        if let Some(outcomes) = &progress.text.outcomes {
+            insert_outcomes(connection, number, outcomes)?;
+        }
         write_steps(connection, number, &self.steps)?;
         write_outputs(
             connection,
@@ -195,36 +197,33 @@ impl Swap {
 
     pub(super) fn write(&self, connection: &Connection) -> Result<(SwapAnswer, Wake)> {
         let progress = &self.progress;
-        if progress.text.outcomes.is_none() {
-            self.keep_outcomes(connection)?;
+        let Some(number) = self.number(connection, self.expected)? else {
+            return Ok((self.refused(connection)?, Wake::default()));
+        };
+        match &progress.text.outcomes {
+            Some(outcomes) => write_outcomes(connection, number, outcomes)?,
+            None => keep_outcomes(connection, number)?,
         }
-        let mut update = connection.prepare_cached(
-            "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic),
-                 position = ?10, ended = ?11, steps = ?12, updated = ?13, noted = ?2
-             WHERE id = ?7 AND version = ?8 AND stamp = ?9 RETURNING number",
-        )?;
-        let written = update.query_row(
-            params![
+        // `RETURNING` would make a table for the rows, and a journal for the statement.
+        connection
+            .prepare_cached(
+                "UPDATE kser_runs SET status = ?1, version = ?2, stamp = ?3, look_at = ?4, progress = ?5, topic = coalesce(?6, topic),
+                     position = ?8, ended = ?9, steps = ?10, updated = ?11, noted = ?2
+                 WHERE number = ?7",
+            )?
+            .execute(params![
                 progress.status,
                 progress.version,
                 progress.stamp,
                 progress.look_at,
                 progress.text.progress,
                 self.topic,
-                self.id.as_str(),
-                self.expected.0,
-                self.expected.1,
+                number,
                 progress.position,
                 progress.finished,
                 progress.steps,
                 progress.updated,
-            ],
-            |row| row.get(0),
-        );
-        let Some(number) = written.optional()? else {
-            return Ok((self.refused(connection)?, Wake::default()));
-        };
-        write_outcomes(connection, number, progress)?;
+            ])?;
         if let Some(steps) = &self.steps {
             connection
                 .prepare_cached("DELETE FROM kser_steps WHERE run = ?1")?
@@ -245,25 +244,23 @@ impl Swap {
         Ok((SwapAnswer::Written(self.fetched(connection, number)?), wake))
     }
 
-    /// Keeps the outcomes of a run that a program before the fourth migration has written last.
-    fn keep_outcomes(&self, connection: &Connection) -> Result<()> {
-        let mut keep = connection.prepare_cached(
-            "INSERT INTO kser_outcomes SELECT number, progress FROM kser_runs r WHERE id = ?1 AND version = ?2 AND stamp = ?3
-             AND NOT EXISTS (SELECT 1 FROM kser_outcomes o WHERE o.run = r.number)",
+    /// Returns the number of the run, if it stands at a revision.
+    fn number(&self, connection: &Connection, (version, stamp): (i64, i64)) -> Result<Option<i64>> {
+        let mut find = connection.prepare_cached(
+            "SELECT number FROM kser_runs WHERE id = ?1 AND version = ?2 AND stamp = ?3",
         )?;
-        let (version, stamp) = self.expected;
-        keep.execute(params![self.id.as_str(), version, stamp])?;
-        Ok(())
+        let number = find.query_row(params![self.id.as_str(), version, stamp], |row| row.get(0));
+        number.optional()
     }
 
     /// Answers a swap that has not written now: it is repeated, or the run stands elsewhere.
     fn refused(&self, connection: &Connection) -> Result<SwapAnswer> {
         let ours = (self.progress.version, self.progress.stamp);
-        let mut find = connection.prepare_cached(
-            "SELECT number FROM kser_runs WHERE id = ?1 AND version = ?2 AND stamp = ?3 AND stamp <> 0",
-        )?;
-        let repeated = find.query_row(params![self.id.as_str(), ours.0, ours.1], |row| row.get(0));
-        Ok(match repeated.optional()? {
+        let repeated = match ours.1 {
+            0 => None,
+            _ => self.number(connection, ours)?,
+        };
+        Ok(match repeated {
             Some(number) => SwapAnswer::Written(self.fetched(connection, number)?),
             None => SwapAnswer::Conflict(found(connection, &self.id)?),
         })
@@ -464,12 +461,33 @@ fn rows(records: &[Record]) -> Vec<RecordRow> {
     records.iter().map(RecordRow::of).collect()
 }
 
-/// Writes the outcomes of a progress, unless the run keeps those that it has.
-fn write_outcomes(connection: &Connection, number: i64, progress: &ProgressRow) -> Result<()> {
-    if let Some(outcomes) = &progress.text.outcomes {
+/// Writes the outcomes of a run. `INSERT OR REPLACE` would make a journal for the statement.
+fn write_outcomes(connection: &Connection, number: i64, outcomes: &str) -> Result<()> {
+    let written = connection
+        .prepare_cached("UPDATE kser_outcomes SET outcomes = ?2 WHERE run = ?1")?
+        .execute(params![number, outcomes])?;
+    match written {
+        0 => insert_outcomes(connection, number, outcomes),
+        _ => Ok(()),
+    }
+}
+
+fn insert_outcomes(connection: &Connection, number: i64, outcomes: &str) -> Result<()> {
+    connection
+        .prepare_cached("INSERT INTO kser_outcomes VALUES (?1, ?2)")?
+        .execute(params![number, outcomes])?;
+    Ok(())
+}
+
+/// Keeps the outcomes of a run that a program before the fourth migration has written last.
+fn keep_outcomes(connection: &Connection, number: i64) -> Result<()> {
+    let mut find = connection.prepare_cached("SELECT 1 FROM kser_outcomes WHERE run = ?1")?;
+    if !find.exists([number])? {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO kser_outcomes VALUES (?1, ?2)")?
-            .execute(params![number, outcomes])?;
+            .prepare_cached(
+                "INSERT INTO kser_outcomes SELECT number, progress FROM kser_runs WHERE number = ?1",
+            )?
+            .execute([number])?;
     }
     Ok(())
 }
