@@ -1,8 +1,14 @@
 mod database;
+mod due;
 mod failure;
+mod inserts;
+mod lists;
 mod presence;
 mod reads;
+mod rows;
 mod schema;
+mod standing;
+mod swaps;
 mod transaction;
 mod waiters;
 mod writes;
@@ -24,10 +30,13 @@ use kser_core::{Clock, Error, Instance, RunId, StateStore, StoreId, Timestamp, T
 use tokio::time::timeout;
 
 use self::database::Database;
+use self::due::{DueRow, OutputRow};
 use self::failure::BACKEND;
-use self::reads::{DueRow, OutputRow, whole};
+use self::inserts::{Insert, InsertAnswer};
+use self::reads::whole;
+use self::rows::read_step;
+use self::swaps::{Swap, SwapAnswer};
 use self::waiters::Wake;
-use self::writes::{Insert, InsertAnswer, Swap, SwapAnswer};
 use crate::encoding::{millis, signed};
 use crate::pages::{SummaryRow, attempt_place, attempts_page, place, unsigned};
 
@@ -230,7 +239,7 @@ impl StateStore for SqliteStore {
         let read = self
             .inner
             .database
-            .read(move |connection| reads::found(connection, &run));
+            .read(move |connection| standing::found(connection, &run));
         let found = read.await?.read(id)?;
         Ok(self.timed(found))
     }
@@ -251,7 +260,7 @@ impl StateStore for SqliteStore {
             .await?;
         Ok(self.timed(match answer {
             SwapAnswer::Written(step) => {
-                let read = |(step, position): (String, _)| writes::read_step(&step, id, position);
+                let read = |(step, position): (String, _)| read_step(&step, id, position);
                 Swapped::Written(step.zip(fetch).map(read).transpose()?)
             }
             SwapAnswer::Conflict(found) => Swapped::Conflict(found.read(id)?),
@@ -265,8 +274,7 @@ impl StateStore for SqliteStore {
             .database
             .read(move |connection| reads::step(connection, &run, position));
         let step = read.await?;
-        step.map(|step| writes::read_step(&step, id, position))
-            .transpose()
+        step.map(|step| read_step(&step, id, position)).transpose()
     }
 
     async fn due(
@@ -280,20 +288,20 @@ impl StateStore for SqliteStore {
         let waited = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
         let (at, limit) = (millis(now).saturating_sub(waited), whole(limit));
         let asked = topic.clone();
-        let is_any = move |connection: &_| reads::is_any_due(connection, &asked, at);
+        let is_any = move |connection: &_| due::is_any_due(connection, &asked, at);
         let topic = topic.clone();
         // Most of the time nothing is due, and nothing is written.
         let due = match database.read(is_any).await? {
             false => Vec::new(),
             true if hold.is_zero() => {
-                let read = move |connection: &_| reads::due(connection, &topic, at, limit);
+                let read = move |connection: &_| due::due(connection, &topic, at, limit);
                 let due = database.read(read).await?;
                 due.into_iter().map(|(_, due)| due).collect()
             }
             true => {
                 let until = millis(now + hold);
                 let claim = move |connection: &_| {
-                    let due = writes::claim(connection, &topic, at, limit, until)?;
+                    let due = due::claim(connection, &topic, at, limit, until)?;
                     Ok((due, Wake::default()))
                 };
                 database.write(claim).await?
@@ -307,18 +315,18 @@ impl StateStore for SqliteStore {
         self.remove_old().await?;
         let (database, now) = (&self.inner.database, self.now());
         let (at, limit) = (millis(now), whole(limit));
-        let is_any = move |connection: &_| reads::is_any_output_due(connection, at);
+        let is_any = move |connection: &_| due::is_any_output_due(connection, at);
         let due = match database.read(is_any).await? {
             false => Vec::new(),
             true if hold.is_zero() => {
-                let read = move |connection: &_| reads::outputs_due(connection, at, limit);
+                let read = move |connection: &_| due::outputs_due(connection, at, limit);
                 let due = database.read(read).await?;
                 due.into_iter().map(|(_, due)| due).collect()
             }
             true => {
                 let until = millis(now + hold);
                 let claim = move |connection: &_| {
-                    let due = writes::claim_outputs(connection, at, limit, until)?;
+                    let due = due::claim_outputs(connection, at, limit, until)?;
                     Ok((due, Wake::default()))
                 };
                 database.write(claim).await?
@@ -397,7 +405,7 @@ impl StateStore for SqliteStore {
         loop {
             // Made before the look, so that no write is missed.
             let earlier = self.inner.database.waiters.earlier_due();
-            let due = self.inner.database.read(reads::earliest_due).await?;
+            let due = self.inner.database.read(due::earliest_due).await?;
             let now = millis(self.now());
             let wait = due.map(|due| due.saturating_sub(now));
             self.inner
@@ -421,8 +429,8 @@ impl StateStore for SqliteStore {
         let read = self
             .inner
             .database
-            .read(move |connection| reads::run(connection, &id));
-        read.await?.map(reads::InfoRow::read).transpose()
+            .read(move |connection| lists::run(connection, &id));
+        read.await?.map(lists::InfoRow::read).transpose()
     }
 
     async fn attempts(
@@ -433,15 +441,15 @@ impl StateStore for SqliteStore {
     ) -> Result<Page<Attempt>, Error> {
         let (run, after) = (id.clone(), attempt_place(id, after)?);
         let most = whole(page_size(limit) + 1);
-        let read = move |connection: &_| reads::attempts(connection, &run, after, most);
+        let read = move |connection: &_| lists::attempts(connection, &run, after, most);
         let rows = self.inner.database.read(read).await?.into_iter();
-        let rows: Result<Vec<_>, Error> = rows.map(reads::AttemptRow::read).collect();
+        let rows: Result<Vec<_>, Error> = rows.map(lists::AttemptRow::read).collect();
         Ok(attempts_page(rows?, id, limit))
     }
 
     async fn latest_attempts(&self, id: &RunId, limit: usize) -> Result<Vec<Attempt>, Error> {
         let (run, most) = (id.clone(), whole(page_size(limit)));
-        let read = move |connection: &_| reads::latest_attempts(connection, &run, most);
+        let read = move |connection: &_| lists::latest_attempts(connection, &run, most);
         let rows = self.inner.database.read(read).await?.into_iter();
         let attempts = rows.rev().map(|row| Ok(row.read()?.1));
         attempts.collect()
@@ -449,7 +457,7 @@ impl StateStore for SqliteStore {
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<RunId>, Error> {
         let (from, most) = (prefix.to_owned(), whole(page_size(limit)));
-        let read = move |connection: &_| reads::find(connection, &from, most);
+        let read = move |connection: &_| lists::find(connection, &from, most);
         let mut found = self.inner.database.read(read).await?;
         found.retain(|id| id.as_str().starts_with(prefix));
         Ok(found)
@@ -457,7 +465,7 @@ impl StateStore for SqliteStore {
 
     async fn list(&self, filter: &RunFilter) -> Result<Page<RunSummary>, Error> {
         let (asked, place) = (filter.clone(), place(filter)?);
-        let read = move |connection: &_| reads::list(connection, &asked, place);
+        let read = move |connection: &_| lists::list(connection, &asked, place);
         let rows = self.inner.database.read(read).await?;
         SummaryRow::page(rows, filter, BACKEND)
     }
@@ -466,7 +474,7 @@ impl StateStore for SqliteStore {
         let filter = filter.clone().with_after(None);
         let place = place(&filter)?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let read = move |connection: &_| reads::count(connection, &filter, place, most);
+        let read = move |connection: &_| lists::count(connection, &filter, place, most);
         Ok(unsigned(self.inner.database.read(read).await?))
     }
 

@@ -5,7 +5,7 @@ use kser_core::{Error, StoreId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::failure::Failure;
-use super::writes::{Insert, InsertAnswer};
+use super::inserts::{Insert, InsertAnswer};
 use super::{inserted, reads};
 use crate::RunTransaction;
 

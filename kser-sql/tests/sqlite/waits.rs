@@ -1,5 +1,4 @@
 //! A caller that waits for a run learns of its end without delay.
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
 
