@@ -105,6 +105,17 @@ pub enum Command {
     },
     /// Asks a program that serves the probes of kser-observe
     Health(Health),
+    /// Lists delayed sends, retries and external steps, the earliest first
+    Waiting {
+        /// The most waits that are shown
+        #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+        /// The most open runs that are read, those that were launched last, and the most records of a topic
+        #[arg(long, default_value_t = 1000, value_name = "N")]
+        read: usize,
+    },
+    /// Prints the JSON schema of the documents that --json prints
+    Schema,
     /// Prints the completions of a shell
     Completions {
         /// The shell
@@ -151,6 +162,18 @@ pub enum Letters {
         /// The place of the letter, as dice.dlt/0/118
         address: LetterAddress,
         /// Shows the payload, which may have secrets
+        #[arg(long)]
+        payload: bool,
+    },
+    /// Writes letters one a line, as JSON; an export that was interrupted goes on with --after
+    Export {
+        /// The letters.
+        #[command(flatten)]
+        which: Which,
+        /// Goes on behind the letter at this place
+        #[arg(long, value_name = "ADDRESS")]
+        after: Option<LetterAddress>,
+        /// Adds keys, headers and payloads, byte for byte, which may have secrets
         #[arg(long)]
         payload: bool,
     },

@@ -1,8 +1,6 @@
 use std::process::ExitCode;
 
-use kser::Error;
-use kser_ops::OpsError;
-use serde::Serialize;
+use kser_ops::{ErrorKind, OpsError};
 
 /// The end of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,43 +42,13 @@ impl Exit {
 
     /// Returns the end of a command that failed.
     #[must_use]
-    pub fn of(error: &OpsError) -> Self {
-        match error {
-            OpsError::Kser(error) => Self::of_kser(error),
-            OpsError::Invalid { .. } => Self::Usage,
-            OpsError::NotFound { .. } => Self::NotFound,
-            OpsError::Refused { .. } => Self::Refused,
-            OpsError::Needs {
-                temporary: false, ..
-            } => Self::Usage,
+    pub const fn of(error: &OpsError) -> Self {
+        match error.kind() {
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Silent,
-        }
-    }
-
-    const fn of_kser(error: &Error) -> Self {
-        match error {
-            Error::UnknownRun { .. } | Error::MissingTopic { .. } => Self::NotFound,
-            Error::Rejected { .. } | Error::Conflict { .. } => Self::Refused,
-            Error::TimedOut { .. } => Self::TimedOut,
-            Error::Backend { .. }
-            | Error::MaybeSent { .. }
-            | Error::Unpublished { .. }
-            | Error::Closed
-            | Error::Lost => Self::Silent,
-            _ => Self::Usage,
-        }
-    }
-
-    const fn kind(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Bad => "bad",
-            Self::Usage => "usage",
-            Self::NotFound => "not_found",
-            Self::Refused => "refused",
-            Self::Silent => "no_answer",
-            Self::Part => "part",
-            Self::TimedOut => "timed_out",
         }
     }
 }
@@ -88,31 +56,5 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
-    }
-}
-
-/// An error as JSON.
-#[derive(Debug, Serialize)]
-pub(crate) struct ErrorDocument<'a> {
-    error: ErrorFields<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct ErrorFields<'a> {
-    kind: &'static str,
-    message: &'a str,
-    temporary: bool,
-}
-
-impl<'a> ErrorDocument<'a> {
-    pub(crate) const fn new(exit: Exit, message: &'a str, temporary: bool) -> Self {
-        let kind = exit.kind();
-        Self {
-            error: ErrorFields {
-                kind,
-                message,
-                temporary,
-            },
-        }
     }
 }

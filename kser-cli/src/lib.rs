@@ -6,16 +6,15 @@ mod exit;
 mod output;
 mod terminal;
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use kser::client::{Clock, SystemClock};
-use kser_ops::{Access, Ops, OpsError, Probe, probe};
+use kser_ops::{Access, ErrorDocument, ErrorKind, Ops, OpsError, Probe, SCHEMA, probe};
 
 use self::args::{Cli, Colour, Command, Global, Health};
 pub use self::commands::run;
-use self::exit::ErrorDocument;
 pub use self::exit::Exit;
 pub use self::output::Output;
 pub use self::terminal::{ProcessTerminal, Terminal};
@@ -44,6 +43,7 @@ fn start(cli: Cli) -> Result<(String, Exit), OpsError> {
     match cli.command {
         Command::Completions { shell } => return Ok((completions(shell), Exit::Done)),
         Command::Man => return Ok((manual()?, Exit::Done)),
+        Command::Schema => return Ok((SCHEMA.to_owned(), Exit::Done)),
         _ => {}
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| OpsError::Invalid {
@@ -95,7 +95,7 @@ async fn health(question: &Health, global: &Global, out: &mut Output) -> Result<
 
 /// Returns the width of the terminal; `None` where the output is none, so that each row is a line.
 fn width() -> Option<u16> {
-    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
     Some(width.0.max(40))
 }
 
@@ -120,7 +120,7 @@ fn print(text: &str, exit: Exit) -> ExitCode {
     let mut to = anstream::stdout().lock();
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit.into(),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => Exit::Silent.into(),
     }
 }
@@ -130,7 +130,7 @@ fn fail(error: &OpsError, json: bool) -> ExitCode {
     let text = output::clean(&text, 2000);
     let _ = match json {
         true => {
-            let document = ErrorDocument::new(exit, &text, error.is_temporary());
+            let document = ErrorDocument::new(error, &text);
             writeln!(anstream::stderr(), "{}", serde_json::json!(document))
         }
         false => writeln!(anstream::stderr(), "kser: {text}"),
@@ -143,7 +143,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && json {
         let text = error.to_string();
-        let document = ErrorDocument::new(Exit::Usage, text.trim(), false);
+        let document = ErrorDocument::of(ErrorKind::Usage, text.trim(), false);
         let _ = writeln!(anstream::stderr(), "{}", serde_json::json!(document));
         return Exit::Usage.into();
     }

@@ -1,4 +1,5 @@
 use kser::Error;
+use serde::Serialize;
 
 /// An error of an operator's question or act.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,39 @@ pub enum OpsError {
     },
 }
 
+/// The kind of an error: what a caller could do differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The question or act cannot be asked so.
+    Usage,
+    /// There is no such thing.
+    NotFound,
+    /// The act is refused, by the rules, or since another operator was faster.
+    Refused,
+    /// A backend did not answer.
+    NoAnswer,
+    /// A time limit is over.
+    TimedOut,
+}
+
 impl OpsError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Kser(error) => kind_of(error),
+            Self::Invalid { .. } => ErrorKind::Usage,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Refused { .. } => ErrorKind::Refused,
+            Self::Needs {
+                temporary: false, ..
+            } => ErrorKind::Usage,
+            _ => ErrorKind::NoAnswer,
+        }
+    }
+
     /// Says whether a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -59,5 +92,19 @@ impl OpsError {
             Self::TimedOut { .. } => true,
             _ => false,
         }
+    }
+}
+
+const fn kind_of(error: &Error) -> ErrorKind {
+    match error {
+        Error::UnknownRun { .. } | Error::MissingTopic { .. } => ErrorKind::NotFound,
+        Error::Rejected { .. } | Error::Conflict { .. } => ErrorKind::Refused,
+        Error::TimedOut { .. } => ErrorKind::TimedOut,
+        Error::Backend { .. }
+        | Error::MaybeSent { .. }
+        | Error::Unpublished { .. }
+        | Error::Closed
+        | Error::Lost => ErrorKind::NoAnswer,
+        _ => ErrorKind::Usage,
     }
 }

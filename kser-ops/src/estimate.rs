@@ -24,7 +24,7 @@ pub struct Estimate {
     /// The share of the run that is done, from 0 to 1.
     pub share: f64,
     /// The time until the end of the run.
-    #[serde(serialize_with = "seconds", rename = "left_seconds")]
+    #[serde(serialize_with = "crate::json::span", rename = "left_seconds")]
     pub left: Duration,
     /// The number of runs by whose times it is estimated.
     pub runs: usize,
@@ -109,10 +109,6 @@ fn median(all: &[Duration]) -> Option<Duration> {
     let mut sorted = all.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 2).copied()
-}
-
-fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(time.as_secs_f64())
 }
 
 #[cfg(test)]

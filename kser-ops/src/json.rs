@@ -28,3 +28,8 @@ pub(crate) fn seconds<S: Serializer>(
 pub(crate) fn at<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(at)
 }
+
+/// Writes a duration as seconds.
+pub(crate) fn span<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(duration.as_secs_f64())
+}

@@ -1,7 +1,9 @@
+pub(crate) mod act_report;
 pub(crate) mod brake;
 pub(crate) mod diagnosis;
 pub(crate) mod groups;
 pub(crate) mod letter_act;
+pub(crate) mod letter_export;
 pub(crate) mod letter_plan;
 pub(crate) mod letters;
 pub(crate) mod pace;
@@ -12,6 +14,7 @@ pub(crate) mod run_plan;
 pub(crate) mod runs;
 pub(crate) mod status;
 pub(crate) mod topics;
+pub(crate) mod waiting;
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-use kser_ops::{Ends, OpsError};
+use kser_ops::{ActReport, Ends, LeftBehind, OpsError};
 
 use crate::args::Consent;
 use crate::exit::Exit;
@@ -24,15 +24,15 @@ pub(super) struct Preview<'a> {
 
 /// The result of an act.
 pub(super) struct Done<'a> {
-    pub(super) done: u64,
+    done: u64,
     /// The word for that which is done.
-    pub(super) participle: &'a str,
+    participle: &'a str,
     /// The ends of the runs, if they are followed.
-    pub(super) ends: Option<Ends>,
-    pub(super) refused: u64,
-    pub(super) left: Vec<(String, &'a str)>,
-    pub(super) not_tried: u64,
-    pub(super) stopped: Option<&'a str>,
+    ends: Option<Ends>,
+    refused: u64,
+    left: Vec<(String, &'a str)>,
+    not_tried: u64,
+    stopped: Option<&'a str>,
 }
 
 impl Preview<'_> {
@@ -79,7 +79,24 @@ impl Preview<'_> {
     }
 }
 
-impl Done<'_> {
+impl<'a> Done<'a> {
+    /// Describes a report. `participle` is the word for that which is done; `is_followed` tells that the ends of the runs count.
+    pub(super) fn new<L: LeftBehind>(
+        report: &'a ActReport<L>,
+        participle: &'a str,
+        is_followed: bool,
+    ) -> Self {
+        Self {
+            done: report.done,
+            participle,
+            ends: is_followed.then_some(report.ends),
+            refused: report.refused,
+            left: left(&report.left),
+            not_tried: report.not_tried,
+            stopped: report.stopped.as_deref(),
+        }
+    }
+
     pub(super) fn print(&self, out: &mut Output) {
         let mut line = format!("{} {}", count(self.done), self.participle);
         if let Some(ends) = self.ends {
@@ -109,6 +126,12 @@ impl Done<'_> {
             _ => Exit::Part,
         }
     }
+}
+
+/// Names the things that an act leaves, with the reasons.
+pub(super) fn left<L: LeftBehind>(left: &[L]) -> Vec<(String, &str)> {
+    let named = left.iter().map(|left| (left.subject(), left.reason()));
+    named.collect()
 }
 
 /// Asks for the number, unless it was given.

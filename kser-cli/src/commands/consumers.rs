@@ -1,5 +1,4 @@
-use kser::presence::{AnnouncedConsumer, PresentState, RunningTask};
-use kser_ops::{Ops, OpsError, Spoken};
+use kser_ops::{ConsumerLine, Ops, OpsError, RunningLine, Spoken};
 
 use crate::args::Consumers;
 use crate::exit::Exit;
@@ -15,9 +14,10 @@ pub(super) async fn run(
         Consumers::Ls => None,
         Consumers::Show { id } => Some(id),
     };
-    let mut found = ops.consumers().await?;
+    let found = ops.consumers().await?;
+    let mut found: Vec<_> = found.iter().map(ConsumerLine::new).collect();
     if let Some(id) = id {
-        found.retain(|consumer| consumer.presence.id == *id || is_named(consumer, id));
+        found.retain(|consumer| consumer.is_called(id));
         if found.is_empty() {
             return Err(OpsError::NotFound {
                 what: format!("no consumer {id} has announced itself"),
@@ -32,25 +32,19 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn is_named(consumer: &AnnouncedConsumer, name: &str) -> bool {
-    let instance = consumer.presence.instance.as_ref();
-    instance.is_some_and(|instance| instance.to_string() == name)
-}
-
-fn list(found: &[AnnouncedConsumer], out: &mut Output) {
+fn list(found: &[ConsumerLine], out: &mut Output) {
     if found.is_empty() {
         return out.line("no consumer has announced itself");
     }
     let rows = found.iter().map(|consumer| {
-        let presence = &consumer.presence;
-        let running = presence.running.len() + presence.more_running;
+        let running = consumer.running.len() + consumer.more_running;
         [
-            presence.id.clone(),
-            or_dash(presence.version.as_ref()),
-            state(consumer).to_owned(),
-            format!("{running} of {}", presence.places),
-            presence.held.to_string(),
-            or_dash(presence.lag.map(count).as_ref()),
+            consumer.id.clone(),
+            or_dash(consumer.version.as_ref()),
+            consumer.state.to_owned(),
+            format!("{running} of {}", consumer.places),
+            consumer.held.to_string(),
+            or_dash(consumer.lag.map(count).as_ref()),
             Spoken(consumer.age).to_string(),
             remarks(consumer),
         ]
@@ -62,28 +56,15 @@ fn list(found: &[AnnouncedConsumer], out: &mut Output) {
     out.table(head, rows);
 }
 
-const fn state(consumer: &AnnouncedConsumer) -> &'static str {
-    if consumer.is_silent {
-        return "silent";
-    }
-    match consumer.presence.state {
-        PresentState::Running => "running",
-        PresentState::Paused => "paused",
-        PresentState::Stopping => "stopping",
-        _ => "unknown",
-    }
-}
-
 /// Returns the points that need a look, or `-`.
-fn remarks(consumer: &AnnouncedConsumer) -> String {
-    let presence = &consumer.presence;
-    let held = presence.held_partitions.iter();
+fn remarks(consumer: &ConsumerLine) -> String {
+    let held = consumer.held_partitions.iter();
     let mut remarks: Vec<String> = held
         .map(|held| format!("{}/{} is held: {}", held.topic, held.partition, held.reason))
         .collect();
-    let apart = presence.not_in_group.iter();
+    let apart = consumer.not_in_group.iter();
     remarks.extend(apart.map(|(group, reason)| format!("not in {group}: {reason}")));
-    let missing = presence.missing.iter();
+    let missing = consumer.missing.iter();
     remarks.extend(missing.map(|topic| format!("topic {topic} does not exist")));
     match remarks.is_empty() {
         true => "-".to_owned(),
@@ -91,44 +72,35 @@ fn remarks(consumer: &AnnouncedConsumer) -> String {
     }
 }
 
-fn show(consumer: &AnnouncedConsumer, out: &mut Output) {
-    let presence = &consumer.presence;
-    out.heading(&clean(&presence.id, 400));
-    let topics: Vec<String> = presence.topics.iter().map(ToString::to_string).collect();
-    let names: Vec<&str> = presence
-        .entrypoints
-        .iter()
-        .map(|name| name.as_str())
-        .collect();
-    let assigned: Vec<String> = presence
-        .assigned
-        .iter()
+fn show(consumer: &ConsumerLine, out: &mut Output) {
+    out.heading(&clean(&consumer.id, 400));
+    let topics: Vec<String> = consumer.topics.iter().map(ToString::to_string).collect();
+    let names = consumer.entrypoints.iter();
+    let names: Vec<&str> = names.map(|name| name.as_str()).collect();
+    let assigned = consumer.assigned.iter();
+    let assigned: Vec<String> = assigned
         .map(|(topic, partitions)| format!("{topic} {partitions}"))
         .collect();
     let rows = [
-        ("state", state(consumer).to_owned()),
+        ("state", consumer.state.to_owned()),
         ("beat", format!("{} ago", Spoken(consumer.age))),
-        ("version", or_dash(presence.version.as_ref())),
-        ("kser", presence.kser.clone()),
-        ("groups", presence.groups.join(", ")),
+        ("version", or_dash(consumer.version.as_ref())),
+        ("kser", consumer.kser.clone()),
+        ("groups", consumer.groups.join(", ")),
         ("topics", topics.join(", ")),
         ("partitions", assigned.join(", ")),
         ("names", names.join(", ")),
         (
             "held",
-            format!("{} records, {} bytes", presence.held, presence.held_bytes),
+            format!("{} records, {} bytes", consumer.held, consumer.held_bytes),
         ),
-        ("lag", or_dash(presence.lag.map(count).as_ref())),
+        ("lag", or_dash(consumer.lag.map(count).as_ref())),
         ("remarks", remarks(consumer)),
     ];
     for (name, value) in rows {
         out.line(format!("{name:<10} {}", clean(&value, 4000)));
     }
-    let rows: Vec<_> = presence
-        .running
-        .iter()
-        .map(|task| running(consumer, task))
-        .collect();
+    let rows: Vec<_> = consumer.running.iter().map(running).collect();
     if !rows.is_empty() {
         out.table(
             ["RUNS NOW", "RUN", "STEP", "TRY", "SINCE", "PROGRESS"],
@@ -137,22 +109,18 @@ fn show(consumer: &AnnouncedConsumer, out: &mut Output) {
     }
 }
 
-fn running(consumer: &AnnouncedConsumer, task: &RunningTask) -> [String; 6] {
+fn running(task: &RunningLine) -> [String; 6] {
     let progress = task.progress.as_ref().map(|progress| {
         let of = progress.total.map(|total| format!(" of {total}"));
-        format!(
-            "{}{} {}",
-            progress.done,
-            of.unwrap_or_default(),
-            progress.text
-        )
+        let (done, of) = (progress.done, of.unwrap_or_default());
+        format!("{done}{of} {}", progress.text)
     });
     [
         task.entrypoint.to_string(),
         or_dash(task.run.as_ref()),
         or_dash(task.step.as_ref()),
         task.attempt.to_string(),
-        Spoken(consumer.presence.now.since(task.since)).to_string(),
+        Spoken(task.running).to_string(),
         or_dash(progress.as_ref()),
     ]
 }

@@ -1,5 +1,5 @@
 use kser::run::{RunEvent, Timestamp};
-use kser_ops::{Ops, OpsError};
+use kser_ops::{EventLine, Ops, OpsError};
 
 use crate::args::Events;
 use crate::exit::Exit;
@@ -46,7 +46,7 @@ pub(super) async fn run(
         found.extend(fits(&event).then_some(event));
     }
     match out.is_json() {
-        true => out.document(&found)?,
+        true => out.document(&found.iter().map(EventLine::new).collect::<Vec<_>>())?,
         false => found.iter().for_each(|event| out.line(line(event))),
     }
     Ok(Exit::Done)

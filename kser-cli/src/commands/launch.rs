@@ -1,17 +1,10 @@
-use kser_ops::{Ops, OpsError};
-use serde::Serialize;
+use kser_ops::{IdDocument, Ops, OpsError};
 
 use super::input;
 use super::watch::{end, within};
 use crate::args::{Launch, Send};
 use crate::exit::Exit;
 use crate::output::{Output, clean};
-
-/// The id of a run or a task.
-#[derive(Serialize)]
-struct Id<'a> {
-    id: &'a str,
-}
 
 /// Launches an operation, and waits for its end if that is asked for.
 pub(super) async fn launch(asked: Launch, ops: &Ops, out: &mut Output) -> Result<Exit, OpsError> {
@@ -55,7 +48,7 @@ pub(super) async fn fork(
 
 fn print(id: &str, out: &mut Output) -> Result<(), OpsError> {
     match out.is_json() {
-        true => out.document(&Id { id })?,
+        true => out.document(&IdDocument { id })?,
         false => out.line(clean(id, 2000)),
     }
     Ok(())

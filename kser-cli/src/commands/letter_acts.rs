@@ -1,19 +1,11 @@
-use kser_ops::{LeftLetter, LetterPlan, LetterReport, LetterVerb, Ops, OpsError, Pace};
-use serde::Serialize;
+use kser_ops::{ActDocument, ActReport, LeftLetter, LetterPlan, LetterVerb, Ops, OpsError, Pace};
 
-use super::bulk::{Done, Preview};
+use super::bulk::{Done, Preview, left};
 use super::letters::filter;
 use crate::args::Act;
 use crate::exit::Exit;
 use crate::output::{Output, clean};
 use crate::terminal::Terminal;
-
-/// The plan of an act, and its report if it was carried out.
-#[derive(Serialize)]
-struct Document<'a> {
-    plan: &'a LetterPlan,
-    report: Option<&'a LetterReport>,
-}
 
 /// Acts on dead letters: shows the plan, asks for the number, and carries it out.
 pub(super) async fn act(
@@ -33,16 +25,18 @@ pub(super) async fn act(
     let preview = preview(&plan, out);
     let report = match preview.consent(&act.consent, is_named, out, terminal)? {
         true => {
-            let tell = |report: &LetterReport| terminal.progress(report.done, plan.taken);
+            let tell =
+                |report: &ActReport<LeftLetter>| terminal.progress(report.done, Some(plan.taken));
             Some(ops.act_on_letters(&plan, pace, tell).await?)
         }
         false => None,
     };
     terminal.end_progress();
     let report = report.as_ref();
-    let done = report.map(|report| done(verb, report));
+    let is_replay = verb == LetterVerb::Replay;
+    let done = report.map(|report| Done::new(report, participle(verb), is_replay));
     match &done {
-        _ if out.is_json() => out.document(&Document {
+        _ if out.is_json() => out.document(&ActDocument {
             plan: &plan,
             report,
         })?,
@@ -75,26 +69,10 @@ fn preview<'a>(plan: &'a LetterPlan, out: &Output) -> Preview<'a> {
     }
 }
 
-fn done(verb: LetterVerb, report: &LetterReport) -> Done<'_> {
-    let is_replay = verb == LetterVerb::Replay;
-    Done {
-        done: report.done,
-        participle: match verb {
-            LetterVerb::Discard => "discarded",
-            LetterVerb::Renew => "renewed",
-            _ => "replayed",
-        },
-        ends: is_replay.then_some(report.ends),
-        refused: report.refused,
-        left: left(&report.left),
-        not_tried: report.not_tried,
-        stopped: report.stopped.as_deref(),
+const fn participle(verb: LetterVerb) -> &'static str {
+    match verb {
+        LetterVerb::Discard => "discarded",
+        LetterVerb::Renew => "renewed",
+        _ => "replayed",
     }
-}
-
-fn left(left: &[LeftLetter]) -> Vec<(String, &str)> {
-    let pairs = left
-        .iter()
-        .map(|left| (left.address.to_string(), left.reason.as_str()));
-    pairs.collect()
 }

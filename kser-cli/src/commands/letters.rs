@@ -1,7 +1,7 @@
 use kser::run::Timestamp;
-use kser_ops::{Causes, Letter, LetterAddress, LetterFilter, Ops, OpsError};
+use kser_ops::{Causes, Letter, LetterAddress, LetterDocument, LetterFilter, Ops, OpsError};
 
-use super::letter_acts;
+use super::{export, letter_acts};
 use crate::args::{Filter, Letters, Which};
 use crate::exit::Exit;
 use crate::output::{Output, clean, count, or_dash};
@@ -21,6 +21,11 @@ pub(super) async fn run(
         Letters::Ls { which, limit } => list(&which, limit, ops, out).await,
         Letters::Causes { which } => causes(&which, ops, out).await,
         Letters::Show { address, payload } => show(&address, payload, ops, out).await,
+        Letters::Export {
+            which,
+            after,
+            payload,
+        } => export::export(&which, after.as_ref(), payload, ops, out, terminal).await,
         Letters::Replay {
             act,
             canary,
@@ -154,7 +159,7 @@ async fn show(
     let payload = record.payload.as_deref().map(String::from_utf8_lossy);
     let payload = payload.filter(|_| with_payload);
     if out.is_json() {
-        out.document(&Shown {
+        out.document(&LetterDocument {
             letter: &letter,
             payload: payload.as_deref(),
         })?;
@@ -166,14 +171,6 @@ async fn show(
         None => out.line("payload    hidden: it may have secrets; --payload shows it"),
     }
     Ok(Exit::Done)
-}
-
-#[derive(serde::Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    letter: &'a Letter,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a str>,
 }
 
 fn print(letter: &Letter, out: &mut Output) {

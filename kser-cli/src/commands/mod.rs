@@ -3,6 +3,7 @@
 mod bulk;
 mod consumers;
 mod events;
+mod export;
 mod input;
 mod launch;
 mod letter_acts;
@@ -11,6 +12,7 @@ mod run_acts;
 mod runs;
 mod status;
 mod topics;
+mod waiting;
 mod watch;
 
 use kser_ops::{Ops, OpsError};
@@ -41,6 +43,9 @@ pub async fn run(
         Command::Consumers(command) => consumers::run(&command, ops, out).await,
         Command::Topics => topics::topics(ops, out).await,
         Command::Groups { group } => topics::groups(group.as_deref(), ops, out).await,
-        Command::Health(_) | Command::Completions { .. } | Command::Man => Ok(Exit::Usage),
+        Command::Waiting { limit, read } => waiting::list(limit, read, ops, out).await,
+        Command::Health(_) | Command::Schema | Command::Completions { .. } | Command::Man => {
+            Ok(Exit::Usage)
+        }
     }
 }

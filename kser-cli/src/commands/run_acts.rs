@@ -1,9 +1,8 @@
 use std::time::Duration;
 
-use kser_ops::{LeftRun, Ops, OpsError, Pace, RunAct, RunChoice, RunPlan, RunReport};
-use serde::Serialize;
+use kser_ops::{ActDocument, ActReport, LeftRun, Ops, OpsError, Pace, RunAct, RunChoice, RunPlan};
 
-use super::bulk::{Done, Preview};
+use super::bulk::{Done, Preview, left};
 use super::{input, runs};
 use crate::args::{By, Consent, RunActs, Runs, StepAct};
 use crate::exit::Exit;
@@ -12,13 +11,6 @@ use crate::terminal::Terminal;
 
 /// The time that the runs of an act on many have to end.
 const WAIT: Duration = Duration::from_secs(60);
-
-/// The plan of an act, and its report if it was carried out.
-#[derive(Serialize)]
-struct Document<'a> {
-    plan: &'a RunPlan,
-    report: Option<&'a RunReport>,
-}
 
 /// An act as it was asked for.
 struct Asked {
@@ -109,17 +101,19 @@ impl Asked {
         let by = (self.by.actor.as_str(), self.by.reason.as_str());
         let report = match preview.consent(&self.consent, is_named, out, terminal)? {
             true => {
-                let tell = |report: &RunReport| terminal.progress(report.done, plan.taken);
+                let tell =
+                    |report: &ActReport<LeftRun>| terminal.progress(report.done, Some(plan.taken));
                 Some(ops.act_on_runs(&plan, by, &self.pace, tell).await?)
             }
             false => None,
         };
         terminal.end_progress();
         let report = report.as_ref();
-        let is_followed = !self.pace.wait.is_zero();
-        let done = report.map(|report| done(&plan.act, report, is_followed));
+        let ends_at_once = matches!(plan.act, RunAct::Cancel | RunAct::Purge);
+        let is_followed = !self.pace.wait.is_zero() && !ends_at_once;
+        let done = report.map(|report| Done::new(report, words(&plan.act).1, is_followed));
         match &done {
-            _ if out.is_json() => out.document(&Document {
+            _ if out.is_json() => out.document(&ActDocument {
                 plan: &plan,
                 report,
             })?,
@@ -167,24 +161,4 @@ fn preview(plan: &RunPlan) -> Preview<'_> {
         left: left(&plan.left),
         about: sample.map(|run| format!("the first is {run}: kser runs show {run}")),
     }
-}
-
-fn done<'a>(act: &RunAct, report: &'a RunReport, is_followed: bool) -> Done<'a> {
-    let ends_at_once = matches!(act, RunAct::Cancel | RunAct::Purge);
-    Done {
-        done: report.done,
-        participle: words(act).1,
-        ends: (is_followed && !ends_at_once).then_some(report.ends),
-        refused: report.refused,
-        left: left(&report.left),
-        not_tried: report.not_tried,
-        stopped: report.stopped.as_deref(),
-    }
-}
-
-fn left(left: &[LeftRun]) -> Vec<(String, &str)> {
-    let pairs = left
-        .iter()
-        .map(|left| (left.run.to_string(), left.reason.as_str()));
-    pairs.collect()
 }

@@ -1,9 +1,5 @@
 use kser::run::{RunFilter, Status, Timestamp};
-use kser_ops::{
-    AttemptLine, Diagnosis, Estimate, Ops, OpsError, RunCauses, RunLine, RunPage, RunShown,
-};
-
-use serde::Serialize;
+use kser_ops::{AttemptLine, Diagnosis, Ops, OpsError, RunCauses, RunDocument, RunLine, RunPage};
 
 use super::{launch, run_acts, watch};
 use crate::args::{RunTimes, Runs};
@@ -45,12 +41,16 @@ pub(super) async fn run(
             let run = ops.run(&id, limit, payloads).await?;
             let diagnosis = ops.diagnose(&id).await?;
             let left = ops.estimate(&id).await?;
-            let shown = Shown {
+            let document = RunDocument {
                 run: &run,
                 diagnosis: &diagnosis,
                 left: left.as_ref(),
             };
-            shown.print(out)
+            match out.is_json() {
+                true => out.document(&document)?,
+                false => print_run(&document, out),
+            }
+            Ok(Exit::Done)
         }
         Runs::Why { id } => {
             let id = ops.find_run(&id).await?;
@@ -172,56 +172,39 @@ fn causes(found: &RunCauses, out: &mut Output) -> Result<Exit, OpsError> {
     Ok(Exit::Done)
 }
 
-/// A run with the reason why it stands.
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    run: &'a RunShown,
-    diagnosis: &'a Diagnosis,
-    /// The estimate of the time until the end.
-    left: Option<&'a Estimate>,
-}
-
-impl Shown<'_> {
-    fn print(&self, out: &mut Output) -> Result<Exit, OpsError> {
-        if out.is_json() {
-            out.document(self)?;
-            return Ok(Exit::Done);
-        }
-        let run = &self.run.run;
-        out.heading(&clean(&format!("{}  {}", run.operation, run.id), 2000));
-        let (launched, changed) = (out.ago(Some(run.launched)), out.ago(Some(run.changed)));
-        let status = format!(
-            "{} at step {}, launched {launched} ago ({}), changed {changed} ago",
-            run.status,
-            stands(run),
-            run.launched
-        );
-        match run.status {
-            Status::Failed => out.alert(&status),
-            _ => out.line(status),
-        }
-        print_diagnosis(self.diagnosis, out);
-        if let Some(failure) = &run.failure {
-            out.line(format!("cause {}", failure.cause));
-        }
-        if let Some(left) = self.left {
-            let (time, runs) = (kser_ops::Spoken(left.left), left.runs);
-            out.line(format!("left  about {time}, by the times of {runs} runs"));
-        }
-        if self.run.has_earlier {
-            let shown = self.run.attempts.len();
-            out.line(format!("… the last {shown} attempts: -n {}", shown * 2));
-        }
-        let rows = self.run.attempts.iter().map(|row| attempt(row, out));
-        let rows: Vec<_> = rows.collect();
-        if !rows.is_empty() {
-            let head = [
-                "STEP", "TASK", "STATUS", "TRY", "ENDED", "RAN", "ON", "LEFT",
-            ];
-            out.table(head, rows);
-        }
-        Ok(Exit::Done)
+fn print_run(shown: &RunDocument<'_>, out: &mut Output) {
+    let run = &shown.run.run;
+    out.heading(&clean(&format!("{}  {}", run.operation, run.id), 2000));
+    let (launched, changed) = (out.ago(Some(run.launched)), out.ago(Some(run.changed)));
+    let status = format!(
+        "{} at step {}, launched {launched} ago ({}), changed {changed} ago",
+        run.status,
+        stands(run),
+        run.launched
+    );
+    match run.status {
+        Status::Failed => out.alert(&status),
+        _ => out.line(status),
+    }
+    print_diagnosis(shown.diagnosis, out);
+    if let Some(failure) = &run.failure {
+        out.line(format!("cause {}", failure.cause));
+    }
+    if let Some(left) = shown.left {
+        let (time, runs) = (kser_ops::Spoken(left.left), left.runs);
+        out.line(format!("left  about {time}, by the times of {runs} runs"));
+    }
+    if shown.run.has_earlier {
+        let shown = shown.run.attempts.len();
+        out.line(format!("… the last {shown} attempts: -n {}", shown * 2));
+    }
+    let rows = shown.run.attempts.iter().map(|row| attempt(row, out));
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        let head = [
+            "STEP", "TASK", "STATUS", "TRY", "ENDED", "RAN", "ON", "LEFT",
+        ];
+        out.table(head, rows);
     }
 }
 

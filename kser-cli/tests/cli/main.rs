@@ -1,8 +1,11 @@
 //! The program, as its users see it: the text of each command, JSON, exit codes.
 
 mod acts;
+mod export;
 mod process;
 mod readme;
 mod runs;
+mod schema;
 mod shown;
+mod waiting;
 mod world;

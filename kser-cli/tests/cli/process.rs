@@ -76,7 +76,7 @@ fn errors_are_json_where_answers_are() {
         assert_eq!(out, "");
         let error: serde_json::Value = serde_json::from_str(&error).unwrap();
         assert_eq!(error["error"]["kind"], kind, "{error}");
-        assert!(error["error"]["message"].is_string() && error["error"]["temporary"].is_boolean());
+        super::schema::check("", &error.to_string());
     }
 }
 
@@ -142,6 +142,9 @@ fn health_asks_a_program() {
     let (code, out, _) = ask(&[]);
     let health: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &health["live"]), (Some(0), &true.into()));
+    for probe in [&["--json"][..], &["--ready", "--json"]] {
+        super::schema::check("health", &ask(probe).1);
+    }
     drop(server);
     assert_eq!(ask(&["--live"]).0, Some(5));
 }

@@ -11,22 +11,23 @@ use super::world::World;
 
 #[derive(Serialize, Deserialize, Entrypoint)]
 #[entrypoint("billing.Check")]
-struct Check {}
+pub(crate) struct Check {}
 
 #[derive(Serialize, Deserialize, Entrypoint)]
 #[entrypoint("billing.Charge")]
-struct Charge {
-    order: u32,
+pub(crate) struct Charge {
+    pub(crate) order: u32,
 }
 
 async fn check(_: Check) -> String {
     "checked".to_owned()
 }
 
-async fn charge(charge: Charge) -> Result<(), TaskError> {
+pub(crate) async fn charge(charge: Charge) -> Result<(), TaskError> {
     let order = charge.order;
     match order {
         0 => Ok(()),
+        100 => Err(TaskError::new("Unreachable", "the bank does not answer")),
         99 => Err(TaskError::permanent("\u{1b}]0;x\u{7}", "\u{202e}evil\n")),
         _ => {
             Err(TaskError::permanent("Refused", format!("order {order} is refused")).with_code(402))
@@ -38,7 +39,7 @@ fn steps(order: u32) -> Vec<Step> {
     vec![Step::new(Check {}), Step::new(Charge { order })]
 }
 
-fn consumer(world: &World) -> RunningConsumer {
+pub(crate) fn consumer(world: &World) -> RunningConsumer {
     let registry = Registry::new().task(check).task(charge).build();
     let consumer = world.client.consumer(registry.expect("a registry"));
     consumer.with_instance("billing-0").spawn()
@@ -52,7 +53,7 @@ impl World {
     }
 
     /// Launches three runs that fail, of two causes, one that succeeds, one that is cancelled, and one that no consumer runs.
-    async fn with_runs(self) -> Self {
+    pub(crate) async fn with_runs(self) -> Self {
         let consumer = consumer(&self);
         for (id, order) in [
             ("7f3c1d2a-0", 17),
@@ -464,7 +465,7 @@ async fn consumers_are_shown_while_they_are_alive() {
         "{list}"
     );
     let json = world.json("consumers ls").await;
-    let id = json[0]["presence"]["id"].as_str().unwrap().to_owned();
+    let id = json[0]["id"].as_str().unwrap().to_owned();
     for name in [id.as_str(), "billing-0"] {
         let one = world.kser(&format!("consumers show {name}")).await.text;
         assert!(

@@ -36,6 +36,7 @@ pub(crate) struct Answer {
     pub(crate) error: Option<String>,
     pub(crate) asked: Option<String>,
     pub(crate) told: Vec<String>,
+    pub(crate) noted: Vec<String>,
 }
 
 /// Stands for an operator at the terminal, who types this answer, or none.
@@ -43,6 +44,7 @@ struct Person {
     types: Option<String>,
     asked: Option<String>,
     told: Vec<String>,
+    noted: Vec<String>,
 }
 
 impl Terminal for Person {
@@ -57,7 +59,11 @@ impl Terminal for Person {
         true
     }
 
-    fn progress(&mut self, _: u64, _: u64) {}
+    fn note(&mut self, line: &str) {
+        self.noted.push(line.to_owned());
+    }
+
+    fn progress(&mut self, _: u64, _: Option<u64>) {}
 
     fn end_progress(&mut self) {}
 }
@@ -163,9 +169,16 @@ impl World {
             types,
             asked: None,
             told: Vec::new(),
+            noted: Vec::new(),
         };
         let ended = kser_cli::run(command, &self.ops, &mut out, &mut person).await;
+        let is_json = out.is_json();
         let text = anstream::adapter::strip_str(&out.into_text()).to_string();
+        if is_json && ended.is_ok() {
+            // An export tells its document piece by piece.
+            let document = text.clone() + &person.told.join("\n");
+            super::schema::check(line, &document);
+        }
         let error = ended.as_ref().err().map(ToString::to_string);
         Answer {
             exit: ended.unwrap_or_else(|error| Exit::of(&error)),
@@ -173,6 +186,7 @@ impl World {
             error,
             asked: person.asked,
             told: person.told,
+            noted: person.noted,
         }
     }
 

@@ -45,7 +45,7 @@ pub enum Reason {
         /// The consumer.
         on: String,
         /// The age of its last announcement.
-        #[serde(serialize_with = "whole_seconds", rename = "silent_seconds")]
+        #[serde(serialize_with = "crate::json::span", rename = "silent_seconds")]
         silent: Duration,
     },
     /// The consumer that runs the step is not among those that announce themselves.
@@ -65,11 +65,13 @@ pub enum Reason {
     /// The step waits for its retry.
     BackOff {
         /// The time of the retry.
+        #[serde(serialize_with = "crate::json::at")]
         until: Timestamp,
     },
     /// The step does not begin before a time.
     Delayed {
         /// The time.
+        #[serde(serialize_with = "crate::json::at")]
         until: Timestamp,
     },
     /// The topic of the step does not exist.
@@ -81,7 +83,7 @@ pub enum Reason {
         /// The number of consumers.
         consumers: usize,
         /// The age of the latest announcement.
-        #[serde(serialize_with = "whole_seconds", rename = "silent_seconds")]
+        #[serde(serialize_with = "crate::json::span", rename = "silent_seconds")]
         silent: Duration,
     },
     /// The consumers of the topic have not registered the entrypoint.
@@ -124,7 +126,7 @@ pub enum Reason {
         /// The number of their places.
         places: usize,
         /// The time for which the oldest of the tasks has run.
-        #[serde(serialize_with = "whole_seconds", rename = "oldest_seconds")]
+        #[serde(serialize_with = "crate::json::span", rename = "oldest_seconds")]
         oldest: Duration,
     },
     /// The message of the step waits in its topic.
@@ -138,10 +140,6 @@ pub enum Reason {
     Lost,
     /// The consumers and the topic cannot be asked.
     Unknown,
-}
-
-fn whole_seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(time.as_secs_f64())
 }
 
 impl Reason {

@@ -6,46 +6,19 @@ use kser::backend::RecordPlace;
 use kser::dead_letter::DeadLetter;
 use kser::message::Topic;
 use kser::run::RunId;
-use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::error::OpsError;
 use crate::letter::{DEAD_LETTERS, LetterAddress};
 use crate::ops::Ops;
-use crate::ops::brake::{Brake, Ends};
-use crate::ops::letter_plan::{LeftLetter, LetterPlan, LetterVerb, REASONS, Targets, refusal};
+use crate::ops::act_report::ActReport;
+use crate::ops::brake::Brake;
+use crate::ops::letter_plan::{LeftLetter, LetterPlan, LetterVerb, Targets, refusal};
 use crate::ops::letters::LetterFilter;
 use crate::ops::pace::Pace;
 
 /// The time without a letter after which those that are expected are taken to be in other hands: that of a rebalance.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The result of an act on letters, also while it goes on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct LetterReport {
-    /// The number of letters that are replayed, discarded or renewed.
-    pub done: u64,
-    /// The ends of their runs.
-    #[serde(flatten)]
-    pub ends: Ends,
-    /// The number of letters that are left, since the rules refuse them or another session has them.
-    pub refused: u64,
-    /// The letters that are left, with the reasons, at most a thousand.
-    pub left: Vec<LeftLetter>,
-    /// The number of letters that were not tried.
-    pub not_tried: u64,
-    /// The reason why the act stopped before its end.
-    pub stopped: Option<String>,
-}
-
-impl LetterReport {
-    /// Says whether all letters of the plan are done.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.refused == 0 && self.not_tried == 0
-    }
-}
 
 impl Ops {
     /// Carries a plan out: joins the group of the dead letters, takes those of the plan in their order, and leaves all others where they
@@ -64,14 +37,14 @@ impl Ops {
         &self,
         plan: &LetterPlan,
         pace: &Pace,
-        tell: impl FnMut(&LetterReport) + Send,
-    ) -> Result<LetterReport, OpsError> {
+        tell: impl FnMut(&ActReport<LeftLetter>) + Send,
+    ) -> Result<ActReport<LeftLetter>, OpsError> {
         self.needs_kafka("an act on dead letters")?;
         let mut act = Act {
             ops: self,
             verb: plan.verb,
             brake: Brake::new(self, pace),
-            report: LetterReport::default(),
+            report: ActReport::default(),
             tell,
         };
         for (topic, targets) in &plan.targets {
@@ -104,11 +77,11 @@ struct Act<'a, F> {
     ops: &'a Ops,
     verb: LetterVerb,
     brake: Brake<'a>,
-    report: LetterReport,
+    report: ActReport<LeftLetter>,
     tell: F,
 }
 
-impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
+impl<F: FnMut(&ActReport<LeftLetter>) + Send> Act<'_, F> {
     /// Takes the letters of one topic.
     async fn topic(&mut self, topic: &Topic, mut targets: Targets) -> Result<(), OpsError> {
         let prefix = self.ops.client.routes().prefix();
@@ -190,10 +163,7 @@ impl<F: FnMut(&LetterReport) + Send> Act<'_, F> {
     }
 
     fn leave(&mut self, left: LeftLetter) {
-        self.report.refused += 1;
-        if self.report.left.len() < REASONS {
-            self.report.left.push(left);
-        }
+        self.report.leave(left);
     }
 
     /// Says why letters have not come: they are gone, or another session has them.

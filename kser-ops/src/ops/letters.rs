@@ -175,6 +175,19 @@ fn letters_of(prefix: &str, topic: &str) -> Result<Topic, OpsError> {
 }
 
 impl LetterView {
+    /// Goes on behind the letter at a place: its topic and those that follow by name are left.
+    pub(crate) async fn begin_after(&mut self, after: &LetterAddress) -> Result<(), OpsError> {
+        self.topics.retain(|(topic, _)| topic >= after.topic());
+        if let Some((topic, _)) = self.topics.front()
+            && topic == after.topic()
+            && let Some((topic, group)) = self.topics.pop_front()
+        {
+            let query = UnsettledQuery::new(group, topic).after(after.place());
+            self.view = Some(self.inspect.unsettled(query).await?);
+        }
+        Ok(())
+    }
+
     /// Returns the next letters that the filter takes, which may be none; `None` at the end.
     ///
     /// # Errors

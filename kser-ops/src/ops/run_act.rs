@@ -1,47 +1,12 @@
 use kser::Error;
 use kser::run::{RunId, Runs};
-use serde::Serialize;
 
 use crate::error::OpsError;
 use crate::ops::Ops;
-use crate::ops::brake::{Brake, Ends};
-use crate::ops::letter_plan::REASONS;
+use crate::ops::act_report::ActReport;
+use crate::ops::brake::Brake;
 use crate::ops::pace::Pace;
 use crate::ops::run_plan::{LeftRun, RunAct, RunPlan, Target};
-
-/// The result of an act on runs, also while it goes on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct RunReport {
-    /// The number of runs on which the act has been.
-    pub done: u64,
-    /// The ends of the runs that go on by the act; none are followed after a cancellation and a purge.
-    #[serde(flatten)]
-    pub ends: Ends,
-    /// The number of runs that are left, since the rules refuse them.
-    pub refused: u64,
-    /// The runs that are left, with the reasons, at most a thousand.
-    pub left: Vec<LeftRun>,
-    /// The number of runs that were not tried.
-    pub not_tried: u64,
-    /// The reason why the act stopped before its end.
-    pub stopped: Option<String>,
-}
-
-impl RunReport {
-    /// Says whether all runs of the plan are done.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.refused == 0 && self.not_tried == 0
-    }
-
-    fn leave(&mut self, id: &RunId, error: &Error) {
-        self.refused += 1;
-        if self.left.len() < REASONS {
-            self.left.push(LeftRun::new(id.clone(), error));
-        }
-    }
-}
 
 impl Ops {
     /// Carries a plan out, in its order. `actor` and `reason` are kept with the attempts of each run, unless it is purged. `tell` is
@@ -62,12 +27,12 @@ impl Ops {
         plan: &RunPlan,
         (actor, reason): (&str, &str),
         pace: &Pace,
-        mut tell: impl FnMut(&RunReport) + Send,
-    ) -> Result<RunReport, OpsError> {
+        mut tell: impl FnMut(&ActReport<LeftRun>) + Send,
+    ) -> Result<ActReport<LeftRun>, OpsError> {
         let runs = self.store_runs("an act on runs")?.by(actor, reason);
         let follows = !matches!(plan.act, RunAct::Cancel | RunAct::Purge);
         let mut brake = Brake::new(self, pace);
-        let mut report = RunReport::default();
+        let mut report = ActReport::default();
         for (id, target) in &plan.targets {
             if report.stopped.is_some() {
                 report.not_tried += 1;
@@ -85,7 +50,7 @@ impl Ops {
                     report.not_tried += 1;
                     report.stopped = Some(error.report());
                 }
-                Err(error) => report.leave(id, &error),
+                Err(error) => report.leave(LeftRun::new(id.clone(), &error)),
             }
             report.ends = brake.ends();
             tell(&report);

@@ -12,7 +12,7 @@ use crate::letter::DEAD_LETTERS;
 use crate::ops::Ops;
 
 /// A part of the name of each topic in which records wait until they are due.
-const DELAY: &str = ".delay.";
+pub(crate) const DELAY: &str = ".delay.";
 
 /// The ends of the names of the topics that only observers read: the events, and the announcements of consumers.
 const OBSERVED: [&str; 2] = ["kser.events", "kser.consumers"];
@@ -197,7 +197,7 @@ fn work_topics(prefix: &str, all: Vec<Topic>) -> BTreeMap<Topic, Found> {
 }
 
 /// Says whether a topic holds the messages of tasks. A topic that no program of kser has made is one, too: it may be routed to.
-fn is_work(prefix: &str, topic: &Topic) -> bool {
+pub(crate) fn is_work(prefix: &str, topic: &Topic) -> bool {
     let Some(name) = topic.as_str().strip_prefix(prefix) else {
         return false;
     };
