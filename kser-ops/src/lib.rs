@@ -31,6 +31,7 @@ pub use self::fingerprint::{CauseId, CausePrefix, pattern};
 pub use self::letter::{Letter, LetterAddress};
 pub use self::ops::act_report::{ActReport, LeftBehind};
 pub use self::ops::brake::Ends;
+pub use self::ops::chain::{ChainAttempt, ChainStep, RunChain, StepState};
 pub use self::ops::groups::GroupLine;
 pub use self::ops::letter_export::{
     ExactText, ExportedHeader, ExportedLetter, ExportedRecord, LetterExport,

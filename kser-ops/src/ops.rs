@@ -1,5 +1,6 @@
 pub(crate) mod act_report;
 pub(crate) mod brake;
+pub(crate) mod chain;
 pub(crate) mod diagnosis;
 pub(crate) mod groups;
 pub(crate) mod letter_act;

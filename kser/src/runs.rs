@@ -1,5 +1,6 @@
 mod fork;
 mod place;
+mod planned;
 mod verb;
 
 use std::sync::Arc;

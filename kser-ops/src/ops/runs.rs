@@ -1,6 +1,8 @@
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kser::message::Name;
-use kser::run::{Cursor, Intervention, RunFilter, RunId, RunSummary, Runs, Status, Timestamp};
+use kser::run::{
+    Attempt, Cursor, Intervention, RunFilter, RunId, RunSummary, Runs, Status, Timestamp,
+};
 use kser::{Error, Outcome};
 use serde::Serialize;
 
@@ -124,7 +126,7 @@ impl RunLine {
     }
 
     /// Reads the failure of a run that has failed, too.
-    async fn read(runs: &Runs, run: RunSummary) -> Result<Self, OpsError> {
+    pub(crate) async fn read(runs: &Runs, run: RunSummary) -> Result<Self, OpsError> {
         let failure = match run.status {
             Status::Failed => RunFailure::read(runs, &run).await?,
             _ => None,
@@ -167,6 +169,29 @@ impl RunFailure {
             pattern,
         }))
     }
+}
+
+impl AttemptLine {
+    pub(crate) fn new(attempt: Attempt, with_outcome: bool) -> Self {
+        Self {
+            position: attempt.position,
+            entrypoint: attempt.entrypoint,
+            attempt: attempt.attempt,
+            started: attempt.started,
+            ended: attempt.ended,
+            worker: attempt.worker,
+            status: attempt.status,
+            text: text_of(&attempt.outcome),
+            by: attempt.by,
+            outcome: with_outcome.then_some(attempt.outcome),
+        }
+    }
+}
+
+/// Returns the text of an outcome for people: its error, or its message.
+fn text_of(outcome: &Outcome) -> String {
+    let error = outcome.error().map(|error| error.to_string());
+    error.unwrap_or_else(|| outcome.message().to_owned())
 }
 
 impl Ops {
@@ -255,29 +280,14 @@ impl Ops {
         if has_earlier {
             attempts.remove(0);
         }
-        let attempts = attempts.into_iter().map(|attempt| AttemptLine {
-            position: attempt.position,
-            entrypoint: attempt.entrypoint,
-            attempt: attempt.attempt,
-            started: attempt.started,
-            ended: attempt.ended,
-            worker: attempt.worker,
-            status: attempt.status,
-            text: text_of(&attempt.outcome),
-            by: attempt.by,
-            outcome: with_outcomes.then_some(attempt.outcome),
-        });
+        let attempts = attempts.into_iter();
+        let attempts = attempts.map(|attempt| AttemptLine::new(attempt, with_outcomes));
         Ok(RunShown {
             run,
             attempts: attempts.collect(),
             has_earlier,
         })
     }
-}
-
-fn text_of(outcome: &Outcome) -> String {
-    let error = outcome.error().map(|error| error.to_string());
-    error.unwrap_or_else(|| outcome.message().to_owned())
 }
 
 fn named(found: &[RunId], several: usize) -> String {

@@ -1,5 +1,6 @@
 //! The questions of an operator, on the transport in memory.
 
+mod chain;
 mod diagnosis;
 mod letters;
 mod setup;
