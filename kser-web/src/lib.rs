@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod answer;
+mod assets;
+mod error;
+mod html;
+mod links;
+mod options;
+mod pages;
+mod params;
+mod router;
+
+pub use self::access::gate::Gate;
+pub use self::access::{Access, AccessError};
+pub use self::options::{OptionsError, WebOptions};
+pub use self::router::router;

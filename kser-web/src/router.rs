@@ -1,0 +1,62 @@
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Extension, Router, middleware};
+use kser_ops::Ops;
+
+use crate::access::{Visitor, guard};
+use crate::answer::Web;
+use crate::assets;
+use crate::options::WebOptions;
+use crate::pages;
+use crate::params::Params;
+
+/// Makes the pages for an operator: a router for a program of one's own, which may nest it under the path of
+/// [`WebOptions::with_prefix`].
+///
+/// Without [`WebOptions::with_acts`] it has no route that changes anything.
+pub fn router(ops: Ops, options: WebOptions) -> Router {
+    let web = Web::new(ops, options);
+    Router::new()
+        .route("/", get(overview))
+        .route("/runs", get(runs))
+        .route("/runs/{id}", get(run))
+        .route("/find", get(find))
+        .route("/assets/{name}", get(assets::serve))
+        .fallback(missing)
+        .layer(middleware::from_fn_with_state(web.clone(), guard::guard))
+        .with_state(web)
+}
+
+type Seen = Extension<Visitor>;
+
+async fn overview(State(web): State<Web>, Extension(visitor): Seen) -> Response {
+    web.show(&visitor, pages::overview::page(&web)).await
+}
+
+async fn runs(State(web): State<Web>, Extension(visitor): Seen, params: Params) -> Response {
+    web.show(&visitor, pages::runs::page(&web, &params)).await
+}
+
+async fn run(
+    State(web): State<Web>,
+    Extension(visitor): Seen,
+    Path(id): Path<String>,
+    params: Params,
+) -> Response {
+    let page = pages::run::page(&web, &visitor, &id, &params);
+    web.show(&visitor, page).await
+}
+
+/// Finds a run by the beginning of its id.
+async fn find(State(web): State<Web>, Extension(visitor): Seen, params: Params) -> Response {
+    let text = params.get("q").unwrap_or_default().trim();
+    match web.in_time(web.ops.find_run(text)).await {
+        Ok(id) => Redirect::to(&web.options.links().run(&id)).into_response(),
+        Err(error) => web.fail(&visitor, &error),
+    }
+}
+
+async fn missing(State(web): State<Web>, Extension(visitor): Seen) -> Response {
+    web.missing(&visitor)
+}
