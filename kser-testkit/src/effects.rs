@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kser_core::TaskError;
 
 use crate::faults::Kind;
-use crate::sim::{Attempt, EffectFacts, Shared};
+use crate::sim::{Act, Attempt, EffectFacts, Shared};
 
 /// A simulated external service that tasks call, such as a bank. It records its effects, and a crash may come before or after
 /// each call.
@@ -194,6 +194,7 @@ impl EffectCall {
                 };
                 port.note(
                     state,
+                    Act::Effect(Arc::clone(&effects.name)).of(Arc::clone(&label)),
                     format!("{label} does {}.{what}{shown}", effects.name),
                 );
                 state.facts.effects.push(EffectFacts {

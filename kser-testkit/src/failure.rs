@@ -22,6 +22,12 @@ pub struct Failure {
     shrunk: Option<(usize, usize)>,
     test: Option<String>,
     saved: Option<String>,
+    /// The run without faults, if it is another one.
+    #[cfg(feature = "html")]
+    good: Option<Trace>,
+    /// The line about the page of the run.
+    #[cfg(feature = "html")]
+    page: Option<String>,
 }
 
 impl Failure {
@@ -33,6 +39,10 @@ impl Failure {
             shrunk: None,
             test: crate::environment::test_name(),
             saved: None,
+            #[cfg(feature = "html")]
+            good: None,
+            #[cfg(feature = "html")]
+            page: None,
         }
     }
 
@@ -50,6 +60,39 @@ impl Failure {
     pub(crate) fn saved_in(mut self, file: Option<String>) -> Self {
         self.saved = file;
         self
+    }
+
+    /// Sets the run without faults, which is shown beside the failing run.
+    #[cfg(feature = "html")]
+    pub(crate) fn beside(mut self, good: Option<Trace>) -> Self {
+        self.good = good.filter(|good| good.hash() != self.trace.hash());
+        self
+    }
+
+    /// Writes the page of the run into the folder `kser` of cargo's target folder.
+    #[cfg(feature = "html")]
+    pub(crate) fn written(mut self) -> Self {
+        self.page = Some(crate::page::write(&self.page()));
+        self
+    }
+
+    /// Returns the run as a page: an HTML document that needs no other file and has no script, with the run without faults beside it.
+    /// [`Sim::check`](crate::Sim::check) writes it into `target/kser/`. It has at most some 1,600 rows: of a longer run the beginning,
+    /// the first faults and the end.
+    #[cfg(feature = "html")]
+    #[must_use]
+    pub fn page(&self) -> String {
+        crate::page::Page {
+            test: self.test.as_deref(),
+            broken: &self.heading(),
+            what: &self.broken.what,
+            faults: &self.case.faults,
+            order: &self.order(),
+            again: &self.again(),
+            failing: &self.trace,
+            good: self.good.as_ref(),
+        }
+        .render()
     }
 
     /// Returns the name of the violated invariant, such as `EffectOnce`; `Check` for an assertion of the test.
@@ -88,11 +131,7 @@ impl Failure {
         let faults: Vec<String> = faults
             .map(|(site, fault)| format!("{fault} {site}"))
             .collect();
-        let order = match self.case.picks.iter().filter(|pick| **pick > 0).count() {
-            0 => "in the usual order".to_owned(),
-            1 => "in an order that departs once from the usual one".to_owned(),
-            count => format!("in an order that departs {count} times from the usual one"),
-        };
+        let order = self.order();
         let faults = match faults.is_empty() {
             true => "none".to_owned(),
             false => faults.join("; "),
@@ -104,29 +143,48 @@ impl Failure {
             _ => format!("{faults}, {order}"),
         }
     }
+
+    /// Says what kind of failure it is.
+    fn heading(&self) -> String {
+        match self.broken.invariant {
+            "Check" => "the check fails".to_owned(),
+            invariant => format!("invariant {invariant} violated"),
+        }
+    }
+
+    /// Describes the order of events.
+    fn order(&self) -> String {
+        match self.case.picks.iter().filter(|pick| **pick > 0).count() {
+            0 => "in the usual order".to_owned(),
+            1 => "in an order that departs once from the usual one".to_owned(),
+            count => format!("in an order that departs {count} times from the usual one"),
+        }
+    }
+
+    /// Returns the command, or the call, that makes the run again.
+    fn again(&self) -> String {
+        let case = &self.case;
+        match &self.test {
+            Some(test) => format!("KSER_TESTKIT_REPLAY='{case}' cargo test {test} -- --exact"),
+            None => format!(".replay({:?})", case.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { invariant, what } = &self.broken;
-        match *invariant {
-            "Check" => writeln!(f, "the check fails: {what}")?,
-            _ => writeln!(f, "invariant {invariant} violated: {what}")?,
-        }
+        writeln!(f, "{}: {}", self.heading(), self.broken.what)?;
         writeln!(f, "faults: {}", self.course())?;
-        match &self.test {
-            Some(test) => writeln!(
-                f,
-                "to make it again: KSER_TESTKIT_REPLAY='{}' cargo test {test} -- --exact",
-                self.case
-            )?,
-            None => writeln!(f, "to make it again: .replay({:?})", self.case.to_string())?,
-        }
+        writeln!(f, "to make it again: {}", self.again())?;
         if let Some(saved) = &self.saved {
             writeln!(
                 f,
                 "kept in {saved}, and made first the next time: commit it"
             )?;
+        }
+        #[cfg(feature = "html")]
+        if let Some(page) = &self.page {
+            writeln!(f, "{page}")?;
         }
         let all = self.trace.len();
         let lines = match std::env::var("KSER_TESTKIT_TRACE").as_deref() {

@@ -20,6 +20,8 @@ mod handed_in;
 mod heartbeat;
 mod invariants;
 mod names;
+#[cfg(feature = "html")]
+mod page;
 mod plan;
 pub mod presence;
 mod quiet;

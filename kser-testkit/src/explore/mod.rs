@@ -136,7 +136,8 @@ impl<S> Sim<S> {
     ///
     /// # Panics
     ///
-    /// If an invariant or an assertion does not hold, with all that is needed to find out why; if the scenario cannot be made, a
+    /// If an invariant or an assertion does not hold, with all that is needed to find out why, and with the feature `html` with the
+    /// file that has a picture of the run; if the scenario cannot be made, a
     /// line of that file cannot be read, or one of the variables makes no sense.
     #[track_caller]
     pub fn check(mut self, check: impl Fn(&Run<'_, S>)) -> Report {
@@ -146,6 +147,9 @@ impl<S> Sim<S> {
         }
         match self.search(&check, Kept::of_this_test()) {
             Ok(report) => report,
+            #[cfg(feature = "html")]
+            Err(failure) => panic!("{}", failure.written()),
+            #[cfg(not(feature = "html"))]
             Err(failure) => panic!("{failure}"),
         }
     }
@@ -196,13 +200,23 @@ impl<S> Sim<S> {
         let watchdog = Watchdog::start();
         let scenario = self.scenario(watchdog.heartbeat());
         let mut search = Search::new(&scenario, check, kept);
+        match self.explore(&mut search) {
+            Ok(()) => Ok(search.report),
+            #[cfg(feature = "html")]
+            Err(failure) => Err(Box::new(failure.beside(search.good()))),
+            #[cfg(not(feature = "html"))]
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes the runs, until one fails.
+    #[track_caller]
+    fn explore(&self, search: &mut Search<'_, S>) -> Result<(), Box<Failure>> {
         if let Some(case) = &self.replay {
-            search.replay(case)?;
-            return Ok(search.report);
+            return search.replay(case);
         }
         if let Some(plan) = &self.plan {
-            let _ = search.plan(plan)?;
-            return Ok(search.report);
+            return search.plan(plan).map(drop);
         }
         search.regressions()?;
         let plans = search.plans(&self.faults)?;
@@ -214,8 +228,7 @@ impl<S> Sim<S> {
             runs => environment::number("KSER_TESTKIT_RUNS")
                 .map_or(runs, |runs| usize::try_from(runs).unwrap_or(usize::MAX)),
         };
-        search.random(runs, seed(self.seed), &self.faults)?;
-        Ok(search.report)
+        search.random(runs, seed(self.seed), &self.faults)
     }
 }
 

@@ -10,6 +10,8 @@ use crate::faults::{Fault, Faults, Site};
 use crate::invariants;
 use crate::plan::Plan;
 use crate::quiet::quietly;
+#[cfg(feature = "html")]
+use crate::sim::Trace;
 use crate::sim::{End, FaultPlan, Finished, Run, Scenario, Swarm};
 use crate::violation::Violation;
 
@@ -69,6 +71,14 @@ impl<'s, S> Search<'s, S> {
             let clean = self.again(&Plan::default());
             self.usual = Some(Usual::of(&clean)).filter(|_| clean.end == End::Done);
         }
+    }
+
+    /// Returns the run without faults, if nothing is wrong with it.
+    #[cfg(feature = "html")]
+    pub(super) fn good(&self) -> Option<Trace> {
+        let clean = self.again(&Plan::default());
+        let is_good = clean.end == End::Done && self.broken(&clean, &Faulty::new()).is_none();
+        is_good.then(|| clean.shared.with(|state| state.trace.clone()))
     }
 
     /// Makes the kept runs again, with those of their faults whose sites the scenario still reaches. Refuses a run of which no

@@ -64,6 +64,38 @@ const NAMES: &[(Fault, &str)] = &[
 ];
 
 impl Fault {
+    /// Describes the fault in a sentence.
+    #[cfg(feature = "html")]
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Delay => "The record is delivered 5 seconds later.",
+            Self::Duplicate => {
+                "The record is published a second time, as by a producer that tried again."
+            }
+            Self::Join => "Another consumer joins.",
+            Self::Rebalance => "The partitions are given to other members.",
+            Self::Leave => "The consumer is asked to stop, and started again after it has.",
+            Self::ClockJump => {
+                "The machine of the process is started again, with a clock that is a minute ahead."
+            }
+            Self::Reject => "The call fails, and has no effect.",
+            Self::Unknown => "The call has its effect, and fails: its caller cannot know.",
+            Self::Partial => "Half of the records are published, and the call fails.",
+            Self::Hang => "The call takes 40 seconds, longer than a lease or a session.",
+            Self::Panic => "The handler panics.",
+            Self::OutageFails => "The broker, or the store, refuses all calls for 20 seconds.",
+            Self::OutageHangs => "The broker, or the store, answers no call for 20 seconds.",
+            Self::Freeze => {
+                "The process stands still for 60 seconds, and is taken for dead; then it goes on as if nothing had been."
+            }
+            Self::CrashAfter => {
+                "The consumer's process dies after the call had its effect, and before it hears of it."
+            }
+            Self::CrashBefore => "The consumer's process dies before the call has an effect.",
+            Self::CrashAll => "All consumers die.",
+        }
+    }
+
     /// How long a delivery is delayed.
     pub(crate) const DELAY: Duration = Duration::from_secs(5);
     /// How far a clock jumps.

@@ -14,7 +14,7 @@ use crate::invariants;
 /// A run that a test leads by hand: one call at a time, with crashes where the test wants them.
 ///
 /// A consumer that crashed stays down until it is started again. In all methods, time passes only when nothing else can
-/// happen.
+/// happen. With the feature `html`, a test that fails writes the page of its run, and prints the name of the file.
 pub struct ByHand<S> {
     pub(crate) runtime: Runtime,
     pub(crate) driver: Driver,
@@ -169,6 +169,23 @@ impl<S> ByHand<S> {
         self.shared.with(|state| state.trace.clone())
     }
 
+    /// Writes the page of the run of a test that fails. Returns a line that names the file.
+    #[cfg(feature = "html")]
+    fn written(&self) -> String {
+        let (test, trace) = (crate::environment::test_name(), self.trace());
+        let page = crate::page::Page {
+            test: test.as_deref(),
+            broken: "the test fails",
+            what: "The test leads the run by hand. Its own output says why it fails.",
+            faults: &[],
+            order: "as the test leads it",
+            again: "run the test",
+            failing: &trace,
+            good: None,
+        };
+        crate::page::write(&page.render())
+    }
+
     fn advance(&mut self, until: Instant) {
         let driver = &mut self.driver;
         self.end = self.runtime.block_on(async {
@@ -181,6 +198,10 @@ impl<S> ByHand<S> {
 
 impl<S> Drop for ByHand<S> {
     fn drop(&mut self) {
+        #[cfg(feature = "html")]
+        if std::thread::panicking() {
+            eprintln!("\n{}", self.written());
+        }
         let driver = &mut self.driver;
         self.runtime.block_on(driver.end());
     }

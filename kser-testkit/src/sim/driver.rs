@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::facts::RunFacts;
 use super::finished::End;
+use super::mark::Act;
 use super::process::{Host, Process};
 use super::spec::{ClientSpec, ConsumerSpec, Wrap};
 use super::world::World;
@@ -165,7 +166,7 @@ impl Driver {
             };
             self.place
                 .shared
-                .with(|state| state.note(&process.name(), how));
+                .with(|state| state.note(&process.name(), Act::Start, how));
             self.processes.push(process);
         }
     }
@@ -264,7 +265,7 @@ impl Driver {
         };
         let graceful = ended.is_ok();
         let consumer = self.place.shared.change(|state, now| {
-            state.note(name, how);
+            state.note(name, Act::End, how);
             if graceful {
                 state.must_have_left(life, name);
             }

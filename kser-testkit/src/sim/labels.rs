@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kser::run::RunEvent;
-use kser_core::sequencing::PlannedStep;
+use kser_core::sequencing::{PlannedStep, Progress};
 use kser_core::{Message, Name, Record, RunId, TaskId};
 
 /// Labels of runs, steps and tasks, which are the same in every simulated run: `Checkout#1/2.Charge` for the second step
@@ -147,4 +147,14 @@ impl Decoded {
             Self::Event(_) | Self::Bytes => None,
         }
     }
+}
+
+/// Describes the progress of a run in a few words.
+pub(super) fn stand(progress: &Progress) -> String {
+    let doing = match progress.is_started() {
+        true => " begun",
+        false => "",
+    };
+    let (status, position, steps) = (progress.status(), progress.position(), progress.steps());
+    format!("{status} at {position} of {steps}{doing}")
 }

@@ -12,6 +12,7 @@ mod finished;
 mod given_store;
 mod idle;
 mod labels;
+mod mark;
 mod outbox;
 mod port;
 mod process;
@@ -41,12 +42,15 @@ pub(crate) use self::facts::{AttemptFacts, EffectFacts, Facts, RecordIdentity, T
 pub(crate) use self::finished::{End, Finished};
 pub(crate) use self::idle::Idle;
 pub(crate) use self::labels::Decoded;
+pub(crate) use self::mark::Act;
 pub use self::run::Run;
 pub(crate) use self::scenario::Scenario;
 pub use self::setup::{Guarantee, InjectedBug, Setup};
 pub(crate) use self::sites::{FaultPlan, ReachedSite, Swarm};
 pub(crate) use self::state::{RunView, Shared};
 pub use self::store::SimStore;
+#[cfg(feature = "html")]
+pub(crate) use self::trace::Event;
 pub(crate) use self::trace::Moment;
 pub use self::trace::Trace;
 pub use self::transport::SimTransport;

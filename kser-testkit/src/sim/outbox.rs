@@ -3,6 +3,7 @@ use std::mem;
 use kser_core::{EndedDelivery, Error, NotPublished, Record, Settling};
 use tokio::task::AbortHandle;
 
+use super::mark::Mark;
 use super::port::Port;
 use super::settling::SimSettle;
 
@@ -86,7 +87,8 @@ async fn empty(port: Port) {
         let count = batch.len();
         if count > 1 {
             let shown = format!("settles a batch of {count} deliveries");
-            port.shared.timed(|state| port.note(state, shown));
+            port.shared
+                .timed(|state| port.note(state, Mark::default(), shown));
         }
         let ends = settle(&port, &batch).await;
         port.shared.with(|state| {

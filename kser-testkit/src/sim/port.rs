@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use kser_core::{Clock, Error};
 
+use super::mark::Mark;
 use super::state::{Parked, Request, Shared, State, Verdict};
 use crate::faults::{Fault, Kind};
 
@@ -80,8 +81,8 @@ impl Port {
         self.shared.with(consumer).is_none()
     }
 
-    pub(crate) fn note(&self, state: &mut State, what: impl Into<String>) {
-        state.note(&self.name, what);
+    pub(crate) fn note(&self, state: &mut State, mark: impl Into<Mark>, what: impl Into<String>) {
+        state.note(&self.name, mark, what);
     }
 }
 

@@ -5,6 +5,7 @@ use kser_core::{EndedDelivery, Error, HandIn, Record, Settle, Settling, Timestam
 
 use super::InjectedBug;
 use super::labels::Decoded;
+use super::mark::Act;
 use super::outbox::HandedIn;
 use super::port::Port;
 use crate::faults::Kind;
@@ -188,7 +189,9 @@ impl Settle for SimSettle {
         self.port.shared.change(|state, _| {
             state.sites.part();
             state.broker.release(serial(ticket), not_before, failed);
-            self.port.note(state, format!("gives back {}", self.label));
+            let mark = Act::Release.of(Arc::clone(&self.label));
+            self.port
+                .note(state, mark, format!("gives back {}", self.label));
         });
     }
 }

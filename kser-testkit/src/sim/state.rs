@@ -24,6 +24,7 @@ use super::envelopes::Envelopes;
 use super::facts::Facts;
 use super::idle::Idle;
 use super::labels::Labels;
+use super::mark::{Act, Mark};
 use super::outbox::Outbox;
 use super::sites::Sites;
 use super::trace::Trace;
@@ -234,13 +235,14 @@ impl Shared {
 
 impl State {
     /// Writes a line of the trace.
-    pub(crate) fn note(&mut self, who: &str, what: impl Into<String>) {
-        self.trace.note(self.now, who, what.into());
+    pub(crate) fn note(&mut self, who: &str, mark: impl Into<Mark>, what: impl Into<String>) {
+        self.trace.note(self.now, who, mark.into(), what.into());
     }
 
     /// Notes a fault that is injected.
-    pub(crate) fn goes_wrong(&mut self, who: &str, fault: Fault, site: &Site) {
-        self.note(who, format!("{fault} {site}"));
+    pub(crate) fn goes_wrong(&mut self, who: &str, fault: Fault, kind: Kind, site: &Site) {
+        let mark = Act::Fault(fault, kind).of(site.path());
+        self.note(who, mark, format!("{fault} {site}"));
         self.heartbeat.went_wrong(site, fault);
     }
 

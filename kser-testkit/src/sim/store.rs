@@ -10,6 +10,8 @@ use kser_core::store::{
 use kser_core::{Error, Instance, RunId, StateStore, StoreId, Topic};
 use kser_memory::MemoryStore;
 
+use super::labels::stand;
+use super::mark::Act;
 use super::port::Port;
 use super::state::{Shared, State};
 use super::{Idle, Setup};
@@ -69,10 +71,11 @@ impl SimStore {
         format!("{}/{verb}", self.port.name)
     }
 
-    fn note(&self, note: impl FnOnce(&mut State) -> String) {
+    fn note(&self, about: &str, note: impl FnOnce(&mut State) -> (bool, String)) {
         self.port.shared.change(|state, _| {
-            let line = note(state);
-            self.port.note(state, line);
+            let (accepted, line) = note(state);
+            let mark = Act::Write { accepted }.of(about);
+            self.port.note(state, mark, line);
         });
     }
 
@@ -132,21 +135,22 @@ impl StateStore for SimStore {
             state.labels.learn(&id, &run.plan);
             format!("{}/insert", state.labels.run(&id, &run.name))
         });
+        let what = path.clone();
         let insert = async {
             let progress = run.progress.clone();
             let outputs = run.outputs.clone();
             let inserted = self.runs.insert(run).await?;
-            self.note(|state| {
+            self.note(&what, |state| {
                 let label = state.labels.known_run(&id);
                 match inserted.value {
                     Inserted::New => {
                         state.wrote(self.port.life, &id, (&progress, false), inserted.now);
                         state.kept(&id, progress.version(), outputs);
-                        format!("inserts {label}")
+                        (true, format!("inserts {label}"))
                     }
-                    Inserted::Same(_) => format!("finds {label} inserted"),
-                    Inserted::Purged(_) => format!("finds {label} purged"),
-                    _ => format!("finds another {label} inserted"),
+                    Inserted::Same(_) => (true, format!("finds {label} inserted")),
+                    Inserted::Purged(_) => (false, format!("finds {label} purged")),
+                    _ => (false, format!("finds another {label} inserted")),
                 }
             });
             Ok(inserted)
@@ -172,13 +176,17 @@ impl StateStore for SimStore {
             let (outputs, keeps) = (write.outputs.clone(), write.keeps_outcomes);
             let swapped = self.runs.swap(id, expected, write).await?;
             let written = matches!(swapped.value, Swapped::Written(_));
-            self.note(|state| match written {
+            self.note(&what, |state| match written {
                 true => {
                     state.wrote(self.port.life, id, (&progress, keeps), swapped.now);
                     state.kept(id, progress.version(), outputs);
-                    format!("writes {what}: {}", stand(&progress))
+                    (true, format!("writes {what}: {}", stand(&progress)))
                 }
-                false => format!("cannot write {what}: the run has changed since it was read"),
+                false => {
+                    let line =
+                        format!("cannot write {what}: the run has changed since it was read");
+                    (false, line)
+                }
             });
             Ok(swapped)
         };
@@ -211,16 +219,17 @@ impl StateStore for SimStore {
             Some(first) => self.of(&first.run, "relayed"),
             None => self.own("relayed"),
         };
+        let what = path.clone();
         let relayed = async {
             self.runs.relayed(outputs).await?;
-            self.note(|state| {
+            self.note(&what, |state| {
                 for output in outputs {
                     if let Some(record) = state.outputs.remove(output) {
                         let (facts, view) = state.observe();
                         invariants::check_relayed(facts, view, output, &record);
                     }
                 }
-                format!("marks {} outputs as relayed", outputs.len())
+                (true, format!("marks {} outputs as relayed", outputs.len()))
             });
             Ok(())
         };
@@ -286,14 +295,4 @@ impl StateStore for SimStore {
     fn health(&self) -> StoreHealth {
         self.runs.health()
     }
-}
-
-/// Describes the progress of a run in a few words.
-fn stand(progress: &Progress) -> String {
-    let doing = match progress.is_started() {
-        true => " begun",
-        false => "",
-    };
-    let (status, position, steps) = (progress.status(), progress.position(), progress.steps());
-    format!("{status} at {position} of {steps}{doing}")
 }

@@ -7,6 +7,7 @@ use kser_core::{
 };
 
 use super::broker::{MemberId, Spot};
+use super::mark::Act;
 use super::port::Port;
 use super::settling::SimSettle;
 use super::state::{Request, Verdict};
@@ -51,7 +52,7 @@ impl SimSubscription {
             if self.interest.group.is_some() {
                 let topics: Vec<&str> = self.interest.topics.iter().map(AsRef::as_ref).collect();
                 self.port
-                    .note(state, format!("joins {}", topics.join(", ")));
+                    .note(state, Act::Join, format!("joins {}", topics.join(", ")));
             }
             member
         });
@@ -217,7 +218,7 @@ impl Subscription for SimSubscription {
         self.closed = true;
         shared.change(|state, _| {
             state.broker.leave(self.member);
-            self.port.note(state, "leaves");
+            self.port.note(state, Act::Leave, "leaves");
         });
         Ok(())
     }

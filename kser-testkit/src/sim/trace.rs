@@ -1,6 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::mark::Mark;
+
 /// The events of a run, in order. Its text has no ids but labels, and times from the beginning of the run, so that it is
 /// the same whenever and wherever the same run is made.
 #[derive(Debug, Clone, Default)]
@@ -11,10 +13,12 @@ pub struct Trace {
 
 /// An event of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Event {
-    at: Duration,
-    who: String,
-    what: String,
+pub(crate) struct Event {
+    pub(crate) at: Duration,
+    /// The name of the process, or `world`.
+    pub(crate) who: String,
+    pub(crate) what: String,
+    pub(crate) mark: Mark,
 }
 
 /// FNV-1a of 64 bits: the same in every process, build and version of Rust.
@@ -40,7 +44,7 @@ impl Hash {
 }
 
 impl Trace {
-    pub(crate) fn note(&mut self, at: Duration, who: &str, what: String) {
+    pub(crate) fn note(&mut self, at: Duration, who: &str, mark: Mark, what: String) {
         let millis = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
         self.hash.write(&millis.to_le_bytes());
         self.hash.write(who.as_bytes());
@@ -48,7 +52,12 @@ impl Trace {
         self.hash.write(what.as_bytes());
         self.hash.write(&[0]);
         let who = who.to_owned();
-        self.events.push(Event { at, who, what });
+        self.events.push(Event {
+            at,
+            who,
+            what,
+            mark,
+        });
     }
 
     /// Returns a number that two traces share only if the same happened in them.
@@ -67,6 +76,12 @@ impl Trace {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.events.is_empty()
+    }
+
+    /// Returns the events.
+    #[cfg(feature = "html")]
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.events
     }
 
     /// Says whether the line of an event has this text in it.
@@ -107,7 +122,7 @@ impl Trace {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, who, what } = self;
+        let Self { at, who, what, .. } = self;
         write!(f, "{:>9}  {who:<8} {what}", Moment(*at).to_string())
     }
 }

@@ -6,6 +6,7 @@ use kser::layer::{TaskRequest, TaskService};
 use kser_core::{Outcome, RunId, TaskId};
 use tower::{Layer, Service};
 
+use super::mark::Act;
 use super::port::Port;
 use super::sites::Arrival;
 use crate::faults::{Fault, Kind};
@@ -72,8 +73,13 @@ impl Service<TaskRequest> for Watched<TaskService> {
                 (Some(run), Some(step)) => state.labels.step(run, step),
                 _ => state.labels.task(ctx.uuid(), ctx.entrypoint()),
             };
-            port.note(state, format!("runs {label}, attempt {}", ctx.attempt()));
             let label: Arc<str> = label.into();
+            let mark = Act::Begin.of(Arc::clone(&label));
+            port.note(
+                state,
+                mark,
+                format!("runs {label}, attempt {}", ctx.attempt()),
+            );
             state.heartbeat.begin(&label);
             state.lives[port.life].running += 1;
             let (facts, view) = state.observe();
@@ -105,7 +111,9 @@ impl Service<TaskRequest> for Watched<TaskService> {
                     Ok(outcome) => format!("fails: {}", outcome.shown()),
                     Err(error) => format!("fails: {error}"),
                 };
-                port.note(state, format!("{label} {how}"));
+                let succeeded = ended.as_ref().is_ok_and(Outcome::is_success);
+                let mark = Act::Return { succeeded }.of(Arc::clone(&label));
+                port.note(state, mark, format!("{label} {how}"));
                 let failed = ended.as_ref().err().map(|error| error.to_string());
                 let (facts, view) = state.observe();
                 let outcome = ended.as_ref().ok();
@@ -166,7 +174,7 @@ impl Waits {
             };
             let (site, fault) = state.sites.reach(path, arrival);
             if let Some(fault) = fault {
-                state.goes_wrong(&port.name, fault, &site);
+                state.goes_wrong(&port.name, fault, Kind::Await, &site);
             }
             if fault == Some(Fault::CrashBefore) {
                 state.dying.push(port.life);

@@ -15,6 +15,7 @@ mod hand_ins;
 mod lone_tasks;
 mod long_waits;
 mod mistakes;
+mod picture;
 mod readme;
 mod regressions;
 mod shop;

@@ -1,6 +1,7 @@
 use kser_core::Timestamp;
 
 use super::super::broker::Spot;
+use super::super::mark::Act;
 use super::{Outage, Parked, Request, State};
 use crate::faults::Kind;
 
@@ -132,7 +133,7 @@ impl State {
         let now = self.now;
         if self.outage.is_some_and(|outage| outage.until <= now) {
             self.outage = None;
-            self.note("world", "the outage ends");
+            self.note("world", Act::Recover, "the outage ends");
         }
         for number in 0..self.lives.len() {
             let life = &mut self.lives[number];
@@ -142,7 +143,7 @@ impl State {
                 for member in members {
                     self.broker.is_back(member);
                 }
-                self.note(&name, "goes on");
+                self.note(&name, Act::Thaw, "goes on");
             }
         }
     }

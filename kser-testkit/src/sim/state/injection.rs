@@ -3,6 +3,7 @@ use std::sync::Arc;
 use kser_core::Timestamp;
 
 use super::super::broker::Spot;
+use super::super::mark::Act;
 use super::super::sites::Arrival;
 use super::{Outage, Request, State, Verdict};
 use crate::faults::{Fault, Kind};
@@ -61,10 +62,11 @@ impl State {
         let (site, fault) = self.sites.reach(&path, arrival);
         let name = Arc::clone(&self.lives[life].name);
         if let Some(fault) = fault {
-            self.goes_wrong(&name, fault, &site);
+            self.goes_wrong(&name, fault, kind, &site);
         }
         if fault.is_none() && self.outage_of(kind).is_some() {
-            self.note(&name, format!("is refused {site}"));
+            let mark = Act::Refuse(kind).of(site.path());
+            self.note(&name, mark, format!("is refused {site}"));
             self.sites.part();
             self.decide(number, Verdict::Refuse);
             return FollowUp::Nothing;

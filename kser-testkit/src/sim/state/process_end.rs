@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use kser_core::Timestamp;
 
+use super::super::mark::Act;
 use super::super::outbox::HandedIn;
 use super::State;
 use crate::faults::Fault;
@@ -14,7 +15,7 @@ impl State {
             return None;
         }
         let name = Arc::clone(&self.lives[life].name);
-        self.note(&name, "crashes");
+        self.note(&name, Act::Crash, "crashes");
         self.gone(life, now)
     }
 

@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use kser_core::{Record, Timestamp};
 
 use super::super::Guarantee;
 use super::super::broker::Spot;
 use super::super::broker::records::{Content, GivenRecord};
 use super::super::labels::Decoded;
+use super::super::mark::Act;
 use super::super::port::Port;
 use super::super::trace::Moment;
 use super::State;
@@ -30,7 +33,8 @@ impl State {
         let wait = record.not_before.map(|due| due.since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let shown = wait.map_or_else(String::new, |wait| format!(" for {}", Moment(wait)));
-        self.note(&port.name, format!("publishes {label}{shown}"));
+        let mark = Act::Publish.of(Arc::clone(&label));
+        self.note(&port.name, mark, format!("publishes {label}{shown}"));
         let consumer = self.lives[port.life].consumer.is_some();
         invariants::count_record(&mut self.facts, consumer, &record, &decoded);
         self.learn(&record, &decoded, &label, first);
@@ -99,7 +103,8 @@ impl State {
         } = spot;
         let place = format!("{topic}, partition {partition}, offset {offset}");
         let what = format!("receives {} ({place}){again}", given.label);
-        self.note(&port.name, what);
+        let mark = Act::Receive.of(Arc::clone(&given.label));
+        self.note(&port.name, mark, what);
         let (facts, view) = self.observe();
         invariants::check_held(facts, view, port.life);
     }
@@ -110,11 +115,14 @@ impl State {
         let record = self.broker.published_of(serial);
         let committed = self.broker.commit(serial);
         let Some(moved) = committed else {
-            self.note(who, format!("cannot commit {label}: it is someone else's"));
+            let mark = Act::Commit { accepted: false }.of(label);
+            let what = format!("cannot commit {label}: it is someone else's");
+            self.note(who, mark, what);
             return false;
         };
         self.facts.committed(serial);
-        self.note(who, format!("commits {label}"));
+        let mark = Act::Commit { accepted: true }.of(label);
+        self.note(who, mark, format!("commits {label}"));
         if !ours {
             let what = format!("{who} has committed {label}, which is someone else's");
             self.facts.add_violation("Fenced", what);
