@@ -1,9 +1,9 @@
 //! A soak: operations are launched all the time while brokers and consumers are killed and coordinators moved at random.
 //! Every operation ends.
 //!
-//! `KSER_SOAK_SECONDS` says how long; without it, 25. `KSER_SOAK_OPTIONS` adds options to the URL: without `delivery=at-least-once`
-//! each message of a step is visible once. The times and victims of the kills follow from `KSER_TEST_SEED`, which is printed; what
-//! is in flight at that moment does not.
+//! `KSER_SOAK_SECONDS` says how long; without it, 25, and 300 with states on PostgreSQL. `KSER_SOAK_OPTIONS` adds options to
+//! the URL: without `delivery=at-least-once` each message of a step is visible once. The times and victims of the kills follow
+//! from `KSER_TEST_SEED`, which is printed; what is in flight at that moment does not.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::path::{Path, PathBuf};
@@ -13,10 +13,14 @@ use std::time::Duration;
 use crate::common::judge;
 use crate::common::process::{Process, Setup};
 use crate::common::road::{self, Diary, LEGS, Log, Trip, all_arrive};
-use crate::common::{AT_LEAST_ONCE, Random, Tested, connect, expect, on_cluster, prefix};
-use kser::{Client, Run};
+use crate::common::{
+    AT_LEAST_ONCE, Random, Tested, connect, expect, on_cluster, on_kafka, prefix, url,
+};
+use kser::backend::StateStore as _;
+use kser::postgres::PostgresStore;
+use kser::{Client, Run, Status};
 use libtest_mimic::{Failed, Trial};
-use test_services::Cluster;
+use test_services::{Cluster, Postgres};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep};
 
@@ -31,15 +35,91 @@ const RECOVERY: Duration = Duration::from_secs(90);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let name = "x_operations_all_end_while_brokers_and_consumers_are_killed_and_coordinators_move";
-    vec![on_cluster(name, soak)]
+    let stored = on_kafka(
+        "s_operations_all_end_while_consumers_and_the_database_are_killed",
+        soak_on_postgres,
+    );
+    // It is long: a crash of the database keeps leases until they are over.
+    vec![on_cluster(name, soak), stored.with_ignored_flag(true)]
 }
 
 /// The operations that are launched so far.
 type Runs = Mutex<Vec<Run>>;
 
-async fn soak() -> Tested {
+/// Returns how long the soak is.
+fn seconds(default: u32) -> Result<u32, Failed> {
     let seconds = std::env::var("KSER_SOAK_SECONDS");
-    let seconds = seconds.map_or(Ok(25), |seconds| seconds.parse::<u32>())?;
+    Ok(seconds.map_or(Ok(default), |seconds| seconds.parse())?)
+}
+
+/// Kills consumers and the database that has the states, beside one broker that lives. Each step is accepted once.
+async fn soak_on_postgres() -> Tested {
+    let seconds = seconds(300)?;
+    let trips = (RATE * f64::from(seconds)).ceil() as u32;
+    let database = Arc::new(spawn_blocking(Postgres::start).await?);
+    let url = url(SESSION);
+    let store = PostgresStore::open(&database.url()).await?;
+    let builder = Client::builder_from_url(&url).store(store.clone());
+    let kser = builder.build().await?;
+    let registry = road::registry(Diary::default());
+    kser.ensure_topics(&registry, Some(6)).await?;
+    let mut fleet = Fleet::start(&url, Some(&database.url()))?;
+    let runs = Runs::default();
+    let end = Instant::now() + Duration::from_secs(seconds.into());
+    let (crashed, killed, ()) = tokio::try_join!(
+        kill_database(&database, end),
+        fleet.kill_at_random(&runs, end),
+        launch(&kser, trips, &runs),
+    )?;
+    let healed = Instant::now();
+    let runs = runs.into_inner()?;
+    all_arrive(&runs, RECOVERY).await?;
+    println!(
+        "{seconds} s, {crashed} kills of the database, {killed} of consumers: {} operations ended, the last {:?} after the end",
+        runs.len(),
+        healed.elapsed()
+    );
+    let log = fleet.stop().await?;
+    let expected = trips as usize * (1 + LEGS as usize);
+    println!("{expected} steps, {} ran again", log.runs() - expected);
+    for run in &runs {
+        let attempts = store.attempts(run.id(), None, 100).await?.rows;
+        let good = attempts
+            .iter()
+            .filter(|attempt| attempt.status == Status::Success);
+        let steps: Vec<u32> = good.map(|attempt| attempt.position).collect();
+        expect(steps == [0, 1, 2, 3], || format!("{}: {steps:?}", run.id()))?;
+    }
+    println!("each step was accepted once");
+    expect(crashed > 0 && killed > 0, || {
+        "nothing was killed".to_owned()
+    })?;
+    log.in_order(trips)
+}
+
+/// Kills the database again and again, for less time than its stores try.
+async fn kill_database(database: &Arc<Postgres>, end: Instant) -> Result<u32, Failed> {
+    let (mut random, mut kills) = (Random::new("database"), 0);
+    loop {
+        sleep(Duration::from_millis(random.between(2000, 15_000))).await;
+        if Instant::now() >= end {
+            return Ok(kills);
+        }
+        let down = Duration::from_millis(random.between(0, 3000));
+        let database = Arc::clone(database);
+        spawn_blocking(move || {
+            database.kill();
+            std::thread::sleep(down);
+            database.restart();
+        })
+        .await?;
+        println!("the database was killed, and down for {down:?}");
+        kills += 1;
+    }
+}
+
+async fn soak() -> Tested {
+    let seconds = seconds(25)?;
     let trips = (RATE * f64::from(seconds)).ceil() as u32;
     let cluster = Arc::new(spawn_blocking(|| Cluster::start(3)).await?);
     let (servers, prefix) = (cluster.bootstrap(), prefix());
@@ -47,7 +127,7 @@ async fn soak() -> Tested {
     let url = format!("kafka://{servers}?prefix={prefix}&{SESSION}&{options}");
     let url = url.trim_end_matches('&');
     let kser = connect(url, &road::registry(Diary::default()), 6).await?;
-    let mut fleet = Fleet::start(url)?;
+    let mut fleet = Fleet::start(url, None)?;
     let runs = Runs::default();
     let end = Instant::now() + Duration::from_secs(seconds.into());
     let (broken, killed, moved, ()) = tokio::try_join!(
@@ -161,12 +241,18 @@ struct Fleet {
 
 impl Fleet {
     /// Two of them have names, with which they come back at once.
-    fn start(url: &str) -> Result<Self, Failed> {
+    fn start(url: &str, store: Option<&str>) -> Result<Self, Failed> {
         let file = format!("soak-{}.log", std::process::id());
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
         println!("the consumers write to {}", file.display());
         let setups = ["first", "second", ""];
-        let setups = setups.map(|name| Setup::new(url).with_instance(name).with_output(&file));
+        let setups = setups.map(|name| {
+            let setup = Setup::new(url).with_instance(name).with_output(&file);
+            match store {
+                Some(store) => setup.with_store(store),
+                None => setup,
+            }
+        });
         let processes: Result<_, _> = setups.iter().map(Setup::start).collect();
         Ok(Self {
             setups: setups.into(),

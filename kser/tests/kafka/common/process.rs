@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use kser::Error;
 use kser::consumer::ConsumerHandle;
+use kser::{Client, Error};
 use libtest_mimic::Failed;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -135,7 +135,7 @@ impl Process {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
         self.kill()?;
         Err(format!("it still lives after {limit:?}:\n{}", self.output()).into())
@@ -190,11 +190,25 @@ pub(crate) fn run_alone(consumer: impl Future<Output = Result<(), Error>>) {
     println!("stopped {ended:?}");
 }
 
+/// Connects, also while the database restarts, as a supervisor would start the program again.
+async fn connect_with_store(url: &str, store: &str) -> Result<Client, Error> {
+    let mut tries = 0;
+    loop {
+        match kser::connect_with_store(url, store).await {
+            Err(error) if error.is_temporary() && tries < 100 => {
+                tries += 1;
+                sleep(Duration::from_millis(200)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 async fn consume(url: &str, deadline: Duration) -> Result<(), Error> {
     let store = std::env::var(STORE).unwrap_or_default();
     let kser = match store.is_empty() {
         true => kser::connect(url).await?,
-        false => kser::connect_with_store(url, &store).await?,
+        false => connect_with_store(url, &store).await?,
     };
     println!("connected to the brokers");
     let consumer = kser.consumer(road::registry(road::Diary::printed()));
@@ -218,6 +232,6 @@ async fn tell(handle: ConsumerHandle) {
             println!("assigned {assigned}");
             told = assigned;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
 }
