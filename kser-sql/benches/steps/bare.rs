@@ -1,9 +1,12 @@
-//! A bare client that writes two swaps a step, in groups, on two connections: as little as a store of steps can do.
+//! Bare clients that write two swaps a step, in groups: as little as a store of steps can do. The one of PostgreSQL has two
+//! connections, that of SQLite the one that may write.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -38,7 +41,14 @@ const SWAP: &str = "
 const SETTINGS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
     -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
 
-/// Returns the steps a second with so many runs at a time.
+const SQLITE_TABLES: &str = "
+    PRAGMA journal_mode = wal;
+    PRAGMA synchronous = full;
+    CREATE TABLE bare_runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL, version INTEGER NOT NULL, progress TEXT NOT NULL) STRICT;
+    CREATE TABLE bare_attempts (run INTEGER, version INTEGER, outcome TEXT NOT NULL, PRIMARY KEY (run, version)) STRICT, WITHOUT ROWID;
+";
+
+/// Returns the steps a second with so many runs at a time, on PostgreSQL.
 pub(crate) async fn postgres(url: &str, in_flight: usize, length: Duration) -> f64 {
     let (swaps, waiting) = mpsc::unbounded_channel::<Swap>();
     let waiting = Arc::new(Mutex::new(waiting));
@@ -51,9 +61,77 @@ pub(crate) async fn postgres(url: &str, in_flight: usize, length: Duration) -> f
             .build();
         runtime
             .expect("a runtime")
-            .block_on(write(url, waiting, in_flight, ready));
+            .block_on(write_tables(url, waiting, in_flight, ready));
     });
     is_ready.await.expect("the tables are there");
+    drive(&swaps, in_flight, length).await
+}
+
+/// Returns the steps a second with so many runs at a time, in a new file of SQLite.
+pub(crate) async fn sqlite(file: &Path, in_flight: usize, length: Duration) -> f64 {
+    let (swaps, waiting) = mpsc::unbounded_channel::<Swap>();
+    let connection = Connection::open(file).expect("the file can be opened");
+    connection
+        .execute_batch(SQLITE_TABLES)
+        .expect("the tables are new");
+    for run in 0..in_flight as i64 {
+        let values = (run, format!("run {run}"));
+        connection
+            .execute(
+                "INSERT INTO bare_runs VALUES (?1, ?2, 'RUNNING', 0, '')",
+                values,
+            )
+            .expect("a run");
+    }
+    let writer = std::thread::spawn(move || write_file(&connection, waiting));
+    let rate = drive(&swaps, in_flight, length).await;
+    drop(swaps);
+    writer.join().expect("it has written all");
+    rate
+}
+
+fn write_file(connection: &Connection, mut waiting: mpsc::UnboundedReceiver<Swap>) {
+    let (progress, outcome) = ("p".repeat(420), "o".repeat(60));
+    while let Some(first) = waiting.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < 256
+            && let Ok(swap) = waiting.try_recv()
+        {
+            group.push(swap);
+        }
+        let written = write_group(connection, &group, (&progress, &outcome));
+        written.expect("all are written");
+        for swap in group {
+            let _ = swap.done.send(());
+        }
+    }
+}
+
+fn write_group(
+    connection: &Connection,
+    group: &[Swap],
+    (progress, outcome): (&str, &str),
+) -> rusqlite::Result<()> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+    for swap in group {
+        let mut update = connection.prepare_cached(
+            "UPDATE bare_runs SET status = 'RUNNING', version = ?1, progress = ?2 WHERE id = ?3 AND version = ?4",
+        )?;
+        let id = format!("run {}", swap.run);
+        let next = swap.version + 1;
+        assert_eq!(update.execute((next, progress, id, swap.version))?, 1);
+        if swap.ends {
+            connection
+                .prepare_cached("INSERT INTO bare_attempts VALUES (?1, ?2, ?3)")?
+                .execute((swap.run, next, outcome))?;
+        }
+    }
+    connection.prepare_cached("COMMIT")?.execute(())?;
+    Ok(())
+}
+
+/// Swaps so many runs at a time for a while, and returns the steps a second.
+async fn drive(swaps: &mpsc::UnboundedSender<Swap>, in_flight: usize, length: Duration) -> f64 {
     let steps = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut loops = JoinSet::new();
@@ -82,7 +160,7 @@ pub(crate) async fn postgres(url: &str, in_flight: usize, length: Duration) -> f
     steps.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
 }
 
-async fn write(
+async fn write_tables(
     url: String,
     waiting: Arc<Mutex<mpsc::UnboundedReceiver<Swap>>>,
     runs: usize,

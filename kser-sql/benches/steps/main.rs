@@ -228,16 +228,31 @@ async fn sqlite(settings: &Settings, file: &Path) {
         .await
         .expect("the file can be opened");
     let store = Arc::new(store);
+    let bare_file = file.with_extension("bare");
     for in_flight in [64, 256] {
+        let bare = settings.figures(async || {
+            remove(&bare_file);
+            bare::sqlite(&bare_file, in_flight, settings.length).await
+        });
+        let bare = bare.await;
+        print(
+            &format!("sqlite, bare client, {in_flight} in flight"),
+            "steps a second",
+            0,
+            &bare,
+        );
         let rate =
             settings.figures(async || operations(store.clone(), in_flight, settings.length).await);
+        let rate = rate.await;
         print(
             &format!("sqlite, operations of 3 steps, {in_flight} in flight"),
             "steps a second",
             0,
-            &rate.await,
+            &rate,
         );
+        println!("  {:.2} of the bare client", rate.median / bare.median);
     }
+    remove(&bare_file);
 }
 
 async fn one_long(settings: &Settings, file: &Path) {
@@ -255,6 +270,13 @@ async fn one_long(settings: &Settings, file: &Path) {
         .figures(async || long(sqlite.clone(), 40).await)
         .await;
     print("sqlite, one operation of 40 steps", "ms a step", 2, &step);
+    let bare_file = file.with_extension("bare");
+    let bare = settings.figures(async || {
+        remove(&bare_file);
+        1000.0 / bare::sqlite(&bare_file, 1, settings.length).await
+    });
+    print("sqlite, bare client, one run", "ms a step", 2, &bare.await);
+    remove(&bare_file);
 }
 
 /// Compares the cost of a step in operations of different lengths.

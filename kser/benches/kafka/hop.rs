@@ -1,8 +1,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use kser::postgres::PostgresStore;
 use kser::{Client, Registry, Step};
 
+use crate::process::micros;
 use crate::raw;
 use crate::setup::{RUNS, Setup, Work, median, options, percentile, text};
 
@@ -32,6 +34,27 @@ pub(crate) fn run(setup: &Setup) {
     );
     println!(
         "one operation of {STEPS} steps: {:.2} ms a step",
+        median(forty)
+    );
+}
+
+/// An operation of 40 steps whose state is on PostgreSQL.
+pub(crate) fn run_stored(setup: &Setup) {
+    let server = test_services::postgres();
+    let mut forty = Vec::new();
+    for _ in 0..RUNS {
+        let connect = async {
+            let url = format!("{}?schema=bench_{}", server.url(), micros());
+            let store = PostgresStore::open(&url).await.expect("the server runs");
+            setup.connect_as(6, |builder| builder.store(store)).await
+        };
+        let (kser, _) = setup.runtime.block_on(connect);
+        // The first one warms the statements up.
+        setup.runtime.block_on(operations(&kser));
+        forty.push(setup.runtime.block_on(operations(&kser)));
+    }
+    println!(
+        "one operation of {STEPS} steps, on PostgreSQL: {:.2} ms a step",
         median(forty)
     );
 }

@@ -41,11 +41,12 @@ fn main() {
         return scale::run(&names[1..]);
     }
     let setup = setup::Setup::new();
-    let all: [(&str, Run); 13] = [
+    let all: [(&str, Run); 14] = [
         ("copy", copy::run),
         ("encrypted", copy::run_encrypted),
         ("run", copy::run_alone),
         ("hop", hop::run),
+        ("stored", hop::run_stored),
         ("operations", operations::run),
         ("plain", plain::run),
         ("keys", keys::run),
