@@ -84,14 +84,11 @@ impl CauseCounter {
         counted.count(letter);
     }
 
-    /// Returns the causes.
+    /// Returns the causes of the letters that were counted so far.
     #[must_use]
-    pub fn causes(self) -> Causes {
-        let mut causes: Vec<_> = self
-            .causes
-            .into_values()
-            .map(|counted| counted.cause)
-            .collect();
+    pub fn causes(&self) -> Causes {
+        let counted = self.causes.values();
+        let mut causes: Vec<_> = counted.map(|counted| counted.cause.clone()).collect();
         causes.sort_by(|one, other| {
             let by_letters = other.letters.cmp(&one.letters);
             by_letters

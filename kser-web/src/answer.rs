@@ -10,12 +10,14 @@ use crate::access::Visitor;
 use crate::error;
 use crate::html::{Markup, Page, shell};
 use crate::options::WebOptions;
+use crate::reading::Readings;
 
 /// The parts that all requests share. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Web {
     pub(crate) ops: Ops,
     pub(crate) options: Arc<WebOptions>,
+    pub(crate) readings: Readings,
 }
 
 impl Web {
@@ -23,6 +25,7 @@ impl Web {
         Self {
             ops,
             options: Arc::new(options),
+            readings: Readings::default(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Page {
     pub(crate) sees: Vec<String>,
     /// The command that shows the same in a terminal.
     pub(crate) command: String,
+    /// Whether a browser without the script shows the page again soon, since it is not whole.
+    pub(crate) refresh: bool,
     pub(crate) body: Markup,
 }
 
@@ -33,6 +35,9 @@ pub(crate) struct Page {
 pub(crate) enum Tab {
     Overview,
     Runs,
+    Letters,
+    Consumers,
+    Waiting,
     None,
 }
 
@@ -44,6 +49,7 @@ impl Page {
             tab,
             sees: Vec::new(),
             command: String::new(),
+            refresh: false,
             body,
         }
     }

@@ -9,6 +9,8 @@ mod links;
 mod options;
 mod pages;
 mod params;
+mod payload;
+mod reading;
 mod router;
 
 pub use self::access::gate::Gate;

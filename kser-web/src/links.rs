@@ -1,4 +1,6 @@
+use kser::backend::RecordPlace;
 use kser::run::RunId;
+use kser_ops::LetterAddress;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::params::Params;
@@ -48,7 +50,23 @@ impl Links {
     }
 
     pub(crate) fn runs(&self, query: &[(&str, &str)]) -> String {
-        with(&self.to("/runs"), query)
+        self.with("/runs", query)
+    }
+
+    pub(crate) fn letters(&self, query: &[(&str, &str)]) -> String {
+        self.with("/letters", query)
+    }
+
+    /// Returns the address of one dead letter.
+    pub(crate) fn letter(&self, address: &LetterAddress) -> String {
+        let RecordPlace { partition, offset } = address.place();
+        let topic = part(address.topic().as_str());
+        self.to(&format!("/letters/at/{topic}/{partition}/{offset}"))
+    }
+
+    /// Returns the address of a path of the router, with a query.
+    pub(crate) fn with(&self, path: &str, query: &[(&str, &str)]) -> String {
+        with(&self.to(path), query)
     }
 }
 

@@ -21,6 +21,12 @@ pub fn router(ops: Ops, options: WebOptions) -> Router {
         .route("/", get(overview))
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
+        .route("/causes", get(run_causes))
+        .route("/letters", get(letters))
+        .route("/letters/list", get(letter_list))
+        .route("/letters/at/{topic}/{partition}/{offset}", get(letter))
+        .route("/consumers", get(consumers))
+        .route("/waiting", get(waiting))
         .route("/find", get(find))
         .route("/assets/{name}", get(assets::serve))
         .fallback(missing)
@@ -46,6 +52,39 @@ async fn run(
 ) -> Response {
     let page = pages::run::page(&web, &visitor, &id, &params);
     web.show(&visitor, page).await
+}
+
+async fn run_causes(State(web): State<Web>, Extension(visitor): Seen) -> Response {
+    web.show(&visitor, pages::run_causes::page(&web)).await
+}
+
+async fn letters(State(web): State<Web>, Extension(visitor): Seen, params: Params) -> Response {
+    web.show(&visitor, pages::letters::page(&web, &params))
+        .await
+}
+
+async fn letter_list(State(web): State<Web>, Extension(visitor): Seen, params: Params) -> Response {
+    web.show(&visitor, pages::letter_list::page(&web, &params))
+        .await
+}
+
+async fn letter(
+    State(web): State<Web>,
+    Extension(visitor): Seen,
+    Path((topic, partition, offset)): Path<(String, String, String)>,
+    params: Params,
+) -> Response {
+    let address = format!("{topic}/{partition}/{offset}");
+    let page = pages::letter::page(&web, &address, &params);
+    web.show(&visitor, page).await
+}
+
+async fn consumers(State(web): State<Web>, Extension(visitor): Seen) -> Response {
+    web.show(&visitor, pages::consumers::page(&web)).await
+}
+
+async fn waiting(State(web): State<Web>, Extension(visitor): Seen) -> Response {
+    web.show(&visitor, pages::waiting::page(&web)).await
 }
 
 /// Finds a run by the beginning of its id.

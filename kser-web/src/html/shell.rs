@@ -23,6 +23,7 @@ pub(crate) fn page(web: &Web, visitor: &Visitor, page: &Page) -> Markup {
                 title { (page.title) " · kser" @if !name.is_empty() { " " (name) } }
                 link rel="stylesheet" href=(links.to(&assets::path("page.css")));
                 link rel="icon" href=(links.to(&assets::path("icon.svg")));
+                @if page.refresh { noscript { meta http-equiv="refresh" content="2"; } }
                 script type="module" src=(links.to(&assets::path("page.js"))) {}
             }
             body data-root=(links.root()) data-see=(page.sees.join(" ")) {
@@ -60,9 +61,12 @@ pub(crate) fn page(web: &Web, visitor: &Visitor, page: &Page) -> Markup {
     }
 }
 
-const TABS: [(Tab, &str, &str); 2] = [
+const TABS: [(Tab, &str, &str); 5] = [
     (Tab::Overview, "/", "Overview"),
     (Tab::Runs, "/runs", "Runs"),
+    (Tab::Letters, "/letters", "Letters"),
+    (Tab::Consumers, "/consumers", "Consumers"),
+    (Tab::Waiting, "/waiting", "Waiting"),
 ];
 
 /// Draws the reason why there is no page.

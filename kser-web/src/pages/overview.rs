@@ -60,7 +60,9 @@ fn needs(links: &Links, needs: &[Need]) -> Markup {
 /// Returns the page that shows more of a point.
 fn look(links: &Links, need: &Need) -> Option<String> {
     match need.kind {
-        "runs_failed" => Some(links.runs(&[("status", "failed")])),
+        "runs_failed" => Some(links.to("/causes")),
+        "letters" | "letters_deleted_soon" => Some(links.letters(&[])),
+        "late" => Some(links.to("/consumers")),
         _ => None,
     }
 }
@@ -87,7 +89,7 @@ fn counts(links: &Links, runs: &RunCounts) -> Markup {
     }
 }
 
-fn backlogs(_: &Links, topics: &[TopicLine], summary: &Summary) -> Markup {
+fn backlogs(links: &Links, topics: &[TopicLine], summary: &Summary) -> Markup {
     let now = summary.now;
     html! {
         section aria-labelledby="topics" {
@@ -109,7 +111,7 @@ fn backlogs(_: &Links, topics: &[TopicLine], summary: &Summary) -> Markup {
                                 }
                                 @match &line.letters {
                                     Some(letters) => {
-                                        td.n data-l="dead letters" { (count(letters.waiting)) }
+                                        td.n data-l="dead letters" { a href=(links.letters(&[("topic", &line.topic)])) { (count(letters.waiting)) } }
                                         td data-l="oldest" { @if let Some(at) = letters.oldest { (ago(at, now)) } @else { "–" } }
                                         td data-l="deleted in" { @if let Some(left) = letters_left(line, now) { (Spoken(left)) } @else { "–" } }
                                     }

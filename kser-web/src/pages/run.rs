@@ -1,20 +1,12 @@
-use kser::client::LogOptions;
-use kser::message::Object;
 use kser::run::{RunId, Status};
 use kser_ops::{Diagnosis, Estimate, OpsError, RunChain, Spoken};
-use serde::Serialize;
 
 use crate::access::Visitor;
 use crate::answer::Web;
 use crate::html::chain::Drawing;
 use crate::html::{Markup, Page, Tab, ago, at, cell, html, stands, status, text};
 use crate::params::Params;
-
-/// The longest payload that is shown, in characters.
-const LONGEST: usize = 20_000;
-
-/// The beginning of a payload that is encrypted.
-const SEALED: [&str; 2] = ["{\"kser_sealed\"", "{\"data\":{\"kser_sealed\""];
+use crate::payload;
 
 /// Draws a run as its chain.
 pub(crate) async fn page(
@@ -106,41 +98,14 @@ fn reason(diagnosis: &Diagnosis) -> String {
 fn payloads(web: &Web, chain: &RunChain, step: u32) -> Markup {
     let step = chain.chain.iter().find(|it| it.position == step);
     let params = step.and_then(|step| step.params.as_deref());
-    let params = params.map(|params| match serde_json::from_str::<Object>(params) {
-        Ok(object) => shown(web, &object),
-        Err(_) => text(params, LONGEST),
-    });
+    let params = params.map(|params| payload::json(&web.options, params));
     let outcomes = step.into_iter().flat_map(|step| &step.attempts);
     let outcomes =
         outcomes.filter_map(|it| Some((it.attempt.attempt, it.attempt.outcome.as_ref()?)));
     html! {
         dl.payloads {
             @if let Some(params) = params { dt { "params" } dd { pre { (params) } } }
-            @for (number, outcome) in outcomes { dt { "outcome of try " (number) } dd { pre { (json(web, outcome)) } } }
+            @for (number, outcome) in outcomes { dt { "outcome of try " (number) } dd { pre { (payload::value(&web.options, outcome)) } } }
         }
     }
-}
-
-/// Writes a value as JSON, with the values of masked names hidden.
-fn json<T: Serialize>(web: &Web, value: &T) -> String {
-    match Object::new(value) {
-        Ok(object) => shown(web, &object),
-        Err(error) => format!("it has no form as JSON: {error}"),
-    }
-}
-
-/// Writes an object as it is, digit for digit, with the values of masked names hidden.
-fn shown(web: &Web, object: &Object) -> String {
-    if SEALED
-        .iter()
-        .any(|begin| object.as_str().starts_with(begin))
-    {
-        return "<encrypted>".to_owned();
-    }
-    let names = web.options.masked().iter().cloned();
-    let options = LogOptions::default().with_params().with_masked(names);
-    options
-        .with_longest(LONGEST)
-        .params(object)
-        .unwrap_or_default()
 }

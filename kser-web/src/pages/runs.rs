@@ -79,6 +79,7 @@ fn form(links: &Links, params: &Params) -> Markup {
             label { "Launched within " input.short name="since" value=(cell(params.get("since").unwrap_or_default())) placeholder="1h"; }
             label { "and before " input.short name="until" value=(cell(params.get("until").unwrap_or_default())) placeholder="10m"; }
             button.primary { "Show" }
+            a href=(links.to("/causes")) { "failed ones by cause" }
         }
     }
 }
@@ -99,7 +100,7 @@ fn found(page: &RunPage, all: u64, params: &Params) -> Markup {
 fn table(links: &Links, page: &RunPage, now: Timestamp) -> Markup {
     html! {
         @if !page.runs.is_empty() {
-            table.rows.runs {
+            table.rows.boxed {
                 thead { tr { th { "Run" } th { "Operation" } th { "Status" } th.n { "Step" } th { "Launched" } th { "Changed" } th { "Why" } } }
                 tbody { @for run in &page.runs { (row(links, run, now)) } }
             }

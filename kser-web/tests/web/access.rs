@@ -5,7 +5,17 @@ use kser_web::{Access, Gate, WebOptions};
 
 use crate::world::{World, one_time, open};
 
-const PAGES: [&str; 4] = ["/", "/runs", "/runs/order-7", "/find?q=order-7"];
+const PAGES: [&str; 9] = [
+    "/",
+    "/runs",
+    "/runs/order-7",
+    "/causes",
+    "/letters",
+    "/letters/list",
+    "/consumers",
+    "/waiting",
+    "/find?q=order-7",
+];
 
 #[tokio::test]
 async fn no_page_is_seen_without_a_token() {

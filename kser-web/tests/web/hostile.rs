@@ -1,7 +1,12 @@
 //! Markup and control characters in every text from outside: shown as text.
 
-use kser::Step;
-use kser::message::Object;
+use std::time::Duration;
+
+use kser::backend::{Record, Transport as _, headers};
+use kser::client::Client;
+use kser::memory::{MemoryStore, MemoryTransport};
+use kser::message::{Object, Topic};
+use kser::{Context, Registry, Step, TaskError};
 
 use crate::world::{Work, World, fails, open};
 
@@ -65,6 +70,68 @@ async fn texts_of_runs_are_text() {
         "{shown}"
     );
     assert!(shown.contains("cancel"), "the verbs are shown: {shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_of_letters_are_text() {
+    let transport = MemoryTransport::new();
+    let topic = Topic::new("shop.dlt").expect("a topic");
+    let letter = Record::new(topic, Some(HOSTILE.into()));
+    let names = [
+        headers::ERROR,
+        headers::ENTRYPOINT,
+        headers::RUN,
+        headers::GROUP,
+        headers::CODE,
+    ];
+    let letter = names
+        .into_iter()
+        .fold(letter, |letter, name| letter.with_header(name, HOSTILE));
+    transport.publish(vec![letter]).await.expect("a letter");
+    let client = Client::builder(transport)
+        .store(MemoryStore::new())
+        .build()
+        .await;
+    let world = World::of(client.expect("a client"), open());
+    for path in [
+        "/",
+        "/letters",
+        "/letters/list",
+        "/letters/at/shop.dlt/0/0",
+        "/letters/at/shop.dlt/0/0?show=payload",
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        check(path, &answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_of_consumers_are_text() {
+    let world = World::new(open()).await;
+    let registry = Registry::new().task(stands).build().expect("a registry");
+    let consumer = world
+        .client
+        .consumer(registry)
+        .with_version(HOSTILE)
+        .spawn();
+    let steps = vec![Step::new(fails(""))];
+    let launch = world.client.producer().launch_steps("shop.Order", steps);
+    launch.with_id(HOSTILE).await.expect("a launch");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let text = world.get("/consumers").await.text;
+    assert!(
+        text.contains("pages&quot;&gt;&lt;script&gt;"),
+        "the progress is shown: {text}"
+    );
+    check("/consumers", &text);
+    drop(consumer);
+}
+
+async fn stands(context: Context, _: Work) -> Result<(), TaskError> {
+    context.progress(1, 2, &format!("pages{HOSTILE}"));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    Ok(())
 }
 
 #[tokio::test]

@@ -2,5 +2,6 @@
 
 mod access;
 mod hostile;
+mod operator_pages;
 mod pages;
 mod world;

@@ -1,0 +1,46 @@
+use kser::run::RunFilter;
+use kser_ops::OpsError;
+
+use crate::answer::Web;
+use crate::html::{Page, Tab, ago, cell, count, html};
+
+/// The failed runs that are read, those that were launched last.
+const READ: usize = 250;
+
+/// Draws the causes of the runs that have failed.
+pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
+    let found = web.ops.run_causes(RunFilter::default(), READ).await?;
+    let (links, now) = (web.options.links(), web.ops.now());
+    let body = html! {
+        h1 { "Failed runs by cause" }
+        p.found id="found" data-read=(found.runs) {
+            @match (found.runs, found.has_earlier) {
+                (0, _) => "No run has failed.",
+                (runs, true) => { "The " (count(runs)) " failed runs that were launched last are read; there are earlier ones." },
+                (runs, false) => { "All " (count(runs)) " failed runs are read." },
+            }
+            " " a href=(links.runs(&[("status", "failed")])) { "one by one" }
+        }
+        @if !found.causes.is_empty() {
+            table.rows.boxed {
+                thead { tr { th.n { "Runs" } th { "Task" } th { "Why" } th { "First" } th { "Last" } th { "Latest run" } } }
+                tbody {
+                    @for cause in &found.causes {
+                        tr data-cause=(cause.cause.to_string()) data-runs=(cause.runs) {
+                            td.n data-l="runs" { b { (count(cause.runs)) } }
+                            td.name { (cell(cause.entrypoint.as_deref().unwrap_or("–"))) }
+                            td.why { (cell(&cause.pattern)) }
+                            td data-l="first" { (ago(cause.first, now)) }
+                            td data-l="last" { (ago(cause.last, now)) }
+                            td data-l="latest run" { a href=(links.run(&cause.sample)) { (cell(cause.sample.as_str())) } }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let page = Page::new("Failed runs by cause", Tab::Runs, body);
+    Ok(page
+        .with_command(format!("kser runs causes -n {READ}"))
+        .seeing("runs"))
+}
