@@ -93,7 +93,7 @@ pub enum Command {
     /// Shows the events of runs: the changes of their status
     #[command(subcommand)]
     Events(Events),
-    /// Shows the consumers that are alive
+    /// Shows the consumers that are alive, pauses and drains them
     #[command(subcommand)]
     Consumers(Consumers),
     /// Lists topics, with the records that wait in them
@@ -136,6 +136,40 @@ pub enum Consumers {
         /// The id of the consumer, or its name
         id: String,
     },
+    /// Has a consumer take no new deliveries for a time; it keeps its partitions
+    Pause {
+        /// The consumer.
+        #[command(flatten)]
+        act: ConsumerAct,
+        /// The length of the pause
+        #[arg(long = "for", value_parser = humantime::parse_duration, default_value = "1h", value_name = "TIME")]
+        length: Duration,
+    },
+    /// Ends a pause before its time
+    Resume {
+        /// The consumer.
+        #[command(flatten)]
+        act: ConsumerAct,
+    },
+    /// Shuts a consumer down gracefully: it takes no new deliveries, finishes the running ones, and ends
+    Drain {
+        /// The consumer.
+        #[command(flatten)]
+        act: ConsumerAct,
+    },
+}
+
+/// A consumer that is told a command. Its program allows it by `Consumer::with_remote_control`.
+#[derive(Debug, Args)]
+pub struct ConsumerAct {
+    /// The id of the consumer, or its name
+    pub id: String,
+    /// The longest time until the consumer is seen to obey
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "20s", value_name = "TIME")]
+    pub wait: Duration,
+    /// The actor and the reason.
+    #[command(flatten)]
+    pub by: By,
 }
 
 /// The commands for dead letters.

@@ -1,10 +1,12 @@
 //! The presence of consumers: the announcements by which operators see the consumers that are alive.
 
 mod announcement;
+mod command;
 mod running;
 mod store;
 
 pub use self::announcement::{Presence, PresentState};
+pub use self::command::{Command, CommandVerb};
 pub use self::running::{RunningTask, TaskProgress};
 pub use self::store::{Announced, PresenceStore};
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use kser::consumer::{HeldPartition, Instance};
 use kser::message::{Name, TaskId, Topic};
-use kser::presence::{AnnouncedConsumer, PresentState, RunningTask, TaskProgress};
+use kser::presence::{AnnouncedConsumer, Command, PresentState, RunningTask, TaskProgress};
 use kser::run::{RunId, Timestamp};
 use serde::Serialize;
 
@@ -34,6 +34,10 @@ pub struct ConsumerLine {
     /// The time of the announcement, by the time of day of the consumer.
     #[serde(serialize_with = "crate::json::at")]
     pub announced: Timestamp,
+    /// Whether operators may pause, resume and drain the consumer.
+    pub remote_control: bool,
+    /// The pause by an operator.
+    pub paused_by: Option<PauseLine>,
     /// The number of tasks that run at once at most.
     pub places: usize,
     /// The running attempts, the oldest first.
@@ -91,6 +95,33 @@ pub struct RunningLine {
     pub progress: Option<TaskProgress>,
 }
 
+/// The pause of a consumer by an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PauseLine {
+    /// The person or program that has asked for it.
+    pub actor: String,
+    /// The reason that the actor gives.
+    pub reason: String,
+    /// The time of the command.
+    #[serde(serialize_with = "crate::json::at")]
+    pub at: Timestamp,
+    /// The end of the pause.
+    #[serde(serialize_with = "crate::json::at")]
+    pub until: Timestamp,
+}
+
+impl PauseLine {
+    fn new(command: &Command) -> Self {
+        Self {
+            actor: command.actor.clone(),
+            reason: command.reason.clone(),
+            at: command.at,
+            until: command.until,
+        }
+    }
+}
+
 impl ConsumerLine {
     /// Describes a consumer by its announcement.
     #[must_use]
@@ -110,6 +141,8 @@ impl ConsumerLine {
             kser: presence.kser,
             started: presence.started,
             announced: presence.at,
+            remote_control: presence.remote_control,
+            paused_by: presence.paused_by.as_ref().map(PauseLine::new),
             places: presence.places,
             more_running: presence.more_running,
             entrypoints: presence.entrypoints,

@@ -239,7 +239,9 @@ impl RunFacts {
             });
         }
         if let (Some(paused), None) = (paused, running) {
+            let by = paused.presence.paused_by.as_ref();
             return Some(Reason::AllPaused {
+                by: by.map(|by| format!("{}: {}", by.actor, by.reason)),
                 on: name_of(paused),
                 consumers: able.len() - stopping,
             });

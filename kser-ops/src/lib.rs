@@ -18,7 +18,7 @@ mod text;
 
 pub use self::access::{Access, shown_url};
 pub use self::causes::{CauseCounter, Causes, LetterCause};
-pub use self::consumer_line::{ConsumerLine, RunningLine};
+pub use self::consumer_line::{ConsumerLine, PauseLine, RunningLine};
 pub use self::diagnosis::{Diagnosis, Queue, Reason, RunFacts};
 pub use self::document::{
     ActDocument, ErrorDocument, ErrorFields, EventLine, IdDocument, LetterDocument, RunDocument,
@@ -32,6 +32,7 @@ pub use self::letter::{Letter, LetterAddress};
 pub use self::ops::act_report::{ActReport, LeftBehind};
 pub use self::ops::brake::Ends;
 pub use self::ops::chain::{ChainAttempt, ChainStep, RunChain, StepState};
+pub use self::ops::consumer_act::{CommandedConsumer, ConsumerReport, ConsumerVerb};
 pub use self::ops::groups::GroupLine;
 pub use self::ops::letter_export::{
     ExactText, ExportedHeader, ExportedLetter, ExportedRecord, LetterExport,

@@ -1,6 +1,7 @@
 pub(crate) mod act_report;
 pub(crate) mod brake;
 pub(crate) mod chain;
+pub(crate) mod consumer_act;
 pub(crate) mod diagnosis;
 pub(crate) mod groups;
 pub(crate) mod letter_act;

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 pub use kser_clock::SystemClock;
 pub use kser_core::log::LogOptions;
-use kser_core::presence::PresenceStore;
+use kser_core::presence::{Command, CommandVerb, Presence, PresenceStore};
 pub use kser_core::{Clock, IdSource, Limits, Mode};
 use kser_core::{Error, Inspect, Record, Registry, Timestamp, Topic, TopicSpec, Transport};
 
@@ -267,6 +267,34 @@ impl Client {
     /// of the announcements does not exist, [`Error::Backend`] when the backend does not answer.
     pub async fn announced_consumers(&self) -> Result<Vec<AnnouncedConsumer>, Error> {
         self.presence_place()?.list().await
+    }
+
+    /// Gives a command of an operator to a consumer that allows it ([`Consumer::with_remote_control`]),
+    /// and returns it as it is kept: the consumer obeys within about five seconds, if it lives. `until` is the end of a pause, and the
+    /// time after which no consumer obeys a drain.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a consumer that does not allow it, otherwise as
+    /// [`announced_consumers`](Self::announced_consumers).
+    pub async fn command_consumer(
+        &self,
+        consumer: &Presence,
+        verb: CommandVerb,
+        (actor, reason): (&str, &str),
+        until: Timestamp,
+    ) -> Result<Command, Error> {
+        if !consumer.remote_control {
+            return Err(Error::Unsupported {
+                what: format!("a command to the consumer {}", consumer.id),
+                hint: "its program allows it by `Consumer::with_remote_control`".to_owned(),
+            });
+        }
+        let times = (self.0.clock.wall(), until);
+        let command = Command::new(consumer.id.clone(), consumer.started, verb, times);
+        let nonce = self.0.ids.next_id();
+        let place = self.presence_place()?;
+        place.command(command.by(actor, reason), &nonce).await
     }
 
     /// Returns the store of the announcements of consumers, such as for the tests of a backend.

@@ -1,17 +1,19 @@
 //! The consumers that are alive, as they announce themselves: see [`Client::announced_consumers`](crate::Client::announced_consumers).
 
+mod commands;
 mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use kser_core::presence::{
-    Announced, PRESENCE_EVERY, PRESENCE_KEPT, PRESENCE_SILENT, Presence, PresenceStore,
-    PresentState, RunningTask, TaskProgress,
+    Announced, Command, CommandVerb, PRESENCE_EVERY, PRESENCE_KEPT, PRESENCE_SILENT, Presence,
+    PresenceStore, PresentState, RunningTask, TaskProgress,
 };
 use kser_core::{Error, Topic};
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::commands::KeptCommand;
 pub(crate) use self::topic::TopicPresence;
 
 /// A consumer that has announced itself.
@@ -63,13 +65,27 @@ pub(crate) struct PresencePlace {
     pub(crate) store: Arc<dyn PresenceStore>,
     /// The topic, unless a state store keeps the announcements.
     pub(crate) topic: Option<Topic>,
+    /// The topic as the place that is followed.
+    pub(crate) as_topic: Option<Arc<TopicPresence>>,
 }
 
 impl PresencePlace {
+    /// Makes the place of announcements in a state store.
+    pub(crate) const fn of_store(store: Arc<dyn PresenceStore>) -> Self {
+        Self {
+            store,
+            topic: None,
+            as_topic: None,
+        }
+    }
+
     /// Lists the consumers that announced themselves within [`PRESENCE_KEPT`].
     pub(crate) async fn list(&self) -> Result<Vec<AnnouncedConsumer>, Error> {
         let listed = self.store.list_consumers(PRESENCE_KEPT).await?;
-        Ok(listed.iter().filter_map(AnnouncedConsumer::read).collect())
+        let consumers = listed
+            .iter()
+            .filter(|found| !Command::is_key(&found.consumer));
+        Ok(consumers.filter_map(AnnouncedConsumer::read).collect())
     }
 }
 

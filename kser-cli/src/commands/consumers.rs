@@ -1,19 +1,60 @@
-use kser_ops::{ConsumerLine, Ops, OpsError, RunningLine, Spoken};
+use kser_ops::{ConsumerLine, ConsumerVerb, Ops, OpsError, PauseLine, RunningLine, Spoken};
 
-use crate::args::Consumers;
+use crate::args::{ConsumerAct, Consumers};
 use crate::exit::Exit;
 use crate::output::{Output, clean, count, or_dash};
 
-/// Lists the consumers that are alive, or shows one.
-pub(super) async fn run(
-    command: &Consumers,
+/// Runs a command for consumers.
+pub(super) async fn run(command: Consumers, ops: &Ops, out: &mut Output) -> Result<Exit, OpsError> {
+    match command {
+        Consumers::Ls => look(None, ops, out).await,
+        Consumers::Show { id } => look(Some(&id), ops, out).await,
+        Consumers::Pause { act: told, length } => {
+            act(ConsumerVerb::Pause { length }, &told, ops, out).await
+        }
+        Consumers::Resume { act: told } => act(ConsumerVerb::Resume, &told, ops, out).await,
+        Consumers::Drain { act: told } => act(ConsumerVerb::Drain, &told, ops, out).await,
+    }
+}
+
+/// Tells a consumer a command, and whether it was seen to obey.
+async fn act(
+    verb: ConsumerVerb,
+    told: &ConsumerAct,
     ops: &Ops,
     out: &mut Output,
 ) -> Result<Exit, OpsError> {
-    let id = match command {
-        Consumers::Ls => None,
-        Consumers::Show { id } => Some(id),
-    };
+    let by = (told.by.actor.as_str(), told.by.reason.as_str());
+    let report = ops.act_on_consumers(&told.id, verb, by, told.wait).await?;
+    if out.is_json() {
+        out.document(&report)?;
+    } else {
+        for consumer in &report.consumers {
+            let id = clean(&consumer.id, 400);
+            match consumer.obeyed {
+                true => out.line(format!("{id} {}", obeys(verb))),
+                false => out.alert(&format!(
+                    "{id} was told, and is not seen to obey: kser consumers show {id}"
+                )),
+            }
+        }
+    }
+    Ok(match report.is_obeyed() {
+        true => Exit::Done,
+        false => Exit::TimedOut,
+    })
+}
+
+fn obeys(verb: ConsumerVerb) -> String {
+    match verb {
+        ConsumerVerb::Pause { length } => format!("is paused for {}", Spoken(length)),
+        ConsumerVerb::Resume => "takes deliveries".to_owned(),
+        _ => "shuts down".to_owned(),
+    }
+}
+
+/// Lists the consumers that are alive, or shows one.
+async fn look(id: Option<&str>, ops: &Ops, out: &mut Output) -> Result<Exit, OpsError> {
     let found = ops.consumers().await?;
     let mut found: Vec<_> = found.iter().map(ConsumerLine::new).collect();
     if let Some(id) = id {
@@ -59,9 +100,10 @@ fn list(found: &[ConsumerLine], out: &mut Output) {
 /// Returns the points that need a look, or `-`.
 fn remarks(consumer: &ConsumerLine) -> String {
     let held = consumer.held_partitions.iter();
-    let mut remarks: Vec<String> = held
-        .map(|held| format!("{}/{} is held: {}", held.topic, held.partition, held.reason))
-        .collect();
+    let mut remarks: Vec<String> = consumer.paused_by.iter().map(pause).collect();
+    remarks.extend(
+        held.map(|held| format!("{}/{} is held: {}", held.topic, held.partition, held.reason)),
+    );
     let apart = consumer.not_in_group.iter();
     remarks.extend(apart.map(|(group, reason)| format!("not in {group}: {reason}")));
     let missing = consumer.missing.iter();
@@ -70,6 +112,14 @@ fn remarks(consumer: &ConsumerLine) -> String {
         true => "-".to_owned(),
         false => remarks.join("; "),
     }
+}
+
+fn pause(by: &PauseLine) -> String {
+    let reason = match by.reason.as_str() {
+        "" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    format!("paused by {}{reason} until {}", by.actor, by.until)
 }
 
 fn show(consumer: &ConsumerLine, out: &mut Output) {
@@ -95,6 +145,14 @@ fn show(consumer: &ConsumerLine, out: &mut Output) {
             format!("{} records, {} bytes", consumer.held, consumer.held_bytes),
         ),
         ("lag", or_dash(consumer.lag.map(count).as_ref())),
+        (
+            "operators",
+            match consumer.remote_control {
+                true => "may pause, resume and drain it",
+                false => "may look at it",
+            }
+            .to_owned(),
+        ),
         ("remarks", remarks(consumer)),
     ];
     for (name, value) in rows {

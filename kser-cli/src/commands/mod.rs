@@ -40,7 +40,7 @@ pub async fn run(
         Command::Send(asked) => launch::send(asked, ops, out).await,
         Command::Letters(command) => letters::run(command, ops, out, terminal).await,
         Command::Events(command) => events::run(command, ops, out, terminal).await,
-        Command::Consumers(command) => consumers::run(&command, ops, out).await,
+        Command::Consumers(command) => consumers::run(command, ops, out).await,
         Command::Topics => topics::topics(ops, out).await,
         Command::Groups { group } => topics::groups(group.as_deref(), ops, out).await,
         Command::Waiting { limit, read } => waiting::list(limit, read, ops, out).await,

@@ -1,6 +1,7 @@
 //! The program, as its users see it: the text of each command, JSON, exit codes.
 
 mod acts;
+mod consumers;
 mod export;
 mod process;
 mod readme;

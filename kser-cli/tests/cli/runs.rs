@@ -39,9 +39,13 @@ fn steps(order: u32) -> Vec<Step> {
     vec![Step::new(Check {}), Step::new(Charge { order })]
 }
 
-pub(crate) fn consumer(world: &World) -> RunningConsumer {
+pub(crate) fn registry() -> Registry {
     let registry = Registry::new().task(check).task(charge).build();
-    let consumer = world.client.consumer(registry.expect("a registry"));
+    registry.expect("a registry")
+}
+
+fn consumer(world: &World) -> RunningConsumer {
+    let consumer = world.client.consumer(registry());
     consumer.with_instance("billing-0").spawn()
 }
 
@@ -447,38 +451,6 @@ async fn the_events_of_runs_are_shown() {
     let follow = world.kser("events tail --since 1h");
     let followed = tokio::time::timeout(Duration::from_secs(3), follow).await;
     assert!(followed.is_err(), "it goes on until it is interrupted");
-}
-
-#[tokio::test(start_paused = true)]
-async fn consumers_are_shown_while_they_are_alive() {
-    let world = World::new().await;
-    let none = world.kser("consumers ls").await;
-    assert_eq!(
-        (none.exit, none.text.as_str()),
-        (Exit::Done, "no consumer has announced itself\n")
-    );
-    let consumer = consumer(&world);
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    let list = world.kser("consumers ls").await.text;
-    assert!(
-        list.contains("billing-0") && list.contains("running"),
-        "{list}"
-    );
-    let json = world.json("consumers ls").await;
-    let id = json[0]["id"].as_str().unwrap().to_owned();
-    for name in [id.as_str(), "billing-0"] {
-        let one = world.kser(&format!("consumers show {name}")).await.text;
-        assert!(
-            one.contains("names      billing.Charge, billing.Check"),
-            "{one}"
-        );
-    }
-    assert_eq!(
-        world.kser("consumers show nobody").await.exit,
-        Exit::NotFound
-    );
-    consumer.stop().await.unwrap();
-    assert_eq!(world.json("consumers ls").await, serde_json::json!([]));
 }
 
 #[tokio::test(start_paused = true)]

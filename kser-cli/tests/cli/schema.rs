@@ -7,7 +7,7 @@ use kser_cli::Exit;
 use kser_cli::args::Cli;
 use serde_json::{Value, json};
 
-use super::runs::consumer;
+use super::runs::registry;
 use super::world::World;
 
 /// The validators of the documents, by the command, and that of errors by an empty name. They refuse members that the schema does not
@@ -109,7 +109,8 @@ fn leaves(command: &clap::Command, path: &str, names: &mut Vec<String>) {
 #[tokio::test(start_paused = true)]
 async fn each_document_is_one_of_the_schema() {
     let world = World::still().await.with_runs().await.with_letters().await;
-    let _consumer = consumer(&world);
+    let running = world.client.consumer(registry()).with_instance("billing-0");
+    let _running = running.with_remote_control().spawn();
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let lines = [
         "status",
@@ -140,9 +141,12 @@ async fn each_document_is_one_of_the_schema() {
         "events tail --since 1h --past",
         "consumers ls",
         "consumers show billing-0",
+        "consumers pause billing-0 --for 0s --wait 0s",
+        "consumers resume billing-0",
         "topics",
         "groups",
         "waiting",
+        "consumers drain billing-0 --wait 0s",
     ];
     for line in lines {
         let answer = world.kser(&format!("{line} --json")).await;

@@ -78,6 +78,14 @@ impl World {
         Self::on(MemoryStore::with_clock(Still)).await
     }
 
+    /// Makes a world whose operators tell the time by the clock of the consumers.
+    pub(crate) async fn live() -> Self {
+        let mut world = Self::new().await;
+        let ops = world.ops.clone();
+        world.ops = ops.with_clock(kser::client::SystemClock::new());
+        world
+    }
+
     async fn on(store: MemoryStore) -> Self {
         let transport = MemoryTransport::new();
         let mut limits = Limits::default();

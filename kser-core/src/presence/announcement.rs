@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::running::RunningTask;
 use crate::{HeldPartition, Instance, JsonError, Name, Raw, Timestamp, Topic};
 
@@ -79,6 +80,12 @@ pub struct Presence {
     pub lag: Option<u64>,
     /// The age of the oldest received record that is not done, in milliseconds; `None` where there is none.
     pub oldest_waiting_ms: Option<u64>,
+    /// Whether operators may pause, resume and drain the consumer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub remote_control: bool,
+    /// The command of an operator by which the consumer is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<Command>,
     /// The fields of later versions.
     #[serde(flatten)]
     pub others: serde_json::Map<String, serde_json::Value>,

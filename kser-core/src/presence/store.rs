@@ -9,7 +9,8 @@ use crate::Error;
 /// Keeps the latest announcement of each consumer. A state store has one ([`StateStore::presence`](crate::StateStore::presence)), and
 /// the section "Presence" of its contract has the rules; on a transport without a store it is a topic.
 ///
-/// An announcement is a hint for operators, and may be lost: no run depends on it.
+/// An announcement is a hint for operators, and may be lost: no run depends on it. The commands of operators are kept beside the
+/// announcements, under keys of their own ([`Command::key`](super::Command::key)).
 #[async_trait]
 pub trait PresenceStore: Debug + Send + Sync + 'static {
     /// Writes the announcement of a consumer, in place of its earlier one. An announcement that is older than

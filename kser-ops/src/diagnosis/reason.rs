@@ -102,6 +102,8 @@ pub enum Reason {
     AllPaused {
         /// The first of them.
         on: String,
+        /// The operator that has paused it, with the reason; `None` where its program has.
+        by: Option<String>,
         /// The number of consumers.
         consumers: usize,
     },
@@ -240,12 +242,16 @@ impl Reason {
                     many(count(*consumers), "consumer")
                 )
             }
-            Self::AllPaused { on, consumers } => format!(
-                "{step} waits: {} of {group} {} paused, such as {}",
-                many(count(*consumers), "consumer"),
-                is_or_are(*consumers),
-                clean(on, LONGEST)
-            ),
+            Self::AllPaused { on, by, consumers } => {
+                let by = by.as_ref().map(|by| format!(", by {}", clean(by, LONGEST)));
+                format!(
+                    "{step} waits: {} of {group} {} paused, such as {}{}",
+                    many(count(*consumers), "consumer"),
+                    is_or_are(*consumers),
+                    clean(on, LONGEST),
+                    by.unwrap_or_default()
+                )
+            }
             Self::NotInGroup { on, why } => {
                 let (on, why) = (clean(on, LONGEST), clean(why, LONGEST));
                 format!("{step} waits: {on} is not in {group}: {why}")
@@ -295,6 +301,9 @@ impl Reason {
             }
             Self::BackOff { .. } | Self::Lost => format!("kser runs retry {run} --step {at}"),
             Self::MissingTopic => "kser topics".to_owned(),
+            Self::AllPaused {
+                on, by: Some(_), ..
+            } => format!("kser consumers resume {}", quoted(on)),
             Self::LeaseOfSilent { on, .. }
             | Self::AllPaused { on, .. }
             | Self::NotInGroup { on, .. }

@@ -244,7 +244,7 @@ impl ClientBuilder {
         let store = store.map(|store| SealedStore::around(store, &payloads));
         let description = backend.transport.describe(&[]).await?;
         let presence = match store.as_ref().and_then(|store| store.presence()) {
-            Some(store) => Some(PresencePlace { store, topic: None }),
+            Some(store) => Some(PresencePlace::of_store(store)),
             None => {
                 let (transport, topic) = (&backend.transport, routes.consumers()?);
                 TopicPresence::place(transport, topic, &clock, description.creates_topics)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kser_core::presence::{Presence, PresenceStore, PresentState, RunningTask};
 use kser_core::{Error, Timestamp, Topic};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::ConsumerHandle;
 use super::processor::Processor;
@@ -41,6 +41,7 @@ impl Announcer {
         processor: &Arc<Processor>,
         handle: &ConsumerHandle,
         topics: Vec<Topic>,
+        started: Timestamp,
     ) -> Self {
         let mut task = JoinSet::new();
         let place = processor.shared.presence.as_ref();
@@ -51,7 +52,7 @@ impl Announcer {
             processor: Arc::clone(processor),
             handle: handle.clone(),
             topics,
-            started: processor.shared.clock.wall(),
+            started,
         });
         if let Some(consumer) = consumer.clone() {
             task.spawn(async move { consumer.announce_all().await });
@@ -87,7 +88,8 @@ impl Announced {
                 }),
             };
             let pause = self.handle.announcements().note(announced);
-            sleep(pause).await;
+            // A change by an operator is announced at once.
+            let _ = timeout(pause, self.handle.changed().notified()).await;
         }
     }
 
@@ -116,6 +118,8 @@ impl Announced {
             (false, true) => PresentState::Paused,
             (false, false) => PresentState::Running,
         };
+        presence.remote_control = processor.options.obeys;
+        presence.paused_by = self.handle.paused().by_operator();
         presence.places = processor.options.concurrency;
         presence.entrypoints = processor.registry.entrypoints().cloned().collect();
         presence.entrypoints.sort_unstable();
@@ -166,7 +170,7 @@ fn groups(processor: &Processor, topics: &[Topic]) -> Vec<String> {
 }
 
 /// Returns the id of a consumer: its first group, and its name or a random id.
-fn id_of(processor: &Processor, topics: &[Topic]) -> String {
+pub(super) fn id_of(processor: &Processor, topics: &[Topic]) -> String {
     let groups = groups(processor, topics);
     let group = groups.first().map_or("", String::as_str);
     format!("{group}/{}", processor.owner.instance)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use kser_core::store::StoreHealth;
 use kser_core::{Cancellation, Error, Health, HeldPartition};
 use serde::{Serialize, Serializer};
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::active::{ActiveSet, RunningAttempt, RunningTask};
@@ -23,6 +24,8 @@ struct Inner {
     paused: Paused,
     running: ActiveSet<RunningAttempt>,
     announcements: Announcements,
+    /// Has the consumer announce itself before its time.
+    changed: Notify,
     health: Mutex<(ConsumerHealth, Option<Instant>)>,
     state: Mutex<ConsumerState>,
     graceful_leave: Mutex<Option<Arc<GracefulLeave>>>,
@@ -91,6 +94,7 @@ impl ConsumerHandle {
             paused: Paused::new(),
             running: ActiveSet::default(),
             announcements: Announcements::default(),
+            changed: Notify::new(),
             health: Mutex::default(),
             state: Mutex::default(),
             graceful_leave: Mutex::default(),
@@ -203,6 +207,10 @@ impl ConsumerHandle {
 
     pub(super) fn tasks(&self) -> &ActiveSet<RunningAttempt> {
         &self.0.running
+    }
+
+    pub(super) fn changed(&self) -> &Notify {
+        &self.0.changed
     }
 
     pub(super) fn announcements(&self) -> &Announcements {

@@ -17,6 +17,7 @@ use super::pending_topic::PendingTopic;
 use super::places::Places;
 use super::processor::Processor;
 use super::queues::Queues;
+use super::remote_control::RemoteControl;
 use super::signals::Watch;
 use super::state_guard::{StateGuard, topics};
 use super::step::lease::{Leases, Terms};
@@ -64,7 +65,9 @@ async fn receive(consumer: Consumer, life: &mut StateGuard) -> Result<(), Error>
     let options = processor.options.clone();
     // Ended when they are dropped: after the last attempt has ended.
     let _renewals = Renewals::start(&processor);
-    let announcer = Announcer::start(&processor, &handle, read);
+    let started = processor.shared.clock.wall();
+    let _control = RemoteControl::start(&processor, &handle, &read, started).await;
+    let announcer = Announcer::start(&processor, &handle, read, started);
     let mut dispatcher = Dispatcher::new(Arc::clone(&processor));
     let ended = tokio::select! {
         biased;

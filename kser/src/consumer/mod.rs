@@ -42,6 +42,7 @@ mod places;
 mod presence_health;
 mod processor;
 mod queues;
+mod remote_control;
 mod signals;
 mod state_guard;
 pub(crate) mod step;
@@ -232,6 +233,18 @@ impl Consumer {
     /// topic `kser.consumers`, if that exists.
     pub fn without_presence(mut self) -> Self {
         self.options.announces = false;
+        self
+    }
+
+    /// Lets operators pause, resume and drain the consumer, as `kser consumers pause` does. By default they may not.
+    ///
+    /// Commands are kept beside the announcements of consumers, in the state store or in the topic `kser.consumers`: any program that can
+    /// write there can give them. A consumer that is paused keeps its partitions; the pause ends at its time. It holds over restarts
+    /// of a consumer that has a name, unless the consumer is away for more than seven minutes. A drain is a graceful shutdown.
+    ///
+    /// It has no effect on a consumer that does not announce itself ([`without_presence`](Self::without_presence)).
+    pub fn with_remote_control(mut self) -> Self {
+        self.options.obeys = true;
         self
     }
 

@@ -21,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) sweep_every: Duration,
     pub(crate) signals: bool,
     pub(crate) announces: bool,
+    pub(crate) obeys: bool,
     pub(crate) version: Option<String>,
 }
 
@@ -40,6 +41,7 @@ impl Default for Options {
             sweep_every: Duration::from_secs(10),
             signals: false,
             announces: true,
+            obeys: false,
             version: None,
         }
     }

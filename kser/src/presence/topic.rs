@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kser_core::presence::{Announced, PresenceStore};
+use kser_core::presence::{Announced, PRESENCE_KEPT, PresenceStore};
 use kser_core::{
     Clock, Delivery, Error, Interest, NotPublished, Record, Room, Subscription, Timestamp, Topic,
     TopicSpec, Transport, headers,
@@ -45,16 +45,17 @@ impl TopicPresence {
         creates: bool,
     ) -> Option<PresencePlace> {
         transport.inspect()?;
-        let store = Self {
+        let store = Arc::new(Self {
             transport: Arc::clone(transport),
             topic: topic.clone(),
             clock: Arc::clone(clock),
             creates,
             there: OnceCell::new(),
-        };
+        });
         Some(PresencePlace {
-            store: Arc::new(store),
+            store: Arc::clone(&store) as Arc<dyn PresenceStore>,
             topic: Some(topic),
+            as_topic: Some(store),
         })
     }
 
@@ -77,6 +78,24 @@ impl TopicPresence {
             }
         };
         self.there.get_or_try_init(look).await.map(|_| ())
+    }
+
+    /// Follows the texts of the wanted keys, those of the last [`PRESENCE_KEPT`] first.
+    pub(crate) async fn follow(&self, wants: fn(&str) -> bool) -> Result<Follower, Error> {
+        self.ready().await?;
+        let interest = Interest::since(vec![self.topic.clone()], self.since(PRESENCE_KEPT));
+        Ok(Follower {
+            subscription: self.transport.subscribe(interest).await?,
+            clock: Arc::clone(&self.clock),
+            latest: Latest::default(),
+            wants,
+        })
+    }
+
+    /// Returns the time of day that lies so long ago.
+    fn since(&self, within: Duration) -> Timestamp {
+        let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_millis(self.clock.wall().as_millis().saturating_sub(within))
     }
 
     async fn publish(&self, record: Record) -> Result<(), Error> {
@@ -131,6 +150,40 @@ impl Latest {
     }
 }
 
+/// Reads a topic of announcements as it grows, and keeps the latest text of each key that is wanted.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    subscription: Box<dyn Subscription>,
+    clock: Arc<dyn Clock>,
+    latest: Latest,
+    wants: fn(&str) -> bool,
+}
+
+impl Follower {
+    /// Waits for records, at most so long, and returns the wanted texts that are no older than [`PRESENCE_KEPT`].
+    pub(crate) async fn next(&mut self, longest: Duration) -> Result<Vec<Announced>, Error> {
+        let room = Room::records(ROOM);
+        if let Ok(received) = timeout(longest, self.subscription.receive(room)).await {
+            for delivery in received? {
+                self.latest.note(delivery).await;
+            }
+        }
+        let (now, wants) = (self.clock.wall(), self.wants);
+        let is_kept = |at: Timestamp| now.since(at) <= PRESENCE_KEPT;
+        self.latest
+            .0
+            .retain(|key, (_, at)| wants(key) && is_kept(*at));
+        let kept = self.latest.0.iter();
+        let kept =
+            kept.map(|(key, (text, at))| Announced::new(key.clone(), text.clone(), now.since(*at)));
+        Ok(kept.collect())
+    }
+
+    pub(crate) async fn close(self) {
+        close(self.subscription).await;
+    }
+}
+
 async fn close(subscription: Box<dyn Subscription>) {
     if let Err(error) = subscription.close().await {
         let error = kser_core::log::report(&error);
@@ -157,9 +210,7 @@ impl PresenceStore for TopicPresence {
 
     async fn list_consumers(&self, within: Duration) -> Result<Vec<Announced>, Error> {
         self.ready().await?;
-        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let from = self.clock.wall().as_millis().saturating_sub(within_ms);
-        let read = timeout(LIMIT, self.read(Timestamp::from_millis(from))).await;
+        let read = timeout(LIMIT, self.read(self.since(within))).await;
         let read = read.unwrap_or(Err(Error::TimedOut {
             what: "reading the announcements of consumers",
         }));

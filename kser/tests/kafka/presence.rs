@@ -1,17 +1,20 @@
 //! The announcements of consumers in a topic of Kafka.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kser::presence::PresentState;
-use kser::{Context, Entrypoint, Error, Registry};
+use kser::client::{Clock as _, SystemClock};
+use kser::presence::{CommandVerb, Presence, PresentState};
+use kser::{Client, Context, Entrypoint, Error, Registry};
 use kser_testkit::presence::PresenceHarness;
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use test_services::Admin;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Tested, connect, on_kafka, patiently, until, url};
+use crate::common::{SHORT_SESSION, Tested, connect, on_kafka, patiently, until, url};
 
 /// The time for events that come sooner, unless they are lost.
 const LONG: Duration = Duration::from_secs(60);
@@ -20,6 +23,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         on_kafka("the_topic_of_announcements_keeps_the_contract", contract),
         on_kafka("a_consumer_announces_itself_in_a_topic", announced),
+        on_kafka(
+            "a_consumer_that_is_paused_from_outside_keeps_its_partitions",
+            commanded,
+        ),
         on_kafka("a_missing_topic_of_announcements_harms_nothing", missing),
     ]
 }
@@ -38,7 +45,7 @@ fn printing() -> Registry {
 
 /// The sentences about announcements in the contract of stores.
 async fn contract() -> Tested {
-    let harness = |kser: &kser::Client| {
+    let harness = |kser: &Client| {
         let store = kser.presence_store()?;
         Ok::<_, Error>(PresenceHarness::new(store, "test"))
     };
@@ -123,5 +130,73 @@ async fn missing() -> Tested {
         .collect();
     assert_eq!(ours, [format!("{prefix}desk").as_str().try_into()?]);
     consumer.stop().await?;
+    Ok(())
+}
+
+/// Waits until a consumer announces itself in a way.
+async fn seen(
+    operator: &Client,
+    name: &str,
+    fits: impl Fn(&Presence) -> bool + Send + Sync,
+) -> Result<Presence, libtest_mimic::Failed> {
+    let shown = async {
+        loop {
+            let all = operator.announced_consumers().await?;
+            let mut all = all.into_iter().map(|found| found.presence);
+            let found = all.find(|found| found.id.ends_with(name));
+            if let Some(found) = found.filter(|found| fits(found)) {
+                return Ok::<_, Error>(found);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    Ok(timeout(LONG, shown).await??)
+}
+
+/// A consumer that an operator pauses keeps its partitions for longer than a session, and its records wait; a drain ends it.
+async fn commanded() -> Tested {
+    let url = url(SHORT_SESSION);
+    let done = Arc::new(AtomicUsize::new(0));
+    let count = |counted: Arc<AtomicUsize>, _: Print| async move {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let registry = || {
+        let registry = Registry::new().task_with(Arc::clone(&done), count);
+        registry.build().unwrap()
+    };
+    let kser = connect(&url, &registry(), 2).await?;
+    let obedient = |name: &str| {
+        let consumer = kser.consumer(registry()).with_instance(name);
+        consumer.with_remote_control().spawn()
+    };
+    let (first, second) = (obedient("desk-0"), obedient("desk-1"));
+    let operator = kser::connect(&url).await?;
+    let has_one = |presence: &Presence| presence.assigned.values().any(|all| all.len() == 1);
+    seen(&operator, "desk-0", has_one).await?;
+    let told = seen(&operator, "desk-1", has_one).await?;
+    let by = ("oncall", "the bank is away");
+    let command = async |verb, told: &Presence| {
+        let until = SystemClock::new().wall() + LONG;
+        operator.command_consumer(told, verb, by, until).await
+    };
+    command(CommandVerb::Pause, &told).await?;
+    let paused = seen(&operator, "desk-1", |it| it.state == PresentState::Paused).await?;
+    assert_eq!(paused.assigned, told.assigned);
+    for _ in 0..40 {
+        kser.producer().send(Print {}).await?;
+    }
+    sleep(Duration::from_secs(6)).await;
+    let waits = 40 - done.load(Ordering::Relaxed);
+    assert!((1..40).contains(&waits), "{waits} records wait");
+    let paused = seen(&operator, "desk-1", |it| it.state == PresentState::Paused).await?;
+    assert_eq!(
+        paused.assigned, told.assigned,
+        "no rebalance has taken its partition"
+    );
+    command(CommandVerb::Resume, &told).await?;
+    until("all are done", LONG, || done.load(Ordering::Relaxed) == 40).await?;
+    command(CommandVerb::Drain, &told).await?;
+    timeout(LONG, second.join()).await??;
+    first.stop().await?;
     Ok(())
 }

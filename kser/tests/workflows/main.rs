@@ -34,6 +34,7 @@ mod promises;
 mod purged;
 mod refused;
 mod relay;
+mod remote_control;
 mod sqlite;
 mod stop;
 mod sweeps;
