@@ -7,6 +7,8 @@ use axum::response::{Html, IntoResponse, Response};
 use kser_ops::{Ops, OpsError};
 
 use crate::access::Visitor;
+use crate::acts::jobs::Jobs;
+use crate::acts::plans::Plans;
 use crate::error;
 use crate::html::{Markup, Page, shell};
 use crate::options::WebOptions;
@@ -18,6 +20,8 @@ pub(crate) struct Web {
     pub(crate) ops: Ops,
     pub(crate) options: Arc<WebOptions>,
     pub(crate) readings: Readings,
+    pub(crate) plans: Plans,
+    pub(crate) jobs: Jobs,
 }
 
 impl Web {
@@ -26,6 +30,8 @@ impl Web {
             ops,
             options: Arc::new(options),
             readings: Readings::default(),
+            plans: Plans::default(),
+            jobs: Jobs::default(),
         }
     }
 

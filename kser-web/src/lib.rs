@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod acts;
 mod answer;
 mod assets;
 mod error;

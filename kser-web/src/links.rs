@@ -44,6 +44,11 @@ impl Links {
         self.to(&format!("/runs/{}", part(id.as_str())))
     }
 
+    /// Returns the address of an act on a run.
+    pub(crate) fn act(&self, id: &RunId, act: &str) -> String {
+        format!("{}/{act}", self.run(id))
+    }
+
     /// Returns the address of a run, with a query.
     pub(crate) fn run_with(&self, id: &RunId, query: &[(&str, &str)]) -> String {
         with(&self.run(id), query)

@@ -5,6 +5,7 @@ use axum::{Extension, Router, middleware};
 use kser_ops::Ops;
 
 use crate::access::{Visitor, guard};
+use crate::acts;
 use crate::answer::Web;
 use crate::assets;
 use crate::options::WebOptions;
@@ -17,8 +18,11 @@ use crate::params::Params;
 /// Without [`WebOptions::with_acts`] it has no route that changes anything.
 pub fn router(ops: Ops, options: WebOptions) -> Router {
     let web = Web::new(ops, options);
-    Router::new()
-        .route("/", get(overview))
+    let acts = match web.options.has_acts() {
+        true => acts::routes::routes(),
+        false => Router::new(),
+    };
+    acts.route("/", get(overview))
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
         .route("/causes", get(run_causes))
@@ -41,7 +45,8 @@ async fn overview(State(web): State<Web>, Extension(visitor): Seen) -> Response 
 }
 
 async fn runs(State(web): State<Web>, Extension(visitor): Seen, params: Params) -> Response {
-    web.show(&visitor, pages::runs::page(&web, &params)).await
+    web.show(&visitor, pages::runs::page(&web, &visitor, &params))
+        .await
 }
 
 async fn run(
@@ -55,11 +60,12 @@ async fn run(
 }
 
 async fn run_causes(State(web): State<Web>, Extension(visitor): Seen) -> Response {
-    web.show(&visitor, pages::run_causes::page(&web)).await
+    web.show(&visitor, pages::run_causes::page(&web, &visitor))
+        .await
 }
 
 async fn letters(State(web): State<Web>, Extension(visitor): Seen, params: Params) -> Response {
-    web.show(&visitor, pages::letters::page(&web, &params))
+    web.show(&visitor, pages::letters::page(&web, &visitor, &params))
         .await
 }
 
@@ -75,7 +81,7 @@ async fn letter(
     params: Params,
 ) -> Response {
     let address = format!("{topic}/{partition}/{offset}");
-    let page = pages::letter::page(&web, &address, &params);
+    let page = pages::letter::page(&web, &visitor, &address, &params);
     web.show(&visitor, page).await
 }
 

@@ -15,7 +15,7 @@ const SESSIONS: usize = 256;
 const BYTES: usize = 16;
 
 /// Returns a random text of hexadecimal digits.
-fn random() -> Result<String, AccessError> {
+pub(crate) fn random() -> Result<String, AccessError> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(|error| AccessError::Random {
         reason: error.to_string(),

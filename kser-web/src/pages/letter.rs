@@ -1,6 +1,8 @@
 use kser::backend::Record;
 use kser_ops::{Letter, LetterAddress, OpsError};
 
+use crate::access::Visitor;
+use crate::acts::words::LETTERS;
 use crate::answer::Web;
 use crate::html::{Markup, Page, Tab, at, cell, count, html, text};
 use crate::params::Params;
@@ -10,13 +12,23 @@ use crate::payload;
 const LONGEST: usize = 5_000;
 
 /// Draws one dead letter. Its payload is hidden until it is asked for.
-pub(crate) async fn page(web: &Web, address: &str, params: &Params) -> Result<Page, OpsError> {
+pub(crate) async fn page(
+    web: &Web,
+    visitor: &Visitor,
+    address: &str,
+    params: &Params,
+) -> Result<Page, OpsError> {
     let address: LetterAddress = address.parse()?;
     let (letter, record) = web.ops.letter(&address).await?;
     let is_shown = params.get("show") == Some("payload");
     let links = web.options.links();
     let body = html! {
         h1 { "Dead letter " code { (cell(&address.to_string())) } }
+        @if visitor.may_act {
+            nav.acts aria-label="Acts on the letter" {
+                @for words in LETTERS { a.button href=(links.with(&format!("/plan/letters/{}", words.name), &[("address", &address.to_string())])) data-act=(words.name) { (words.button) "…" } }
+            }
+        }
         section.why.bad { p id="error" { (text(&letter.error, LONGEST)) } p.cause { "cause " code { (letter.cause.to_string()) } } }
         section { (facts(web, &letter)) }
         section {

@@ -1,6 +1,8 @@
 use kser::run::Timestamp;
 use kser_ops::{Causes, LetterCause, OpsError, Spoken, TopicLine, letters_left};
 
+use crate::access::Visitor;
+use crate::acts::words::LETTERS;
 use crate::answer::Web;
 use crate::html::{Markup, Page, Tab, ago, cell, count, html};
 use crate::links::Links;
@@ -11,7 +13,7 @@ use crate::reading::Read;
 const CAUSES: usize = 100;
 
 /// Draws the causes of the dead letters of all topics, or of one, as far as they are read.
-pub(crate) async fn page(web: &Web, params: &Params) -> Result<Page, OpsError> {
+pub(crate) async fn page(web: &Web, visitor: &Visitor, params: &Params) -> Result<Page, OpsError> {
     let topic = params.get("topic").map(str::trim);
     let read = web.readings.causes(&web.ops, topic).await?;
     let (links, now) = (web.options.links(), web.ops.now());
@@ -19,7 +21,7 @@ pub(crate) async fn page(web: &Web, params: &Params) -> Result<Page, OpsError> {
         h1 { "Dead letters" @if let Some(topic) = topic { " of " (cell(topic)) } }
         (topics(links, &read.topics, topic, now))
         (progress(&read, now))
-        (causes(links, &read.causes, topic, now))
+        (causes((links, visitor.may_act), &read.causes, topic, now))
     };
     let mut page = Page::new("Dead letters", Tab::Letters, body).seeing("letters");
     page.refresh = !read.is_whole;
@@ -72,13 +74,13 @@ fn progress(read: &Read, now: Timestamp) -> Markup {
     }
 }
 
-fn causes(links: &Links, causes: &Causes, topic: Option<&str>, now: Timestamp) -> Markup {
+fn causes(to: (&Links, bool), causes: &Causes, topic: Option<&str>, now: Timestamp) -> Markup {
     let hidden = causes.causes.len().saturating_sub(CAUSES);
     html! {
         @if !causes.causes.is_empty() {
             table.rows.boxed {
-                thead { tr { th.n { "Letters" } th.n { "Runs" } th { "Task" } th { "Why" } th { "First" } th { "Last" } th.n { "Replays" } } }
-                tbody { @for cause in causes.causes.iter().take(CAUSES) { (row(links, cause, topic, now)) } }
+                thead { tr { th.n { "Letters" } th.n { "Runs" } th { "Task" } th { "Why" } th { "First" } th { "Last" } th.n { "Replays" } @if to.1 { th { "Acts" } } } }
+                tbody { @for cause in causes.causes.iter().take(CAUSES) { (row(to, cause, topic, now)) } }
             }
         }
         @if hidden > 0 { p.more { (hidden) " more causes have fewer letters." } }
@@ -86,7 +88,12 @@ fn causes(links: &Links, causes: &Causes, topic: Option<&str>, now: Timestamp) -
     }
 }
 
-fn row(links: &Links, cause: &LetterCause, topic: Option<&str>, now: Timestamp) -> Markup {
+fn row(
+    (links, may_act): (&Links, bool),
+    cause: &LetterCause,
+    topic: Option<&str>,
+    now: Timestamp,
+) -> Markup {
     let id = cause.cause.to_string();
     let mut query = vec![("cause", id.as_str())];
     query.extend(topic.map(|topic| ("topic", topic)));
@@ -99,6 +106,7 @@ fn row(links: &Links, cause: &LetterCause, topic: Option<&str>, now: Timestamp) 
             td data-l="first" { @if let Some(at) = cause.first { (ago(at, now)) } @else { "–" } }
             td data-l="last" { @if let Some(at) = cause.last { (ago(at, now)) } @else { "–" } }
             td.n data-l="replays" { (cause.replays) }
+            @if may_act { td.does { @for words in LETTERS { a href=(links.with(&format!("/plan/letters/{}", words.name), &query)) data-act=(words.name) { (words.button) "…" } " " } } }
         }
     }
 }

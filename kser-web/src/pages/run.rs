@@ -2,6 +2,7 @@ use kser::run::{RunId, Status};
 use kser_ops::{Diagnosis, Estimate, OpsError, RunChain, Spoken};
 
 use crate::access::Visitor;
+use crate::acts::one;
 use crate::answer::Web;
 use crate::html::chain::Drawing;
 use crate::html::{Markup, Page, Tab, ago, at, cell, html, stands, status, text};
@@ -11,7 +12,7 @@ use crate::payload;
 /// Draws a run as its chain.
 pub(crate) async fn page(
     web: &Web,
-    _: &Visitor,
+    visitor: &Visitor,
     id: &str,
     params: &Params,
 ) -> Result<Page, OpsError> {
@@ -21,6 +22,10 @@ pub(crate) async fn page(
     let chain = web.ops.chain(&id, around, shown.is_some()).await?;
     let diagnosis = web.ops.diagnose(&id).await?;
     let left = web.ops.estimate(&id).await?;
+    let offers = match visitor.may_act {
+        true => Some(one::offers(web, &id, chain.run.position).await?),
+        false => None,
+    };
     let payloads = shown.map(|step| payloads(web, &chain, step));
     let drawing = Drawing {
         links: web.options.links(),
@@ -30,6 +35,7 @@ pub(crate) async fn page(
     };
     let body = html! {
         (head(&chain))
+        @if let Some(offers) = offers { (offers) }
         (why(&diagnosis, &chain, left.as_ref()))
         (drawing.draw())
     };

@@ -1,6 +1,7 @@
 use kser::run::RunFilter;
 use kser_ops::OpsError;
 
+use crate::access::Visitor;
 use crate::answer::Web;
 use crate::html::{Page, Tab, ago, cell, count, html};
 
@@ -8,7 +9,7 @@ use crate::html::{Page, Tab, ago, cell, count, html};
 const READ: usize = 250;
 
 /// Draws the causes of the runs that have failed.
-pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
+pub(crate) async fn page(web: &Web, visitor: &Visitor) -> Result<Page, OpsError> {
     let found = web.ops.run_causes(RunFilter::default(), READ).await?;
     let (links, now) = (web.options.links(), web.ops.now());
     let body = html! {
@@ -23,7 +24,7 @@ pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
         }
         @if !found.causes.is_empty() {
             table.rows.boxed {
-                thead { tr { th.n { "Runs" } th { "Task" } th { "Why" } th { "First" } th { "Last" } th { "Latest run" } } }
+                thead { tr { th.n { "Runs" } th { "Task" } th { "Why" } th { "First" } th { "Last" } th { "Latest run" } @if visitor.may_act { th { "Acts" } } } }
                 tbody {
                     @for cause in &found.causes {
                         tr data-cause=(cause.cause.to_string()) data-runs=(cause.runs) {
@@ -33,6 +34,9 @@ pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
                             td data-l="first" { (ago(cause.first, now)) }
                             td data-l="last" { (ago(cause.last, now)) }
                             td data-l="latest run" { a href=(links.run(&cause.sample)) { (cell(cause.sample.as_str())) } }
+                            @if visitor.may_act { td.does { @for (act, word) in [("resume", "Resume…"), ("purge", "Purge…")] {
+                                a href=(links.with(&format!("/plan/runs/{act}"), &[("cause", &cause.cause.to_string())])) data-act=(act) { (word) } " "
+                            } } }
                         }
                     }
                 }

@@ -3,6 +3,8 @@ use std::time::Duration;
 use kser::run::{RunFilter, Status, Timestamp};
 use kser_ops::{OpsError, RunLine, RunPage};
 
+use crate::access::Visitor;
+use crate::acts::words::{self, MANY};
 use crate::answer::Web;
 use crate::html::{Markup, Page, Tab, ago, bounded, cell, count, html, stands, status};
 use crate::links::Links;
@@ -15,7 +17,7 @@ const PAGE: usize = 50;
 const COUNTED: u64 = 1000;
 
 /// Draws a page of the runs that fit the filter of the address.
-pub(crate) async fn page(web: &Web, params: &Params) -> Result<Page, OpsError> {
+pub(crate) async fn page(web: &Web, visitor: &Visitor, params: &Params) -> Result<Page, OpsError> {
     let now = web.ops.now();
     let filter = filter(params, now)?;
     let page = web.ops.runs(&filter).await?;
@@ -28,6 +30,7 @@ pub(crate) async fn page(web: &Web, params: &Params) -> Result<Page, OpsError> {
         h1 { "Runs" }
         (form(links, params))
         (found(&page, all, params))
+        @if visitor.may_act && !page.runs.is_empty() { (acts(links, params)) }
         (table(links, &page, now))
         (turn(links, &page, &filter, params))
     };
@@ -93,6 +96,20 @@ fn found(page: &RunPage, all: u64, params: &Params) -> Markup {
             @if shown == 0 { "No such runs" @if !is_first { " beyond this place" } "." }
             @else if page.next.is_none() && is_first { (count(all)) " runs, the latest launched first." }
             @else { (shown) " of " (bounded(all, COUNTED)) " runs, the latest launched first." }
+        }
+    }
+}
+
+/// Draws the acts on all runs that fit the filter.
+fn acts(links: &Links, params: &Params) -> Markup {
+    let filter = params.clone().without("after").without("limit");
+    let all = MANY
+        .into_iter()
+        .filter_map(|name| words::of_runs(name).ok());
+    html! {
+        nav.acts aria-label="Acts on all of them" {
+            "All of them: "
+            @for words in all { a href=(filter.after(&links.to(&format!("/plan/runs/{}", words.name)))) data-act=(words.name) { (words.button) "…" } " " }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The router, asked as a browser, a program or an attacker asks it.
 
 mod access;
+mod acts;
 mod hostile;
 mod operator_pages;
 mod pages;
