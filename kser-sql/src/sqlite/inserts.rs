@@ -4,7 +4,7 @@ use kser_core::store::NewRun;
 use kser_core::{Error, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::rows::{ProgressRow, insert_outcomes, rows, steps, wake, write_outputs, write_steps};
+use super::rows::{ProgressRow, rows, steps, wake, write_outcomes, write_outputs, write_steps};
 use super::standing::{StandingRow, TombstoneRow, standing, tombstone};
 use super::waiters::Wake;
 use crate::encoding::{RecordRow, millis};
@@ -100,7 +100,7 @@ impl Insert {
             .prepare_cached("INSERT INTO kser_launches VALUES (?1, ?2)")?
             .execute(params![number, &run.launch[..]])?;
         if let Some(outcomes) = &progress.text.outcomes {
-            insert_outcomes(connection, number, outcomes)?;
+            write_outcomes(connection, number, outcomes)?;
         }
         write_steps(connection, number, &self.steps)?;
         write_outputs(

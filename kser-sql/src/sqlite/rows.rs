@@ -71,34 +71,22 @@ pub(super) fn rows(records: &[Record]) -> Vec<RecordRow> {
     records.iter().map(RecordRow::of).collect()
 }
 
-/// Writes the outcomes of a run. `INSERT OR REPLACE` would make a journal for the statement.
+/// Writes the outcomes of a run.
 pub(super) fn write_outcomes(connection: &Connection, number: i64, outcomes: &str) -> Result<()> {
-    let written = connection
-        .prepare_cached("UPDATE kser_outcomes SET outcomes = ?2 WHERE run = ?1")?
-        .execute(params![number, outcomes])?;
-    match written {
-        0 => insert_outcomes(connection, number, outcomes),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn insert_outcomes(connection: &Connection, number: i64, outcomes: &str) -> Result<()> {
     connection
-        .prepare_cached("INSERT INTO kser_outcomes VALUES (?1, ?2)")?
+        .prepare_cached("INSERT OR REPLACE INTO kser_outcomes VALUES (?1, ?2)")?
         .execute(params![number, outcomes])?;
     Ok(())
 }
 
 /// Keeps the outcomes of a run that a program before the fourth migration has written last.
 pub(super) fn keep_outcomes(connection: &Connection, number: i64) -> Result<()> {
-    let mut find = connection.prepare_cached("SELECT 1 FROM kser_outcomes WHERE run = ?1")?;
-    if !find.exists([number])? {
-        connection
-            .prepare_cached(
-                "INSERT INTO kser_outcomes SELECT number, progress FROM kser_runs WHERE number = ?1",
-            )?
-            .execute([number])?;
-    }
+    connection
+        .prepare_cached(
+            "INSERT INTO kser_outcomes SELECT number, progress FROM kser_runs WHERE number = ?1
+             AND NOT EXISTS (SELECT 1 FROM kser_outcomes WHERE run = ?1)",
+        )?
+        .execute([number])?;
     Ok(())
 }
 

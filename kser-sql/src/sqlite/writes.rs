@@ -22,27 +22,25 @@ const FORGOTTEN: i64 = 8;
 
 /// Removes a run that has ended, and leaves its tombstone.
 pub(super) fn purge(connection: &Connection, id: &RunId, now: Timestamp) -> Result<(bool, Wake)> {
-    let mut bury = connection.prepare_cached(
-        "INSERT OR REPLACE INTO kser_tombstones SELECT id, name, digest, status, ?2 FROM kser_runs
-         WHERE id = ?1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')",
+    let mut find = connection.prepare_cached(
+        "SELECT number FROM kser_runs WHERE id = ?1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')",
     )?;
-    if bury.execute(params![id.as_str(), millis(now)])? == 0 {
+    let number = find.query_row([id.as_str()], |row| row.get::<_, i64>(0));
+    let Some(number) = number.optional()? else {
         return Ok((false, Wake::default()));
-    }
+    };
+    let mut bury = connection.prepare_cached(
+        "INSERT OR REPLACE INTO kser_tombstones SELECT id, name, digest, status, ?2 FROM kser_runs WHERE number = ?1",
+    )?;
+    bury.execute([number, millis(now)])?;
     let kept = i64::try_from(TOMBSTONE_KEPT.as_millis()).unwrap_or(i64::MAX);
     let mut forget = connection.prepare_cached(
         "DELETE FROM kser_tombstones WHERE id IN
              (SELECT id FROM kser_tombstones WHERE purged < ?1 ORDER BY purged LIMIT ?2)",
     )?;
     forget.execute([millis(now).saturating_sub(kept), FORGOTTEN])?;
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM kser_runs WHERE id = ?1 AND status IN ('SUCCESS', 'FAILED', 'CANCELLED') RETURNING number",
-    )?;
-    let deleted = delete.query_row([id.as_str()], |row| row.get::<_, i64>(0));
-    let Some(number) = deleted.optional()? else {
-        return Ok((false, Wake::default()));
-    };
     for sql in [
+        "DELETE FROM kser_runs WHERE number = ?1",
         "DELETE FROM kser_launches WHERE run = ?1",
         "DELETE FROM kser_outcomes WHERE run = ?1",
         "DELETE FROM kser_steps WHERE run = ?1",
