@@ -11,6 +11,7 @@ use crate::acts::jobs::Jobs;
 use crate::acts::plans::Plans;
 use crate::error;
 use crate::html::{Markup, Page, shell};
+use crate::live::hub::Hub;
 use crate::options::WebOptions;
 use crate::reading::Readings;
 
@@ -22,6 +23,7 @@ pub(crate) struct Web {
     pub(crate) readings: Readings,
     pub(crate) plans: Plans,
     pub(crate) jobs: Jobs,
+    pub(crate) hub: Hub,
 }
 
 impl Web {
@@ -32,6 +34,7 @@ impl Web {
             readings: Readings::default(),
             plans: Plans::default(),
             jobs: Jobs::default(),
+            hub: Hub::default(),
         }
     }
 

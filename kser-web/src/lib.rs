@@ -7,6 +7,7 @@ mod assets;
 mod error;
 mod html;
 mod links;
+mod live;
 mod options;
 mod pages;
 mod params;
@@ -16,5 +17,6 @@ mod router;
 
 pub use self::access::gate::Gate;
 pub use self::access::{Access, AccessError};
+pub use self::live::stop::StreamsEnd;
 pub use self::options::{OptionsError, WebOptions};
 pub use self::router::router;

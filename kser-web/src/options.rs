@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use crate::access::gate::Gate;
 use crate::links::Links;
+use crate::live::stop::StreamsEnd;
 
 /// The hosts by which a server of this machine is reached.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -35,6 +36,7 @@ pub struct WebOptions {
     masked: BTreeSet<String>,
     limit: Duration,
     name: String,
+    streams_end: StreamsEnd,
 }
 
 /// A setting that cannot be.
@@ -69,6 +71,7 @@ impl WebOptions {
             masked: MASKED.map(str::to_owned).into(),
             limit: Duration::from_secs(10),
             name: String::new(),
+            streams_end: StreamsEnd::new(),
         }
     }
 
@@ -143,6 +146,17 @@ impl WebOptions {
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
+    }
+
+    /// Ends the streams of browsers with `end`, so that a graceful shutdown does not wait for them.
+    #[must_use]
+    pub fn with_streams_end(mut self, end: &StreamsEnd) -> Self {
+        self.streams_end = end.clone();
+        self
+    }
+
+    pub(crate) const fn streams_end(&self) -> &StreamsEnd {
+        &self.streams_end
     }
 
     pub(crate) const fn gate(&self) -> &Gate {

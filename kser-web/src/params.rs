@@ -27,6 +27,12 @@ impl Params {
         Some(value.1.as_str())
     }
 
+    /// Returns all values of a name.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.pairs.iter().filter(move |(of, _)| of == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
     /// Reads the value of a name.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::access::{Visitor, guard};
 use crate::acts;
 use crate::answer::Web;
 use crate::assets;
+use crate::live;
 use crate::options::WebOptions;
 use crate::pages;
 use crate::params::Params;
@@ -31,6 +32,7 @@ pub fn router(ops: Ops, options: WebOptions) -> Router {
         .route("/letters/at/{topic}/{partition}/{offset}", get(letter))
         .route("/consumers", get(consumers))
         .route("/waiting", get(waiting))
+        .route("/live", get(live::stream::open))
         .route("/find", get(find))
         .route("/assets/{name}", get(assets::serve))
         .fallback(missing)

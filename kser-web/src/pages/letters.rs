@@ -63,7 +63,7 @@ fn kept(line: &TopicLine, now: Timestamp) -> Markup {
 fn progress(read: &Read, now: Timestamp) -> Markup {
     let letters = read.causes.letters;
     html! {
-        p.found id="found" data-read=(letters) data-whole=(read.is_whole) {
+        p.found id="found" data-read=(letters) data-whole=(read.is_whole) data-again[!read.is_whole] {
             @if read.is_whole {
                 @if letters == 0 { "There are no dead letters." } @else { "All " (count(letters)) " letters are read, " (ago(read.at, now)) "." }
             } @else {

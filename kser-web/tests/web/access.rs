@@ -5,7 +5,8 @@ use kser_web::{Access, Gate, WebOptions};
 
 use crate::world::{World, one_time, open};
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
+    "/live?see=overview",
     "/",
     "/runs",
     "/runs/order-7",

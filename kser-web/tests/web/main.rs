@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod hostile;
+mod live;
 mod operator_pages;
 mod pages;
 mod world;
