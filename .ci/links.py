@@ -15,6 +15,7 @@ SPAN = re.compile(r'`[^`\n]*`')
 LINK = re.compile(r'\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]: (\S+)', re.M)
 # A reference without a target: rustdoc finds an item of that name, other pages show the brackets.
 NAMED = re.compile(r'\[(`[^`\n]+`)\](?![(\[:])')
+IMAGE = re.compile(r'<img src="([^"]+)"')
 HEADING = re.compile(r'^#+ (.*)$', re.M)
 
 
@@ -33,6 +34,10 @@ def flaws(path):
     published = is_published(os.path.realpath(path))
     if published:
         yield from (f'[{name}] is a link on docs.rs only' for name in NAMED.findall(text))
+    for image in IMAGE.findall(text):
+        # The README of `kser` is the README of the repository, too, where its images are found.
+        if not any(os.path.exists(os.path.join(folder, image)) for folder in (os.path.dirname(path), '.')):
+            yield f'there is no image {image}'
     for inline, reference in LINK.findall(SPAN.sub('``', text)):
         target = inline or reference
         if target.startswith(('https://', 'http://')):

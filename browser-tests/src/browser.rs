@@ -51,7 +51,8 @@ impl Browser {
                 "--disable-background-timer-throttling",
                 "--disable-renderer-backgrounding",
             ])
-            .arg("--disable-dev-shm-usage")
+            // Text of a picture has no coloured edges.
+            .args(["--disable-lcd-text", "--disable-dev-shm-usage"])
             .arg("--remote-debugging-pipe")
             .arg(format!("--user-data-dir={}", profile.display()))
             .stdin(Stdio::piped())

@@ -30,12 +30,14 @@ mod browser;
 mod line;
 mod macros;
 mod observed;
+mod picture;
 mod session;
 mod tab;
 mod view;
 
 pub use browser::{Browser, browser};
 pub use observed::{Logged, Request};
+pub use picture::shrink;
 pub use session::Session;
 pub use tab::Tab;
 pub use view::{Theme, View};

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::line::Line;
 use crate::observed::{Logged, Observed, Request};
+use crate::session::Session;
 use crate::view::{Theme, View};
 
 /// The time within which a page is loaded, or a condition comes true.
@@ -28,10 +29,12 @@ pub struct Tab {
     id: String,
     observed: Observed,
     observer: JoinHandle<()>,
+    /// Keeps the session until the last of its tabs is closed.
+    _session: Session,
 }
 
 impl Tab {
-    pub(crate) async fn open_on(line: Line, target: String, id: String) -> Self {
+    pub(crate) async fn open_on(session: Session, line: Line, target: String, id: String) -> Self {
         let observed = Observed::default();
         let observer = tokio::spawn(observed.clone().observe(line.events(&id)));
         let tab = Self {
@@ -40,6 +43,7 @@ impl Tab {
             id,
             observed,
             observer,
+            _session: session,
         };
         for domain in ["Page", "Network", "Runtime", "Log", "Audits", "DOM"] {
             tab.call(&format!("{domain}.enable"), json!({})).await;
@@ -109,6 +113,14 @@ impl Tab {
     ///
     /// When it does not become true, with the text of the page.
     pub async fn until_within(&self, expression: &str, limit: Duration) -> Duration {
+        self.wait(expression, expression, limit).await
+    }
+
+    async fn until_named(&self, expression: &str, name: &str) -> Duration {
+        self.wait(expression, name, PATIENCE).await
+    }
+
+    async fn wait(&self, expression: &str, name: &str, limit: Duration) -> Duration {
         let begin = Instant::now();
         loop {
             let ask =
@@ -122,10 +134,7 @@ impl Tab {
                 return begin.elapsed();
             }
             if begin.elapsed() > limit {
-                panic!(
-                    "not true within {limit:?}: {expression}\n{}",
-                    self.text().await
-                );
+                panic!("not true within {limit:?}: {name}\n{}", self.text().await);
             }
             sleep(PAUSE).await;
         }
@@ -231,7 +240,8 @@ impl Tab {
     async fn capture(&self, file: &Path, how: Value) {
         let picture = self.call("Page.captureScreenshot", how).await;
         let picture = picture["data"].as_str().unwrap_or_default();
-        std::fs::write(file, BASE64.decode(picture.as_bytes()).unwrap()).unwrap();
+        let picture = BASE64.decode(picture.as_bytes()).unwrap();
+        std::fs::write(file, picture).unwrap();
     }
 
     /// Lists the requests so far.

@@ -19,7 +19,8 @@ impl<'t> Input<'t> {
     pub(crate) async fn click(self, selector: &str) {
         let Self(tab) = self;
         let seek = format!("({MIDDLE})({})", json!(selector));
-        tab.until(&format!("{seek} !== null")).await;
+        tab.until_named(&format!("{seek} !== null"), &format!("{selector} is seen"))
+            .await;
         let middle = tab.eval(&seek).await;
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let event = json!({
