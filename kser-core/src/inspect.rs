@@ -1,8 +1,12 @@
+mod backlog;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
 use crate::{Error, Record, Room, Timestamp, Topic};
+
+pub use self::backlog::{PartitionBacklog, backlog};
 
 /// Shows the topics and groups of a backend without taking part: it joins no group, settles no delivery and commits no offset.
 /// [`Transport::inspect`](crate::Transport::inspect) gives it; the section "Looking" of that trait's contract has the rules.

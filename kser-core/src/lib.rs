@@ -86,7 +86,8 @@ pub use health::{Health, HeldPartition, NotInGroup, UnfitTopic};
 pub use id::name_based_uuid;
 pub use id::{IdSource, Instance, Name, RunId, StoreId, TaskId};
 pub use inspect::{
-    GroupProgress, Inspect, RecordPlace, UnsettledQuery, UnsettledRecord, UnsettledView,
+    GroupProgress, Inspect, PartitionBacklog, RecordPlace, UnsettledQuery, UnsettledRecord,
+    UnsettledView, backlog,
 };
 pub use into_outcome::{IntoOutcome, Json};
 pub use into_task::{ByTask, IntoTask, task_fn};

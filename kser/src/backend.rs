@@ -26,10 +26,10 @@
 
 pub use kser_core::{
     AwaitRun, Delivery, Description, EndedDelivery, Envelope, GroupProgress, HandIn, HandInReports,
-    HandedIn, Inspect, Interest, Leave, NotPublished, NotSettled, Origin, Outgoing, Record,
-    RecordPlace, ReturnedDelivery, Room, Settle, Settled, Settling, StateStore, StoreId,
-    Subscription, Ticket, Told, TopicSpec, Transport, UnsettledQuery, UnsettledRecord,
-    UnsettledView, async_trait, headers,
+    HandedIn, Inspect, Interest, Leave, NotPublished, NotSettled, Origin, Outgoing,
+    PartitionBacklog, Record, RecordPlace, ReturnedDelivery, Room, Settle, Settled, Settling,
+    StateStore, StoreId, Subscription, Ticket, Told, TopicSpec, Transport, UnsettledQuery,
+    UnsettledRecord, UnsettledView, async_trait, backlog, headers,
 };
 
 /// The rules of an operation, as events that move the state of a run.

@@ -1,8 +1,7 @@
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kser::backend::{GroupProgress, Inspect, RecordPlace, Room, UnsettledQuery};
+use kser::backend::{GroupProgress, Inspect, PartitionBacklog, backlog};
 use kser::message::Topic;
 use kser::run::Timestamp;
 use serde::Serialize;
@@ -16,9 +15,6 @@ pub(crate) const DELAY: &str = ".delay.";
 
 /// The ends of the names of the topics that only observers read: the events, and the announcements of consumers.
 const OBSERVED: [&str; 2] = ["kser.events", "kser.consumers"];
-
-/// The number of partitions of a topic whose oldest record is looked for: those with the most records.
-const ASKED: usize = 16;
 
 /// A work topic, with its dead letters. One of them may not exist: dead letters outlive a topic that was deleted or renamed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,16 +74,11 @@ pub struct PartitionLine {
 impl Backlog {
     /// Reads the progress of a group in a topic, and the age of the oldest record of each partition.
     async fn read(inspect: &dyn Inspect, group: &str, topic: &Topic) -> Result<Self, OpsError> {
-        let progress = inspect.progress(group, topic).await?;
-        let mut lines: Vec<_> = progress.iter().map(PartitionLine::new).collect();
-        lines.sort_by_key(|line| Reverse(line.waiting));
-        for line in lines.iter_mut().take(ASKED).filter(|line| line.waiting > 0) {
-            line.oldest = oldest(inspect, group, topic, line.partition).await?;
-        }
-        lines.sort_by_key(|line| line.partition);
-        let mut backlog = Self::default();
-        lines.into_iter().for_each(|line| backlog.add(line));
-        Ok(backlog)
+        let lines = backlog(inspect, group, topic).await?;
+        let mut found = Self::default();
+        let lines = lines.iter().map(PartitionLine::new);
+        lines.for_each(|line| found.add(line));
+        Ok(found)
     }
 
     fn add(&mut self, line: PartitionLine) {
@@ -102,37 +93,25 @@ impl Backlog {
 }
 
 impl PartitionLine {
-    fn new(progress: &GroupProgress) -> Self {
-        let from = progress.settled_below.unwrap_or(progress.start);
-        let open = progress.end - from.max(progress.start);
-        let open = u64::try_from(open).unwrap_or_default();
+    fn new(of: &PartitionBacklog) -> Self {
+        let progress = &of.progress;
         Self {
             partition: progress.partition,
             settled_below: progress.settled_below,
             end: progress.end,
             waiting: progress.unsettled,
-            settled_beyond: open.saturating_sub(progress.unsettled),
-            oldest: None,
+            settled_beyond: settled_beyond(progress),
+            oldest: of.oldest,
         }
     }
 }
 
-/// Returns the time at which the first unsettled record of a partition was published.
-async fn oldest(
-    inspect: &dyn Inspect,
-    group: &str,
-    topic: &Topic,
-    partition: i32,
-) -> Result<Option<Timestamp>, OpsError> {
-    let start = RecordPlace {
-        partition,
-        offset: -1,
-    };
-    let query = UnsettledQuery::new(group, topic.clone()).after(start);
-    let mut view = inspect.unsettled(query).await?;
-    let first = view.next(Room::records(1)).await?.pop();
-    let first = first.filter(|first| first.place.partition == partition);
-    Ok(first.and_then(|first| first.published))
+/// Counts the offsets that are settled beyond the first record that is not.
+fn settled_beyond(progress: &GroupProgress) -> u64 {
+    let from = progress.settled_below.unwrap_or(progress.start);
+    let open = progress.end - from.max(progress.start);
+    let open = u64::try_from(open).unwrap_or_default();
+    open.saturating_sub(progress.unsettled)
 }
 
 impl Ops {
@@ -210,10 +189,8 @@ mod tests {
 
     #[test]
     fn offsets_beyond_the_first_waiting_one_are_counted() {
-        let line = |below, unsettled| {
-            let progress = GroupProgress::new(0, 10, 100, below, unsettled);
-            PartitionLine::new(&progress).settled_beyond
-        };
+        let line =
+            |below, unsettled| settled_beyond(&GroupProgress::new(0, 10, 100, below, unsettled));
         assert_eq!(line(Some(40), 60), 0);
         assert_eq!(line(Some(40), 20), 40);
         assert_eq!(line(None, 90), 0);
