@@ -25,6 +25,9 @@ pub struct Delivery {
     pub failed: u32,
     /// The time for which the record had waited when it was delivered; `None` when the backend cannot tell.
     pub waited: Option<Duration>,
+    /// The time of day at which the record was published, by the clock of its producer or of the backend; `None` when the backend cannot
+    /// tell. For people and metrics: no decision goes by it.
+    pub published: Option<Timestamp>,
     /// The ticket, to be settled or released exactly once.
     pub ticket: Ticket,
     /// Asks the handler to stop when the delivery is reassigned, as when a rebalance takes the partition away.
@@ -41,6 +44,7 @@ impl Delivery {
             crash_count: 0,
             failed: 0,
             waited: None,
+            published: None,
             ticket,
             revoked: Cancellation::default(),
         }
@@ -61,6 +65,7 @@ impl Delivery {
             crash_count: 0,
             failed: 0,
             waited: None,
+            published: None,
             ticket,
             revoked,
         }
@@ -84,6 +89,13 @@ impl Delivery {
     #[must_use]
     pub const fn with_waited(mut self, waited: Option<Duration>) -> Self {
         self.waited = waited;
+        self
+    }
+
+    /// Sets the time of day at which the record was published.
+    #[must_use]
+    pub const fn with_published(mut self, published: Option<Timestamp>) -> Self {
+        self.published = published;
         self
     }
 

@@ -66,7 +66,8 @@ fn hot_path(c: &mut Criterion) {
     let (clock, entrypoint) = (SystemClock::new(), Name::from("dice.DiceRoll"));
     let attempt = |took: &mut dyn FnMut() -> Duration| {
         let entrypoint = black_box(&entrypoint);
-        observer.observe(&Observation::AttemptStarted { entrypoint });
+        let waited = black_box(Some(Duration::from_micros(300)));
+        observer.observe(&Observation::AttemptStarted { entrypoint, waited });
         observer.observe(&Observation::AttemptEnded {
             entrypoint,
             result: AttemptResult::Success,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser::Status;
 use kser::message::{Name, Topic};
-use kser::observer::{AttemptResult, Observation};
+use kser::observer::{AttemptResult, LetterReason, Observation, StoreAnswer};
 
 use crate::histogram::Histogram;
 
@@ -17,6 +17,30 @@ pub(crate) const MOST_TOPICS: usize = 200;
 
 /// The ends of runs, in the order of [`RunCounts::ended`].
 pub(crate) const RUN_ENDS: [Status; 3] = [Status::Success, Status::Failed, Status::Cancelled];
+
+/// The reasons of dead letters, as the observer has them and as their label has them.
+const REASONS: [(LetterReason, &str); 2] = [
+    (LetterReason::Failed, "failed"),
+    (LetterReason::NotRun, "not_run"),
+];
+
+/// The calls to the state store, as the observer has them.
+const STORE_CALLS: [&str; 14] = [
+    "register",
+    "insert",
+    "read",
+    "swap",
+    "step",
+    "due",
+    "outputs_due",
+    "relayed",
+    "run",
+    "attempts",
+    "find",
+    "list",
+    "count",
+    "purge",
+];
 
 /// The verbs of people, as the observer has them and as their label has them.
 pub(crate) const VERBS: [(&str, &str); 6] = [
@@ -35,16 +59,34 @@ pub(crate) struct Counters {
     started: Count,
     entrypoints: Mutex<BTreeMap<Name, Arc<EntrypointCounts>>>,
     other: Arc<EntrypointCounts>,
-    dead_letters: Topics,
+    dead_letters: [Topics; REASONS.len()],
     settle_failures: Topics,
     published: Count,
     publish_failures: Count,
     publish: Histogram,
+    settles: Mutex<BTreeMap<String, Arc<Histogram>>>,
+    store_calls: [StoreCalls; STORE_CALLS.len()],
+}
+
+/// The calls of a kind to the state store.
+#[derive(Debug, Default)]
+pub(crate) struct StoreCalls {
+    pub(crate) done: Histogram,
+    pub(crate) failed: Histogram,
+    conflicts: Count,
+}
+
+impl StoreCalls {
+    /// Returns the number of swaps that were refused, since the run had changed.
+    pub(crate) fn conflicts(&self) -> u64 {
+        self.conflicts.get()
+    }
 }
 
 /// The counts of an entrypoint: of attempts at it, and of runs of it if it is an operation.
 #[derive(Debug, Default)]
 pub(crate) struct EntrypointCounts {
+    waits: Histogram,
     success: Histogram,
     failure: Histogram,
     retried: Count,
@@ -106,11 +148,13 @@ impl Default for Counters {
             started: Count::default(),
             entrypoints: Mutex::default(),
             other: Arc::new(other),
-            dead_letters: Topics::default(),
+            dead_letters: Default::default(),
             settle_failures: Topics::default(),
             published: Count::default(),
             publish_failures: Count::default(),
             publish: Histogram::default(),
+            settles: Mutex::default(),
+            store_calls: Default::default(),
         }
     }
 }
@@ -123,7 +167,9 @@ impl Counters {
 
     /// Shows the counts of a topic from which a consumer receives.
     pub(crate) fn register_topic(&self, topic: &Topic) {
-        self.dead_letters.add(topic.as_str(), 0);
+        for of_reason in &self.dead_letters {
+            of_reason.add(topic.as_str(), 0);
+        }
         self.settle_failures.add(topic.as_str(), 0);
     }
 
@@ -167,7 +213,21 @@ impl Counters {
                     count.add(1);
                 }
             }
-            Observation::DeadLettered { topic, .. } => self.dead_letters.add(topic, 1),
+            Observation::DeadLettered { topic, reason, .. } => {
+                let reason = REASONS.iter().position(|(known, _)| known == reason);
+                if let Some(count) = reason.and_then(|reason| self.dead_letters.get(reason)) {
+                    count.add(topic, 1);
+                }
+            }
+            Observation::Settled {
+                topic, duration, ..
+            } => self.settle(topic).observe(*duration),
+            Observation::StoreCalled {
+                call,
+                answer,
+                duration,
+                ..
+            } => self.count_store_call(call, *answer, *duration),
             Observation::SettleFailed { topic, .. } => self.settle_failures.add(topic.as_str(), 1),
             Observation::Published {
                 published,
@@ -199,8 +259,51 @@ impl Counters {
         &self.publish
     }
 
-    pub(crate) fn dead_letters(&self) -> Vec<(String, u64)> {
-        self.dead_letters.read()
+    /// Lists the dead letters by their topic and reason.
+    pub(crate) fn dead_letters(&self) -> Vec<(&'static str, String, u64)> {
+        let reasons = REASONS.iter().zip(&self.dead_letters);
+        let read = reasons.flat_map(|((_, reason), counts)| {
+            let counts = counts.read().into_iter();
+            counts.map(|(topic, count)| (*reason, topic, count))
+        });
+        read.collect()
+    }
+
+    /// Lists the times of settles by their topic.
+    pub(crate) fn settles(&self) -> Vec<(String, Arc<Histogram>)> {
+        let settles = self.settles.lock().unwrap_or_else(PoisonError::into_inner);
+        let settles = settles.iter();
+        settles
+            .map(|(topic, times)| (topic.clone(), Arc::clone(times)))
+            .collect()
+    }
+
+    /// Lists the calls to the state store by their kind.
+    pub(crate) fn store_calls(&self) -> impl Iterator<Item = (&'static str, &StoreCalls)> {
+        STORE_CALLS.into_iter().zip(&self.store_calls)
+    }
+
+    fn settle(&self, topic: &Topic) -> Arc<Histogram> {
+        let mut settles = self.settles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = settles.get(topic.as_str()) {
+            return Arc::clone(times);
+        }
+        let has_room = settles.len() < MOST_TOPICS;
+        let topic = if has_room { topic.as_str() } else { OTHER };
+        Arc::clone(settles.entry(topic.to_owned()).or_default())
+    }
+
+    fn count_store_call(&self, call: &str, answer: StoreAnswer, duration: Duration) {
+        let kind = STORE_CALLS.iter().position(|known| *known == call);
+        let Some(calls) = kind.and_then(|kind| self.store_calls.get(kind)) else {
+            return;
+        };
+        match answer {
+            StoreAnswer::Failed => return calls.failed.observe(duration),
+            StoreAnswer::Conflict => calls.conflicts.add(1),
+            _ => {}
+        }
+        calls.done.observe(duration);
     }
 
     pub(crate) fn settle_failures(&self) -> Vec<(String, u64)> {
@@ -223,6 +326,18 @@ impl Counters {
 }
 
 impl EntrypointCounts {
+    /// Counts the wait of an attempt.
+    pub(crate) fn count_wait(&self, waited: Option<Duration>) {
+        if let Some(waited) = waited {
+            self.waits.observe(waited);
+        }
+    }
+
+    /// Returns the waits of the attempts.
+    pub(crate) const fn waits(&self) -> &Histogram {
+        &self.waits
+    }
+
     /// Counts the end of an attempt.
     pub(crate) fn count_end(&self, result: AttemptResult, duration: Duration) {
         match result {

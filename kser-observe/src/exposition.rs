@@ -121,6 +121,13 @@ impl Scrape {
             "Time from the start of an attempt to its end",
             durations,
         )?;
+        let waits = by_entrypoint.iter();
+        let waits = waits.map(|(name, counts)| (one("entrypoint", name), counts.waits()));
+        out.histogram(
+            "kser_step_wait_seconds",
+            "Time from when an attempt could begin, since its message was published or its retry was due, until it began",
+            waits,
+        )?;
         // Only registered entrypoints have attempts.
         let running = by_entrypoint.iter().map(|(name, _)| {
             let of_name = self.running.iter().filter(|(of, _)| of.as_str() == name);
@@ -186,8 +193,17 @@ impl Scrape {
         };
         out.counter(
             "kser_dead_letters",
-            "Records that this process has made dead letters, by their topic",
-            by_topic(counters.dead_letters()),
+            "Records that this process has made dead letters, by their topic and the reason",
+            counters
+                .dead_letters()
+                .into_iter()
+                .map(|(reason, topic, count)| (two("topic", &topic, "reason", reason), count)),
+        )?;
+        let settles = counters.settles();
+        out.histogram(
+            "kser_settle_duration_seconds",
+            "Time from the end of an attempt until its outputs are published, of a part of the deliveries under load",
+            settles.iter().map(|(topic, times)| (one("topic", topic), &**times)),
         )?;
         out.counter(
             "kser_settle_failures",
@@ -208,6 +224,25 @@ impl Scrape {
             "kser_publish_duration_seconds",
             "Time until the transport has answered a publish of producers, verbs and sweeps",
             [(Labels::new(), counters.publish())],
+        )
+    }
+
+    fn write_store(&self, out: &mut Out<'_>) -> fmt::Result {
+        let calls = || self.counters.store_calls();
+        let times = calls().flat_map(|(call, times)| {
+            let ends = [("done", &times.done), ("failed", &times.failed)];
+            ends.map(|(end, times)| (two("call", call, "outcome", end), times))
+        });
+        out.histogram(
+            "kser_store_duration_seconds",
+            "Time until the state store has answered a call",
+            times,
+        )?;
+        let conflicts = calls().find(|(call, _)| *call == "swap");
+        out.counter(
+            "kser_store_conflicts",
+            "Writes that the state store refused, since the run had changed meanwhile",
+            conflicts.map(|(_, calls)| (Labels::new(), calls.conflicts())),
         )
     }
 
@@ -298,6 +333,7 @@ impl Collector for Scrape {
         self.write_attempts(&mut out)?;
         self.write_runs(&mut out)?;
         self.write_records(&mut out)?;
+        self.write_store(&mut out)?;
         groups::write(&self.consumers, &mut out)?;
         self.write_consumers(&mut out)?;
         self.write_payloads(&mut out)?;

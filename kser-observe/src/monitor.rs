@@ -229,20 +229,32 @@ struct ConsumerObserver {
     state: Arc<State>,
 }
 
+impl ConsumerObserver {
+    fn entrypoint(&self, name: &Name) -> &EntrypointCounts {
+        let counts = self.entrypoints.get(name);
+        counts.unwrap_or_else(|| self.state.counters.other())
+    }
+}
+
 impl Observer for ConsumerObserver {
     fn observe(&self, observation: &Observation<'_>) {
         let counters = &self.state.counters;
         match observation {
-            Observation::AttemptStarted { .. } => counters.count_start(),
+            Observation::AttemptStarted {
+                entrypoint, waited, ..
+            } => {
+                counters.count_start();
+                if waited.is_some() {
+                    self.entrypoint(entrypoint).count_wait(*waited);
+                }
+            }
             Observation::AttemptEnded {
                 entrypoint,
                 result,
                 duration,
                 ..
             } => {
-                let counts = self.entrypoints.get(*entrypoint);
-                let counts = counts.unwrap_or_else(|| counters.other());
-                counts.count_end(*result, *duration);
+                self.entrypoint(entrypoint).count_end(*result, *duration);
             }
             other => counters.count(other),
         }

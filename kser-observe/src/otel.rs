@@ -13,6 +13,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 #[derive(Debug, Clone)]
 pub struct OtelTracer {
     system: &'static str,
+    settles: bool,
 }
 
 impl Default for OtelTracer {
@@ -25,13 +26,24 @@ impl OtelTracer {
     /// Makes a tracer of clients on Kafka.
     #[must_use]
     pub const fn new() -> Self {
-        Self { system: "kafka" }
+        Self {
+            system: "kafka",
+            settles: false,
+        }
     }
 
     /// Sets the attribute `messaging.system` of the spans. Defaults to `kafka`.
     #[must_use]
     pub const fn with_system(mut self, system: &'static str) -> Self {
         self.system = system;
+        self
+    }
+
+    /// Makes spans of settles, too: from the end of an attempt until its outputs are published. They are off by default, since each
+    /// attempt has one.
+    #[must_use]
+    pub const fn with_settles(mut self) -> Self {
+        self.settles = true;
         self
     }
 }
@@ -43,6 +55,10 @@ impl Tracer for OtelTracer {
             follow(span, origin);
         }
         context_of(span)
+    }
+
+    fn traces_settles(&self) -> bool {
+        self.settles
     }
 }
 

@@ -2,11 +2,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kser::Error;
-use kser::backend::{Inspect, RecordPlace, Room, UnsettledQuery};
+use kser::backend::{Inspect, backlog};
 use kser::client::{Client, Clock, SystemClock};
 use kser::message::Topic;
 use kser::presence::PresentState;
-use kser::run::Timestamp;
+use kser::run::{RunFilter, Status, Timestamp};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -21,10 +21,19 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The end of the name of a topic of dead letters.
 const DEAD_LETTERS: &str = ".dlt";
 
-/// The partitions of a topic whose oldest dead letter is looked for, those with the most.
-const PARTITIONS: usize = 16;
+/// A part of the names of topics in which records wait until they are due.
+const DELAY: &str = ".delay.";
 
-/// Looks at the dead letters and the consumers of a client once a minute, until this is dropped: see
+/// The ends of the names of the topics that only observers read.
+const OBSERVED: [&str; 2] = ["kser.events", "kser.consumers"];
+
+/// The partitions that have series of their own, so that the number of series is bounded.
+const MOST_PARTITIONS: usize = 500;
+
+/// The largest number of runs that is counted: a store of any size answers at once.
+const MOST_RUNS: u64 = 10_000;
+
+/// Looks at the dead letters, the backlog, the runs and the consumers of a client once a minute, until this is dropped: see
 /// [`Monitor::watch`](crate::Monitor::watch).
 #[derive(Debug)]
 #[must_use = "the looks end when this is dropped"]
@@ -46,6 +55,10 @@ pub(crate) struct Look {
     /// The time of day at which it was made.
     pub(crate) at: Timestamp,
     pub(crate) letters: Vec<Letters>,
+    /// The partitions of the work topics with the most records that are not settled.
+    pub(crate) partitions: Vec<Partition>,
+    /// The runs of the state store that have not succeeded, by their status, each at most [`MOST_RUNS`]; `None` without a store.
+    pub(crate) runs: Option<[(&'static str, u64); 3]>,
     /// The consumers by their state; `None` where they do not announce themselves.
     pub(crate) consumers: Option<[(&'static str, usize); 4]>,
 }
@@ -59,6 +72,16 @@ pub(crate) struct Letters {
     pub(crate) oldest: Option<Timestamp>,
     /// The time for which they are kept; `None` for ever.
     pub(crate) kept: Option<Duration>,
+}
+
+/// A partition of a work topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Partition {
+    pub(crate) topic: String,
+    pub(crate) group: String,
+    pub(crate) partition: i32,
+    pub(crate) waiting: u64,
+    pub(crate) oldest: Option<Timestamp>,
 }
 
 impl Watched {
@@ -92,11 +115,18 @@ impl Watched {
 }
 
 async fn look_at(client: &Client) -> Result<Look, Error> {
+    let (mut found, mut waiting) = (Vec::new(), Vec::new());
+    if let Some(inspect) = client.inspect() {
+        let prefix = client.routes().prefix();
+        let mut all = inspect.topics().await?;
+        all.retain(|topic| topic.as_str().starts_with(prefix));
+        found = letters(client, &*inspect, &all).await?;
+        waiting = partitions(client, &*inspect, &all).await?;
+    }
     Ok(Look {
-        letters: match client.inspect() {
-            Some(inspect) => letters(client, &*inspect).await?,
-            None => Vec::new(),
-        },
+        letters: found,
+        partitions: waiting,
+        runs: runs(client).await?,
         consumers: consumers(client).await?,
         at: SystemClock::new().wall(),
     })
@@ -123,58 +153,84 @@ async fn consumers(client: &Client) -> Result<Option<[(&'static str, usize); 4]>
     ]))
 }
 
-async fn letters(client: &Client, inspect: &dyn Inspect) -> Result<Vec<Letters>, Error> {
+async fn letters(
+    client: &Client,
+    inspect: &dyn Inspect,
+    all: &[Topic],
+) -> Result<Vec<Letters>, Error> {
     let routes = client.routes();
-    let is_ours = |topic: &Topic| {
-        let name = topic.as_str();
-        name.starts_with(routes.prefix()) && name.ends_with(DEAD_LETTERS)
-    };
-    let topics = inspect.topics().await?.into_iter().filter(is_ours);
-    let topics: Vec<Topic> = topics.take(MOST_TOPICS).collect();
+    let topics = all
+        .iter()
+        .filter(|topic| topic.as_str().ends_with(DEAD_LETTERS));
+    let topics: Vec<Topic> = topics.take(MOST_TOPICS).cloned().collect();
     let kept = client.retention(&topics).await?;
     let mut found = Vec::new();
     for topic in topics {
-        let group = routes.group(&topic);
-        let mut progress = match inspect.progress(&group, &topic).await {
+        let partitions = match backlog(inspect, &routes.group(&topic), &topic).await {
             // It was deleted meanwhile.
             Err(Error::MissingTopic { .. }) => continue,
-            progress => progress?,
+            partitions => partitions?,
         };
-        progress.sort_by_key(|partition| std::cmp::Reverse(partition.unsettled));
-        let mut oldest: Option<Timestamp> = None;
-        let with_letters = progress.iter().filter(|partition| partition.unsettled > 0);
-        for partition in with_letters.take(PARTITIONS) {
-            let at = oldest_of(inspect, &group, &topic, partition.partition).await?;
-            oldest = match (oldest, at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        }
         let plain = topic.as_str().strip_suffix(DEAD_LETTERS);
         found.push(Letters {
             topic: plain.unwrap_or_default().to_owned(),
-            waiting: progress.iter().map(|partition| partition.unsettled).sum(),
-            oldest,
+            waiting: partitions.iter().map(|it| it.progress.unsettled).sum(),
+            oldest: partitions.iter().filter_map(|it| it.oldest).min(),
             kept: kept.get(&topic).copied(),
         });
     }
     Ok(found)
 }
 
-/// Returns the time at which the first dead letter of a partition was written.
-async fn oldest_of(
+/// Reads the progress of the groups of the work topics, the partitions with the most records first.
+async fn partitions(
+    client: &Client,
     inspect: &dyn Inspect,
-    group: &str,
-    topic: &Topic,
-    partition: i32,
-) -> Result<Option<Timestamp>, Error> {
-    let start = RecordPlace {
-        partition,
-        offset: -1,
+    all: &[Topic],
+) -> Result<Vec<Partition>, Error> {
+    let routes = client.routes();
+    let is_work = |topic: &&Topic| {
+        let plain = topic
+            .as_str()
+            .strip_prefix(routes.prefix())
+            .unwrap_or_default();
+        !plain.ends_with(DEAD_LETTERS) && !plain.contains(DELAY) && !OBSERVED.contains(&plain)
     };
-    let query = UnsettledQuery::new(group, topic.clone()).after(start);
-    let mut view = inspect.unsettled(query).await?;
-    let first = view.next(Room::records(1)).await?.pop();
-    let first = first.filter(|first| first.place.partition == partition);
-    Ok(first.and_then(|first| first.published))
+    let mut found = Vec::new();
+    for topic in all.iter().filter(is_work).take(MOST_TOPICS) {
+        let group = routes.group(topic);
+        let partitions = match backlog(inspect, &group, topic).await {
+            Err(Error::MissingTopic { .. }) => continue,
+            partitions => partitions?,
+        };
+        found.extend(partitions.into_iter().map(|it| Partition {
+            topic: topic.to_string(),
+            group: group.clone(),
+            partition: it.progress.partition,
+            waiting: it.progress.unsettled,
+            oldest: it.oldest,
+        }));
+    }
+    found.sort_by_key(|it| std::cmp::Reverse(it.waiting));
+    found.truncate(MOST_PARTITIONS);
+    Ok(found)
+}
+
+/// Counts the open runs and those that failed, up to a bound.
+async fn runs(client: &Client) -> Result<Option<[(&'static str, u64); 3]>, Error> {
+    let runs = client.runs();
+    let count = async |status| {
+        let filter = RunFilter::default().with_status(status);
+        runs.count(&filter, MOST_RUNS).await
+    };
+    let pending = match count(Status::Pending).await {
+        // The state of runs is carried in messages.
+        Err(error) if !error.is_temporary() => return Ok(None),
+        pending => pending?,
+    };
+    Ok(Some([
+        ("pending", pending),
+        ("running", count(Status::Running).await?),
+        ("failed", count(Status::Failed).await?),
+    ]))
 }

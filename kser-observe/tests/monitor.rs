@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kser::memory::MemoryStore;
+use kser::observer::{Observation, Observer as _, StoreAnswer};
 use kser::{Client, Entrypoint, Registry, RetryPolicy, Step, TaskError};
 use kser_observe::{MetricsFormat, Monitor, Server};
 use serde::{Deserialize, Serialize};
@@ -106,7 +108,10 @@ async fn the_counts_of_tasks_and_runs_are_true() -> Tested {
         "kser_attempts_running{entrypoint=\"dice.DiceRoll\"} 0.0",
         "kser_runs_launched_total{operation=\"dice.DiceLaunch\"} 1",
         "kser_runs_ended_total{operation=\"dice.DiceLaunch\",status=\"SUCCESS\"} 1",
-        "kser_dead_letters_total{topic=\"dice\"} 1",
+        "kser_dead_letters_total{topic=\"dice\",reason=\"failed\"} 1",
+        "kser_dead_letters_total{topic=\"dice\",reason=\"not_run\"} 0",
+        // The build, three steps, and the first attempt of the lone task.
+        "kser_step_wait_seconds_count{entrypoint=\"dice.DiceRoll\"} 4",
         "kser_published_records_total 2",
         "kser_publish_failures_total 0",
         "kser_consumers{state=\"running\"} 1.0",
@@ -137,7 +142,7 @@ async fn verbs_and_failed_runs_are_counted() -> Tested {
         "kser_runs_launched_total{operation=\"other\"} 1",
         "kser_runs_ended_total{operation=\"other\",status=\"FAILED\"} 2",
         "kser_repairs_total{operation=\"other\",verb=\"resume\"} 1",
-        "kser_dead_letters_total{topic=\"dice\"} 2",
+        "kser_dead_letters_total{topic=\"dice\",reason=\"failed\"} 2",
     ] {
         line(&monitor, expected).await;
     }
@@ -307,6 +312,104 @@ async fn dead_letters_and_announced_consumers_are_watched() -> Tested {
     let _again = monitor.watch(&kser);
     line(&monitor, "kser_letters_waiting{topic=\"dice\"} 0.0").await;
     letters.close().await?;
+    Ok(consumer.stop().await?)
+}
+
+/// Calls to the state store are counted and timed, those that fail and writes in conflict too, and the backlog and the open runs are
+/// looked at.
+#[tokio::test]
+async fn the_state_store_and_the_backlog_are_measured() -> Tested {
+    let monitor = Monitor::new();
+    let builder = Client::builder_from_url("memory://").store(MemoryStore::new());
+    let kser = builder.observer(monitor.clone()).build().await?;
+    let consumer = kser.consumer(registry()?).spawn();
+    let producer = kser.producer();
+    producer
+        .launch(DiceLaunch { rolls: 2 })
+        .await?
+        .wait()
+        .await?;
+    // The build and the first step are one write each; the second step began with the end of the first.
+    line(
+        &monitor,
+        "kser_store_duration_seconds_count{call=\"insert\",outcome=\"done\"} 1",
+    )
+    .await;
+    let swaps = |lines: BTreeSet<String>| {
+        let of = "kser_store_duration_seconds_count{call=\"swap\",outcome=\"done\"} ";
+        lines
+            .iter()
+            .find_map(|line| line.strip_prefix(of)?.parse::<u64>().ok())
+    };
+    assert!(swaps(lines(&monitor)) >= Some(3), "{:#?}", lines(&monitor));
+    line(&monitor, "kser_store_conflicts_total 0").await;
+    line(
+        &monitor,
+        "kser_step_wait_seconds_count{entrypoint=\"dice.DiceRoll\"} 2",
+    )
+    .await;
+    consumer.stop().await?;
+    let steps = vec![Step::new(DiceRoll { fails: false })];
+    producer.launch_steps("dice.Waits", steps).await?;
+    // Of a name whose topic has no consumer.
+    let _watching = monitor.watch(&kser);
+    for expected in [
+        "kser_runs_open{status=\"running\"} 1.0",
+        "kser_runs_open{status=\"failed\"} 0.0",
+        "kser_partition_lag_records{topic=\"dice\",group=\"kser.dice\",partition=\"0\"} 1.0",
+    ] {
+        line(&monitor, expected).await;
+    }
+    let begins =
+        "kser_partition_oldest_seconds{topic=\"dice\",group=\"kser.dice\",partition=\"0\"} ";
+    assert!(lines(&monitor).iter().any(|line| line.starts_with(begins)));
+    Ok(())
+}
+
+/// A store whose calls fail, and one whose run has changed, are told from others.
+#[tokio::test]
+async fn a_store_that_fails_is_counted() -> Tested {
+    let monitor = Monitor::new();
+    let observe = |answer| {
+        let duration = Duration::from_millis(3);
+        let call = "swap";
+        monitor.observe(&Observation::StoreCalled {
+            call,
+            answer,
+            duration,
+        });
+    };
+    observe(StoreAnswer::Done);
+    observe(StoreAnswer::Failed);
+    observe(StoreAnswer::Conflict);
+    for expected in [
+        "kser_store_duration_seconds_count{call=\"swap\",outcome=\"done\"} 2",
+        "kser_store_duration_seconds_count{call=\"swap\",outcome=\"failed\"} 1",
+        "kser_store_conflicts_total 1",
+    ] {
+        line(&monitor, expected).await;
+    }
+    Ok(())
+}
+
+/// A settle is measured, also one whose outputs the transport takes without being awaited, and a record that is no message has its reason.
+#[tokio::test]
+async fn settles_and_the_reasons_of_dead_letters_are_measured() -> Tested {
+    let monitor = Monitor::new();
+    let builder = Client::builder_from_url("memory://").observer(monitor.clone());
+    let kser = builder.build().await?;
+    let consumer = kser.consumer(registry()?).spawn();
+    kser.producer().send_bytes("dice", "no message").await?;
+    line(
+        &monitor,
+        "kser_dead_letters_total{topic=\"dice\",reason=\"not_run\"} 1",
+    )
+    .await;
+    line(
+        &monitor,
+        "kser_settle_duration_seconds_count{topic=\"dice\"} 1",
+    )
+    .await;
     Ok(consumer.stop().await?)
 }
 

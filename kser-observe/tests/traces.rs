@@ -262,3 +262,33 @@ async fn records_have_the_context_as_a_header() -> Tested {
     );
     Ok(())
 }
+
+/// A settle is a span of its own where it is wanted, a child of its attempt, also when the transport takes the outputs without being awaited.
+#[tokio::test(start_paused = true)]
+async fn settles_are_traced_if_that_is_wanted() -> Tested {
+    for (wanted, tracer) in [
+        (0, OtelTracer::new()),
+        (3, OtelTracer::new().with_settles()),
+    ] {
+        let traces = Traces::start();
+        let builder = Client::builder(MemoryTransport::new()).tracer(tracer);
+        let kser = builder.build().await?;
+        let consumer = kser.consumer(registry(Duration::ZERO)?).spawn();
+        for _ in 0..3 {
+            kser.producer().send(DiceRoll { fails: 0 }).await?;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        consumer.stop().await?;
+        let settles = traces.named("settle dice")?;
+        assert_eq!(settles.len(), wanted, "{settles:#?}");
+        let attempts = traces.named("process dice")?;
+        for settle in &settles {
+            let attempt = attempts.iter().find(|it| id(it) == settle.parent_span_id);
+            assert_eq!(attempt.map(trace), Some(trace(settle)), "{settle:#?}");
+            assert_eq!(settle.span_kind, SpanKind::Client);
+            let kind = attribute(settle, "messaging.operation.type");
+            assert_eq!(kind.as_deref(), Some("settle"));
+        }
+    }
+    Ok(())
+}

@@ -44,6 +44,7 @@ mod failures;
 mod launch;
 mod launch_records;
 mod lost_records;
+mod observed_store;
 mod payloads;
 mod producer;
 mod publish;

@@ -91,6 +91,9 @@ pub enum Observation<'a> {
     AttemptStarted {
         /// The entrypoint of the handler.
         entrypoint: &'a Name,
+        /// The time for which it could have begun: since its message was published, or since its retry was due. `None` where the
+        /// backend does not tell.
+        waited: Option<Duration>,
     },
     /// An attempt has ended, and its end is written where the state of its run is stored.
     AttemptEnded {
@@ -124,11 +127,30 @@ pub enum Observation<'a> {
     DeadLettered {
         /// The topic whose record it is, without the suffix of dead letters.
         topic: &'a str,
+        /// The reason.
+        reason: LetterReason,
+    },
+    /// A delivery is settled: its outputs are published. Of deliveries whose outputs the transport takes without being awaited, one in
+    /// sixteen is observed while many are in hand.
+    Settled {
+        /// The topic of the delivery.
+        topic: &'a Topic,
+        /// The time from the end of the attempt until the answer of the transport.
+        duration: Duration,
     },
     /// Settling a delivery has failed. The delivery is held and tried again.
     SettleFailed {
         /// The topic of the delivery.
         topic: &'a Topic,
+    },
+    /// The state store has answered a call. Calls that wait for a change are none.
+    StoreCalled {
+        /// The call, a method of [`StateStore`](crate::backend::StateStore), such as `swap`.
+        call: &'static str,
+        /// The answer.
+        answer: StoreAnswer,
+        /// The time until the answer.
+        duration: Duration,
     },
     /// A producer, a verb or a sweep has published records. Those that are published with the end of a delivery do not count.
     Published {
@@ -139,6 +161,28 @@ pub enum Observation<'a> {
         /// The time until the answer of the transport.
         duration: Duration,
     },
+}
+
+/// The reason for a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LetterReason {
+    /// An attempt failed, and none follows.
+    Failed,
+    /// No handler has run: the record is no message, or no consumer knows its entrypoint.
+    NotRun,
+}
+
+/// The answer of a state store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreAnswer {
+    /// The call is done.
+    Done,
+    /// A swap was refused, since the run has changed meanwhile: the consumer reads and asks again.
+    Conflict,
+    /// The store failed, or did not answer.
+    Failed,
 }
 
 /// The result of an attempt.

@@ -9,6 +9,7 @@
 //! |---|---|---|---|
 //! | a task is sent, a run is launched | `producer` | `send TOPIC` | the caller's span |
 //! | an attempt | `consumer` | `process TOPIC` | the context in the message, and a link to it |
+//! | a settle, if the tracer wants it | `client` | `settle TOPIC` | the attempt, and a link to it |
 //! | a verb of [`Runs`](crate::run::Runs) | `internal` | `kser VERB` | the caller's span, and a link to the context of the run's launch |
 //!
 //! The next step of a run and a message that a handler sends carry the context of the attempt that they follow from: a run is
@@ -37,6 +38,11 @@ pub trait Tracer: Debug + Send + Sync + 'static {
     /// Connects a span that has not been entered yet with the context that it follows from, and returns the context of the span for
     /// the messages that follow from it: a `traceparent`, or `None` for a span that is not traced.
     fn begin(&self, span: &Span, origin: Option<&TraceOrigin<'_>>) -> Option<String>;
+
+    /// Says whether settles have spans: from the end of an attempt until its outputs are published. By default they have none.
+    fn traces_settles(&self) -> bool {
+        false
+    }
 }
 
 /// The context that a span follows from.
@@ -95,6 +101,21 @@ pub(crate) fn send_span(
         kser.entrypoint = entrypoint.as_str(),
     );
     set_context(metadata, tracer.begin(&span, None));
+    span
+}
+
+/// Makes the span around a settle, a child of the attempt with this context.
+pub(crate) fn settle_span(tracer: &dyn Tracer, topic: &Topic, attempt: &str) -> Span {
+    let span = tracing::info_span!(
+        target: "kser",
+        "kser.settle",
+        otel.name = format!("settle {topic}"),
+        otel.kind = "client",
+        messaging.operation.name = "settle",
+        messaging.operation.r#type = "settle",
+        messaging.destination.name = topic.as_str(),
+    );
+    tracer.begin(&span, Some(&TraceOrigin::parent(attempt)));
     span
 }
 

@@ -235,6 +235,7 @@ impl Assignment {
             },
             record: held.record.clone(),
             partition: self.partition,
+            published: Some(held.at).filter(|at| *at > Timestamp::default()),
             crash_count: held.crash_count.unwrap_or_default(),
             failed: self
                 .progress

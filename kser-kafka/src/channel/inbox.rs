@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kser_core::{Cancellation, Delivery, Error, HandIn, Origin, Record, Room, Ticket};
+use kser_core::{Cancellation, Delivery, Error, HandIn, Origin, Record, Room, Ticket, Timestamp};
 
 use super::RecordId;
 
@@ -14,6 +14,8 @@ pub(crate) struct QueuedRecord {
     pub(crate) id: RecordId,
     pub(crate) record: Record,
     pub(crate) partition: i32,
+    /// The timestamp of the record, if it has one.
+    pub(crate) published: Option<Timestamp>,
     pub(crate) crash_count: u32,
     /// The number of failed attempts at the time of its release.
     pub(crate) failed: u32,
@@ -30,6 +32,7 @@ impl QueuedRecord {
         Delivery::revocable(self.record, origin, ticket, self.revoked)
             .with_crash_count(self.crash_count)
             .with_failed(self.failed)
+            .with_published(self.published)
     }
 }
 

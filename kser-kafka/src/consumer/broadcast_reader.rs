@@ -266,6 +266,7 @@ impl BroadcastReader {
             },
             record,
             partition: message.partition(),
+            published: None,
             crash_count: 0,
             failed: 0,
             revoked: kser_core::Cancellation::default(),

@@ -13,6 +13,7 @@ use crate::engine::event_watcher::EventWatcher;
 use crate::engine::records::RecordWriter;
 use crate::engine::store_clock::StoreClock;
 use crate::lost_records::LostRecords;
+use crate::observed_store::ObservedStore;
 use crate::observer::ClientObserver;
 use crate::payloads::Payloads;
 use crate::presence::{PresencePlace, TopicPresence};
@@ -241,6 +242,8 @@ impl ClientBuilder {
         };
         #[cfg(not(feature = "encryption"))]
         let payloads = Payloads::default();
+        let observed = |store| ObservedStore::around(store, self.observer.as_ref(), &clock);
+        let store = store.map(observed);
         let store = store.map(|store| SealedStore::around(store, &payloads));
         let description = backend.transport.describe(&[]).await?;
         let presence = match store.as_ref().and_then(|store| store.presence()) {

@@ -2,11 +2,15 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kser_core::store::OutputId;
-use kser_core::{Cancellation, HandInReports, ReturnedDelivery, Settled, Told};
+use kser_core::{
+    Cancellation, Clock, HandInReports, ReturnedDelivery, Settled, Timestamp, Told, Topic,
+};
 use tokio::sync::Notify;
+use tracing::Span;
 
 use super::delivery::tracked_record::TrackedRecord;
 use super::lanes::{Lane, Load};
+use crate::observer::{Observation, Observer};
 
 /// The results of deliveries that were handed in, from the threads of the transport to the dispatcher.
 #[derive(Debug, Default)]
@@ -71,8 +75,29 @@ pub(crate) struct HandedInDelivery {
     pub(crate) crash_count: u32,
     pub(crate) lane: Option<Lane>,
     pub(crate) bytes: usize,
+    /// The observation of the settle, if it is observed.
+    pub(crate) settling: Option<Settling>,
+    /// Ends with this value, as the settle does.
+    pub(crate) settle_span: Option<Box<Span>>,
     /// The last outputs are these, which the store keeps until they are relayed.
     pub(crate) relayed: Vec<OutputId>,
+}
+
+/// A settle that an observer is told the time of.
+#[derive(Debug)]
+pub(crate) struct Settling {
+    pub(crate) began: Timestamp,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Settling {
+    pub(crate) fn ended(&self, topic: &Topic) {
+        self.observer.observe(&Observation::Settled {
+            topic,
+            duration: self.clock.now().since(self.began),
+        });
+    }
 }
 
 /// The next action for a delivery whose result arrived.
@@ -195,10 +220,7 @@ fn resolve(delivery: Box<HandedInDelivery>, told: Told) -> Resolution {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use kser_core::{
-        Clock, EndedDelivery, Error, HandIn, NotPublished, Origin, Record, Settle, Ticket,
-        Timestamp, Topic,
-    };
+    use kser_core::{EndedDelivery, Error, HandIn, NotPublished, Origin, Record, Settle, Ticket};
 
     use super::*;
 
@@ -250,6 +272,8 @@ mod tests {
             crash_count: 0,
             lane: None,
             bytes,
+            settling: None,
+            settle_span: None,
             relayed: Vec::new(),
         })
     }

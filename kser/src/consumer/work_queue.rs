@@ -362,6 +362,10 @@ impl State {
                     self.relayed.extend(delivery.relayed);
                 }
                 let topic = &delivery.tracked.record.topic;
+                if let Some(settling) = delivery.settling.filter(|_| !settled.is_released()) {
+                    settling.ended(topic);
+                }
+                drop(delivery.settle_span);
                 let finished = Finished::new(&settled, topic, delivery.lane, delivery.bytes);
                 self.finish(finished);
             }

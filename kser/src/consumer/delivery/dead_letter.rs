@@ -2,7 +2,7 @@ use kser_core::{Error, Outcome, Record, TaskError, headers};
 
 use super::tracked_record::TrackedRecord;
 use crate::engine::failed_attempts::earlier;
-use crate::observer::{Observation, Observer};
+use crate::observer::{LetterReason, Observation, Observer};
 use crate::payloads::Unopened;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
@@ -181,9 +181,15 @@ pub(crate) fn observe(observer: Option<&dyn Observer>, records: &[Record]) {
     let Some(observer) = observer else {
         return;
     };
-    let topics = records.iter().map(|record| record.topic.as_str());
-    for topic in topics.filter_map(|topic| topic.strip_suffix(DEAD_LETTERS)) {
-        observer.observe(&Observation::DeadLettered { topic });
+    for record in records {
+        if let Some(topic) = record.topic.as_str().strip_suffix(DEAD_LETTERS) {
+            // Attempts that ended without a report count.
+            let reason = match headers::attempts(record) {
+                Some(1..) => LetterReason::Failed,
+                _ => LetterReason::NotRun,
+            };
+            observer.observe(&Observation::DeadLettered { topic, reason });
+        }
     }
 }
 

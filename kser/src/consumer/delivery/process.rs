@@ -1,4 +1,5 @@
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,19 +10,24 @@ use kser_core::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
+use tracing::{Instrument as _, Span};
 
 use super::dead_letter;
 use super::disposition::{Disposition, Outputs};
 use super::state::DeliveryState;
 use super::unpublishable;
 use crate::consumer::exclusive::{EXCLUSIVE, GIVEN_BACK};
-use crate::consumer::handed_in::{HandInPlace, HandedInDelivery};
+use crate::consumer::handed_in::{HandInPlace, HandedInDelivery, Settling};
 use crate::consumer::lanes::{Lane, Turn};
 use crate::consumer::options::LAST_CALL;
 use crate::consumer::places::Places;
 use crate::consumer::processor::{Processor, backoff};
 use crate::consumer::step::route::route;
 use crate::observer::Observation;
+use crate::traces;
+
+/// Of so many settles that are handed in one is observed, so that the clock is read no more often.
+const OBSERVED_SETTLES: u64 = 16;
 
 /// The part of the records in the buffer that may wait for places of their entrypoints.
 const CROWD: usize = 4;
@@ -224,14 +230,24 @@ impl Process<'_> {
             tracked,
             revoked,
             crash_count,
+            settling,
+            settle_span,
             ..
         } = self.state;
+        let observed = settling.zip(self.processor.observer.clone());
+        let settling = observed.map(|(began, observer)| Settling {
+            began,
+            observer,
+            clock: Arc::clone(&self.processor.shared.clock),
+        });
         let delivery = Box::new(HandedInDelivery {
             tracked,
             revoked,
             crash_count,
             lane,
             bytes,
+            settling,
+            settle_span,
             relayed,
         });
         Self::end(End::HandedIn(self.number, delivery), self.place)
@@ -345,6 +361,10 @@ impl Process<'_> {
         if let Some(hand_in) = self.state.hand_in.take()
             && !outputs.records.is_empty()
         {
+            let is_observed = hand_in.number.is_multiple_of(OBSERVED_SETTLES);
+            self.state.settling = self.observed_now(is_observed);
+            let span = self.settle_span();
+            self.state.settle_span = (!span.is_none()).then(|| Box::new(span));
             match ticket.hand_in(outputs.records, hand_in.number, hand_in.results) {
                 Ok(proof) => return Left::Result(proof, outputs.relayed),
                 Err((kept, records)) => (ticket, outputs.records) = (kept, records),
@@ -367,6 +387,41 @@ impl Process<'_> {
 
     /// Settles, and gives the place of the delivery to others while the transport makes it wait.
     async fn settle_now(
+        &mut self,
+        ticket: Ticket,
+        outputs: &[Record],
+    ) -> Result<Settled, NotSettled> {
+        // Without outputs there is no wait to be observed.
+        let began = self.observed_now(!outputs.is_empty());
+        let span = self.settle_span();
+        let settled = self.settle_here(ticket, outputs).instrument(span).await;
+        if let (Some(began), Ok(_), Some(observer)) = (began, &settled, &self.processor.observer) {
+            observer.observe(&Observation::Settled {
+                topic: &self.state.tracked.record.topic,
+                duration: self.processor.shared.clock.now().since(began),
+            });
+        }
+        settled
+    }
+
+    /// Returns the present time if the settle is observed.
+    fn observed_now(&self, is_wanted: bool) -> Option<Timestamp> {
+        let observer = self.processor.observer.as_ref().filter(|_| is_wanted);
+        observer.map(|_| self.processor.shared.clock.now())
+    }
+
+    /// Makes the span around the settle, a child of the attempt, where the tracer wants it.
+    fn settle_span(&mut self) -> Span {
+        let tracer = self.processor.shared.tracer();
+        match (tracer, self.state.trace.take()) {
+            (Some(tracer), Some(attempt)) => {
+                traces::settle_span(tracer, &self.state.tracked.record.topic, &attempt)
+            }
+            _ => Span::none(),
+        }
+    }
+
+    async fn settle_here(
         &mut self,
         ticket: Ticket,
         outputs: &[Record],

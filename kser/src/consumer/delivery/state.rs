@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser_core::sequencing::Revision;
-use kser_core::{Cancellation, Delivery, HeldPartition, Message, Ticket};
+use kser_core::{Cancellation, Delivery, HeldPartition, Message, Ticket, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use super::disposition::{Disposition, Outputs, RefusedRecord};
 use super::tracked_record::TrackedRecord;
@@ -34,6 +36,8 @@ pub(crate) struct DeliveryState<'p> {
     /// The revisions of the writes of a start whose answers did not come: the message may tell an older version than a look at
     /// the store.
     pub(crate) unsure: Vec<Revision>,
+    /// The wait of the record, until the first attempt; `None` where the transport does not tell it.
+    wait: Option<RecordWait>,
     /// Set while nothing else runs in this process.
     pub(crate) is_exclusive: bool,
     /// The waits of the handler for runs.
@@ -48,8 +52,23 @@ pub(crate) struct DeliveryState<'p> {
     pub(crate) failed_settles: u32,
     /// Shows the delivery as held, with the reason.
     pub(crate) held: Option<ActiveGuard<HeldPartition>>,
+    /// The trace context of the attempt, for the span of the settle, where the tracer wants that.
+    pub(crate) trace: Option<String>,
+    /// The span of a settle that is handed in.
+    pub(crate) settle_span: Option<Box<Span>>,
+    /// The start of a settle that is observed.
+    pub(crate) settling: Option<Timestamp>,
     /// The number for the result of the first settle, which is handed in. Later ones are awaited.
     pub(crate) hand_in: Option<HandInPlace<'p>>,
+}
+
+/// The wait of a record in its topic.
+#[derive(Debug, Clone, Copy)]
+enum RecordWait {
+    /// It had waited so long when it was received.
+    For(Duration),
+    /// It has waited since this time of day.
+    Since(Timestamp),
 }
 
 impl<'p> DeliveryState<'p> {
@@ -64,6 +83,8 @@ impl<'p> DeliveryState<'p> {
             origin,
             crash_count,
             failed,
+            waited,
+            published,
             ticket,
             revoked,
             ..
@@ -74,6 +95,9 @@ impl<'p> DeliveryState<'p> {
         tracked.attempts.failed = tracked.attempts.failed.saturating_add(failed);
         let state = Self {
             hand_in: Some(hand_in),
+            wait: published
+                .map(RecordWait::Since)
+                .or(waited.map(RecordWait::For)),
             ..Self::of(processor, tracked, revoked, crash_count)
         };
         (state, ticket)
@@ -112,6 +136,7 @@ impl<'p> DeliveryState<'p> {
             in_a_row: None,
             step: None,
             unsure: Vec::new(),
+            wait: None,
             is_exclusive: false,
             waits: None,
             place: None,
@@ -119,8 +144,21 @@ impl<'p> DeliveryState<'p> {
             refused: Vec::new(),
             failed_settles: 0,
             held: None,
+            trace: None,
+            settle_span: None,
+            settling: None,
             hand_in: None,
         }
+    }
+
+    /// Takes the time for which the record has waited for its first attempt; `None` for later ones, and for a consumer without an observer.
+    pub(crate) fn take_wait(&mut self) -> Option<Duration> {
+        let wait = self.wait.take();
+        self.processor.observer.as_ref()?;
+        Some(match wait? {
+            RecordWait::For(wait) => wait,
+            RecordWait::Since(at) => self.processor.shared.clock.wall().since(at),
+        })
     }
 
     /// Counts the attempts that no message and no store counts.

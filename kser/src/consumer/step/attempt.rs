@@ -66,6 +66,7 @@ impl<'p> EndedAttempt<'p> {
             mut step,
             view,
             waited,
+            was_due,
         } = started;
         let began = step.scope.now();
         let (attempt, counted) = (view.progress.attempts(), view.progress.counted_attempts());
@@ -82,8 +83,12 @@ impl<'p> EndedAttempt<'p> {
         let first_failed = first_failed.or(state.tracked.attempts.first);
         let failing = first_failed.map_or(Duration::ZERO, |first| began.since(first));
         let (span, ctx) = enter_trace(&mut step, state, ctx, waited.max(failing));
-        let entrypoint = &step.message.entrypoint;
-        let started = Observation::AttemptStarted { entrypoint };
+        let (wait, entrypoint) = (state.take_wait(), &step.message.entrypoint);
+        let started = Observation::AttemptStarted {
+            entrypoint,
+            // The wait of a delivery is that of its first attempt alone.
+            waited: was_due.or(wait),
+        };
         step.processor.observe(&started);
         let (ended, view) = bounded(state, &step, &ctx, span, view, began).await;
         let attempted = Attempted {
@@ -124,7 +129,7 @@ impl<'p> EndedAttempt<'p> {
 /// Makes the span of the attempt. What the run and the handler send carries its context.
 fn enter_trace(
     step: &mut StepExecution<'_>,
-    state: &DeliveryState<'_>,
+    state: &mut DeliveryState<'_>,
     ctx: Context,
     waited: Duration,
 ) -> (Span, Context) {
@@ -136,6 +141,7 @@ fn enter_trace(
         return (span, ctx);
     };
     step.scope.follow_trace(&context);
+    state.trace = tracer.traces_settles().then(|| context.clone());
     (span, ctx.with_traceparent(&context))
 }
 

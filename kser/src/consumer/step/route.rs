@@ -140,6 +140,8 @@ async fn run<'p>(
             step,
             view,
             waited: Duration::ZERO,
+            // It began with the end of the step before.
+            was_due: Some(Duration::ZERO),
         },
         None => match StartedStep::begin(step, state).await? {
             ControlFlow::Continue(started) => started,

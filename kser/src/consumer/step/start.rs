@@ -25,6 +25,8 @@ pub(crate) struct StartedStep<'p> {
     pub(super) view: RunView,
     /// The time for which the run had not changed before; zero where that is not known.
     pub(super) waited: Duration,
+    /// The time for which the step could have begun; `None` where the state has no time.
+    pub(super) was_due: Option<Duration>,
 }
 
 impl<'p> StartedStep<'p> {
@@ -61,9 +63,15 @@ impl<'p> StartedStep<'p> {
                     let is_here = after.progress.position() == step.key.position;
                     if after.changed && after.progress.is_started() && is_here {
                         let waited = waited(&before, &after);
+                        let was_due = was_due(&before, &after);
                         let progress = Box::new(after.progress);
                         let view = RunView { progress, ..before };
-                        return Ok(ControlFlow::Continue(Self { step, view, waited }));
+                        return Ok(ControlFlow::Continue(Self {
+                            step,
+                            view,
+                            waited,
+                            was_due,
+                        }));
                     }
                     return follow(&step, state, &before, &after).map(ControlFlow::Break);
                 }
@@ -73,7 +81,12 @@ impl<'p> StartedStep<'p> {
                     if state.unsure.contains(&view.progress.revision()) {
                         state.unsure.clear();
                         let waited = Duration::ZERO;
-                        return Ok(ControlFlow::Continue(Self { step, view, waited }));
+                        return Ok(ControlFlow::Continue(Self {
+                            step,
+                            view,
+                            waited,
+                            was_due: None,
+                        }));
                     }
                     match Lineage::of(&step.message, &view.progress) {
                         Lineage::OfTheRun => {}
@@ -108,6 +121,13 @@ fn waited(before: &RunView, after: &Transition) -> Duration {
         true => Duration::ZERO,
         false => after.progress.updated().since(changed),
     }
+}
+
+/// Returns the time for which the step of a stored run could have begun: since the run changed, or since a retry was due.
+fn was_due(before: &RunView, after: &Transition) -> Option<Duration> {
+    let changed = before.progress.updated();
+    let due = before.progress.not_before().unwrap_or_default();
+    (changed != Timestamp::default()).then(|| after.progress.updated().since(changed.max(due)))
 }
 
 /// Decides how a delivery waits or ends whose step the rules do not let begin.
