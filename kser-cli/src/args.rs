@@ -2,6 +2,8 @@
 
 mod events;
 mod runs;
+#[cfg(feature = "web")]
+mod web;
 
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use kser_ops::{CausePrefix, LetterAddress};
 
 pub use self::events::Events;
 pub use self::runs::{By, Launch, RunActs, RunFilter, RunTimes, Runs, Send, StepAct};
+#[cfg(feature = "web")]
+pub use self::web::Web;
 
 /// Shows dead letters, topics and groups of kser, names the points that need a hand, and repairs
 ///
@@ -103,6 +107,9 @@ pub enum Command {
         /// The name of a group
         group: Option<String>,
     },
+    /// Serves the page for browsers: the same questions and acts, and changes as they come
+    #[cfg(feature = "web")]
+    Web(Web),
     /// Asks a program that serves the probes of kser-observe
     Health(Health),
     /// Lists delayed sends, retries and external steps, the earliest first

@@ -14,6 +14,8 @@ mod status;
 mod topics;
 mod waiting;
 mod watch;
+#[cfg(feature = "web")]
+mod web;
 
 use kser_ops::{Ops, OpsError};
 
@@ -43,6 +45,8 @@ pub async fn run(
         Command::Consumers(command) => consumers::run(command, ops, out).await,
         Command::Topics => topics::topics(ops, out).await,
         Command::Groups { group } => topics::groups(group.as_deref(), ops, out).await,
+        #[cfg(feature = "web")]
+        Command::Web(asked) => web::serve(asked, ops, out, terminal).await,
         Command::Waiting { limit, read } => waiting::list(limit, read, ops, out).await,
         Command::Health(_) | Command::Schema | Command::Completions { .. } | Command::Man => {
             Ok(Exit::Usage)

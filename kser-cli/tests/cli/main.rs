@@ -9,4 +9,6 @@ mod runs;
 mod schema;
 mod shown;
 mod waiting;
+#[cfg(all(feature = "web", unix))]
+mod web;
 mod world;

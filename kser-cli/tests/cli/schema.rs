@@ -75,7 +75,7 @@ fn the_schema_is_one() {
 }
 
 /// The commands that print no document.
-const WITHOUT: [&str; 3] = ["completions", "man", "schema"];
+const WITHOUT: [&str; 4] = ["completions", "man", "schema", "web"];
 
 #[test]
 fn each_command_has_a_document() {

@@ -85,6 +85,11 @@ impl Gate {
         }
     }
 
+    /// Says whether random tokens that are announced let browsers in.
+    pub(crate) fn is_one_time(&self) -> bool {
+        self.tokens().is_some_and(Tokens::are_one_time)
+    }
+
     /// Returns the rights of a request.
     pub(crate) fn access(&self, request: &Parts) -> Access {
         match &self.kind {

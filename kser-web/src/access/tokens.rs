@@ -89,6 +89,10 @@ impl Tokens {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) const fn are_one_time(&self) -> bool {
+        matches!(self.kind, Kind::OneTime(_))
+    }
+
     pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
