@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod answer;
+mod api;
 mod assets;
 mod error;
 mod html;

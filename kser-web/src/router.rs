@@ -7,6 +7,7 @@ use kser_ops::Ops;
 use crate::access::{Visitor, guard};
 use crate::acts;
 use crate::answer::Web;
+use crate::api;
 use crate::assets;
 use crate::live;
 use crate::options::WebOptions;
@@ -23,7 +24,8 @@ pub fn router(ops: Ops, options: WebOptions) -> Router {
         true => acts::routes::routes(),
         false => Router::new(),
     };
-    acts.route("/", get(overview))
+    acts.merge(api::routes(web.options.has_acts()))
+        .route("/", get(overview))
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
         .route("/causes", get(run_causes))

@@ -11,4 +11,6 @@ mod shown;
 mod waiting;
 #[cfg(all(feature = "web", unix))]
 mod web;
+#[cfg(feature = "web")]
+mod web_documents;
 mod world;

@@ -44,7 +44,7 @@ pub(crate) fn registry() -> Registry {
     registry.expect("a registry")
 }
 
-fn consumer(world: &World) -> RunningConsumer {
+pub(super) fn consumer(world: &World) -> RunningConsumer {
     let consumer = world.client.consumer(registry());
     consumer.with_instance("billing-0").spawn()
 }

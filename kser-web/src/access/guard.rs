@@ -8,6 +8,7 @@ use super::gate::bearer;
 use super::tokens::Tokens;
 use super::{Access, Visitor, origin};
 use crate::answer::{self, Web};
+use crate::api;
 use crate::assets;
 use crate::html::Markup;
 use crate::html::refusal;
@@ -17,12 +18,14 @@ use crate::params::Params;
 /// keep a browser from doing more than it should.
 pub(crate) async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
+    let is_api = parts.uri.path().starts_with(api::PATH);
     let mut response = match check(&web, &parts) {
         Ok(visitor) => {
             let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(visitor);
             next.run(request).await
         }
+        Err(refusal) if is_api => api::answers::refused(refusal.status()),
         Err(refusal) => *refusal,
     };
     secure(&mut response);

@@ -51,7 +51,8 @@ pub(crate) async fn preview(
     Ok(page(web, &kept))
 }
 
-async fn plan(
+/// Asks the rules for an act on letters or runs.
+pub(crate) async fn plan(
     web: &Web,
     kind: &str,
     name: &str,
@@ -238,7 +239,8 @@ fn try_begin(web: &Web, visitor: &Visitor, id: &str, form: &Params) -> Result<St
     Ok(web.options.links().to(&format!("/acts/{}", job.id)))
 }
 
-fn pace(form: &Params) -> Result<Pace, OpsError> {
+/// Reads the brake of an act.
+pub(crate) fn pace(form: &Params) -> Result<Pace, OpsError> {
     let mut pace = Pace::default();
     pace.canary = form.read("canary")?.unwrap_or_default();
     pace.rate = form.read("rate")?;

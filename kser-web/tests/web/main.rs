@@ -2,6 +2,7 @@
 
 mod access;
 mod acts;
+mod api;
 mod hostile;
 mod live;
 mod operator_pages;
