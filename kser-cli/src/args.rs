@@ -61,7 +61,7 @@ pub struct Global {
     /// Colours the output
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
-    /// The time that a backend has to answer
+    /// The time that a backend has to answer: to a connection, to a question, and for each page of dead letters
     #[arg(long, global = true, value_parser = humantime::parse_duration, default_value = "10s", value_name = "TIME")]
     pub timeout: Duration,
 }

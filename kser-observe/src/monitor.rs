@@ -240,21 +240,17 @@ impl Observer for ConsumerObserver {
     fn observe(&self, observation: &Observation<'_>) {
         let counters = &self.state.counters;
         match observation {
-            Observation::AttemptStarted {
-                entrypoint, waited, ..
-            } => {
-                counters.count_start();
-                if waited.is_some() {
-                    self.entrypoint(entrypoint).count_wait(*waited);
-                }
-            }
+            Observation::AttemptStarted { .. } => counters.count_start(),
             Observation::AttemptEnded {
                 entrypoint,
                 result,
                 duration,
+                waited,
                 ..
             } => {
-                self.entrypoint(entrypoint).count_end(*result, *duration);
+                let counts = self.entrypoint(entrypoint);
+                counts.count_end(*result, *duration);
+                counts.count_wait(*waited);
             }
             other => counters.count(other),
         }

@@ -43,6 +43,8 @@ pub struct Ops {
     clock: Arc<dyn Clock>,
     kafka: Part,
     store: Part,
+    /// The time for an answer.
+    pub(crate) limit: Option<Duration>,
 }
 
 /// Kafka, or the state store, as it was found.
@@ -113,6 +115,7 @@ impl Ops {
             clock: Arc::new(SystemClock::new()),
             kafka: open("this program"),
             store: open("this program"),
+            limit: None,
         }
     }
 
@@ -121,6 +124,26 @@ impl Ops {
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
+    }
+
+    /// Sets the time that a backend has for an answer, in [`within_limit`](Self::within_limit) and for each page of dead letters. By
+    /// default there is no limit; [`connect`](Self::connect) sets that of the access.
+    #[must_use]
+    pub const fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Waits for the answer to a question, within the time that a backend has.
+    ///
+    /// # Errors
+    ///
+    /// [`OpsError::TimedOut`] after that time, otherwise those of the question.
+    pub async fn within_limit<T>(
+        &self,
+        question: impl Future<Output = Result<T, OpsError>> + Send,
+    ) -> Result<T, OpsError> {
+        limited(self.limit, question).await
     }
 
     /// Sets Kafka and the store as they are shown.
@@ -144,6 +167,7 @@ impl Ops {
             clock: Arc::new(SystemClock::new()),
             kafka,
             store,
+            limit: Some(limit),
         };
         // The time for both, and then for one alone.
         let each = match (kafka, store) {
@@ -212,6 +236,23 @@ impl Ops {
             reason: "this one does not".to_owned(),
             temporary: false,
         })
+    }
+}
+
+/// Waits for an answer within a limit.
+pub(crate) async fn limited<T>(
+    limit: Option<Duration>,
+    question: impl Future<Output = Result<T, OpsError>> + Send,
+) -> Result<T, OpsError> {
+    let Some(limit) = limit else {
+        return question.await;
+    };
+    match timeout(limit, question).await {
+        Ok(answer) => answer,
+        Err(_) => Err(OpsError::TimedOut {
+            what: "the backend",
+            limit,
+        }),
     }
 }
 

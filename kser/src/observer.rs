@@ -91,9 +91,6 @@ pub enum Observation<'a> {
     AttemptStarted {
         /// The entrypoint of the handler.
         entrypoint: &'a Name,
-        /// The time for which it could have begun: since its message was published, or since its retry was due. `None` where the
-        /// backend does not tell.
-        waited: Option<Duration>,
     },
     /// An attempt has ended, and its end is written where the state of its run is stored.
     AttemptEnded {
@@ -103,6 +100,9 @@ pub enum Observation<'a> {
         result: AttemptResult,
         /// The time since the start of the attempt, by the clock of the client.
         duration: Duration,
+        /// The time for which it could have begun before: since its message was published, or since its retry was due. `None` where the
+        /// backend does not tell.
+        waited: Option<Duration>,
     },
     /// A producer of the client has launched an operation.
     RunLaunched {

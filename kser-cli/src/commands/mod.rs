@@ -19,7 +19,7 @@ mod web;
 
 use kser_ops::{Ops, OpsError};
 
-use crate::args::Command;
+use crate::args::{Command, Consumers, Letters, Runs};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::terminal::Terminal;
@@ -30,6 +30,41 @@ use crate::terminal::Terminal;
 ///
 /// Those of the question or act.
 pub async fn run(
+    command: Command,
+    ops: &Ops,
+    out: &mut Output,
+    terminal: &mut dyn Terminal,
+) -> Result<Exit, OpsError> {
+    let is_question = is_question(&command);
+    let asked = ask(command, ops, out, terminal);
+    match is_question {
+        true => ops.within_limit(asked).await,
+        // A wait, an act, and a look that goes on have limits of their own.
+        false => asked.await,
+    }
+}
+
+/// Says whether a command is a question with one answer, for which the backend has the time of `--timeout`.
+const fn is_question(command: &Command) -> bool {
+    match command {
+        Command::Status | Command::Topics | Command::Groups { .. } | Command::Waiting { .. } => {
+            true
+        }
+        Command::Consumers(command) => matches!(command, Consumers::Ls | Consumers::Show { .. }),
+        Command::Letters(command) => matches!(command, Letters::Show { .. }),
+        Command::Runs(command) => matches!(
+            command,
+            Runs::Ls { .. }
+                | Runs::Causes { .. }
+                | Runs::Show { .. }
+                | Runs::Why { .. }
+                | Runs::Outcome { .. }
+        ),
+        _ => false,
+    }
+}
+
+async fn ask(
     command: Command,
     ops: &Ops,
     out: &mut Output,

@@ -79,7 +79,7 @@ impl Asked {
         pace.wait = Duration::ZERO;
         Ok(Self {
             act,
-            choice: RunChoice::Ids(vec![ops.find_run(&asked.id).await?]),
+            choice: RunChoice::Ids(vec![ops.within_limit(ops.find_run(&asked.id)).await?]),
             pace,
             consent: Consent {
                 yes: None,
@@ -96,7 +96,11 @@ impl Asked {
         terminal: &mut dyn Terminal,
     ) -> Result<Exit, OpsError> {
         let is_named = matches!(&self.choice, RunChoice::Ids(ids) if ids.len() == 1);
-        let plan = ops.plan_runs(self.act, self.choice).await?;
+        let plan = ops.plan_runs(self.act, self.choice);
+        let plan = match is_named {
+            true => ops.within_limit(plan).await?,
+            false => plan.await?,
+        };
         let preview = preview(&plan);
         let by = (self.by.actor.as_str(), self.by.reason.as_str());
         let report = match preview.consent(&self.consent, is_named, out, terminal)? {
@@ -130,7 +134,7 @@ impl Asked {
 pub(super) async fn found(ids: &[String], ops: &Ops) -> Result<Vec<kser::run::RunId>, OpsError> {
     let mut found = Vec::new();
     for id in ids {
-        let id = ops.find_run(id).await?;
+        let id = ops.within_limit(ops.find_run(id)).await?;
         if !found.contains(&id) {
             found.push(id);
         }

@@ -483,9 +483,9 @@ async fn an_operation_is_launched_and_a_task_sent_by_name() {
 
 /// An outcome as large as a record may be is cut where it is shown, and whole where it is asked for.
 #[tokio::test(start_paused = true)]
-async fn a_large_outcome_is_cut() {
+async fn an_outcome_of_10_mb_is_cut() {
     let world = World::new().await;
-    let large = "\u{1b}x".repeat(100_000);
+    let large = format!("\u{1b}{}", "x".repeat(10_000_000));
     let text = large.clone();
     let print = move |_: Check| std::future::ready(text.clone());
     let registry = Registry::new().task(print).build().unwrap();
@@ -493,7 +493,8 @@ async fn a_large_outcome_is_cut() {
     let producer = world.client.producer();
     let launch = producer.launch_steps("billing.Print", vec![Step::new(Check {})]);
     let run = launch.with_id("large-1").await.unwrap();
-    assert_eq!(run.wait().await.unwrap().status, Status::Success);
+    let ended = run.wait().await.unwrap();
+    assert_eq!(ended.status, Status::Success, "{ended}");
     let shown = world.kser("runs show large-1").await.text;
     assert!(
         shown.len() < 10_000 && !shown.contains('\u{1b}'),

@@ -87,7 +87,7 @@ impl World {
     }
 
     async fn on(store: MemoryStore) -> Self {
-        let transport = MemoryTransport::new();
+        let transport = MemoryTransport::with_largest_record(20_000_000);
         let mut limits = Limits::default();
         (limits.outcome, limits.message) = (20_000_000, 20_000_000);
         let builder = Client::builder(transport.clone()).store(store);

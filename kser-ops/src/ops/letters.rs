@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kser::Error;
 use kser::backend::{Inspect, Record, RecordPlace, Room, UnsettledQuery, UnsettledView};
@@ -11,7 +12,7 @@ use crate::causes::{CauseCounter, Causes};
 use crate::error::OpsError;
 use crate::fingerprint::CausePrefix;
 use crate::letter::{DEAD_LETTERS, Letter, LetterAddress};
-use crate::ops::Ops;
+use crate::ops::{Ops, limited};
 
 /// The letters that are read at once, and their bytes: the bound of the memory for a view.
 const PAGE: Room = Room::new(1000, 4 * 1024 * 1024);
@@ -61,6 +62,8 @@ pub struct LetterView {
     view: Option<Box<dyn UnsettledView>>,
     filter: LetterFilter,
     read: u64,
+    /// The time for a page.
+    limit: Option<Duration>,
 }
 
 impl Ops {
@@ -101,7 +104,7 @@ impl Ops {
         topic: Option<&str>,
         filter: LetterFilter,
     ) -> Result<LetterView, OpsError> {
-        let topics = self.letter_topics(topic).await?;
+        let topics = self.within_limit(self.letter_topics(topic)).await?;
         let routes = self.client.routes();
         let with_group = |topic: Topic| {
             let group = routes.group(&topic);
@@ -113,6 +116,7 @@ impl Ops {
             view: None,
             filter,
             read: 0,
+            limit: self.limit,
         })
     }
 
@@ -206,10 +210,12 @@ impl LetterView {
                     return Ok(None);
                 };
                 let query = UnsettledQuery::new(group, topic);
-                self.view = Some(self.inspect.unsettled(query).await?);
+                let view = async { Ok(self.inspect.unsettled(query).await?) };
+                self.view = Some(limited(self.limit, view).await?);
                 continue;
             };
-            let shown = view.next(PAGE).await?;
+            let page = async { Ok(view.next(PAGE).await?) };
+            let shown = limited(self.limit, page).await?;
             if shown.is_empty() {
                 self.view = None;
                 continue;

@@ -83,12 +83,11 @@ impl<'p> EndedAttempt<'p> {
         let first_failed = first_failed.or(state.tracked.attempts.first);
         let failing = first_failed.map_or(Duration::ZERO, |first| began.since(first));
         let (span, ctx) = enter_trace(&mut step, state, ctx, waited.max(failing));
-        let (wait, entrypoint) = (state.take_wait(), &step.message.entrypoint);
-        let started = Observation::AttemptStarted {
-            entrypoint,
-            // The wait of a delivery is that of its first attempt alone.
-            waited: was_due.or(wait),
-        };
+        // The wait of a delivery is that of its first attempt alone.
+        let wait = state.take_wait();
+        step.waited = was_due.or(wait);
+        let entrypoint = &step.message.entrypoint;
+        let started = Observation::AttemptStarted { entrypoint };
         step.processor.observe(&started);
         let (ended, view) = bounded(state, &step, &ctx, span, view, began).await;
         let attempted = Attempted {

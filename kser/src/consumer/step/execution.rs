@@ -1,5 +1,6 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kser_core::sequencing::{StepKey, Transition};
@@ -26,6 +27,8 @@ pub(crate) struct StepExecution<'p> {
     pub(super) key: StepKey,
     /// Where the run stands; `None` while only the message tells it.
     view: Option<RunView>,
+    /// The wait before the attempt, for the observer.
+    pub(super) waited: Option<Duration>,
 }
 
 impl<'p> StepExecution<'p> {
@@ -58,6 +61,7 @@ impl<'p> StepExecution<'p> {
             job,
             scope,
             view: None,
+            waited: None,
         }))
     }
 
@@ -101,6 +105,7 @@ impl<'p> StepExecution<'p> {
             entrypoint: &self.message.entrypoint,
             result,
             duration: ended.since(began),
+            waited: self.waited,
         });
         Some(ended)
     }
