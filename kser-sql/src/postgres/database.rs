@@ -26,8 +26,9 @@ use super::statements::Statements;
 use super::waiters::{Looker, Waiters};
 use super::writer::Writer;
 
-/// The groups of writes that are under way at most, each on a connection of its own.
-const WRITERS: usize = 2;
+/// The groups of writes that are under way at most, each on a connection of its own. While one waits for the disk, the others
+/// execute, and the server writes the commits of several to the disk at once.
+const WRITERS: usize = 3;
 /// The groups of reads of the states of runs that are under way at most, on one connection.
 const READERS: usize = 2;
 /// The time for which a call is tried again after the loss of a connection.

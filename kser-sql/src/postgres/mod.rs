@@ -51,7 +51,7 @@ use crate::pages::{SummaryRow, attempt_place, attempts_page, place, unsigned};
 /// The longest pause between two looks for something that another process has made due.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps runs in a PostgreSQL database, which all processes of all machines use at once. Clones share its four connections.
+/// Keeps runs in a PostgreSQL database, which all processes of all machines use at once. Clones share its five connections.
 ///
 /// A write is as durable as a commit of the database is when its call returns. Writes that wait at the same moment go into one
 /// statement, and a lone one goes at once: a swap is one round trip. The tables stand in a schema of their own.

@@ -1,4 +1,4 @@
-//! The tasks that write, each on a connection of its own: at most two groups are under way.
+//! The tasks that write, each on a connection of its own: at most three groups are under way.
 
 use std::sync::Arc;
 use std::time::Duration;
