@@ -168,6 +168,8 @@ class Live {
       if (!this.isPaused) this.show(new DOMParser().parseFromString(text, "text/html"));
     } catch {
       this.button.dataset.state = "lost";
+      this.isStale = true;
+      this.timer ??= setTimeout(() => this.refresh(), 5000);
     }
   }
 

@@ -22,36 +22,36 @@ const PAGES: [(&str, &str); 14] = [
     ("waiting", "/waiting"),
 ];
 
-/// Fails unless a page loads nothing from elsewhere, breaks no rule of its policy, and can be read by everybody.
-async fn check(tab: &Tab, server: &Server, name: &str, faults: &mut Vec<String>) {
-    let mut add = |what: &str, found: Vec<String>| {
+/// Lists the faults of a page in a window: texts that are hard to read, and parts that are outside. Leaves a picture.
+async fn check_view(tab: &Tab, view: View, name: &str, faults: &mut Vec<String>) {
+    tab.set_view(view).await;
+    let place = format!("{name}-{}", view.name());
+    let pale = tab.low_contrasts().await.into_iter();
+    faults.extend(pale.map(|text| format!("{place}: {text}")));
+    let wider = tab.overflow().await;
+    faults.extend((wider > 0).then(|| format!("{place}: {wider} pixels too wide")));
+    tab.picture(&place).await;
+}
+
+/// Lists the faults of a page: elements without a name, requests to elsewhere, violations of its policy, and those of each window.
+pub(crate) async fn check(tab: &Tab, server: &Server, name: &str, faults: &mut Vec<String>) {
+    for view in View::all() {
+        check_view(tab, view, name, faults).await;
+    }
+    let elsewhere = tab.hosts().into_iter();
+    let elsewhere = elsewhere.filter(|host| *host != server.address.to_string());
+    for (what, found) in [
+        ("no name", tab.nameless().await),
+        ("id twice", tab.repeated_ids().await),
+        ("logged", tab.violations()),
+        ("request to", elsewhere.collect()),
+    ] {
         faults.extend(
             found
                 .into_iter()
                 .map(|fault| format!("{name}: {what}: {fault}")),
         );
-    };
-    for view in View::all() {
-        tab.set_view(view).await;
-        add(&view.name(), tab.low_contrasts().await);
-        let wider = tab.overflow().await;
-        add(
-            &view.name(),
-            (wider > 0)
-                .then(|| format!("{wider} pixels too wide"))
-                .into_iter()
-                .collect(),
-        );
-        tab.picture(&format!("{name}-{}", view.name())).await;
     }
-    add("no name", tab.nameless().await);
-    add("id twice", tab.repeated_ids().await);
-    add("logged", tab.violations());
-    let elsewhere = tab
-        .hosts()
-        .into_iter()
-        .filter(|host| *host != server.address.to_string());
-    add("request to", elsewhere.collect());
 }
 
 browser_tests!(

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod access;
+mod acts;
+mod live;
 mod looks;
 mod picture;
 mod server;

@@ -55,12 +55,13 @@ fn events(
     from: Receiver<News>,
     end: StreamsEnd,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    let hello = Event::default().event("hello").retry(RETRY).data("");
+    // Browsers hand no event without data to the page.
+    let hello = Event::default().event("hello").retry(RETRY).data("live");
     let news = stream::unfold(from, |mut from| async move {
         let news = from.recv().await?;
         Some((event(&news), from))
     });
-    let bye = Event::default().event("bye").data("");
+    let bye = Event::default().event("bye").data("stop");
     let news = news.take_until(async move { end.wait().await });
     let all = stream::iter([hello]).chain(news).chain(stream::iter([bye]));
     all.map(Ok)
@@ -71,6 +72,6 @@ fn event(news: &News) -> Event {
     match news {
         News::Begun(subject) => event.event("begun").data(subject.to_string()),
         News::Changed(subject) => event.event("changed").data(subject.to_string()),
-        News::Missed => event.event("resync").data(""),
+        News::Missed => event.event("resync").data("all"),
     }
 }

@@ -69,7 +69,7 @@ async fn a_change_is_told_within_two_seconds() {
     let mut stream = Stream::open(&world, "/live?see=run%3Aorder%25207&see=overview")
         .await
         .expect("a stream");
-    assert_eq!(stream.next().await, event("hello", ""));
+    assert_eq!(stream.next().await, event("hello", "live"));
     let begun = [stream.next().await, stream.next().await];
     assert!(
         begun.contains(&event("begun", "run:order%207")),
@@ -105,7 +105,7 @@ async fn two_hundred_streams_are_open_and_no_more() {
         );
     }
     for stream in &mut streams {
-        assert_eq!(stream.next().await, event("hello", ""));
+        assert_eq!(stream.next().await, event("hello", "live"));
         assert_eq!(stream.next().await, event("begun", "runs"));
     }
     let refused = Stream::open(&world, "/live?see=runs").await.err();
@@ -178,10 +178,10 @@ async fn streams_end_before_the_server() {
     let mut stream = Stream::open(&world, "/live?see=runs")
         .await
         .expect("a stream");
-    assert_eq!(stream.next().await, event("hello", ""));
+    assert_eq!(stream.next().await, event("hello", "live"));
     assert_eq!(stream.next().await, event("begun", "runs"));
     end.now();
-    assert_eq!(stream.next().await, event("bye", ""));
+    assert_eq!(stream.next().await, event("bye", "stop"));
     assert_eq!(stream.next().await, None);
     let refused = Stream::open(&world, "/live?see=runs").await.err();
     assert_eq!(refused, Some(StatusCode::SERVICE_UNAVAILABLE));
