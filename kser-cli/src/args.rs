@@ -17,6 +17,9 @@ pub use self::web::Web;
 
 /// Shows dead letters, topics and groups of kser, names the points that need a hand, and repairs
 ///
+/// Begin with `kser status`: it names the points that need a hand, each with the command that shows more or mends it. `kser runs causes`
+/// counts failed runs by cause, `kser letters causes` dead letters.
+///
 /// Looking takes no part: no group gets a member, and no letter is held back. An act on many things is shown beforehand, and done
 /// when its number is typed, or given by --yes.
 ///

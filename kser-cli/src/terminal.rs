@@ -78,6 +78,10 @@ impl Terminal for ProcessTerminal {
     }
 
     fn tell(&mut self, line: &str) -> bool {
+        if let Some(bar) = &self.bar {
+            // The bar is drawn again below the line.
+            let _ = write!(anstream::stderr(), "\r{:<wide$}\r", "", wide = bar.wide);
+        }
         writeln!(anstream::stdout(), "{line}").is_ok()
     }
 

@@ -1,5 +1,7 @@
 use kser::run::Timestamp;
-use kser_ops::{Causes, Letter, LetterAddress, LetterDocument, LetterFilter, Ops, OpsError};
+use kser_ops::{
+    CauseCounter, Causes, Letter, LetterAddress, LetterDocument, LetterFilter, Ops, OpsError,
+};
 
 use super::{export, letter_acts};
 use crate::args::{Filter, Letters, Which};
@@ -19,7 +21,7 @@ pub(super) async fn run(
 ) -> Result<Exit, OpsError> {
     match command {
         Letters::Ls { which, limit } => list(&which, limit, ops, out).await,
-        Letters::Causes { which } => causes(&which, ops, out).await,
+        Letters::Causes { which } => causes(&which, ops, out, terminal).await,
         Letters::Show { address, payload } => show(&address, payload, ops, out).await,
         Letters::Export {
             which,
@@ -110,9 +112,21 @@ async fn list(which: &Which, limit: usize, ops: &Ops, out: &mut Output) -> Resul
     Ok(Exit::Done)
 }
 
-async fn causes(which: &Which, ops: &Ops, out: &mut Output) -> Result<Exit, OpsError> {
+async fn causes(
+    which: &Which,
+    ops: &Ops,
+    out: &mut Output,
+    terminal: &mut dyn Terminal,
+) -> Result<Exit, OpsError> {
     let filter = filter(&which.filter, ops);
-    let found = ops.letter_causes(which.topic.as_deref(), filter).await?;
+    let mut view = ops.letters(which.topic.as_deref(), filter).await?;
+    let mut counter = CauseCounter::default();
+    while let Some(page) = view.next_page().await? {
+        page.iter().for_each(|letter| counter.count(letter));
+        terminal.progress(view.read(), None);
+    }
+    terminal.end_progress();
+    let found = counter.causes();
     match out.is_json() {
         true => out.document(&found)?,
         false => print_causes(&found, out),
@@ -141,6 +155,13 @@ fn print_causes(found: &Causes, out: &mut Output) {
         "CAUSE", "LETTERS", "RUNS", "TASK", "FIRST", "LAST", "REPLAYS", "WHY",
     ];
     out.table(head, rows);
+    if let Some(first) = found.causes.first() {
+        let (cause, sample) = (first.cause, clean(&first.sample.address.to_string(), 400));
+        out.line(format!("look at one: kser letters show {sample}"));
+        out.line(format!(
+            "once it is mended: kser letters replay --all-topics --cause {cause} --canary 1"
+        ));
+    }
     if found.others > 0 {
         out.line(format!(
             "… {} letters have further causes",

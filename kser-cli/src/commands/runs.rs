@@ -162,6 +162,13 @@ fn causes(found: &RunCauses, out: &mut Output) -> Result<Exit, OpsError> {
         ["CAUSE", "RUNS", "TASK", "FIRST", "LAST", "LATEST", "WHY"],
         rows,
     );
+    if let Some(first) = found.causes.first() {
+        let (cause, sample) = (first.cause, clean(first.sample.as_str(), 1024));
+        out.line(format!("look at one: kser runs show {sample}"));
+        out.line(format!(
+            "once it is mended: kser runs resume --cause {cause} --canary 1"
+        ));
+    }
     if found.has_earlier {
         let read = count(found.runs);
         out.line(format!(

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use kser::Error;
 use kser::run::{RunState, Status};
-use kser_ops::{Ops, OpsError};
+use kser_ops::{Ops, OpsError, Spoken};
 
 use super::run_acts::found;
 use crate::exit::Exit;
@@ -28,22 +28,42 @@ pub(super) async fn watch(
         loop {
             let state = ops.run_state(&id).await?;
             let line = clean(&state.to_string(), 400);
-            // A reader that has closed the pipe has seen enough.
-            if line != shown && !is_json && !terminal.tell(&line) {
-                return Ok(None);
+            if line != shown && !is_json {
+                let left = left(&state, ops).await;
+                // A reader that has closed the pipe has seen enough.
+                if !terminal.tell(&format!("{line}{left}")) {
+                    return Ok(None);
+                }
             }
             shown = line;
+            if !is_json && state.steps > 0 {
+                let done = state.position.saturating_sub(1).min(state.steps);
+                terminal.progress(done.into(), Some(state.steps.into()));
+            }
             if state.status.is_terminal() {
                 return Ok(Some(state));
             }
             tokio::time::sleep(LOOK).await;
         }
     };
-    let state = within(limit, watched).await?;
+    let state = within(limit, watched).await;
+    terminal.end_progress();
+    let state = state?;
     if is_json {
         out.document(&state)?;
     }
     Ok(state.as_ref().map_or(Exit::Done, end))
+}
+
+/// Returns the estimate of the rest of a run that goes on; empty where there is none.
+async fn left(state: &RunState, ops: &Ops) -> String {
+    if state.status.is_terminal() {
+        return String::new();
+    }
+    match ops.estimate(&state.id).await {
+        Ok(Some(estimate)) => format!(" · about {} more", Spoken(estimate.left)),
+        _ => String::new(),
+    }
 }
 
 /// Waits until runs have ended.

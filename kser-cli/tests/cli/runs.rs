@@ -530,3 +530,48 @@ fn commands_that_are_named_can_be_typed() {
         assert!(read.is_ok(), "{line}: {read:?}");
     }
 }
+
+/// Long work shows how far it is: a run that is watched with the time that it has yet to take, an act, an export, and a count of letters.
+#[tokio::test(start_paused = true)]
+async fn long_work_shows_its_progress() {
+    let world = World::new().await;
+    let slow = |_: Check| async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        "checked".to_owned()
+    };
+    let registry = Registry::new().task(slow).build().unwrap();
+    let _consumer = world.client.consumer(registry).spawn();
+    let launch = async |id: &str| {
+        let steps = vec![Step::new(Check {}), Step::new(Check {})];
+        let producer = world.client.producer();
+        let launch = producer.launch_steps("billing.Review", steps);
+        launch.with_id(id).await.unwrap()
+    };
+    for number in 0..5 {
+        let run = launch(&format!("past-{number}")).await;
+        assert_eq!(run.wait().await.unwrap().status, Status::Success);
+    }
+    let _run = launch("watched-1").await;
+    let watched = world.kser("runs watch watched-1").await;
+    let first = watched.told.first().map(String::as_str);
+    assert_eq!(
+        first,
+        Some("watched-1 RUNNING step 1 of 2 · about 2 min more")
+    );
+    let steps: std::collections::BTreeSet<_> = watched.progress.iter().copied().collect();
+    assert_eq!(
+        steps.into_iter().collect::<Vec<_>>(),
+        [(0, Some(2)), (1, Some(2)), (2, Some(2))]
+    );
+    let world = world.with_letters().await;
+    assert_eq!(
+        world.kser("letters causes billing").await.progress,
+        [(5, None)]
+    );
+    assert_eq!(
+        world.kser("letters export billing").await.progress,
+        [(5, None)]
+    );
+    let act = world.kser("letters discard --topic billing --yes 5").await;
+    assert_eq!(act.progress.last(), Some(&(5, Some(5))), "{act:?}");
+}

@@ -37,6 +37,7 @@ pub(crate) struct Answer {
     pub(crate) asked: Option<String>,
     pub(crate) told: Vec<String>,
     pub(crate) noted: Vec<String>,
+    pub(crate) progress: Vec<(u64, Option<u64>)>,
 }
 
 /// Stands for an operator at the terminal, who types this answer, or none.
@@ -45,6 +46,7 @@ struct Person {
     asked: Option<String>,
     told: Vec<String>,
     noted: Vec<String>,
+    progress: Vec<(u64, Option<u64>)>,
 }
 
 impl Terminal for Person {
@@ -63,7 +65,9 @@ impl Terminal for Person {
         self.noted.push(line.to_owned());
     }
 
-    fn progress(&mut self, _: u64, _: Option<u64>) {}
+    fn progress(&mut self, done: u64, of: Option<u64>) {
+        self.progress.push((done, of));
+    }
 
     fn end_progress(&mut self) {}
 }
@@ -178,6 +182,7 @@ impl World {
             asked: None,
             told: Vec::new(),
             noted: Vec::new(),
+            progress: Vec::new(),
         };
         let ended = kser_cli::run(command, &self.ops, &mut out, &mut person).await;
         let is_json = out.is_json();
@@ -195,6 +200,7 @@ impl World {
             asked: person.asked,
             told: person.told,
             noted: person.noted,
+            progress: person.progress,
         }
     }
 
