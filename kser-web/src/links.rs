@@ -69,6 +69,11 @@ impl Links {
         self.to(&format!("/letters/at/{topic}/{partition}/{offset}"))
     }
 
+    /// Returns the address of an act on a consumer.
+    pub(crate) fn consumer(&self, id: &str, act: &str) -> String {
+        self.to(&format!("/consumers/{}/{act}", part(id)))
+    }
+
     /// Returns the address of a path of the router, with a query.
     pub(crate) fn with(&self, path: &str, query: &[(&str, &str)]) -> String {
         with(&self.to(path), query)

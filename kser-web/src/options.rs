@@ -75,8 +75,8 @@ impl WebOptions {
         }
     }
 
-    /// Adds the acts: resume, retry, skip, cancel, fork and purge for runs, replay and discard for dead letters. Without this the router
-    /// has no route that changes anything.
+    /// Adds the acts: resume, retry, skip, report, cancel, fork and purge for runs, replay, renew and discard for dead letters, pause, resume
+    /// and drain for consumers. Without this the router has no route that changes anything.
     #[must_use]
     pub const fn with_acts(mut self) -> Self {
         self.has_acts = true;

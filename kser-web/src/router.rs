@@ -90,7 +90,8 @@ async fn letter(
 }
 
 async fn consumers(State(web): State<Web>, Extension(visitor): Seen) -> Response {
-    web.show(&visitor, pages::consumers::page(&web)).await
+    web.show(&visitor, pages::consumers::page(&web, &visitor))
+        .await
 }
 
 async fn waiting(State(web): State<Web>, Extension(visitor): Seen) -> Response {

@@ -3,7 +3,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use super::{bulk, job_page, one};
+use super::{bulk, consumer, job_page, one};
 use crate::access::Visitor;
 use crate::answer::Web;
 use crate::params::Params;
@@ -14,6 +14,10 @@ type Seen = Extension<Visitor>;
 pub(crate) fn routes() -> Router<Web> {
     Router::new()
         .route("/runs/{id}/{act}", get(show_one).post(carry_one_out))
+        .route(
+            "/consumers/{id}/{act}",
+            get(show_consumer).post(tell_consumer),
+        )
         .route("/plan/{kind}/{act}", get(preview))
         .route("/plans/{id}", get(show_plan).post(begin))
         .route("/acts/{id}", get(show_job))
@@ -37,6 +41,25 @@ async fn carry_one_out(
     body: String,
 ) -> Response {
     one::carry_out(&web, &visitor, &id, &act, &Params::of(Some(&body))).await
+}
+
+async fn show_consumer(
+    State(web): State<Web>,
+    Extension(visitor): Seen,
+    Path((id, act)): Path<(String, String)>,
+) -> Response {
+    web.show(&visitor, async { consumer::page(&web, &id, &act) })
+        .await
+}
+
+async fn tell_consumer(
+    State(web): State<Web>,
+    Extension(visitor): Seen,
+    Path((id, act)): Path<(String, String)>,
+    body: String,
+) -> Response {
+    let form = Params::of(Some(&body));
+    consumer::carry_out(&web, &visitor, &id, &act, &form).await
 }
 
 async fn preview(

@@ -2,24 +2,26 @@ use std::collections::BTreeSet;
 
 use kser_ops::{ConsumerLine, GroupLine, OpsError, PartitionLine, RunningLine, Spoken};
 
+use crate::access::Visitor;
+use crate::acts::consumer as consumer_act;
 use crate::answer::Web;
 use crate::html::{Markup, Page, Tab, ago, cell, count, html};
 use crate::links::Links;
 
 /// The most consumers of a page.
-const CONSUMERS: usize = 100;
+const CONSUMERS: usize = 50;
 
-/// The most running attempts of a consumer that are shown.
-const RUNNING: usize = 8;
+/// The most running attempts of the page, and the fewest of a consumer.
+const RUNNING: (usize, usize) = (60, 1);
 
-/// The most names of a consumer that are shown.
-const NAMES: usize = 30;
+/// The most names of the page, and the fewest of a consumer.
+const NAMES: (usize, usize) = (300, 3);
 
 /// The most partitions of a page, those with the most records that wait first.
-const PARTITIONS: usize = 200;
+const PARTITIONS: usize = 60;
 
 /// Draws the consumers that announce themselves, and the partitions of their groups.
-pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
+pub(crate) async fn page(web: &Web, visitor: &Visitor) -> Result<Page, OpsError> {
     let found = web
         .ops
         .consumers()
@@ -30,7 +32,7 @@ pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
     let body = html! {
         h1 { "Consumers" }
         @match &found {
-            Ok(found) => (consumers(links, found)),
+            Ok(found) => (consumers(links, found, visitor.may_act)),
             Err(error) => section { p.calm { (cell(&error.to_string())) } },
         }
         @match &groups {
@@ -42,7 +44,8 @@ pub(crate) async fn page(web: &Web) -> Result<Page, OpsError> {
     Ok(page.with_command("kser consumers ls").seeing("consumers"))
 }
 
-fn consumers(links: &Links, found: &[ConsumerLine]) -> Markup {
+fn consumers(links: &Links, found: &[ConsumerLine], may_act: bool) -> Markup {
+    let shown = found.len().min(CONSUMERS);
     let versions: BTreeSet<_> = found
         .iter()
         .filter_map(|it| it.version.as_deref())
@@ -56,11 +59,13 @@ fn consumers(links: &Links, found: &[ConsumerLine]) -> Markup {
                 "."
             }
         }
-        @for consumer in found.iter().take(CONSUMERS) { (one(links, consumer)) }
+        @for consumer in found.iter().take(CONSUMERS) { (one(links, consumer, shown, may_act)) }
     }
 }
 
-fn one(links: &Links, consumer: &ConsumerLine) -> Markup {
+/// Draws one of so many consumers that are shown.
+fn one(links: &Links, consumer: &ConsumerLine, shown: usize, may_act: bool) -> Markup {
+    let names = share(NAMES, shown);
     let running = consumer.running.len() + consumer.more_running;
     let (class, shape) = match consumer.state {
         "running" => ("ok", "✓"),
@@ -79,20 +84,31 @@ fn one(links: &Links, consumer: &ConsumerLine) -> Markup {
                 dt { "holds" } dd { (count(whole(consumer.held))) " records, " (count(whole(consumer.held_bytes))) " bytes" }
                 @if let Some(lag) = consumer.lag { dt { "lag" } dd { (count(lag)) } }
                 @if let Some(oldest) = consumer.oldest_waiting { dt { "oldest" } dd { (Spoken(oldest)) } }
+                @if let Some(paused) = &consumer.paused_by { dt { "paused by" } dd { (cell(&paused.actor)) @if !paused.reason.is_empty() { ": " (cell(&paused.reason)) } } }
                 @if let Some(version) = &consumer.version { dt { "version" } dd { (cell(version)) } }
                 dt { "kser" } dd { (cell(&consumer.kser)) }
                 @for (topic, partitions) in &consumer.assigned { dt { (cell(topic.as_str())) } dd { "partitions " (cell(partitions)) } }
             }
             (remarks(consumer))
-            (attempts(links, consumer))
+            (attempts(links, consumer, share(RUNNING, shown)))
+            @if may_act && consumer.remote_control {
+                nav.acts aria-label="Acts on the consumer" {
+                    @for (act, word) in consumer_act::WORDS { a.button href=(links.consumer(&consumer.id, act)) data-act=(act) { (word) "…" } }
+                }
+            }
             details {
                 summary { (consumer.entrypoints.len() + consumer.more_entrypoints) " registered names" }
-                p { @for name in consumer.entrypoints.iter().take(NAMES) { code { (cell(name.as_str())) } " " }
-                    @let more = consumer.entrypoints.len().saturating_sub(NAMES) + consumer.more_entrypoints;
+                p { @for name in consumer.entrypoints.iter().take(names) { code { (cell(name.as_str())) } " " }
+                    @let more = consumer.entrypoints.len().saturating_sub(names) + consumer.more_entrypoints;
                     @if more > 0 { "and " (more) " more" } }
             }
         }
     }
+}
+
+/// Shares the entries of a page among the consumers that are shown, so that a page stays small.
+fn share((most, least): (usize, usize), shown: usize) -> usize {
+    (most / shown.max(1)).max(least)
 }
 
 fn whole(number: usize) -> u64 {
@@ -110,13 +126,13 @@ fn remarks(consumer: &ConsumerLine) -> Markup {
     }
 }
 
-fn attempts(links: &Links, consumer: &ConsumerLine) -> Markup {
-    let more = consumer.running.len().saturating_sub(RUNNING) + consumer.more_running;
+fn attempts(links: &Links, consumer: &ConsumerLine, most: usize) -> Markup {
+    let more = consumer.running.len().saturating_sub(most) + consumer.more_running;
     html! {
         @if !consumer.running.is_empty() {
             table.rows {
                 thead { tr { th { "Runs now" } th { "Run" } th.n { "Step" } th.n { "Try" } th.n { "For" } th { "Progress" } } }
-                tbody { @for task in consumer.running.iter().take(RUNNING) { (running(links, task)) } }
+                tbody { @for task in consumer.running.iter().take(most) { (running(links, task)) } }
             }
             @if more > 0 { p.more { (more) " more" } }
         }

@@ -342,3 +342,41 @@ async fn plans_are_forgotten_in_turn() {
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     assert!(gone.text.contains("forgotten"), "{}", gone.text);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_allows_it_is_paused_by_the_name_of_the_visitor() {
+    let world = World::new(acting()).await;
+    let registry = || {
+        Registry::new()
+            .task(async |_: Work| "done".to_owned())
+            .build()
+    };
+    let consumer = |name: &str| {
+        let consumer = world.client.consumer(registry().expect("a registry"));
+        consumer.with_instance(name)
+    };
+    let obeys = consumer("shop-0").with_remote_control().spawn();
+    let other = consumer("shop-1").spawn();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let text = world.get("/consumers").await.text;
+    let pause = "/consumers/kser.shop%2Fshop-0/pause";
+    assert!(text.contains(&format!("href=\"{pause}\"")), "{text}");
+    assert!(!text.contains("shop-1/pause"), "{text}");
+    assert_eq!(action(&world.get(pause).await.text), pause);
+    let told = world.post(pause, "length=10m&reason=provider+down").await;
+    assert_eq!(told.header(header::LOCATION), "/consumers", "{}", told.text);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let text = world.get("/consumers").await.text;
+    assert!(text.contains(r#"data-state="paused""#), "{text}");
+    assert!(text.contains("anna: provider down"), "{text}");
+    let refused = world.post("/consumers/kser.shop%2Fshop-1/pause", "").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
+    for (path, form, status) in [
+        (pause, "length=long", StatusCode::BAD_REQUEST),
+        ("/consumers/shop-0/explode", "", StatusCode::NOT_FOUND),
+        ("/consumers/nobody/drain", "", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(world.post(path, form).await.status, status, "{path}");
+    }
+    drop((obeys, other));
+}
