@@ -15,8 +15,17 @@ const DETAILED: usize = 100;
 /// The most attempts of a step that have lines of their own, the last ones.
 const OF_STEP: usize = 10;
 
+/// The same for a long chain.
+const DETAILED_OF_MANY: usize = 40;
+
+/// The longest text of an attempt that has a line of its own, in characters.
+const ERROR: usize = 300;
+
 /// The longest text of a step in a long chain, in characters.
 const SHORT: usize = 60;
+
+/// The steps of a long chain on both sides of the one that is looked at whose texts are shown, so that a page stays small.
+const NEAR: u32 = 25;
 
 /// The number of steps from which on a chain is long.
 const LONG: usize = 40;
@@ -26,6 +35,8 @@ const LONG: usize = 40;
 pub(crate) struct Drawing<'a> {
     pub(crate) links: &'a Links,
     pub(crate) chain: &'a RunChain,
+    /// The step that is looked at.
+    pub(crate) around: u32,
     /// The step whose payloads are shown.
     pub(crate) shown: Option<u32>,
     /// The payloads of that step.
@@ -52,30 +63,38 @@ impl Drawing<'_> {
 
     /// Chooses the steps whose attempts have lines of their own.
     fn detailed(&self) -> BTreeSet<u32> {
-        let stands = self.shown.unwrap_or(self.chain.run.position);
+        let most = match self.is_long() {
+            true => DETAILED_OF_MANY,
+            false => DETAILED,
+        };
         let mut steps: Vec<_> = self
             .chain
             .chain
             .iter()
             .filter(|step| needs_a_look(step))
             .collect();
-        steps.sort_by_key(|step| step.position.abs_diff(stands));
+        steps.sort_by_key(|step| step.position.abs_diff(self.around));
         let mut lines = 0;
         let fit = steps.into_iter().take_while(|step| {
             lines += step.attempts.len().min(OF_STEP);
-            lines <= DETAILED
+            lines <= most
         });
         fit.map(|step| step.position).chain(self.shown).collect()
+    }
+
+    fn is_long(&self) -> bool {
+        self.chain.chain.len() > LONG
     }
 
     fn step(&self, step: &ChainStep, axis: &Axis, is_detailed: bool) -> Markup {
         let (class, shape, word) = look(step.state);
         let position = step.position;
-        let longest = match self.chain.chain.len() > LONG {
+        let longest = match self.is_long() {
             true => SHORT,
             false => super::LONGEST_CELL,
         };
-        let last = step.attempts.last();
+        let is_near = !self.is_long() || position.abs_diff(self.around) <= NEAR;
+        let last = step.attempts.last().filter(|_| is_near);
         html! {
             li id=(anchor(position)) class=(class) data-state=(word) {
                 span.pos { (label(position)) }
@@ -204,7 +223,7 @@ fn line(of: &ChainAttempt) -> Markup {
             @if let Some(started) = attempt.started { span.took { "ran " (Spoken(attempt.ended.since(started))) } }
             @if let Some(waited) = of.waited { span.took { "waited " (Spoken(waited)) } }
             @if !attempt.worker.is_empty() { span.on { "on " (cell(&attempt.worker)) } }
-            span.left { (left(of, 400)) }
+            span.left { (left(of, ERROR)) }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::params::Params;
 use crate::reading::Read;
 
 /// The most causes of a page.
-const CAUSES: usize = 100;
+const CAUSES: usize = 50;
 
 /// Draws the causes of the dead letters of all topics, or of one, as far as they are read.
 pub(crate) async fn page(web: &Web, visitor: &Visitor, params: &Params) -> Result<Page, OpsError> {

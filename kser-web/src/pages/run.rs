@@ -30,6 +30,7 @@ pub(crate) async fn page(
     let drawing = Drawing {
         links: web.options.links(),
         chain: &chain,
+        around: around.unwrap_or(chain.run.position),
         shown,
         payloads,
     };

@@ -8,6 +8,9 @@ use crate::html::{Page, Tab, ago, cell, count, html};
 /// The failed runs that are read, those that were launched last.
 const READ: usize = 250;
 
+/// The most causes of the page.
+const CAUSES: usize = 50;
+
 /// Draws the causes of the runs that have failed.
 pub(crate) async fn page(web: &Web, visitor: &Visitor) -> Result<Page, OpsError> {
     let found = web.ops.run_causes(RunFilter::default(), READ).await?;
@@ -26,7 +29,7 @@ pub(crate) async fn page(web: &Web, visitor: &Visitor) -> Result<Page, OpsError>
             table.rows.boxed {
                 thead { tr { th.n { "Runs" } th { "Task" } th { "Why" } th { "First" } th { "Last" } th { "Latest run" } @if visitor.may_act { th { "Acts" } } } }
                 tbody {
-                    @for cause in &found.causes {
+                    @for cause in found.causes.iter().take(CAUSES) {
                         tr data-cause=(cause.cause.to_string()) data-runs=(cause.runs) {
                             td.n data-l="runs" { b { (count(cause.runs)) } }
                             td.name { (cell(cause.entrypoint.as_deref().unwrap_or("–"))) }
@@ -41,6 +44,7 @@ pub(crate) async fn page(web: &Web, visitor: &Visitor) -> Result<Page, OpsError>
                     }
                 }
             }
+            @if found.causes.len() > CAUSES { p.more { (found.causes.len() - CAUSES) " more causes have fewer runs." } }
         }
     };
     let page = Page::new("Failed runs by cause", Tab::Runs, body);

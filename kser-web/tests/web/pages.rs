@@ -151,7 +151,7 @@ async fn a_long_run_is_shown_so_from_sqlite() {
 
 async fn long_run(world: World) {
     let mut steps: Vec<_> = (1..=900)
-        .map(|n| says(&format!("part {n} is done")))
+        .map(|n| says(&format!("part {n} is done{}", "<".repeat(300))))
         .collect();
     steps[600] = fails("the paper is empty");
     world.run("print", steps).await;
