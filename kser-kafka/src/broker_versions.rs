@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::KafkaConfig;
 use crate::clock::monotonic;
 use crate::error::{failed, no_thread};
+use crate::reach::reach;
 
 /// The timeout of reading the versions.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ fn read(mut settings: ClientConfig) -> Result<BTreeMap<i16, i16>, KafkaError> {
     settings.set("debug", "feature");
     settings.set_log_level(RDKafkaLogLevel::Debug);
     let client: BaseProducer<Offered> = settings.create_with_context(Offered::default())?;
-    client.client().fetch_metadata(Some("kser"), ANSWER)?;
+    reach(client.client(), ANSWER)?;
     let until = monotonic() + LINE;
     // The lines are older than the answer. They are the first in the queue.
     while !client.context().has_all() && monotonic() < until {

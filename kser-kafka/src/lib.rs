@@ -20,6 +20,7 @@ mod partition_list;
 mod partition_map;
 mod producer;
 mod progress;
+mod reach;
 mod rebootstrap;
 mod topics;
 mod transaction;

@@ -16,6 +16,7 @@ use crate::KafkaConfig;
 use crate::background_drop::BackgroundDrop;
 use crate::broker_log::BrokerErrors;
 use crate::error::{failed, is_missing, is_silence, no_thread};
+use crate::reach::reach;
 use crate::topics::readiness;
 
 /// The timeout of a request.
@@ -48,8 +49,7 @@ impl TopicAdmin {
 
     /// Waits until a broker answers.
     pub(crate) async fn reach(&self) -> Result<(), Error> {
-        let ask =
-            |client: &Client<BrokerErrors>| client.fetch_metadata(Some("kser"), ANSWER).map(drop);
+        let ask = |client: &Client<BrokerErrors>| reach(client, ANSWER);
         self.ask("reaching the brokers", ask).await
     }
 

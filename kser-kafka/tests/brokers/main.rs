@@ -4,6 +4,7 @@
 mod commit_requests;
 mod commits;
 mod common;
+mod connects;
 mod coordinator;
 mod health;
 mod idle;

@@ -36,17 +36,6 @@ pub(crate) async fn exactly_once(servers: &str) -> KafkaTransport {
 pub(crate) async fn connect(servers: &str, client: &str, guarantee: Guarantee) -> KafkaTransport {
     let config = KafkaConfig::new(servers).with_delivery(guarantee);
     let config = config.with("client.id", client).unwrap();
-    // The request that is lost may be one of `connect`, which returns a temporary error then.
-    for _ in 0..3 {
-        let began = tokio::time::Instant::now();
-        match KafkaTransport::with_config(config.clone()).await {
-            Err(error) if error.is_temporary() => println!(
-                "{client} connects again after {:?}: {error}",
-                began.elapsed()
-            ),
-            connected => return connected.unwrap(),
-        }
-    }
     KafkaTransport::with_config(config).await.unwrap()
 }
 
