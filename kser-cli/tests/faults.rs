@@ -1,10 +1,14 @@
 //! The program before real backends that refuse, hang, or are frozen.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use kser::backend::{Record, Transport, headers};
+use kser::kafka::KafkaTransport;
+use kser::message::Topic;
 use kser::{Entrypoint, Registry, Step};
 use kser_cli::args::Cli;
 use kser_cli::{Exit, Output, ProcessTerminal};
@@ -14,6 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde::{Deserialize, Serialize};
 use test_services::{Cluster, Postgres};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 #[derive(Serialize, Deserialize, Entrypoint)]
@@ -54,6 +59,11 @@ fn main() {
             "a_frozen_broker_makes_a_program_not_ready_and_leaves_it_alive",
             kafka,
             frozen_broker_and_probes,
+        ),
+        trial(
+            "a_hundred_thousand_letters_are_counted_while_a_member_takes_them",
+            kafka,
+            many_letters,
         ),
         trial(
             "events_end_with_their_reader",
@@ -186,6 +196,83 @@ fn frozen() {
     assert!(status("the database").contains("TOPIC"));
     server.thaw();
     assert_eq!(kser("status", &backends).0, Some(0));
+}
+
+/// Looking takes nothing: while a member discards letters, the program counts those that are left, exactly whenever the member rests. The
+/// member gets each letter once, so no rebalance has taken one from it.
+fn many_letters() {
+    const LETTERS: u64 = 100_000;
+    let url = format!(
+        "kafka://{}?prefix=many{}.",
+        test_services::kafka(),
+        std::process::id()
+    );
+    let counted = || {
+        let (code, printed, _) = kser("letters causes shop --json", &["--kafka", &url]);
+        assert_eq!(code, Some(0), "{printed}");
+        let causes: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        assert!(causes["causes"].as_array().unwrap().len() <= 1, "{causes}");
+        causes["letters"].as_u64().unwrap()
+    };
+    Runtime::new().unwrap().block_on(async {
+        let kser = kser::connect(&url).await.unwrap();
+        let registry = Registry::new().task(async |_: Pack| ()).build().unwrap();
+        kser.ensure_topics(&registry, Some(3)).await.unwrap();
+        let topic = format!("{}shop.dlt", kser.routes().prefix());
+        let topic = Topic::new(topic).unwrap();
+        let broker = format!("kafka://{}", test_services::kafka());
+        let transport = KafkaTransport::connect(&broker).await.unwrap();
+        for first in (0..LETTERS).step_by(5000) {
+            let letter = |n: u64| {
+                Record::new(topic.clone(), Some("{}".into()))
+                    .with_key(n.to_string())
+                    .with_header(
+                        headers::ERROR,
+                        format!("Refused (500): order {n} is refused"),
+                    )
+            };
+            transport
+                .publish((first..first + 5000).map(letter).collect())
+                .await
+                .unwrap();
+        }
+        assert_eq!(counted(), LETTERS);
+        let mut letters = kser.dead_letters("shop").await.unwrap();
+        let (mut taken, mut keys) = (0, BTreeSet::new());
+        while taken < LETTERS {
+            let page = letters.list(1000).await.unwrap();
+            assert!(!page.is_empty(), "{taken} letters were taken");
+            let mut discards = JoinSet::new();
+            for letter in page {
+                assert!(
+                    keys.insert(letter.record().key.clone()),
+                    "a letter came twice"
+                );
+                taken += 1;
+                discards.spawn(letter.discard());
+            }
+            if taken.is_multiple_of(20_000) {
+                // Counted while the member works.
+                assert!((LETTERS - taken..=LETTERS).contains(&counted()));
+            }
+            for discarded in discards.join_all().await {
+                discarded.unwrap();
+            }
+            if taken.is_multiple_of(20_000) {
+                // The commit of the last discards is on its way.
+                let began = Instant::now();
+                while counted() != LETTERS - taken {
+                    assert!(
+                        began.elapsed() < Duration::from_secs(30),
+                        "{taken}: {}",
+                        counted()
+                    );
+                }
+            }
+        }
+        letters.close().await.unwrap();
+        assert_eq!(counted(), 0);
+    });
 }
 
 /// While the only broker is frozen, for as long as `KSER_FROZEN_SECONDS` says, the program is alive all the time. It is not ready, and

@@ -3,5 +3,6 @@
 mod chain;
 mod diagnosis;
 mod letters;
+mod preview;
 mod setup;
 mod topics;
