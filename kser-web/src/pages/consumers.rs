@@ -79,15 +79,15 @@ fn one(links: &Links, consumer: &ConsumerLine, shown: usize, may_act: bool) -> M
                 span class={ "st " (class) } { i aria-hidden="true" { (shape) } (consumer.state) }
             }
             dl.facts {
-                dt { "beat" } dd { (Spoken(consumer.age)) " ago" }
-                dt { "runs now" } dd { (running) " of " (consumer.places) }
-                dt { "holds" } dd { (count(whole(consumer.held))) " records, " (count(whole(consumer.held_bytes))) " bytes" }
-                @if let Some(lag) = consumer.lag { dt { "lag" } dd { (count(lag)) } }
-                @if let Some(oldest) = consumer.oldest_waiting { dt { "oldest" } dd { (Spoken(oldest)) } }
-                @if let Some(paused) = &consumer.paused_by { dt { "paused by" } dd { (cell(&paused.actor)) @if !paused.reason.is_empty() { ": " (cell(&paused.reason)) } } }
-                @if let Some(version) = &consumer.version { dt { "version" } dd { (cell(version)) } }
-                dt { "kser" } dd { (cell(&consumer.kser)) }
-                @for (topic, partitions) in &consumer.assigned { dt { (cell(topic.as_str())) } dd { "partitions " (cell(partitions)) } }
+                div { dt { "beat" } dd { (Spoken(consumer.age)) " ago" } }
+                div { dt { "runs now" } dd { (running) " of " (consumer.places) } }
+                div { dt { "holds" } dd { (count(whole(consumer.held))) " records, " (count(whole(consumer.held_bytes))) " bytes" } }
+                @if let Some(lag) = consumer.lag { div { dt { "lag" } dd { (count(lag)) } } }
+                @if let Some(oldest) = consumer.oldest_waiting { div { dt { "oldest" } dd { (Spoken(oldest)) } } }
+                @if let Some(paused) = &consumer.paused_by { div { dt { "paused by" } dd { (cell(&paused.actor)) @if !paused.reason.is_empty() { ": " (cell(&paused.reason)) } } } }
+                @if let Some(version) = &consumer.version { div { dt { "version" } dd { (cell(version)) } } }
+                div { dt { "kser" } dd { (cell(&consumer.kser)) } }
+                @for (topic, partitions) in &consumer.assigned { div { dt { (cell(topic.as_str())) } dd { "partitions " (cell(partitions)) } } }
             }
             (remarks(consumer))
             (attempts(links, consumer, share(RUNNING, shown)))
