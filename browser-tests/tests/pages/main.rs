@@ -5,6 +5,7 @@ mod access;
 mod acts;
 mod live;
 mod looks;
+mod paint;
 mod picture;
 mod server;
 mod shop;
