@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kser::Status;
 use kser::message::{Name, Topic};
-use kser::observer::{AttemptResult, LetterReason, Observation, StoreAnswer};
+use kser::observer::{AttemptResult, LetterEnd, LetterReason, Observation, StoreAnswer};
 
 use crate::histogram::Histogram;
 
@@ -22,6 +22,13 @@ pub(crate) const RUN_ENDS: [Status; 3] = [Status::Success, Status::Failed, Statu
 const REASONS: [(LetterReason, &str); 2] = [
     (LetterReason::Failed, "failed"),
     (LetterReason::NotRun, "not_run"),
+];
+
+/// The ways in which dead letters are settled, as the observer has them and as their label has them.
+const LETTER_ENDS: [(LetterEnd, &str); 3] = [
+    (LetterEnd::Replayed, "replayed"),
+    (LetterEnd::Discarded, "discarded"),
+    (LetterEnd::Renewed, "renewed"),
 ];
 
 /// The calls to the state store, as the observer has them.
@@ -60,6 +67,7 @@ pub(crate) struct Counters {
     entrypoints: Mutex<BTreeMap<Name, Arc<EntrypointCounts>>>,
     other: Arc<EntrypointCounts>,
     dead_letters: [Topics; REASONS.len()],
+    letters_settled: [Topics; LETTER_ENDS.len()],
     settle_failures: Topics,
     published: Count,
     publish_failures: Count,
@@ -149,6 +157,7 @@ impl Default for Counters {
             entrypoints: Mutex::default(),
             other: Arc::new(other),
             dead_letters: Default::default(),
+            letters_settled: Default::default(),
             settle_failures: Topics::default(),
             published: Count::default(),
             publish_failures: Count::default(),
@@ -219,6 +228,12 @@ impl Counters {
                     count.add(topic, 1);
                 }
             }
+            Observation::LetterSettled { topic, end, .. } => {
+                let end = LETTER_ENDS.iter().position(|(known, _)| known == end);
+                if let Some(count) = end.and_then(|end| self.letters_settled.get(end)) {
+                    count.add(topic, 1);
+                }
+            }
             Observation::Settled {
                 topic, duration, ..
             } => self.settle(topic).observe(*duration),
@@ -265,6 +280,16 @@ impl Counters {
         let read = reasons.flat_map(|((_, reason), counts)| {
             let counts = counts.read().into_iter();
             counts.map(|(topic, count)| (*reason, topic, count))
+        });
+        read.collect()
+    }
+
+    /// Lists the dead letters that this process has settled, by their topic and the way.
+    pub(crate) fn letters_settled(&self) -> Vec<(&'static str, String, u64)> {
+        let ends = LETTER_ENDS.iter().zip(&self.letters_settled);
+        let read = ends.flat_map(|((_, end), counts)| {
+            let counts = counts.read().into_iter();
+            counts.map(|(topic, count)| (*end, topic, count))
         });
         read.collect()
     }

@@ -199,6 +199,14 @@ impl Scrape {
                 .into_iter()
                 .map(|(reason, topic, count)| (two("topic", &topic, "reason", reason), count)),
         )?;
+        out.counter(
+            "kser_letters_settled",
+            "Dead letters that this process has replayed, discarded or renewed, by their topic",
+            counters
+                .letters_settled()
+                .into_iter()
+                .map(|(how, topic, count)| (two("topic", &topic, "how", how), count)),
+        )?;
         let settles = counters.settles();
         out.histogram(
             "kser_settle_duration_seconds",

@@ -410,6 +410,14 @@ async fn settles_and_the_reasons_of_dead_letters_are_measured() -> Tested {
         "kser_settle_duration_seconds_count{topic=\"dice\"} 1",
     )
     .await;
+    let mut letters = kser.dead_letters("dice").await?;
+    letters.next().await?.renew().await?;
+    letters.next().await?.discard().await?;
+    letters.close().await?;
+    for how in ["renewed", "discarded"] {
+        let expected = format!("kser_letters_settled_total{{topic=\"dice\",how=\"{how}\"}} 1");
+        line(&monitor, &expected).await;
+    }
     Ok(consumer.stop().await?)
 }
 

@@ -41,6 +41,7 @@ use crate::engine::run_ref::RunRef;
 use crate::engine::run_view::RunView;
 use crate::engine::scope::message::is_stored_run;
 use crate::engine::stored::{Applied, Stored, run_ref};
+use crate::observer::{LetterEnd, Observation};
 use crate::payloads::Payloads;
 use crate::shared::Shared;
 use crate::topics::DEAD_LETTERS;
@@ -202,7 +203,7 @@ impl DeadLetter {
             _ => (vec![self.original()?], None),
         };
         let expected = Expected::new(&shared.event_watcher, carried);
-        self.settle(records).await?;
+        self.settle(LetterEnd::Replayed, records).await?;
         expected.comes();
         Ok(())
     }
@@ -214,7 +215,7 @@ impl DeadLetter {
     /// [`Error::Backend`] when the transport does not answer, [`Error::Lost`] when the session is closed; the dead letter stays
     /// then.
     pub async fn discard(self) -> Result<(), Error> {
-        self.settle(Vec::new()).await
+        self.settle(LetterEnd::Discarded, Vec::new()).await
     }
 
     /// Writes the dead letter again, at the end of its topic, and settles it here: the time for which its topic keeps it begins anew.
@@ -224,7 +225,8 @@ impl DeadLetter {
     ///
     /// As [`discard`](Self::discard).
     pub async fn renew(self) -> Result<(), Error> {
-        self.settle(vec![self.record.clone()]).await
+        let again = vec![self.record.clone()];
+        self.settle(LetterEnd::Renewed, again).await
     }
 
     /// Leaves the dead letter where it is, as dropping it does. It comes again in the next session.
@@ -232,11 +234,17 @@ impl DeadLetter {
         drop(self);
     }
 
-    async fn settle(&self, records: Vec<Record>) -> Result<(), Error> {
+    async fn settle(&self, end: LetterEnd, records: Vec<Record>) -> Result<(), Error> {
         let ticket = self.session.take(&self.place)?;
         match ticket.settle(records).await {
             Ok(settled) if settled.is_lost() => Err(Error::Lost),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let topic = self.record.topic.as_str();
+                let topic = topic.strip_suffix(DEAD_LETTERS).unwrap_or(topic);
+                self.shared
+                    .observe(&Observation::LetterSettled { topic, end });
+                Ok(())
+            }
             Err(NotSettled { source, ticket, .. }) => {
                 self.session.hold(self.place.clone(), ticket);
                 Err(match source {

@@ -130,6 +130,13 @@ pub enum Observation<'a> {
         /// The reason.
         reason: LetterReason,
     },
+    /// A program has replayed, discarded or renewed a dead letter.
+    LetterSettled {
+        /// The topic whose record it is, without the suffix of dead letters.
+        topic: &'a str,
+        /// The way.
+        end: LetterEnd,
+    },
     /// A delivery is settled: its outputs are published. Of deliveries whose outputs the transport takes without being awaited, one in
     /// sixteen is observed while many are in hand.
     Settled {
@@ -171,6 +178,18 @@ pub enum LetterReason {
     Failed,
     /// No handler has run: the record is no message, or no consumer knows its entrypoint.
     NotRun,
+}
+
+/// The way in which a dead letter is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LetterEnd {
+    /// The record was sent again.
+    Replayed,
+    /// The letter was forgotten.
+    Discarded,
+    /// The letter was written again, at the end of its topic.
+    Renewed,
 }
 
 /// The answer of a state store.
