@@ -303,6 +303,15 @@ async fn an_act_is_stopped_by_a_person() {
         text.contains("a person has stopped it; 3 were not tried"),
         "{text}"
     );
+    let consumer = repaired(&world.client);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    consumer.stop().await.expect("a stop");
+    let mut ends = Vec::new();
+    for n in 0..4 {
+        ends.push(world.status(&format!("order-{n}")).await);
+    }
+    let succeeded = ends.iter().filter(|status| **status == Status::Success);
+    assert_eq!(succeeded.count(), 1, "the others are left: {ends:?}");
 }
 
 #[tokio::test(start_paused = true)]
