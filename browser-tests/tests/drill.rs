@@ -128,7 +128,7 @@ async fn incident() {
     fail(&producer).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());
-    let gate = Gate::program(|_| Access::Act("anna".to_owned()));
+    let gate = Gate::program(|_| Access::Act("oncall".to_owned()));
     let pages = kser_web::router(
         Ops::new(place.connect().await),
         WebOptions::new(gate).with_acts(),

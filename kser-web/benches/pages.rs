@@ -127,7 +127,7 @@ async fn filled(store: &str) -> Client {
 }
 
 fn pages(kser: Client) -> Router {
-    let gate = Gate::program(|_| Access::Act("anna".to_owned()));
+    let gate = Gate::program(|_| Access::Act("oncall".to_owned()));
     kser_web::router(Ops::new(kser), WebOptions::new(gate).with_acts())
 }
 

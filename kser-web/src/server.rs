@@ -101,7 +101,7 @@ mod tests {
     fn a_public_address_needs_more_than_a_link() {
         let public: SocketAddr = "0.0.0.0:8790".parse().unwrap();
         let own: SocketAddr = "127.0.0.1:8790".parse().unwrap();
-        let link = Gate::one_time("anna", |_| {}).unwrap();
+        let link = Gate::one_time("oncall", |_| {}).unwrap();
         assert!(check(own, &link).is_ok());
         let refused = check(public, &link).unwrap_err().to_string();
         assert!(refused.contains("0.0.0.0:8790 can be reached"), "{refused}");

@@ -15,7 +15,7 @@ browser_tests!(
         let shop = Shop::open().await;
         let told = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&told);
-        let gate = Gate::one_time("anna", move |token| {
+        let gate = Gate::one_time("oncall", move |token| {
             token.clone_into(&mut to.lock().unwrap())
         });
         let server = show(&shop, WebOptions::new(gate.unwrap())).await;

@@ -41,7 +41,7 @@ browser_tests!(
             tab.leads_on(tab.click("form.act button")).await;
             let text = tab.text().await;
             assert!(
-                text.contains("resume by anna: the bank <b>has</b> opened"),
+                text.contains("resume by oncall: the bank <b>has</b> opened"),
                 "{text}"
             );
             run.wait().await.unwrap();

@@ -36,7 +36,7 @@ browser_tests!(
         let loads = tab.loads();
         let mut took = Vec::new();
         // The machine may be busy with other tests for a moment.
-        for person in ["anna", "bert", "cleo"] {
+        for person in ["oncall", "bert", "cleo"] {
             resume(&shop, person).await;
             took.push(tab.until(&sees(person)).await);
             run.wait().await.unwrap();
@@ -65,12 +65,12 @@ browser_tests!(
         tab.until("document.getElementById('live').dataset.state === 'lost'")
             .await;
         // A change while there is no server is not missed.
-        resume(&shop, "anna").await;
+        resume(&shop, "oncall").await;
         run.wait().await.unwrap();
         let router = kser_web::router(Ops::new(shop.client.clone()), open());
         let server = Server::start_at(address, router).await;
         is_live(&tab).await;
-        tab.until(&sees("anna")).await;
+        tab.until(&sees("oncall")).await;
         resume(&shop, "bert").await;
         tab.until(&sees("bert")).await;
         drop(server);
@@ -90,9 +90,9 @@ browser_tests!(
             is_live(&tab).await;
             tabs.push(tab);
         }
-        resume(&shop, "anna").await;
+        resume(&shop, "oncall").await;
         for tab in &tabs {
-            tab.until(&sees("anna")).await;
+            tab.until(&sees("oncall")).await;
         }
         // Each can go on to another page.
         for tab in &tabs {
@@ -113,11 +113,11 @@ browser_tests!(
         tab.until("document.getElementById('live').innerText === 'paused'")
             .await;
         let requests = tab.requests().len();
-        resume(&shop, "anna").await;
+        resume(&shop, "oncall").await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert!(!tab.text().await.contains("resume by anna"));
+        assert!(!tab.text().await.contains("resume by oncall"));
         assert_eq!(tab.requests().len(), requests, "{:?}", tab.requests());
         tab.click("#live").await;
-        tab.until(&sees("anna")).await;
+        tab.until(&sees("oncall")).await;
     }
 );

@@ -16,9 +16,9 @@ use kser_web::{Access, Gate, WebOptions};
 use self::server::Server;
 use self::shop::Shop;
 
-/// Lets everybody in as Anna, with all rights.
+/// Lets everybody in as `oncall`, with all rights.
 fn open() -> WebOptions {
-    WebOptions::new(Gate::program(|_| Access::Act("anna".to_owned()))).with_name("shop")
+    WebOptions::new(Gate::program(|_| Access::Act("oncall".to_owned()))).with_name("shop")
 }
 
 /// Shows a shop.

@@ -42,7 +42,7 @@ browser_tests!(
         (view.width, view.height) = (1060, 746);
         tab.set_view(view).await;
         tab.open(&server.url("/runs/order-7422")).await;
-        tab.until_text("resume by anna").await;
+        tab.until_text("resume by oncall").await;
         let made = browser_tests::pictures().join("chain.png");
         tab.picture_of_view(&made).await;
         let small = browser_tests::shrink(&std::fs::read(&made).unwrap());

@@ -115,7 +115,10 @@ impl Shop {
 
     /// Launches an order, which is paid and shipped while the bank is open.
     pub(crate) async fn order(&self, id: &str, note: &str) -> Run {
-        let (order, note) = (7421, note.to_owned());
+        // The number of the order is that in the id.
+        let digits = id.chars().filter(char::is_ascii_digit);
+        let order = digits.take(4).collect::<String>().parse().unwrap();
+        let note = note.to_owned();
         let steps = vec![
             Step::new(Reserve {
                 order,
@@ -155,7 +158,7 @@ impl Shop {
         for run in failed {
             run.wait().await.unwrap();
         }
-        let runs = self.client.runs().by("anna", "the bank has opened again");
+        let runs = self.client.runs().by("oncall", "the bank has opened again");
         self.set_bank(true);
         runs.resume(&"order-7422".into()).await.unwrap();
         runs.wait(&"order-7422".into()).await.unwrap();

@@ -10,7 +10,7 @@ use super::world::World;
 async fn the_page_gives_the_documents_of_the_program() {
     let world = World::still().await.with_runs().await.with_letters().await;
     let _running = consumer(&world);
-    let gate = Gate::program(|_| Access::Read("anna".to_owned()));
+    let gate = Gate::program(|_| Access::Read("oncall".to_owned()));
     let pages = kser_web::router(world.ops.clone(), WebOptions::new(gate));
     for (line, path) in [
         ("status", "status"),

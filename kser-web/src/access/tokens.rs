@@ -169,7 +169,10 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&told);
         let announce = Box::new(move |token: &str| to.lock().unwrap().push(token.to_owned()));
-        (Tokens::one_time("anna".to_owned(), announce).unwrap(), told)
+        (
+            Tokens::one_time("oncall".to_owned(), announce).unwrap(),
+            told,
+        )
     }
 
     #[test]

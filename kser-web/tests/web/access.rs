@@ -208,13 +208,13 @@ async fn a_proxy_names_the_visitor() {
     let world = World::new(WebOptions::new(gate).with_acts()).await;
     let ask = async |headers: &[(&str, &str)]| world.ask("GET", "/", headers, "").await;
     assert_eq!(ask(&[]).await.status, StatusCode::FORBIDDEN);
-    let twice = [("x-forwarded-user", "anna"), ("x-forwarded-user", "root")];
+    let twice = [("x-forwarded-user", "oncall"), ("x-forwarded-user", "root")];
     assert_eq!(ask(&twice).await.status, StatusCode::FORBIDDEN);
-    let named = ask(&[("x-forwarded-user", "<b>anna</b>")]).await;
+    let named = ask(&[("x-forwarded-user", "<b>oncall</b>")]).await;
     assert!(
         named
             .text
-            .contains("acts as <b>&lt;b&gt;anna&lt;/b&gt;</b>"),
+            .contains("acts as <b>&lt;b&gt;oncall&lt;/b&gt;</b>"),
         "{}",
         named.text
     );

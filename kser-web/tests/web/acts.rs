@@ -109,7 +109,7 @@ async fn a_run_is_resumed_by_the_name_of_the_visitor() {
     assert_eq!(world.status("order-7").await, Status::Running);
     let text = world.get("/runs/order-7").await.text;
     assert!(
-        text.contains("resume by anna") && text.contains("the bank is open"),
+        text.contains("resume by oncall") && text.contains("the bank is open"),
         "{text}"
     );
     let again = world.post("/runs/order-7/resume", "").await;
@@ -148,7 +148,7 @@ async fn a_step_is_skipped_with_an_outcome_and_a_run_is_forked_and_forgotten() {
     assert_eq!(world.status("order-7").await, Status::Success);
     let text = world.get("/runs/order-7").await.text;
     assert!(
-        text.contains("skip step by anna") && text.contains("cash"),
+        text.contains("skip step by oncall") && text.contains("cash"),
         "{text}"
     );
     let purged = world.post("/runs/order-7/purge", "").await;
@@ -236,7 +236,7 @@ async fn letters_of_a_cause_are_replayed_with_a_canary_and_progress() {
         "{ended}"
     );
     assert!(ended.contains(r#"<dd id="succeeded">5</dd>"#), "{ended}");
-    assert!(ended.contains("by anna: open again"), "{ended}");
+    assert!(ended.contains("by oncall: open again"), "{ended}");
     consumer.stop().await.expect("a stop");
     assert_eq!(world.status("order-4").await, Status::Success);
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -377,7 +377,7 @@ async fn a_consumer_that_allows_it_is_paused_by_the_name_of_the_visitor() {
     tokio::time::sleep(Duration::from_secs(12)).await;
     let text = world.get("/consumers").await.text;
     assert!(text.contains(r#"data-state="paused""#), "{text}");
-    assert!(text.contains("anna: provider down"), "{text}");
+    assert!(text.contains("oncall: provider down"), "{text}");
     let refused = world.post("/consumers/kser.shop%2Fshop-1/pause", "").await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
     for (path, form, status) in [

@@ -57,9 +57,9 @@ impl Answer {
     }
 }
 
-/// Lets everybody in as Anna, with all rights.
+/// Lets everybody in as `oncall`, with all rights.
 pub(crate) fn open() -> WebOptions {
-    WebOptions::new(Gate::program(|_| Access::Act("anna".to_owned())))
+    WebOptions::new(Gate::program(|_| Access::Act("oncall".to_owned())))
 }
 
 /// Makes a gate of one-time tokens, and the list of those that it has announced.
@@ -67,7 +67,7 @@ pub(crate) fn one_time() -> (Gate, Arc<Mutex<Vec<String>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let to = Arc::clone(&told);
     let announce = move |token: &str| to.lock().expect("no panic").push(token.to_owned());
-    (Gate::one_time("anna", announce).expect("a gate"), told)
+    (Gate::one_time("oncall", announce).expect("a gate"), told)
 }
 
 impl World {
