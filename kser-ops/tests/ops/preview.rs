@@ -1,11 +1,11 @@
-//! The preview of an act says what the act then does: for random states of runs and random verbs.
+//! The preview of an act says what the act then does: for random states of runs and random verbs, and for their dead letters.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
 
 use kser::run::{Run, RunId, Runs, Status};
 use kser::{Context, Entrypoint, Error, Outcome, Registry, RetryPolicy, Step, TaskError};
-use kser_ops::{Pace, RunAct, RunChoice};
+use kser_ops::{LetterFilter, LetterVerb, Pace, RunAct, RunChoice};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -106,7 +106,8 @@ async fn alone(runs: &Runs, run: &RunId, act: &RunAct) -> Result<(), Error> {
     }
 }
 
-async fn preview_equals_act(shapes: Vec<Shape>, act: RunAct) -> usize {
+/// Makes the runs of the shapes, and does to each what it has had.
+async fn world_of(shapes: &[Shape]) -> (World, Vec<RunId>) {
     let world = World::new().await;
     let runs = world.client.runs();
     let mut ids = Vec::new();
@@ -130,7 +131,18 @@ async fn preview_equals_act(shapes: Vec<Shape>, act: RunAct) -> usize {
             let _ = alone(&runs, id, act).await;
         }
     }
-    let ids: Vec<RunId> = ids.into_iter().map(|(id, _)| id).collect();
+    (world, ids.into_iter().map(|(id, _)| id).collect())
+}
+
+fn at_once() -> Pace {
+    let mut pace = Pace::default();
+    pace.wait = Duration::ZERO;
+    pace
+}
+
+async fn preview_equals_act(shapes: Vec<Shape>, act: RunAct) -> usize {
+    let (world, ids) = world_of(&shapes).await;
+    let runs = world.client.runs();
     let plan = world
         .ops
         .plan_runs(act.clone(), RunChoice::Ids(ids.clone()));
@@ -145,8 +157,7 @@ async fn preview_equals_act(shapes: Vec<Shape>, act: RunAct) -> usize {
             left.reason
         );
     }
-    let mut pace = Pace::default();
-    pace.wait = Duration::ZERO;
+    let pace = at_once();
     let report = world
         .ops
         .act_on_runs(&plan, ("oncall", "a test"), &pace, |_| ());
@@ -167,6 +178,34 @@ async fn preview_equals_act(shapes: Vec<Shape>, act: RunAct) -> usize {
     plan.left.len()
 }
 
+/// Replays the dead letters of runs some of which have gone on since.
+async fn preview_equals_replay(shapes: Vec<Shape>) {
+    let (world, _) = world_of(&shapes).await;
+    let (all, verb) = (LetterFilter::default, LetterVerb::Replay);
+    let letters = world.ops.letter_causes(None, all()).await.unwrap().letters;
+    let plan = world.ops.plan_letters(verb, None, all()).await.unwrap();
+    assert_eq!(plan.taken + plan.refused, letters);
+    if letters > 0 {
+        let mut session = world.client.dead_letters("shop").await.unwrap();
+        for letter in session.list(100).await.unwrap() {
+            let place = letter.record_place();
+            match plan.left.iter().find(|left| left.address.place() == place) {
+                Some(left) => {
+                    let refused = letter.replay().await;
+                    assert!(refused.is_err(), "was to be refused: {left:?}");
+                }
+                None => letter.keep(),
+            }
+        }
+        session.close().await.unwrap();
+    }
+    let report = world.ops.act_on_letters(&plan, &at_once(), |_| ()).await;
+    let report = report.unwrap();
+    assert_eq!((report.done, report.refused), (plan.taken, 0), "{report:?}");
+    let rest = world.ops.letter_causes(None, all()).await.unwrap();
+    assert_eq!(rest.letters, plan.refused, "what is refused stays");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -174,5 +213,11 @@ proptest! {
     fn a_preview_says_what_the_act_does(shapes in prop::collection::vec(shape(), 1..8), act in act()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(preview_equals_act(shapes, act));
+    }
+
+    #[test]
+    fn a_preview_of_a_replay_says_what_the_replay_does(shapes in prop::collection::vec(shape(), 1..8)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(preview_equals_replay(shapes));
     }
 }
