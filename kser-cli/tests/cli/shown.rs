@@ -1,6 +1,10 @@
+use std::time::Duration;
+
+use kser::Step;
 use kser_cli::Exit;
 use snapbox::{assert_data_eq, file};
 
+use super::runs::{Charge, registry};
 use super::world::World;
 
 /// The text of a command at 60 and at 200 columns.
@@ -68,6 +72,60 @@ async fn each_command_is_shown_in_narrow_and_wide_terminals() {
         "shown/discard.60.txt",
         "shown/discard.200.txt"
     );
+}
+
+/// As above, for answers with times of the machine.
+macro_rules! is_like {
+    ($world:expr, $line:expr, $narrow:literal, $wide:literal) => {
+        assert_data_eq!($world.wide($line, 60).await, file![$narrow]);
+        assert_data_eq!($world.wide($line, 200).await, file![$wide]);
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn consumers_and_events_are_shown_in_narrow_and_wide_terminals() {
+    let world = World::live().await;
+    let consumer = world.client.consumer(registry()).with_instance("billing-0");
+    let consumer = consumer.with_remote_control().spawn();
+    let steps = vec![Step::new(Charge { order: 7 })];
+    let launch = world
+        .client
+        .producer()
+        .launch_steps("billing.Invoice", steps);
+    launch.with_id("invoice-7").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let list = "consumers ls";
+    is_like!(
+        world,
+        list,
+        "shown/consumers.60.txt",
+        "shown/consumers.200.txt"
+    );
+    let show = "consumers show billing-0";
+    is_like!(
+        world,
+        show,
+        "shown/consumer.60.txt",
+        "shown/consumer.200.txt"
+    );
+    let pause = "consumers pause billing-0 --actor oncall --reason bank-is-away";
+    is_like!(
+        world,
+        pause,
+        "shown/consumer_paused.60.txt",
+        "shown/consumer_paused.200.txt"
+    );
+    let past = "events tail --past --since 1h";
+    is_like!(world, past, "shown/events.60.txt", "shown/events.200.txt");
+    consumer.stop().await.unwrap();
+}
+
+/// An export is the same whatever the terminal.
+#[tokio::test(start_paused = true)]
+async fn an_export_is_lines_of_json() {
+    let world = World::new().await.with_letters().await;
+    let exported = world.kser("letters export billing").await.told.join("\n") + "\n";
+    assert_data_eq!(exported, file!["shown/export.txt"]);
 }
 
 #[tokio::test(start_paused = true)]
