@@ -56,7 +56,7 @@ impl Drawing<'_> {
                 }
                 (self.later())
                 @if self.chain.has_more_attempts { p.more { "The first 1,000 attempts of these steps are shown." } }
-                p.legend aria-hidden="true" { i.ok {} "ran" i.bad {} "failed" i.w {} "waited" i.by {} "a person" }
+                p.legend aria-hidden="true" { i.ok {} "ran" i.on {} "runs" i.bad {} "failed" i.w {} "waited" i.by {} "a person" }
             }
         }
     }

@@ -81,7 +81,7 @@ fn one(links: &Links, consumer: &ConsumerLine, shown: usize, may_act: bool) -> M
             dl.facts {
                 div { dt { "beat" } dd { (Spoken(consumer.age)) " ago" } }
                 div { dt { "runs now" } dd { (running) " of " (consumer.places) } }
-                div { dt { "holds" } dd { (count(whole(consumer.held))) " records, " (count(whole(consumer.held_bytes))) " bytes" } }
+                div { dt { "holds" } dd { (count(whole(consumer.held))) @if consumer.held == 1 { " record, " } @else { " records, " }  (count(whole(consumer.held_bytes))) " bytes" } }
                 @if let Some(lag) = consumer.lag { div { dt { "lag" } dd { (count(lag)) } } }
                 @if let Some(oldest) = consumer.oldest_waiting { div { dt { "oldest" } dd { (Spoken(oldest)) } } }
                 @if let Some(paused) = &consumer.paused_by { div { dt { "paused by" } dd { (cell(&paused.actor)) @if !paused.reason.is_empty() { ": " (cell(&paused.reason)) } } } }
