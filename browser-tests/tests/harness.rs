@@ -1,4 +1,4 @@
-//! The checks find what they look for, in pages that are wrong on purpose.
+//! The checks of the browser find the faults of pages that are wrong on purpose.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;

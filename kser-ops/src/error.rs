@@ -50,7 +50,7 @@ pub enum OpsError {
     },
 }
 
-/// The kind of an error: what a caller could do differently.
+/// The kind of an error, by the way in which a caller may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

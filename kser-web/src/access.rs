@@ -1,4 +1,4 @@
-//! The rights of a request: what it may see and do, and by whose name.
+//! The rights of a request: to look or to act, and the name of its actor.
 
 pub(crate) mod gate;
 pub(crate) mod guard;

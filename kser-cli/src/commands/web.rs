@@ -85,7 +85,7 @@ fn gate(
                 "" => "/",
                 prefix => prefix,
             };
-            // At the end of the program nobody reads the link.
+            // At the end of the program the terminal has no reader of the link.
             let _ = to.send(format!("http://{address}{path}?token={token}"));
         }),
     };

@@ -40,7 +40,7 @@ pub(crate) struct Answer {
     pub(crate) progress: Vec<(u64, Option<u64>)>,
 }
 
-/// Stands for an operator at the terminal, who types this answer, or none.
+/// Stands for an operator at the terminal, with the answer that is typed.
 struct Person {
     types: Option<String>,
     asked: Option<String>,

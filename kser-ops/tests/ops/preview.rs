@@ -1,4 +1,4 @@
-//! The preview of an act says what the act then does: for random states of runs and random verbs, and for their dead letters.
+//! The preview of an act equals the act: for random states of runs and random verbs, and for their dead letters.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn alone(runs: &Runs, run: &RunId, act: &RunAct) -> Result<(), Error> {
     }
 }
 
-/// Makes the runs of the shapes, and does to each what it has had.
+/// Makes the runs of the shapes, and applies to each the verbs of its shape.
 async fn world_of(shapes: &[Shape]) -> (World, Vec<RunId>) {
     let world = World::new().await;
     let runs = world.client.runs();

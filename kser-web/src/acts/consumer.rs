@@ -38,7 +38,7 @@ fn verb(name: &str, form: &Params) -> Result<ConsumerVerb, OpsError> {
     }
 }
 
-/// Draws what an act on a consumer would do.
+/// Draws the preview of an act on a consumer.
 pub(crate) fn page(web: &Web, id: &str, name: &str) -> Result<Page, OpsError> {
     let links = web.options.links();
     let (would, class) = match verb(name, &Params::default())? {

@@ -20,7 +20,7 @@ async fn plan(web: &Web, id: &RunId, act: RunAct) -> Result<RunPlan, OpsError> {
     web.ops.plan_runs(act, choice).await
 }
 
-/// Draws the acts that the rules allow for a run now, as links to what they would do.
+/// Draws the acts that the rules allow for a run now, as links to their previews.
 pub(crate) async fn offers(web: &Web, id: &RunId, step: u32) -> Result<Markup, OpsError> {
     let position = step.to_string();
     let params = Params::default()
@@ -43,7 +43,7 @@ pub(crate) async fn offers(web: &Web, id: &RunId, step: u32) -> Result<Markup, O
     })
 }
 
-/// Draws what an act on a run would do.
+/// Draws the preview of an act on a run.
 pub(crate) async fn page(
     web: &Web,
     id: &str,
